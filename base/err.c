@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
+{
+    if (err == NULL)
+        return false;
+    va_list args;
+    va_start(args, fmt);
+    err->code = code;
+    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    return false;
+}
+
+static enum err_code code_of_errno(int errnum)
+{
+    switch (errnum) {
+    case ENOSPC:
+    case EDQUOT:
+        return ERR_FULL;
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case ENOMEM:
+        return ERR_NO_MEMORY;
+    case ETIMEDOUT:
+        return ERR_TIMEOUT;
+    case ECONNREFUSED:
+    case EPIPE:
+    case ECONNRESET:
+        return ERR_UNAVAILABLE;
+    case EACCES:
+    case EPERM:
+        return ERR_REFUSED;
+    default:
+        return ERR_IO;
+    }
+}
+
+bool err_errno(struct err *err, int errnum, const char *fmt, ...)
+{
+    if (err == NULL)
+        return false;
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    size_t at = n < 0 ? 0 : (size_t)n;
+    if (at < sizeof err->text)
+        (void)snprintf(err->text + at, sizeof err->text - at, ": %s", strerror(errnum));
+    err->code = code_of_errno(errnum);
+    return false;
+}
+
+bool err_context(struct err *err, const char *fmt, ...)
+{
+    if (err == NULL)
+        return false;
+    char inner[sizeof err->text];
+    memcpy(inner, err->text, sizeof inner);
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    size_t at = n < 0 ? 0 : (size_t)n;
+    if (at < sizeof err->text)
+        (void)snprintf(err->text + at, sizeof err->text - at, ": %s", inner);
+    return false;
+}
+
+const char *err_code_name(enum err_code code)
+{
+    switch (code) {
+    case ERR_NONE:
+        return "none";
+    case ERR_INVALID:
+        return "invalid";
+    case ERR_REFUSED:
+        return "refused";
+    case ERR_CONFLICT:
+        return "conflict";
+    case ERR_NOT_FOUND:
+        return "not_found";
+    case ERR_FULL:
+        return "full";
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_UNAVAILABLE:
+        return "unavailable";
+    case ERR_IO:
+        return "io";
+    case ERR_NO_MEMORY:
+        return "no_memory";
+    }
+    return "unknown";
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/buf.h"
+
+/*
+ * The one seam to the file system for everything that is not SQLite. All paths are plain
+ * C strings, relative to the working directory or absolute. What these functions say is done is
+ * on the medium: file and directory are fsynced before they return true.
+ */
+
+/* Whole file into memory; ERR_INVALID if it is longer than `limit`. The caller calls buf_done. */
+bool file_read(const char *path, size_t limit, struct buf *ret_content, struct err *err)
+    MUSTER_CHECK;
+/* Writes `path` whole or not at all: a temporary name beside it, fsync, rename, fsync of the
+ * directory. `mode` as in open(2), not subject to the umask. */
+bool file_write(const char *path, struct bytes content, unsigned mode, struct err *err)
+    MUSTER_CHECK;
+/* Creates the directory and its parents; existing ones are fine. */
+bool file_make_dir(const char *path, unsigned mode, struct err *err) MUSTER_CHECK;
+bool file_link(const char *from, const char *to, struct err *err) MUSTER_CHECK;
+/* rename(2), then fsync of both directories. Replaces `to`. */
+bool file_rename(const char *from, const char *to, struct err *err) MUSTER_CHECK;
+/* Makes `path` a symbolic link to `target`, replacing what is there in one step. */
+bool file_point(const char *path, const char *target, struct err *err) MUSTER_CHECK;
+/* Missing is fine. */
+bool file_remove(const char *path, struct err *err) MUSTER_CHECK;
+/* Removes a directory with all below it; does not follow symbolic links; missing is fine. */
+bool file_remove_tree(const char *path, struct err *err) MUSTER_CHECK;
+bool file_sync_dir(const char *path, struct err *err) MUSTER_CHECK;
+bool file_exists(const char *path);
+/* Calls `each` with every entry's name but "." and ".."; a false from it ends the walk. */
+bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx,
+               struct err *err) MUSTER_CHECK;
+
+/* path_join(out, sizeof out, "/var", "x") -> "/var/x"; ERR_INVALID if it does not fit. */
+bool path_join(char *out, size_t size, const char *dir, const char *name, struct err *err)
+    MUSTER_CHECK;
+
+#endif

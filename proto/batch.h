@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROTO_BATCH_H
+#define PROTO_BATCH_H
+
+#include "base/buf.h"
+#include "proto/arena.h"
+#include "proto/batch.pb-c.h"
+
+/* Records first_seq .. first_seq + count - 1 of one stream. */
+struct lane_rows {
+    Muster__Lane lane;
+    uint64_t incarnation;
+    uint64_t first_seq;
+    size_t count;
+    ProtobufCMessage **rows; /* of lane_message(lane) */
+};
+
+/* TxnResult, Event or Health; NULL for an unknown lane. */
+const ProtobufCMessageDescriptor *lane_message(Muster__Lane lane);
+const char *lane_name(Muster__Lane lane); /* "txn" "event" "health" */
+
+/* Appends the packed Batch (not yet sealed): columns, then zstd at `level` (1..19). */
+bool batch_encode(const struct lane_rows *lanes, size_t lane_count, int level, struct buf *out,
+                  struct err *err) MUSTER_CHECK;
+/* The reverse, for foreign bytes (the signature has been verified). Everything lives in `arena`,
+ * whose limit bounds the memory; LIMIT_BATCH_* bound size and rows. */
+bool batch_decode(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
+                  size_t *ret_lane_count, struct err *err) MUSTER_CHECK;
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROTO_LIMITS_H
+#define PROTO_LIMITS_H
+
+/* Bounds of the contract, in one place. A sender keeps within them, a receiver refuses beyond. */
+enum {
+    LIMIT_CLIENT_FRAME_BYTES = 64 * 1024,
+    LIMIT_LINK_FRAME_BYTES = 1100 * 1024, /* a blob and its topic */
+    LIMIT_RECORD_BYTES = 36 * 1024,       /* one packed record; an event's detail is 32 KiB */
+    LIMIT_TXN_BYTES = 2 * 1024,           /* one packed TxnResult */
+    LIMIT_BATCH_WIRE_BYTES = 128 * 1024,
+    LIMIT_BATCH_BODY_BYTES = 1024 * 1024, /* after decompression */
+    LIMIT_BATCH_ROWS = 2000,              /* of all lanes together */
+    LIMIT_HELLO_BYTES = 64 * 1024,
+    LIMIT_RECEIPT_BYTES = 64 * 1024,
+    LIMIT_MANIFEST_BYTES = 64 * 1024,
+    LIMIT_WELCOME_BYTES = 160 * 1024, /* a receipt and a manifest */
+    LIMIT_ROOT_BYTES = 32 * 1024,
+    LIMIT_BLOB_BYTES = 1024 * 1024,
+    LIMIT_DOCUMENT_BYTES = 16 * 1024 * 1024,
+    LIMIT_DOCUMENT_HEADER_BYTES = 1024,
+    LIMIT_MANIFEST_ITEMS = 128,
+    LIMIT_DEVICE_ID_CHARS = 32,
+    LIMIT_DOCUMENT_NAME_CHARS = 48,
+};
+
+#endif

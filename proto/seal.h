@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROTO_SEAL_H
+#define PROTO_SEAL_H
+
+#include "base/buf.h"
+
+/*
+ * Signing and verifying envelopes (envelope.proto). Ed25519 (RFC 8032) through OpenSSL.
+ * Domains: "batch" "hello" "receipt" "welcome" "manifest" "document" "root".
+ */
+enum { KEY_ID_BYTES = 8 };
+
+struct sign_key;   /* a private key and its id */
+struct verify_key; /* a public key and its id */
+
+/* Private keys are PEM (PKCS #8) files; a file that others may read is refused. */
+bool sign_key_read(const char *path, struct sign_key **ret_key, struct err *err) MUSTER_CHECK;
+/* Makes a new key and writes it to `path`, mode 0600; an existing file is ERR_CONFLICT. */
+bool sign_key_make(const char *path, struct sign_key **ret_key, struct err *err) MUSTER_CHECK;
+void sign_key_free(struct sign_key *key);
+/* The public half as DER SubjectPublicKeyInfo (RFC 8410); valid as long as the key. */
+struct bytes sign_key_spki(const struct sign_key *key);
+
+bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key, struct err *err)
+    MUSTER_CHECK;
+/* PEM "PUBLIC KEY" or the private key's file. */
+bool verify_key_read(const char *path, struct verify_key **ret_key, struct err *err) MUSTER_CHECK;
+void verify_key_free(struct verify_key *key);
+const uint8_t *verify_key_id(const struct verify_key *key); /* KEY_ID_BYTES */
+struct bytes verify_key_spki(const struct verify_key *key);
+
+struct key_set {
+    struct verify_key **keys; /* `count` of them */
+    size_t count;
+    size_t threshold; /* this many different keys must have signed; 0 is never satisfied */
+};
+
+/* Appends the Envelope of `body`, signed by every key. `name_keys` writes key ids; without it the
+ * receiver must know the one key from the context. `context` may be "". */
+bool seal(const char *domain, const char *context, struct bytes body,
+          const struct sign_key *const *keys, size_t key_count, bool name_keys, struct buf *out,
+          struct err *err) MUSTER_CHECK;
+
+/* Checks the signatures and gives the body, which points into `envelope`. ERR_INVALID: not an
+ * envelope; ERR_REFUSED: too few good signatures by different keys of `keys`. */
+bool unseal(const char *domain, const char *context, struct bytes envelope,
+            const struct key_set *keys, struct bytes *ret_body, struct err *err) MUSTER_CHECK;
+
+void sha256(struct bytes data, uint8_t ret_digest[32]);
+struct sha256_state; /* for content that is not in memory at once */
+struct sha256_state *sha256_begin(void); /* NULL: no memory */
+void sha256_add(struct sha256_state *state, struct bytes data);
+void sha256_end(struct sha256_state *state, uint8_t ret_digest[32]); /* frees it */
+
+#endif

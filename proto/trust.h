@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef PROTO_TRUST_H
+#define PROTO_TRUST_H
+
+#include "proto/desired.pb-c.h"
+#include "proto/seal.h"
+
+/* The keys of every role, from a root that carries the signatures it asks for. */
+struct trust;
+
+/* `root` is the Envelope of a Root that is trusted because of where it comes from (installed with
+ * the device); its own threshold of root signatures is checked all the same. */
+bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err) MUSTER_CHECK;
+void trust_free(struct trust *trust);
+uint64_t trust_version(const struct trust *trust);
+/* Never NULL; a role without keys has a set that nothing satisfies. */
+const struct key_set *trust_keys(const struct trust *trust, Muster__Role role);
+
+#endif

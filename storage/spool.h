@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_SPOOL_H
+#define STORAGE_SPOOL_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+/*
+ * The terminal's one durable queue. A record is bytes in a lane; its id is (incarnation, lane,
+ * seq). `incarnation` is a fresh random value at every open; `seq` counts from 1 in each lane of
+ * it and is given inside the insert transaction. One spool_push is one commit and one segment row
+ * for each lane in it; segments are removed whole. One process, one connection.
+ *
+ * A record leaves only when it has been receipted and its grace window is over.
+ */
+struct spool;
+
+enum { SPOOL_LANES = 3 }; /* lanes are 1..3, as in record.proto; 1 is worth most */
+
+struct spool_settings {
+    const char *path;          /* database file */
+    const char *device;        /* a spool of another device is refused (ERR_CONFLICT) */
+    int64_t quota_bytes;       /* database and WAL together */
+    int64_t grace_ms;          /* a receipted record stays this long (powered-on time) */
+    int64_t key_window;        /* idempotency keys remembered at the most, newest first */
+};
+
+bool spool_open(const struct spool_settings *settings, const struct clock *clock,
+                struct spool **ret_spool, struct err *err) MUSTER_CHECK;
+void spool_close(struct spool *spool);
+uint64_t spool_incarnation(const struct spool *spool);
+
+struct spool_record {
+    int lane;
+    struct bytes key;  /* idempotency key, 1..32 bytes; empty: none */
+    struct bytes body; /* 1..LIMIT bytes */
+    /* filled by spool_push: */
+    uint64_t incarnation, seq;
+    bool duplicate; /* the key was seen within the window: the id is the first answer */
+};
+
+/* All of them durable (WAL, synchronous=FULL) when it returns true, none when false. A key that
+ * occurs twice in one call is a duplicate of its first. ERR_FULL: over quota or disk full. */
+bool spool_push(struct spool *spool, struct spool_record *records, size_t count, struct err *err)
+    MUSTER_CHECK;
+
+/* A stream is one lane of one incarnation. */
+struct spool_stream {
+    uint64_t incarnation;
+    int lane;
+    uint64_t last_seq;       /* highest seq ever given */
+    uint64_t first_unsent;   /* lowest seq not receipted; last_seq + 1 when all are */
+};
+/* Streams with something not receipted, oldest incarnation first, lanes in order of worth. Fills
+ * at most `max`, returns how many there are. */
+size_t spool_streams(const struct spool *spool, struct spool_stream *ret_streams, size_t max);
+
+/* Records from `from_seq` on that are held, ascending, skipping those receipted; stops at a gap
+ * in seq (so that what it gives is one range), after `max_records` or before `max_bytes` is
+ * exceeded (at least one). `body` is valid during the call only. `*ret_first` is the first seq
+ * given, `*ret_count` how many (0: nothing there). */
+bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t from_seq,
+                size_t max_records, size_t max_bytes,
+                bool (*each)(void *ctx, uint64_t seq, struct bytes body, struct err *err),
+                void *ctx, uint64_t *ret_first, size_t *ret_count, struct err *err) MUSTER_CHECK;
+/* The newest `max` records of a lane, newest first, receipted or not, all incarnations. */
+bool spool_newest(struct spool *spool, int lane, size_t max,
+                  bool (*each)(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
+                               struct err *err),
+                  void *ctx, struct err *err) MUSTER_CHECK;
+
+struct spool_range {
+    uint64_t first, last; /* inclusive */
+};
+/* What a verified receipt says of one stream: all up to `cumulative`, and `ranges` beyond. A
+ * receipt never takes back an earlier one. Beyond last_seq is ERR_REFUSED and changes nothing. A
+ * stream that is not known is ignored. Durable when it returns. */
+bool spool_receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative,
+                   const struct spool_range *ranges, size_t range_count, struct err *err)
+    MUSTER_CHECK;
+/* Removes segments that are wholly receipted and past their grace; gives space back. */
+bool spool_forget(struct spool *spool, size_t *ret_removed_records, struct err *err) MUSTER_CHECK;
+
+/* Small durable values beside the records, for the agent's own use (newest receipt, ...). A
+ * missing name gives an empty buffer. */
+bool spool_note_write(struct spool *spool, const char *name, struct bytes value, struct err *err)
+    MUSTER_CHECK;
+bool spool_note_read(struct spool *spool, const char *name, struct buf *ret_value, struct err *err)
+    MUSTER_CHECK;
+
+struct spool_stats {
+    uint64_t records;         /* held and not receipted */
+    uint64_t records_kept;    /* held and receipted, in grace */
+    uint64_t bytes;           /* database and WAL on disk */
+    uint64_t wal_bytes;
+    int64_t oldest_ms;        /* age of the oldest not receipted, powered-on time; 0: none */
+};
+void spool_stats(const struct spool *spool, struct spool_stats *ret_stats);
+
+#endif
