@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_API_H
+#define FLEET_API_H
+
+#include "base/buf.h"
+
+#include <jansson.h>
+
+/*
+ * The HTTP API as tables. A module gives its routes; a pattern is a path in which {} stands for
+ * one non-empty segment: {"POST", "/api/v1/documents", LIMIT, handler}, {"PUT",
+ * "/api/v1/blobs/{}", ...}. HTTP itself is http.h's. Handlers run on the loop and must be short.
+ */
+enum { API_ARGS_MAX = 2, API_ARG_SIZE = 80 };
+
+struct api_query {
+    const char *name, *value; /* percent-decoded */
+};
+
+struct api_request {
+    const char *method;
+    const char *path;
+    char args[API_ARGS_MAX][API_ARG_SIZE]; /* what each {} matched */
+    const struct api_query *query;
+    size_t query_count;
+    struct bytes body; /* at most the route's max_body_bytes */
+    int64_t now_ms;
+};
+
+/* What to send: a JSON value (owned, given up to the answer), or else `text` as `content_type`. */
+struct api_answer {
+    unsigned status; /* 200 unless set */
+    json_t *json;
+    struct buf text;
+    const char *content_type;
+};
+
+struct api_route {
+    const char *method, *pattern;
+    size_t max_body_bytes; /* 0: no body; more is 413 */
+    /* False: `err` becomes {"error":{"code","text"}} with the status that fits its code:
+     * INVALID 400, REFUSED 403, NOT_FOUND 404, CONFLICT 409, FULL 413, others 500. */
+    bool (*handle)(void *ctx, const struct api_request *request, struct api_answer *answer,
+                   struct err *err);
+};
+
+struct api_module {
+    const struct api_route *routes;
+    size_t route_count;
+    void *ctx; /* given to its handlers */
+};
+
+struct api {
+    const struct api_module *modules;
+    size_t module_count;
+};
+
+/* The route for the request's method and path; fills its args. NULL: `*ret_status` is 404 or 405.
+ */
+const struct api_route *api_route_find(const struct api *api, struct api_request *request,
+                                       void **ret_ctx, unsigned *ret_status);
+/* Runs the handler; fills the answer in every case. */
+void api_run(const struct api_route *route, void *ctx, const struct api_request *request,
+             struct api_answer *answer);
+void api_answer_error(struct api_answer *answer, unsigned status, const char *code,
+                      const char *text);
+void api_answer_done(struct api_answer *answer);
+
+/* The value of a query parameter, or NULL. */
+const char *api_query(const struct api_request *request, const char *name);
+/* A whole number, 0 or more; `fallback` when it is not given. */
+bool api_query_number(const struct api_request *request, const char *name, int64_t fallback,
+                      int64_t *ret_value, struct err *err) MUSTER_CHECK;
+
+/* The request's body as a JSON object; depth and size are bounded. The caller decrefs. */
+bool api_body(const struct api_request *request, json_t **ret_object, struct err *err) MUSTER_CHECK;
+/* A required string of 1..max characters without control characters; valid as long as `object`. */
+bool api_text(const json_t *object, const char *name, size_t max, const char **ret_text,
+              struct err *err) MUSTER_CHECK;
+bool api_number(const json_t *object, const char *name, int64_t min, int64_t max,
+                int64_t *ret_value, struct err *err) MUSTER_CHECK;
+/* A required string of base64 (RFC 4648 section 4), at most `limit` bytes when decoded, appended
+ * to `out`. */
+bool api_base64(const json_t *object, const char *name, size_t limit, struct buf *out,
+                struct err *err) MUSTER_CHECK;
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_H
+#define STORAGE_FLEETDB_H
+
+#include "base/buf.h"
+
+/*
+ * The fleet's database: who is who, and what terminals have said (fleetdb_records.h), what they
+ * should hold (fleetdb_desired.h), what people ask (fleetdb_views.h). One process, one
+ * connection; WAL and synchronous=FULL: what is committed is on the disk. Everything runs on the
+ * caller's thread. A device is named by its row number (`device`, > 0) after it has been found.
+ */
+struct fleetdb;
+
+/* Creates or upgrades the file; a schema newer than this program is refused. */
+bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err) MUSTER_CHECK;
+void fleetdb_close(struct fleetdb *db); /* an open transaction is rolled back */
+
+/* Transactions do not nest. A write outside of one is its own. */
+bool fleetdb_begin(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+bool fleetdb_commit(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+void fleetdb_rollback(struct fleetdb *db);
+
+/* Whether the database answers. */
+bool fleetdb_check(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+int64_t fleetdb_size_bytes(const struct fleetdb *db); /* file and WAL */
+
+enum fleetdb_life { /* the schema's life_cycle */
+                    FLEETDB_IN_SERVICE,
+                    FLEETDB_SPARE,
+                    FLEETDB_LAB,
+                    FLEETDB_REPAIR,
+                    FLEETDB_SUSPENDED,
+                    FLEETDB_RETIRED,
+                    FLEETDB_LIVES,
+};
+const char *fleetdb_life_name(enum fleetdb_life life);
+
+struct fleetdb_device {
+    int64_t device;
+    char id[33]; /* the certificate's CN */
+    enum fleetdb_life life;
+};
+/* ERR_NOT_FOUND when there is no such device. */
+bool fleetdb_device_find(struct fleetdb *db, const char *id, struct fleetdb_device *ret_device,
+                         struct err *err) MUSTER_CHECK;
+/* Every device that is not retired, ascending by id. A false from `each` ends it with its err. */
+bool fleetdb_device_each(struct fleetdb *db,
+                         bool (*each)(void *ctx, const struct fleetdb_device *device,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+
+enum { FLEETDB_KEY_BYTES = 128, FLEETDB_KEYS_MAX = 4 };
+struct fleetdb_key {
+    uint8_t spki[FLEETDB_KEY_BYTES];
+    size_t length;
+};
+/* The keys that the device may sign with at `now_ms`, newest first; returns how many. */
+bool fleetdb_agent_keys(struct fleetdb *db, int64_t device, int64_t now_ms,
+                        struct fleetdb_key ret_keys[FLEETDB_KEYS_MAX], size_t *ret_count,
+                        struct err *err) MUSTER_CHECK;
+
+struct fleetdb_terminal {
+    uint32_t index;
+    const char *acquirer, *tid, *mid;
+};
+struct fleetdb_enrolment {
+    const char *id, *serial, *model;
+    struct bytes agent_key; /* SPKI */
+    const char *merchant_id, *merchant_name;
+    const char *store_id, *store_name, *region; /* region may be "" */
+    const struct fleetdb_terminal *terminals;
+    size_t terminal_count;
+};
+/* Enrols a device, or brings a known one (same id, serial and model) up to date: a new key
+ * replaces the old one from now on, a logical terminal that another device carries moves here.
+ * ERR_CONFLICT: the id, the serial number or the key is another device's, or it is retired. Its
+ * own transaction, with an audit row. */
+bool fleetdb_enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t now_ms,
+                   int64_t *ret_device, struct err *err) MUSTER_CHECK;
+
+/* Who did what; `device` 0: none. */
+bool fleetdb_audit(struct fleetdb *db, int64_t now_ms, const char *who, const char *what,
+                   int64_t device, const char *text, struct err *err) MUSTER_CHECK;
+
+#endif
