@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_UTF8_H
+#define FLEET_UTF8_H
+
+#include "base/buf.h"
+
+/* Decodes the first code point of `text`: returns how many bytes it takes, 0 where the text is
+ * empty or not UTF-8 (RFC 3629: no surrogates, nothing overlong). */
+size_t utf8_next(struct bytes text, uint32_t *ret_code);
+bool utf8_valid(struct bytes text);
+/* Columns that a code point takes on a terminal: 0, 1, or 2 for East Asian wide ones. */
+unsigned utf8_columns(uint32_t code);
+
+#endif
