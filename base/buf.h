@@ -44,7 +44,8 @@ void hex_encode(const void *data, size_t length, char *text);
 bool hex_decode(const char *text, size_t text_length, void *data, size_t length) MUSTER_CHECK;
 
 /* LEB128 as protobuf writes it. put: `out` takes 10 bytes, returns the bytes written.
- * get: returns the bytes read, 0 if more are needed, -1 if it is longer than 10 bytes. */
+ * get: returns the bytes read, 0 if more are needed, -1 if it is longer than 10 bytes
+ * or does not fit into 64 bits. */
 size_t varint_put(uint64_t value, uint8_t *out);
 int varint_get(struct bytes in, uint64_t *ret_value);
 
