@@ -13,11 +13,12 @@
 /* Whole file into memory; ERR_INVALID if it is longer than `limit`. The caller calls buf_done. */
 bool file_read(const char *path, size_t limit, struct buf *ret_content, struct err *err)
     MUSTER_CHECK;
-/* Writes `path` whole or not at all: a temporary name beside it, fsync, rename, fsync of the
- * directory. `mode` as in open(2), not subject to the umask. */
+/* Writes `path` whole or not at all: a temporary name beside it (".<name>.<16 hex>.new", which a
+ * power cut may leave behind), fsync, rename, fsync of the directory. `mode` as in open(2), not
+ * subject to the umask. */
 bool file_write(const char *path, struct bytes content, unsigned mode, struct err *err)
     MUSTER_CHECK;
-/* Creates the directory and its parents; existing ones are fine. */
+/* Creates the directory and its parents (`mode` less the umask); existing ones are fine. */
 bool file_make_dir(const char *path, unsigned mode, struct err *err) MUSTER_CHECK;
 bool file_link(const char *from, const char *to, struct err *err) MUSTER_CHECK;
 /* rename(2), then fsync of both directories. Replaces `to`. */
@@ -29,7 +30,7 @@ bool file_remove(const char *path, struct err *err) MUSTER_CHECK;
 /* Removes a directory with all below it; does not follow symbolic links; missing is fine. */
 bool file_remove_tree(const char *path, struct err *err) MUSTER_CHECK;
 bool file_sync_dir(const char *path, struct err *err) MUSTER_CHECK;
-bool file_exists(const char *path);
+bool file_exists(const char *path); /* a dangling symbolic link exists too */
 /* Calls `each` with every entry's name but "." and ".."; a false from it ends the walk. */
 bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx,
                struct err *err) MUSTER_CHECK;
