@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/receipts.h"
+
+#include <string.h>
+
+/* Ranges that now touch the cumulative part become part of it. */
+static void absorb(struct fleetdb_stream *stream)
+{
+    size_t eaten = 0;
+    while (eaten < stream->range_count && stream->ranges[eaten].first <= stream->cumulative + 1) {
+        if (stream->ranges[eaten].last > stream->cumulative)
+            stream->cumulative = stream->ranges[eaten].last;
+        eaten++;
+    }
+    stream->range_count -= eaten;
+    memmove(stream->ranges, stream->ranges + eaten, stream->range_count * sizeof stream->ranges[0]);
+}
+
+/* Puts first..last among the ranges in place of all that it overlaps or touches. */
+static bool insert_range(struct fleetdb_stream *stream, uint64_t first, uint64_t last,
+                         struct err *err)
+{
+    size_t from = 0;
+    while (from < stream->range_count && stream->ranges[from].last < first - 1)
+        from++;
+    size_t to = from;
+    while (to < stream->range_count && stream->ranges[to].first - 1 <= last)
+        to++;
+    if (from == to && stream->range_count == FLEETDB_RANGES_MAX)
+        return err_set(err, ERR_FULL, "the stream has %d gaps already", FLEETDB_RANGES_MAX);
+    if (from < to) {
+        if (stream->ranges[from].first < first)
+            first = stream->ranges[from].first;
+        if (stream->ranges[to - 1].last > last)
+            last = stream->ranges[to - 1].last;
+    }
+    memmove(stream->ranges + from + 1, stream->ranges + to,
+            (stream->range_count - to) * sizeof stream->ranges[0]);
+    stream->ranges[from] = (struct fleetdb_range){first, last};
+    stream->range_count = stream->range_count - (to - from) + 1;
+    return true;
+}
+
+bool receipts_add(struct fleetdb_stream *stream, uint64_t first, uint64_t last, struct err *err)
+{
+    if (first == 0 || last < first)
+        return err_set(err, ERR_INVALID, "%llu..%llu is no range of sequence numbers",
+                       (unsigned long long)first, (unsigned long long)last);
+    if (last <= stream->cumulative)
+        return true;
+    if (first > stream->cumulative + 1)
+        return insert_range(stream, first, last, err);
+    stream->cumulative = last;
+    absorb(stream);
+    return true;
+}
+
+bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq)
+{
+    if (seq <= stream->cumulative)
+        return seq > 0;
+    for (size_t i = 0; i < stream->range_count && stream->ranges[i].first <= seq; i++) {
+        if (seq <= stream->ranges[i].last)
+            return true;
+    }
+    return false;
+}
+
+void receipts_owe(struct receipts_wait *wait, int64_t now_ms)
+{
+    if (wait->batches == 0)
+        wait->since_ms = now_ms;
+    wait->batches++;
+}
+
+int64_t receipts_due_ms(const struct receipts_wait *wait, const struct receipts_policy *policy,
+                        int64_t now_ms)
+{
+    if (wait->batches == 0)
+        return -1;
+    int64_t waited_ms = now_ms - wait->since_ms;
+    if (wait->batches >= policy->batches || waited_ms >= policy->coalesce_ms)
+        return 0;
+    return policy->coalesce_ms - waited_ms;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_RECEIPTS_H
+#define FLEET_RECEIPTS_H
+
+#include "storage/fleetdb_records.h"
+
+/*
+ * The arithmetic of receipts: what is committed of a stream, as `cumulative` and ranges beyond;
+ * and when a device is told. Pure: no clock, no database.
+ */
+
+/* Adds the seqs first..last (1 <= first <= last). ERR_FULL when that would need more than
+ * FLEETDB_RANGES_MAX ranges; the stream is then unchanged. */
+bool receipts_add(struct fleetdb_stream *stream, uint64_t first, uint64_t last,
+                  struct err *err) MUSTER_CHECK;
+bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq);
+
+/* Coalescing. A device's first committed batch starts the wait; the receipt goes when the wait is
+ * over, or at once when `batches` wait. */
+struct receipts_policy {
+    int64_t coalesce_ms;
+    unsigned batches;
+};
+struct receipts_wait {
+    unsigned batches; /* committed and not yet receipted, 0: nothing is owed */
+    int64_t since_ms; /* when the first of them was committed */
+};
+void receipts_owe(struct receipts_wait *wait, int64_t now_ms);
+/* How long until the receipt should go: 0 now, -1 nothing is owed. */
+int64_t receipts_due_ms(const struct receipts_wait *wait, const struct receipts_policy *policy,
+                        int64_t now_ms);
+
+#endif

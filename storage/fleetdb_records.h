@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_RECORDS_H
+#define STORAGE_FLEETDB_RECORDS_H
+
+#include "storage/fleetdb.h"
+
+/*
+ * What devices have said. The functions that write are steps of one transaction: the caller
+ * begins, and commits before anybody is told. Lanes are 1..3 as in record.proto.
+ */
+
+/* One record's fields as values in the order of fleetdb_columns: so a record of 49 fields needs no
+ * second struct and no second list here, and a new field only a migration. */
+enum fleetdb_type { FLEETDB_INTEGER, FLEETDB_TEXT, FLEETDB_BLOB };
+struct fleetdb_value {
+    enum fleetdb_type type;
+    int64_t integer;
+    struct bytes bytes; /* text is not NUL-ended */
+};
+
+enum { FLEETDB_COLUMNS_MAX = 64 };
+/* The names of a lane's fields, as the database has them; valid as long as `db`. */
+const char *const *fleetdb_columns(const struct fleetdb *db, int lane, size_t *ret_count);
+
+struct fleetdb_record {
+    int64_t device;
+    int lane;
+    uint64_t incarnation, seq;
+    uint64_t digest; /* of the record as sent */
+    int64_t received_ms, at_ms;
+    struct bytes key;                   /* idempotency key; empty: none */
+    const struct fleetdb_value *values; /* as many as fleetdb_columns says */
+};
+
+enum fleetdb_insert {
+    FLEETDB_NEW,
+    FLEETDB_SAME,          /* held already, same content */
+    FLEETDB_DUPLICATE_KEY, /* held under another id: this id is noted, nothing is counted twice */
+    FLEETDB_CONFLICT,      /* held with other content, which stays; noted as a conflict */
+};
+bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record,
+                    enum fleetdb_insert *ret_outcome, struct err *err) MUSTER_CHECK;
+
+/* The interval of a stream that is committed. */
+struct fleetdb_range {
+    uint64_t first, last; /* inclusive */
+};
+enum { FLEETDB_RANGES_MAX = 512 };
+struct fleetdb_stream {
+    int64_t stream; /* 0: not in the database yet */
+    uint64_t incarnation;
+    int lane;
+    uint64_t cumulative; /* every seq 1..cumulative */
+    size_t range_count;  /* and these beyond, ascending, not touching */
+    struct fleetdb_range ranges[FLEETDB_RANGES_MAX];
+};
+/* A stream that is not known is an empty one. */
+bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
+                         struct fleetdb_stream *ret_stream, struct err *err) MUSTER_CHECK;
+bool fleetdb_stream_write(struct fleetdb *db, int64_t device, const struct fleetdb_stream *stream,
+                          int64_t now_ms, struct err *err) MUSTER_CHECK;
+/* What the device says of a stream, known or not yet: the highest seq it gave, the boot that made
+ * it (16 bytes, or empty: not said). Never lowers last_seq. */
+bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
+                          uint64_t last_seq, struct bytes boot_id, int64_t now_ms,
+                          struct err *err) MUSTER_CHECK;
+
+struct fleetdb_report {
+    int64_t received_ms;
+    int64_t hello_ms; /* 0: not from a hello; the one held stays */
+    uint64_t incarnation;
+    uint8_t boot_id[16];
+    size_t boot_id_length; /* 0 or 16 */
+    int64_t wall_ms, boot_ms;
+    char agent_version[65];
+    uint64_t root_version;
+    uint64_t manifest_version, generation;
+    uint8_t generation_digest[32];
+    size_t generation_digest_length; /* 0..32 */
+    bool converged;
+    uint32_t lacks;
+};
+/* A device without one gives ERR_NOT_FOUND. */
+bool fleetdb_report_read(struct fleetdb *db, int64_t device, struct fleetdb_report *ret_report,
+                         struct err *err) MUSTER_CHECK;
+bool fleetdb_report_write(struct fleetdb *db, int64_t device, const struct fleetdb_report *report,
+                          struct err *err) MUSTER_CHECK;
+
+struct fleetdb_item {
+    const char *name;
+    uint64_t wanted_version, held_version;
+    struct bytes wanted_sha256, held_sha256; /* 32 bytes or empty */
+    int state, source;                       /* ItemState, RepairSource */
+    const char *reason;
+};
+bool fleetdb_items_clear(struct fleetdb *db, int64_t device, struct err *err) MUSTER_CHECK;
+bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb_item *item,
+                        int64_t now_ms, struct err *err) MUSTER_CHECK;
+
+bool fleetdb_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,
+                    struct err *err) MUSTER_CHECK;
+/* A message came from it; does not change what is said of being online. */
+bool fleetdb_seen(struct fleetdb *db, int64_t device, int64_t now_ms, struct err *err) MUSTER_CHECK;
+
+#endif

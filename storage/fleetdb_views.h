@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_VIEWS_H
+#define STORAGE_FLEETDB_VIEWS_H
+
+#include "storage/fleetdb.h"
+
+/* What people ask. Every `each` gets values that live during the call only; a false from it ends
+ * the reading with its err. */
+
+struct fleetdb_device_view {
+    int64_t device;
+    const char *id, *serial, *model, *life, *merchant, *store;
+    bool online;
+    int64_t seen_ms; /* 0: never */
+    bool reported;   /* false: the next four are 0 */
+    bool converged;  /* as the device sees it */
+    uint64_t manifest_version, generation;
+    uint32_t lacks;
+    uint64_t drift;   /* items that are neither as wanted nor repaired */
+    uint64_t records; /* of all lanes, committed */
+};
+/* One device by its row, or with 0 all, ascending by id. */
+bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
+                          bool (*each)(void *ctx, const struct fleetdb_device_view *view,
+                                       struct err *err),
+                          void *ctx, struct err *err) MUSTER_CHECK;
+
+struct fleetdb_terminal_view {
+    uint32_t index;
+    const char *acquirer, *tid, *mid;
+};
+bool fleetdb_view_terminals(struct fleetdb *db, int64_t device,
+                            bool (*each)(void *ctx, const struct fleetdb_terminal_view *view,
+                                         struct err *err),
+                            void *ctx, struct err *err) MUSTER_CHECK;
+
+struct fleetdb_item_view {
+    const char *name;
+    uint64_t wanted_version, held_version; /* as the device knows them */
+    struct bytes wanted_sha256, held_sha256;
+    int state;
+    const char *reason;
+};
+bool fleetdb_view_items(struct fleetdb *db, int64_t device,
+                        bool (*each)(void *ctx, const struct fleetdb_item_view *view,
+                                     struct err *err),
+                        void *ctx, struct err *err) MUSTER_CHECK;
+
+struct fleetdb_event_view {
+    int64_t wall_ms;
+    int kind;
+    const char *item, *text;
+};
+/* Newest first. */
+bool fleetdb_view_events(struct fleetdb *db, int64_t device, size_t max,
+                         bool (*each)(void *ctx, const struct fleetdb_event_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+
+struct fleetdb_stream_view {
+    uint64_t incarnation;
+    int lane;
+    uint64_t cumulative, last_seq;
+    uint64_t ranges;
+};
+/* Newest first, at most 100. */
+bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
+                          bool (*each)(void *ctx, const struct fleetdb_stream_view *view,
+                                       struct err *err),
+                          void *ctx, struct err *err) MUSTER_CHECK;
+
+enum fleetdb_errors_by {
+    FLEETDB_BY_CODE,
+    FLEETDB_BY_DEVICE,
+    FLEETDB_BY_OUTCOME,
+    FLEETDB_BY_ISSUER,
+    FLEETDB_BY_ENTRY,
+    FLEETDB_BY_ACQUIRER,
+    FLEETDB_BYS,
+};
+struct fleetdb_errors_view {
+    const char *text; /* the key, or NULL where it is a number */
+    int64_t number;
+    int64_t count, declined;
+    int64_t amount_minor; /* of what was declined */
+};
+/* Results since `since_ms` of devices in service, most first; results of others are only counted,
+ * in `ret_not_in_service`. `device` 0: all. */
+bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t since_ms,
+                         int64_t device,
+                         bool (*each)(void *ctx, const struct fleetdb_errors_view *view,
+                                      struct err *err),
+                         void *ctx, int64_t *ret_not_in_service, struct err *err) MUSTER_CHECK;
+
+/* How many devices are in each state of life. */
+bool fleetdb_view_lives(struct fleetdb *db, uint64_t ret_counts[FLEETDB_LIVES],
+                        struct err *err) MUSTER_CHECK;
+
+#endif
