@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/sqlite.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sqlite {
+    sqlite3 *connection;
+    char *path;
+    const char *what;
+    unsigned query_count;
+    int checkpoint_pages;
+    bool sync_failed;
+    sqlite3_stmt *statements[];
+};
+
+static enum err_code code_of(int rc, int errnum)
+{
+    switch (rc & 0xff) {
+    case SQLITE_FULL:
+        return ERR_FULL;
+    case SQLITE_NOMEM:
+        return ERR_NO_MEMORY;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_UNAVAILABLE;
+    case SQLITE_CONSTRAINT:
+        return ERR_CONFLICT;
+    case SQLITE_TOOBIG:
+    case SQLITE_RANGE:
+    case SQLITE_MISMATCH:
+        return ERR_INVALID;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        /* SQLite itself takes only ENOSPC for a full disk. */
+        return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG ? ERR_FULL : ERR_IO;
+    default:
+        return ERR_IO;
+    }
+}
+
+static bool sync_failed(int rc)
+{
+    return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
+}
+
+static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
+{
+    int extended = sqlite3_extended_errcode(db->connection);
+    int errnum = sqlite3_system_errno(db->connection);
+    if ((extended & 0xff) != (rc & 0xff))
+        extended = rc;
+    if (sync_failed(extended))
+        db->sync_failed = true;
+    bool io = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
+    return err_set(err, code_of(extended, errnum), "%s %s: %s: %s (SQLite %d)%s%s", db->what,
+                   db->path, doing, sqlite3_errmsg(db->connection), extended,
+                   io && errnum != 0 ? ": " : "", io && errnum != 0 ? strerror(errnum) : "");
+}
+
+static bool usable(const struct sqlite *db, struct err *err)
+{
+    if (!db->sync_failed)
+        return true;
+    return err_set(err, ERR_IO, "%s %s: an fsync failed earlier; close and open it again", db->what,
+                   db->path);
+}
+
+bool sqlite_exec(struct sqlite *db, const char *sql, struct err *err)
+{
+    if (!usable(db, err))
+        return false;
+    int rc = sqlite3_exec(db->connection, sql, NULL, NULL, NULL);
+    return rc == SQLITE_OK || fail(db, rc, sql, err);
+}
+
+bool sqlite_begin(struct sqlite *db, struct err *err)
+{
+    return sqlite_exec(db, "BEGIN IMMEDIATE", err);
+}
+
+bool sqlite_commit(struct sqlite *db, struct err *err)
+{
+    if (sqlite_exec(db, "COMMIT", err))
+        return true;
+    sqlite_rollback(db);
+    return false;
+}
+
+void sqlite_rollback(struct sqlite *db)
+{
+    if (!sqlite3_get_autocommit(db->connection))
+        (void)sqlite3_exec(db->connection, "ROLLBACK", NULL, NULL, NULL);
+}
+
+sqlite3_stmt *sqlite_query(struct sqlite *db, unsigned query)
+{
+    if (query >= db->query_count)
+        abort();
+    sqlite3_stmt *statement = db->statements[query];
+    (void)sqlite3_reset(statement);
+    (void)sqlite3_clear_bindings(statement);
+    return statement;
+}
+
+static void bound(int rc)
+{
+    if (rc != SQLITE_OK)
+        abort();
+}
+
+static int parameter(sqlite3_stmt *statement, const char *name)
+{
+    int index = sqlite3_bind_parameter_index(statement, name);
+    if (index == 0)
+        abort();
+    return index;
+}
+
+void sqlite_bind_int(sqlite3_stmt *statement, const char *name, int64_t value)
+{
+    bound(sqlite3_bind_int64(statement, parameter(statement, name), value));
+}
+
+void sqlite_bind_real(sqlite3_stmt *statement, const char *name, double value)
+{
+    bound(sqlite3_bind_double(statement, parameter(statement, name), value));
+}
+
+void sqlite_bind_text(sqlite3_stmt *statement, const char *name, const char *value)
+{
+    bound(sqlite3_bind_text(statement, parameter(statement, name), value, -1, SQLITE_STATIC));
+}
+
+void sqlite_bind_bytes(sqlite3_stmt *statement, const char *name, struct bytes value)
+{
+    /* A null pointer would bind NULL, not the empty blob. */
+    const void *data = value.data != NULL ? (const void *)value.data : "";
+    bound(sqlite3_bind_blob64(statement, parameter(statement, name), data, value.length,
+                              SQLITE_STATIC));
+}
+
+bool sqlite_row(struct sqlite *db, sqlite3_stmt *statement, bool *ret_row, struct err *err)
+{
+    if (!usable(db, err))
+        return false;
+    int rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
+        if (rc == SQLITE_DONE)
+            (void)sqlite3_reset(statement);
+        *ret_row = rc == SQLITE_ROW;
+        return true;
+    }
+    (void)fail(db, rc, sqlite3_sql(statement), err);
+    (void)sqlite3_reset(statement);
+    return false;
+}
+
+bool sqlite_run(struct sqlite *db, sqlite3_stmt *statement, struct err *err)
+{
+    bool row = true;
+    while (row) {
+        if (!sqlite_row(db, statement, &row, err))
+            return false;
+    }
+    return true;
+}
+
+bool sqlite_value(struct sqlite *db, sqlite3_stmt *statement, int64_t missing, int64_t *ret_value,
+                  struct err *err)
+{
+    bool row = false;
+    if (!sqlite_row(db, statement, &row, err))
+        return false;
+    bool null = !row || sqlite3_column_type(statement, 0) == SQLITE_NULL;
+    *ret_value = null ? missing : sqlite3_column_int64(statement, 0);
+    (void)sqlite3_reset(statement);
+    return true;
+}
+
+/* For SQL that is run once, at open. */
+static bool value_of(struct sqlite *db, const char *sql, int64_t *ret_value, struct err *err)
+{
+    if (!usable(db, err))
+        return false;
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db->connection, sql, -1, &statement, NULL);
+    if (rc != SQLITE_OK)
+        return fail(db, rc, sql, err);
+    bool ok = sqlite_value(db, statement, 0, ret_value, err);
+    (void)sqlite3_finalize(statement);
+    return ok;
+}
+
+bool sqlite_pragma(struct sqlite *db, int64_t *ret_value, struct err *err, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    char *sql = sqlite3_vmprintf(fmt, args);
+    va_end(args);
+    if (sql == NULL)
+        return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", db->what, db->path);
+    bool ok = value_of(db, sql, ret_value, err);
+    sqlite3_free(sql);
+    return ok;
+}
+
+struct bytes sqlite_column_bytes(sqlite3_stmt *statement, int column)
+{
+    const void *data = sqlite3_column_blob(statement, column);
+    return bytes_of(data, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+const char *sqlite_column_text(sqlite3_stmt *statement, int column)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column);
+    return text != NULL ? (const char *)text : "";
+}
+
+int64_t sqlite_changes(struct sqlite *db)
+{
+    return sqlite3_changes64(db->connection);
+}
+
+const char *sqlite_path(const struct sqlite *db)
+{
+    return db->path;
+}
+
+/* SQLite's own hook would let a failed fsync of the database file pass unseen. Any other failure
+ * of a checkpoint leaves all in the WAL, and the next one tries again. */
+static int after_commit(void *ctx, sqlite3 *connection, const char *schema, int wal_pages)
+{
+    struct sqlite *db = ctx;
+    if (wal_pages < db->checkpoint_pages)
+        return SQLITE_OK;
+    int rc = sqlite3_wal_checkpoint_v2(connection, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (sync_failed(rc))
+        db->sync_failed = true;
+    return SQLITE_OK;
+}
+
+/* What must be said before the file is first read: page size and vacuum mode hold only for a new
+ * file, and an exclusive lock taken before WAL needs no shared memory file. */
+static bool configure_new(struct sqlite *db, const struct sqlite_settings *settings,
+                          struct err *err)
+{
+    int64_t ignored = 0;
+    if (settings->page_bytes > 0 &&
+        !sqlite_pragma(db, &ignored, err, "PRAGMA page_size=%d", settings->page_bytes))
+        return false;
+    if (settings->incremental_vacuum && !sqlite_exec(db, "PRAGMA auto_vacuum=INCREMENTAL", err))
+        return false;
+    return !settings->exclusive || sqlite_exec(db, "PRAGMA locking_mode=EXCLUSIVE", err);
+}
+
+static bool configure(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
+{
+    int64_t ignored = 0;
+    if (!sqlite_exec(db,
+                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                     "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0",
+                     err))
+        return false;
+    if (settings->cache_kb > 0 &&
+        !sqlite_pragma(db, &ignored, err, "PRAGMA cache_size=-%d", settings->cache_kb))
+        return false;
+    db->checkpoint_pages = settings->checkpoint_pages > 0 ? settings->checkpoint_pages : 1000;
+    (void)sqlite3_wal_hook(db->connection, after_commit, db);
+    return sqlite_pragma(db, &ignored, err, "PRAGMA journal_size_limit=%lld",
+                         (long long)settings->wal_keep_bytes);
+}
+
+/* Before anything is written: is it ours, and do we understand it? */
+static bool identify(struct sqlite *db, const struct sqlite_settings *settings,
+                     unsigned *ret_version, struct err *err)
+{
+    int64_t version = 0, application_id = 0, tables = 0;
+    if (!value_of(db, "PRAGMA user_version", &version, err) ||
+        !value_of(db, "PRAGMA application_id", &application_id, err) ||
+        !value_of(db, "SELECT count(*) FROM sqlite_schema", &tables, err))
+        return false;
+    if (tables > 0 && application_id != settings->application_id)
+        return err_set(err, ERR_CONFLICT, "%s %s: the file is another program's database", db->what,
+                       db->path);
+    if (version < 0 || version > (int64_t)settings->migration_count)
+        return err_set(err, ERR_REFUSED,
+                       "%s %s: schema %lld is not one of this program's %u; use the version that "
+                       "wrote it",
+                       db->what, db->path, (long long)version, settings->migration_count);
+    *ret_version = (unsigned)version;
+    return true;
+}
+
+static bool migrate_step(struct sqlite *db, const char *sql, const char *name, unsigned version,
+                         int32_t application_id, struct err *err)
+{
+    int64_t ignored = 0;
+    if (!sqlite_begin(db, err))
+        return false;
+    bool done = sqlite_exec(db, sql, err) &&
+                sqlite_pragma(db, &ignored, err, "PRAGMA user_version=%u", version) &&
+                sqlite_pragma(db, &ignored, err, "PRAGMA application_id=%d", application_id) &&
+                sqlite_commit(db, err);
+    if (done)
+        return true;
+    sqlite_rollback(db);
+    return err_context(err, "migration %s", name);
+}
+
+static bool migrate(struct sqlite *db, const struct sqlite_settings *settings, unsigned version,
+                    struct err *err)
+{
+    for (unsigned i = version; i < settings->migration_count; i++) {
+        if (!migrate_step(db, settings->migrations[i], settings->migration_names[i], i + 1,
+                          settings->application_id, err))
+            return false;
+    }
+    return true;
+}
+
+static bool prepare(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
+{
+    for (unsigned i = 0; i < settings->query_count; i++) {
+        int rc = sqlite3_prepare_v3(db->connection, settings->queries[i], -1,
+                                    SQLITE_PREPARE_PERSISTENT, &db->statements[i], NULL);
+        if (rc != SQLITE_OK)
+            return fail(db, rc, settings->queries[i], err);
+    }
+    return true;
+}
+
+bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db, struct err *err)
+{
+    struct sqlite *db = calloc(1, sizeof *db + settings->query_count * sizeof(sqlite3_stmt *));
+    if (db == NULL)
+        return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", settings->what, settings->path);
+    db->what = settings->what;
+    db->query_count = settings->query_count;
+    db->path = strdup(settings->path);
+    if (db->path == NULL) {
+        sqlite_close(db);
+        return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", settings->what, settings->path);
+    }
+    int rc = sqlite3_open_v2(db->path, &db->connection,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                                 SQLITE_OPEN_EXRESCODE,
+                             NULL);
+    if (rc != SQLITE_OK) {
+        (void)fail(db, rc, "open", err);
+        sqlite_close(db);
+        return false;
+    }
+    (void)sqlite3_busy_timeout(db->connection, settings->busy_ms);
+    unsigned version = 0;
+    if (!configure_new(db, settings, err) || !identify(db, settings, &version, err) ||
+        !configure(db, settings, err) || !migrate(db, settings, version, err) ||
+        !prepare(db, settings, err)) {
+        sqlite_close(db);
+        return false;
+    }
+    *ret_db = db;
+    return true;
+}
+
+void sqlite_close(struct sqlite *db)
+{
+    if (db == NULL)
+        return;
+    for (unsigned i = 0; i < db->query_count; i++)
+        (void)sqlite3_finalize(db->statements[i]);
+    (void)sqlite3_close(db->connection);
+    free(db->path);
+    free(db);
+}
