@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_INTERNAL_H
+#define STORAGE_FLEETDB_INTERNAL_H
+
+#include "storage/fleetdb.h"
+#include "storage/sqlite.h"
+
+/*
+ * For the fleetdb files of this folder only. Each file owns its queries: a table of texts indexed
+ * by an enum of its own, exported as one `struct fleetdb_queries`; fleetdb_open prepares them all.
+ */
+enum fleetdb_part {
+    FLEETDB_PART_DEVICES,
+    FLEETDB_PART_RECORDS,
+    FLEETDB_PART_REPORTS,
+    FLEETDB_PART_VIEWS,
+    FLEETDB_PART_DESIRED,
+    FLEETDB_PARTS,
+};
+
+struct fleetdb_queries {
+    const char *const *texts;
+    unsigned count;
+};
+extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queries,
+    fleetdb_report_queries, fleetdb_view_queries, fleetdb_desired_queries;
+
+struct fleetdb {
+    struct sqlite *sqlite;
+    bool in_transaction;
+    const char **queries; /* all parts' texts, end to end */
+    unsigned first_query[FLEETDB_PARTS];
+};
+
+static inline sqlite3_stmt *fleetdb_query(struct fleetdb *db, enum fleetdb_part part,
+                                          unsigned query)
+{
+    return sqlite_query(db->sqlite, db->first_query[part] + query);
+}
+
+/* For functions that write more than one row and may be called inside a transaction or outside:
+ * outside they begin one and end it, inside they leave it to the caller. */
+bool fleetdb_enter(struct fleetdb *db, bool *ret_own, struct err *err) MUSTER_CHECK;
+/* Commits an own transaction if `done`, else rolls it back; returns whether all went well. */
+bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUSTER_CHECK;
+
+#endif
