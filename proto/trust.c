@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/trust.h"
+
+#include "proto/envelope.h"
+#include "proto/limits.h"
+#include "proto/unpack.h"
+
+#include <stdlib.h>
+
+enum { ROLES = MUSTER__ROLE__ROLE_RECEIPT + 1 };
+
+struct trust {
+    uint64_t version;
+    struct key_set roles[ROLES];
+};
+
+static bool known_role(Muster__Role role)
+{
+    return role > MUSTER__ROLE__ROLE_UNKNOWN && role < ROLES;
+}
+
+static bool add_key(struct key_set *set, const Muster__PublicKey *key, struct err *err)
+{
+    struct verify_key *fresh = NULL;
+    /* A newer root may hold keys that this program cannot use; they just do not count. */
+    if (key->algorithm != MUSTER__KEY_ALGORITHM__KEY_ALGORITHM_ED25519)
+        return true;
+    if (!verify_key_of_spki(bytes_of(key->spki.data, key->spki.len), &fresh, err))
+        return false;
+    for (size_t i = 0; i < set->count; i++) {
+        if (bytes_equal(verify_key_spki(set->keys[i]), verify_key_spki(fresh))) {
+            verify_key_free(fresh);
+            return err_set(err, ERR_INVALID, "the same key twice");
+        }
+    }
+    set->keys[set->count++] = fresh;
+    return true;
+}
+
+static bool fill_role(struct key_set *set, const Muster__RoleKeys *role, struct err *err)
+{
+    if (set->keys)
+        return err_set(err, ERR_INVALID, "role %d twice", (int)role->role);
+    if (role->n_keys > ENVELOPE_SIGNATURES)
+        return err_set(err, ERR_INVALID, "role %d has %zu keys, %d are the most", (int)role->role,
+                       role->n_keys, ENVELOPE_SIGNATURES);
+    if (role->threshold == 0 || role->threshold > role->n_keys)
+        return err_set(err, ERR_INVALID, "role %d: %u of %zu keys cannot sign", (int)role->role,
+                       role->threshold, role->n_keys);
+    set->keys = calloc(role->n_keys, sizeof(struct verify_key *));
+    if (!set->keys)
+        return err_set(err, ERR_NO_MEMORY, "no memory for keys");
+    set->threshold = role->threshold;
+    for (size_t i = 0; i < role->n_keys; i++)
+        if (!add_key(set, role->keys[i], err))
+            return err_context(err, "role %d, key %zu", (int)role->role, i + 1);
+    return true;
+}
+
+static bool fill(struct trust *trust, struct bytes body, struct err *err)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_ROOT_BYTES};
+    struct arena arena = {.limit_bytes = 512 * 1024};
+    ProtobufCMessage *message = NULL;
+    bool ok = unpack(&muster__root__descriptor, body, &limits, &arena, &message, err);
+    const Muster__Root *root = (const Muster__Root *)message;
+    if (ok && root->version == 0)
+        ok = err_set(err, ERR_INVALID, "no version");
+    if (ok)
+        trust->version = root->version;
+    for (size_t i = 0; ok && i < root->n_roles; i++)
+        if (known_role(root->roles[i]->role))
+            ok = fill_role(&trust->roles[root->roles[i]->role], root->roles[i], err);
+    arena_done(&arena);
+    return ok;
+}
+
+/* The keys come from the very bytes whose signatures they check: that proves only that the root
+ * is whole and that its own keepers agreed on it. */
+static bool open_root(struct trust *trust, struct bytes root, struct err *err)
+{
+    struct envelope envelope;
+    struct bytes body;
+    if (root.length > LIMIT_ROOT_BYTES)
+        return err_set(err, ERR_INVALID, "%zu bytes where %d are the most", root.length,
+                       LIMIT_ROOT_BYTES);
+    return envelope_read(root, &envelope, err) && fill(trust, envelope.body, err) &&
+           unseal("root", "", root, &trust->roles[MUSTER__ROLE__ROLE_ROOT], &body, err);
+}
+
+bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err)
+{
+    struct trust *trust = calloc(1, sizeof *trust);
+    if (!trust)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the trust root");
+    if (!open_root(trust, root, err)) {
+        trust_free(trust);
+        return err_context(err, "trust root");
+    }
+    *ret_trust = trust;
+    return true;
+}
+
+void trust_free(struct trust *trust)
+{
+    if (!trust)
+        return;
+    for (size_t role = 0; role < ROLES; role++) {
+        for (size_t i = 0; i < trust->roles[role].count; i++)
+            verify_key_free(trust->roles[role].keys[i]);
+        free(trust->roles[role].keys);
+    }
+    free(trust);
+}
+
+uint64_t trust_version(const struct trust *trust)
+{
+    return trust->version;
+}
+
+const struct key_set *trust_keys(const struct trust *trust, Muster__Role role)
+{
+    return &trust->roles[known_role(role) ? role : MUSTER__ROLE__ROLE_UNKNOWN];
+}
