@@ -27,7 +27,7 @@ struct setting {
     enum setting_type type;
     size_t offset, size; /* offsetof and sizeof of the field in the program's struct */
     const char *fallback; /* value when absent, in file syntax; NULL: the key must be given */
-    int64_t min, max;
+    int64_t min, max; /* both 0: any number; a text's max of 0: what the field holds */
     const char *const *choices;
     const char *help; /* one line; `--print-settings` shows it */
 };
