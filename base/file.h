@@ -13,6 +13,9 @@
 /* Whole file into memory; ERR_INVALID if it is longer than `limit`. The caller calls buf_done. */
 bool file_read(const char *path, size_t limit, struct buf *ret_content, struct err *err)
     MUSTER_CHECK;
+/* Gives a file of any length in parts, so that it need not fit in memory. */
+bool file_scan(const char *path, void (*each)(void *ctx, struct bytes part), void *ctx,
+               struct err *err) MUSTER_CHECK;
 /* Writes `path` whole or not at all: a temporary name beside it (".<name>.<16 hex>.new", which a
  * power cut may leave behind), fsync, rename, fsync of the directory. `mode` as in open(2), not
  * subject to the umask. */

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/registry.h"
+
+#include "storage/registry_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool registry_path(const struct registry *registry, const char *folder, const char *name,
+                   char *path, struct err *err)
+{
+    if (folder == NULL)
+        return path_join(path, REGISTRY_PATH_BYTES, registry->dir, name, err);
+    char base[REGISTRY_PATH_BYTES];
+    return path_join(base, sizeof base, registry->dir, folder, err) &&
+           path_join(path, REGISTRY_PATH_BYTES, base, name, err);
+}
+
+bool registry_open(const char *dir, void (*digest)(struct bytes data, uint8_t ret_digest[32]),
+                   struct registry **ret_registry, struct err *err)
+{
+    if (strlen(dir) >= REGISTRY_DIR_BYTES)
+        return err_set(err, ERR_INVALID, "registry folder %.64s...: more than %d characters", dir,
+                       REGISTRY_DIR_BYTES - 1);
+    struct registry *registry = calloc(1, sizeof *registry);
+    if (registry == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the registry");
+    memcpy(registry->dir, dir, strlen(dir) + 1);
+    registry->digest = digest;
+    char path[REGISTRY_PATH_BYTES];
+    if (!registry_path(registry, NULL, "generations", path, err) ||
+        !file_make_dir(path, 0755, err) || !registry_path(registry, NULL, "blobs", path, err) ||
+        !file_make_dir(path, 0755, err)) {
+        registry_close(registry);
+        return false;
+    }
+    *ret_registry = registry;
+    return true;
+}
+
+void registry_close(struct registry *registry)
+{
+    free(registry);
+}
+
+static bool blob_path(const struct registry *registry, const uint8_t sha256[32], char *path,
+                      struct err *err)
+{
+    char name[65];
+    hex_encode(sha256, 32, name);
+    return registry_path(registry, "blobs", name, path, err);
+}
+
+bool registry_blob_write(const struct registry *registry, const uint8_t sha256[32],
+                         struct bytes blob, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return blob_path(registry, sha256, path, err) && file_write(path, blob, 0600, err);
+}
+
+bool registry_blob_read(const struct registry *registry, const uint8_t sha256[32], size_t limit,
+                        struct buf *ret_blob, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return blob_path(registry, sha256, path, err) && file_read(path, limit, ret_blob, err);
+}
+
+bool registry_blob_remove(const struct registry *registry, const uint8_t sha256[32],
+                          struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return blob_path(registry, sha256, path, err) && file_remove(path, err);
+}
+
+struct blob_walk {
+    void (*each)(void *ctx, const uint8_t sha256[32]);
+    void *ctx;
+};
+
+static bool blob_seen(void *ctx, const char *name)
+{
+    struct blob_walk *walk = ctx;
+    uint8_t sha256[32];
+    if (hex_decode(name, strlen(name), sha256, sizeof sha256))
+        walk->each(walk->ctx, sha256);
+    return true;
+}
+
+bool registry_blobs(const struct registry *registry,
+                    void (*each)(void *ctx, const uint8_t sha256[32]), void *ctx, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    struct blob_walk walk = {.each = each, .ctx = ctx};
+    return registry_path(registry, NULL, "blobs", path, err) &&
+           file_list(path, blob_seen, &walk, err);
+}
+
+bool registry_desired_read(const struct registry *registry, size_t limit, struct buf *ret_envelope,
+                           struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return registry_path(registry, NULL, "desired", path, err) &&
+           file_read(path, limit, ret_envelope, err);
+}
+
+bool registry_desired_write(const struct registry *registry, struct bytes envelope, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return registry_path(registry, NULL, "desired", path, err) &&
+           file_write(path, envelope, 0600, err);
+}
+
+uint64_t registry_floor(const struct registry_floors *floors, const char *name)
+{
+    for (size_t i = 0; i < floors->count; i++) {
+        if (strcmp(floors->rows[i].name, name) == 0)
+            return floors->rows[i].version;
+    }
+    return 0;
+}
+
+bool registry_floor_raise(struct registry_floors *floors, const char *name, uint64_t version,
+                          struct err *err)
+{
+    for (size_t i = 0; i < floors->count; i++) {
+        if (strcmp(floors->rows[i].name, name) != 0)
+            continue;
+        if (version > floors->rows[i].version)
+            floors->rows[i].version = version;
+        return true;
+    }
+    if (version == 0)
+        return true;
+    if (floors->count == REGISTRY_FLOORS)
+        return err_set(err, ERR_FULL, "%s: the floors of %d names are kept, no more fit", name,
+                       REGISTRY_FLOORS);
+    struct registry_floor *row = &floors->rows[floors->count++];
+    snprintf(row->name, sizeof row->name, "%s", name);
+    row->version = version;
+    return true;
+}
+
+static bool floors_parse(char *text, struct registry_floors *floors)
+{
+    char *fields[SHEET_FIELDS];
+    if (sheet_next(&text, fields) != 3 || strcmp(fields[0], "manifest") != 0 ||
+        !sheet_number(fields[1], &floors->manifest_version) ||
+        !sheet_digest(fields[2], floors->manifest_digest))
+        return false;
+    size_t count;
+    while ((count = sheet_next(&text, fields)) > 0) {
+        uint64_t version;
+        if (count != 2 || strlen(fields[0]) > REGISTRY_NAME_CHARS ||
+            !sheet_number(fields[1], &version) ||
+            !registry_floor_raise(floors, fields[0], version, NULL))
+            return false;
+    }
+    return true;
+}
+
+bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
+                          struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    struct buf sheet = {0};
+    struct err why = {0};
+    if (!registry_path(registry, NULL, "floors", path, err))
+        return false;
+    if (!sheet_read(registry, path, &sheet, &why)) {
+        if (why.code != ERR_NOT_FOUND)
+            return err_set(err, why.code, "%s", why.text);
+        memset(ret_floors, 0, sizeof *ret_floors);
+        return true;
+    }
+    struct registry_floors *floors = calloc(1, sizeof *floors);
+    bool good = floors != NULL && floors_parse((char *)sheet.data, floors);
+    if (good)
+        *ret_floors = *floors;
+    else if (floors == NULL)
+        err_set(err, ERR_NO_MEMORY, "no memory for the version floors");
+    else
+        err_set(err, ERR_INVALID, "%s: not a list of version floors", path);
+    free(floors);
+    buf_done(&sheet);
+    return good;
+}
+
+bool registry_floors_write(const struct registry *registry, const struct registry_floors *floors,
+                           struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    char digest[65];
+    struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
+    hex_encode(floors->manifest_digest, 32, digest);
+    bool good =
+        registry_path(registry, NULL, "floors", path, err) &&
+        sheet_line(&sheet, err, "manifest\t%" PRIu64 "\t%s", floors->manifest_version, digest);
+    for (size_t i = 0; good && i < floors->count; i++)
+        good =
+            sheet_line(&sheet, err, "%s\t%" PRIu64, floors->rows[i].name, floors->rows[i].version);
+    good = good && sheet_write(registry, path, &sheet, err);
+    buf_done(&sheet);
+    return good;
+}
+
+bool registry_failure_read(const struct registry *registry, struct registry_failure *ret_failure,
+                           struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    struct buf sheet = {0};
+    struct err why = {0};
+    if (!registry_path(registry, NULL, "failure", path, err))
+        return false;
+    if (!sheet_read(registry, path, &sheet, &why)) {
+        if (why.code != ERR_NOT_FOUND)
+            return err_set(err, why.code, "%s", why.text);
+        *ret_failure = (struct registry_failure){0};
+        return true;
+    }
+    char *text = (char *)sheet.data;
+    char *fields[SHEET_FIELDS];
+    struct registry_failure failure = {.present = true};
+    bool good = sheet_next(&text, fields) == 4 && sheet_digest(fields[0], failure.manifest_digest);
+    if (good) {
+        failure.content = strcmp(fields[1], "content") == 0;
+        snprintf(failure.item, sizeof failure.item, "%s", fields[2]);
+        snprintf(failure.reason, sizeof failure.reason, "%s", fields[3]);
+        *ret_failure = failure;
+    } else {
+        err_set(err, ERR_INVALID, "%s: not a failure record", path);
+    }
+    buf_done(&sheet);
+    return good;
+}
+
+bool registry_failure_write(const struct registry *registry, const struct registry_failure *failure,
+                            struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    char digest[65];
+    char reason[sizeof failure->reason];
+    struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
+    hex_encode(failure->manifest_digest, 32, digest);
+    snprintf(reason, sizeof reason, "%s", failure->reason);
+    for (char *c = reason; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+    }
+    bool good = registry_path(registry, NULL, "failure", path, err) &&
+                sheet_line(&sheet, err, "%s\t%s\t%s\t%s", digest,
+                           failure->content ? "content" : "generation", failure->item, reason) &&
+                sheet_write(registry, path, &sheet, err);
+    buf_done(&sheet);
+    return good;
+}

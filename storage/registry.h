@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_REGISTRY_H
+#define STORAGE_REGISTRY_H
+
+#include "base/buf.h"
+
+/*
+ * What the terminal holds, as files:
+ *
+ *   <dir>/current -> generations/NNNNNNNN     what the payment application reads
+ *   <dir>/generations/NNNNNNNN/<document>     unchanged files are hard links between generations
+ *   <dir>/generations/NNNNNNNN/.items         what the generation is made of (written last)
+ *   <dir>/generations/NNNNNNNN/.manifest      the signed manifest it was built from
+ *   <dir>/generations/NNNNNNNN.tmp            one being built
+ *   <dir>/blobs/<sha256>                      content as it was fetched
+ *   <dir>/desired                             the newest accepted manifest, signed
+ *   <dir>/floors                              versions below which nothing is accepted
+ *   <dir>/failure                             the manifest that did not pass, and why
+ *
+ * Plain blocking calls for a worker thread; the caller never runs two at a time. The registry
+ * knows no hash function of its own: the one it is given protects its own small files, so that a
+ * damaged one is noticed. Everything is on the medium when a call returns true.
+ */
+struct registry;
+
+enum {
+    REGISTRY_ITEMS = 128,
+    REGISTRY_NAME_CHARS = 48,
+    REGISTRY_FLOORS = 1024,
+    REGISTRY_PATH_BYTES = 768,
+};
+
+/* One document as a generation holds it. */
+struct registry_item {
+    char name[REGISTRY_NAME_CHARS + 1];
+    int kind;
+    uint64_t version;
+    uint64_t length;    /* bytes of the content */
+    uint8_t sha256[32]; /* of the content */
+    uint8_t blob[32];   /* from which the content can be made again */
+    uint64_t blob_size;
+};
+
+struct registry_items {
+    size_t count;
+    struct registry_item items[REGISTRY_ITEMS]; /* ascending by name */
+};
+
+struct registry_generation {
+    uint64_t number; /* 0: none */
+    uint8_t digest[32];
+    struct registry_items list;
+};
+
+bool registry_open(const char *dir, void (*digest)(struct bytes data, uint8_t ret_digest[32]),
+                   struct registry **ret_registry, struct err *err) MUSTER_CHECK;
+void registry_close(struct registry *registry);
+
+struct registry_held {
+    struct registry_generation current;
+    struct registry_generation previous; /* the newest whole one before it */
+    uint64_t highest;                    /* number in use, whole or not */
+    bool recovered; /* `current` was unusable and now points at another, or at nothing whole */
+};
+
+/* Clears what a crash left half-built, finds the generation in force, and points `current` at the
+ * newest whole one if it was unusable. Once, after opening. */
+bool registry_load(const struct registry *registry, struct registry_held *ret_held,
+                   struct err *err) MUSTER_CHECK;
+
+/* Building one generation: begin, then carry and write each document, finish, switch. */
+bool registry_build_begin(const struct registry *registry, uint64_t number,
+                          struct err *err) MUSTER_CHECK;
+/* The same file as in generation `from`, by hard link. */
+bool registry_build_carry(const struct registry *registry, uint64_t number, uint64_t from,
+                          const char *name, struct err *err) MUSTER_CHECK;
+bool registry_build_write(const struct registry *registry, uint64_t number, const char *name,
+                          struct bytes content, struct err *err) MUSTER_CHECK;
+bool registry_build_finish(const struct registry *registry,
+                           const struct registry_generation *generation, struct bytes manifest,
+                           struct err *err) MUSTER_CHECK;
+bool registry_build_drop(const struct registry *registry, uint64_t number,
+                         struct err *err) MUSTER_CHECK;
+/* Puts a finished one in force. */
+bool registry_switch(const struct registry *registry, uint64_t number,
+                     struct err *err) MUSTER_CHECK;
+
+/* Replaces one document of a generation by writing it beside and renaming, so that other
+ * generations that share the old file keep it. */
+bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
+                      struct bytes content, struct err *err) MUSTER_CHECK;
+/* The same, by hard link to the file of generation `from`. */
+bool registry_share(const struct registry *registry, uint64_t number, uint64_t from,
+                    const char *name, struct err *err) MUSTER_CHECK;
+
+/* Where things are; `path` takes REGISTRY_PATH_BYTES. */
+bool registry_building_path(const struct registry *registry, uint64_t number, char *path,
+                            struct err *err) MUSTER_CHECK;
+bool registry_document_path(const struct registry *registry, uint64_t number, const char *name,
+                            char *path, struct err *err) MUSTER_CHECK;
+
+/* Calls `stray` for every entry of a generation that is neither in its list nor the registry's
+ * own; true from it removes the file. Left-overs of interrupted writes go without a question. */
+bool registry_strays(const struct registry *registry, const struct registry_generation *generation,
+                     bool (*stray)(void *ctx, const char *name), void *ctx,
+                     struct err *err) MUSTER_CHECK;
+
+bool registry_blob_write(const struct registry *registry, const uint8_t sha256[32],
+                         struct bytes blob, struct err *err) MUSTER_CHECK;
+/* As it is on the medium: the caller hashes it. */
+bool registry_blob_read(const struct registry *registry, const uint8_t sha256[32], size_t limit,
+                        struct buf *ret_blob, struct err *err) MUSTER_CHECK;
+bool registry_blob_remove(const struct registry *registry, const uint8_t sha256[32],
+                          struct err *err) MUSTER_CHECK;
+bool registry_blobs(const struct registry *registry,
+                    void (*each)(void *ctx, const uint8_t sha256[32]), void *ctx,
+                    struct err *err) MUSTER_CHECK;
+
+/* Removes every generation but those numbered, and every blob that `needed` denies. */
+bool registry_prune(const struct registry *registry, const uint64_t *keep, size_t keep_count,
+                    bool (*needed)(void *ctx, const uint8_t sha256[32]), void *ctx,
+                    struct err *err) MUSTER_CHECK;
+
+/* ERR_NOT_FOUND: there is none. */
+bool registry_desired_read(const struct registry *registry, size_t limit, struct buf *ret_envelope,
+                           struct err *err) MUSTER_CHECK;
+bool registry_desired_write(const struct registry *registry, struct bytes envelope,
+                            struct err *err) MUSTER_CHECK;
+
+struct registry_floor {
+    char name[REGISTRY_NAME_CHARS + 1];
+    uint64_t version;
+};
+
+struct registry_floors {
+    uint64_t manifest_version;   /* the highest accepted */
+    uint8_t manifest_digest[32]; /* of that manifest */
+    size_t count;
+    struct registry_floor rows[REGISTRY_FLOORS];
+};
+
+/* None yet: all zero. */
+bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
+                          struct err *err) MUSTER_CHECK;
+bool registry_floors_write(const struct registry *registry, const struct registry_floors *floors,
+                           struct err *err) MUSTER_CHECK;
+/* 0: the name has none. */
+uint64_t registry_floor(const struct registry_floors *floors, const char *name);
+/* Raises, never lowers. ERR_FULL: more names than the file may hold. */
+bool registry_floor_raise(struct registry_floors *floors, const char *name, uint64_t version,
+                          struct err *err) MUSTER_CHECK;
+
+struct registry_failure {
+    bool present;
+    bool content;                       /* an item's content was refused; else the generation */
+    uint8_t manifest_digest[32];        /* of the manifest that is not to be tried again */
+    char item[REGISTRY_NAME_CHARS + 1]; /* "": no one item */
+    char reason[400];
+};
+
+bool registry_failure_read(const struct registry *registry, struct registry_failure *ret_failure,
+                           struct err *err) MUSTER_CHECK;
+bool registry_failure_write(const struct registry *registry, const struct registry_failure *failure,
+                            struct err *err) MUSTER_CHECK;
+
+#endif
