@@ -6,6 +6,8 @@
 #include "proto/arena.h"
 #include "proto/batch.pb-c.h"
 
+enum { BATCH_ARENA_BYTES = 8 * 1024 * 1024 };
+
 /* Records first_seq .. first_seq + count - 1 of one stream. */
 struct lane_rows {
     Muster__Lane lane;
@@ -19,11 +21,14 @@ struct lane_rows {
 const ProtobufCMessageDescriptor *lane_message(Muster__Lane lane);
 const char *lane_name(Muster__Lane lane); /* "txn" "event" "health" */
 
-/* Appends the packed Batch (not yet sealed): columns, then zstd at `level` (1..19). */
+/* Appends the packed Batch (not yet sealed): columns, then zstd at `level` (1..19). ERR_FULL: well
+ * formed but too much for one batch (LIMIT_BATCH_*; the rows as packed messages must also stay
+ * within LIMIT_BATCH_BODY_BYTES): send fewer rows. */
 bool batch_encode(const struct lane_rows *lanes, size_t lane_count, int level, struct buf *out,
                   struct err *err) MUSTER_CHECK;
 /* The reverse, for foreign bytes (the signature has been verified). Everything lives in `arena`,
- * whose limit bounds the memory; LIMIT_BATCH_* bound size and rows. */
+ * whose limit bounds the memory; LIMIT_BATCH_* bound size and rows. A full batch needs up to
+ * BATCH_ARENA_BYTES. */
 bool batch_decode(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
                   size_t *ret_lane_count, struct err *err) MUSTER_CHECK;
 

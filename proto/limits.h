@@ -11,6 +11,7 @@ enum {
     LIMIT_BATCH_WIRE_BYTES = 128 * 1024,
     LIMIT_BATCH_BODY_BYTES = 1024 * 1024, /* after decompression */
     LIMIT_BATCH_ROWS = 2000,              /* of all lanes together */
+    LIMIT_BATCH_LANES = 64,               /* streams in one batch */
     LIMIT_HELLO_BYTES = 64 * 1024,
     LIMIT_RECEIPT_BYTES = 64 * 1024,
     LIMIT_MANIFEST_BYTES = 64 * 1024,

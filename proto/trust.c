@@ -16,7 +16,7 @@ struct trust {
 
 static bool known_role(Muster__Role role)
 {
-    return role > MUSTER__ROLE__ROLE_UNKNOWN && role < ROLES;
+    return role > MUSTER__ROLE__ROLE_UNKNOWN && (int)role < (int)ROLES;
 }
 
 static bool add_key(struct key_set *set, const Muster__PublicKey *key, struct err *err)
@@ -105,7 +105,7 @@ void trust_free(struct trust *trust)
 {
     if (!trust)
         return;
-    for (size_t role = 0; role < ROLES; role++) {
+    for (size_t role = 0; (int)role < (int)ROLES; role++) {
         for (size_t i = 0; i < trust->roles[role].count; i++)
             verify_key_free(trust->roles[role].keys[i]);
         free(trust->roles[role].keys);
