@@ -30,7 +30,7 @@ struct stream_peer { /* SO_PEERCRED at connect */
 };
 
 struct stream_events {
-    /* Server: false refuses and closes; `peer` says who it is. `ret_user` is kept per stream. */
+    /* Server: false refuses and closes without a `closed`; `peer` says who it is. May be NULL. */
     bool (*accepted)(void *ctx, struct stream *stream, struct stream_peer peer);
     /* Client: connected. */
     void (*opened)(void *ctx, struct stream *stream);
