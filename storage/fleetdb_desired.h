@@ -22,8 +22,9 @@ bool fleetdb_blob_forget(struct fleetdb *db, int64_t before_ms, struct err *err)
 struct fleetdb_encoding {
     int coding;
     uint8_t blob[32];
-    uint64_t size;     /* of the blob; filled when read */
-    struct bytes base; /* delta: 32 bytes, else empty */
+    uint64_t size; /* of the blob; filled when read */
+    bool delta;
+    uint8_t base[32]; /* delta: SHA-256 of the content it starts from */
 };
 
 enum { FLEETDB_ENCODINGS_MAX = 8 };
@@ -78,8 +79,8 @@ bool fleetdb_manifest_get(struct fleetdb *db, int64_t device, uint64_t *ret_vers
 /* Cursors over what the broker should hold, for a walk of any length in steps: the first device
  * that has a manifest, after `after` (0 to begin); the first blob that any device is assigned,
  * after `after` (all zero to begin). `*ret_found` false: the end. */
-bool fleetdb_manifest_next(struct fleetdb *db, int64_t after, int64_t *ret_device,
-                           char ret_id[33], bool *ret_found, struct err *err) MUSTER_CHECK;
+bool fleetdb_manifest_next(struct fleetdb *db, int64_t after, int64_t *ret_device, char ret_id[33],
+                           bool *ret_found, struct err *err) MUSTER_CHECK;
 bool fleetdb_wanted_blob_next(struct fleetdb *db, const uint8_t after[32], uint8_t ret_sha256[32],
                               bool *ret_found, struct err *err) MUSTER_CHECK;
 

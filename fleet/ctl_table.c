@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl_table.h"
+
+#include "fleet/utf8.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COLUMNS_MAX = 16, CELL_BYTES = 512 };
+
+struct ctl_table {
+    size_t column_count;
+    bool right[COLUMNS_MAX];
+    char **cells; /* row by row, the headings first */
+    size_t cell_count, cell_room;
+    bool lost;
+};
+
+/* Copies text with what a terminal would obey, or cannot show, replaced. */
+static char *clean_copy(const char *text)
+{
+    size_t length = strlen(text);
+    char *copy = malloc(length + 1);
+    if (copy == NULL)
+        return NULL;
+    char *to = copy;
+    for (size_t at = 0; at < length;) {
+        uint32_t code = 0;
+        size_t step = utf8_next(bytes_of(text + at, length - at), &code);
+        bool control = code < 0x20 || (code >= 0x7f && code < 0xa0) ||
+                       (code >= 0x200e && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+        if (step == 0 || control) {
+            *to++ = '?';
+        } else {
+            memcpy(to, text + at, step);
+            to += step;
+        }
+        at += step == 0 ? 1 : step;
+    }
+    *to = '\0';
+    return copy;
+}
+
+static size_t columns_of(const char *text)
+{
+    size_t columns = 0, length = strlen(text);
+    uint32_t code = 0;
+    for (size_t at = 0, step; at < length; at += step) {
+        step = utf8_next(bytes_of(text + at, length - at), &code);
+        if (step == 0) /* cells are clean; only running out of memory could bring us here */
+            break;
+        columns += utf8_columns(code);
+    }
+    return columns;
+}
+
+void ctl_table_text(struct ctl_table *table, const char *text)
+{
+    if (table->cell_count == table->cell_room) {
+        size_t room = table->cell_room == 0 ? 64 : table->cell_room * 2;
+        char **cells = reallocarray(table->cells, room, sizeof *cells);
+        if (cells == NULL) {
+            table->lost = true;
+            return;
+        }
+        table->cells = cells;
+        table->cell_room = room;
+    }
+    char *copy = clean_copy(text);
+    table->lost = table->lost || copy == NULL;
+    if (!table->lost)
+        table->cells[table->cell_count++] = copy;
+}
+
+struct ctl_table *ctl_table_new(const char *headings)
+{
+    struct ctl_table *table = calloc(1, sizeof *table);
+    char *copy = strdup(headings);
+    char *rest = copy;
+    for (char *word; table != NULL && (word = strsep(&rest, "|")) != NULL;) {
+        table->right[table->column_count++] = word[0] == '>';
+        ctl_table_text(table, word[0] == '>' ? word + 1 : word);
+    }
+    free(copy);
+    return table;
+}
+
+void ctl_table_format(struct ctl_table *table, const char *fmt, ...)
+{
+    char text[CELL_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    ctl_table_text(table, text);
+}
+
+void ctl_table_count(struct ctl_table *table, int64_t count)
+{
+    char text[CTL_TEXT_BYTES];
+    ctl_count_text(count, text);
+    ctl_table_text(table, text);
+}
+
+void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms)
+{
+    char text[CTL_TEXT_BYTES];
+    ctl_ago_text(wall_ms, now_ms, text);
+    ctl_table_text(table, text);
+}
+
+static void print_row(const struct ctl_table *table, size_t first, const size_t *widths, FILE *out)
+{
+    for (size_t i = 0; i < table->column_count; i++) {
+        const char *cell = table->cells[first + i];
+        int fill = (int)(widths[i] - columns_of(cell));
+        bool last = i + 1 == table->column_count;
+        if (table->right[i])
+            fprintf(out, "%*s%s%s", fill, "", cell, last ? "" : "  ");
+        else
+            fprintf(out, "%s%*s", cell, last ? 0 : fill + 2, "");
+    }
+    fputc('\n', out);
+}
+
+static void print_rows(const struct ctl_table *table, FILE *out)
+{
+    size_t widths[COLUMNS_MAX] = {0};
+    for (size_t i = 0; i < table->cell_count; i++) {
+        size_t columns = columns_of(table->cells[i]);
+        size_t *width = &widths[i % table->column_count];
+        *width = columns > *width ? columns : *width;
+    }
+    bool bold = isatty(fileno(out)) == 1;
+    for (size_t first = 0; first + table->column_count <= table->cell_count;
+         first += table->column_count) {
+        fputs(bold && first == 0 ? "\033[1m" : "", out);
+        print_row(table, first, widths, out);
+        fputs(bold && first == 0 ? "\033[0m" : "", out);
+    }
+}
+
+bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing)
+{
+    if (table == NULL)
+        return false;
+    if (table->cell_count <= table->column_count)
+        fprintf(out, "%s\n", nothing);
+    else
+        print_rows(table, out);
+    bool whole = !table->lost;
+    for (size_t i = 0; i < table->cell_count; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    free(table);
+    return whole;
+}
+
+void ctl_count_text(int64_t count, char text[CTL_TEXT_BYTES])
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%" PRId64, count);
+    const char *from = digits;
+    if (*from == '-')
+        *text++ = *from++;
+    for (int left = length - (int)(from - digits); left > 0; left--) {
+        *text++ = *from++;
+        if (left % 3 == 1 && left > 1)
+            *text++ = ',';
+    }
+    *text = '\0';
+}
+
+void ctl_ago_text(int64_t wall_ms, int64_t now_ms, char text[CTL_TEXT_BYTES])
+{
+    if (wall_ms <= 0) {
+        (void)snprintf(text, CTL_TEXT_BYTES, "never");
+        return;
+    }
+    bool ahead = wall_ms > now_ms + 999;
+    int64_t seconds = (ahead ? wall_ms - now_ms : now_ms - wall_ms) / 1000;
+    seconds = seconds < 0 ? 0 : seconds;
+    int64_t amount = seconds;
+    char unit = 's';
+    if (seconds >= 2 * 86400) {
+        amount = seconds / 86400;
+        unit = 'd';
+    } else if (seconds >= 2 * 3600) {
+        amount = seconds / 3600;
+        unit = 'h';
+    } else if (seconds >= 2 * 60) {
+        amount = seconds / 60;
+        unit = 'm';
+    }
+    (void)snprintf(text, CTL_TEXT_BYTES, "%s%" PRId64 "%c%s", ahead ? "in " : "", amount, unit,
+                   ahead ? "" : " ago");
+}
