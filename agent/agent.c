@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent.h"
+
+#include "agent/agent_parts.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "proto/limits.h"
+#include "proto/record.pb-c.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t forget_every_ms = 10000;
+static const int64_t resend_max_ms = 600000;
+static const int64_t selfcheck_limit_ms = 120000;
+
+/* ---- doing what is due ---- */
+
+static void on_pump_timer(uv_timer_t *timer)
+{
+    agent_pump(timer->data);
+}
+
+static void plan_next(struct agent *agent, int64_t now_ms)
+{
+    int64_t deadline = uplink_deadline(&agent->sender.uplink, now_ms);
+    if (hello_deadline(&agent->hello) < deadline)
+        deadline = hello_deadline(&agent->hello);
+    if (deadline == INT64_MAX) {
+        uv_timer_stop(&agent->pump_timer);
+        return;
+    }
+    int64_t wait = deadline > now_ms ? deadline - now_ms : 1;
+    uv_timer_start(&agent->pump_timer, on_pump_timer, (uint64_t)wait, 0);
+}
+
+void agent_pump(struct agent *agent)
+{
+    if (agent->closing)
+        return;
+    int64_t now_ms = clock_boot_ms(agent->clock);
+    if (hello_due(&agent->hello, now_ms))
+        agent_say_hello(agent);
+    sender_pump(&agent->sender, now_ms);
+    plan_next(agent, now_ms);
+}
+
+/* ---- events of the parts ---- */
+
+static void on_stored(void *ctx)
+{
+    struct agent *agent = ctx;
+    uplink_stored(&agent->sender.uplink, false, clock_boot_ms(agent->clock));
+    agent_pump(agent);
+}
+
+static void on_spool_failed(void *ctx, const struct err *err)
+{
+    struct agent *agent = ctx;
+    if (!agent->closing)
+        agent->failed(agent->failed_ctx, err);
+}
+
+static void on_link_changed(void *ctx)
+{
+    struct agent *agent = ctx;
+    const struct linkport_state *link = linkport_state(agent->port);
+    if (link->connected && !agent->sender.uplink.connected) {
+        log_info("connected to %s", link->broker);
+        uplink_connected(&agent->sender.uplink);
+        hello_connected(&agent->hello, clock_boot_ms(agent->clock));
+    } else if (!link->connected && agent->sender.uplink.connected) {
+        log_warn("not connected: %s", link->reason);
+        uplink_disconnected(&agent->sender.uplink);
+        hello_disconnected(&agent->hello);
+    }
+    agent_pump(agent);
+}
+
+static void on_puback(void *ctx, uint64_t token, bool accepted)
+{
+    struct agent *agent = ctx;
+    if (!accepted)
+        log_warn("the broker refused packet %llu: it stays in the spool and is sent again; check "
+                 "the broker's ACL for this device",
+                 (unsigned long long)token);
+    uplink_puback(&agent->sender.uplink, token);
+    agent_pump(agent);
+}
+
+static void on_message(void *ctx, const char *topic, struct bytes payload)
+{
+    agent_take_message(ctx, topic, payload);
+}
+
+static void on_fetch(void *ctx, const uint8_t (*blobs)[32], size_t count)
+{
+    struct agent *agent = ctx;
+    linkport_fetch(agent->port, blobs, count);
+    hello_lacking(&agent->hello, count > 0, clock_boot_ms(agent->clock));
+    agent_pump(agent);
+}
+
+static void on_registrar_event(void *ctx, const Muster__Event *event)
+{
+    agent_record_event(ctx, event);
+}
+
+static void on_registrar_changed(void *ctx)
+{
+    struct agent *agent = ctx;
+    if (agent->registrar == NULL)
+        return;
+    hello_lacking(&agent->hello, registrar_lacks(agent->registrar, NULL, 0) > 0,
+                  clock_boot_ms(agent->clock));
+    agent_pump(agent);
+}
+
+static bool on_txn(void *ctx, Muster__TxnResult *txn, recorder_done *done, void *done_ctx,
+                   struct err *err)
+{
+    return agent_record_txn(ctx, txn, done, done_ctx, err);
+}
+
+static bool on_status(void *ctx, struct arena *arena, Muster__ClientReply *reply, struct err *err)
+{
+    return agent_status(ctx, arena, reply, err);
+}
+
+static bool on_why(void *ctx, uint32_t limit, struct arena *arena, Muster__ClientReply *reply,
+                   struct err *err)
+{
+    return agent_why(ctx, limit, arena, reply, err);
+}
+
+static bool on_state(void *ctx, struct arena *arena, Muster__ClientReply *reply, struct err *err)
+{
+    struct agent *agent = ctx;
+    reply->state = arena_alloc(arena, sizeof *reply->state);
+    if (reply->state == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a state report");
+    return registrar_state(agent->registrar, arena, reply->state, err);
+}
+
+static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err)
+{
+    struct agent *agent = ctx;
+    return registrar_check(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
+}
+
+static void on_probe_timer(uv_timer_t *timer)
+{
+    agent_record_health(timer->data);
+}
+
+static void on_forget_timer(uv_timer_t *timer)
+{
+    struct agent *agent = timer->data;
+    struct spool_stats stats;
+    spool_stats(agent->spool, &stats);
+    agent_save_receipt(agent);
+    if (stats.records_kept == 0)
+        return;
+    size_t removed = 0;
+    struct err err = {0};
+    if (!spool_forget(agent->spool, &removed, &err))
+        log_error("receipted records could not be removed: %s", err.text);
+    else if (removed > 0)
+        log_debug("%zu receipted records removed", removed);
+}
+
+/* ---- opening and closing ---- */
+
+static bool open_keys(struct agent *agent, struct err *err)
+{
+    const struct agent_settings *settings = agent->settings;
+    if (!sign_key_read(settings->agent_key, &agent->key, err))
+        return err->code == ERR_NOT_FOUND
+                   ? err_context(err, "no agent key yet, make one with --make-key")
+                   : false;
+    struct buf root = {.limit = LIMIT_ROOT_BYTES};
+    bool ok = file_read(settings->root, LIMIT_ROOT_BYTES, &root, err) &&
+              trust_open(buf_bytes(&root), &agent->trust, err);
+    buf_done(&root);
+    return ok || err_context(err, "trust root %s", settings->root);
+}
+
+static bool open_spool(struct agent *agent, struct err *err)
+{
+    char path[512];
+    const struct agent_settings *settings = agent->settings;
+    if (!file_make_dir(settings->state_dir, 0700, err) ||
+        !path_join(path, sizeof path, settings->state_dir, "spool.db", err))
+        return false;
+    const struct spool_settings spool = {
+        .path = path,
+        .device = settings->device,
+        .quota_bytes = settings->spool_quota_bytes,
+        .grace_ms = settings->spool_grace_ms,
+        .key_window = settings->spool_key_window,
+    };
+    static const struct recorder_events events = {.stored = on_stored, .failed = on_spool_failed};
+    return spool_open(&spool, agent->clock, &agent->spool, err) &&
+           spool_note_read(agent->spool, "receipt", &agent->receipt, err) &&
+           recorder_open(agent->loop, agent->spool, &events, agent, &agent->recorder, err);
+}
+
+static bool open_port(struct agent *agent, struct err *err)
+{
+    char path[512];
+    struct peers peers;
+    static const struct linkport_events events = {
+        .changed = on_link_changed, .puback = on_puback, .message = on_message};
+    return file_make_dir(agent->settings->run_dir, 0755, err) &&
+           path_join(path, sizeof path, agent->settings->run_dir, "link.sock", err) &&
+           peers_parse(agent->settings->link_users, &peers, err) &&
+           linkport_open(agent->loop, path, &peers, &events, agent, &agent->port, err);
+}
+
+static bool open_registrar(struct agent *agent, struct err *err)
+{
+    char dir[512];
+    const struct agent_settings *settings = agent->settings;
+    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", err))
+        return false;
+    const struct registrar_settings registrar = {
+        .dir = dir,
+        .device = settings->device,
+        .hook = settings->hook,
+        .hook_limit_ms = settings->hook_limit_ms,
+        .check_every_ms = settings->check_every_ms,
+        .quota_bytes = settings->registry_quota_bytes,
+    };
+    static const struct registrar_events events = {
+        .fetch = on_fetch, .event = on_registrar_event, .changed = on_registrar_changed};
+    return registrar_open(agent->loop, agent->clock, &registrar, agent->trust, &events, agent,
+                          &agent->registrar, err);
+}
+
+static bool open_intake(struct agent *agent, struct err *err)
+{
+    char path[512];
+    struct peers peers;
+    static const struct intake_handlers handlers = {
+        .txn = on_txn,
+        .status = on_status,
+        .why = on_why,
+        .state = on_state,
+        .selfcheck = on_selfcheck,
+    };
+    return path_join(path, sizeof path, agent->settings->run_dir, "client.sock", err) &&
+           peers_parse(agent->settings->client_users, &peers, err) &&
+           intake_open(agent->loop, path, &peers, (unsigned)agent->settings->client_max, &handlers,
+                       agent, &agent->intake, err);
+}
+
+static void start_timers(struct agent *agent)
+{
+    uv_timer_t *timers[] = {&agent->pump_timer, &agent->probe_timer, &agent->forget_timer};
+    for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
+        uv_timer_init(agent->loop, timers[i]);
+        timers[i]->data = agent;
+    }
+    uint64_t probe_every = (uint64_t)agent->settings->probe_every_ms;
+    uv_timer_start(&agent->probe_timer, on_probe_timer, 0, probe_every);
+    uv_timer_start(&agent->forget_timer, on_forget_timer, (uint64_t)forget_every_ms,
+                   (uint64_t)forget_every_ms);
+}
+
+static void init_sender(struct agent *agent)
+{
+    const struct uplink_policy policy = {
+        .linger_ms = agent->settings->uplink_linger_ms,
+        .resend_ms = agent->settings->uplink_resend_ms,
+        .resend_max_ms = resend_max_ms,
+    };
+    agent->sender.device = agent->settings->device;
+    agent->sender.key = agent->key;
+    agent->sender.spool = agent->spool;
+    agent->sender.port = agent->port;
+    uplink_init(&agent->sender.uplink, &policy);
+}
+
+bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_settings *settings,
+                void (*failed)(void *ctx, const struct err *err), void *ctx,
+                struct agent **ret_agent, struct err *err)
+{
+    struct agent *agent = calloc(1, sizeof *agent);
+    if (agent == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the agent");
+    agent->loop = loop;
+    agent->clock = clock;
+    agent->settings = settings;
+    agent->failed = failed;
+    agent->failed_ctx = ctx;
+    agent->receipt.limit = LIMIT_RECEIPT_BYTES;
+    random_bytes(agent->guard.key, sizeof agent->guard.key);
+    start_timers(agent);
+    bool ok = open_keys(agent, err) && clock_boot_id(agent->boot_id, err) &&
+              open_spool(agent, err) && open_port(agent, err);
+    if (ok) {
+        init_sender(agent);
+        agent_record_open(agent);
+        ok = open_registrar(agent, err) && open_intake(agent, err);
+    }
+    *ret_agent = agent;
+    if (ok)
+        return true;
+    agent_close(agent);
+    uv_run(loop, UV_RUN_DEFAULT);
+    agent_free(agent);
+    *ret_agent = NULL;
+    return false;
+}
+
+static void on_registrar_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->registrar = NULL;
+    recorder_close(agent->recorder);
+    agent->recorder = NULL;
+}
+
+void agent_close(struct agent *agent)
+{
+    if (agent->closing)
+        return;
+    agent->closing = true;
+    uv_close((uv_handle_t *)&agent->pump_timer, NULL);
+    uv_close((uv_handle_t *)&agent->probe_timer, NULL);
+    uv_close((uv_handle_t *)&agent->forget_timer, NULL);
+    /* What clients were not yet answered for is committed and answered before they are let go. */
+    if (agent->recorder != NULL)
+        recorder_flush(agent->recorder);
+    intake_close(agent->intake);
+    linkport_close(agent->port);
+    if (agent->spool != NULL)
+        agent_save_receipt(agent);
+    if (agent->registrar != NULL)
+        registrar_close(agent->registrar, on_registrar_closed, agent);
+    else
+        on_registrar_closed(agent);
+}
+
+void agent_free(struct agent *agent)
+{
+    if (agent == NULL)
+        return;
+    intake_free(agent->intake);
+    linkport_free(agent->port);
+    spool_close(agent->spool);
+    sign_key_free(agent->key);
+    trust_free(agent->trust);
+    buf_done(&agent->receipt);
+    free(agent);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_key.h"
+
+#include "base/file.h"
+#include "proto/seal.h"
+
+#include <openssl/pem.h>
+
+bool agent_key_make(const char *path, FILE *out, struct err *err)
+{
+    struct sign_key *key = NULL;
+    bool ok = file_exists(path) ? sign_key_read(path, &key, err) : sign_key_make(path, &key, err);
+    if (!ok)
+        return false;
+    struct bytes spki = sign_key_spki(key);
+    ok =
+        PEM_write(out, PEM_STRING_PUBLIC, "", spki.data, (long)spki.length) > 0 && fflush(out) == 0;
+    sign_key_free(key);
+    return ok || err_set(err, ERR_IO, "the public key could not be written");
+}

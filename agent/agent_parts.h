@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_AGENT_PARTS_H
+#define AGENT_AGENT_PARTS_H
+
+/* What agent.c wires together; for the agent_*.c files only. */
+
+#include "agent/agent.h"
+#include "agent/hello.h"
+#include "agent/intake.h"
+#include "agent/linkport.h"
+#include "agent/recorder.h"
+#include "agent/registrar.h"
+#include "agent/sender.h"
+#include "agent/txn.h"
+#include "proto/trust.h"
+
+struct agent {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    const struct agent_settings *settings;
+    void (*failed)(void *ctx, const struct err *err);
+    void *failed_ctx;
+
+    struct trust *trust;
+    struct sign_key *key;
+    struct spool *spool;
+    struct recorder *recorder;
+    struct linkport *port;
+    struct registrar *registrar;
+    struct intake *intake;
+    struct sender sender;
+    struct hello hello;
+    struct txn_guard guard;
+    uint8_t boot_id[16];
+
+    uv_timer_t pump_timer, probe_timer, forget_timer;
+    bool closing;
+
+    struct buf receipt; /* newest verified receipt, as received */
+    bool receipt_unsaved;
+    int64_t last_receipt_ms, last_welcome_ms; /* wall */
+    int64_t clock_offset_ms;
+    uint64_t receipts_refused, messages_refused;
+};
+
+/* agent.c: does what is due now and plans the next time. Call after anything happened. */
+void agent_pump(struct agent *agent);
+
+/* agent_records.c: what goes into the spool. */
+bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done *done,
+                      void *done_ctx, struct err *err) MUSTER_CHECK;
+void agent_record_event(struct agent *agent, const Muster__Event *event);
+void agent_record_open(struct agent *agent);
+void agent_record_health(struct agent *agent);
+void agent_sample_health(struct agent *agent, Muster__Health *ret_health);
+
+/* agent_session.c: what is said with the fleet beside batches. */
+void agent_say_hello(struct agent *agent);
+void agent_take_message(struct agent *agent, const char *topic, struct bytes payload);
+void agent_save_receipt(struct agent *agent);
+
+/* agent_status.c: answers to `muster status` and `muster why`. */
+bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
+                  struct err *err) MUSTER_CHECK;
+bool agent_why(struct agent *agent, uint32_t limit, struct arena *arena, Muster__ClientReply *reply,
+               struct err *err) MUSTER_CHECK;
+
+#endif

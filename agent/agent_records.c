@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_parts.h"
+
+#include "agent/probe.h"
+#include "base/log.h"
+#include "base/mask.h"
+#include "proto/limits.h"
+#include "proto/unpack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OPEN_STREAMS = 64, EVENT_TEXT_BYTES = 480, GENERATION_BYTES = 8 };
+
+bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done *done,
+                      void *done_ctx, struct err *err)
+{
+    uint8_t generation[GENERATION_BYTES];
+    if (!txn_check(txn, err))
+        return false;
+    txn_guard(&agent->guard, txn);
+    if (txn->wall_ms == 0)
+        txn->wall_ms = clock_wall_ms(agent->clock);
+    if (txn->boot_ms == 0)
+        txn->boot_ms = (uint64_t)clock_boot_ms(agent->clock);
+    if (txn->generation.len == 0 && registrar_manifest_version(agent->registrar) != 0) {
+        memcpy(generation, registrar_generation_digest(agent->registrar), sizeof generation);
+        txn->generation = (ProtobufCBinaryData){.len = sizeof generation, .data = generation};
+    }
+    if (protobuf_c_message_get_packed_size(&txn->base) > LIMIT_TXN_BYTES)
+        return err_set(err, ERR_INVALID, "the result is longer than %d bytes",
+                       (int)LIMIT_TXN_BYTES);
+    return recorder_add(agent->recorder, MUSTER__LANE__LANE_TXN,
+                        bytes_of(txn->idempotency_key.data, txn->idempotency_key.len), &txn->base,
+                        done, done_ctx, err);
+}
+
+static void add_own(struct agent *agent, Muster__Lane lane, const ProtobufCMessage *message)
+{
+    struct err err = {0};
+    if (!recorder_add(agent->recorder, lane, bytes_of(NULL, 0), message, NULL, NULL, &err))
+        log_error("%s record of the agent's own not stored: %s", lane_name(lane), err.text);
+}
+
+void agent_record_event(struct agent *agent, const Muster__Event *event)
+{
+    char text[EVENT_TEXT_BYTES + 1];
+    Muster__Event stamped = *event;
+    snprintf(text, sizeof text, "%s", event->text);
+    mask_card_numbers(text, strlen(text));
+    stamped.text = text;
+    stamped.wall_ms = clock_wall_ms(agent->clock);
+    stamped.boot_ms = (uint64_t)clock_boot_ms(agent->clock);
+    add_own(agent, MUSTER__LANE__LANE_EVENT, &stamped.base);
+}
+
+void agent_record_open(struct agent *agent)
+{
+    struct spool_stream streams[OPEN_STREAMS];
+    Muster__OpenStream open_streams[OPEN_STREAMS];
+    Muster__OpenStream *unclosed[OPEN_STREAMS];
+    Muster__Open open = MUSTER__OPEN__INIT;
+    size_t count = spool_streams(agent->spool, streams, OPEN_STREAMS);
+    for (size_t i = 0; i < count && i < OPEN_STREAMS; i++) {
+        open_streams[i] = (Muster__OpenStream)MUSTER__OPEN_STREAM__INIT;
+        open_streams[i].incarnation = streams[i].incarnation;
+        open_streams[i].lane = (Muster__Lane)streams[i].lane;
+        open_streams[i].last_seq = streams[i].last_seq;
+        unclosed[open.n_unclosed++] = &open_streams[i];
+    }
+    open.unclosed = unclosed;
+    open.boot_id = (ProtobufCBinaryData){.len = sizeof agent->boot_id, .data = agent->boot_id};
+    open.agent_version = (char *)(uintptr_t)MUSTER_VERSION;
+    struct buf detail = {.limit = LIMIT_RECORD_BYTES};
+    struct err err = {0};
+    if (!pack(&open.base, &detail, &err)) {
+        log_error("the OPEN record was not made: %s", err.text);
+        return;
+    }
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.kind = MUSTER__EVENT_KIND__EVENT_OPEN;
+    event.text = (char *)(uintptr_t) "the agent started";
+    event.detail = (ProtobufCBinaryData){.len = detail.length, .data = detail.data};
+    agent_record_event(agent, &event);
+    buf_done(&detail);
+}
+
+static void sample_spool(const struct agent *agent, Muster__Health *health)
+{
+    struct spool_stats stats;
+    spool_stats(agent->spool, &stats);
+    health->wal_bytes = stats.wal_bytes;
+    health->spool_records = stats.records;
+    health->spool_bytes = stats.bytes;
+    health->spool_oldest_ms = (uint64_t)stats.oldest_ms;
+    struct recorder_counts counts = recorder_counts(agent->recorder);
+    health->records_accepted = counts.accepted;
+    health->records_refused = counts.refused;
+}
+
+void agent_sample_health(struct agent *agent, Muster__Health *ret_health)
+{
+    Muster__Health health = MUSTER__HEALTH__INIT;
+    probe_host(agent->settings->state_dir, &health);
+    sample_spool(agent, &health);
+    const struct linkport_state *link = linkport_state(agent->port);
+    health.wall_ms = clock_wall_ms(agent->clock);
+    health.boot_ms = (uint64_t)clock_boot_ms(agent->clock);
+    health.link_connected = link->connected ? 1 : 0;
+    health.link_connects = link->sessions;
+    health.clock_offset_ms = agent->clock_offset_ms;
+    health.frames_refused =
+        intake_refused(agent->intake) + link->frames_refused + agent->messages_refused;
+    health.receipts_refused = agent->receipts_refused;
+    *ret_health = health;
+}
+
+void agent_record_health(struct agent *agent)
+{
+    Muster__Health health;
+    agent_sample_health(agent, &health);
+    add_own(agent, MUSTER__LANE__LANE_HEALTH, &health.base);
+}

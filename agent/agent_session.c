@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_parts.h"
+
+#include "agent/receipts.h"
+#include "base/log.h"
+#include "proto/hello.pb-c.h"
+#include "proto/limits.h"
+#include "proto/topics.h"
+#include "proto/unpack.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { HELLO_STREAMS = 64 };
+
+static const char receipt_note[] = "receipt";
+
+static char *text(const char *value)
+{
+    return (char *)(uintptr_t)value; /* protobuf-c has no const; it does not write */
+}
+
+static ProtobufCBinaryData binary(const void *data, size_t length)
+{
+    return (ProtobufCBinaryData){.len = length, .data = (uint8_t *)(uintptr_t)data};
+}
+
+/* ---- hello ---- */
+
+static bool add_streams(struct agent *agent, struct arena *arena, Muster__Hello *hello)
+{
+    struct spool_stream streams[HELLO_STREAMS];
+    size_t count = spool_streams(agent->spool, streams, HELLO_STREAMS);
+    count = count > HELLO_STREAMS ? HELLO_STREAMS : count;
+    hello->streams = arena_alloc(arena, (count + 1) * sizeof *hello->streams);
+    if (hello->streams == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        Muster__OpenStream *stream = arena_alloc(arena, sizeof *stream);
+        if (stream == NULL)
+            return false;
+        *stream = (Muster__OpenStream)MUSTER__OPEN_STREAM__INIT;
+        stream->incarnation = streams[i].incarnation;
+        stream->lane = (Muster__Lane)streams[i].lane;
+        stream->last_seq = streams[i].last_seq;
+        hello->streams[hello->n_streams++] = stream;
+    }
+    return true;
+}
+
+static bool add_lacks(struct agent *agent, struct arena *arena, Muster__Hello *hello)
+{
+    uint8_t(*blobs)[32] = arena_alloc(arena, LIMIT_MANIFEST_ITEMS * sizeof *blobs);
+    hello->lacks = arena_alloc(arena, LIMIT_MANIFEST_ITEMS * sizeof *hello->lacks);
+    if (blobs == NULL || hello->lacks == NULL)
+        return false;
+    hello->n_lacks = registrar_lacks(agent->registrar, blobs, LIMIT_MANIFEST_ITEMS);
+    for (size_t i = 0; i < hello->n_lacks; i++)
+        hello->lacks[i] = binary(blobs[i], 32);
+    return true;
+}
+
+static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf *envelope,
+                       struct err *err)
+{
+    struct arena arena = {0};
+    struct buf body = {.limit = LIMIT_HELLO_BYTES};
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.nonce = binary(nonce, 16);
+    hello.wall_ms = clock_wall_ms(agent->clock);
+    hello.boot_ms = (uint64_t)clock_boot_ms(agent->clock);
+    hello.boot_id = binary(agent->boot_id, sizeof agent->boot_id);
+    hello.incarnation = spool_incarnation(agent->spool);
+    hello.agent_version = text(MUSTER_VERSION);
+    hello.serial = text(agent->settings->serial);
+    hello.model = text(agent->settings->model);
+    hello.root_version = trust_version(agent->trust);
+    hello.receipt = binary(agent->receipt.data, agent->receipt.length);
+    bool ok = registrar_state(agent->registrar, &arena, &state, err);
+    hello.state = &state;
+    if (ok && !(add_streams(agent, &arena, &hello) && add_lacks(agent, &arena, &hello)))
+        ok = err_set(err, ERR_NO_MEMORY, "no memory for a hello");
+    ok = ok && pack(&hello.base, &body, err) &&
+         seal("hello", agent->settings->device, buf_bytes(&body),
+              (const struct sign_key *const *)&agent->key, 1, false, envelope, err);
+    buf_done(&body);
+    arena_done(&arena);
+    return ok;
+}
+
+void agent_say_hello(struct agent *agent)
+{
+    char topic[TOPIC_CHARS];
+    uint8_t nonce[16];
+    struct err err = {0};
+    struct buf envelope = {.limit = LIMIT_HELLO_BYTES};
+    topic_device(TOPIC_UP_HELLO, agent->settings->device, topic);
+    random_bytes(nonce, sizeof nonce);
+    /* Token 0 belongs to no batch: a hello's puback says nothing, only the welcome does. */
+    if (!seal_hello(agent, nonce, &envelope, &err) ||
+        !linkport_publish(agent->port, UINT64_MAX, topic, buf_bytes(&envelope), &err))
+        log_warn("hello not said, it will be tried again: %s", err.text);
+    hello_sent(&agent->hello, nonce, clock_boot_ms(agent->clock), (uint32_t)random_u64());
+    buf_done(&envelope);
+}
+
+/* ---- what comes down ---- */
+
+static bool take_receipt(struct agent *agent, struct bytes envelope, struct err *err)
+{
+    struct arena arena = {0};
+    bool progress = false;
+    bool ok = receipts_take(agent->spool, agent->trust, agent->settings->device, envelope, &arena,
+                            &progress, err);
+    arena_done(&arena);
+    if (!ok) {
+        agent->receipts_refused++;
+        return false;
+    }
+    agent->last_receipt_ms = clock_wall_ms(agent->clock);
+    buf_clear(&agent->receipt);
+    if (!buf_append(&agent->receipt, envelope.data, envelope.length, err))
+        return false;
+    agent->receipt_unsaved = true;
+    if (progress)
+        uplink_receipted(&agent->sender.uplink, clock_boot_ms(agent->clock),
+                         (uint32_t)random_u64());
+    return true;
+}
+
+static bool take_manifest(struct agent *agent, struct bytes envelope, struct err *err)
+{
+    if (envelope.length > LIMIT_MANIFEST_BYTES)
+        return err_set(err, ERR_INVALID, "a manifest of %zu bytes: expected at most %d",
+                       envelope.length, (int)LIMIT_MANIFEST_BYTES);
+    return registrar_manifest(agent->registrar, envelope, err);
+}
+
+/* The parts carry signatures of their own: one that does not hold spoils neither the other nor
+ * the proof of freshness. */
+static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welcome)
+{
+    struct err err = {0};
+    if (welcome->receipt.len > 0 &&
+        !take_receipt(agent, bytes_of(welcome->receipt.data, welcome->receipt.len), &err))
+        log_warn("the receipt in a welcome was refused: %s", err.text);
+    if (welcome->manifest.len > 0 &&
+        !take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), &err))
+        log_warn("the manifest in a welcome was refused: %s", err.text);
+}
+
+static bool take_welcome(struct agent *agent, struct bytes envelope, struct arena *arena,
+                         struct err *err)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_WELCOME_BYTES};
+    struct bytes body;
+    ProtobufCMessage *message = NULL;
+    if (!unseal("welcome", agent->settings->device, envelope,
+                trust_keys(agent->trust, MUSTER__ROLE__ROLE_DIRECTOR), &body, err) ||
+        !unpack(&muster__welcome__descriptor, body, &limits, arena, &message, err))
+        return false;
+    const Muster__Welcome *welcome = (const Muster__Welcome *)message;
+    if (strcmp(welcome->device, agent->settings->device) != 0)
+        return err_set(err, ERR_REFUSED, "a welcome for device %s", welcome->device);
+    if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len,
+                        registrar_lacks(agent->registrar, NULL, 0) > 0, clock_boot_ms(agent->clock),
+                        (uint32_t)random_u64()))
+        return err_set(err, ERR_REFUSED, "a welcome that does not answer the newest hello");
+    agent->last_welcome_ms = clock_wall_ms(agent->clock);
+    agent->clock_offset_ms = welcome->wall_ms - agent->last_welcome_ms;
+    if (welcome->refusal[0] != '\0')
+        log_warn("the fleet refuses this device: %s", welcome->refusal);
+    else
+        log_info("welcomed; the fleet's clock is %+" PRId64 " ms from ours",
+                 agent->clock_offset_ms);
+    take_welcome_parts(agent, welcome);
+    return true;
+}
+
+static bool take(struct agent *agent, const struct topic *topic, struct bytes payload,
+                 struct arena *arena, struct err *err)
+{
+    switch (topic->kind) {
+    case TOPIC_DOWN_RECEIPT:
+        return take_receipt(agent, payload, err);
+    case TOPIC_DOWN_MANIFEST:
+        return take_manifest(agent, payload, err);
+    case TOPIC_DOWN_WELCOME:
+        return take_welcome(agent, payload, arena, err);
+    case TOPIC_BLOB:
+        return registrar_blob(agent->registrar, topic->sha256, payload, err);
+    default:
+        return err_set(err, ERR_REFUSED, "nothing for a terminal is said on this topic");
+    }
+}
+
+void agent_take_message(struct agent *agent, const char *name, struct bytes payload)
+{
+    struct topic topic;
+    struct arena arena = {.limit_bytes = (size_t)LIMIT_WELCOME_BYTES * 4};
+    struct err err = {0};
+    bool ok = topic_parse(name, &topic, &err);
+    if (ok && topic.device[0] != '\0' && strcmp(topic.device, agent->settings->device) != 0)
+        ok = err_set(&err, ERR_REFUSED, "a message for device %s", topic.device);
+    ok = ok && take(agent, &topic, payload, &arena, &err);
+    arena_done(&arena);
+    if (!ok) {
+        agent->messages_refused++;
+        log_warn("%zu bytes on %.96s refused (%s): %s", payload.length, name,
+                 err_code_name(err.code), err.text);
+    }
+    agent_pump(agent);
+}
+
+void agent_save_receipt(struct agent *agent)
+{
+    struct err err = {0};
+    if (!agent->receipt_unsaved)
+        return;
+    if (spool_note_write(agent->spool, receipt_note, buf_bytes(&agent->receipt), &err))
+        agent->receipt_unsaved = false;
+    else
+        log_warn("the newest receipt was not saved: %s", err.text);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_parts.h"
+
+#include "proto/batch.h"
+#include "proto/limits.h"
+#include "proto/unpack.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WHY_DEFAULT = 20, WHY_MAX = 100, WHY_LOOK_AT_RESULTS = 500 };
+
+bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
+                  struct err *err)
+{
+    Muster__AgentStatus *status = arena_alloc(arena, sizeof *status);
+    Muster__StateReport *state = arena_alloc(arena, sizeof *state);
+    Muster__Health *health = arena_alloc(arena, sizeof *health);
+    if (status == NULL || state == NULL || health == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a status");
+    if (!registrar_state(agent->registrar, arena, state, err))
+        return false;
+    agent_sample_health(agent, health);
+    const struct linkport_state *link = linkport_state(agent->port);
+    *status = (Muster__AgentStatus)MUSTER__AGENT_STATUS__INIT;
+    status->device = (char *)(uintptr_t)agent->settings->device;
+    status->agent_version = (char *)(uintptr_t)MUSTER_VERSION;
+    status->incarnation = spool_incarnation(agent->spool);
+    status->link_joined = link->joined;
+    status->connected = link->connected;
+    status->broker = (char *)(uintptr_t)link->broker;
+    status->link_reason = (char *)(uintptr_t)(link->connected ? "" : link->reason);
+    status->next_attempt_ms = link->connected ? 0 : link->next_attempt_ms;
+    status->welcomed = agent->hello.welcomed;
+    status->last_welcome_ms = agent->last_welcome_ms;
+    status->last_receipt_ms = agent->last_receipt_ms;
+    status->state = state;
+    status->health = health;
+    reply->agent = status;
+    return true;
+}
+
+/* ---- why: the newest events and the newest results that were not approved, one story ---- */
+
+struct story {
+    struct arena *arena;
+    Muster__Event **events;
+    size_t count, max;
+};
+
+static bool add_event(struct story *story, const Muster__Event *event, struct err *err)
+{
+    Muster__Event *copy = arena_alloc(story->arena, sizeof *copy);
+    if (copy == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the story");
+    *copy = *event;
+    copy->detail = (ProtobufCBinaryData){0}; /* for the fleet; people read the text */
+    story->events[story->count++] = copy;
+    return true;
+}
+
+static bool take_event(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
+                       struct err *err)
+{
+    struct story *story = ctx;
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_RECORD_BYTES};
+    ProtobufCMessage *message = NULL;
+    (void)incarnation;
+    (void)seq;
+    if (!unpack(&muster__event__descriptor, body, &limits, story->arena, &message, err))
+        return false;
+    return add_event(story, (const Muster__Event *)message, err);
+}
+
+static const char *outcome_word(Muster__Outcome outcome)
+{
+    switch (outcome) {
+    case MUSTER__OUTCOME__OUTCOME_DECLINED:
+        return "declined";
+    case MUSTER__OUTCOME__OUTCOME_NO_ANSWER:
+        return "no answer";
+    case MUSTER__OUTCOME__OUTCOME_CANCELLED:
+        return "cancelled";
+    case MUSTER__OUTCOME__OUTCOME_READ_FAILED:
+        return "card not read";
+    default:
+        return "failed";
+    }
+}
+
+static void describe(const Muster__TxnResult *txn, char *out, size_t size)
+{
+    const struct {
+        bool said;
+        const char *words;
+    } own_word[] = {
+        {txn->table_miss, "card not in the BIN table"},
+        {txn->default_route, "sent by the default route"},
+        {txn->issuer_unknown, "issuer unknown"},
+        {txn->no_common_aid, "no common AID"},
+        {txn->key_missing, "CA public key missing"},
+        {txn->reversal_pending, "reversal pending"},
+    };
+    int n = snprintf(out, size, "%s%s%s, STAN %06u", outcome_word(txn->outcome),
+                     txn->code[0] == '\0' ? "" : ", response code ", txn->code, txn->stan);
+    const char *separator = "; the payment application says: ";
+    for (size_t i = 0; i < sizeof own_word / sizeof *own_word; i++) {
+        if (!own_word[i].said || n < 0 || (size_t)n >= size)
+            continue;
+        n += snprintf(out + n, size - (size_t)n, "%s%s", separator, own_word[i].words);
+        separator = ", ";
+    }
+}
+
+static bool take_result(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
+                        struct err *err)
+{
+    struct story *story = ctx;
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_TXN_BYTES};
+    ProtobufCMessage *message = NULL;
+    char text[256];
+    (void)incarnation;
+    (void)seq;
+    if (!unpack(&muster__txn_result__descriptor, body, &limits, story->arena, &message, err))
+        return false;
+    const Muster__TxnResult *txn = (const Muster__TxnResult *)message;
+    if (txn->outcome == MUSTER__OUTCOME__OUTCOME_APPROVED || story->count == story->max)
+        return true;
+    describe(txn, text, sizeof text);
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.wall_ms = txn->wall_ms;
+    event.boot_ms = txn->boot_ms;
+    event.text = arena_copy(story->arena, text, strlen(text) + 1);
+    return event.text != NULL ? add_event(story, &event, err)
+                              : err_set(err, ERR_NO_MEMORY, "no memory for the story");
+}
+
+static int newest_first(const void *left, const void *right)
+{
+    const Muster__Event *a = *(Muster__Event *const *)left;
+    const Muster__Event *b = *(Muster__Event *const *)right;
+    return a->wall_ms < b->wall_ms ? 1 : a->wall_ms > b->wall_ms ? -1 : 0;
+}
+
+bool agent_why(struct agent *agent, uint32_t limit, struct arena *arena, Muster__ClientReply *reply,
+               struct err *err)
+{
+    size_t max = limit == 0 ? WHY_DEFAULT : limit > WHY_MAX ? WHY_MAX : limit;
+    struct story story = {
+        .arena = arena,
+        .events = arena_alloc(arena, 2 * max * sizeof(Muster__Event *)),
+        .max = 2 * max,
+    };
+    if (story.events == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the story");
+    if (!spool_newest(agent->spool, MUSTER__LANE__LANE_EVENT, max, take_event, &story, err) ||
+        !spool_newest(agent->spool, MUSTER__LANE__LANE_TXN, WHY_LOOK_AT_RESULTS, take_result,
+                      &story, err))
+        return false;
+    qsort(story.events, story.count, sizeof *story.events, newest_first);
+    reply->events = story.events;
+    reply->n_events = story.count > max ? max : story.count;
+    return true;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/hello.h"
+
+#include <string.h>
+
+static const int64_t first_wait_ms = 5000;
+static const int64_t longest_wait_ms = 300000;
+static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
+/* Time for a retained blob to arrive before the fleet is asked for it. */
+static const int64_t lacking_wait_ms = 3000;
+
+static int64_t jittered(int64_t wait_ms, uint32_t jitter)
+{
+    return wait_ms / 2 + (int64_t)((double)(wait_ms / 2) * ((double)jitter / (double)UINT32_MAX));
+}
+
+void hello_connected(struct hello *hello, int64_t now_ms)
+{
+    hello->connected = true;
+    hello->welcomed = false;
+    hello->outstanding = false;
+    hello->wait_ms = first_wait_ms;
+    hello->next_ms = now_ms;
+}
+
+void hello_disconnected(struct hello *hello)
+{
+    hello->connected = false;
+    hello->welcomed = false;
+    hello->outstanding = false;
+    hello->next_ms = 0;
+}
+
+void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms)
+{
+    if (!lacking || !hello->connected || !hello->welcomed)
+        return;
+    if (hello->next_ms == 0 || hello->next_ms > now_ms + lacking_wait_ms) {
+        hello->next_ms = now_ms + lacking_wait_ms;
+        hello->wait_ms = first_wait_ms;
+    }
+}
+
+bool hello_due(const struct hello *hello, int64_t now_ms)
+{
+    return hello->connected && hello->next_ms != 0 && now_ms >= hello->next_ms;
+}
+
+void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint32_t jitter)
+{
+    memcpy(hello->nonce, nonce, sizeof hello->nonce);
+    hello->outstanding = true;
+    hello->next_ms = now_ms + jittered(2 * hello->wait_ms, jitter);
+    hello->wait_ms = hello->wait_ms * 2 > longest_wait_ms ? longest_wait_ms : hello->wait_ms * 2;
+}
+
+bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,
+                    bool still_lacking, int64_t now_ms, uint32_t jitter)
+{
+    if (!hello->outstanding || nonce_length != sizeof hello->nonce ||
+        memcmp(nonce, hello->nonce, sizeof hello->nonce) != 0)
+        return false;
+    hello->outstanding = false;
+    hello->welcomed = true;
+    if (!still_lacking) {
+        hello->wait_ms = first_wait_ms;
+        hello->next_ms = now_ms + jittered(daily_ms, jitter);
+    }
+    return true;
+}
+
+int64_t hello_deadline(const struct hello *hello)
+{
+    return hello->connected && hello->next_ms != 0 ? hello->next_ms : INT64_MAX;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_HELLO_H
+#define AGENT_HELLO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * When to say hello, as a pure state machine: at each connect, again until welcomed (5 s doubling
+ * to 5 min, jittered), then daily, and when content is lacking that the broker did not have. Only
+ * the answer to the newest nonce counts: that is the proof of freshness.
+ */
+struct hello {
+    bool connected, welcomed;
+    bool outstanding; /* a hello was sent and `nonce` waits for its answer */
+    uint8_t nonce[16];
+    int64_t wait_ms;
+    int64_t next_ms; /* 0: none planned */
+};
+
+void hello_connected(struct hello *hello, int64_t now_ms);
+void hello_disconnected(struct hello *hello);
+/* Something is lacking and the broker has been asked for it; call again whenever that changes. */
+void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms);
+bool hello_due(const struct hello *hello, int64_t now_ms);
+void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint32_t jitter);
+/* False: not the answer to the newest hello. */
+bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,
+                    bool still_lacking, int64_t now_ms, uint32_t jitter);
+int64_t hello_deadline(const struct hello *hello); /* INT64_MAX: none */
+
+#endif

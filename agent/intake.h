@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_INTAKE_H
+#define AGENT_INTAKE_H
+
+#include "agent/peers.h"
+#include "agent/recorder.h"
+#include "proto/arena.h"
+#include "proto/local.pb-c.h"
+
+/*
+ * The client socket: payment application, drivers and the `muster` command ask here. A result is
+ * answered only after its commit; everything a client sends is foreign: bounded, checked, counted.
+ */
+struct intake;
+
+struct intake_handlers {
+    /* Stores the result and calls `done` after the commit. False: refused, `err` says why. */
+    bool (*txn)(void *ctx, Muster__TxnResult *txn, recorder_done *done, void *done_ctx,
+                struct err *err);
+    /* These fill `reply` with what lives in `arena` or longer. */
+    bool (*status)(void *ctx, struct arena *arena, Muster__ClientReply *reply, struct err *err);
+    bool (*why)(void *ctx, uint32_t limit, struct arena *arena, Muster__ClientReply *reply,
+                struct err *err);
+    bool (*state)(void *ctx, struct arena *arena, Muster__ClientReply *reply, struct err *err);
+    /* Starts a check; `done` is called when it is settled, then `state` is asked. */
+    bool (*selfcheck)(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err);
+};
+
+bool intake_open(uv_loop_t *loop, const char *path, const struct peers *peers, unsigned max_clients,
+                 const struct intake_handlers *handlers, void *ctx, struct intake **ret_intake,
+                 struct err *err) MUSTER_CHECK;
+/* Stops listening and lets clients go; free it when the loop has run out. */
+void intake_close(struct intake *intake);
+void intake_free(struct intake *intake);
+/* Frames and peers refused since the start. */
+uint64_t intake_refused(const struct intake *intake);
+
+#endif

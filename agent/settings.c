@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/settings.h"
+
+#include "proto/topics.h"
+
+#include <string.h>
+
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+
+#define FIELD(name)                                                                                \
+    offsetof(struct agent_settings, name), sizeof(((struct agent_settings *)NULL)->name)
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+
+const struct setting agent_settings_table[] = {
+    {"device", "id", SETTING_TEXT, FIELD(device), NULL, 1, 32, NULL,
+     "device id, also the CN of its TLS certificate: [a-z0-9-]{1,32}"},
+    {"device", "serial", SETTING_TEXT, FIELD(serial), NULL, 1, 32, NULL, "maker's serial number"},
+    {"device", "model", SETTING_TEXT, FIELD(model), NULL, 1, 32, NULL, "maker's model name"},
+    {"paths", "state", SETTING_PATH, FIELD(state_dir), "/var/lib/muster", 1, 200, NULL,
+     "spool and registry live below it"},
+    {"paths", "run", SETTING_PATH, FIELD(run_dir), "/run/muster", 1, 80, NULL,
+     "sockets: client.sock and link.sock"},
+    {"keys", "agent", SETTING_PATH, FIELD(agent_key), "/etc/muster/agent.pem", 1, 255, NULL,
+     "the agent's private key (Ed25519, PEM): signs hellos and batches"},
+    {"keys", "root", SETTING_PATH, FIELD(root), "/etc/muster/root.bin", 1, 255, NULL,
+     "the trust root that was installed with the device"},
+    {"client", "users", SETTING_TEXT, FIELD(client_users), "", 0, 255, NULL,
+     "users that may hand over results, beside root and the agent's own: names or ids, commas"},
+    {"client", "max", SETTING_INT, FIELD(client_max), "16", 1, 64, NULL,
+     "connections at the same time"},
+    {"link", "users", SETTING_TEXT, FIELD(link_users), "", 0, 255, NULL,
+     "users that muster-link may run as, beside root and the agent's own"},
+    {"spool", "quota", SETTING_SIZE, FIELD(spool_quota_bytes), "64M", 256 * KIB, 4096 * MIB, NULL,
+     "bytes that the spool may take on disk"},
+    {"spool", "grace", SETTING_DURATION, FIELD(spool_grace_ms), "24h", 0, 90 * DAY, NULL,
+     "how long a receipted record stays; also how long a retry is known for certain"},
+    {"spool", "key_window", SETTING_INT, FIELD(spool_key_window), "20000", 16, 200000, NULL,
+     "idempotency keys remembered at the most"},
+    {"uplink", "linger", SETTING_DURATION, FIELD(uplink_linger_ms), "1s", 0, DAY, NULL,
+     "how long a record may wait for company"},
+    {"uplink", "resend", SETTING_DURATION, FIELD(uplink_resend_ms), "30s", SECOND, HOUR, NULL,
+     "first wait for a receipt before sending again; doubles, with jitter"},
+    {"registry", "hook", SETTING_PATH, FIELD(hook), "", 0, 255, NULL,
+     "program that validates a new generation; empty: none"},
+    {"registry", "hook_limit", SETTING_DURATION, FIELD(hook_limit_ms), "30s", 100, HOUR, NULL,
+     "after this time the hook and its children are killed"},
+    {"registry", "check_every", SETTING_DURATION, FIELD(check_every_ms), "1h", SECOND, 30 * DAY,
+     NULL, "how often every applied file is hashed again"},
+    {"registry", "quota", SETTING_SIZE, FIELD(registry_quota_bytes), "64M", 64 * KIB, 4096 * MIB,
+     NULL, "bytes that generations and fetched content may take"},
+    {"probe", "every", SETTING_DURATION, FIELD(probe_every_ms), "15m", SECOND, DAY, NULL,
+     "time between health samples"},
+    {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
+     "error, warn, info or debug"},
+    {0},
+};
+
+bool agent_settings_load(const char *path, struct agent_settings *ret_settings, struct err *err)
+{
+    struct agent_settings settings = {0};
+    if (!settings_load(path, agent_settings_table, &settings, err))
+        return false;
+    if (!device_id_valid(settings.device))
+        return err_set(err, ERR_INVALID,
+                       "%s: device.id = %s: expected 1 to 32 of a-z, 0-9 and '-', as in the CN of "
+                       "the device's certificate",
+                       path, settings.device);
+    *ret_settings = settings;
+    return true;
+}

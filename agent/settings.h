@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_SETTINGS_H
+#define AGENT_SETTINGS_H
+
+#include "base/settings.h"
+
+/* agent.conf. Everything the agent may be told; `muster-agent --print-settings` explains it. */
+struct agent_settings {
+    char device[33];
+    char serial[33];
+    char model[33];
+
+    char state_dir[256];
+    char run_dir[96];
+
+    char agent_key[256];
+    char root[256];
+
+    char client_users[256];
+    int64_t client_max;
+    char link_users[256];
+
+    int64_t spool_quota_bytes;
+    int64_t spool_grace_ms;
+    int64_t spool_key_window;
+
+    int64_t uplink_linger_ms;
+    int64_t uplink_resend_ms;
+
+    char hook[256];
+    int64_t hook_limit_ms;
+    int64_t check_every_ms;
+    int64_t registry_quota_bytes;
+
+    int64_t probe_every_ms;
+    int log_level;
+};
+
+extern const struct setting agent_settings_table[];
+
+/* Loads and checks what no single key can say (identifiers, paths that must be absolute). */
+bool agent_settings_load(const char *path, struct agent_settings *ret_settings,
+                         struct err *err) MUSTER_CHECK;
+
+#endif
