@@ -19,8 +19,8 @@ struct fleetdb_value {
 };
 
 enum { FLEETDB_COLUMNS_MAX = 64 };
-/* The names of a lane's fields, as the database has them; valid as long as `db`. */
-const char *const *fleetdb_columns(const struct fleetdb *db, int lane, size_t *ret_count);
+/* The names of a lane's fields, as the database has them. */
+const char *const *fleetdb_columns(int lane, size_t *ret_count);
 
 struct fleetdb_record {
     int64_t device;
@@ -38,7 +38,9 @@ enum fleetdb_insert {
     FLEETDB_DUPLICATE_KEY, /* held under another id: this id is noted, nothing is counted twice */
     FLEETDB_CONFLICT,      /* held with other content, which stays; noted as a conflict */
 };
-bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record,
+/* `expect_held`: the id lies within what is committed of its stream, so it is looked up, not tried;
+ * an id that was noted as a duplicate cannot come back as a new record. */
+bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
                     enum fleetdb_insert *ret_outcome, struct err *err) MUSTER_CHECK;
 
 /* The interval of a stream that is committed. */
@@ -57,7 +59,8 @@ struct fleetdb_stream {
 /* A stream that is not known is an empty one. */
 bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
                          struct fleetdb_stream *ret_stream, struct err *err) MUSTER_CHECK;
-bool fleetdb_stream_write(struct fleetdb *db, int64_t device, const struct fleetdb_stream *stream,
+/* Gives a new stream its row. */
+bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
                           int64_t now_ms, struct err *err) MUSTER_CHECK;
 /* What the device says of a stream, known or not yet: the highest seq it gave, the boot that made
  * it (16 bytes, or empty: not said). Never lowers last_seq. */

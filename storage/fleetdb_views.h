@@ -12,9 +12,8 @@ struct fleetdb_device_view {
     const char *id, *serial, *model, *life, *merchant, *store;
     bool online;
     int64_t seen_ms; /* 0: never */
-    bool reported;   /* false: the next four are 0 */
-    bool converged;  /* as the device sees it */
-    uint64_t manifest_version, generation;
+    bool converged;  /* it says that it holds all of the newest manifest */
+    uint64_t manifest_version, held_manifest_version, generation;
     uint32_t lacks;
     uint64_t drift;   /* items that are neither as wanted nor repaired */
     uint64_t records; /* of all lanes, committed */
@@ -36,7 +35,8 @@ bool fleetdb_view_terminals(struct fleetdb *db, int64_t device,
 
 struct fleetdb_item_view {
     const char *name;
-    uint64_t wanted_version, held_version; /* as the device knows them */
+    int kind, mode;                        /* of the assignment; 0 where only the device has it */
+    uint64_t wanted_version, held_version; /* the fleet's word, the device's word */
     struct bytes wanted_sha256, held_sha256;
     int state;
     const char *reason;

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+extern const char *const fleetdb_migrations[];
+extern const char *const fleetdb_migrations_names[];
+extern const unsigned fleetdb_migrations_count;
+
+enum {
+    APPLICATION_ID = 0x4d736644, /* "MsfD" */
+    CACHE_KB = 16 * 1024,
+    WAL_KEEP_BYTES = 8 * 1024 * 1024,
+};
+
+static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
+    [FLEETDB_PART_DEVICES] = &fleetdb_device_queries,
+    [FLEETDB_PART_RECORDS] = &fleetdb_record_queries,
+    [FLEETDB_PART_REPORTS] = &fleetdb_report_queries,
+    [FLEETDB_PART_VIEWS] = &fleetdb_view_queries,
+    [FLEETDB_PART_DESIRED] = &fleetdb_desired_queries,
+};
+
+/* All parts' texts in one array, as the connection wants them. */
+static bool join_queries(struct fleetdb *db, unsigned *ret_count, struct err *err)
+{
+    unsigned count = 0;
+    for (size_t part = 0; part < FLEETDB_PARTS; part++) {
+        db->first_query[part] = count;
+        count += parts[part]->count;
+    }
+    db->queries = calloc(count, sizeof *db->queries);
+    if (db->queries == NULL)
+        return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
+    for (size_t part = 0; part < FLEETDB_PARTS; part++) {
+        for (unsigned i = 0; i < parts[part]->count; i++)
+            db->queries[db->first_query[part] + i] = parts[part]->texts[i];
+    }
+    *ret_count = count;
+    return true;
+}
+
+bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
+{
+    struct fleetdb *db = calloc(1, sizeof *db);
+    if (db == NULL)
+        return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
+    unsigned query_count = 0;
+    if (!join_queries(db, &query_count, err)) {
+        fleetdb_close(db);
+        return false;
+    }
+    struct sqlite_settings settings = {
+        .path = path,
+        .what = "fleet database",
+        .application_id = APPLICATION_ID,
+        .cache_kb = CACHE_KB,
+        .wal_keep_bytes = WAL_KEEP_BYTES,
+        .exclusive = true,
+        .migrations = fleetdb_migrations,
+        .migration_names = fleetdb_migrations_names,
+        .migration_count = fleetdb_migrations_count,
+        .queries = db->queries,
+        .query_count = query_count,
+    };
+    if (!sqlite_open(&settings, &db->sqlite, err)) {
+        fleetdb_close(db);
+        return false;
+    }
+    *ret_db = db;
+    return true;
+}
+
+void fleetdb_close(struct fleetdb *db)
+{
+    if (db == NULL)
+        return;
+    if (db->sqlite != NULL) {
+        fleetdb_rollback(db);
+        sqlite_close(db->sqlite);
+    }
+    free(db->queries);
+    free(db);
+}
+
+bool fleetdb_begin(struct fleetdb *db, struct err *err)
+{
+    if (db->in_transaction)
+        abort();
+    db->in_transaction = sqlite_begin(db->sqlite, err);
+    return db->in_transaction;
+}
+
+bool fleetdb_commit(struct fleetdb *db, struct err *err)
+{
+    db->in_transaction = false;
+    return sqlite_commit(db->sqlite, err);
+}
+
+void fleetdb_rollback(struct fleetdb *db)
+{
+    db->in_transaction = false;
+    sqlite_rollback(db->sqlite);
+}
+
+bool fleetdb_enter(struct fleetdb *db, bool *ret_own, struct err *err)
+{
+    *ret_own = !db->in_transaction;
+    return db->in_transaction || fleetdb_begin(db, err);
+}
+
+bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err)
+{
+    if (!own)
+        return done;
+    if (done)
+        return fleetdb_commit(db, err);
+    fleetdb_rollback(db);
+    return false;
+}
+
+int64_t fleetdb_size_bytes(const struct fleetdb *db)
+{
+    char wal[4096];
+    struct stat file;
+    int64_t size = 0;
+    if (stat(sqlite_path(db->sqlite), &file) == 0)
+        size += file.st_size;
+    int n = snprintf(wal, sizeof wal, "%s-wal", sqlite_path(db->sqlite));
+    if (n > 0 && (size_t)n < sizeof wal && stat(wal, &file) == 0)
+        size += file.st_size;
+    return size;
+}

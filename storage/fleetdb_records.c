@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_records.h"
+
+#include "storage/fleetdb_internal.h"
+
+#include <stdlib.h>
+
+/* The fields of each lane's table, in the order in which they are bound. */
+#define RESULT_FIELDS(F)                                                                           \
+    F(idempotency_key)                                                                             \
+    F(wall_ms)                                                                                     \
+    F(boot_ms)                                                                                     \
+    F(terminal)                                                                                    \
+    F(acquirer)                                                                                    \
+    F(code_profile_version)                                                                        \
+    F(stan)                                                                                        \
+    F(batch_number)                                                                                \
+    F(type)                                                                                        \
+    F(entry_mode)                                                                                  \
+    F(fallback)                                                                                    \
+    F(scheme)                                                                                      \
+    F(aid)                                                                                         \
+    F(issuer_bucket)                                                                               \
+    F(bin_table_version)                                                                           \
+    F(card_token)                                                                                  \
+    F(token_key_version)                                                                           \
+    F(rrn)                                                                                         \
+    F(auth_code)                                                                                   \
+    F(amount_minor)                                                                                \
+    F(currency)                                                                                    \
+    F(outcome)                                                                                     \
+    F(code)                                                                                        \
+    F(code_source)                                                                                 \
+    F(host_hint)                                                                                   \
+    F(tvr)                                                                                         \
+    F(tsi)                                                                                         \
+    F(cvm_result)                                                                                  \
+    F(capk_rid)                                                                                    \
+    F(capk_index)                                                                                  \
+    F(online_pin)                                                                                  \
+    F(read_ms)                                                                                     \
+    F(connect_ms)                                                                                  \
+    F(tls_ms)                                                                                      \
+    F(host_ms)                                                                                     \
+    F(total_ms)                                                                                    \
+    F(attempts)                                                                                    \
+    F(reversal_pending)                                                                            \
+    F(network)                                                                                     \
+    F(signal_dbm)                                                                                  \
+    F(generation)                                                                                  \
+    F(app_version)                                                                                 \
+    F(firmware_version)                                                                            \
+    F(table_miss)                                                                                  \
+    F(default_route)                                                                               \
+    F(issuer_unknown)                                                                              \
+    F(no_common_aid)                                                                               \
+    F(key_missing)                                                                                 \
+    F(masked)
+
+#define EVENT_FIELDS(F) F(wall_ms) F(boot_ms) F(kind) F(item) F(text) F(detail)
+
+#define HEALTH_FIELDS(F)                                                                           \
+    F(wall_ms)                                                                                     \
+    F(boot_ms)                                                                                     \
+    F(uptime_s)                                                                                    \
+    F(disk_free_bytes)                                                                             \
+    F(disk_total_bytes)                                                                            \
+    F(inodes_free)                                                                                 \
+    F(memory_total_bytes)                                                                          \
+    F(memory_available_bytes)                                                                      \
+    F(load_permille)                                                                               \
+    F(temperature_mc)                                                                              \
+    F(battery_percent)                                                                             \
+    F(battery_mv)                                                                                  \
+    F(network)                                                                                     \
+    F(signal_dbm)                                                                                  \
+    F(net_rx_bytes)                                                                                \
+    F(net_tx_bytes)                                                                                \
+    F(wal_bytes)                                                                                   \
+    F(spool_records)                                                                               \
+    F(spool_bytes)                                                                                 \
+    F(spool_oldest_ms)                                                                             \
+    F(agent_rss_bytes)                                                                             \
+    F(link_connected)                                                                              \
+    F(link_connects)                                                                               \
+    F(clock_offset_ms)                                                                             \
+    F(records_accepted)                                                                            \
+    F(records_refused)                                                                             \
+    F(frames_refused)                                                                              \
+    F(receipts_refused)                                                                            \
+    F(agent_cpu_ms)                                                                                \
+    F(printer_paper_out)                                                                           \
+    F(swipes_ok)                                                                                   \
+    F(swipes_failed)                                                                               \
+    F(chip_ok)                                                                                     \
+    F(chip_failed)                                                                                 \
+    F(contactless_ok)                                                                              \
+    F(contactless_failed)                                                                          \
+    F(tamper)
+
+#define NAME(field) #field,
+#define COLUMN(field) ", " #field
+#define PARAMETER(field) ", :" #field
+/* The id's parameters come first, so that the fields' are FIRST_FIELD and up. */
+#define INSERT(table, FIELDS)                                                                      \
+    "INSERT INTO " table " (device, incarnation, seq, received_ms, at_ms, digest" FIELDS(          \
+        COLUMN) ") VALUES (:device, "                                                              \
+                ":incarnation, :seq, "                                                             \
+                ":received, :at, "                                                                 \
+                ":digest" FIELDS(PARAMETER) ") ON "                                                \
+                                            "CONFL"                                                \
+                                            "ICT "                                                 \
+                                            "DO "                                                  \
+                                            "NOTHI"                                                \
+                                            "NG"
+#define HELD(table)                                                                                \
+    "SELECT digest FROM " table                                                                    \
+    " WHERE device = :device AND incarnation = :incarnation AND seq = :seq"
+
+enum { FIRST_FIELD = 7, LANES = 3, LANE_TXN = 1 };
+
+enum query {
+    INSERT_LANE, /* + lane - 1 */
+    HELD_LANE = INSERT_LANE + LANES,
+    HELD_DUPLICATE = HELD_LANE + LANES,
+    HELD_KEY,
+    DUPLICATE_ADD,
+    CONFLICT_ADD,
+    STREAM_READ,
+    RANGES_READ,
+    STREAM_ADD,
+    STREAM_UPDATE,
+    RANGES_CLEAR,
+    RANGE_ADD,
+    STREAM_CLAIM,
+    QUERIES,
+};
+
+static const char *const texts[QUERIES] = {
+    [INSERT_LANE + 0] = INSERT("result", RESULT_FIELDS),
+    [INSERT_LANE + 1] = INSERT("event", EVENT_FIELDS),
+    [INSERT_LANE + 2] = INSERT("health", HEALTH_FIELDS),
+    [HELD_LANE + 0] = HELD("result"),
+    [HELD_LANE + 1] = HELD("event"),
+    [HELD_LANE + 2] = HELD("health"),
+    [HELD_DUPLICATE] = HELD("result_duplicate"),
+    [HELD_KEY] = "SELECT id FROM result WHERE device = :device AND idempotency_key = :key"
+                 " AND idempotency_key <> x''",
+    [DUPLICATE_ADD] = "INSERT INTO result_duplicate"
+                      " (device, incarnation, seq, digest, original, received_ms)"
+                      " VALUES (:device, :incarnation, :seq, :digest, :original, :received)",
+    [CONFLICT_ADD] =
+        "INSERT INTO conflict"
+        " (device, incarnation, lane, seq, held_digest, sent_digest, first_ms, last_ms)"
+        " VALUES (:device, :incarnation, :lane, :seq, :held, :sent, :now, :now)"
+        " ON CONFLICT DO UPDATE SET times = times + 1, last_ms = excluded.last_ms",
+    [STREAM_READ] = "SELECT id, cumulative FROM stream"
+                    " WHERE device = :device AND incarnation = :incarnation AND lane = :lane",
+    [RANGES_READ] = "SELECT first, last FROM stream_range WHERE stream = :stream ORDER BY first",
+    [STREAM_ADD] =
+        "INSERT INTO stream (device, incarnation, lane, cumulative, first_ms, updated_ms)"
+        " VALUES (:device, :incarnation, :lane, :cumulative, :now, :now) RETURNING id",
+    [STREAM_UPDATE] = "UPDATE stream SET cumulative = :cumulative, updated_ms = :now"
+                      " WHERE id = :stream",
+    [RANGES_CLEAR] = "DELETE FROM stream_range WHERE stream = :stream",
+    [RANGE_ADD] = "INSERT INTO stream_range (stream, first, last) VALUES (:stream, :first, :last)",
+    [STREAM_CLAIM] = "INSERT INTO stream"
+                     " (device, incarnation, lane, last_seq, boot_id, first_ms, updated_ms)"
+                     " VALUES (:device, :incarnation, :lane, :last, nullif(:boot, x''), :now, :now)"
+                     " ON CONFLICT (device, incarnation, lane) DO UPDATE SET"
+                     " last_seq = max(last_seq, excluded.last_seq),"
+                     " boot_id = coalesce(boot_id, excluded.boot_id)",
+};
+
+const struct fleetdb_queries fleetdb_record_queries = {texts, QUERIES};
+
+static const char *const result_fields[] = {RESULT_FIELDS(NAME)};
+static const char *const event_fields[] = {EVENT_FIELDS(NAME)};
+static const char *const health_fields[] = {HEALTH_FIELDS(NAME)};
+
+static const struct {
+    const char *const *names;
+    size_t count;
+} lanes[LANES] = {
+    {result_fields, sizeof result_fields / sizeof result_fields[0]},
+    {event_fields, sizeof event_fields / sizeof event_fields[0]},
+    {health_fields, sizeof health_fields / sizeof health_fields[0]},
+};
+
+const char *const *fleetdb_columns(int lane, size_t *ret_count)
+{
+    if (lane < 1 || lane > LANES)
+        abort();
+    *ret_count = lanes[lane - 1].count;
+    return lanes[lane - 1].names;
+}
+
+static sqlite3_stmt *query_of(struct fleetdb *db, unsigned query)
+{
+    return fleetdb_query(db, FLEETDB_PART_RECORDS, query);
+}
+
+static sqlite3_stmt *query_of_lane(struct fleetdb *db, unsigned query, int lane)
+{
+    if (lane < 1 || lane > LANES)
+        abort();
+    return query_of(db, query + (unsigned)lane - 1);
+}
+
+static void bind_id(sqlite3_stmt *statement, const struct fleetdb_record *record)
+{
+    sqlite_bind_int(statement, ":device", record->device);
+    sqlite_bind_u64(statement, ":incarnation", record->incarnation);
+    sqlite_bind_u64(statement, ":seq", record->seq);
+}
+
+static void bind_value(sqlite3_stmt *statement, int index, const struct fleetdb_value *value)
+{
+    const char *data = value->bytes.data != NULL ? (const char *)value->bytes.data : "";
+    int rc = SQLITE_OK;
+    if (value->type == FLEETDB_INTEGER)
+        rc = sqlite3_bind_int64(statement, index, value->integer);
+    else if (value->type == FLEETDB_TEXT)
+        rc = sqlite3_bind_text64(statement, index, data, value->bytes.length, SQLITE_STATIC,
+                                 SQLITE_UTF8);
+    else
+        rc = sqlite3_bind_blob64(statement, index, data, value->bytes.length, SQLITE_STATIC);
+    if (rc != SQLITE_OK)
+        abort();
+}
+
+static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_new,
+                       struct err *err)
+{
+    sqlite3_stmt *statement = query_of_lane(db, INSERT_LANE, record->lane);
+    bind_id(statement, record);
+    sqlite_bind_int(statement, ":received", record->received_ms);
+    sqlite_bind_int(statement, ":at", record->at_ms);
+    sqlite_bind_u64(statement, ":digest", record->digest);
+    for (size_t i = 0; i < lanes[record->lane - 1].count; i++)
+        bind_value(statement, FIRST_FIELD + (int)i, &record->values[i]);
+    if (!sqlite_run(db->sqlite, statement, err))
+        return false;
+    *ret_new = sqlite_changes(db->sqlite) == 1;
+    return true;
+}
+
+static bool held_digest(struct fleetdb *db, sqlite3_stmt *statement,
+                        const struct fleetdb_record *record, bool *ret_held, uint64_t *ret_digest,
+                        struct err *err)
+{
+    bind_id(statement, record);
+    if (!sqlite_row(db->sqlite, statement, ret_held, err))
+        return false;
+    if (*ret_held)
+        *ret_digest = sqlite_column_u64(statement, 0);
+    (void)sqlite3_reset(statement);
+    return true;
+}
+
+/* Is this id held, as itself or as a duplicate of another? */
+static bool find_id(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_held,
+                    uint64_t *ret_digest, struct err *err)
+{
+    sqlite3_stmt *statement = query_of_lane(db, HELD_LANE, record->lane);
+    if (!held_digest(db, statement, record, ret_held, ret_digest, err))
+        return false;
+    if (*ret_held || record->lane != LANE_TXN)
+        return true;
+    return held_digest(db, query_of(db, HELD_DUPLICATE), record, ret_held, ret_digest, err);
+}
+
+static bool add_conflict(struct fleetdb *db, const struct fleetdb_record *record, uint64_t held,
+                         struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, CONFLICT_ADD);
+    bind_id(statement, record);
+    sqlite_bind_int(statement, ":lane", record->lane);
+    sqlite_bind_u64(statement, ":held", held);
+    sqlite_bind_u64(statement, ":sent", record->digest);
+    sqlite_bind_int(statement, ":now", record->received_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static bool add_duplicate(struct fleetdb *db, const struct fleetdb_record *record, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, HELD_KEY);
+    sqlite_bind_int(statement, ":device", record->device);
+    sqlite_bind_bytes(statement, ":key", record->key);
+    int64_t original = 0;
+    if (!sqlite_value(db->sqlite, statement, 0, &original, err))
+        return false;
+    if (original == 0)
+        return err_set(err, ERR_IO, "fleet database: record %llu is neither new nor held",
+                       (unsigned long long)record->seq);
+    statement = query_of(db, DUPLICATE_ADD);
+    bind_id(statement, record);
+    sqlite_bind_u64(statement, ":digest", record->digest);
+    sqlite_bind_int(statement, ":original", original);
+    sqlite_bind_int(statement, ":received", record->received_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
+                    enum fleetdb_insert *ret_outcome, struct err *err)
+{
+    bool is_new = false, held = false;
+    uint64_t digest = 0;
+    if (!expect_held && !insert_row(db, record, &is_new, err))
+        return false;
+    if (is_new) {
+        *ret_outcome = FLEETDB_NEW;
+        return true;
+    }
+    if (!find_id(db, record, &held, &digest, err))
+        return false;
+    if (held) {
+        *ret_outcome = digest == record->digest ? FLEETDB_SAME : FLEETDB_CONFLICT;
+        return digest == record->digest || add_conflict(db, record, digest, err);
+    }
+    if (!expect_held && !add_duplicate(db, record, err))
+        return false;
+    /* Committed once and not held any more: old rows may have been removed since. */
+    *ret_outcome = expect_held ? FLEETDB_SAME : FLEETDB_DUPLICATE_KEY;
+    return true;
+}
+
+/* ---- streams ---- */
+
+static sqlite3_stmt *stream_query(struct fleetdb *db, unsigned query, int64_t device,
+                                  uint64_t incarnation, int lane)
+{
+    sqlite3_stmt *statement = query_of(db, query);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_u64(statement, ":incarnation", incarnation);
+    sqlite_bind_int(statement, ":lane", lane);
+    return statement;
+}
+
+static bool read_ranges(struct fleetdb *db, struct fleetdb_stream *stream, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, RANGES_READ);
+    sqlite_bind_int(statement, ":stream", stream->stream);
+    bool row = false;
+    while (sqlite_row(db->sqlite, statement, &row, err)) {
+        if (!row)
+            return true;
+        if (stream->range_count == FLEETDB_RANGES_MAX) {
+            (void)sqlite3_reset(statement);
+            return err_set(err, ERR_IO, "fleet database: stream %lld has too many ranges",
+                           (long long)stream->stream);
+        }
+        stream->ranges[stream->range_count++] = (struct fleetdb_range){
+            .first = sqlite_column_u64(statement, 0), .last = sqlite_column_u64(statement, 1)};
+    }
+    return false;
+}
+
+bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
+                         struct fleetdb_stream *ret_stream, struct err *err)
+{
+    sqlite3_stmt *statement = stream_query(db, STREAM_READ, device, incarnation, lane);
+    bool row = false;
+    if (!sqlite_row(db->sqlite, statement, &row, err))
+        return false;
+    ret_stream->stream = row ? sqlite3_column_int64(statement, 0) : 0;
+    ret_stream->cumulative = row ? sqlite_column_u64(statement, 1) : 0;
+    ret_stream->incarnation = incarnation;
+    ret_stream->lane = lane;
+    ret_stream->range_count = 0;
+    (void)sqlite3_reset(statement);
+    return !row || read_ranges(db, ret_stream, err);
+}
+
+static bool write_ranges(struct fleetdb *db, const struct fleetdb_stream *stream, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, RANGES_CLEAR);
+    sqlite_bind_int(statement, ":stream", stream->stream);
+    if (!sqlite_run(db->sqlite, statement, err))
+        return false;
+    for (size_t i = 0; i < stream->range_count; i++) {
+        statement = query_of(db, RANGE_ADD);
+        sqlite_bind_int(statement, ":stream", stream->stream);
+        sqlite_bind_u64(statement, ":first", stream->ranges[i].first);
+        sqlite_bind_u64(statement, ":last", stream->ranges[i].last);
+        if (!sqlite_run(db->sqlite, statement, err))
+            return false;
+    }
+    return true;
+}
+
+bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
+                          int64_t now_ms, struct err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    if (stream->stream == 0) {
+        statement = stream_query(db, STREAM_ADD, device, stream->incarnation, stream->lane);
+        sqlite_bind_u64(statement, ":cumulative", stream->cumulative);
+        sqlite_bind_int(statement, ":now", now_ms);
+        if (!sqlite_value(db->sqlite, statement, 0, &stream->stream, err))
+            return false;
+    } else {
+        statement = query_of(db, STREAM_UPDATE);
+        sqlite_bind_int(statement, ":stream", stream->stream);
+        sqlite_bind_u64(statement, ":cumulative", stream->cumulative);
+        sqlite_bind_int(statement, ":now", now_ms);
+        if (!sqlite_run(db->sqlite, statement, err))
+            return false;
+    }
+    return write_ranges(db, stream, err);
+}
+
+bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
+                          uint64_t last_seq, struct bytes boot_id, int64_t now_ms, struct err *err)
+{
+    sqlite3_stmt *statement = stream_query(db, STREAM_CLAIM, device, incarnation, lane);
+    sqlite_bind_u64(statement, ":last", last_seq);
+    sqlite_bind_bytes(statement, ":boot", boot_id);
+    sqlite_bind_int(statement, ":now", now_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_views.h"
+
+#include "storage/fleetdb_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum query {
+    DEVICES,
+    TERMINALS,
+    ITEMS,
+    EVENTS,
+    STREAMS,
+    LIVES,
+    NOT_IN_SERVICE,
+    ERRORS_BY, /* + enum fleetdb_errors_by */
+    QUERIES = ERRORS_BY + FLEETDB_BYS,
+};
+
+/* In range and, where a device is named, its own. */
+#define WINDOW " r.at_ms >= :since AND (:device = 0 OR r.device = :device)"
+/* Sums are floating point, so that no sender can make them overflow. */
+#define ERRORS(key)                                                                                \
+    "SELECT " key ", count(*) AS n, count(*) FILTER (WHERE r.outcome = 2),"                        \
+    " CAST(coalesce(total(r.amount_minor) FILTER (WHERE r.outcome = 2), 0) AS INTEGER)"            \
+    " FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW                                 \
+    " AND d.life_cycle = 'in_service' GROUP BY 1 ORDER BY n DESC, 1"
+
+static const char *const texts[QUERIES] = {
+    [DEVICES] =
+        "SELECT d.id, d.name, d.serial, d.model, d.life_cycle, coalesce(m.code, ''),"
+        " coalesce(s.code, ''), coalesce(p.online, 0), coalesce(p.seen_ms, 0),"
+        " coalesce(r.converged AND r.manifest_version >= coalesce(f.version, 0), 0),"
+        " coalesce(f.version, 0), r.manifest_version, r.generation, r.lacks,"
+        " (SELECT count(*) FROM device_item i WHERE i.device = d.id"
+        "  AND i.state NOT IN (0, 1, 5)),"
+        /* What is committed is the sum of the intervals; second ids of one result count once. */
+        " (SELECT coalesce(sum(cumulative), 0) FROM stream t WHERE t.device = d.id)"
+        " + (SELECT coalesce(sum(last - first + 1), 0) FROM stream t"
+        "    JOIN stream_range g ON g.stream = t.id WHERE t.device = d.id)"
+        " - (SELECT count(*) FROM result_duplicate u WHERE u.device = d.id)"
+        " FROM device d LEFT JOIN store s ON s.id = d.store"
+        " LEFT JOIN merchant m ON m.id = s.merchant"
+        " LEFT JOIN presence p ON p.device = d.id"
+        " LEFT JOIN device_report r ON r.device = d.id"
+        " LEFT JOIN manifest f ON f.device = d.id"
+        " WHERE :device = 0 OR d.id = :device ORDER BY d.name",
+    [TERMINALS] = "SELECT t.slot, l.acquirer, l.tid, l.mid FROM device_terminal t"
+                  " JOIN logical_terminal l ON l.id = t.logical_terminal"
+                  " WHERE t.device = :device AND t.to_ms IS NULL ORDER BY t.slot",
+    [ITEMS] = "SELECT coalesce(w.name, h.name), coalesce(w.kind, 0), coalesce(w.mode, 0),"
+              " coalesce(w.version, h.wanted_version), h.held_version,"
+              " coalesce(w.sha256, h.wanted_sha256), h.held_sha256, h.state, h.reason"
+              " FROM (SELECT a.name, d.kind, a.mode, d.version, d.sha256 FROM assignment a"
+              "       JOIN document d ON d.id = a.document WHERE a.device = :device) w"
+              " FULL JOIN (SELECT * FROM device_item WHERE device = :device) h"
+              " ON h.name = w.name ORDER BY 1",
+    [EVENTS] = "SELECT wall_ms, kind, item, text FROM event WHERE device = :device"
+               " ORDER BY at_ms DESC, id DESC LIMIT :max",
+    [STREAMS] = "SELECT incarnation, lane, cumulative, last_seq,"
+                " (SELECT count(*) FROM stream_range g WHERE g.stream = t.id)"
+                " FROM stream t WHERE device = :device"
+                " ORDER BY first_ms DESC, incarnation, lane LIMIT 100",
+    [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
+    [NOT_IN_SERVICE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
+                       " AND d.life_cycle <> 'in_service'",
+    [ERRORS_BY + FLEETDB_BY_CODE] = ERRORS("r.code"),
+    [ERRORS_BY + FLEETDB_BY_DEVICE] = ERRORS("d.name"),
+    [ERRORS_BY + FLEETDB_BY_OUTCOME] = ERRORS("r.outcome"),
+    [ERRORS_BY + FLEETDB_BY_ISSUER] = ERRORS("r.issuer_bucket"),
+    [ERRORS_BY + FLEETDB_BY_ENTRY] = ERRORS("r.entry_mode"),
+    [ERRORS_BY + FLEETDB_BY_ACQUIRER] = ERRORS("r.acquirer"),
+};
+
+const struct fleetdb_queries fleetdb_view_queries = {texts, QUERIES};
+
+/* Runs `each` over the rows of a bound statement. */
+static bool walk(struct fleetdb *db, sqlite3_stmt *row,
+                 bool (*each)(void *walk, sqlite3_stmt *row, struct err *err), void *ctx,
+                 struct err *err)
+{
+    bool more = false;
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        if (!each(ctx, row, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}
+
+static sqlite3_stmt *query_of(struct fleetdb *db, unsigned query, int64_t device)
+{
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_VIEWS, query);
+    sqlite_bind_int(statement, ":device", device);
+    return statement;
+}
+
+struct device_walk {
+    bool (*each)(void *ctx, const struct fleetdb_device_view *view, struct err *err);
+    void *ctx;
+};
+
+static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    struct device_walk *walk = ctx;
+    struct fleetdb_device_view view = {
+        .device = sqlite3_column_int64(row, 0),
+        .id = sqlite_column_text(row, 1),
+        .serial = sqlite_column_text(row, 2),
+        .model = sqlite_column_text(row, 3),
+        .life = sqlite_column_text(row, 4),
+        .merchant = sqlite_column_text(row, 5),
+        .store = sqlite_column_text(row, 6),
+        .online = sqlite3_column_int64(row, 7) != 0,
+        .seen_ms = sqlite3_column_int64(row, 8),
+        .converged = sqlite3_column_int64(row, 9) != 0,
+        .manifest_version = sqlite_column_u64(row, 10),
+        .held_manifest_version = sqlite_column_u64(row, 11),
+        .generation = sqlite_column_u64(row, 12),
+        .lacks = (uint32_t)sqlite3_column_int64(row, 13),
+        .drift = sqlite_column_u64(row, 14),
+        .records = sqlite_column_u64(row, 15),
+    };
+    return walk->each(walk->ctx, &view, err);
+}
+
+bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
+                          bool (*each)(void *ctx, const struct fleetdb_device_view *view,
+                                       struct err *err),
+                          void *ctx, struct err *err)
+{
+    struct device_walk devices = {each, ctx};
+    return walk(db, query_of(db, DEVICES, device), give_device, &devices, err);
+}
+
+struct terminal_walk {
+    bool (*each)(void *ctx, const struct fleetdb_terminal_view *view, struct err *err);
+    void *ctx;
+};
+
+static bool give_terminal(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    struct terminal_walk *walk = ctx;
+    struct fleetdb_terminal_view view = {
+        .index = (uint32_t)sqlite3_column_int64(row, 0),
+        .acquirer = sqlite_column_text(row, 1),
+        .tid = sqlite_column_text(row, 2),
+        .mid = sqlite_column_text(row, 3),
+    };
+    return walk->each(walk->ctx, &view, err);
+}
+
+bool fleetdb_view_terminals(struct fleetdb *db, int64_t device,
+                            bool (*each)(void *ctx, const struct fleetdb_terminal_view *view,
+                                         struct err *err),
+                            void *ctx, struct err *err)
+{
+    struct terminal_walk terminals = {each, ctx};
+    return walk(db, query_of(db, TERMINALS, device), give_terminal, &terminals, err);
+}
+
+struct item_walk {
+    bool (*each)(void *ctx, const struct fleetdb_item_view *view, struct err *err);
+    void *ctx;
+};
+
+static bool give_item(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    struct item_walk *walk = ctx;
+    struct fleetdb_item_view view = {
+        .name = sqlite_column_text(row, 0),
+        .kind = sqlite3_column_int(row, 1),
+        .mode = sqlite3_column_int(row, 2),
+        .wanted_version = sqlite_column_u64(row, 3),
+        .held_version = sqlite_column_u64(row, 4),
+        .wanted_sha256 = sqlite_column_bytes(row, 5),
+        .held_sha256 = sqlite_column_bytes(row, 6),
+        .state = sqlite3_column_int(row, 7),
+        .reason = sqlite_column_text(row, 8),
+    };
+    return walk->each(walk->ctx, &view, err);
+}
+
+bool fleetdb_view_items(struct fleetdb *db, int64_t device,
+                        bool (*each)(void *ctx, const struct fleetdb_item_view *view,
+                                     struct err *err),
+                        void *ctx, struct err *err)
+{
+    struct item_walk items = {each, ctx};
+    return walk(db, query_of(db, ITEMS, device), give_item, &items, err);
+}
+
+struct event_walk {
+    bool (*each)(void *ctx, const struct fleetdb_event_view *view, struct err *err);
+    void *ctx;
+};
+
+static bool give_event(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    struct event_walk *walk = ctx;
+    struct fleetdb_event_view view = {
+        .wall_ms = sqlite3_column_int64(row, 0),
+        .kind = sqlite3_column_int(row, 1),
+        .item = sqlite_column_text(row, 2),
+        .text = sqlite_column_text(row, 3),
+    };
+    return walk->each(walk->ctx, &view, err);
+}
+
+bool fleetdb_view_events(struct fleetdb *db, int64_t device, size_t max,
+                         bool (*each)(void *ctx, const struct fleetdb_event_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err)
+{
+    struct event_walk events = {each, ctx};
+    sqlite3_stmt *statement = query_of(db, EVENTS, device);
+    sqlite_bind_int(statement, ":max", (int64_t)max);
+    return walk(db, statement, give_event, &events, err);
+}
+
+struct stream_walk {
+    bool (*each)(void *ctx, const struct fleetdb_stream_view *view, struct err *err);
+    void *ctx;
+};
+
+static bool give_stream(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    struct stream_walk *walk = ctx;
+    struct fleetdb_stream_view view = {
+        .incarnation = sqlite_column_u64(row, 0),
+        .lane = sqlite3_column_int(row, 1),
+        .cumulative = sqlite_column_u64(row, 2),
+        .last_seq = sqlite_column_u64(row, 3),
+        .ranges = sqlite_column_u64(row, 4),
+    };
+    return walk->each(walk->ctx, &view, err);
+}
+
+bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
+                          bool (*each)(void *ctx, const struct fleetdb_stream_view *view,
+                                       struct err *err),
+                          void *ctx, struct err *err)
+{
+    struct stream_walk streams = {each, ctx};
+    return walk(db, query_of(db, STREAMS, device), give_stream, &streams, err);
+}
+
+struct errors_walk {
+    bool (*each)(void *ctx, const struct fleetdb_errors_view *view, struct err *err);
+    void *ctx;
+};
+
+static bool give_errors(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    struct errors_walk *walk = ctx;
+    bool is_text = sqlite3_column_type(row, 0) == SQLITE_TEXT;
+    struct fleetdb_errors_view view = {
+        .text = is_text ? sqlite_column_text(row, 0) : NULL,
+        .number = is_text ? 0 : sqlite3_column_int64(row, 0),
+        .count = sqlite3_column_int64(row, 1),
+        .declined = sqlite3_column_int64(row, 2),
+        .amount_minor = sqlite3_column_int64(row, 3),
+    };
+    return walk->each(walk->ctx, &view, err);
+}
+
+bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t since_ms,
+                         int64_t device,
+                         bool (*each)(void *ctx, const struct fleetdb_errors_view *view,
+                                      struct err *err),
+                         void *ctx, int64_t *ret_not_in_service, struct err *err)
+{
+    if (by >= FLEETDB_BYS)
+        abort();
+    struct errors_walk errors = {each, ctx};
+    sqlite3_stmt *statement = query_of(db, ERRORS_BY + by, device);
+    sqlite_bind_int(statement, ":since", since_ms);
+    if (!walk(db, statement, give_errors, &errors, err))
+        return false;
+    statement = query_of(db, NOT_IN_SERVICE, device);
+    sqlite_bind_int(statement, ":since", since_ms);
+    return sqlite_value(db->sqlite, statement, 0, ret_not_in_service, err);
+}
+
+static bool give_life(void *ctx, sqlite3_stmt *row, struct err *err)
+{
+    (void)err;
+    uint64_t *counts = ctx;
+    for (unsigned life = 0; life < FLEETDB_LIVES; life++) {
+        if (strcmp(sqlite_column_text(row, 0), fleetdb_life_name(life)) == 0)
+            counts[life] = sqlite_column_u64(row, 1);
+    }
+    return true;
+}
+
+bool fleetdb_view_lives(struct fleetdb *db, uint64_t ret_counts[FLEETDB_LIVES], struct err *err)
+{
+    memset(ret_counts, 0, FLEETDB_LIVES * sizeof *ret_counts);
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_VIEWS, LIVES);
+    return walk(db, statement, give_life, ret_counts, err);
+}
