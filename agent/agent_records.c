@@ -4,6 +4,7 @@
 #include "agent/probe.h"
 #include "base/log.h"
 #include "base/mask.h"
+#include "proto/batch.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
 

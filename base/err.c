@@ -18,6 +18,21 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     return false;
 }
 
+/* Appends ": more", cut where the room ends. */
+static void append(struct err *err, const char *more)
+{
+    size_t at = strlen(err->text);
+    size_t room = sizeof err->text - 1 - at;
+    const char *parts[] = {": ", more};
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = strnlen(parts[i], room);
+        memcpy(err->text + at, parts[i], length);
+        at += length;
+        room -= length;
+    }
+    err->text[at] = '\0';
+}
+
 static enum err_code code_of_errno(int errnum)
 {
     switch (errnum) {
@@ -48,11 +63,9 @@ bool err_errno(struct err *err, int errnum, const char *fmt, ...)
         return false;
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
-    size_t at = n < 0 ? 0 : (size_t)n;
-    if (at < sizeof err->text)
-        (void)snprintf(err->text + at, sizeof err->text - at, ": %s", strerror(errnum));
+    append(err, strerror(errnum));
     err->code = code_of_errno(errnum);
     return false;
 }
@@ -65,11 +78,9 @@ bool err_context(struct err *err, const char *fmt, ...)
     memcpy(inner, err->text, sizeof inner);
     va_list args;
     va_start(args, fmt);
-    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
-    size_t at = n < 0 ? 0 : (size_t)n;
-    if (at < sizeof err->text)
-        (void)snprintf(err->text + at, sizeof err->text - at, ": %s", inner);
+    append(err, inner);
     return false;
 }
 

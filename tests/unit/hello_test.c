@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/testing.h"
+
+#include "agent/hello.h"
+
+#include <string.h>
+
+static const uint8_t nonce_a[16] = "nonce-a";
+static const uint8_t nonce_b[16] = "nonce-b";
+static const int64_t day_ms = INT64_C(86400000);
+
+static void test_said_at_connect(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    assert_false(hello_due(&hello, 1000));
+    assert_true(hello_deadline(&hello) == INT64_MAX);
+    hello_connected(&hello, 1000);
+    assert_true(hello_due(&hello, 1000));
+}
+
+static void test_repeated_until_welcomed_with_growing_waits(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    int64_t now = 1;
+    int64_t last_wait = 0;
+    for (int i = 0; i < 12; i++) {
+        assert_true(hello_due(&hello, now));
+        hello_sent(&hello, nonce_a, now, UINT32_MAX);
+        int64_t wait = hello_deadline(&hello) - now;
+        assert_true(wait >= last_wait);
+        assert_false(hello_due(&hello, now + wait - 1));
+        last_wait = wait;
+        now += wait;
+    }
+    assert_int_equal(last_wait, 600000);
+}
+
+static void test_only_the_newest_nonce_welcomes(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    assert_false(hello_welcomed(&hello, nonce_a, 16, false, 1, 0));
+    hello_sent(&hello, nonce_a, 1, 0);
+    hello_sent(&hello, nonce_b, 2, 0);
+    assert_false(hello_welcomed(&hello, nonce_a, 16, false, 3, 0));
+    assert_false(hello_welcomed(&hello, nonce_b, 15, false, 3, 0));
+    assert_false(hello.welcomed);
+    assert_true(hello_welcomed(&hello, nonce_b, 16, false, 3, 0));
+    assert_true(hello.welcomed);
+    assert_false(hello_welcomed(&hello, nonce_b, 16, false, 4, 0)); /* a replay */
+}
+
+static void test_daily_after_the_welcome(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, UINT32_MAX));
+    assert_int_equal(hello_deadline(&hello), 10 + day_ms);
+    assert_true(hello_due(&hello, 10 + day_ms));
+}
+
+static void test_lacking_brings_the_next_hello_forward(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, 0));
+    hello_lacking(&hello, false, 20);
+    assert_true(hello_deadline(&hello) > 10 + day_ms / 3);
+    hello_lacking(&hello, true, 20);
+    int64_t soon = hello_deadline(&hello);
+    assert_in_range(soon, 21, 20 + 10000);
+    hello_lacking(&hello, true, 1000); /* saying it again does not put it off */
+    assert_int_equal(hello_deadline(&hello), soon);
+}
+
+static void test_lacking_goes_on_after_a_welcome(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    int64_t planned = hello_deadline(&hello);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, true, 10, 0));
+    assert_int_equal(hello_deadline(&hello), planned);
+}
+
+static void test_nothing_after_disconnect(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    hello_disconnected(&hello);
+    assert_true(hello_deadline(&hello) == INT64_MAX);
+    assert_false(hello_welcomed(&hello, nonce_a, 16, false, 2, 0));
+    hello_lacking(&hello, true, 3);
+    assert_false(hello_due(&hello, 1000000));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_said_at_connect),
+        cmocka_unit_test(test_repeated_until_welcomed_with_growing_waits),
+        cmocka_unit_test(test_only_the_newest_nonce_welcomes),
+        cmocka_unit_test(test_daily_after_the_welcome),
+        cmocka_unit_test(test_lacking_brings_the_next_hello_forward),
+        cmocka_unit_test(test_lacking_goes_on_after_a_welcome),
+        cmocka_unit_test(test_nothing_after_disconnect),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/testing.h"
+
+#include "agent/uplink.h"
+
+static const struct uplink_policy policy = {
+    .linger_ms = 1000, .resend_ms = 30000, .resend_max_ms = 600000};
+
+static struct uplink connected_uplink(void)
+{
+    struct uplink uplink;
+    uplink_init(&uplink, &policy);
+    uplink_connected(&uplink);
+    return uplink;
+}
+
+static struct uplink_stream stream(uint64_t last_seq, uint64_t first_unsent)
+{
+    return (struct uplink_stream){
+        .incarnation = 7, .lane = 1, .last_seq = last_seq, .first_unsent = first_unsent};
+}
+
+/* Carries the plan out as if everything asked for was there. */
+static void send_all(struct uplink *uplink, const struct uplink_plan *plan, int64_t now_ms)
+{
+    uint64_t last[UPLINK_PACKET_STREAMS];
+    for (size_t i = 0; i < plan->range_count; i++)
+        last[i] = plan->ranges[i].from_seq + plan->ranges[i].max_records - 1;
+    uplink_sent(uplink, plan, last, now_ms, UINT32_MAX);
+}
+
+static void test_nothing_goes_without_a_session(void **state)
+{
+    (void)state;
+    struct uplink uplink;
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(10, 1)};
+    uplink_init(&uplink, &policy);
+    uplink_stored(&uplink, true, 0);
+    assert_false(uplink_next(&uplink, streams, 1, 5000, &plan));
+    assert_true(uplink_deadline(&uplink, 5000) == INT64_MAX);
+}
+
+static void test_a_backlog_goes_at_once_when_connected(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(10, 4)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    assert_int_equal(plan.range_count, 1);
+    assert_int_equal(plan.ranges[0].from_seq, 4);
+    assert_int_equal(plan.ranges[0].max_records, 7);
+    send_all(&uplink, &plan, 0);
+    assert_false(uplink_next(&uplink, streams, 1, 0, &plan));
+}
+
+static void test_a_record_waits_for_company_then_goes(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(1, 1)};
+    uplink_stored(&uplink, false, 100);
+    assert_int_equal(uplink_deadline(&uplink, 100), 1100);
+    assert_false(uplink_next(&uplink, streams, 1, 1099, &plan));
+    streams[0].last_seq = 2;
+    uplink_stored(&uplink, false, 900); /* does not prolong the wait */
+    assert_true(uplink_next(&uplink, streams, 1, 1100, &plan));
+    assert_int_equal(plan.ranges[0].max_records, 2);
+}
+
+static void test_urgent_and_full_packets_do_not_wait(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream one[] = {stream(1, 1)};
+    struct uplink_stream many[] = {stream(UPLINK_PACKET_RECORDS + 5, 1)};
+    uplink_stored(&uplink, false, 0);
+    assert_false(uplink_next(&uplink, one, 1, 1, &plan));
+    assert_true(uplink_next(&uplink, many, 1, 1, &plan));
+    assert_int_equal(plan.ranges[0].max_records, UPLINK_PACKET_RECORDS);
+    uplink_stored(&uplink, true, 2);
+    assert_true(uplink_next(&uplink, one, 1, 2, &plan));
+}
+
+static void test_the_window_closes_and_a_puback_opens_it(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_plan first = {0};
+    struct uplink_stream streams[] = {stream(100000, 1)};
+    for (int i = 0; i < UPLINK_WINDOW; i++) {
+        assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+        if (i == 0)
+            first = plan;
+        send_all(&uplink, &plan, 0);
+    }
+    assert_false(uplink_next(&uplink, streams, 1, 0, &plan));
+    uplink_puback(&uplink, 12345); /* nobody's token: nothing opens */
+    assert_false(uplink_next(&uplink, streams, 1, 0, &plan));
+    uplink_puback(&uplink, first.token);
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, UPLINK_WINDOW * UPLINK_PACKET_RECORDS + 1);
+}
+
+static void test_pubacks_alone_never_run_far_ahead_of_receipts(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(1000000, 1)};
+    uint64_t sent = 0;
+    while (uplink_next(&uplink, streams, 1, 0, &plan)) {
+        sent += plan.ranges[0].max_records;
+        send_all(&uplink, &plan, 0);
+        uplink_puback(&uplink, plan.token);
+        assert_true(sent < 1000000);
+    }
+    assert_true(sent >= UPLINK_AHEAD_RECORDS);
+    assert_true(sent < UPLINK_AHEAD_RECORDS + UPLINK_PACKET_RECORDS);
+    streams[0].first_unsent = sent + 1; /* receipted: it goes on */
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+}
+
+static void test_what_is_not_receipted_in_time_is_sent_again(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(3, 1)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    uplink_puback(&uplink, plan.token);
+    int64_t deadline = uplink_deadline(&uplink, 0);
+    assert_in_range(deadline, policy.resend_ms, 2 * policy.resend_ms);
+    uplink_tick(&uplink, streams, 1, deadline - 1, 0);
+    assert_false(uplink_next(&uplink, streams, 1, deadline - 1, &plan));
+    uplink_tick(&uplink, streams, 1, deadline, 0);
+    assert_true(uplink_next(&uplink, streams, 1, deadline, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 1);
+    assert_int_equal(uplink.resends, 1);
+}
+
+static void test_the_resend_wait_doubles_up_to_its_bound(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(1, 1)};
+    int64_t now = 0;
+    int64_t longest = 0;
+    assert_true(uplink_next(&uplink, streams, 1, now, &plan));
+    send_all(&uplink, &plan, now);
+    for (int i = 0; i < 12; i++) {
+        int64_t deadline = uplink_deadline(&uplink, now);
+        if (deadline - now > longest)
+            longest = deadline - now;
+        now = deadline;
+        uplink_tick(&uplink, streams, 1, now, UINT32_MAX);
+        assert_true(uplink_next(&uplink, streams, 1, now, &plan));
+        send_all(&uplink, &plan, now);
+    }
+    assert_int_equal(longest, 2 * policy.resend_max_ms);
+}
+
+static void test_receipts_stop_the_resending(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(3, 1)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    streams[0].first_unsent = 4;
+    uplink_receipted(&uplink, 10, 0);
+    uplink_tick(&uplink, streams, 1, 100000000, 0);
+    assert_true(uplink_deadline(&uplink, 100000000) == INT64_MAX);
+    assert_false(uplink_next(&uplink, streams, 1, 100000000, &plan));
+    assert_int_equal(uplink.resends, 0);
+}
+
+static void test_a_hole_is_sent_again_even_while_later_records_are_receipted(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(10, 1)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    uplink_puback(&uplink, plan.token);
+    /* Receipts fill in beyond the hole at 1: first_unsent stays, uplink_receipted is not called. */
+    int64_t deadline = uplink_deadline(&uplink, 0);
+    streams[0].last_seq = 20;
+    uplink_stored(&uplink, true, deadline - 1);
+    assert_true(uplink_next(&uplink, streams, 1, deadline - 1, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 11);
+    send_all(&uplink, &plan, deadline - 1);
+    uplink_tick(&uplink, streams, 1, deadline, 0);
+    assert_true(uplink_next(&uplink, streams, 1, deadline, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 1);
+}
+
+static void test_a_new_session_begins_at_the_first_record_without_receipt(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(10, 3)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    uplink_disconnected(&uplink);
+    assert_false(uplink_next(&uplink, streams, 1, 0, &plan));
+    uplink_connected(&uplink);
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 3);
+}
+
+static void test_one_packet_carries_all_lanes(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {
+        {.incarnation = 1, .lane = 1, .last_seq = 5, .first_unsent = 2},
+        {.incarnation = 2, .lane = 1, .last_seq = 9, .first_unsent = 1},
+        {.incarnation = 2, .lane = 3, .last_seq = 1, .first_unsent = 1},
+    };
+    assert_true(uplink_next(&uplink, streams, 3, 0, &plan));
+    assert_int_equal(plan.range_count, 3);
+    assert_int_equal(plan.ranges[2].lane, 3);
+    send_all(&uplink, &plan, 0);
+    assert_false(uplink_next(&uplink, streams, 3, 0, &plan));
+}
+
+static void test_many_streams_are_drained_in_turn(void **state)
+{
+    (void)state;
+    enum { STREAMS = UPLINK_STREAMS * 2 };
+    struct uplink uplink = connected_uplink();
+    struct uplink_stream all[STREAMS];
+    struct uplink_plan plan;
+    for (size_t i = 0; i < STREAMS; i++)
+        all[i] = (struct uplink_stream){
+            .incarnation = i + 1, .lane = 1, .last_seq = 2, .first_unsent = 1};
+    size_t at = 0;
+    int64_t now = 0;
+    while (at < STREAMS) {
+        size_t count = STREAMS - at < UPLINK_STREAMS ? STREAMS - at : UPLINK_STREAMS;
+        assert_true(uplink_next(&uplink, all + at, count, now, &plan));
+        send_all(&uplink, &plan, now);
+        uplink_puback(&uplink, plan.token);
+        at += plan.range_count; /* their receipts arrive: they leave the list */
+        uplink_receipted(&uplink, ++now, 0);
+    }
+    assert_false(uplink_next(&uplink, all, 0, now, &plan));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_goes_without_a_session),
+        cmocka_unit_test(test_a_backlog_goes_at_once_when_connected),
+        cmocka_unit_test(test_a_record_waits_for_company_then_goes),
+        cmocka_unit_test(test_urgent_and_full_packets_do_not_wait),
+        cmocka_unit_test(test_the_window_closes_and_a_puback_opens_it),
+        cmocka_unit_test(test_pubacks_alone_never_run_far_ahead_of_receipts),
+        cmocka_unit_test(test_what_is_not_receipted_in_time_is_sent_again),
+        cmocka_unit_test(test_the_resend_wait_doubles_up_to_its_bound),
+        cmocka_unit_test(test_receipts_stop_the_resending),
+        cmocka_unit_test(test_a_hole_is_sent_again_even_while_later_records_are_receipted),
+        cmocka_unit_test(test_a_new_session_begins_at_the_first_record_without_receipt),
+        cmocka_unit_test(test_one_packet_carries_all_lanes),
+        cmocka_unit_test(test_many_streams_are_drained_in_turn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
