@@ -22,7 +22,7 @@ static Muster__Encoding *copy_encoding(struct arena *arena, const struct fleetdb
     encoding->size = from->size;
     size_t base_bytes = from->delta ? sizeof from->base : 0;
     bool copied = copy_bytes(arena, bytes_of(from->blob, sizeof from->blob), &encoding->blob) &&
-                  copy_bytes(arena, bytes_of(from->base, base_bytes), &encoding->base);
+                  copy_bytes(arena, bytes_of(from->base, base_bytes), &encoding->base_sha256);
     return copied ? encoding : NULL;
 }
 

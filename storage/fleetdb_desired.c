@@ -23,6 +23,7 @@ enum query {
     ASSIGNED,
     MANIFEST_PUT,
     MANIFEST_GET,
+    MANIFEST_REPORTED,
     MANIFEST_NEXT,
     WANTED_BLOB_NEXT,
     QUERIES,
@@ -69,6 +70,7 @@ static const char *const queries[QUERIES] = {
                      " issued_ms = excluded.issued_ms, envelope = excluded.envelope"
                      " WHERE version < excluded.version",
     [MANIFEST_GET] = "SELECT version, envelope FROM manifest WHERE device = :device",
+    [MANIFEST_REPORTED] = "SELECT manifest_version FROM device_report WHERE device = :device",
     [MANIFEST_NEXT] = "SELECT m.device, d.name FROM manifest m JOIN device d ON d.id = m.device"
                       " WHERE m.device > :after AND d.life_cycle <> 'retired'"
                       " ORDER BY m.device LIMIT 1",
@@ -389,6 +391,18 @@ bool fleetdb_manifest_get(struct fleetdb *db, int64_t device, uint64_t *ret_vers
     if (ok)
         *ret_version = version;
     return ok;
+}
+
+bool fleetdb_manifest_reported(struct fleetdb *db, int64_t device, uint64_t *ret_version,
+                               struct err *err)
+{
+    sqlite3_stmt *reported = query(db, MANIFEST_REPORTED);
+    sqlite_bind_int(reported, ":device", device);
+    int64_t version;
+    if (!sqlite_value(db->sqlite, reported, 0, &version, err))
+        return false;
+    *ret_version = (uint64_t)version;
+    return true;
 }
 
 /* ---- cursors ---- */

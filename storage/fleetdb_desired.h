@@ -75,6 +75,9 @@ bool fleetdb_manifest_put(struct fleetdb *db, int64_t device, uint64_t version,
 /* Appends the envelope; version 0 and nothing appended when there is none. `out` may be NULL. */
 bool fleetdb_manifest_get(struct fleetdb *db, int64_t device, uint64_t *ret_version,
                           struct buf *out, struct err *err) MUSTER_CHECK;
+/* The manifest version that the device last said it holds, as it said it; 0: never said. */
+bool fleetdb_manifest_reported(struct fleetdb *db, int64_t device, uint64_t *ret_version,
+                               struct err *err) MUSTER_CHECK;
 
 /* Cursors over what the broker should hold, for a walk of any length in steps: the first device
  * that has a manifest, after `after` (0 to begin); the first blob that any device is assigned,

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_DIRECTOR_H
+#define FLEET_DIRECTOR_H
+
+#include "proto/seal.h"
+#include "storage/fleetdb_desired.h"
+
+/*
+ * Turns assignments into signed manifests. Each change makes one new manifest for each device it
+ * touches, complete and with a higher version, in the transaction of the change itself: no device
+ * is ever assigned what no manifest says.
+ */
+struct director {
+    struct fleetdb *db;
+    const struct sign_key *key; /* role DIRECTOR */
+    uint64_t root_version;
+};
+
+/* Above this a version that a device reports is not believed; it would use up the numbers. */
+#define DIRECTOR_VERSION_MAX (UINT64_C(1) << 53)
+
+struct director_order {
+    const char *document;
+    bool remove;
+    uint64_t version; /* 0: the newest */
+    int mode;
+};
+
+struct director_outcome {
+    struct fleetdb_device device;
+    uint64_t manifest_version;
+    bool changed; /* false: it was so before */
+};
+
+/* All devices or none. `ret_outcomes` takes `count`, undefined on failure. ERR_NOT_FOUND names the
+ * device or document. */
+bool director_assign(const struct director *director, const struct director_order *order,
+                     const char *const *ids, size_t count, int64_t now_ms,
+                     struct director_outcome *ret_outcomes, struct err *err) MUSTER_CHECK;
+
+/* The device's newest manifest, appended to `out`; version 0 and nothing when it has none. If the
+ * device has seen a higher version than ours (our database was restored), a new one is made above
+ * it first. */
+bool director_manifest(const struct director *director, const struct fleetdb_device *device,
+                       uint64_t seen_version, int64_t now_ms, uint64_t *ret_version,
+                       struct buf *out, struct err *err) MUSTER_CHECK;
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/publisher.h"
+
+#include "base/log.h"
+#include "proto/limits.h"
+#include "proto/topics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NEWS_MAX = 512 };
+
+enum what { WHAT_TRUST, WHAT_BLOB, WHAT_MANIFEST };
+
+/* One retained message that is to be sent. */
+struct item {
+    enum what what;
+    uint8_t blob[32];
+    int64_t device;
+    char device_id[33];
+};
+
+/* The walk's stages, in their order: a manifest comes after the blobs that it names. */
+enum stage { STAGE_TRUST, STAGE_BLOBS, STAGE_MANIFESTS, STAGE_DONE };
+
+struct publisher {
+    const struct director *director;
+    struct buf root;
+    struct publisher_sink sink;
+    unsigned window, inflight;
+    uint64_t sent;
+    bool connected;
+    enum stage stage;
+    uint8_t after_blob[32];
+    int64_t after_device;
+    struct item news[NEWS_MAX]; /* a ring */
+    unsigned news_first, news_count;
+    struct publisher_stats stats;
+};
+
+bool publisher_open(const struct publisher_settings *settings, struct publisher **ret_publisher,
+                    struct err *err)
+{
+    struct publisher *publisher = calloc(1, sizeof *publisher);
+    if (publisher == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the publisher");
+    publisher->director = settings->director;
+    publisher->sink = settings->sink;
+    publisher->window = settings->window;
+    publisher->stage = STAGE_DONE;
+    if (!buf_append(&publisher->root, settings->root.data, settings->root.length, err)) {
+        publisher_close(publisher);
+        return false;
+    }
+    *ret_publisher = publisher;
+    return true;
+}
+
+void publisher_close(struct publisher *publisher)
+{
+    if (publisher == NULL)
+        return;
+    buf_done(&publisher->root);
+    free(publisher);
+}
+
+/* ---- what comes next ---- */
+
+static void walk_all(struct publisher *publisher)
+{
+    publisher->stage = STAGE_TRUST;
+    memset(publisher->after_blob, 0, sizeof publisher->after_blob);
+    publisher->after_device = 0;
+    publisher->news_count = 0;
+}
+
+static bool same_item(const struct item *a, const struct item *b)
+{
+    return a->what == b->what && a->device == b->device &&
+           memcmp(a->blob, b->blob, sizeof a->blob) == 0;
+}
+
+static void add_news(struct publisher *publisher, const struct item *item)
+{
+    if (!publisher->connected)
+        return; /* the walk at the next connect covers it */
+    for (unsigned i = 0; i < publisher->news_count; i++)
+        if (same_item(&publisher->news[(publisher->news_first + i) % NEWS_MAX], item))
+            return;
+    if (publisher->news_count == NEWS_MAX) {
+        log_info("more than %d changes wait for the broker: publishing everything again", NEWS_MAX);
+        walk_all(publisher);
+        return;
+    }
+    publisher->news[(publisher->news_first + publisher->news_count++) % NEWS_MAX] = *item;
+}
+
+/* The walk's next message; moves to the next stage where one is exhausted. */
+static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_found,
+                      struct err *err)
+{
+    struct fleetdb *db = publisher->director->db;
+    *ret_found = publisher->stage == STAGE_TRUST;
+    item->what = WHAT_TRUST;
+    if (publisher->stage == STAGE_BLOBS) {
+        item->what = WHAT_BLOB;
+        if (!fleetdb_wanted_blob_next(db, publisher->after_blob, item->blob, ret_found, err))
+            return false;
+        publisher->stage = *ret_found ? STAGE_BLOBS : STAGE_MANIFESTS;
+    }
+    if (publisher->stage == STAGE_MANIFESTS) {
+        item->what = WHAT_MANIFEST;
+        if (!fleetdb_manifest_next(db, publisher->after_device, &item->device, item->device_id,
+                                   ret_found, err))
+            return false;
+        publisher->stage = *ret_found ? STAGE_MANIFESTS : STAGE_DONE;
+    }
+    return true;
+}
+
+static void advance(struct publisher *publisher, const struct item *item, bool from_news)
+{
+    if (from_news) {
+        publisher->news_first = (publisher->news_first + 1) % NEWS_MAX;
+        publisher->news_count--;
+    } else if (item->what == WHAT_TRUST) {
+        publisher->stage = STAGE_BLOBS;
+    } else if (item->what == WHAT_BLOB) {
+        memcpy(publisher->after_blob, item->blob, sizeof item->blob);
+    } else {
+        publisher->after_device = item->device;
+    }
+}
+
+/* ---- sending ---- */
+
+static bool load(const struct publisher *publisher, const struct item *item,
+                 char topic[TOPIC_CHARS], struct buf *payload, struct err *err)
+{
+    struct fleetdb *db = publisher->director->db;
+    uint64_t version;
+    switch (item->what) {
+    case WHAT_TRUST:
+        topic_format(
+            &(struct topic){.kind = TOPIC_TRUST, .version = publisher->director->root_version},
+            topic);
+        return buf_append(payload, publisher->root.data, publisher->root.length, err);
+    case WHAT_BLOB:
+        topic_blob(item->blob, topic);
+        return fleetdb_blob_get(db, item->blob, payload, err);
+    case WHAT_MANIFEST:
+        topic_device(TOPIC_DOWN_MANIFEST, item->device_id, topic);
+        return fleetdb_manifest_get(db, item->device, &version, payload, err);
+    }
+    return err_set(err, ERR_INVALID, "nothing to publish");
+}
+
+static bool send_item(struct publisher *publisher, const struct item *item, struct err *err)
+{
+    char topic[TOPIC_CHARS];
+    struct buf payload = {.limit = LIMIT_BLOB_BYTES};
+    bool ok = load(publisher, item, topic, &payload, err) &&
+              publisher->sink.publish(publisher->sink.ctx, PUBLISHER_TOKEN | publisher->sent, topic,
+                                      buf_bytes(&payload), err);
+    buf_done(&payload);
+    if (ok) {
+        publisher->sent++;
+        publisher->inflight++;
+    }
+    return ok;
+}
+
+/* Sends or gives up the next message; false when there is nothing more to do now. */
+static bool step(struct publisher *publisher)
+{
+    struct err err = {0};
+    struct item item = {0};
+    bool from_news = publisher->news_count > 0, found = true;
+    if (from_news) {
+        item = publisher->news[publisher->news_first];
+    } else if (!peek_walk(publisher, &item, &found, &err)) {
+        log_error("publisher: %s; the rest follows at the next connect", err.text);
+        publisher->stats.failed++;
+        publisher->stage = STAGE_DONE;
+        return false;
+    }
+    if (!found)
+        return false;
+    if (!send_item(publisher, &item, &err)) {
+        if (err.code == ERR_FULL || err.code == ERR_UNAVAILABLE)
+            return false; /* it stays where it is */
+        log_error("publisher: %s; left out until the next connect", err.text);
+        publisher->stats.failed++;
+    }
+    advance(publisher, &item, from_news);
+    return true;
+}
+
+static void pump(struct publisher *publisher)
+{
+    while (publisher->connected && publisher->inflight < publisher->window && step(publisher))
+        ;
+}
+
+/* ---- events ---- */
+
+void publisher_connected(struct publisher *publisher)
+{
+    publisher->connected = true;
+    publisher->inflight = 0;
+    walk_all(publisher);
+    pump(publisher);
+}
+
+void publisher_disconnected(struct publisher *publisher)
+{
+    publisher->connected = false;
+    publisher->inflight = 0;
+    publisher->news_count = 0;
+}
+
+void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted)
+{
+    if ((token & PUBLISHER_TOKEN) != 0 && publisher->inflight > 0) {
+        publisher->inflight--;
+        publisher->stats.published += accepted;
+        publisher->stats.refused += !accepted;
+        if (!accepted)
+            log_warn("the broker refused a retained message of the publisher; check its ACL");
+    }
+    pump(publisher);
+}
+
+/* For a walk over what is assigned to one device: the blobs wanted from it become news. */
+struct wanted {
+    struct publisher *publisher;
+    const char *document;       /* only this one, or NULL */
+    const Muster__Hello *hello; /* only what it lacks, or NULL */
+};
+
+static bool is_lacked(const Muster__Hello *hello, const uint8_t blob[32])
+{
+    for (size_t i = 0; i < hello->n_lacks && i < LIMIT_MANIFEST_ITEMS; i++)
+        if (hello->lacks[i].len == 32 && memcmp(hello->lacks[i].data, blob, 32) == 0)
+            return true;
+    return false;
+}
+
+static bool add_blobs(void *ctx, const struct fleetdb_document *document, int mode, struct err *err)
+{
+    (void)mode;
+    (void)err;
+    const struct wanted *wanted = ctx;
+    if (wanted->document != NULL && strcmp(wanted->document, document->name) != 0)
+        return true;
+    for (size_t i = 0; i < document->encoding_count; i++) {
+        struct item item = {.what = WHAT_BLOB};
+        memcpy(item.blob, document->encodings[i].blob, sizeof item.blob);
+        if (wanted->hello == NULL || is_lacked(wanted->hello, item.blob))
+            add_news(wanted->publisher, &item);
+    }
+    return true;
+}
+
+static void add_manifest(struct publisher *publisher, int64_t device, const char *id)
+{
+    struct item item = {.what = WHAT_MANIFEST, .device = device};
+    memcpy(item.device_id, id, strlen(id) + 1);
+    add_news(publisher, &item);
+}
+
+void publisher_changed(struct publisher *publisher, const char *document,
+                       const struct director_outcome *outcomes, size_t count)
+{
+    struct err err = {0};
+    struct wanted wanted = {.publisher = publisher, .document = document};
+    bool blobs_added = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!outcomes[i].changed)
+            continue;
+        /* All of them were given the same version, so one of them names the blobs. */
+        if (!blobs_added &&
+            !fleetdb_assigned_each(publisher->director->db, outcomes[i].device.device, add_blobs,
+                                   &wanted, &err))
+            log_error("publisher: %s; the broker's blobs follow at the next connect", err.text);
+        blobs_added = true;
+        add_manifest(publisher, outcomes[i].device.device, outcomes[i].device.id);
+    }
+    pump(publisher);
+}
+
+bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
+                     const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
+                     struct err *err)
+{
+    uint64_t held = hello->state == NULL ? 0 : hello->state->manifest_version;
+    uint64_t before, version;
+    size_t length = ret_manifest->length;
+    struct wanted wanted = {.publisher = publisher, .hello = hello};
+    const struct director *director = publisher->director;
+    if (!fleetdb_manifest_get(director->db, device->device, &before, NULL, err) ||
+        !director_manifest(director, device, held, now_ms, &version, ret_manifest, err))
+        return false;
+    if (version <= held)
+        ret_manifest->length = length;
+    if (!fleetdb_assigned_each(director->db, device->device, add_blobs, &wanted, err))
+        return false;
+    if (version != before) {
+        log_warn("%s holds manifest %llu, we had %llu: signed %llu above it", device->id,
+                 (unsigned long long)held, (unsigned long long)before, (unsigned long long)version);
+        add_manifest(publisher, device->device, device->id);
+    }
+    pump(publisher);
+    return true;
+}
+
+struct publisher_stats publisher_stats(const struct publisher *publisher)
+{
+    struct publisher_stats stats = publisher->stats;
+    stats.waiting = publisher->news_count;
+    stats.walking = publisher->stage != STAGE_DONE;
+    return stats;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_PUBLISHER_H
+#define FLEET_PUBLISHER_H
+
+#include "fleet/director.h"
+#include "proto/hello.pb-c.h"
+
+/*
+ * Keeps the broker's retained messages as the database says: down/<device>/manifest, the
+ * blob/<sha256> of what any device is assigned, trust/<version>. At each connect all of it is
+ * published again, by cursors over the database; what changes in between goes first. Never more
+ * than `window` are under way, and nothing is queued but what has changed, as row numbers and
+ * hashes in a fixed ring; should that overflow, the walk over everything begins anew.
+ */
+struct publisher;
+
+/* Publishes retained: ERR_FULL and ERR_UNAVAILABLE are waited out. base/mqtt.h fits. */
+struct publisher_sink {
+    bool (*publish)(void *ctx, uint64_t token, const char *topic, struct bytes payload,
+                    struct err *err);
+    void *ctx;
+};
+
+struct publisher_settings {
+    const struct director *director; /* must outlive the publisher, as its database must */
+    struct bytes root;               /* Envelope of the root, copied */
+    struct publisher_sink sink;
+    unsigned window; /* leaves the rest of the session's window to receipts */
+};
+
+/* The tokens of its publishes have this bit; nobody else's may. */
+#define PUBLISHER_TOKEN (UINT64_C(1) << 63)
+
+bool publisher_open(const struct publisher_settings *settings, struct publisher **ret_publisher,
+                    struct err *err) MUSTER_CHECK;
+void publisher_close(struct publisher *publisher);
+
+void publisher_connected(struct publisher *publisher);
+void publisher_disconnected(struct publisher *publisher);
+/* For every puback of the session, also of others' publishes: it says that there is room. */
+void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted);
+
+/* These devices have new manifests, in which `document` changed. */
+void publisher_changed(struct publisher *publisher, const char *document,
+                       const struct director_outcome *outcomes, size_t count);
+
+/* A verified hello: appends the newest manifest's Envelope for the welcome to `ret_manifest` if
+ * the device holds an older one, and publishes again those of the blobs it lacks that are meant
+ * for it. If it holds a newer one than we have, ours is made anew above it. */
+bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
+                     const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
+                     struct err *err) MUSTER_CHECK;
+
+struct publisher_stats {
+    uint64_t published; /* acknowledged by the broker */
+    uint64_t refused;   /* the broker said no */
+    uint64_t failed;    /* could not be read or sent, given up until the next connect */
+    unsigned waiting;   /* changes not yet sent */
+    bool walking;       /* not everything has been sent since the last connect */
+};
+struct publisher_stats publisher_stats(const struct publisher *publisher);
+
+#endif
