@@ -75,7 +75,7 @@ static void date_of_days(int64_t days, int64_t *ret_year, int *ret_month, int *r
 void clock_format(int64_t wall_ms, char text[32])
 {
     int64_t days = floor_div(wall_ms, 86400000);
-    int ms = (int)(wall_ms - days * 86400000);
+    int ms = (int)((wall_ms % 86400000 + 86400000) % 86400000);
     int64_t year = 0;
     int month = 0, day = 0;
     date_of_days(days, &year, &month, &day);
