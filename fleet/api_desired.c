@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_desired.h"
+
+#include "fleet/base64.h"
+#include "fleet/document.h"
+#include "fleet/words.h"
+#include "proto/limits.h"
+#include "proto/topics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DOCUMENT_REQUEST_BYTES = 16 * 1024,
+    ASSIGNMENT_REQUEST_BYTES = 1024 * 1024,
+    DEVICES_MAX = 20000, /* in one request */
+};
+
+static json_t *hex_text(const uint8_t *data, size_t length)
+{
+    char hex[65];
+    hex_encode(data, length, hex);
+    return json_string(hex);
+}
+
+/* Fails too when `json`, made by the caller in passing, could not be made. */
+static bool give(struct api_answer *answer, json_t *json, struct err *err)
+{
+    if (json == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    answer->json = json;
+    return true;
+}
+
+/* ---- PUT /api/v1/blobs/{} ---- */
+
+static bool put_blob(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err)
+{
+    struct api_desired *desired = ctx;
+    uint8_t named[32], digest[32];
+    if (!hex_decode(request->args[0], strlen(request->args[0]), named, sizeof named))
+        return err_set(err, ERR_INVALID, "a blob is named by its SHA-256 in 64 hex digits");
+    if (request->body.length == 0)
+        return err_set(err, ERR_INVALID, "the blob is empty");
+    sha256(request->body, digest);
+    if (memcmp(named, digest, sizeof digest) != 0)
+        return err_set(err, ERR_INVALID, "the bytes sent do not hash to %s; send them again",
+                       request->args[0]);
+    if (!fleetdb_blob_put(desired->db, digest, request->body, request->now_ms, err))
+        return false;
+    return give(answer,
+                json_pack("{s:o, s:I}", "sha256", hex_text(digest, sizeof digest), "size",
+                          (json_int_t)request->body.length),
+                err);
+}
+
+/* ---- GET and POST /api/v1/documents ---- */
+
+static json_t *document_json(const struct fleetdb_document *document)
+{
+    const struct fleetdb_encoding *smallest = document->encodings;
+    static const struct fleetdb_encoding none;
+    if (document->encoding_count == 0)
+        smallest = &none;
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "name", document->name,
+                     "kind", word_of_kind(document->kind), "version", (json_int_t)document->version,
+                     "epoch", (json_int_t)document->epoch, "minimum_version",
+                     (json_int_t)document->minimum_version, "length", (json_int_t)document->length,
+                     "sha256", hex_text(document->sha256, sizeof document->sha256), "blob",
+                     hex_text(smallest->blob, sizeof smallest->blob), "blob_size",
+                     (json_int_t)smallest->size, "published_ms",
+                     (json_int_t)document->published_ms);
+}
+
+static bool list_document(void *ctx, const struct fleetdb_document *document, struct err *err)
+{
+    if (json_array_append_new(ctx, document_json(document)) != 0)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the list of documents");
+    return true;
+}
+
+static bool get_documents(void *ctx, const struct api_request *request, struct api_answer *answer,
+                          struct err *err)
+{
+    struct api_desired *desired = ctx;
+    (void)request;
+    json_t *list = json_array();
+    if (!fleetdb_document_each(desired->db, list_document, list, err)) {
+        json_decref(list);
+        return false;
+    }
+    return give(answer, json_pack("{s:o}", "documents", list), err);
+}
+
+static bool read_encoding(const json_t *json, struct fleetdb_encoding *encoding, struct err *err)
+{
+    const char *coding, *blob;
+    if (!api_text(json, "coding", 16, &coding, err) || !api_text(json, "blob", 64, &blob, err))
+        return false;
+    if (strcmp(coding, "zstd") != 0)
+        return err_set(err, ERR_INVALID, "coding %s is not known: expected zstd", coding);
+    if (!hex_decode(blob, strlen(blob), encoding->blob, sizeof encoding->blob))
+        return err_set(err, ERR_INVALID, "blob: expected a SHA-256 in 64 hex digits");
+    encoding->coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD;
+    return true;
+}
+
+static bool read_encodings(const json_t *object,
+                           struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX],
+                           size_t *ret_count, struct err *err)
+{
+    const json_t *list = json_object_get(object, "encodings");
+    size_t count = json_array_size(list);
+    if (count == 0 || count > FLEETDB_ENCODINGS_MAX)
+        return err_set(err, ERR_INVALID, "encodings: expected an array of 1 to %d",
+                       FLEETDB_ENCODINGS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        encodings[i] = (struct fleetdb_encoding){0};
+        if (!read_encoding(json_array_get(list, i), &encodings[i], err))
+            return false;
+    }
+    *ret_count = count;
+    return true;
+}
+
+static bool post_document(void *ctx, const struct api_request *request, struct api_answer *answer,
+                          struct err *err)
+{
+    struct api_desired *desired = ctx;
+    struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
+    struct fleetdb_document document;
+    struct buf header = {0};
+    size_t count;
+    json_t *object;
+    if (!api_body(request, &object, err))
+        return false;
+    bool ok = api_base64(object, "header", LIMIT_DOCUMENT_HEADER_BYTES, &header, err) &&
+              read_encodings(object, encodings, &count, err) &&
+              document_publish(desired->db, desired->trust, buf_bytes(&header), encodings, count,
+                               request->now_ms, &document, err) &&
+              give(answer, document_json(&document), err);
+    buf_done(&header);
+    json_decref(object);
+    return ok;
+}
+
+/* ---- POST /api/v1/assignments ---- */
+
+/* {"document", "devices"} and either "remove": true or "mode" and, unless it is the newest that is
+ * meant, "version". */
+static bool read_order(const json_t *object, struct director_order *order, struct err *err)
+{
+    int64_t version = 0;
+    const char *word;
+    Muster__AssignMode mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+    if (!api_text(object, "document", LIMIT_DOCUMENT_NAME_CHARS, &order->document, err))
+        return false;
+    if (!document_name_valid(order->document))
+        return err_set(err, ERR_INVALID, "document: %s is not a document's name", order->document);
+    order->remove = json_is_true(json_object_get(object, "remove"));
+    if (order->remove)
+        return true;
+    if (json_object_get(object, "version") != NULL &&
+        !api_number(object, "version", 1, INT64_MAX, &version, err))
+        return false;
+    if (!api_text(object, "mode", 16, &word, err) || !word_to_mode(word, &mode, err))
+        return false;
+    order->version = (uint64_t)version;
+    order->mode = (int)mode;
+    return true;
+}
+
+static bool read_devices(const json_t *object, const char **ids, size_t count, struct err *err)
+{
+    const json_t *list = json_object_get(object, "devices");
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = json_string_value(json_array_get(list, i));
+        if (ids[i] == NULL || !device_id_valid(ids[i]))
+            return err_set(err, ERR_INVALID, "devices: entry %zu is not a device id", i + 1);
+    }
+    return true;
+}
+
+static json_t *outcomes_json(const struct director_outcome *outcomes, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:I, s:b}", "id", outcomes[i].device.id,
+                                              "manifest_version",
+                                              (json_int_t)outcomes[i].manifest_version, "changed",
+                                              (int)outcomes[i].changed));
+    return json_pack("{s:o}", "devices", list);
+}
+
+static bool assign(struct api_desired *desired, const json_t *object, size_t count, int64_t now_ms,
+                   struct api_answer *answer, struct err *err)
+{
+    struct director_order order = {0};
+    const char **ids = calloc(count, sizeof *ids);
+    struct director_outcome *outcomes = calloc(count, sizeof *outcomes);
+    bool ok = false;
+    if (ids == NULL || outcomes == NULL)
+        err_set(err, ERR_NO_MEMORY, "no memory for %zu devices", count);
+    else
+        ok = read_order(object, &order, err) && read_devices(object, ids, count, err) &&
+             director_assign(desired->director, &order, ids, count, now_ms, outcomes, err);
+    if (ok) {
+        publisher_changed(desired->publisher, order.document, outcomes, count);
+        ok = give(answer, outcomes_json(outcomes, count), err);
+    }
+    free(outcomes);
+    free(ids);
+    return ok;
+}
+
+static bool post_assignment(void *ctx, const struct api_request *request, struct api_answer *answer,
+                            struct err *err)
+{
+    json_t *object;
+    if (!api_body(request, &object, err))
+        return false;
+    size_t count = json_array_size(json_object_get(object, "devices"));
+    bool ok = count == 0 || count > DEVICES_MAX
+                  ? err_set(err, ERR_INVALID, "devices: expected an array of 1 to %d", DEVICES_MAX)
+                  : assign(ctx, object, count, request->now_ms, answer, err);
+    json_decref(object);
+    return ok;
+}
+
+/* ---- GET /api/v1/devices/{}/manifest ---- */
+
+static bool get_manifest(void *ctx, const struct api_request *request, struct api_answer *answer,
+                         struct err *err)
+{
+    struct api_desired *desired = ctx;
+    struct fleetdb_device device;
+    struct buf envelope = {0}, text = {0};
+    uint64_t version;
+    if (!fleetdb_device_find(desired->db, request->args[0], &device, err))
+        return false;
+    bool ok = fleetdb_manifest_get(desired->db, device.device, &version, &envelope, err);
+    if (ok && version == 0)
+        ok = err_set(err, ERR_NOT_FOUND, "device %s has no manifest; assign a document to it",
+                     device.id);
+    ok = ok && base64_encode(buf_bytes(&envelope), &text, err) &&
+         give(answer,
+              json_pack("{s:s, s:I, s:s}", "id", device.id, "manifest_version", (json_int_t)version,
+                        "envelope", (const char *)text.data),
+              err);
+    buf_done(&text);
+    buf_done(&envelope);
+    return ok;
+}
+
+struct api_module api_desired_module(struct api_desired *desired)
+{
+    static const struct api_route routes[] = {
+        {"PUT", "/api/v1/blobs/{}", LIMIT_BLOB_BYTES, put_blob},
+        {"GET", "/api/v1/documents", 0, get_documents},
+        {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document},
+        {"POST", "/api/v1/assignments", ASSIGNMENT_REQUEST_BYTES, post_assignment},
+        {"GET", "/api/v1/devices/{}/manifest", 0, get_manifest},
+    };
+    return (struct api_module){
+        .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = desired};
+}
