@@ -17,12 +17,18 @@ struct spool;
 
 enum { SPOOL_LANES = 3 }; /* lanes are 1..3, as in record.proto; 1 is worth most */
 
+enum {
+    SPOOL_PUSH_RECORDS = 1024, /* in one call, and bytes of their bodies together */
+    SPOOL_PUSH_BYTES = 512 * 1024,
+    SPOOL_QUOTA_MIN_BYTES = 4 * 1024 * 1024,
+};
+
 struct spool_settings {
-    const char *path;          /* database file */
-    const char *device;        /* a spool of another device is refused (ERR_CONFLICT) */
-    int64_t quota_bytes;       /* database and WAL together */
-    int64_t grace_ms;          /* a receipted record stays this long (powered-on time) */
-    int64_t key_window;        /* idempotency keys remembered at the most, newest first */
+    const char *path;    /* database file; PATH.ballast beside it is freed when the disk is full */
+    const char *device;  /* a spool of another device is refused (ERR_CONFLICT) */
+    int64_t quota_bytes; /* database, WAL and ballast together; at least SPOOL_QUOTA_MIN_BYTES */
+    int64_t grace_ms;    /* a receipted record stays this long (powered-on time) */
+    int64_t key_window;  /* idempotency keys remembered at the most, newest first */
 };
 
 bool spool_open(const struct spool_settings *settings, const struct clock *clock,
@@ -41,15 +47,15 @@ struct spool_record {
 
 /* All of them durable (WAL, synchronous=FULL) when it returns true, none when false. A key that
  * occurs twice in one call is a duplicate of its first. ERR_FULL: over quota or disk full. */
-bool spool_push(struct spool *spool, struct spool_record *records, size_t count, struct err *err)
-    MUSTER_CHECK;
+bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
+                struct err *err) MUSTER_CHECK;
 
 /* A stream is one lane of one incarnation. */
 struct spool_stream {
     uint64_t incarnation;
     int lane;
-    uint64_t last_seq;       /* highest seq ever given */
-    uint64_t first_unsent;   /* lowest seq not receipted; last_seq + 1 when all are */
+    uint64_t last_seq;     /* highest seq ever given */
+    uint64_t first_unsent; /* lowest seq not receipted; last_seq + 1 when all are */
 };
 /* Streams with something not receipted, oldest incarnation first, lanes in order of worth. Fills
  * at most `max`, returns how many there are. */
@@ -76,24 +82,24 @@ struct spool_range {
  * receipt never takes back an earlier one. Beyond last_seq is ERR_REFUSED and changes nothing. A
  * stream that is not known is ignored. Durable when it returns. */
 bool spool_receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative,
-                   const struct spool_range *ranges, size_t range_count, struct err *err)
-    MUSTER_CHECK;
+                   const struct spool_range *ranges, size_t range_count,
+                   struct err *err) MUSTER_CHECK;
 /* Removes segments that are wholly receipted and past their grace; gives space back. */
 bool spool_forget(struct spool *spool, size_t *ret_removed_records, struct err *err) MUSTER_CHECK;
 
 /* Small durable values beside the records, for the agent's own use (newest receipt, ...). A
  * missing name gives an empty buffer. */
-bool spool_note_write(struct spool *spool, const char *name, struct bytes value, struct err *err)
-    MUSTER_CHECK;
-bool spool_note_read(struct spool *spool, const char *name, struct buf *ret_value, struct err *err)
-    MUSTER_CHECK;
+bool spool_note_write(struct spool *spool, const char *name, struct bytes value,
+                      struct err *err) MUSTER_CHECK;
+bool spool_note_read(struct spool *spool, const char *name, struct buf *ret_value,
+                     struct err *err) MUSTER_CHECK;
 
 struct spool_stats {
-    uint64_t records;         /* held and not receipted */
-    uint64_t records_kept;    /* held and receipted, in grace */
-    uint64_t bytes;           /* database and WAL on disk */
+    uint64_t records;      /* held and not receipted */
+    uint64_t records_kept; /* held and receipted, in grace */
+    uint64_t bytes;        /* database and WAL on disk */
     uint64_t wal_bytes;
-    int64_t oldest_ms;        /* age of the oldest not receipted, powered-on time; 0: none */
+    int64_t oldest_ms; /* age of the oldest not receipted, powered-on time; 0: none */
 };
 void spool_stats(const struct spool *spool, struct spool_stats *ret_stats);
 
