@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mqtt.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/mqtt_session.h"
+#include "base/tls.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TICK_MS = 1000 };
+
+struct mqtt;
+
+/* Outlives a stop: getaddrinfo cannot be interrupted. */
+struct resolve {
+    uv_getaddrinfo_t request;
+    struct mqtt *mqtt; /* NULL: nobody waits for it any more */
+};
+
+struct mqtt {
+    uv_loop_t *loop;
+    struct mqtt_settings settings;
+    char *strings; /* what `settings` points to */
+    struct broker_list brokers;
+    bool v311[BROKERS_MAX]; /* MQTT_AUTO: 5 was refused there */
+    size_t next;            /* of `brokers` */
+    struct mqtt_events events;
+    void *ctx;
+    struct mqtt_status status;
+    struct backoff backoff;
+    bool stable, paused, closing;
+    uv_timer_t timer; /* the one thing that is waited for: retry, connect limit, stable */
+    uv_timer_t tick;
+    int open_timers;
+    struct resolve *resolve;
+    struct addrinfo *addresses, *address; /* of the broker being tried; the next one to try */
+    struct mqtt_session *session;
+};
+
+static void attempt(struct mqtt *mqtt);
+static void try_addresses(struct mqtt *mqtt, const char *why);
+
+static const struct broker *current(const struct mqtt *mqtt)
+{
+    return &mqtt->brokers.brokers[mqtt->next];
+}
+
+static void forget_attempt(struct mqtt *mqtt)
+{
+    if (mqtt->resolve != NULL) {
+        mqtt->resolve->mqtt = NULL;
+        (void)uv_cancel((uv_req_t *)&mqtt->resolve->request);
+        mqtt->resolve = NULL;
+    }
+    if (mqtt->addresses != NULL) {
+        uv_freeaddrinfo(mqtt->addresses);
+        mqtt->addresses = mqtt->address = NULL;
+    }
+    mqtt_session_close(mqtt->session);
+    mqtt->session = NULL;
+    (void)uv_timer_stop(&mqtt->timer);
+    (void)uv_timer_stop(&mqtt->tick);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    attempt(timer->data);
+}
+
+static void wait_for_retry(struct mqtt *mqtt, int64_t delay_ms)
+{
+    mqtt->status.state = MQTT_WAITING;
+    mqtt->status.next_attempt_ms = clock_wall_ms(&clock_real) + delay_ms;
+    (void)uv_timer_start(&mqtt->timer, on_retry, (uint64_t)delay_ms, 0);
+}
+
+/* Every failed attempt and every lost session ends here. */
+static void fail(struct mqtt *mqtt, const char *why, bool same_broker)
+{
+    forget_attempt(mqtt);
+    mqtt->status.failures++;
+    (void)snprintf(mqtt->status.reason, sizeof mqtt->status.reason, "%s: %s", mqtt->status.broker,
+                   why);
+    if (!same_broker) {
+        mqtt->next = (mqtt->next + 1) % mqtt->brokers.count;
+    }
+    wait_for_retry(mqtt, backoff_next_ms(&mqtt->backoff, random_u64()));
+    if (mqtt->events.disconnected != NULL) {
+        mqtt->events.disconnected(mqtt->ctx, mqtt->status.reason, mqtt->status.next_attempt_ms);
+    }
+}
+
+/* ---- the session's events ---- */
+
+static void on_stable(uv_timer_t *timer)
+{
+    struct mqtt *mqtt = timer->data;
+
+    mqtt->stable = true;
+    backoff_reset(&mqtt->backoff);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct mqtt *mqtt = timer->data;
+
+    mqtt_session_tick(mqtt->session);
+}
+
+static void on_accepted(void *ctx)
+{
+    struct mqtt *mqtt = ctx;
+
+    mqtt->status.state = MQTT_CONNECTED;
+    mqtt->status.reason[0] = '\0';
+    mqtt->status.next_attempt_ms = 0;
+    mqtt->status.sessions++;
+    (void)uv_timer_start(&mqtt->timer, on_stable, (uint64_t)mqtt->settings.stable_ms, 0);
+    if (mqtt->events.connected != NULL) {
+        mqtt->events.connected(mqtt->ctx, mqtt->status.broker);
+    }
+}
+
+static void on_message(void *ctx, const char *topic, struct bytes payload)
+{
+    struct mqtt *mqtt = ctx;
+
+    mqtt->status.bytes_down += payload.length;
+    if (mqtt->events.message != NULL) {
+        mqtt->events.message(mqtt->ctx, topic, payload);
+    }
+}
+
+static void on_puback(void *ctx, uint64_t token, bool accepted)
+{
+    struct mqtt *mqtt = ctx;
+
+    if (mqtt->events.puback != NULL) {
+        mqtt->events.puback(mqtt->ctx, token, accepted);
+    }
+}
+
+static void on_refused(void *ctx, const char *why)
+{
+    struct mqtt *mqtt = ctx;
+    char text[MQTT_REASON_CHARS];
+
+    if (mqtt->events.refused != NULL) {
+        (void)snprintf(text, sizeof text, "%s: broker refused a subscription: %s",
+                       mqtt->status.broker, why);
+        mqtt->events.refused(mqtt->ctx, text);
+    }
+}
+
+static void on_ended(void *ctx, enum mqtt_end end, const char *why)
+{
+    struct mqtt *mqtt = ctx;
+    bool switched = false;
+
+    mqtt->session = NULL; /* it closes itself */
+    mqtt->status.oversized += end == MQTT_END_OVERSIZED;
+    mqtt->status.violations += end == MQTT_END_VIOLATION;
+    if (end == MQTT_END_TCP) {
+        try_addresses(mqtt, why);
+        return;
+    }
+    if (end == MQTT_END_PROTOCOL && mqtt->settings.protocol == MQTT_AUTO) {
+        /* 3.1.1 after 5, and back, so that a broker that was merely down is asked for 5 again. */
+        mqtt->v311[mqtt->next] = !mqtt->v311[mqtt->next];
+        switched = mqtt->v311[mqtt->next];
+    }
+    fail(mqtt, why, switched);
+}
+
+static const struct mqtt_session_events session_events = {
+    .accepted = on_accepted,
+    .message = on_message,
+    .puback = on_puback,
+    .refused = on_refused,
+    .ended = on_ended,
+};
+
+/* ---- an attempt: resolve, then one address after the other ---- */
+
+static void on_connect_limit(uv_timer_t *timer)
+{
+    struct mqtt *mqtt = timer->data;
+    char why[80];
+
+    (void)snprintf(why, sizeof why, "no session within %lld ms",
+                   (long long)mqtt->settings.connect_limit_ms);
+    fail(mqtt, why, false);
+}
+
+static bool open_session(struct mqtt *mqtt, const struct addrinfo *address, struct err *err)
+{
+    char text[NI_MAXHOST];
+    int64_t now_ms = clock_wall_ms(&clock_real);
+    int64_t floor_ms = mqtt->settings.time_floor_ms;
+    int rc = getnameinfo(address->ai_addr, address->ai_addrlen, text, sizeof text, NULL, 0,
+                         NI_NUMERICHOST);
+
+    if (rc != 0) {
+        return err_set(err, ERR_INVALID, "address: %s", gai_strerror(rc));
+    }
+    const struct mqtt_session_settings settings = {
+        .mqtt = &mqtt->settings,
+        .broker = current(mqtt),
+        .address = text,
+        .v311 = mqtt->settings.protocol == MQTT_311 || mqtt->v311[mqtt->next],
+        .verify_at_ms = now_ms < floor_ms ? floor_ms : 0,
+    };
+    if (!mqtt_session_open(mqtt->loop, &settings, &session_events, mqtt, &mqtt->session, err)) {
+        return false;
+    }
+    mqtt_session_pause(mqtt->session, mqtt->paused);
+    return true;
+}
+
+static void try_addresses(struct mqtt *mqtt, const char *why)
+{
+    struct err err;
+
+    (void)snprintf(err.text, sizeof err.text, "%s", why);
+    while (mqtt->address != NULL) {
+        const struct addrinfo *address = mqtt->address;
+        mqtt->address = address->ai_next;
+        if (open_session(mqtt, address, &err)) {
+            (void)uv_timer_start(&mqtt->tick, on_tick, TICK_MS, TICK_MS);
+            return;
+        }
+    }
+    fail(mqtt, err.text, false);
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *result)
+{
+    struct resolve *resolve = request->data;
+    struct mqtt *mqtt = resolve->mqtt;
+
+    free(resolve);
+    if (mqtt == NULL) {
+        uv_freeaddrinfo(result);
+        return;
+    }
+    mqtt->resolve = NULL;
+    if (status != 0) {
+        char why[160];
+        uv_freeaddrinfo(result);
+        (void)snprintf(why, sizeof why, "name not resolved: %s", uv_strerror(status));
+        fail(mqtt, why, false);
+        return;
+    }
+    mqtt->addresses = mqtt->address = result;
+    try_addresses(mqtt, "no address");
+}
+
+static void attempt(struct mqtt *mqtt)
+{
+    const struct broker *broker = current(mqtt);
+    struct addrinfo hints = {
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_NUMERICSERV | (broker->numeric ? AI_NUMERICHOST : 0),
+    };
+    struct resolve *resolve = calloc(1, sizeof *resolve);
+
+    mqtt->status.state = MQTT_CONNECTING;
+    mqtt->status.next_attempt_ms = 0;
+    mqtt->stable = false;
+    broker_format(broker, mqtt->status.broker, sizeof mqtt->status.broker);
+    if (resolve == NULL) {
+        fail(mqtt, "no memory", true);
+        return;
+    }
+    resolve->mqtt = mqtt;
+    resolve->request.data = resolve;
+    int rc = uv_getaddrinfo(mqtt->loop, &resolve->request, on_resolved, broker->host, broker->port,
+                            &hints);
+    if (rc != 0) {
+        free(resolve);
+        fail(mqtt, uv_strerror(rc), false);
+        return;
+    }
+    mqtt->resolve = resolve;
+    (void)uv_timer_start(&mqtt->timer, on_connect_limit, (uint64_t)mqtt->settings.connect_limit_ms,
+                         0);
+}
+
+/* ---- settings ---- */
+
+static void fill_defaults(struct mqtt_settings *settings)
+{
+    settings->keepalive_ms = settings->keepalive_ms > 0 ? settings->keepalive_ms : 300000;
+    settings->max_inflight =
+        settings->max_inflight > 0 ? settings->max_inflight : MQTT_MAX_INFLIGHT;
+    settings->max_message_bytes =
+        settings->max_message_bytes > 0 ? settings->max_message_bytes : 1024 * 1024;
+    settings->retry_first_ms = settings->retry_first_ms > 0 ? settings->retry_first_ms : 1000;
+    settings->retry_max_ms = settings->retry_max_ms > 0 ? settings->retry_max_ms : 300000;
+    settings->stable_ms = settings->stable_ms > 0 ? settings->stable_ms : 30000;
+    settings->connect_limit_ms =
+        settings->connect_limit_ms > 0 ? settings->connect_limit_ms : 30000;
+}
+
+static bool check_settings(const struct mqtt_settings *settings, struct broker_list *ret_brokers,
+                           struct err *err)
+{
+    if (!brokers_parse(settings->brokers, ret_brokers, err)) {
+        return false;
+    }
+    if (settings->client_id == NULL || settings->client_id[0] == '\0') {
+        return err_set(err, ERR_INVALID, "the MQTT client id is empty");
+    }
+    if (settings->max_inflight > MQTT_MAX_INFLIGHT) {
+        return err_set(err, ERR_INVALID, "max_inflight is %u, at most %d", settings->max_inflight,
+                       MQTT_MAX_INFLIGHT);
+    }
+    if (settings->keepalive_ms != 0 &&
+        (settings->keepalive_ms < 5000 || settings->keepalive_ms > 65535000)) {
+        return err_set(err, ERR_INVALID, "keepalive is outside 5 s to 65535 s");
+    }
+    return true;
+}
+
+bool mqtt_check(const struct mqtt_settings *settings, struct err *err)
+{
+    const struct tls_settings files = {
+        .ca_path = settings->ca_path,
+        .certificate_path = settings->certificate_path,
+        .key_path = settings->key_path,
+    };
+    struct broker_list brokers;
+    struct tls *tls;
+
+    if (!check_settings(settings, &brokers, err) ||
+        !tls_open(&files, brokers.brokers[0].host, brokers.brokers[0].numeric, &tls, err)) {
+        return false;
+    }
+    tls_close(tls);
+    return true;
+}
+
+static const void *keep(char **at, const void *data, size_t length)
+{
+    char *kept = *at;
+
+    memcpy(kept, data, length);
+    *at += length;
+    return kept;
+}
+
+static bool copy_settings(struct mqtt *mqtt, const struct mqtt_settings *from)
+{
+    const char *const texts[] = {from->client_id, from->ca_path, from->certificate_path,
+                                 from->key_path, from->will_topic ? from->will_topic : ""};
+    const char *kept[sizeof texts / sizeof *texts];
+    size_t size = from->will_payload.length;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size += strlen(texts[i]) + 1;
+    }
+    char *at = mqtt->strings = malloc(size);
+    if (at == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        kept[i] = keep(&at, texts[i], strlen(texts[i]) + 1);
+    }
+    mqtt->settings = *from;
+    mqtt->settings.brokers = NULL; /* parsed already */
+    mqtt->settings.client_id = kept[0];
+    mqtt->settings.ca_path = kept[1];
+    mqtt->settings.certificate_path = kept[2];
+    mqtt->settings.key_path = kept[3];
+    mqtt->settings.will_topic = from->will_topic != NULL ? kept[4] : NULL;
+    if (from->will_payload.length > 0) {
+        mqtt->settings.will_payload.data =
+            keep(&at, from->will_payload.data, from->will_payload.length);
+    }
+    fill_defaults(&mqtt->settings);
+    return true;
+}
+
+/* ---- the interface ---- */
+
+bool mqtt_open(uv_loop_t *loop, const struct mqtt_settings *settings,
+               const struct mqtt_events *events, void *ctx, struct mqtt **ret_mqtt, struct err *err)
+{
+    struct broker_list brokers;
+
+    if (!check_settings(settings, &brokers, err)) {
+        return false;
+    }
+    struct mqtt *mqtt = calloc(1, sizeof *mqtt);
+    if (mqtt == NULL || !copy_settings(mqtt, settings)) {
+        free(mqtt);
+        return err_set(err, ERR_NO_MEMORY, "no memory for MQTT");
+    }
+    mqtt->loop = loop;
+    mqtt->brokers = brokers;
+    mqtt->events = *events;
+    mqtt->ctx = ctx;
+    mqtt->backoff = (struct backoff){.first_ms = mqtt->settings.retry_first_ms,
+                                     .max_ms = mqtt->settings.retry_max_ms};
+    (void)uv_timer_init(loop, &mqtt->timer); /* cannot fail */
+    (void)uv_timer_init(loop, &mqtt->tick);
+    mqtt->timer.data = mqtt->tick.data = mqtt;
+    mqtt->open_timers = 2;
+    *ret_mqtt = mqtt;
+    return true;
+}
+
+void mqtt_start(struct mqtt *mqtt)
+{
+    if (mqtt->status.state != MQTT_STOPPED || mqtt->closing) {
+        return;
+    }
+    int64_t delay_ms =
+        mqtt->backoff.failures == 0 ? 0 : backoff_next_ms(&mqtt->backoff, random_u64());
+    wait_for_retry(mqtt, delay_ms);
+}
+
+void mqtt_stop(struct mqtt *mqtt)
+{
+    if (mqtt->status.state == MQTT_STOPPED) {
+        return;
+    }
+    /* Starting and stopping in a circle must not hammer the broker either. */
+    if (mqtt->session != NULL && !mqtt->stable) {
+        (void)backoff_next_ms(&mqtt->backoff, 0);
+    }
+    forget_attempt(mqtt);
+    mqtt->status.state = MQTT_STOPPED;
+    mqtt->status.next_attempt_ms = 0;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct mqtt *mqtt = handle->data;
+
+    if (--mqtt->open_timers == 0) {
+        free(mqtt->strings);
+        free(mqtt);
+    }
+}
+
+void mqtt_close(struct mqtt *mqtt)
+{
+    if (mqtt == NULL || mqtt->closing) {
+        return;
+    }
+    mqtt_stop(mqtt);
+    mqtt->closing = true;
+    uv_close((uv_handle_t *)&mqtt->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&mqtt->tick, on_timer_closed);
+}
+
+const struct mqtt_status *mqtt_status(const struct mqtt *mqtt)
+{
+    return &mqtt->status;
+}
+
+bool mqtt_publish(struct mqtt *mqtt, uint64_t token, const char *topic, struct bytes payload,
+                  bool retain, struct err *err)
+{
+    if (mqtt->session == NULL) {
+        return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
+    }
+    if (!mqtt_session_publish(mqtt->session, token, topic, payload, retain, err)) {
+        return false;
+    }
+    mqtt->status.bytes_up += payload.length;
+    return true;
+}
+
+static bool change_subscription(struct mqtt *mqtt, const char *filter, bool wanted, struct err *err)
+{
+    if (mqtt->session == NULL) {
+        return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
+    }
+    return mqtt_session_subscribe(mqtt->session, filter, wanted, err);
+}
+
+bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, struct err *err)
+{
+    return change_subscription(mqtt, filter, true, err);
+}
+
+bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct err *err)
+{
+    return change_subscription(mqtt, filter, false, err);
+}
+
+void mqtt_pause(struct mqtt *mqtt, bool paused)
+{
+    mqtt->paused = paused;
+    if (mqtt->session != NULL) {
+        mqtt_session_pause(mqtt->session, paused);
+    }
+}

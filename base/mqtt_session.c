@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mqtt_session.h"
+
+#include "base/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PACKET_OVERHEAD_BYTES = 64 * 1024 }; /* topic, properties, TLS records and handshake */
+
+struct publish {
+    uint64_t token;
+    int mid;
+};
+
+struct mqtt_session {
+    struct mqtt_session_settings settings;
+    const struct mqtt_session_events *events;
+    void *ctx;
+    struct tls *tls;
+    struct mosquitto *mosq;
+    uv_poll_t poll;
+    int fd; /* a duplicate: libmosquitto closes its own when it likes, libuv must not see that */
+    bool in_library, closed, paused;
+    bool answered, accepted; /* a CONNACK came; and it was a yes */
+    int unmatched_pubacks;
+    int socket_errno;
+    bool ending; /* with `end` and `why`, as soon as libmosquitto has returned */
+    enum mqtt_end end;
+    char why[320];
+    char library_error[160];
+    struct publish window[MQTT_MAX_INFLIGHT];
+    size_t inflight, window_size;
+};
+
+static void set_ending(struct mqtt_session *session, enum mqtt_end end, const char *fmt, ...)
+    MUSTER_PRINTF(3, 4);
+static void set_ending(struct mqtt_session *session, enum mqtt_end end, const char *fmt, ...)
+{
+    va_list args;
+
+    if (session->ending) {
+        return; /* what came first is the cause */
+    }
+    session->ending = true;
+    session->end = end;
+    va_start(args, fmt);
+    (void)vsnprintf(session->why, sizeof session->why, fmt, args);
+    va_end(args);
+}
+
+static void allow_next_packet(struct mqtt_session *session)
+{
+    size_t max = session->settings.mqtt->max_message_bytes;
+
+    tls_allow(session->tls, max + max / 8 + PACKET_OVERHEAD_BYTES);
+}
+
+static bool deaf(const struct mqtt_session *session)
+{
+    return session->closed || session->ending;
+}
+
+/* ---- what libmosquitto calls ---- */
+
+static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
+                       const mosquitto_property *properties)
+{
+    struct mqtt_session *session = ctx;
+    uint16_t receive_maximum = 0;
+
+    (void)mosq, (void)flags;
+    session->answered = true;
+    if (deaf(session)) {
+        return;
+    }
+    if (code != 0) {
+        bool version = code == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION ||
+                       code == CONNACK_REFUSED_PROTOCOL_VERSION;
+        bool v3_code = session->settings.v311 || code < 128;
+        set_ending(session, version ? MQTT_END_PROTOCOL : MQTT_END_OTHER,
+                   "broker refused the session: %s (CONNACK %d)",
+                   v3_code ? mosquitto_connack_string(code) : mosquitto_reason_string(code), code);
+        return;
+    }
+    if (mosquitto_property_read_int16(properties, MQTT_PROP_RECEIVE_MAXIMUM, &receive_maximum,
+                                      false) != NULL &&
+        receive_maximum > 0 && receive_maximum < session->window_size) {
+        session->window_size = receive_maximum;
+    }
+    session->accepted = true;
+    session->events->accepted(session->ctx);
+}
+
+/* Only an MQTT 5 DISCONNECT carries a reason >= 128; the rest is libmosquitto's own code. */
+static void on_disconnect(struct mosquitto *mosq, void *ctx, int code,
+                          const mosquitto_property *properties)
+{
+    struct mqtt_session *session = ctx;
+
+    (void)mosq, (void)properties;
+    if (code >= 128 && !deaf(session)) {
+        set_ending(session, MQTT_END_OTHER, "broker ended the session: %s",
+                   mosquitto_reason_string(code));
+    }
+}
+
+static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto_message *message)
+{
+    struct mqtt_session *session = ctx;
+    size_t length = message->payloadlen > 0 ? (size_t)message->payloadlen : 0;
+
+    (void)mosq;
+    if (deaf(session)) {
+        return;
+    }
+    if (length > session->settings.mqtt->max_message_bytes) {
+        set_ending(session, MQTT_END_OVERSIZED, "broker sent a message of %zu bytes, limit %zu",
+                   length, session->settings.mqtt->max_message_bytes);
+        return;
+    }
+    session->events->message(session->ctx, message->topic, bytes_of(message->payload, length));
+}
+
+static void on_publish(struct mosquitto *mosq, void *ctx, int mid, int code,
+                       const mosquitto_property *properties)
+{
+    struct mqtt_session *session = ctx;
+
+    (void)mosq, (void)properties;
+    for (size_t i = 0; i < session->inflight; i++) {
+        if (session->window[i].mid == mid) {
+            uint64_t token = session->window[i].token;
+            session->window[i] = session->window[--session->inflight];
+            session->unmatched_pubacks--;
+            if (!deaf(session)) {
+                session->events->puback(session->ctx, token, code < 128);
+            }
+            return;
+        }
+    }
+}
+
+static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int count, const int *granted,
+                         const mosquitto_property *properties)
+{
+    struct mqtt_session *session = ctx;
+
+    (void)mosq, (void)mid, (void)properties;
+    for (int i = 0; i < count && !deaf(session); i++) {
+        if (granted[i] >= 128) {
+            session->events->refused(session->ctx, mosquitto_reason_string(granted[i]));
+        }
+    }
+}
+
+/*
+ * libmosquitto has no other place that tells of every packet. Each resets what the broker may send;
+ * those that make it hoard memory (QoS 2, PUBACKs for nothing) end the session.
+ */
+static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *text)
+{
+    static const char received[] = " received ";
+    struct mqtt_session *session = ctx;
+    size_t skip = strlen("Client ") + strlen(session->settings.mqtt->client_id);
+
+    (void)mosq;
+    if (level == MOSQ_LOG_ERR && session->library_error[0] == '\0') {
+        (void)snprintf(session->library_error, sizeof session->library_error, "%s", text);
+    }
+    if (strlen(text) < skip || strncmp(text + skip, received, strlen(received)) != 0) {
+        return;
+    }
+    const char *packet = text + skip + strlen(received);
+    allow_next_packet(session);
+    if (strncmp(packet, "PUBACK", 6) == 0) {
+        session->unmatched_pubacks++;
+    } else if (strncmp(packet, "PUBLISH (d0, q2", 15) == 0 ||
+               strncmp(packet, "PUBLISH (d1, q2", 15) == 0 || strncmp(packet, "PUBRE", 5) == 0) {
+        set_ending(session, MQTT_END_VIOLATION, "broker used QoS 2");
+    }
+}
+
+/* ---- how it ended ---- */
+
+static void describe_end(struct mqtt_session *session, int rc)
+{
+    bool established = tls_established(session->tls);
+    const char *tls_why = tls_reason(session->tls);
+
+    if (tls_overrun(session->tls)) {
+        set_ending(session, MQTT_END_OVERSIZED, "broker sent a message longer than %zu bytes",
+                   session->settings.mqtt->max_message_bytes);
+    } else if (tls_why != NULL) {
+        set_ending(session, MQTT_END_OTHER, "TLS: %s", tls_why);
+    } else if (session->socket_errno != 0) {
+        set_ending(session, established ? MQTT_END_OTHER : MQTT_END_TCP, "TCP: %s",
+                   strerror(session->socket_errno));
+    } else if (!established) {
+        set_ending(session, MQTT_END_OTHER, "TLS handshake failed: %s",
+                   session->library_error[0] != '\0' ? session->library_error
+                                                     : "connection closed");
+    } else if (!session->answered) {
+        set_ending(session, MQTT_END_PROTOCOL, "broker closed the connection instead of a CONNACK");
+    } else if (rc == MOSQ_ERR_KEEPALIVE) {
+        set_ending(session, MQTT_END_OTHER, "no answer to a ping");
+    } else if (rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_NO_CONN) {
+        set_ending(session, MQTT_END_OTHER, "broker closed the connection");
+    } else {
+        set_ending(session, MQTT_END_VIOLATION, "broker broke the protocol: %s",
+                   mosquitto_strerror(rc));
+    }
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void destroy(struct mqtt_session *session)
+{
+    /* The handle first: its SSL object refers to the context that `tls` owns. */
+    mosquitto_destroy(session->mosq);
+    mosquitto_lib_cleanup();
+    tls_close(session->tls);
+    if (session->fd >= 0) {
+        uv_close((uv_handle_t *)&session->poll, on_poll_closed);
+        close(session->fd);
+    } else {
+        free(session);
+    }
+}
+
+void mqtt_session_close(struct mqtt_session *session)
+{
+    if (session == NULL || session->closed) {
+        return;
+    }
+    session->closed = true;
+    if (!session->in_library) {
+        destroy(session);
+    }
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void watch(struct mqtt_session *session)
+{
+    const void *ssl = mosquitto_ssl_get(session->mosq);
+    bool write =
+        tls_established(session->tls) ? mosquitto_want_write(session->mosq) : tls_wants_write(ssl);
+    int events = (session->paused ? 0 : UV_READABLE | UV_DISCONNECT) | (write ? UV_WRITABLE : 0);
+
+    if (events == 0) {
+        (void)uv_poll_stop(&session->poll);
+    } else {
+        (void)uv_poll_start(&session->poll, events, on_poll);
+    }
+}
+
+/* After each call into libmosquitto: carry out what its callbacks asked for. */
+static void settle(struct mqtt_session *session, int rc)
+{
+    if (session->closed) {
+        destroy(session);
+        return;
+    }
+    if (session->unmatched_pubacks > 0) {
+        set_ending(session, MQTT_END_VIOLATION, "broker acknowledged what was never sent");
+    }
+    if (rc != MOSQ_ERR_SUCCESS) {
+        describe_end(session, rc);
+    }
+    if (!session->ending) {
+        watch(session);
+        return;
+    }
+    session->closed = true;
+    session->events->ended(session->ctx, session->end, session->why);
+    destroy(session);
+}
+
+/* ---- driving ---- */
+
+static int take_socket_error(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+static bool nothing_unread(int fd)
+{
+    int unread = 0;
+
+    return ioctl(fd, FIONREAD, &unread) != 0 || unread == 0;
+}
+
+/* libmosquitto may stop at an old errno with bytes left that poll(2) cannot see. */
+static int read_packets(struct mqtt_session *session)
+{
+    int rc;
+
+    do {
+        rc = mosquitto_loop_read(session->mosq, 1);
+    } while (rc == MOSQ_ERR_SUCCESS && !deaf(session) && !session->paused &&
+             tls_has_pending(mosquitto_ssl_get(session->mosq)));
+    return rc;
+}
+
+static void service(struct mqtt_session *session, int events)
+{
+    int rc = MOSQ_ERR_SUCCESS;
+    /* libmosquitto takes a dead socket in the handshake for "try again" and would spin. */
+    int error = take_socket_error(session->fd);
+
+    session->in_library = true;
+    session->socket_errno = error;
+    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0 || error != 0) {
+        rc = read_packets(session); /* on an error too: a TLS alert may be waiting */
+    }
+    if (rc == MOSQ_ERR_SUCCESS && !deaf(session) && (events & UV_WRITABLE) != 0) {
+        rc = mosquitto_loop_write(session->mosq, 1);
+    }
+    if (rc == MOSQ_ERR_SUCCESS && !deaf(session) &&
+        (error != 0 || ((events & UV_DISCONNECT) != 0 && nothing_unread(session->fd)))) {
+        rc = MOSQ_ERR_CONN_LOST;
+    }
+    session->in_library = false;
+    settle(session, rc);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    /* A negative status is libuv's word for POLLERR: the socket itself says why. */
+    service(poll->data, status < 0 ? UV_READABLE | UV_DISCONNECT : events);
+}
+
+void mqtt_session_tick(struct mqtt_session *session)
+{
+    session->in_library = true;
+    int rc = mosquitto_loop_misc(session->mosq);
+    session->in_library = false;
+    settle(session, rc);
+}
+
+void mqtt_session_abort(struct mqtt_session *session, const char *why)
+{
+    set_ending(session, MQTT_END_OTHER, "%s", why);
+    if (!session->in_library) {
+        settle(session, MOSQ_ERR_SUCCESS);
+    }
+}
+
+void mqtt_session_pause(struct mqtt_session *session, bool paused)
+{
+    if (session->paused == paused) {
+        return;
+    }
+    session->paused = paused;
+    if (!session->in_library && !session->closed) {
+        if (!paused && tls_has_pending(mosquitto_ssl_get(session->mosq))) {
+            service(session, UV_READABLE);
+        } else {
+            watch(session);
+        }
+    }
+}
+
+/* ---- sending ---- */
+
+static bool sent(struct mqtt_session *session, int rc, const char *what, struct err *err)
+{
+    switch (rc) {
+    case MOSQ_ERR_SUCCESS:
+        if (!session->in_library) {
+            watch(session);
+        }
+        return true;
+    case MOSQ_ERR_NO_CONN:
+    case MOSQ_ERR_CONN_LOST:
+    case MOSQ_ERR_ERRNO:
+    case MOSQ_ERR_TLS:
+        /* libmosquitto has queued it nevertheless: this handle must go, at the next tick. */
+        set_ending(session, MQTT_END_OTHER, "connection lost while sending");
+        return err_set(err, ERR_UNAVAILABLE, "%s: the connection is lost", what);
+    default:
+        return err_set(err, ERR_INVALID, "%s: %s", what, mosquitto_strerror(rc));
+    }
+}
+
+bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const char *topic,
+                          struct bytes payload, bool retain, struct err *err)
+{
+    int mid = 0;
+
+    if (!session->accepted || deaf(session)) {
+        return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
+    }
+    if (session->inflight == session->window_size) {
+        return err_set(err, ERR_FULL, "%zu publishes wait for the broker", session->inflight);
+    }
+    int rc = mosquitto_publish_v5(session->mosq, &mid, topic, (int)payload.length, payload.data, 1,
+                                  retain, NULL);
+    if (!sent(session, rc, "publish", err)) {
+        return false;
+    }
+    session->window[session->inflight++] = (struct publish){.token = token, .mid = mid};
+    return true;
+}
+
+bool mqtt_session_subscribe(struct mqtt_session *session, const char *filter, bool wanted,
+                            struct err *err)
+{
+    if (!session->accepted || deaf(session)) {
+        return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
+    }
+    int rc = wanted ? mosquitto_subscribe(session->mosq, NULL, filter, 1)
+                    : mosquitto_unsubscribe(session->mosq, NULL, filter);
+    return sent(session, rc, filter, err);
+}
+
+/* ---- opening ---- */
+
+static int set_options(struct mqtt_session *session)
+{
+    const struct mqtt_settings *mqtt = session->settings.mqtt;
+    struct mosquitto *mosq = session->mosq;
+    int version = session->settings.v311 ? MQTT_PROTOCOL_V311 : MQTT_PROTOCOL_V5;
+    int rc = mosquitto_int_option(mosq, MOSQ_OPT_PROTOCOL_VERSION, version);
+
+    if (rc == 0) {
+        rc = mosquitto_int_option(mosq, MOSQ_OPT_TCP_NODELAY, 1);
+    }
+    if (rc == 0) {
+        rc = mosquitto_int_option(mosq, MOSQ_OPT_RECEIVE_MAXIMUM, MQTT_MAX_INFLIGHT);
+    }
+    if (rc == 0) {
+        rc = mosquitto_max_inflight_messages_set(mosq, mqtt->max_inflight);
+    }
+    if (rc == 0) {
+        rc = mosquitto_void_option(mosq, MOSQ_OPT_SSL_CTX, tls_context(session->tls));
+    }
+    if (rc == 0 && mqtt->will_topic != NULL) {
+        rc = mosquitto_will_set(mosq, mqtt->will_topic, (int)mqtt->will_payload.length,
+                                mqtt->will_payload.data, 1, true);
+    }
+    mosquitto_connect_v5_callback_set(mosq, on_connect);
+    mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
+    mosquitto_message_callback_set(mosq, on_message);
+    mosquitto_publish_v5_callback_set(mosq, on_publish);
+    mosquitto_subscribe_v5_callback_set(mosq, on_subscribe);
+    mosquitto_log_callback_set(mosq, on_log);
+    return rc;
+}
+
+/*
+ * Only the blocking connect takes CONNECT properties, but it keeps them for the connects that
+ * follow. Port -1 makes it return before it touches the network. Were that to change, the limit
+ * would still hold: this only asks the broker to spare us.
+ */
+static void announce_packet_limit(struct mqtt_session *session)
+{
+    size_t limit = session->settings.mqtt->max_message_bytes + PACKET_OVERHEAD_BYTES / 16;
+    mosquitto_property *properties = NULL;
+
+    if (!session->settings.v311 &&
+        mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, (uint32_t)limit) ==
+            MOSQ_ERR_SUCCESS) {
+        (void)mosquitto_connect_bind_v5(session->mosq, session->settings.address, -1, 60, NULL,
+                                        properties);
+    }
+    mosquitto_property_free_all(&properties);
+}
+
+static bool connect_socket(struct mqtt_session *session, struct err *err)
+{
+    int keepalive_s = (int)(session->settings.mqtt->keepalive_ms / 1000);
+    int rc = mosquitto_connect_bind_async(session->mosq, session->settings.address,
+                                          atoi(session->settings.broker->port), keepalive_s, NULL);
+    int error = rc == MOSQ_ERR_ERRNO ? errno : tls_socket_error(session->tls);
+
+    if (error != 0) {
+        return err_errno(err, error, "TCP");
+    }
+    if (rc != MOSQ_ERR_SUCCESS) {
+        return err_set(err, ERR_UNAVAILABLE, "connecting: %s", mosquitto_strerror(rc));
+    }
+    int fd = mosquitto_socket(session->mosq);
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    session->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (session->fd < 0) {
+        return err_errno(err, errno, "duplicating the socket");
+    }
+    return true;
+}
+
+bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *settings,
+                       const struct mqtt_session_events *events, void *ctx,
+                       struct mqtt_session **ret_session, struct err *err)
+{
+    struct mqtt_session *session = calloc(1, sizeof *session);
+    const struct mqtt_settings *mqtt = settings->mqtt;
+    const struct tls_settings tls = {
+        .ca_path = mqtt->ca_path,
+        .certificate_path = mqtt->certificate_path,
+        .key_path = mqtt->key_path,
+        .verify_at_ms = settings->verify_at_ms,
+    };
+
+    if (session == NULL || mosquitto_lib_init() != MOSQ_ERR_SUCCESS) {
+        free(session);
+        return err_set(err, ERR_NO_MEMORY, "no memory for an MQTT session");
+    }
+    session->settings = *settings;
+    session->events = events;
+    session->ctx = ctx;
+    session->fd = -1;
+    session->window_size = mqtt->max_inflight;
+    if (!tls_open(&tls, settings->broker->host, settings->broker->numeric, &session->tls, err)) {
+        goto fail;
+    }
+    allow_next_packet(session);
+    session->mosq = mosquitto_new(mqtt->client_id, true, session);
+    if (session->mosq == NULL || set_options(session) != MOSQ_ERR_SUCCESS) {
+        (void)err_set(err, ERR_NO_MEMORY, "libmosquitto refused its settings");
+        goto fail;
+    }
+    announce_packet_limit(session);
+    if (!connect_socket(session, err)) {
+        goto fail;
+    }
+    if (uv_poll_init(loop, &session->poll, session->fd) != 0) {
+        close(session->fd);
+        session->fd = -1;
+        (void)err_set(err, ERR_IO, "the loop refused the socket");
+        goto fail;
+    }
+    session->poll.data = session;
+    session->settings.address = NULL; /* the caller's; libmosquitto has its copy */
+    watch(session);
+    *ret_session = session;
+    return true;
+fail:
+    destroy(session);
+    return false;
+}
