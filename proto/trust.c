@@ -14,9 +14,11 @@ struct trust {
     struct key_set roles[ROLES];
 };
 
+/* Unsigned, since a foreign role may be any number and C leaves the sign of enums open. */
 static bool known_role(Muster__Role role)
 {
-    return role > MUSTER__ROLE__ROLE_UNKNOWN && (int)role < (int)ROLES;
+    unsigned number = (unsigned)role;
+    return number > MUSTER__ROLE__ROLE_UNKNOWN && number < ROLES;
 }
 
 static bool add_key(struct key_set *set, const Muster__PublicKey *key, struct err *err)
