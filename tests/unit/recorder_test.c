@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/recorder.h"
+
+#include "proto/limits.h"
+#include "tests/unit/temp_spool.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world {
+    struct temp_spool temp;
+    uv_loop_t loop;
+    struct recorder *recorder;
+    unsigned commits, failures;
+    unsigned answered, duplicates, refused;
+    uint64_t last_seq;
+};
+
+static void on_stored(void *ctx)
+{
+    struct world *world = ctx;
+    world->commits++;
+}
+
+static void on_failed(void *ctx, const struct err *err)
+{
+    struct world *world = ctx;
+    assert_int_not_equal(err->code, ERR_NONE);
+    world->failures++;
+}
+
+static void on_done(void *ctx, const struct spool_record *record, const struct err *err)
+{
+    struct world *world = ctx;
+    world->answered++;
+    if (record == NULL) {
+        assert_non_null(err);
+        world->refused++;
+        return;
+    }
+    world->duplicates += record->duplicate ? 1 : 0;
+    world->last_seq = record->seq;
+}
+
+static int set_up(void **state)
+{
+    static const struct recorder_events events = {.stored = on_stored, .failed = on_failed};
+    struct world *world = calloc(1, sizeof *world);
+    struct err err = {0};
+    temp_spool_open(&world->temp);
+    uv_loop_init(&world->loop);
+    assert_true(
+        recorder_open(&world->loop, world->temp.spool, &events, world, &world->recorder, &err));
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    recorder_close(world->recorder);
+    uv_run(&world->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&world->loop), 0);
+    temp_spool_close(&world->temp);
+    free(world);
+    return 0;
+}
+
+static void add(struct world *world, const char *key, const char *rrn)
+{
+    Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
+    struct err err = {0};
+    txn.outcome = MUSTER__OUTCOME__OUTCOME_APPROVED;
+    txn.rrn = (char *)(uintptr_t)rrn;
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, bytes_of(key, strlen(key)),
+                             &txn.base, on_done, world, &err));
+}
+
+static void turn(struct world *world)
+{
+    uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
+static void test_all_of_one_turn_share_one_commit(void **state)
+{
+    struct world *world = *state;
+    add(world, "a", "1");
+    add(world, "b", "2");
+    add(world, "c", "3");
+    assert_int_equal(world->answered, 0); /* nobody is answered before the commit */
+    turn(world);
+    assert_int_equal(world->answered, 3);
+    assert_int_equal(world->commits, 1);
+    assert_int_equal(world->last_seq, 3);
+    assert_int_equal(recorder_counts(world->recorder).accepted, 3);
+}
+
+static void test_a_repeated_key_gets_the_first_answer(void **state)
+{
+    struct world *world = *state;
+    add(world, "a", "1");
+    turn(world);
+    add(world, "b", "2");
+    add(world, "a", "1");
+    turn(world);
+    assert_int_equal(world->duplicates, 1);
+    assert_int_equal(world->last_seq, 1);
+    add(world, "a", "1");
+    turn(world);
+    assert_int_equal(world->duplicates, 2);
+    assert_int_equal(world->commits, 2); /* a turn of duplicates alone stores nothing */
+    assert_int_equal(recorder_counts(world->recorder).duplicates, 2);
+}
+
+static void test_a_full_turn_does_not_wait(void **state)
+{
+    struct world *world = *state;
+    char key[16];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(key, sizeof key, "key-%d", i);
+        add(world, key, "1");
+    }
+    assert_true(world->answered >= 700);
+    turn(world);
+    assert_int_equal(world->answered, 1000);
+    assert_int_equal(world->last_seq, 1000);
+}
+
+static void test_closing_commits_what_waits(void **state)
+{
+    struct world *world = *state;
+    struct spool_stats stats;
+    add(world, "a", "1");
+    recorder_flush(world->recorder);
+    add(world, "b", "2");
+    recorder_close(world->recorder);
+    assert_int_equal(world->answered, 2);
+    spool_stats(world->temp.spool, &stats);
+    assert_int_equal(stats.records, 2);
+    struct err err = {0};
+    static const struct recorder_events events = {.stored = on_stored};
+    assert_true(
+        recorder_open(&world->loop, world->temp.spool, &events, world, &world->recorder, &err));
+}
+
+static void test_an_oversized_record_is_refused_and_the_rest_kept(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    size_t length = LIMIT_RECORD_BYTES + 1;
+    char *text = calloc(1, length + 1);
+    assert_non_null(text);
+    memset(text, 'x', length);
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.text = text;
+    add(world, "a", "1");
+    assert_false(recorder_add(world->recorder, MUSTER__LANE__LANE_EVENT, bytes_of(NULL, 0),
+                              &event.base, on_done, world, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    free(text);
+    add(world, "b", "2");
+    turn(world);
+    assert_int_equal(world->answered, 2);
+    assert_int_equal(world->refused, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_all_of_one_turn_share_one_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_repeated_key_gets_the_first_answer, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_a_full_turn_does_not_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_closing_commits_what_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_oversized_record_is_refused_and_the_rest_kept,
+                                        set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
