@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/registrar_internal.h"
+
+#include "base/log.h"
+#include "proto/topics.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct waiter {
+    struct waiter *next;
+    struct registrar *registrar;
+    uv_timer_t timer;
+    void (*done)(void *ctx);
+    void *ctx;
+};
+
+/* ---- what the parts ask of each other ---- */
+
+const struct sync_wants *registrar_wants(const struct registrar *registrar)
+{
+    return registrar->desired != NULL ? &registrar->desired->wants : NULL;
+}
+
+struct sync_holding registrar_holding(const struct registrar *registrar)
+{
+    return (struct sync_holding){.list = &registrar->held.current.list,
+                                 .findings = registrar->findings};
+}
+
+bool registrar_failed(const struct registrar *registrar)
+{
+    return registrar->failure.present && registrar->desired != NULL &&
+           memcmp(registrar->failure.manifest_digest, registrar->desired->digest, 32) == 0;
+}
+
+void registrar_forget_findings(struct registrar *registrar)
+{
+    memset(registrar->findings, 0, sizeof registrar->findings);
+    memset(registrar->sources, 0, sizeof registrar->sources);
+    memset(registrar->awaited, 0, sizeof registrar->awaited);
+    memset(registrar->marks, 0, sizeof registrar->marks);
+}
+
+static bool is_arriving(const struct arrival *arrival, const uint8_t sha256[32])
+{
+    while (arrival != NULL && memcmp(arrival->sha256, sha256, 32) != 0)
+        arrival = arrival->next;
+    return arrival != NULL;
+}
+
+static bool blob_is_here(void *ctx, const uint8_t sha256[32])
+{
+    const struct registrar *registrar = ctx;
+    return have_has(registrar, sha256) || is_arriving(registrar->arrivals, sha256) ||
+           is_arriving(registrar->storing, sha256);
+}
+
+void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret_lacks)
+{
+    struct sync_holding holding = registrar_holding(registrar);
+    const struct sync_wants *wants = registrar_wants(registrar);
+    bool build = wants != NULL && !registrar_failed(registrar);
+    sync_lacks(wants, &holding, build, blob_is_here, (void *)(uintptr_t)registrar, ret_lacks);
+}
+
+void registrar_stall(struct registrar *registrar, const char *what, const struct err *err)
+{
+    registrar->stalled = true;
+    log_error("registry: %s: %s", what, err->text);
+    char said[sizeof registrar->stall_said];
+    snprintf(said, sizeof said, "%s: %.150s", what, err->text);
+    if (strcmp(said, registrar->stall_said) == 0)
+        return;
+    memcpy(registrar->stall_said, said, sizeof said);
+    report_event(registrar, MUSTER__EVENT_KIND__EVENT_APPLY_FAILED, "", NULL,
+                 "%s; tried again at the next check", said);
+}
+
+/* ---- one step at a time ---- */
+
+static void registrar_step(struct registrar *registrar);
+
+static void job_work(uv_work_t *work)
+{
+    struct job *job = work->data;
+    job->run(job);
+}
+
+static void job_after(uv_work_t *work, int status)
+{
+    struct job *job = work->data;
+    struct registrar *registrar = job->registrar;
+    (void)status; /* jobs are not cancelled */
+    registrar->job = NULL;
+    job->done(registrar, job);
+    registrar_step(registrar);
+}
+
+void job_start(struct registrar *registrar, struct job *job, void (*run)(struct job *job),
+               void (*done)(struct registrar *registrar, struct job *job))
+{
+    job->work.data = job;
+    job->registrar = registrar;
+    job->registry = registrar->registry;
+    job->run = run;
+    job->done = done;
+    registrar->job = job;
+    /* Fails only without a work callback. */
+    if (uv_queue_work(registrar->loop, &job->work, job_work, job_after) != 0)
+        abort();
+}
+
+static void waiter_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void waiters_answer(struct registrar *registrar)
+{
+    while (registrar->waiters != NULL) {
+        struct waiter *waiter = registrar->waiters;
+        registrar->waiters = waiter->next;
+        waiter->done(waiter->ctx);
+        uv_close((uv_handle_t *)&waiter->timer, waiter_closed);
+    }
+}
+
+static void registrar_free(struct registrar *registrar)
+{
+    arrivals_free(registrar->arrivals);
+    desired_free(registrar->desired);
+    registry_close(registrar->registry);
+    free(registrar);
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+    struct registrar *registrar = handle->data;
+    if (--registrar->handles > 0)
+        return;
+    void (*closed)(void *ctx) = registrar->closed;
+    void *ctx = registrar->closed_ctx;
+    registrar_free(registrar);
+    if (closed != NULL)
+        closed(ctx);
+}
+
+static void handles_close(struct registrar *registrar)
+{
+    if (!uv_is_closing((uv_handle_t *)&registrar->wake)) {
+        uv_close((uv_handle_t *)&registrar->wake, handle_closed);
+        uv_close((uv_handle_t *)&registrar->timer, handle_closed);
+    }
+}
+
+static bool next_begun(struct registrar *registrar)
+{
+    return save_start(registrar) || store_start(registrar) || check_start(registrar) ||
+           build_start(registrar);
+}
+
+static void registrar_step(struct registrar *registrar)
+{
+    bool busy = registrar->job != NULL || registrar->hook_runs;
+    if (registrar->closing) {
+        if (!busy)
+            handles_close(registrar);
+        return;
+    }
+    if (!busy)
+        busy = next_begun(registrar);
+    report_all(registrar, !busy);
+    static const uint8_t nothing[32];
+    if (!busy && memcmp(registrar->fetched, nothing, sizeof nothing) == 0)
+        waiters_answer(registrar);
+}
+
+static void woken(uv_async_t *wake)
+{
+    registrar_step(wake->data);
+}
+
+void registrar_wake(struct registrar *registrar)
+{
+    (void)uv_async_send(&registrar->wake);
+}
+
+static void check_timer(uv_timer_t *timer)
+{
+    struct registrar *registrar = timer->data;
+    registrar->check_due = CHECK_ALL;
+    registrar_step(registrar);
+}
+
+/* ---- opening ---- */
+
+static bool settings_take(struct registrar *registrar, const struct registrar_settings *settings,
+                          struct err *err)
+{
+    if (!device_id_valid(settings->device))
+        return err_set(err, ERR_INVALID, "registry: the device id is not valid");
+    if (strlen(settings->hook) >= sizeof registrar->hook)
+        return err_set(err, ERR_INVALID, "registry: the hook's path is longer than %zu characters",
+                       sizeof registrar->hook - 1);
+    memcpy(registrar->device, settings->device, strlen(settings->device) + 1);
+    memcpy(registrar->hook, settings->hook, strlen(settings->hook) + 1);
+    registrar->hook_limit_ms = settings->hook_limit_ms;
+    registrar->quota_bytes = settings->quota_bytes;
+    return true;
+}
+
+static bool handles_open(struct registrar *registrar, int64_t check_every_ms, struct err *err)
+{
+    registrar->wake.data = registrar;
+    registrar->timer.data = registrar;
+    if (uv_async_init(registrar->loop, &registrar->wake, woken) != 0)
+        return err_set(err, ERR_IO, "registry: no wake-up from the loop");
+    (void)uv_timer_init(registrar->loop, &registrar->timer); /* cannot fail */
+    registrar->handles = 2;
+    if (check_every_ms > 0)
+        (void)uv_timer_start(&registrar->timer, check_timer, (uint64_t)check_every_ms,
+                             (uint64_t)check_every_ms);
+    return true;
+}
+
+bool registrar_open(uv_loop_t *loop, const struct clock *clock,
+                    const struct registrar_settings *settings, const struct trust *trust,
+                    const struct registrar_events *events, void *ctx,
+                    struct registrar **ret_registrar, struct err *err)
+{
+    struct registrar *registrar = calloc(1, sizeof *registrar);
+    if (registrar == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the registry");
+    registrar->loop = loop;
+    registrar->clock = clock;
+    registrar->trust = trust;
+    registrar->events = *events;
+    registrar->ctx = ctx;
+    if (!settings_take(registrar, settings, err) ||
+        !registry_open(settings->dir, sha256, &registrar->registry, err) ||
+        !registrar_load(registrar, err) ||
+        !handles_open(registrar, settings->check_every_ms, err)) {
+        registrar_free(registrar);
+        return false;
+    }
+    registrar->check_due = CHECK_ALL;
+    registrar_wake(registrar);
+    *ret_registrar = registrar;
+    return true;
+}
+
+void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), void *ctx)
+{
+    registrar->closing = true;
+    registrar->closed = closed;
+    registrar->closed_ctx = ctx;
+    waiters_answer(registrar);
+    (void)uv_timer_stop(&registrar->timer);
+    registrar_wake(registrar);
+}
+
+/* ---- from outside ---- */
+
+/* Room for the new generation beside the one in force: the spare one may go. */
+static bool quota_check(const struct registrar *registrar, const struct desired *desired,
+                        struct err *err)
+{
+    struct registry_items target;
+    sync_target(&desired->wants, &registrar->held.current.list, &target);
+    const struct registry_items *lists[] = {&target, &registrar->held.current.list};
+    uint64_t needed = sync_bytes(lists, 2);
+    if (registrar->quota_bytes <= 0 || needed <= (uint64_t)registrar->quota_bytes)
+        return true;
+    const struct registry_items *now[] = {&registrar->held.current.list};
+    return err_set(err, ERR_REFUSED,
+                   "manifest %" PRIu64 " needs %" PRIu64 " bytes beside what is in force (%" PRIu64
+                   "), the quota is %" PRId64,
+                   desired->version, needed, sync_bytes(now, 1), registrar->quota_bytes);
+}
+
+static bool version_check(const struct registrar *registrar, const struct desired *desired,
+                          struct err *err)
+{
+    const struct registry_floors *floors = &registrar->floors;
+    if (desired->version < floors->manifest_version)
+        return err_set(err, ERR_REFUSED,
+                       "manifest %" PRIu64 " is older than %" PRIu64 ", the last one accepted",
+                       desired->version, floors->manifest_version);
+    if (desired->version == floors->manifest_version &&
+        memcmp(desired->digest, floors->manifest_digest, 32) != 0)
+        return err_set(err, ERR_CONFLICT,
+                       "manifest %" PRIu64 " differs from the one accepted under this version",
+                       desired->version);
+    return true;
+}
+
+static bool desired_accept(struct registrar *registrar, struct desired *desired, struct err *err)
+{
+    struct registry_floors *floors = malloc(sizeof *floors);
+    if (floors == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
+    bool good = version_check(registrar, desired, err) &&
+                desired_floors(desired, &registrar->floors, floors, err) &&
+                quota_check(registrar, desired, err);
+    if (good) {
+        registrar->floors = *floors;
+        desired_free(registrar->desired);
+        registrar->desired = desired;
+        registrar->unsaved = true;
+        registrar->stalled = false;
+    }
+    free(floors);
+    return good;
+}
+
+bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
+{
+    struct bytes body;
+    uint8_t digest[32];
+    struct desired *desired;
+    if (!desired_body(registrar->trust, registrar->device, envelope, &body, err))
+        return false;
+    sha256(body, digest);
+    if (registrar->desired != NULL && memcmp(digest, registrar->desired->digest, 32) == 0)
+        return true;
+    if (!desired_parse(registrar->trust, registrar->device, envelope, body, &desired, err))
+        return false;
+    if (!desired_accept(registrar, desired, err)) {
+        desired_free(desired);
+        return false;
+    }
+    log_info("registry: manifest %" PRIu64 " accepted, %zu items", desired->version,
+             desired->wants.count);
+    /* A wrong clock must not reject signed state. */
+    if (desired->expires_ms != 0 && desired->expires_ms < clock_wall_ms(registrar->clock))
+        log_warn("registry: manifest %" PRIu64 " has expired by this terminal's clock",
+                 desired->version);
+    registrar_wake(registrar);
+    return true;
+}
+
+bool registrar_blob(struct registrar *registrar, const uint8_t sha256_wanted[32], struct bytes blob,
+                    struct err *err)
+{
+    struct sync_blobs lacks;
+    registrar_missing(registrar, &lacks);
+    size_t i = 0;
+    while (i < lacks.count && memcmp(lacks.sha256[i], sha256_wanted, 32) != 0)
+        i++;
+    char name[65];
+    hex_encode(sha256_wanted, 32, name);
+    if (i == lacks.count)
+        return err_set(err, ERR_NOT_FOUND, "blob %.16s is not wanted", name);
+    /* At most 1 MiB: some milliseconds of hashing, so the sender learns of it at once. */
+    uint8_t digest[32] = {0};
+    if (blob.length <= LIMIT_BLOB_BYTES)
+        sha256(blob, digest);
+    if (blob.length != lacks.sizes[i] || memcmp(digest, sha256_wanted, 32) != 0)
+        return err_set(err, ERR_REFUSED, "blob %.16s: its %zu bytes are not what it is named after",
+                       name, blob.length);
+    struct arrival *arrival = calloc(1, sizeof *arrival);
+    if (arrival == NULL || !buf_append(&arrival->blob, blob.data, blob.length, err)) {
+        arrivals_free(arrival);
+        return err_set(err, ERR_NO_MEMORY, "no memory for a blob of %zu bytes", blob.length);
+    }
+    memcpy(arrival->sha256, sha256_wanted, 32);
+    arrival->next = registrar->arrivals;
+    registrar->arrivals = arrival;
+    registrar_wake(registrar);
+    return true;
+}
+
+static void waiter_late(uv_timer_t *timer)
+{
+    struct waiter *late = timer->data;
+    struct waiter **at = &late->registrar->waiters;
+    while (*at != late)
+        at = &(*at)->next;
+    *at = late->next;
+    late->done(late->ctx);
+    uv_close((uv_handle_t *)&late->timer, waiter_closed);
+}
+
+bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
+                     void *ctx, struct err *err)
+{
+    if (registrar->closing)
+        return err_set(err, ERR_UNAVAILABLE, "the registry is closing");
+    struct waiter *waiter = calloc(1, sizeof *waiter);
+    if (waiter == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a check");
+    waiter->registrar = registrar;
+    waiter->done = done;
+    waiter->ctx = ctx;
+    (void)uv_timer_init(registrar->loop, &waiter->timer); /* cannot fail */
+    waiter->timer.data = waiter;
+    (void)uv_timer_start(&waiter->timer, waiter_late, limit_ms > 0 ? (uint64_t)limit_ms : 0, 0);
+    waiter->next = registrar->waiters;
+    registrar->waiters = waiter;
+    registrar->check_due = CHECK_ALL;
+    registrar_wake(registrar);
+    return true;
+}
+
+size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[32], size_t max)
+{
+    struct sync_blobs lacks;
+    registrar_missing(registrar, &lacks);
+    memcpy(ret_blobs, lacks.sha256, (lacks.count < max ? lacks.count : max) * 32);
+    return lacks.count;
+}
+
+const uint8_t *registrar_generation_digest(const struct registrar *registrar)
+{
+    return registrar->held.current.digest;
+}
+
+uint64_t registrar_manifest_version(const struct registrar *registrar)
+{
+    return registrar->desired != NULL ? registrar->desired->version : 0;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_REGISTRAR_H
+#define AGENT_REGISTRAR_H
+
+#include "base/clock.h"
+#include "proto/arena.h"
+#include "proto/record.pb-c.h"
+#include "proto/trust.h"
+
+#include <uv.h>
+
+/*
+ * Keeps what the terminal holds equal to what its manifest wants: takes manifests, asks for blobs,
+ * builds and switches generations, looks for drift and repairs it. The state machine runs on the
+ * loop, one job at a time on libuv's workers; events never come from inside a call of the caller.
+ * Not thread-safe: loop only.
+ */
+struct registrar;
+
+struct registrar_settings {
+    const char *dir; /* <state>/registry, absolute */
+    const char *device;
+    const char *hook; /* absolute path, "" = none; run as: hook <generation dir>, cwd = that dir */
+    int64_t hook_limit_ms;
+    int64_t check_every_ms; /* drift check timer; 0: none */
+    int64_t quota_bytes;    /* generations + blobs; a manifest that cannot fit is refused */
+};
+
+struct registrar_events {
+    /* The blobs wanted now; replaces the set before, count 0: nothing. */
+    void (*fetch)(void *ctx, const uint8_t (*blobs)[32], size_t count);
+    /* To be spooled in the event lane: kind, item, text, detail are set, times are not. */
+    void (*event)(void *ctx, const Muster__Event *event);
+    /* The state differs from before: registrar_state gives it. */
+    void (*changed)(void *ctx);
+};
+
+/* Loads what is held and starts a check. `trust` and `clock` outlive the registrar; the strings of
+ * `settings` are copied. */
+bool registrar_open(uv_loop_t *loop, const struct clock *clock,
+                    const struct registrar_settings *settings, const struct trust *trust,
+                    const struct registrar_events *events, void *ctx,
+                    struct registrar **ret_registrar, struct err *err) MUSTER_CHECK;
+/* Waits on the loop for a worker or hook that runs, answers open checks, calls `closed` last. */
+void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), void *ctx);
+
+/* A manifest Envelope from the broker, a welcome or a file. True: accepted or already known.
+ * ERR_INVALID, ERR_REFUSED: the text says why; ERR_CONFLICT: another of the same version is
+ * held. */
+bool registrar_manifest(struct registrar *registrar, struct bytes envelope,
+                        struct err *err) MUSTER_CHECK;
+/* A blob that arrived. Not wanted: ERR_NOT_FOUND; hash differs: ERR_REFUSED. */
+bool registrar_blob(struct registrar *registrar, const uint8_t sha256[32], struct bytes blob,
+                    struct err *err) MUSTER_CHECK;
+/* Checks everything now and repairs what can be; `done` is called once, when all is checked and
+ * what needed the broker has arrived, or when `limit_ms` is over, or at close. */
+bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
+                     void *ctx, struct err *err) MUSTER_CHECK;
+
+/* Current state; every pointer in it lives in `arena`. */
+bool registrar_state(const struct registrar *registrar, struct arena *arena,
+                     Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;
+/* All blobs still needed, damaged files first. Fills at most `max`, returns how many there are. */
+size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[32], size_t max);
+const uint8_t *registrar_generation_digest(const struct registrar *registrar); /* 32, zeros: none */
+uint64_t registrar_manifest_version(const struct registrar *registrar);        /* 0: none */
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/registrar_internal.h"
+
+#include "agent/validate.h"
+#include "base/child.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum build_outcome {
+    BUILD_READY,
+    BUILD_LACKS,  /* a blob or a carried file is not what it was thought to be: look again */
+    BUILD_FAILED, /* this manifest does not pass and is not to be tried again */
+    BUILD_BROKEN, /* disk or memory */
+};
+
+struct build_job {
+    struct job job;
+    struct registry_generation target;
+    struct registry_generation current;
+    bool carry[REGISTRY_ITEMS]; /* one for each item of the target */
+    bool may_write[REGISTRY_ITEMS];
+    struct buf manifest;
+    uint64_t manifest_version;
+    uint64_t spare; /* a generation that must go first to make room, 0: none */
+    enum build_outcome outcome;
+    bool recheck;                 /* a carried file turned out unsound */
+    bool no_blob[REGISTRY_ITEMS]; /* the store has it not, or had it damaged */
+    struct registry_failure failure;
+    struct err err;
+    struct kept kept; /* commit: what stays */
+    bool switched;
+};
+
+static void build_free(struct build_job *build)
+{
+    buf_done(&build->manifest);
+    free(build);
+}
+
+static enum build_outcome build_fail(struct build_job *build, const struct registry_item *item,
+                                     bool content, const struct err *why)
+{
+    struct registry_failure *failure = &build->failure;
+    failure->present = true;
+    failure->content = content;
+    memcpy(failure->item, item->name, sizeof failure->item);
+    snprintf(failure->reason, sizeof failure->reason, "%.399s", why->text);
+    return BUILD_FAILED;
+}
+
+static enum build_outcome content_check(struct build_job *build, const struct registry_item *item,
+                                        struct bytes content)
+{
+    struct err why = {0};
+    if (validate_document((Muster__DocumentKind)item->kind, content, &why))
+        return BUILD_READY;
+    err_context(&why, "%s %" PRIu64, item->name, item->version);
+    return build_fail(build, item, false, &why);
+}
+
+/* The file that is in force, if it still is what it was. */
+static enum build_outcome item_carry(struct build_job *build, size_t i)
+{
+    const struct registry *registry = build->job.registry;
+    const struct registry_item *item = &build->target.list.items[i];
+    char path[REGISTRY_PATH_BYTES];
+    struct buf content = {0};
+    uint8_t digest[32];
+    struct err why = {0};
+    bool sound = registry_document_path(registry, build->current.number, item->name, path, &why) &&
+                 file_read(path, LIMIT_DOCUMENT_BYTES, &content, &why);
+    if (sound) {
+        sha256(buf_bytes(&content), digest);
+        sound = memcmp(digest, item->sha256, sizeof digest) == 0;
+    }
+    enum build_outcome outcome = BUILD_READY;
+    if (sound) {
+        outcome = content_check(build, item, buf_bytes(&content));
+    } else if (build->may_write[i]) {
+        build->err = why;
+        build->recheck = why.code != ERR_NO_MEMORY;
+        outcome = build->recheck ? BUILD_LACKS : BUILD_BROKEN;
+    }
+    buf_done(&content);
+    /* What is only observed goes along as it is; the drift check tells of it. */
+    if (outcome == BUILD_READY && (sound || file_exists(path)) &&
+        !registry_build_carry(registry, build->target.number, build->current.number, item->name,
+                              &build->err))
+        outcome = BUILD_BROKEN;
+    return outcome;
+}
+
+static enum build_outcome item_make(struct build_job *build, size_t i)
+{
+    const struct registry_item *item = &build->target.list.items[i];
+    struct buf content = {0};
+    struct err why = {0};
+    switch (content_make(build->job.registry, item, &content, &why)) {
+    case CONTENT_MADE:
+        break;
+    case CONTENT_NO_BLOB:
+        build->no_blob[i] = true;
+        return BUILD_LACKS;
+    case CONTENT_REFUSED:
+        return build_fail(build, item, true, &why);
+    case CONTENT_BROKEN:
+    default:
+        build->err = why;
+        return BUILD_BROKEN;
+    }
+    enum build_outcome outcome = content_check(build, item, buf_bytes(&content));
+    if (outcome == BUILD_READY &&
+        !registry_build_write(build->job.registry, build->target.number, item->name,
+                              buf_bytes(&content), &build->err))
+        outcome = BUILD_BROKEN;
+    buf_done(&content);
+    return outcome;
+}
+
+static enum build_outcome build_all(struct build_job *build)
+{
+    const struct registry *registry = build->job.registry;
+    if (build->spare > 0) {
+        const uint64_t keep[1] = {build->current.number};
+        if (!registry_prune(registry, keep, 1, kept_needs, &build->kept, &build->err))
+            return BUILD_BROKEN;
+    }
+    if (!registry_build_begin(registry, build->target.number, &build->err))
+        return BUILD_BROKEN;
+    for (size_t i = 0; i < build->target.list.count; i++) {
+        enum build_outcome outcome = build->carry[i] ? item_carry(build, i) : item_make(build, i);
+        if (outcome != BUILD_READY)
+            return outcome;
+    }
+    return registry_build_finish(registry, &build->target, buf_bytes(&build->manifest), &build->err)
+               ? BUILD_READY
+               : BUILD_BROKEN;
+}
+
+/* The failure is on the medium before it is told, so that a restart does not try again. */
+static void build_settle(struct build_job *build)
+{
+    struct err why = {0};
+    if (build->outcome == BUILD_FAILED &&
+        !registry_failure_write(build->job.registry, &build->failure, &why))
+        build->err = why;
+    if (build->outcome != BUILD_READY &&
+        !registry_build_drop(build->job.registry, build->target.number, &why))
+        build->err = why;
+}
+
+static void build_run(struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    build->outcome = build_all(build);
+    build_settle(build);
+}
+
+/* ---- back on the loop ---- */
+
+static bool build_superseded(const struct registrar *registrar, const struct build_job *build)
+{
+    return registrar->closing || registrar->desired == NULL ||
+           memcmp(registrar->desired->digest, build->failure.manifest_digest, 32) != 0;
+}
+
+static void tell_failure(struct registrar *registrar, const struct build_job *build)
+{
+    const struct registry_failure *failure = &build->failure;
+    Muster__ItemReport report;
+    const struct sync_want *want = sync_want_of(registrar_wants(registrar), failure->item);
+    if (want != NULL) {
+        report_item(registrar, &want->item,
+                    failure->content ? MUSTER__ITEM_STATE__ITEM_REFUSED
+                                     : MUSTER__ITEM_STATE__ITEM_DRIFT,
+                    &report);
+        report.reason = (char *)(uintptr_t)failure->reason;
+    }
+    report_event(registrar,
+                 failure->content ? MUSTER__EVENT_KIND__EVENT_REFUSED
+                                  : MUSTER__EVENT_KIND__EVENT_APPLY_FAILED,
+                 failure->item, want != NULL ? &report.base : NULL,
+                 "manifest %" PRIu64 " is not applied: %s", build->manifest_version,
+                 failure->reason);
+}
+
+static void build_failed(struct registrar *registrar, struct build_job *build)
+{
+    if (build->err.code != ERR_NONE)
+        log_error("registry: after a failed build: %s", build->err.text);
+    if (!build_superseded(registrar, build)) {
+        registrar->failure = build->failure;
+        tell_failure(registrar, build);
+    }
+    build_free(build);
+}
+
+static void reject_run(struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    build->outcome = BUILD_FAILED;
+    build_settle(build);
+}
+
+static void reject_done(struct registrar *registrar, struct job *job)
+{
+    build_failed(registrar, (struct build_job *)job);
+}
+
+static void commit_run(struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    build->switched = registry_switch(job->registry, build->target.number, &build->err);
+    if (build->switched && !kept_prune(job->registry, &build->kept, &build->err))
+        err_context(&build->err, "removing what is no longer needed");
+}
+
+static void commit_done(struct registrar *registrar, struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    /* Used up even by a switch that failed half-way: the next one must not meet its folder. */
+    registrar->held.highest = build->target.number;
+    if (build->err.code != ERR_NONE)
+        registrar_stall(registrar, "switching the generation", &build->err);
+    if (build->switched) {
+        registrar->held.previous = build->current;
+        registrar->held.current = build->target;
+        registrar->stall_said[0] = '\0';
+        registrar_forget_findings(registrar);
+        have_keep(registrar, &build->kept);
+        log_info("registry: generation %" PRIu64 " of manifest %" PRIu64 " is in force",
+                 build->target.number, build->manifest_version);
+    }
+    build_free(build);
+}
+
+static void commit_start(struct registrar *registrar, struct build_job *build)
+{
+    build->err = (struct err){0};
+    kept_fill(registrar, &build->kept);
+    build->kept.previous = build->kept.current;
+    build->kept.current = build->target;
+    job_start(registrar, &build->job, commit_run, commit_done);
+}
+
+static void hook_done(void *ctx, const struct child_result *result)
+{
+    struct registrar *registrar = ctx;
+    struct build_job *build = registrar->hooked;
+    struct err why = {0};
+    registrar->hook_runs = false;
+    registrar->hooked = NULL;
+    if (build_superseded(registrar, build)) {
+        build_free(build);
+        registrar_wake(registrar);
+        return;
+    }
+    if (result->timed_out)
+        err_set(&why, ERR_TIMEOUT, "the hook did not end within %" PRId64 " ms and was killed",
+                registrar->hook_limit_ms);
+    else if (result->signal != 0)
+        err_set(&why, ERR_REFUSED, "the hook was ended by signal %d", result->signal);
+    else if (result->exit_status != 0)
+        err_set(&why, ERR_REFUSED, "the hook said no (exit %d): %.240s", result->exit_status,
+                result->output);
+    if (why.code == ERR_NONE) {
+        commit_start(registrar, build);
+        return;
+    }
+    build->failure.present = true;
+    snprintf(build->failure.reason, sizeof build->failure.reason, "%.399s", why.text);
+    job_start(registrar, &build->job, reject_run, reject_done);
+}
+
+static bool hook_start(struct registrar *registrar, struct build_job *build, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    if (!registry_building_path(registrar->registry, build->target.number, path, err))
+        return false;
+    char *const argv[] = {registrar->hook, path, NULL};
+    if (!child_run(registrar->loop, argv, NULL, path, registrar->hook_limit_ms, hook_done,
+                   registrar, err))
+        return err_context(err, "validating hook");
+    registrar->hooked = build;
+    registrar->hook_runs = true;
+    return true;
+}
+
+static void build_ready(struct registrar *registrar, struct build_job *build)
+{
+    struct err err = {0};
+    if (build_superseded(registrar, build)) {
+        build_free(build);
+    } else if (registrar->hook[0] == '\0') {
+        commit_start(registrar, build);
+    } else if (!hook_start(registrar, build, &err)) {
+        /* The hook itself is not there: nothing is known against the content. */
+        registrar_stall(registrar, "applying", &err);
+        build_free(build);
+    }
+}
+
+static void build_done(struct registrar *registrar, struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    if (build->spare > 0) {
+        registrar->held.previous.number = 0;
+        have_keep(registrar, &build->kept);
+    }
+    switch (build->outcome) {
+    case BUILD_READY:
+        build_ready(registrar, build);
+        return;
+    case BUILD_FAILED:
+        build_failed(registrar, build);
+        return;
+    case BUILD_LACKS:
+        for (size_t i = 0; i < build->target.list.count; i++) {
+            if (build->no_blob[i])
+                have_remove(registrar, build->target.list.items[i].blob);
+        }
+        if (build->recheck)
+            registrar->check_due = CHECK_ALL;
+        break;
+    case BUILD_BROKEN:
+    default:
+        registrar_stall(registrar, "building a generation", &build->err);
+        break;
+    }
+    build_free(build);
+}
+
+/* With the spare generation kept, would the new one be over quota? */
+static uint64_t spare_in_the_way(const struct registrar *registrar,
+                                 const struct registry_items *target)
+{
+    const struct registry_held *held = &registrar->held;
+    const struct registry_items *lists[] = {target, &held->current.list, &held->previous.list};
+    if (held->previous.number == 0 || registrar->quota_bytes <= 0 ||
+        sync_bytes(lists, 3) <= (uint64_t)registrar->quota_bytes)
+        return 0;
+    return held->previous.number;
+}
+
+static bool build_fill(struct registrar *registrar, struct build_job *build, struct err *err)
+{
+    const struct desired *desired = registrar->desired;
+    struct sync_holding holding = registrar_holding(registrar);
+    build->current = registrar->held.current;
+    build->target.number = registrar->held.highest + 1;
+    sync_digest(&build->target.list, build->target.digest);
+    for (size_t i = 0; i < build->target.list.count; i++) {
+        const struct registry_item *item = &build->target.list.items[i];
+        build->may_write[i] = sync_may_repair(&desired->wants, item->name);
+        build->carry[i] = !build->may_write[i] || sync_carries(item, &holding);
+    }
+    build->spare = spare_in_the_way(registrar, &build->target.list);
+    kept_fill(registrar, &build->kept);
+    if (build->spare > 0)
+        build->kept.previous.number = 0;
+    build->manifest_version = desired->version;
+    memcpy(build->failure.manifest_digest, desired->digest, 32);
+    return buf_append(&build->manifest, desired->envelope.data, desired->envelope.length, err);
+}
+
+bool build_start(struct registrar *registrar)
+{
+    struct sync_blobs lacks;
+    struct err err = {0};
+    if (registrar->desired == NULL || registrar->unsaved || registrar->stalled ||
+        registrar_failed(registrar))
+        return false;
+    registrar_missing(registrar, &lacks);
+    if (lacks.count > 0)
+        return false;
+    struct build_job *build = calloc(1, sizeof *build);
+    if (build == NULL) {
+        err_set(&err, ERR_NO_MEMORY, "no memory");
+        registrar_stall(registrar, "building a generation", &err);
+        return false;
+    }
+    sync_target(&registrar->desired->wants, &registrar->held.current.list, &build->target.list);
+    if (sync_same(&build->target.list, &registrar->held.current.list)) {
+        build_free(build);
+        return false;
+    }
+    if (!build_fill(registrar, build, &err)) {
+        registrar_stall(registrar, "building a generation", &err);
+        build_free(build);
+        return false;
+    }
+    job_start(registrar, &build->job, build_run, build_done);
+    return true;
+}

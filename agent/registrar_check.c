@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/registrar_internal.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STRAYS_MAX = 16, STRAY_NAME_BYTES = 64 };
+
+struct check_item {
+    bool look;       /* in: hash it */
+    bool may_repair; /* in */
+    enum sync_finding finding;
+    uint8_t found[32]; /* hash, zeros when there is no file */
+    bool repaired;
+    bool no_blob;
+    char why_not[200]; /* it could not be repaired */
+};
+
+struct check_job {
+    struct job job;
+    bool all; /* every item, not only those known to be unsound */
+    struct registry_generation current;
+    struct registry_generation previous;
+    struct check_item items[REGISTRY_ITEMS];
+    struct sync_wants wants;
+    size_t stray_count;
+    char strays[STRAYS_MAX][STRAY_NAME_BYTES];
+    struct err aside; /* what failed beside the items themselves */
+};
+
+static void item_look(const struct check_job *check, const struct registry_item *item,
+                      struct check_item *look)
+{
+    struct err err = {0};
+    look->finding = SYNC_SOUND;
+    if (!content_hash(check->job.registry, check->current.number, item->name, look->found, &err))
+        look->finding = err.code == ERR_NOT_FOUND ? SYNC_MISSING : SYNC_DAMAGED;
+    else if (memcmp(look->found, item->sha256, 32) != 0)
+        look->finding = SYNC_DAMAGED;
+}
+
+/* Hard links share their bytes: what was damaged here was damaged in the generation before. */
+static void previous_share(struct check_job *check, const struct registry_item *item)
+{
+    uint8_t found[32];
+    const struct registry_item *before = sync_item_of(&check->previous.list, item->name);
+    if (check->previous.number == 0 || before == NULL ||
+        memcmp(before->sha256, item->sha256, 32) != 0)
+        return;
+    if (content_hash(check->job.registry, check->previous.number, item->name, found, NULL) &&
+        memcmp(found, item->sha256, 32) == 0)
+        return;
+    if (!registry_share(check->job.registry, check->previous.number, check->current.number,
+                        item->name, &check->aside))
+        err_context(&check->aside, "repairing the generation before as well");
+}
+
+static void item_repair(struct check_job *check, const struct registry_item *item,
+                        struct check_item *look)
+{
+    struct buf content = {0};
+    struct err err = {0};
+    enum content_outcome outcome = content_make(check->job.registry, item, &content, &err);
+    look->no_blob = outcome == CONTENT_NO_BLOB;
+    if (outcome == CONTENT_MADE) {
+        look->repaired = registry_replace(check->job.registry, check->current.number, item->name,
+                                          buf_bytes(&content), &err);
+        if (look->repaired)
+            previous_share(check, item);
+    }
+    if (!look->repaired && !look->no_blob)
+        snprintf(look->why_not, sizeof look->why_not, "%.199s", err.text);
+    buf_done(&content);
+}
+
+/* A file that nobody put there goes, but not one that the manifest knows: it may have an owner. */
+static bool stray_found(void *ctx, const char *name)
+{
+    struct check_job *check = ctx;
+    if (sync_want_of(&check->wants, name) != NULL || check->stray_count == STRAYS_MAX)
+        return false;
+    snprintf(check->strays[check->stray_count++], STRAY_NAME_BYTES, "%s", name);
+    return true;
+}
+
+static void check_run(struct job *job)
+{
+    struct check_job *check = (struct check_job *)job;
+    for (size_t i = 0; i < check->current.list.count; i++) {
+        struct check_item *look = &check->items[i];
+        if (!look->look)
+            continue;
+        item_look(check, &check->current.list.items[i], look);
+        if (look->finding != SYNC_SOUND && look->may_repair)
+            item_repair(check, &check->current.list.items[i], look);
+    }
+    if (check->all && check->current.number > 0 &&
+        !registry_strays(job->registry, &check->current, stray_found, check, &check->aside))
+        err_context(&check->aside, "looking for files that do not belong");
+}
+
+static void tell_drift(struct registrar *registrar, const struct registry_item *item,
+                       const struct check_item *look)
+{
+    Muster__ItemReport report;
+    char expected[65];
+    char found[65];
+    bool missing = look->finding == SYNC_MISSING;
+    hex_encode(item->sha256, 32, expected);
+    hex_encode(look->found, 32, found);
+    report_item(registrar, item,
+                missing ? MUSTER__ITEM_STATE__ITEM_MISSING : MUSTER__ITEM_STATE__ITEM_DAMAGED,
+                &report);
+    report.held_sha256 = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)look->found,
+                                               .len = missing ? 0 : sizeof look->found};
+    report.reason = (char *)(uintptr_t)look->why_not;
+    report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, item->name, &report.base,
+                 "%s: the file is %s: expected sha256 %.16s, found %.16s%s%s", item->name,
+                 missing ? "missing" : "damaged", expected, missing ? "nothing" : found,
+                 look->why_not[0] != '\0' ? "; not repaired: " : "", look->why_not);
+}
+
+static void tell_repair(struct registrar *registrar, const struct registry_item *item,
+                        Muster__RepairSource source)
+{
+    Muster__ItemReport report;
+    report_item(registrar, item, MUSTER__ITEM_STATE__ITEM_REPAIRED, &report);
+    report.source = source;
+    report_event(registrar, MUSTER__EVENT_KIND__EVENT_REPAIR, item->name, &report.base,
+                 "%s: repaired from %s", item->name,
+                 source == MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_BROKER ? "the broker"
+                                                                       : "the device's own store");
+}
+
+static void item_unsound(struct registrar *registrar, size_t i, const struct check_item *look)
+{
+    const struct registry_item *item = &registrar->held.current.list.items[i];
+    struct drift_mark *mark = &registrar->marks[i];
+    if (mark->finding != look->finding || memcmp(mark->found, look->found, 32) != 0)
+        tell_drift(registrar, item, look);
+    mark->finding = look->finding;
+    memcpy(mark->found, look->found, 32);
+    if (look->no_blob)
+        have_remove(registrar, item->blob);
+    if (!look->repaired) {
+        registrar->findings[i] = look->finding;
+        registrar->awaited[i] = look->may_repair && look->no_blob;
+        return;
+    }
+    registrar->findings[i] = SYNC_REPAIRED;
+    registrar->sources[i] = registrar->awaited[i] ? MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_BROKER
+                                                  : MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_STORE;
+    registrar->awaited[i] = false;
+    *mark = (struct drift_mark){0};
+    tell_repair(registrar, item, registrar->sources[i]);
+}
+
+static void check_done(struct registrar *registrar, struct job *job)
+{
+    struct check_job *check = (struct check_job *)job;
+    if (registrar->boot_note[0] != '\0')
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL, "%s",
+                     registrar->boot_note);
+    registrar->boot_note[0] = '\0';
+    for (size_t i = 0; i < check->current.list.count; i++) {
+        const struct check_item *look = &check->items[i];
+        if (!look->look)
+            continue;
+        if (look->finding != SYNC_SOUND) {
+            item_unsound(registrar, i, look);
+            continue;
+        }
+        registrar->findings[i] = SYNC_SOUND;
+        registrar->awaited[i] = false;
+        registrar->marks[i] = (struct drift_mark){0};
+    }
+    for (size_t i = 0; i < check->stray_count; i++)
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL,
+                     "%s: a file that is no document of the manifest was removed",
+                     check->strays[i]);
+    if (check->aside.code != ERR_NONE)
+        log_warn("registry: %s", check->aside.text);
+    free(check);
+}
+
+static void check_fill(const struct registrar *registrar, struct check_job *check)
+{
+    check->all = registrar->check_due == CHECK_ALL;
+    check->current = registrar->held.current;
+    check->previous = registrar->held.previous;
+    if (registrar->desired != NULL)
+        check->wants = registrar->desired->wants;
+    if (check->current.number == 0)
+        check->current.list.count = 0;
+    for (size_t i = 0; i < check->current.list.count; i++) {
+        enum sync_finding finding = registrar->findings[i];
+        check->items[i].look = check->all || finding == SYNC_DAMAGED || finding == SYNC_MISSING;
+        check->items[i].may_repair =
+            sync_may_repair(registrar_wants(registrar), check->current.list.items[i].name);
+    }
+}
+
+bool check_start(struct registrar *registrar)
+{
+    if (registrar->check_due == CHECK_NONE)
+        return false;
+    struct check_job *check = calloc(1, sizeof *check);
+    if (check == NULL) {
+        struct err err;
+        err_set(&err, ERR_NO_MEMORY, "no memory");
+        registrar->check_due = CHECK_NONE;
+        registrar_stall(registrar, "checking what is held", &err);
+        return false;
+    }
+    check_fill(registrar, check);
+    if (check->all)
+        registrar->stalled = false; /* the disk may have room again */
+    registrar->check_due = CHECK_NONE;
+    job_start(registrar, &check->job, check_run, check_done);
+    return true;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_REGISTRAR_INTERNAL_H
+#define AGENT_REGISTRAR_INTERNAL_H
+
+#include "agent/registrar.h"
+#include "agent/sync.h"
+#include "proto/limits.h"
+
+/* ---- a verified manifest (registrar_manifest.c) ---- */
+
+struct desired {
+    struct buf envelope;
+    uint8_t digest[32]; /* SHA-256 of the signed body */
+    uint64_t version;
+    int64_t expires_ms; /* 0: none */
+    struct sync_wants wants;
+    uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
+};
+
+/* The signed body, if the director's signature over it is good for this device. */
+bool desired_body(const struct trust *trust, const char *device, struct bytes envelope,
+                  struct bytes *ret_body, struct err *err) MUSTER_CHECK;
+/* The body read and every document header verified. */
+bool desired_parse(const struct trust *trust, const char *device, struct bytes envelope,
+                   struct bytes body, struct desired **ret_desired, struct err *err) MUSTER_CHECK;
+void desired_free(struct desired *desired);
+/* Refuses versions below a floor; `ret_floors` has the floors with this manifest counted in. */
+bool desired_floors(const struct desired *desired, const struct registry_floors *floors,
+                    struct registry_floors *ret_floors, struct err *err) MUSTER_CHECK;
+
+/* ---- content on a worker (registrar_content.c) ---- */
+
+enum content_outcome {
+    CONTENT_MADE,
+    CONTENT_NO_BLOB, /* not in the store, or damaged there (and removed) */
+    CONTENT_REFUSED, /* the blob is right and its content is not what the header says */
+    CONTENT_BROKEN,  /* disk or memory */
+};
+
+enum content_outcome content_make(const struct registry *registry, const struct registry_item *item,
+                                  struct buf *ret_content, struct err *err);
+/* Hash of a document's file in a generation. */
+bool content_hash(const struct registry *registry, uint64_t generation, const char *name,
+                  uint8_t ret_sha256[32], struct err *err) MUSTER_CHECK;
+
+/* ---- jobs ---- */
+
+/* One at a time. `run` is on a worker and touches only the job and the registry's files; `done`
+ * is on the loop and frees the job. */
+struct job {
+    uv_work_t work;
+    struct registrar *registrar;
+    const struct registry *registry;
+    void (*run)(struct job *job);
+    void (*done)(struct registrar *registrar, struct job *job);
+};
+
+/* What may not be pruned. */
+struct kept {
+    struct registry_generation current;
+    struct registry_generation previous;
+    struct sync_wants wants;
+};
+
+struct arrival { /* a blob on its way into the store */
+    struct arrival *next;
+    uint8_t sha256[32];
+    struct buf blob;
+};
+
+struct waiter;
+struct build_job;
+
+enum check_due { CHECK_NONE, CHECK_UNSOUND, CHECK_ALL };
+
+/* What was last said about one held file, so that it is said once. */
+struct drift_mark {
+    enum sync_finding finding;
+    uint8_t found[32];
+};
+
+/* What was last said about an item that is only observed. */
+struct observe_mark {
+    char name[REGISTRY_NAME_CHARS + 1];
+    uint64_t wanted_version;
+    uint64_t held_version;
+};
+
+enum { STORE_BLOBS_MAX = 4 * REGISTRY_ITEMS, HOOK_PATH_BYTES = 512 };
+
+struct registrar {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    const struct trust *trust;
+    struct registrar_events events;
+    void *ctx;
+    char device[LIMIT_DEVICE_ID_CHARS + 1];
+    char hook[HOOK_PATH_BYTES];
+    int64_t hook_limit_ms;
+    int64_t quota_bytes;
+
+    struct registry *registry;
+    struct registry_floors floors;
+    struct desired *desired; /* newest accepted, NULL: none */
+    bool unsaved;            /* not yet on the medium */
+    struct registry_held held;
+    enum sync_finding findings[REGISTRY_ITEMS]; /* of held.current, as are the next three */
+    Muster__RepairSource sources[REGISTRY_ITEMS];
+    bool awaited[REGISTRY_ITEMS]; /* the broker was asked for its blob */
+    struct drift_mark marks[REGISTRY_ITEMS];
+    struct registry_failure failure; /* the manifest that is not to be tried again */
+    bool stalled;                    /* disk or memory failed: nothing new before the next check */
+    size_t have_count;
+    uint8_t have[STORE_BLOBS_MAX][32]; /* blobs in the store */
+    struct arrival *arrivals;
+    const struct arrival *storing; /* what the running job writes */
+
+    struct job *job;
+    bool hook_runs;
+    struct build_job *hooked; /* the build that the hook looks at */
+    enum check_due check_due;
+    struct waiter *waiters;
+    uv_async_t wake;
+    uv_timer_t timer;
+    unsigned handles; /* open on the loop */
+
+    uint8_t fetched[32];  /* hash of the set last asked for */
+    uint8_t reported[32]; /* hash of the state last given to `changed` */
+    uint8_t recorded[32]; /* hash of the state last sent as an event */
+    size_t observe_count;
+    struct observe_mark observed[REGISTRY_ITEMS];
+    char boot_note[400]; /* what loading found, said with the first check */
+    char stall_said[200];
+
+    bool closing;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* Starts the job, or frees it and stalls. */
+void job_start(struct registrar *registrar, struct job *job, void (*run)(struct job *job),
+               void (*done)(struct registrar *registrar, struct job *job));
+/* Disk or memory failed: says so once, and leaves everything until the next check. */
+void registrar_stall(struct registrar *registrar, const char *what, const struct err *err);
+void registrar_wake(struct registrar *registrar);
+
+struct sync_holding registrar_holding(const struct registrar *registrar);
+const struct sync_wants *registrar_wants(const struct registrar *registrar); /* NULL: none */
+/* The manifest was tried and did not pass. */
+bool registrar_failed(const struct registrar *registrar);
+void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret_lacks);
+/* Another generation is in force: nothing is known against it yet. */
+void registrar_forget_findings(struct registrar *registrar);
+
+/* What is on the medium, once at opening (registrar_load.c). What is damaged there is noted for the
+ * first check and does not stop the start. */
+bool registrar_load(struct registrar *registrar, struct err *err) MUSTER_CHECK;
+
+/* ---- steps; true: a job was begun ---- */
+
+bool save_start(struct registrar *registrar);  /* registrar_store.c */
+bool store_start(struct registrar *registrar); /* registrar_store.c */
+bool check_start(struct registrar *registrar); /* registrar_check.c */
+bool build_start(struct registrar *registrar); /* registrar_build.c */
+
+void kept_fill(const struct registrar *registrar, struct kept *ret_kept);
+bool kept_prune(const struct registry *registry, const struct kept *kept,
+                struct err *err) MUSTER_CHECK;
+bool kept_needs(void *kept, const uint8_t sha256[32]);
+
+bool have_has(const struct registrar *registrar, const uint8_t sha256[32]);
+void have_add(struct registrar *registrar, const uint8_t sha256[32]);
+void have_remove(struct registrar *registrar, const uint8_t sha256[32]);
+void have_keep(struct registrar *registrar, struct kept *kept);
+void arrivals_free(struct arrival *arrivals);
+
+/* ---- what is told (registrar_report.c) ---- */
+
+void report_event(struct registrar *registrar, Muster__EventKind kind, const char *item,
+                  const ProtobufCMessage *detail, const char *fmt, ...) MUSTER_PRINTF(5, 6);
+/* One held item as an event's detail; the pointers are the item's. */
+void report_item(const struct registrar *registrar, const struct registry_item *item,
+                 Muster__ItemState state, Muster__ItemReport *ret_report);
+/* Fetch set, state, drift of what is only observed: tells what differs from the last time. */
+void report_all(struct registrar *registrar, bool settled);
+
+#endif

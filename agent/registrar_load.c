@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/registrar_internal.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void boot_note(struct registrar *registrar, const char *text)
+{
+    log_warn("registry: %s", text);
+    size_t used = strlen(registrar->boot_note);
+    snprintf(registrar->boot_note + used, sizeof registrar->boot_note - used, "%s%.180s",
+             used > 0 ? "; " : "", text);
+}
+
+/* The manifest accepted last, verified once more: it was only bytes on a disk. */
+static void desired_load(struct registrar *registrar)
+{
+    struct buf envelope = {0};
+    struct bytes body;
+    struct err err = {0};
+    bool read = registry_desired_read(registrar->registry, LIMIT_MANIFEST_BYTES, &envelope, &err);
+    if (!read && err.code == ERR_NOT_FOUND)
+        return;
+    bool good =
+        read &&
+        desired_body(registrar->trust, registrar->device, buf_bytes(&envelope), &body, &err) &&
+        desired_parse(registrar->trust, registrar->device, buf_bytes(&envelope), body,
+                      &registrar->desired, &err);
+    if (!good) {
+        err_context(&err, "the manifest kept here is not used");
+        boot_note(registrar, err.text);
+    }
+    buf_done(&envelope);
+}
+
+static void floors_load(struct registrar *registrar)
+{
+    struct err err = {0};
+    if (!registry_floors_read(registrar->registry, &registrar->floors, &err)) {
+        boot_note(registrar, err.text);
+        memset(&registrar->floors, 0, sizeof registrar->floors);
+    }
+    /* A floors file that was lost is made again from the manifest that counted last. */
+    struct registry_floors *floors = malloc(sizeof *floors);
+    if (floors != NULL && registrar->desired != NULL &&
+        registrar->desired->version > registrar->floors.manifest_version &&
+        desired_floors(registrar->desired, &registrar->floors, floors, NULL)) {
+        registrar->floors = *floors;
+        registrar->unsaved = true;
+    }
+    free(floors);
+}
+
+static void blob_seen(void *ctx, const uint8_t sha256[32])
+{
+    have_add(ctx, sha256);
+}
+
+static bool held_load(struct registrar *registrar, struct err *err)
+{
+    struct registry_held *held = &registrar->held;
+    char text[120];
+    if (!registry_load(registrar->registry, held, err))
+        return false;
+    if (held->current.number == 0)
+        memset(&held->current, 0, sizeof held->current);
+    if (!held->recovered)
+        return true;
+    if (held->current.number == 0)
+        snprintf(text, sizeof text, "no whole generation is left; building one again");
+    else
+        snprintf(text, sizeof text,
+                 "the generation in force was damaged or gone; back to generation %" PRIu64,
+                 held->current.number);
+    boot_note(registrar, text);
+    return true;
+}
+
+bool registrar_load(struct registrar *registrar, struct err *err)
+{
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the registry");
+    bool good = held_load(registrar, err);
+    if (good) {
+        desired_load(registrar);
+        floors_load(registrar);
+        struct err why = {0};
+        if (!registry_failure_read(registrar->registry, &registrar->failure, &why))
+            boot_note(registrar, why.text);
+        kept_fill(registrar, kept);
+        if (!kept_prune(registrar->registry, kept, &why))
+            boot_note(registrar, why.text);
+        good = registry_blobs(registrar->registry, blob_seen, registrar, err);
+    }
+    free(kept);
+    return good;
+}

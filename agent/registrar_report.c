@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/registrar_internal.h"
+
+#include "base/log.h"
+#include "base/mask.h"
+#include "proto/unpack.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    REPORTS_MAX = 2 * REGISTRY_ITEMS,
+    EVENT_TEXT_BYTES = 481,
+    EVENT_DETAIL_BYTES = 32 * 1024,
+    FETCH_WINDOW_BYTES = 4 * 1024 * 1024, /* asked for at a time: what may arrive at once */
+};
+
+static ProtobufCBinaryData binary(const uint8_t *data, size_t length)
+{
+    return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)data, .len = length};
+}
+
+void report_event(struct registrar *registrar, Muster__EventKind kind, const char *item,
+                  const ProtobufCMessage *detail, const char *fmt, ...)
+{
+    char text[EVENT_TEXT_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    int length = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (length < 0)
+        text[0] = '\0';
+    mask_card_numbers(text, strlen(text));
+    struct buf packed = {.limit = EVENT_DETAIL_BYTES};
+    struct err err = {0};
+    if (detail != NULL && !pack(detail, &packed, &err)) {
+        log_warn("registry: an event goes without its detail: %s", err.text);
+        buf_clear(&packed);
+    }
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.kind = kind;
+    event.item = (char *)(uintptr_t)item;
+    event.text = text;
+    event.detail = binary(packed.data, packed.length);
+    registrar->events.event(registrar->ctx, &event);
+    buf_done(&packed);
+}
+
+void report_item(const struct registrar *registrar, const struct registry_item *item,
+                 Muster__ItemState state, Muster__ItemReport *ret_report)
+{
+    const struct sync_want *want = sync_want_of(registrar_wants(registrar), item->name);
+    const struct registry_item *held = sync_item_of(&registrar->held.current.list, item->name);
+    muster__item_report__init(ret_report);
+    ret_report->name = (char *)(uintptr_t)item->name;
+    ret_report->state = state;
+    if (want != NULL) {
+        ret_report->wanted_version = want->item.version;
+        ret_report->wanted_sha256 = binary(want->item.sha256, 32);
+    }
+    if (held != NULL) {
+        ret_report->held_version = held->version;
+        ret_report->held_sha256 = binary(held->sha256, 32);
+    }
+}
+
+/* ---- the state ---- */
+
+struct reports {
+    bool converged;
+    size_t count;
+    struct sync_report rows[REPORTS_MAX];
+    struct sync_blobs lacks;
+};
+
+static struct reports *reports_make(const struct registrar *registrar)
+{
+    static const struct registry_failure no_failure;
+    struct reports *reports = calloc(1, sizeof *reports);
+    if (reports == NULL)
+        return NULL;
+    registrar_missing(registrar, &reports->lacks);
+    const struct sync_report_input input = {
+        .wants = registrar_wants(registrar),
+        .held = registrar_holding(registrar),
+        .sources = registrar->sources,
+        .failure = registrar_failed(registrar) ? &registrar->failure : &no_failure,
+        .lacks = &reports->lacks,
+    };
+    reports->count = sync_reports(&input, reports->rows, &reports->converged);
+    return reports;
+}
+
+static bool is_zero(const uint8_t sha256[32])
+{
+    static const uint8_t zeros[32];
+    return memcmp(sha256, zeros, 32) == 0;
+}
+
+static bool copy_digest(struct arena *arena, const uint8_t sha256[32],
+                        ProtobufCBinaryData *ret_data)
+{
+    if (is_zero(sha256))
+        return true;
+    uint8_t *copy = arena_copy(arena, sha256, 32);
+    *ret_data = binary(copy, copy != NULL ? 32 : 0);
+    return copy != NULL;
+}
+
+static Muster__ItemReport *row_message(const struct sync_report *row, struct arena *arena)
+{
+    Muster__ItemReport *item = arena_alloc(arena, sizeof *item);
+    if (item == NULL)
+        return NULL;
+    muster__item_report__init(item);
+    item->name = arena_copy(arena, row->name, strlen(row->name) + 1);
+    item->reason = arena_copy(arena, row->reason, strlen(row->reason) + 1);
+    item->wanted_version = row->wanted_version;
+    item->held_version = row->held_version;
+    item->state = row->state;
+    item->source = row->source;
+    bool copied = item->name != NULL && item->reason != NULL &&
+                  copy_digest(arena, row->wanted_sha256, &item->wanted_sha256) &&
+                  copy_digest(arena, row->held_sha256, &item->held_sha256);
+    return copied ? item : NULL;
+}
+
+static bool state_message(const struct registrar *registrar, const struct reports *reports,
+                          struct arena *arena, Muster__StateReport *ret_state, struct err *err)
+{
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
+    state.manifest_version = registrar_manifest_version(registrar);
+    state.generation = registrar->held.current.number;
+    state.converged = reports->converged;
+    state.items = arena_alloc(arena, (reports->count + 1) * sizeof state.items[0]);
+    bool made = state.items != NULL &&
+                copy_digest(arena, registrar->held.current.digest, &state.generation_digest);
+    for (size_t i = 0; made && i < reports->count; i++) {
+        state.items[i] = row_message(&reports->rows[i], arena);
+        made = state.items[i] != NULL;
+        state.n_items = i + 1;
+    }
+    if (!made)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the state report");
+    *ret_state = state;
+    return true;
+}
+
+bool registrar_state(const struct registrar *registrar, struct arena *arena,
+                     Muster__StateReport *ret_state, struct err *err)
+{
+    struct reports *reports = reports_make(registrar);
+    if (reports == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the state report");
+    bool made = state_message(registrar, reports, arena, ret_state, err);
+    free(reports);
+    return made;
+}
+
+static bool state_hash(const Muster__StateReport *state, uint8_t ret_hash[32], struct err *err)
+{
+    struct buf packed = {0};
+    bool good = pack(&state->base, &packed, err);
+    if (good)
+        sha256(buf_bytes(&packed), ret_hash);
+    buf_done(&packed);
+    return good;
+}
+
+/* A repair has events of its own and leaves what is held as it was. */
+static void repaired_as_ok(Muster__StateReport *state)
+{
+    for (size_t i = 0; i < state->n_items; i++) {
+        if (state->items[i]->state != MUSTER__ITEM_STATE__ITEM_REPAIRED)
+            continue;
+        state->items[i]->state = MUSTER__ITEM_STATE__ITEM_OK;
+        state->items[i]->source = MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_NONE;
+    }
+}
+
+static bool tell_state(struct registrar *registrar, const struct reports *reports, bool record,
+                       struct arena *arena, struct err *err)
+{
+    Muster__StateReport state;
+    uint8_t hash[32];
+    if (!state_message(registrar, reports, arena, &state, err) || !state_hash(&state, hash, err))
+        return false;
+    bool changed = memcmp(hash, registrar->reported, 32) != 0;
+    memcpy(registrar->reported, hash, 32);
+    repaired_as_ok(&state);
+    if (!state_hash(&state, hash, err))
+        return false;
+    if (record && memcmp(hash, registrar->recorded, 32) != 0) {
+        memcpy(registrar->recorded, hash, 32);
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_STATE, "", &state.base,
+                     "generation %" PRIu64 ", manifest %" PRIu64 ", %s",
+                     registrar->held.current.number, state.manifest_version,
+                     state.converged ? "all as wanted" : "not all as wanted");
+    }
+    if (changed)
+        registrar->events.changed(registrar->ctx);
+    return true;
+}
+
+/* ---- drift of what is not ours to write ---- */
+
+static bool observe_known(const struct registrar *registrar, const struct sync_report *row)
+{
+    for (size_t i = 0; i < registrar->observe_count; i++) {
+        const struct observe_mark *mark = &registrar->observed[i];
+        if (strcmp(mark->name, row->name) == 0)
+            return mark->wanted_version == row->wanted_version &&
+                   mark->held_version == row->held_version;
+    }
+    return false;
+}
+
+static void tell_observed(struct registrar *registrar, const struct sync_report *row)
+{
+    Muster__ItemReport report;
+    const struct sync_want *want = sync_want_of(registrar_wants(registrar), row->name);
+    char held[32] = "nothing";
+    if (row->held_version > 0)
+        snprintf(held, sizeof held, "version %" PRIu64, row->held_version);
+    report_item(registrar, &want->item, row->state, &report);
+    report.reason = (char *)(uintptr_t)row->reason;
+    report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, row->name, &report.base,
+                 "%s: version %" PRIu64 " is wanted, %s is held; %s", row->name,
+                 row->wanted_version, held, row->reason);
+}
+
+static void tell_all_observed(struct registrar *registrar, const struct reports *reports)
+{
+    struct observe_mark marks[REGISTRY_ITEMS];
+    size_t count = 0;
+    for (size_t i = 0; i < reports->count && count < REGISTRY_ITEMS; i++) {
+        const struct sync_report *row = &reports->rows[i];
+        bool behind = row->wanted_version > 0 && row->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
+                      (row->held_version != row->wanted_version);
+        if (!behind)
+            continue;
+        if (!observe_known(registrar, row))
+            tell_observed(registrar, row);
+        struct observe_mark *mark = &marks[count++];
+        memcpy(mark->name, row->name, sizeof mark->name);
+        mark->wanted_version = row->wanted_version;
+        mark->held_version = row->held_version;
+    }
+    memcpy(registrar->observed, marks, count * sizeof marks[0]);
+    registrar->observe_count = count;
+}
+
+/* ---- what is asked for ---- */
+
+static void tell_fetch(struct registrar *registrar, const struct sync_blobs *lacks)
+{
+    uint8_t hash[32] = {0};
+    size_t count = 0;
+    uint64_t bytes = 0;
+    if (!registrar->unsaved && !registrar->stalled && !registrar->closing) {
+        while (count < lacks->count &&
+               (count == 0 || bytes + lacks->sizes[count] <= FETCH_WINDOW_BYTES))
+            bytes += lacks->sizes[count++];
+    }
+    if (count > 0)
+        sha256(bytes_of(lacks->sha256, count * 32), hash);
+    if (memcmp(hash, registrar->fetched, sizeof hash) == 0)
+        return;
+    memcpy(registrar->fetched, hash, sizeof hash);
+    registrar->events.fetch(registrar->ctx, lacks->sha256, count);
+}
+
+void report_all(struct registrar *registrar, bool settled)
+{
+    struct arena arena = {0};
+    struct err err = {0};
+    struct reports *reports = reports_make(registrar);
+    if (reports == NULL) {
+        log_error("registry: no memory to tell the state");
+        return;
+    }
+    bool record = settled && reports->lacks.count == 0 && !registrar->stalled;
+    if (record)
+        tell_all_observed(registrar, reports);
+    tell_fetch(registrar, &reports->lacks);
+    if (!tell_state(registrar, reports, record, &arena, &err))
+        log_error("registry: %s", err.text);
+    arena_done(&arena);
+    free(reports);
+}

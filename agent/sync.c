@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/sync.h"
+
+#include "proto/seal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct sync_want *sync_want_of(const struct sync_wants *wants, const char *name)
+{
+    for (size_t i = 0; wants != NULL && i < wants->count; i++) {
+        if (strcmp(wants->wants[i].item.name, name) == 0)
+            return &wants->wants[i];
+    }
+    return NULL;
+}
+
+const struct registry_item *sync_item_of(const struct registry_items *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0)
+            return &list->items[i];
+    }
+    return NULL;
+}
+
+void sync_digest(const struct registry_items *list, uint8_t ret_digest[32])
+{
+    uint8_t text[REGISTRY_ITEMS * (REGISTRY_NAME_CHARS + 1 + 8 + 32)];
+    size_t length = 0;
+    if (list->count == 0) {
+        memset(ret_digest, 0, 32);
+        return;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        const struct registry_item *item = &list->items[i];
+        size_t name = strlen(item->name) + 1;
+        memcpy(text + length, item->name, name);
+        length += name;
+        for (int shift = 56; shift >= 0; shift -= 8)
+            text[length++] = (uint8_t)(item->version >> shift);
+        memcpy(text + length, item->sha256, 32);
+        length += 32;
+    }
+    sha256(bytes_of(text, length), ret_digest);
+}
+
+static bool same_item(const struct registry_item *a, const struct registry_item *b)
+{
+    return a->version == b->version && memcmp(a->sha256, b->sha256, 32) == 0;
+}
+
+void sync_target(const struct sync_wants *wants, const struct registry_items *held,
+                 struct registry_items *ret_target)
+{
+    ret_target->count = 0;
+    for (size_t i = 0; i < wants->count; i++) {
+        const struct sync_want *want = &wants->wants[i];
+        const struct registry_item *item = want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR
+                                               ? &want->item
+                                               : sync_item_of(held, want->item.name);
+        if (item != NULL)
+            ret_target->items[ret_target->count++] = *item;
+    }
+}
+
+bool sync_same(const struct registry_items *a, const struct registry_items *b)
+{
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++) {
+        if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
+            !same_item(&a->items[i], &b->items[i]))
+            return false;
+    }
+    return true;
+}
+
+static enum sync_finding finding_of(const struct sync_holding *held,
+                                    const struct registry_item *item)
+{
+    return held->findings[item - held->list->items];
+}
+
+static bool is_sound(enum sync_finding finding)
+{
+    return finding == SYNC_SOUND || finding == SYNC_REPAIRED;
+}
+
+bool sync_carries(const struct registry_item *target, const struct sync_holding *held)
+{
+    const struct registry_item *item = sync_item_of(held->list, target->name);
+    return item != NULL && memcmp(item->sha256, target->sha256, 32) == 0 &&
+           is_sound(finding_of(held, item));
+}
+
+bool sync_may_repair(const struct sync_wants *wants, const char *name)
+{
+    if (wants == NULL)
+        return true;
+    const struct sync_want *want = sync_want_of(wants, name);
+    return want != NULL && want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR;
+}
+
+static bool lacks_has(const struct sync_blobs *lacks, const uint8_t sha256[32])
+{
+    for (size_t i = 0; i < lacks->count; i++) {
+        if (memcmp(lacks->sha256[i], sha256, 32) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void lacks_add(struct sync_blobs *lacks, const struct registry_item *item)
+{
+    if (lacks_has(lacks, item->blob))
+        return;
+    memcpy(lacks->sha256[lacks->count], item->blob, 32);
+    lacks->sizes[lacks->count++] = item->blob_size;
+}
+
+/* Damaged files first: they are what the payment application reads now. */
+void sync_lacks(const struct sync_wants *wants, const struct sync_holding *held, bool build,
+                bool (*has)(void *ctx, const uint8_t sha256[32]), void *ctx,
+                struct sync_blobs *ret_lacks)
+{
+    ret_lacks->count = 0;
+    for (size_t i = 0; i < held->list->count; i++) {
+        const struct registry_item *item = &held->list->items[i];
+        if (!is_sound(held->findings[i]) && sync_may_repair(wants, item->name) &&
+            !has(ctx, item->blob))
+            lacks_add(ret_lacks, item);
+    }
+    for (size_t i = 0; build && wants != NULL && i < wants->count; i++) {
+        const struct sync_want *want = &wants->wants[i];
+        if (want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR && !sync_carries(&want->item, held) &&
+            !has(ctx, want->item.blob))
+            lacks_add(ret_lacks, &want->item);
+    }
+}
+
+struct sized {
+    uint8_t key[33]; /* 'c' content or 'b' blob, and the hash */
+    uint64_t bytes;
+};
+
+static int sized_compare(const void *a, const void *b)
+{
+    return memcmp(((const struct sized *)a)->key, ((const struct sized *)b)->key, 33);
+}
+
+static void sized_set(struct sized *sized, uint8_t what, const uint8_t sha256[32], uint64_t bytes)
+{
+    sized->key[0] = what;
+    memcpy(sized->key + 1, sha256, 32);
+    sized->bytes = bytes;
+}
+
+uint64_t sync_bytes(const struct registry_items *const *lists, size_t count)
+{
+    enum { LISTS_MAX = 3 };
+    struct sized all[LISTS_MAX * REGISTRY_ITEMS * 2];
+    size_t filled = 0;
+    for (size_t l = 0; l < count && l < LISTS_MAX; l++) {
+        for (size_t i = 0; i < lists[l]->count; i++) {
+            const struct registry_item *item = &lists[l]->items[i];
+            sized_set(&all[filled++], 'c', item->sha256, item->length);
+            sized_set(&all[filled++], 'b', item->blob, item->blob_size);
+        }
+    }
+    qsort(all, filled, sizeof all[0], sized_compare);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < filled; i++) {
+        if (i == 0 || sized_compare(&all[i - 1], &all[i]) != 0)
+            bytes += all[i].bytes;
+    }
+    return bytes;
+}
+
+static void report_reason(struct sync_report *report, const char *reason)
+{
+    snprintf(report->reason, sizeof report->reason, "%s", reason);
+}
+
+/* A held file that is not as it was applied. */
+static void report_unsound(const struct sync_report_input *input, const struct registry_item *held,
+                           enum sync_finding finding, struct sync_report *report)
+{
+    bool coming = lacks_has(input->lacks, held->blob);
+    report->state = coming                    ? MUSTER__ITEM_STATE__ITEM_FETCHING
+                    : finding == SYNC_MISSING ? MUSTER__ITEM_STATE__ITEM_MISSING
+                                              : MUSTER__ITEM_STATE__ITEM_DAMAGED;
+    if (coming)
+        report_reason(report, finding == SYNC_MISSING ? "the file is missing; fetching it again"
+                                                      : "the file is damaged; fetching it again");
+}
+
+/* Wanted, and what is held is another version or nothing. */
+static void report_behind(const struct sync_report_input *input, const struct sync_want *want,
+                          bool held, struct sync_report *report)
+{
+    const struct registry_failure *failure = input->failure;
+    report->state = held ? MUSTER__ITEM_STATE__ITEM_DRIFT : MUSTER__ITEM_STATE__ITEM_MISSING;
+    if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR) {
+        report_reason(report, want->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE
+                                  ? "proposed to ops; not written here"
+                                  : "observed only; not written here");
+    } else if (failure->present) {
+        bool named = strcmp(failure->item, want->item.name) == 0;
+        if (named && failure->content)
+            report->state = MUSTER__ITEM_STATE__ITEM_REFUSED;
+        report_reason(report, named ? failure->reason : "the generation did not pass");
+    } else if (lacks_has(input->lacks, want->item.blob)) {
+        report->state = MUSTER__ITEM_STATE__ITEM_FETCHING;
+    }
+}
+
+static void report_held(const struct sync_report_input *input, const struct registry_item *held,
+                        struct sync_report *report)
+{
+    report->held_version = held->version;
+    if (finding_of(&input->held, held) != SYNC_MISSING)
+        memcpy(report->held_sha256, held->sha256, 32);
+}
+
+static bool report_want(const struct sync_report_input *input, const struct sync_want *want,
+                        struct sync_report *report)
+{
+    const struct registry_item *held = sync_item_of(input->held.list, want->item.name);
+    *report = (struct sync_report){.mode = want->mode, .wanted_version = want->item.version};
+    memcpy(report->name, want->item.name, sizeof report->name);
+    memcpy(report->wanted_sha256, want->item.sha256, 32);
+    enum sync_finding finding = held != NULL ? finding_of(&input->held, held) : SYNC_SOUND;
+    if (held != NULL)
+        report_held(input, held, report);
+    if (held == NULL || !same_item(held, &want->item)) {
+        report_behind(input, want, held != NULL, report);
+        return false;
+    }
+    if (!is_sound(finding)) {
+        report_unsound(input, held, finding, report);
+        return false;
+    }
+    report->state = MUSTER__ITEM_STATE__ITEM_OK;
+    if (finding == SYNC_REPAIRED) {
+        report->state = MUSTER__ITEM_STATE__ITEM_REPAIRED;
+        report->source = input->sources[held - input->held.list->items];
+    }
+    return true;
+}
+
+/* Held and not wanted: about to go, or the manifest is not known. */
+static void report_unwanted(const struct sync_report_input *input, const struct registry_item *held,
+                            struct sync_report *report)
+{
+    enum sync_finding finding = finding_of(&input->held, held);
+    *report = (struct sync_report){0};
+    memcpy(report->name, held->name, sizeof report->name);
+    report_held(input, held, report);
+    if (!is_sound(finding)) {
+        report_unsound(input, held, finding, report);
+        return;
+    }
+    report->state = MUSTER__ITEM_STATE__ITEM_DRIFT;
+    report_reason(report, input->wants == NULL ? "no manifest is known" : "no longer wanted");
+}
+
+size_t sync_reports(const struct sync_report_input *input, struct sync_report *ret_reports,
+                    bool *ret_converged)
+{
+    size_t count = 0;
+    bool converged = input->wants != NULL;
+    for (size_t i = 0; input->wants != NULL && i < input->wants->count; i++) {
+        if (!report_want(input, &input->wants->wants[i], &ret_reports[count++]))
+            converged = false;
+    }
+    for (size_t i = 0; i < input->held.list->count; i++) {
+        const struct registry_item *held = &input->held.list->items[i];
+        if (sync_want_of(input->wants, held->name) != NULL)
+            continue;
+        report_unwanted(input, held, &ret_reports[count++]);
+        converged = false;
+    }
+    *ret_converged = converged;
+    return count;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_SYNC_H
+#define AGENT_SYNC_H
+
+#include "proto/desired.pb-c.h"
+#include "proto/record.pb-c.h"
+#include "storage/registry.h"
+
+/*
+ * What is wanted, what is held and what is in the blob store, to what follows. Pure functions:
+ * nothing here touches a file or the clock.
+ */
+
+/* One document as the manifest wants it. */
+struct sync_want {
+    struct registry_item item; /* blob all zero: no encoding that this agent understands */
+    Muster__AssignMode mode;
+};
+
+struct sync_wants {
+    size_t count;
+    struct sync_want wants[REGISTRY_ITEMS]; /* ascending by name */
+};
+
+/* What the last look at a held file found. */
+enum sync_finding {
+    SYNC_SOUND,
+    SYNC_REPAIRED, /* sound again since the last full check */
+    SYNC_DAMAGED,
+    SYNC_MISSING,
+};
+
+struct sync_holding {
+    const struct registry_items *list;
+    const enum sync_finding *findings; /* one for each item */
+};
+
+const struct sync_want *sync_want_of(const struct sync_wants *wants, const char *name);
+const struct registry_item *sync_item_of(const struct registry_items *list, const char *name);
+
+/* SHA-256 over, for each item ascending by name: the name's bytes, NUL, the version as 8 bytes
+ * (most significant first), the content's SHA-256. The same on every terminal that holds the
+ * same; zeros for no items. */
+void sync_digest(const struct registry_items *list, uint8_t ret_digest[32]);
+
+/* The generation that the manifest leads to: what is to be repaired comes from the manifest,
+ * what is only observed or proposed stays as it is held, the rest goes. */
+void sync_target(const struct sync_wants *wants, const struct registry_items *held,
+                 struct registry_items *ret_target);
+/* Same names, versions and contents: nothing to build. */
+bool sync_same(const struct registry_items *a, const struct registry_items *b);
+/* A sound held file of the same name and content can be carried over instead of made. */
+bool sync_carries(const struct registry_item *target, const struct sync_holding *held);
+/* May the agent write this name? Without a manifest it keeps what it once applied. */
+bool sync_may_repair(const struct sync_wants *wants, const char *name);
+
+struct sync_blobs {
+    size_t count;
+    uint8_t sha256[2 * REGISTRY_ITEMS][32];
+    uint64_t sizes[2 * REGISTRY_ITEMS];
+};
+
+/* Blobs that are needed and not there (`has`), each once: to make the target, and to repair what
+ * is damaged. `wants` NULL: no manifest. `build` false: the target is not to be built. */
+void sync_lacks(const struct sync_wants *wants, const struct sync_holding *held, bool build,
+                bool (*has)(void *ctx, const uint8_t sha256[32]), void *ctx,
+                struct sync_blobs *ret_lacks);
+
+/* Bytes of the contents and blobs of these lists together, shared ones counted once. */
+uint64_t sync_bytes(const struct registry_items *const *lists, size_t count);
+
+struct sync_report_input {
+    const struct sync_wants *wants; /* NULL: none */
+    struct sync_holding held;
+    const Muster__RepairSource *sources;    /* of the last repair, one for each held item */
+    const struct registry_failure *failure; /* of this manifest, or not present */
+    const struct sync_blobs *lacks;
+};
+
+struct sync_report {
+    char name[REGISTRY_NAME_CHARS + 1];
+    Muster__AssignMode mode;
+    uint64_t wanted_version; /* 0: not wanted */
+    uint64_t held_version;   /* 0: not held */
+    uint8_t wanted_sha256[32];
+    uint8_t held_sha256[32];
+    Muster__ItemState state;
+    Muster__RepairSource source;
+    char reason[160];
+};
+
+/* One for each name wanted or held, wanted ones first; returns how many, at most
+ * 2 * REGISTRY_ITEMS. Converged: every item holds what the manifest wants, and nothing else. */
+size_t sync_reports(const struct sync_report_input *input, struct sync_report *ret_reports,
+                    bool *ret_converged);
+
+#endif
