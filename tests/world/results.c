@@ -228,7 +228,7 @@ static void fill_chip(struct world_result *result, struct rng *rng)
 {
     static const uint8_t chip_tsi[2] = {0xe8, 0x00};
     Muster__TxnResult *txn = &result->txn;
-    const struct card *card = result->card;
+    const struct card *card = &result->card;
     txn->aid = (ProtobufCBinaryData){card->aid->length, (uint8_t *)(uintptr_t)card->aid->bytes};
     bool clean = rng_unit(rng) >= RESULTS_TVR_SHARE;
     size_t which = (size_t)rng_below(rng, RESULTS_TVRS);
@@ -305,8 +305,8 @@ void results_next(struct results *results, struct world_result *ret_result)
     *ret_result = (struct world_result){.txn = MUSTER__TXN_RESULT__INIT};
     advance(lane);
     fill_lane(ret_result, lane);
-    ret_result->card = deck_next(results->deck);
-    fill_card(txn, ret_result->card);
+    ret_result->card = *deck_next(results->deck);
+    fill_card(txn, &ret_result->card);
     txn->entry_mode = entry_modes[rng_pick(rng, results_entry_percent, RESULTS_ENTRY_MODES)];
     ret_result->carries_chip = txn->entry_mode == MUSTER__ENTRY_MODE__ENTRY_MODE_CHIP ||
                                txn->entry_mode == MUSTER__ENTRY_MODE__ENTRY_MODE_CONTACTLESS;

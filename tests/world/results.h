@@ -21,8 +21,8 @@ struct results;
 /* One result. `txn` points into the struct, so it is filled in place and never copied. */
 struct world_result {
     Muster__TxnResult txn;
-    const struct card *card; /* valid until 64 results later */
-    bool carries_chip;       /* chip or contactless: AID, TVR and CA key are there */
+    struct card card;
+    bool carries_chip; /* chip or contactless: AID, TVR and CA key are there */
     uint8_t key[8], tvr[5], tsi[2], cvm[3], generation[8];
     char rrn[13], auth_code[7], firmware[16];
 };
