@@ -3,7 +3,7 @@
 #define WORLD_HOST_H
 
 #include "tests/world/tables.h"
-#include "world.pb-c.h"
+#include "tests/world/world.pb-c.h"
 
 /*
  * How the acquirer's hosts answer. Each knows its own ranges, out of the full table, and the

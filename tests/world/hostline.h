@@ -3,7 +3,7 @@
 #define WORLD_HOSTLINE_H
 
 #include "base/err.h"
-#include "world.pb-c.h"
+#include "tests/world/world.pb-c.h"
 
 /* The till's line to the acquirer: one request, one reply, blocking at most two seconds each. It
  * connects when it must. Zero-initialise with `descriptor` -1. */
