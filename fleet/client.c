@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/client.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CONNECT_LIMIT_MS = 5000,
+    CALL_LIMIT_MS = 60000,
+    REPLY_LIMIT_BYTES = 256 * 1024 * 1024, /* a list of a large fleet's devices */
+    URL_CHARS = 1024,
+    ADDRESS_CHARS = 512,
+};
+
+struct client {
+    CURL *curl;
+    char server[ADDRESS_CHARS]; /* as given, for messages */
+    const char *base;           /* what a path is put behind */
+    struct buf reply;
+    char detail[CURL_ERROR_SIZE]; /* libcurl's own words for the last failure */
+};
+
+/* libcurl's set-up is process wide and reference counted; each client holds one reference. */
+static CURL *curl_take(void)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return NULL;
+    CURL *curl = curl_easy_init();
+    if (curl == NULL)
+        curl_global_cleanup();
+    return curl;
+}
+
+static bool is_local(const char *server)
+{
+    static const char *const locals[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    for (size_t i = 0; i < sizeof locals / sizeof *locals; i++) {
+        size_t length = strlen(locals[i]);
+        if (strncmp(server, locals[i], length) == 0 &&
+            (server[length] == ':' || server[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static size_t take_reply(char *data, size_t size, size_t count, void *ctx)
+{
+    struct client *client = ctx;
+    return buf_append(&client->reply, data, size * count, NULL) ? size * count : 0;
+}
+
+/* What is the same for every call. */
+static void set_common(struct client *client)
+{
+    CURL *curl = client->curl;
+    (void)curl_easy_setopt(curl, CURLOPT_PROXY,
+                           ""); /* whatever the environment says: it is local */
+    (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+    (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_LIMIT_MS);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)CALL_LIMIT_MS);
+    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->detail);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_reply);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);
+}
+
+bool client_open(const char *server, struct client **ret_client, struct err *err)
+{
+    bool is_unix = strncmp(server, "unix:", 5) == 0 && server[5] != '\0';
+    if ((!is_unix && !is_local(server)) || strlen(server) >= ADDRESS_CHARS)
+        return err_set(err, ERR_INVALID,
+                       "server %.80s: expected unix:PATH or http://127.0.0.1:PORT", server);
+    struct client *client = calloc(1, sizeof *client);
+    if (client != NULL)
+        client->curl = curl_take();
+    if (client == NULL || client->curl == NULL) {
+        free(client);
+        return err_set(err, ERR_NO_MEMORY, "no memory for a connection to %s", server);
+    }
+    memcpy(client->server, server, strlen(server) + 1);
+    client->base = is_unix ? "http://localhost" : client->server;
+    client->reply.limit = REPLY_LIMIT_BYTES;
+    if (is_unix)
+        (void)curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->server + 5);
+    set_common(client);
+    *ret_client = client;
+    return true;
+}
+
+void client_close(struct client *client)
+{
+    if (client == NULL)
+        return;
+    curl_easy_cleanup(client->curl);
+    curl_global_cleanup();
+    buf_done(&client->reply);
+    free(client);
+}
+
+static enum err_code code_of(CURLcode result)
+{
+    switch (result) {
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_GOT_NOTHING:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return ERR_UNAVAILABLE;
+    case CURLE_OPERATION_TIMEDOUT:
+        return ERR_TIMEOUT;
+    case CURLE_OUT_OF_MEMORY:
+        return ERR_NO_MEMORY;
+    default:
+        return ERR_IO;
+    }
+}
+
+static enum err_code code_of_status(long status)
+{
+    switch (status) {
+    case 400:
+    case 405:
+    case 413: /* the same request will always be too long: its input is at fault */
+        return ERR_INVALID;
+    case 403:
+        return ERR_REFUSED;
+    case 404:
+        return ERR_NOT_FOUND;
+    case 409:
+        return ERR_CONFLICT;
+    case 503:
+        return ERR_UNAVAILABLE;
+    default:
+        return ERR_IO;
+    }
+}
+
+static bool read_reply(struct client *client, const char *path, json_t **ret_reply, struct err *err)
+{
+    long status = 0;
+    json_error_t why;
+    (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    json_t *reply = json_loadb((const char *)client->reply.data, client->reply.length, 0, &why);
+    if (status >= 200 && status < 300 && reply != NULL) {
+        *ret_reply = reply;
+        return true;
+    }
+    const char *text = json_string_value(json_object_get(json_object_get(reply, "error"), "text"));
+    if (status >= 200 && status < 300)
+        err_set(err, ERR_IO, "%s%s answered what is not JSON: %s", client->server, path, why.text);
+    else if (text != NULL)
+        err_set(err, code_of_status(status), "%s", text);
+    else
+        err_set(err, code_of_status(status), "%s%s answered with status %ld", client->server, path,
+                status);
+    json_decref(reply);
+    return false;
+}
+
+static void set_method(CURL *curl, const char *method, struct bytes body)
+{
+    if (strcmp(method, "GET") == 0) {
+        (void)curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, NULL);
+        return;
+    }
+    (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.length);
+    (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)body.data);
+    (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static bool perform(struct client *client, const char *method, const char *path, struct bytes body,
+                    json_t **ret_reply, struct err *err)
+{
+    char url[URL_CHARS];
+    int length = snprintf(url, sizeof url, "%s%s", client->base, path);
+    if (length < 0 || length >= URL_CHARS)
+        return err_set(err, ERR_INVALID, "the path %.80s... is too long", path);
+    /* An empty Expect spares the round trip of "100 Continue" before a body. */
+    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+    buf_clear(&client->reply);
+    client->detail[0] = '\0';
+    (void)curl_easy_setopt(client->curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+    set_method(client->curl, method, body);
+    CURLcode result = curl_easy_perform(client->curl);
+    (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    if (result != CURLE_OK)
+        return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
+                       client->detail[0] != '\0' ? client->detail : curl_easy_strerror(result));
+    return read_reply(client, path, ret_reply, err);
+}
+
+bool client_get(struct client *client, const char *path, json_t **ret_reply, struct err *err)
+{
+    return perform(client, "GET", path, bytes_of("", 0), ret_reply, err);
+}
+
+bool client_put(struct client *client, const char *path, struct bytes body, json_t **ret_reply,
+                struct err *err)
+{
+    return perform(client, "PUT", path, body, ret_reply, err);
+}
+
+bool client_post(struct client *client, const char *path, const json_t *body, json_t **ret_reply,
+                 struct err *err)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    if (text == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the request to %s", client->server);
+    bool ok = perform(client, "POST", path, bytes_of(text, strlen(text)), ret_reply, err);
+    free(text);
+    return ok;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_CLIENT_H
+#define FLEET_CLIENT_H
+
+#include "base/buf.h"
+
+#include <jansson.h>
+
+/*
+ * Calls to musterd's API, one at a time: over its unix socket, or for reading over its TCP
+ * listener on this host. Errors carry the server's own word: its code becomes err's; where it does
+ * not answer at all err is ERR_UNAVAILABLE and names the address.
+ */
+struct client;
+
+/* "unix:/run/musterd/api.sock" or "http://127.0.0.1:8080". Does not connect yet. */
+bool client_open(const char *server, struct client **ret_client, struct err *err) MUSTER_CHECK;
+void client_close(struct client *client);
+
+/* `path` begins with '/' and is percent-encoded where it must be. The caller decrefs the reply. */
+bool client_get(struct client *client, const char *path, json_t **ret_reply,
+                struct err *err) MUSTER_CHECK;
+bool client_put(struct client *client, const char *path, struct bytes body, json_t **ret_reply,
+                struct err *err) MUSTER_CHECK;
+bool client_post(struct client *client, const char *path, const json_t *body, json_t **ret_reply,
+                 struct err *err) MUSTER_CHECK;
+
+#endif

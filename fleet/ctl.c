@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl.h"
+
+#include "proto/topics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_SERVER "unix:/run/musterd/api.sock"
+
+static const struct ctl_command *const commands[] = {
+    &ctl_keys_make, &ctl_keys_show,   &ctl_device_add,    &ctl_doc_publish,     &ctl_assign,
+    &ctl_unassign,  &ctl_get_devices, &ctl_get_documents, &ctl_describe_device, &ctl_errors,
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const struct ctl_option common[] = {
+    {.name = "--server",
+     .value = "ADDRESS",
+     .help = "unix:PATH or http://127.0.0.1:PORT [$MUSTERCTL_SERVER or " DEFAULT_SERVER "]"},
+    {.name = "--output", .alias = "-o", .value = "table|json", .help = "how to print [table]"},
+    {.name = "--help", .alias = "-h", .help = "this text"},
+    {0},
+};
+
+static const struct {
+    int number;
+    const char *meaning;
+} exit_codes[] = {
+#define EXIT_CODE(name, number, meaning) {number, meaning},
+#include "base/exit_codes.def"
+#undef EXIT_CODE
+};
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: musterctl COMMAND [ARGUMENTS] [OPTIONS]\n\ncommands:\n", out);
+    for (size_t i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-18s %s\n", commands[i]->words, commands[i]->summary);
+    fputs("\noptions of every command:\n", out);
+    ctl_args_help(common, out);
+    fputs("\nexit codes:\n", out);
+    for (size_t i = 0; i < sizeof exit_codes / sizeof *exit_codes; i++)
+        fprintf(out, "  %d  %s\n", exit_codes[i].number, exit_codes[i].meaning);
+    fputs("\nmusterctl COMMAND --help tells more.\n", out);
+}
+
+static void print_help(const struct ctl_command *command, FILE *out)
+{
+    fprintf(out, "usage: musterctl %s%s%s [OPTIONS]\n\n%s\n\noptions:\n", command->words,
+            command->arguments[0] == '\0' ? "" : " ", command->arguments, command->summary);
+    if (command->options != NULL)
+        ctl_args_help(command->options, out);
+    ctl_args_help(common, out);
+}
+
+/* The command that the first one or two words call; `*ret_words` is how many. */
+static const struct ctl_command *find_command(char *const *words, size_t count, size_t *ret_words)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        const char *name = commands[i]->words;
+        const char *space = strchr(name, ' ');
+        size_t first = space == NULL ? strlen(name) : (size_t)(space - name);
+        if (count < 1 || strlen(words[0]) != first || strncmp(words[0], name, first) != 0)
+            continue;
+        if (space != NULL && (count < 2 || strcmp(words[1], space + 1) != 0))
+            continue;
+        *ret_words = space == NULL ? 1 : 2;
+        return commands[i];
+    }
+    return NULL;
+}
+
+/* Options may stand before the command too: `--server X get devices`. They are moved behind. */
+static size_t leading_options(char *const *words, size_t count)
+{
+    size_t at = 0;
+    while (at < count && words[at][0] == '-' && strcmp(words[at], "-h") != 0 &&
+           strcmp(words[at], "--help") != 0)
+        at += strchr(words[at], '=') == NULL ? 2 : 1;
+    return at < count ? at : count;
+}
+
+static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    const char *output = ctl_arg(args, "--output", "table");
+    const char *server = getenv("MUSTERCTL_SERVER");
+    if (server == NULL || server[0] == '\0')
+        server = DEFAULT_SERVER;
+    ctl->server = ctl_arg(args, "--server", server);
+    ctl->json = strcmp(output, "json") == 0;
+    if (!ctl->json && strcmp(output, "table") != 0)
+        return err_set(err, ERR_INVALID, "--output %.40s: expected table or json", output);
+    return client_open(ctl->server, &ctl->client, err);
+}
+
+static int run_command(const struct ctl_command *command, const struct ctl_args *args,
+                       struct err *err)
+{
+    if (args->argument_count != command->argument_count) {
+        err_set(err, ERR_INVALID, "expected: musterctl %s %s", command->words, command->arguments);
+        return EXIT_USAGE;
+    }
+    struct ctl ctl = {.clock = &clock_real, .out = stdout};
+    int code = EXIT_USAGE;
+    if (read_common(&ctl, args, err))
+        code = command->run(&ctl, args, err);
+    client_close(ctl.client);
+    if (fflush(stdout) != 0 && code == EXIT_OK) {
+        err_set(err, ERR_IO, "writing the output failed");
+        code = EXIT_SYSTEM;
+    }
+    return code;
+}
+
+static void print_error(const struct ctl_command *command, int code, const struct err *err)
+{
+    if (err->text[0] != '\0')
+        fprintf(stderr, "musterctl %s: %s\n", command->words, err->text);
+    if (code == EXIT_USAGE)
+        fprintf(stderr, "See: musterctl %s --help\n", command->words);
+    if (code == EXIT_UNREACHABLE)
+        fputs("Is musterd running, and is --server (or $MUSTERCTL_SERVER) its address?\n", stderr);
+}
+
+/* `words` in the command's order: the options that stood in front are at the end. */
+static int run_words(char **words, size_t count)
+{
+    size_t used = 0;
+    const struct ctl_command *command = find_command(words, count, &used);
+    if (command == NULL) {
+        bool help = count > 0 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0);
+        print_usage(help ? stdout : stderr);
+        if (!help && count > 0)
+            fprintf(stderr, "\nmusterctl: there is no command \"%.40s%s%.40s\"\n", words[0],
+                    count > 1 ? " " : "", count > 1 ? words[1] : "");
+        return help ? EXIT_OK : EXIT_USAGE;
+    }
+    struct err err = {0};
+    struct ctl_args args;
+    int code = EXIT_USAGE;
+    if (ctl_args_read(&args, command->options, common, words + used, count - used, &err)) {
+        bool help = ctl_arg(&args, "--help", NULL) != NULL;
+        if (help)
+            print_help(command, stdout);
+        code = help ? EXIT_OK : run_command(command, &args, &err);
+    }
+    if (code != EXIT_OK)
+        print_error(command, code, &err);
+    return code;
+}
+
+int ctl_main(int argc, char *const *argv)
+{
+    size_t count = argc > 0 ? (size_t)argc - 1 : 0;
+    size_t leading = leading_options(argv + 1, count);
+    char **words = calloc(count + 1, sizeof *words);
+    if (words == NULL) {
+        fputs("musterctl: no memory\n", stderr);
+        return EXIT_SYSTEM;
+    }
+    for (size_t i = 0; i < count; i++)
+        words[i] = argv[1 + (leading + i) % count];
+    int code = run_words(words, count);
+    free(words);
+    return code;
+}
+
+/* ---- for the commands ---- */
+
+bool ctl_device_id(const char *id, struct err *err)
+{
+    if (!device_id_valid(id))
+        return err_set(err, ERR_INVALID, "\"%.40s\" is not a device id: expected [a-z0-9-]{1,32}",
+                       id);
+    return true;
+}
+
+const char *ctl_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text == NULL ? "" : text;
+}
+
+int64_t ctl_number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err)
+{
+    if (value == NULL || json_dumpf(value, ctl->out, JSON_INDENT(2)) != 0) {
+        err_set(err, ERR_IO, "the JSON could not be written");
+        return EXIT_SYSTEM;
+    }
+    fputc('\n', ctl->out);
+    return EXIT_OK;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_CTL_H
+#define FLEET_CTL_H
+
+#include "base/clock.h"
+#include "base/exit_codes.h"
+#include "fleet/client.h"
+#include "fleet/ctl_args.h"
+
+/* What every command of musterctl is given. */
+struct ctl {
+    const char *server;
+    struct client *client;
+    const struct clock *clock;
+    FILE *out;
+    bool json; /* -o json */
+};
+
+/* One command: `words` is what calls it ("doc publish"), `run` returns its exit code and says in
+ * `err` why it is not EXIT_OK. */
+struct ctl_command {
+    const char *words;
+    const char *arguments; /* for the help: "NAME FILE" */
+    const char *summary;
+    const struct ctl_option *options; /* NULL: only the common ones */
+    size_t argument_count;            /* exactly that many, all required */
+    int (*run)(struct ctl *ctl, const struct ctl_args *args, struct err *err);
+};
+
+extern const struct ctl_command ctl_keys_make, ctl_keys_show, ctl_device_add, ctl_doc_publish,
+    ctl_assign, ctl_unassign, ctl_get_devices, ctl_get_documents, ctl_describe_device, ctl_errors;
+
+/* A whole run: finds the command, reads its options, runs it, prints errors to stderr. */
+int ctl_main(int argc, char *const *argv);
+
+/* A device id from the command line; a wrong one is wrong usage. */
+bool ctl_device_id(const char *id, struct err *err) MUSTER_CHECK;
+
+/* Members of a reply, "" or 0 where they are missing. */
+const char *ctl_text(const json_t *object, const char *name);
+int64_t ctl_number(const json_t *object, const char *name);
+
+/* Prints a value as indented JSON; EXIT_OK, or EXIT_SYSTEM. */
+int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err);
+
+#endif

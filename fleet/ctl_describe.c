@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl.h"
+
+#include "fleet/ctl_table.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *yes_no(const json_t *device, const char *name)
+{
+    return json_is_true(json_object_get(device, name)) ? "yes" : "no";
+}
+
+/* "3", or "-" for what is not there. */
+static void add_version(struct ctl_table *table, int64_t version)
+{
+    if (version == 0)
+        ctl_table_text(table, "-");
+    else
+        ctl_table_count(table, version);
+}
+
+static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
+{
+    struct ctl_table *table = ctl_table_new("DEVICE|");
+    if (table == NULL)
+        return false;
+    ctl_table_text(table, "id");
+    ctl_table_format(table, "%s (%s)", ctl_text(device, "id"), ctl_text(device, "state"));
+    ctl_table_text(table, "machine");
+    ctl_table_format(table, "%s, serial %s", ctl_text(device, "model"), ctl_text(device, "serial"));
+    ctl_table_text(table, "stands at");
+    ctl_table_format(table, "%s, %s", ctl_text(device, "merchant"), ctl_text(device, "store"));
+    ctl_table_text(table, "online");
+    ctl_table_text(table, yes_no(device, "online"));
+    ctl_table_text(table, "last seen");
+    ctl_table_ago(table, ctl_number(device, "last_seen_ms"), now_ms);
+    ctl_table_text(table, "converged");
+    ctl_table_text(table, yes_no(device, "converged"));
+    ctl_table_text(table, "manifest");
+    ctl_table_format(table, "%" PRId64 ", the device holds %" PRId64,
+                     ctl_number(device, "manifest_version"),
+                     ctl_number(device, "held_manifest_version"));
+    ctl_table_text(table, "generation");
+    add_version(table, ctl_number(device, "generation"));
+    ctl_table_text(table, "blobs lacking");
+    ctl_table_count(table, ctl_number(device, "lacking"));
+    ctl_table_text(table, "records");
+    ctl_table_count(table, ctl_number(device, "records"));
+    return ctl_table_print(table, ctl->out, "");
+}
+
+static bool print_terminals(struct ctl *ctl, const json_t *device)
+{
+    size_t i;
+    json_t *terminal;
+    struct ctl_table *table = ctl_table_new(">TERMINAL|ACQUIRER|TID|MID");
+    json_array_foreach(json_object_get(device, "terminals"), i, terminal)
+    {
+        ctl_table_count(table, ctl_number(terminal, "index"));
+        ctl_table_text(table, ctl_text(terminal, "acquirer"));
+        ctl_table_text(table, ctl_text(terminal, "tid"));
+        ctl_table_text(table, ctl_text(terminal, "mid"));
+    }
+    return ctl_table_print(table, ctl->out, "No logical terminals.");
+}
+
+static bool print_items(struct ctl *ctl, const json_t *device)
+{
+    size_t i;
+    json_t *item;
+    struct ctl_table *table = ctl_table_new("DOCUMENT|KIND|MODE|>WANTED|>HELD|STATE|REASON");
+    json_array_foreach(json_object_get(device, "items"), i, item)
+    {
+        ctl_table_text(table, ctl_text(item, "name"));
+        ctl_table_text(table, ctl_text(item, "kind"));
+        ctl_table_text(table, ctl_text(item, "mode"));
+        add_version(table, ctl_number(item, "wanted_version"));
+        add_version(table, ctl_number(item, "held_version"));
+        ctl_table_text(table, ctl_text(item, "state"));
+        ctl_table_text(table, ctl_text(item, "reason"));
+    }
+    return ctl_table_print(table, ctl->out, "No documents assigned.");
+}
+
+static bool print_streams(struct ctl *ctl, const json_t *device)
+{
+    size_t i;
+    json_t *stream;
+    struct ctl_table *table = ctl_table_new("STREAM|LANE|>COMMITTED UP TO|>RANGES BEYOND");
+    json_array_foreach(json_object_get(device, "streams"), i, stream)
+    {
+        ctl_table_text(table, ctl_text(stream, "incarnation"));
+        ctl_table_text(table, ctl_text(stream, "lane"));
+        ctl_table_count(table, ctl_number(stream, "cumulative"));
+        ctl_table_count(table, ctl_number(stream, "ranges"));
+    }
+    return ctl_table_print(table, ctl->out, "No records yet.");
+}
+
+static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)
+{
+    size_t i;
+    json_t *event;
+    struct ctl_table *table = ctl_table_new("WHEN|EVENT|DOCUMENT|TEXT");
+    json_array_foreach(json_object_get(device, "events"), i, event)
+    {
+        ctl_table_ago(table, ctl_number(event, "wall_ms"), now_ms);
+        ctl_table_text(table, ctl_text(event, "kind"));
+        ctl_table_text(table, ctl_text(event, "item"));
+        ctl_table_text(table, ctl_text(event, "text"));
+    }
+    return ctl_table_print(table, ctl->out, "No events yet.");
+}
+
+static bool print_device(struct ctl *ctl, const json_t *device)
+{
+    int64_t now_ms = clock_wall_ms(ctl->clock);
+    bool ok = print_summary(ctl, device, now_ms);
+    fputc('\n', ctl->out);
+    ok = print_terminals(ctl, device) && ok;
+    fputc('\n', ctl->out);
+    ok = print_items(ctl, device) && ok;
+    fputc('\n', ctl->out);
+    ok = print_streams(ctl, device) && ok;
+    fputc('\n', ctl->out);
+    return print_events(ctl, device, now_ms) && ok;
+}
+
+static int describe_device(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    char path[80];
+    json_t *device;
+    if (!ctl_device_id(args->arguments[0], err))
+        return EXIT_USAGE;
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s", args->arguments[0]);
+    if (!client_get(ctl->client, path, &device, err))
+        return exit_code_of(err);
+    int code = EXIT_OK;
+    if (ctl->json)
+        code = ctl_print_json(ctl, device, err);
+    else if (!print_device(ctl, device))
+        code = EXIT_SYSTEM;
+    json_decref(device);
+    return code;
+}
+
+const struct ctl_command ctl_describe_device = {
+    .words = "describe device",
+    .arguments = "ID",
+    .summary = "All that is known of one device: place, documents, streams, newest events.",
+    .argument_count = 1,
+    .run = describe_device,
+};
