@@ -4,16 +4,11 @@
 #include "proto/limits.h"
 #include "proto/unpack.h"
 #include "tests/unit/random_rows.h"
+#include "tests/unit/testing.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
-
-#include <cmocka.h>
 
 static void encoded(const struct lane_rows *lanes, size_t count, struct buf *out)
 {

@@ -4,14 +4,9 @@
 #include "proto/limits.h"
 #include "proto/unpack.h"
 #include "tests/unit/random_rows.h"
+#include "tests/unit/testing.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static const Muster__Lane lanes[] = {MUSTER__LANE__LANE_TXN, MUSTER__LANE__LANE_EVENT,
                                      MUSTER__LANE__LANE_HEALTH};

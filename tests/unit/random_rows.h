@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TESTS_RANDOM_ROWS_H
-#define TESTS_RANDOM_ROWS_H
+#ifndef TESTS_UNIT_RANDOM_ROWS_H
+#define TESTS_UNIT_RANDOM_ROWS_H
 
 #include "proto/batch.h"
 

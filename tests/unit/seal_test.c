@@ -3,19 +3,14 @@
 #include "proto/seal.h"
 
 #include "base/file.h"
+#include "tests/unit/testing.h"
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include <cmocka.h>
 
 /* Published: RFC 8032, section 7.1, tests 2 and 3. Secrets of nobody. */
 static const struct {

@@ -4,16 +4,11 @@
 #include "base/file.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
+#include "tests/unit/testing.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 enum { KEYS = 4 };
 static struct sign_key *keys[KEYS];

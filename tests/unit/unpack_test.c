@@ -3,15 +3,10 @@
 #include "proto/desired.pb-c.h"
 #include "proto/hello.pb-c.h"
 #include "proto/unpack.h"
+#include "tests/unit/testing.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static const struct unpack_limits usual = {.max_bytes = 64 * 1024};
 
