@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/collector_internal.h"
+
+#include "base/log.h"
+#include "proto/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum { LOG_WINDOW_MS = 10 * 1000, LOG_WINDOW_LINES = 20 };
+
+bool collector_open(const struct collector_settings *settings, const struct collector_ports *ports,
+                    struct collector **ret_collector, struct err *err)
+{
+    struct collector *collector = calloc(1, sizeof *collector);
+    if (collector == NULL)
+        return err_set(err, ERR_NO_MEMORY, "collector: out of memory");
+    collector->settings = *settings;
+    collector->ports = *ports;
+    owed_init(&collector->owed);
+    for (int lane = 1; lane <= COLLECTOR_LANES; lane++) {
+        if (!rows_plan_make(lane, &collector->plans[lane - 1], err)) {
+            collector_close(collector);
+            return false;
+        }
+    }
+    *ret_collector = collector;
+    return true;
+}
+
+static void clear_queue(struct collector *collector)
+{
+    for (size_t i = 0; i < collector->queue_count; i++)
+        buf_done(&collector->queue[i].payload);
+    collector->queue_count = collector->queue_bytes = 0;
+}
+
+void collector_close(struct collector *collector)
+{
+    if (collector == NULL)
+        return;
+    clear_queue(collector);
+    owed_done(&collector->owed);
+    buf_done(&collector->scratch);
+    free(collector);
+}
+
+void collector_refuse(struct collector *collector, enum refusal_kind kind,
+                      enum refusal_reason reason, const char *device, const char *why)
+{
+    metrics_refuse(collector->settings.metrics, kind, reason);
+    int64_t now_ms = clock_boot_ms(collector->settings.clock);
+    if (now_ms - collector->gate.since_ms >= LOG_WINDOW_MS) {
+        if (collector->gate.left_out > 0)
+            log_warn("%u more refusals were not logged, see muster_refused_total",
+                     collector->gate.left_out);
+        collector->gate.since_ms = now_ms;
+        collector->gate.written = collector->gate.left_out = 0;
+    }
+    if (collector->gate.written == LOG_WINDOW_LINES) {
+        collector->gate.left_out++;
+        return;
+    }
+    collector->gate.written++;
+    log_warn("refused %s of %s: %s: %s", refusal_kind_name(kind), device,
+             refusal_reason_name(reason), why);
+}
+
+/* ---- the queue ---- */
+
+static size_t limit_of(enum topic_kind kind, enum refusal_kind *ret_kind)
+{
+    switch (kind) {
+    case TOPIC_UP_BATCH:
+        *ret_kind = REFUSED_BATCH;
+        return LIMIT_BATCH_WIRE_BYTES;
+    case TOPIC_UP_HELLO:
+        *ret_kind = REFUSED_HELLO;
+        return LIMIT_HELLO_BYTES;
+    case TOPIC_UP_ONLINE:
+        *ret_kind = REFUSED_ONLINE;
+        return 1;
+    default:
+        *ret_kind = REFUSED_TOPIC;
+        return 0;
+    }
+}
+
+static void commit_queue(struct collector *collector);
+
+void collector_message(struct collector *collector, const char *text, struct bytes payload)
+{
+    struct topic topic;
+    struct err err = {0};
+    if (!topic_parse(text, &topic, &err)) {
+        collector_refuse(collector, REFUSED_TOPIC, REASON_MALFORMED, "?", err.text);
+        return;
+    }
+    enum refusal_kind kind = REFUSED_TOPIC;
+    size_t limit = limit_of(topic.kind, &kind);
+    if (kind == REFUSED_TOPIC) {
+        collector_refuse(collector, kind, REASON_MALFORMED, topic.device, "nobody sends that here");
+        return;
+    }
+    if (payload.length > limit) {
+        collector_refuse(collector, kind, REASON_TOO_LONG, topic.device, "longer than allowed");
+        return;
+    }
+    if (payload.length == 0) /* a retained message being cleared */
+        return;
+    if (collector->queue_count == COLLECTOR_QUEUE_MESSAGES ||
+        collector->queue_bytes + payload.length > COLLECTOR_QUEUE_BYTES)
+        commit_queue(collector);
+    struct collector_message *message = &collector->queue[collector->queue_count];
+    *message = (struct collector_message){.topic = topic};
+    if (!buf_append(&message->payload, payload.data, payload.length, &err)) {
+        log_error("collector: %s", err.text);
+        return;
+    }
+    collector->queue_count++;
+    collector->queue_bytes += payload.length;
+}
+
+/* ---- the transaction ---- */
+
+static bool take(struct collector *collector, const struct collector_message *message,
+                 struct collector_news *news, struct err *err)
+{
+    struct bytes payload = buf_bytes(&message->payload);
+    switch (message->topic.kind) {
+    case TOPIC_UP_BATCH:
+        return collector_batch(collector, &message->topic, payload, news, err);
+    case TOPIC_UP_HELLO:
+        return collector_hello(collector, &message->topic, payload, news, err);
+    default:
+        return collector_online(collector, &message->topic, payload, err);
+    }
+}
+
+/* The messages first..first + count - 1 in one transaction: all of them or none. */
+static bool commit_some(struct collector *collector, size_t first, size_t count, struct err *err)
+{
+    struct metrics before = *collector->settings.metrics;
+    uint64_t start_ns = uv_hrtime();
+    bool done = fleetdb_begin(collector->settings.db, err);
+    for (size_t i = first; done && i < first + count; i++)
+        done = take(collector, &collector->queue[i], &collector->news[i], err);
+    done = done && fleetdb_commit(collector->settings.db, err);
+    if (done) {
+        metrics_commit(collector->settings.metrics, (uv_hrtime() - start_ns) / 1000);
+        return true;
+    }
+    fleetdb_rollback(collector->settings.db);
+    *collector->settings.metrics = before; /* what was counted did not happen */
+    metrics_add(collector->settings.metrics, METRIC_COMMIT_FAILURES, 1);
+    return false;
+}
+
+/* Only now may anybody be told. */
+static void owe(struct collector *collector, const struct collector_news *news)
+{
+    struct owed *owed = owed_get(&collector->owed, news->device, news->id);
+    if (owed == NULL) {
+        log_error("collector: no memory for what %s is owed; it will ask again", news->id);
+        return;
+    }
+    for (size_t i = 0; i < news->stream_count; i++)
+        owed_add_stream(owed, news->streams[i].incarnation, news->streams[i].lane);
+    if (news->hello == NULL) {
+        receipts_owe(&owed->wait, clock_boot_ms(collector->settings.clock));
+        if (owed->wait.batches >= collector->settings.receipts.batches)
+            owed_hurry(&collector->owed, owed);
+    }
+}
+
+static void owe_welcome(struct collector *collector, struct collector_news *news)
+{
+    struct owed *owed = owed_get(&collector->owed, news->device, news->id);
+    if (owed == NULL)
+        return;
+    struct bytes manifest = {0};
+    owed->refusal[0] = '\0';
+    if (news->refusal != NULL)
+        strncpy(owed->refusal, news->refusal, sizeof owed->refusal - 1);
+    else
+        collector->ports.hello(collector->ports.ctx, news->id, news->hello, &news->arena,
+                               &manifest);
+    memcpy(owed->nonce, news->hello->nonce.data, sizeof owed->nonce);
+    owed->welcome = owed_set_manifest(&collector->owed, owed, manifest, COLLECTOR_MANIFEST_BYTES);
+    if (!owed->welcome)
+        metrics_add(collector->settings.metrics, METRIC_WELCOMES_DROPPED, 1);
+    owed_hurry(&collector->owed, owed);
+}
+
+static void forget_news(struct collector *collector, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++) {
+        arena_done(&collector->news[i].arena);
+        memset(&collector->news[i], 0, sizeof collector->news[i]);
+    }
+}
+
+static void tell(struct collector *collector, size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++) {
+        struct collector_news *news = &collector->news[i];
+        if (news->device == 0)
+            continue;
+        owe(collector, news);
+        if (news->hello != NULL)
+            owe_welcome(collector, news);
+    }
+}
+
+/* A message that the database cannot take must not take the others with it. */
+static void commit_one_by_one(struct collector *collector)
+{
+    for (size_t i = 0; i < collector->queue_count; i++) {
+        struct err err = {0};
+        enum refusal_kind kind = REFUSED_TOPIC;
+        (void)limit_of(collector->queue[i].topic.kind, &kind);
+        if (commit_some(collector, i, 1, &err))
+            tell(collector, i, 1);
+        else
+            collector_refuse(collector, kind, REASON_DATABASE, collector->queue[i].topic.device,
+                             err.text);
+        forget_news(collector, i, 1);
+    }
+}
+
+static void commit_queue(struct collector *collector)
+{
+    struct err err = {0};
+    size_t count = collector->queue_count;
+    if (count == 0)
+        return;
+    bool done = commit_some(collector, 0, count, &err);
+    if (done)
+        tell(collector, 0, count);
+    forget_news(collector, 0, count);
+    if (!done) {
+        log_error("nothing of %zu messages was stored or receipted: %s", count, err.text);
+        if (fleetdb_check(collector->settings.db, &err))
+            commit_one_by_one(collector);
+        else
+            collector->ports.failed(collector->ports.ctx, &err);
+    }
+    clear_queue(collector);
+}
+
+int64_t collector_turn(struct collector *collector)
+{
+    commit_queue(collector);
+    return collector_pump(collector);
+}
+
+void collector_ready(struct collector *collector)
+{
+    collector->blocked = false;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_COLLECTOR_H
+#define FLEET_COLLECTOR_H
+
+#include "base/clock.h"
+#include "fleet/metrics.h"
+#include "fleet/receipts.h"
+#include "proto/arena.h"
+#include "proto/hello.pb-c.h"
+#include "proto/seal.h"
+
+/*
+ * Takes what terminals send and answers them:
+ *   batch  -> rows and intervals in one transaction, COMMIT, only then a receipt
+ *   hello  -> the report, then a welcome with the newest receipt and manifest
+ *   online -> presence
+ * All that waits when the loop turns shares one commit. Foreign bytes that make no sense are
+ * counted, logged within limits, and forgotten; a database that fails leaves nothing receipted, so
+ * all of it comes again. Any order and any repeats give the same rows.
+ */
+struct collector;
+
+struct collector_settings {
+    struct fleetdb *db;
+    const struct clock *clock;
+    struct metrics *metrics;
+    const struct sign_key *receipt_key, *director_key;
+    struct receipts_policy receipts;
+};
+
+struct collector_ports {
+    void *ctx;
+    /* Publishes. False: not now; collector_ready says when it makes sense to try again. */
+    bool (*send)(void *ctx, const char *topic, struct bytes payload);
+    /* A hello was committed; gives the sealed manifest that its welcome should carry (in `arena`),
+     * or empty. */
+    void (*hello)(void *ctx, const char *device, const Muster__Hello *hello, struct arena *arena,
+                  struct bytes *ret_manifest);
+    /* The database cannot be trusted any more: stop, and open it anew. */
+    void (*failed)(void *ctx, const struct err *why);
+};
+
+bool collector_open(const struct collector_settings *settings, const struct collector_ports *ports,
+                    struct collector **ret_collector, struct err *err) MUSTER_CHECK;
+/* What is not committed yet is dropped: it was never receipted. */
+void collector_close(struct collector *collector);
+
+/* Keeps the message for this turn; a full queue is worked off at once. */
+void collector_message(struct collector *collector, const char *topic, struct bytes payload);
+/* Once a loop turn: commits what waits, sends what is due. Returns after how many milliseconds it
+ * wants to be called at the latest, -1: not before something happens. */
+int64_t collector_turn(struct collector *collector);
+/* The window has opened, or the broker is there again. */
+void collector_ready(struct collector *collector);
+
+#endif

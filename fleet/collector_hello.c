@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/collector_internal.h"
+
+#include "proto/limits.h"
+#include "proto/unpack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    HELLO_ARENA_BYTES = 512 * 1024,
+    DETAIL_ARENA_BYTES = 512 * 1024,
+    DETAIL_BYTES = 32 * 1024,
+    REASON_CHARS = 480,
+};
+
+static int64_t signed_of(uint64_t value)
+{
+    return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+}
+
+static size_t copy_id(ProtobufCBinaryData from, uint8_t *to, size_t size)
+{
+    if (from.len > size)
+        return 0;
+    if (from.len > 0)
+        memcpy(to, from.data, from.len);
+    return from.len;
+}
+
+/* ---- what a device holds ---- */
+
+static struct bytes hash_of(ProtobufCBinaryData data)
+{
+    return data.len == 32 ? bytes_of(data.data, data.len) : (struct bytes){0};
+}
+
+static bool write_item(struct collector *collector, int64_t device, const Muster__ItemReport *item,
+                       struct arena *arena, struct err *err)
+{
+    bool masked = false;
+    if (!document_name_valid(item->name)) {
+        collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_MALFORMED, "?",
+                         "an item whose name is none");
+        return true;
+    }
+    struct fleetdb_item row = {
+        .name = item->name,
+        .wanted_version = (uint64_t)signed_of(item->wanted_version),
+        .held_version = (uint64_t)signed_of(item->held_version),
+        .wanted_sha256 = hash_of(item->wanted_sha256),
+        .held_sha256 = hash_of(item->held_sha256),
+        .state = (int)item->state,
+        .source = (int)item->source,
+        .reason = rows_text(item->reason, REASON_CHARS, arena, &masked),
+    };
+    if (row.reason == NULL)
+        return err_set(err, ERR_NO_MEMORY, "a state report needs too much memory");
+    return fleetdb_item_write(collector->settings.db, device, &row,
+                              clock_wall_ms(collector->settings.clock), err);
+}
+
+bool collector_state(struct collector *collector, const struct fleetdb_device *device,
+                     const struct fleetdb_report *report, const Muster__StateReport *state,
+                     struct arena *arena, struct err *err)
+{
+    struct fleetdb_report row = *report;
+    if (state != NULL) {
+        row.manifest_version = (uint64_t)signed_of(state->manifest_version);
+        row.generation = (uint64_t)signed_of(state->generation);
+        row.converged = state->converged;
+        row.generation_digest_length =
+            copy_id(state->generation_digest, row.generation_digest, sizeof row.generation_digest);
+    }
+    if (!fleetdb_report_write(collector->settings.db, device->device, &row, err) ||
+        !fleetdb_items_clear(collector->settings.db, device->device, err))
+        return false;
+    for (size_t i = 0; state != NULL && i < state->n_items && i < LIMIT_MANIFEST_ITEMS; i++) {
+        if (!write_item(collector, device->device, state->items[i], arena, err))
+            return false;
+    }
+    return true;
+}
+
+bool collector_claim_streams(struct collector *collector, int64_t device,
+                             Muster__OpenStream *const *streams, size_t count, struct err *err)
+{
+    int64_t now_ms = clock_wall_ms(collector->settings.clock);
+    for (size_t i = 0; i < count && i < COLLECTOR_STREAMS_HEARD; i++) {
+        if (streams[i]->lane < MUSTER__LANE__LANE_TXN ||
+            streams[i]->lane > MUSTER__LANE__LANE_HEALTH)
+            continue;
+        if (!fleetdb_stream_claim(collector->settings.db, device, streams[i]->incarnation,
+                                  (int)streams[i]->lane, (uint64_t)signed_of(streams[i]->last_seq),
+                                  (struct bytes){0}, now_ms, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- events ---- */
+
+static bool note_open(struct collector *collector, int64_t device, uint64_t incarnation,
+                      const Muster__Open *open, struct err *err)
+{
+    struct bytes boot_id = {0};
+    if (open->boot_id.len == 16)
+        boot_id = bytes_of(open->boot_id.data, open->boot_id.len);
+    for (int lane = MUSTER__LANE__LANE_TXN; lane <= MUSTER__LANE__LANE_HEALTH; lane++) {
+        if (!fleetdb_stream_claim(collector->settings.db, device, incarnation, lane, 0, boot_id,
+                                  clock_wall_ms(collector->settings.clock), err))
+            return false;
+    }
+    return collector_claim_streams(collector, device, open->unclosed, open->n_unclosed, err);
+}
+
+/* Events arrive late and in any order: one that is older than what is held changes nothing. Within
+ * one incarnation the monotonic clock tells, between two only the wall clock can. */
+static bool is_stale(const struct fleetdb_report *held, uint64_t incarnation,
+                     const Muster__Event *event)
+{
+    if (held->incarnation == incarnation)
+        return signed_of(event->boot_ms) < held->boot_ms;
+    return event->wall_ms < held->wall_ms;
+}
+
+static bool note_state(struct collector *collector, const struct fleetdb_device *device,
+                       uint64_t incarnation, const Muster__Event *event,
+                       const Muster__StateReport *state, struct arena *arena, struct err *err)
+{
+    struct fleetdb_report report = {0};
+    struct err why = {0};
+    if (fleetdb_report_read(collector->settings.db, device->device, &report, &why)) {
+        if (is_stale(&report, incarnation, event))
+            return true;
+    } else if (why.code != ERR_NOT_FOUND) {
+        return err_set(err, why.code, "%s", why.text);
+    }
+    if (report.incarnation != incarnation)
+        report.boot_id_length = 0;
+    report.received_ms = clock_wall_ms(collector->settings.clock);
+    report.hello_ms = 0;
+    report.incarnation = incarnation;
+    report.wall_ms = event->wall_ms;
+    report.boot_ms = signed_of(event->boot_ms);
+    return collector_state(collector, device, &report, state, arena, err);
+}
+
+static bool note_item(struct collector *collector, const struct fleetdb_device *device,
+                      uint64_t incarnation, const Muster__Event *event,
+                      const Muster__ItemReport *item, struct arena *arena, struct err *err)
+{
+    struct fleetdb_report report = {0};
+    struct err why = {0};
+    if (!fleetdb_report_read(collector->settings.db, device->device, &report, &why))
+        return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.text);
+    return is_stale(&report, incarnation, event) ||
+           write_item(collector, device->device, item, arena, err);
+}
+
+static const ProtobufCMessageDescriptor *detail_type(Muster__EventKind kind)
+{
+    switch (kind) {
+    case MUSTER__EVENT_KIND__EVENT_OPEN:
+        return &muster__open__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_STATE:
+        return &muster__state_report__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_DRIFT:
+    case MUSTER__EVENT_KIND__EVENT_REPAIR:
+        return &muster__item_report__descriptor;
+    default:
+        return NULL;
+    }
+}
+
+static bool note_detail(struct collector *collector, const struct fleetdb_device *device,
+                        uint64_t incarnation, const Muster__Event *event,
+                        const ProtobufCMessage *detail, struct arena *arena, struct err *err)
+{
+    switch (event->kind) {
+    case MUSTER__EVENT_KIND__EVENT_OPEN:
+        return note_open(collector, device->device, incarnation, (const Muster__Open *)detail, err);
+    case MUSTER__EVENT_KIND__EVENT_STATE:
+        return note_state(collector, device, incarnation, event,
+                          (const Muster__StateReport *)detail, arena, err);
+    default:
+        return note_item(collector, device, incarnation, event, (const Muster__ItemReport *)detail,
+                         arena, err);
+    }
+}
+
+bool collector_event(struct collector *collector, const struct fleetdb_device *device,
+                     uint64_t incarnation, const Muster__Event *event, struct err *err)
+{
+    static const struct unpack_limits limits = {.max_bytes = DETAIL_BYTES};
+    const ProtobufCMessageDescriptor *type = detail_type(event->kind);
+    if (type == NULL || event->detail.len == 0)
+        return true;
+    struct arena arena = {.limit_bytes = DETAIL_ARENA_BYTES};
+    struct err why = {0};
+    ProtobufCMessage *detail = NULL;
+    bool done = true;
+    if (unpack(type, bytes_of(event->detail.data, event->detail.len), &limits, &arena, &detail,
+               &why))
+        done = note_detail(collector, device, incarnation, event, detail, &arena, err);
+    else
+        collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_MALFORMED, device->id, why.text);
+    arena_done(&arena);
+    return done;
+}
+
+/* ---- hello ---- */
+
+static bool read_hello(struct bytes body, struct arena *arena, const Muster__Hello **ret_hello,
+                       struct err *err)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_HELLO_BYTES};
+    ProtobufCMessage *message = NULL;
+    if (!unpack(&muster__hello__descriptor, body, &limits, arena, &message, err))
+        return false;
+    const Muster__Hello *hello = (const Muster__Hello *)message;
+    if (hello->nonce.len != OWED_NONCE_BYTES)
+        return err_set(err, ERR_INVALID, "a nonce of %zu bytes, %d are expected", hello->nonce.len,
+                       OWED_NONCE_BYTES);
+    *ret_hello = hello;
+    return true;
+}
+
+static bool store_hello(struct collector *collector, const struct fleetdb_device *device,
+                        const Muster__Hello *hello, struct arena *arena, struct err *err)
+{
+    int64_t now_ms = clock_wall_ms(collector->settings.clock);
+    bool masked = false;
+    const char *version = rows_text(hello->agent_version, 64, arena, &masked);
+    if (version == NULL)
+        return err_set(err, ERR_NO_MEMORY, "a hello needs too much memory");
+    struct fleetdb_report report = {
+        .received_ms = now_ms,
+        .hello_ms = now_ms,
+        .incarnation = hello->incarnation,
+        .wall_ms = hello->wall_ms,
+        .boot_ms = signed_of(hello->boot_ms),
+        .root_version = (uint64_t)signed_of(hello->root_version),
+        .lacks = (uint32_t)hello->n_lacks,
+    };
+    (void)snprintf(report.agent_version, sizeof report.agent_version, "%s", version);
+    if (copy_id(hello->boot_id, report.boot_id, sizeof report.boot_id) == sizeof report.boot_id)
+        report.boot_id_length = sizeof report.boot_id;
+    return collector_state(collector, device, &report, hello->state, arena, err) &&
+           collector_claim_streams(collector, device->device, hello->streams, hello->n_streams,
+                                   err) &&
+           fleetdb_online(collector->settings.db, device->device, true, now_ms, err);
+}
+
+static bool list_streams(const Muster__Hello *hello, struct collector_news *news, struct err *err)
+{
+    size_t count =
+        hello->n_streams < COLLECTOR_STREAMS_HEARD ? hello->n_streams : COLLECTOR_STREAMS_HEARD;
+    news->streams = arena_alloc(&news->arena, (count + 1) * sizeof *news->streams);
+    if (news->streams == NULL)
+        return err_set(err, ERR_NO_MEMORY, "a hello needs too much memory");
+    for (size_t i = 0; i < count; i++)
+        news->streams[i] =
+            (struct owed_stream){hello->streams[i]->incarnation, (int)hello->streams[i]->lane};
+    news->stream_count = count;
+    return true;
+}
+
+bool collector_hello(struct collector *collector, const struct topic *topic, struct bytes payload,
+                     struct collector_news *news, struct err *err)
+{
+    struct fleetdb_device device;
+    struct bytes body;
+    bool good = false;
+    if (!collector_device(collector, REFUSED_HELLO, topic->device, &device, &good, err))
+        return false;
+    if (good &&
+        !collector_unseal(collector, REFUSED_HELLO, "hello", &device, payload, &body, &good, err))
+        return false;
+    if (!good)
+        return true;
+    news->arena.limit_bytes = HELLO_ARENA_BYTES;
+    const Muster__Hello *hello = NULL;
+    struct err why = {0};
+    if (!read_hello(body, &news->arena, &hello, &why)) {
+        collector_refuse(collector, REFUSED_HELLO, REASON_MALFORMED, device.id, why.text);
+        return true;
+    }
+    if (device.life == FLEETDB_RETIRED) {
+        collector_refuse(collector, REFUSED_HELLO, REASON_RETIRED, device.id, "it is retired");
+        news->refusal = "retired";
+    } else if (!store_hello(collector, &device, hello, &news->arena, err) ||
+               !list_streams(hello, news, err)) {
+        return false;
+    }
+    metrics_add(collector->settings.metrics, METRIC_HELLOS, news->refusal == NULL);
+    news->hello = hello;
+    news->device = device.device;
+    memcpy(news->id, device.id, sizeof news->id);
+    return true;
+}

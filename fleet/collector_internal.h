@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_COLLECTOR_INTERNAL_H
+#define FLEET_COLLECTOR_INTERNAL_H
+
+#include "fleet/collector.h"
+#include "fleet/owed.h"
+#include "fleet/rows.h"
+#include "proto/topics.h"
+
+/* For the collector's files only. */
+enum {
+    COLLECTOR_LANES = 3,
+    COLLECTOR_QUEUE_MESSAGES = 64,
+    COLLECTOR_QUEUE_BYTES = 8 * 1024 * 1024,
+    COLLECTOR_STREAMS_HEARD = 64, /* of one hello or open event */
+    COLLECTOR_MANIFEST_BYTES = 8 * 1024 * 1024,
+};
+
+struct collector_message {
+    struct topic topic;
+    struct buf payload;
+};
+
+/* What a transaction leaves to be told after its commit, one for each message. */
+struct collector_news {
+    int64_t device; /* 0: nothing */
+    char id[33];
+    size_t stream_count;
+    struct owed_stream *streams; /* in the arena */
+    const Muster__Hello *hello;  /* in the arena */
+    const char *refusal;         /* of the hello, a literal */
+    struct arena arena;
+};
+
+struct collector {
+    struct collector_settings settings;
+    struct collector_ports ports;
+    struct rows_plan plans[COLLECTOR_LANES];
+    struct collector_message queue[COLLECTOR_QUEUE_MESSAGES];
+    struct collector_news news[COLLECTOR_QUEUE_MESSAGES];
+    size_t queue_count, queue_bytes;
+    struct owed_table owed;
+    bool blocked; /* the last send was refused */
+    struct {      /* log lines about refusals in the current window */
+        int64_t since_ms;
+        unsigned written, left_out;
+    } gate;
+    struct buf scratch;
+};
+
+/* One message inside the open transaction. False only when the database failed; what is wrong with
+ * the message itself is counted and logged here, and is true. */
+bool collector_batch(struct collector *collector, const struct topic *topic, struct bytes payload,
+                     struct collector_news *news, struct err *err) MUSTER_CHECK;
+bool collector_hello(struct collector *collector, const struct topic *topic, struct bytes payload,
+                     struct collector_news *news, struct err *err) MUSTER_CHECK;
+bool collector_online(struct collector *collector, const struct topic *topic, struct bytes payload,
+                      struct err *err) MUSTER_CHECK;
+
+/* The device of a topic; `*ret_known` false: refused, counted. */
+bool collector_device(struct collector *collector, enum refusal_kind kind, const char *id,
+                      struct fleetdb_device *ret_device, bool *ret_known,
+                      struct err *err) MUSTER_CHECK;
+/* Opens an envelope of the device's agent key; `*ret_good` false: refused, counted. */
+bool collector_unseal(struct collector *collector, enum refusal_kind kind, const char *domain,
+                      const struct fleetdb_device *device, struct bytes payload,
+                      struct bytes *ret_body, bool *ret_good, struct err *err) MUSTER_CHECK;
+void collector_refuse(struct collector *collector, enum refusal_kind kind,
+                      enum refusal_reason reason, const char *device, const char *why);
+
+/* What an event says beyond itself: what the agent opened, holds, found or repaired. */
+bool collector_event(struct collector *collector, const struct fleetdb_device *device,
+                     uint64_t incarnation, const Muster__Event *event,
+                     struct err *err) MUSTER_CHECK;
+bool collector_state(struct collector *collector, const struct fleetdb_device *device,
+                     const struct fleetdb_report *report, const Muster__StateReport *state,
+                     struct arena *arena, struct err *err) MUSTER_CHECK;
+bool collector_claim_streams(struct collector *collector, int64_t device,
+                             Muster__OpenStream *const *streams, size_t count,
+                             struct err *err) MUSTER_CHECK;
+
+/* Appends the sealed receipt or welcome to `out`. */
+bool collector_build_receipt(struct collector *collector, const struct owed *owed, struct buf *out,
+                             struct err *err) MUSTER_CHECK;
+bool collector_build_welcome(struct collector *collector, const struct owed *owed, struct buf *out,
+                             struct err *err) MUSTER_CHECK;
+/* Sends what is due; as collector_turn. */
+int64_t collector_pump(struct collector *collector);
+
+#endif

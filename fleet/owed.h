@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_OWED_H
+#define FLEET_OWED_H
+
+#include "fleet/receipts.h"
+
+#include <sys/queue.h>
+
+/*
+ * What each device is still to be told: a receipt for some of its streams, a welcome. One entry a
+ * device, so that a broker that takes nothing costs bounded memory: newer news joins older, the
+ * receipt's content is read from the database when it goes.
+ */
+enum { OWED_STREAMS_MAX = 32, OWED_NONCE_BYTES = 16, OWED_REFUSAL_CHARS = 64 };
+
+struct owed_stream {
+    uint64_t incarnation;
+    int lane;
+};
+
+struct owed {
+    int64_t device;
+    char id[33];
+    struct receipts_wait wait; /* batches > 0: a receipt */
+    size_t stream_count;
+    struct owed_stream streams[OWED_STREAMS_MAX]; /* the newest ones when there are more */
+    bool welcome;
+    uint8_t nonce[OWED_NONCE_BYTES];
+    char refusal[OWED_REFUSAL_CHARS];
+    struct buf manifest;
+    TAILQ_ENTRY(owed) queue; /* in the order in which they are due */
+    struct owed *next;       /* in its bucket */
+};
+
+enum { OWED_BUCKETS = 1024 };
+struct owed_table {
+    TAILQ_HEAD(, owed) queue;
+    struct owed *buckets[OWED_BUCKETS];
+    size_t manifest_bytes; /* of all entries */
+};
+
+void owed_init(struct owed_table *table);
+void owed_done(struct owed_table *table);
+
+/* The device's entry; a new one goes to the end of the queue. NULL: no memory. */
+struct owed *owed_get(struct owed_table *table, int64_t device, const char *id);
+void owed_add_stream(struct owed *owed, uint64_t incarnation, int lane);
+/* It goes first from now on. */
+void owed_hurry(struct owed_table *table, struct owed *owed);
+/* Replaces the manifest that goes with the welcome; false when all entries together would hold
+ * more than `limit_bytes`. */
+bool owed_set_manifest(struct owed_table *table, struct owed *owed, struct bytes manifest,
+                       size_t limit_bytes);
+struct owed *owed_first(const struct owed_table *table);
+void owed_remove(struct owed_table *table, struct owed *owed);
+
+#endif

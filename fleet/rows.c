@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/rows.h"
+
+#include "base/mask.h"
+#include "fleet/utf8.h"
+#include "proto/limits.h"
+#include "proto/seal.h"
+#include "proto/unpack.h"
+
+#include <string.h>
+
+bool rows_plan_make(int lane, struct rows_plan *ret_plan, struct err *err)
+{
+    const ProtobufCMessageDescriptor *type = lane_message((Muster__Lane)lane);
+    struct rows_plan plan = {0};
+    const char *const *columns = fleetdb_columns(lane, &plan.count);
+    if (plan.count > FLEETDB_COLUMNS_MAX || plan.count != type->n_fields)
+        return err_set(err, ERR_INVALID, "%s has %u fields, its table %zu columns", type->name,
+                       type->n_fields, plan.count);
+    plan.masked = plan.key = plan.wall = plan.count;
+    for (size_t i = 0; i < plan.count; i++) {
+        plan.fields[i] = protobuf_c_message_descriptor_get_field_by_name(type, columns[i]);
+        if (plan.fields[i] == NULL)
+            return err_set(err, ERR_INVALID, "%s has no field %s", type->name, columns[i]);
+        if (strcmp(columns[i], "masked") == 0)
+            plan.masked = i;
+        if (strcmp(columns[i], "idempotency_key") == 0)
+            plan.key = i;
+        if (strcmp(columns[i], "wall_ms") == 0)
+            plan.wall = i;
+    }
+    if (plan.wall == plan.count)
+        return err_set(err, ERR_INVALID, "%s has no wall_ms", type->name);
+    *ret_plan = plan;
+    return true;
+}
+
+/* Copies what is UTF-8 and no control character, the rest becomes '?'. */
+static void clean(struct bytes in, char *out)
+{
+    size_t at = 0;
+    while (at < in.length) {
+        uint32_t code = 0;
+        size_t size = utf8_next(bytes_of(in.data + at, in.length - at), &code);
+        bool printable = size > 0 && code >= 0x20 && code != 0x7f;
+        if (size == 0)
+            size = 1;
+        for (size_t i = 0; i < size; i++)
+            out[at + i] = printable ? (char)in.data[at + i] : '?';
+        at += size;
+    }
+}
+
+char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_masked)
+{
+    size_t length = text != NULL ? strnlen(text, max) : 0;
+    char *copy = arena_alloc(arena, length + 1);
+    if (copy == NULL)
+        return NULL;
+    clean(bytes_of(text, length), copy);
+    *ret_masked = mask_card_numbers(copy, length);
+    return copy;
+}
+
+static int64_t number_of(const void *at, ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+        return *(const int32_t *)at;
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+        return *(const int64_t *)at;
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64: {
+        uint64_t value = *(const uint64_t *)at;
+        return value > INT64_MAX ? INT64_MAX : (int64_t)value;
+    }
+    case PROTOBUF_C_TYPE_BOOL:
+        return *(const protobuf_c_boolean *)at != 0;
+    default: /* uint32, fixed32, enums */
+        return *(const uint32_t *)at;
+    }
+}
+
+static bool value_of(const void *at, ProtobufCType type, struct arena *arena,
+                     struct fleetdb_value *ret_value, bool *ret_masked, struct err *err)
+{
+    *ret_masked = false;
+    if (type == PROTOBUF_C_TYPE_BYTES) {
+        const ProtobufCBinaryData *data = at;
+        *ret_value =
+            (struct fleetdb_value){.type = FLEETDB_BLOB, .bytes = bytes_of(data->data, data->len)};
+    } else if (type == PROTOBUF_C_TYPE_STRING) {
+        const char *text = rows_text(*(char *const *)at, LIMIT_RECORD_BYTES, arena, ret_masked);
+        if (text == NULL)
+            return err_set(err, ERR_NO_MEMORY, "the batch's texts need too much memory");
+        *ret_value =
+            (struct fleetdb_value){.type = FLEETDB_TEXT, .bytes = bytes_of(text, strlen(text))};
+    } else {
+        *ret_value =
+            (struct fleetdb_value){.type = FLEETDB_INTEGER, .integer = number_of(at, type)};
+    }
+    return true;
+}
+
+bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, struct arena *arena,
+                 struct fleetdb_value *ret_values, bool *ret_masked, struct err *err)
+{
+    bool any_masked = false;
+    for (size_t i = 0; i < plan->count; i++) {
+        const ProtobufCFieldDescriptor *field = plan->fields[i];
+        const void *at = (const uint8_t *)row + field->offset;
+        bool masked = false;
+        if (!value_of(at, field->type, arena, &ret_values[i], &masked, err))
+            return false;
+        any_masked = any_masked || masked;
+    }
+    if (any_masked && plan->masked < plan->count)
+        ret_values[plan->masked].integer = 1;
+    *ret_masked = any_masked;
+    return true;
+}
+
+bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, uint64_t *ret_digest,
+                 struct err *err)
+{
+    uint8_t digest[32];
+    buf_clear(scratch);
+    if (!pack(row, scratch, err))
+        return false;
+    sha256(buf_bytes(scratch), digest);
+    memcpy(ret_digest, digest, sizeof *ret_digest);
+    return true;
+}
