@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes the seeds of every fuzz target: small valid inputs, the same at each run. */
+#include "base/file.h"
+#include "proto/columns.h"
+#include "proto/desired.pb-c.h"
+#include "proto/hello.pb-c.h"
+#include "proto/local.pb-c.h"
+#include "proto/seal.h"
+#include "proto/unpack.h"
+#include "tests/fuzz/published_key.h"
+#include "tests/unit/random_rows.h"
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *directory;
+
+static void must(bool ok, const struct err *err)
+{
+    if (ok)
+        return;
+    (void)fprintf(stderr, "%s\n", err->text);
+    exit(1);
+}
+
+static void write_seed(const char *target, const char *name, struct bytes content)
+{
+    char folder[512], path[1024];
+    struct err err = {0};
+    must(path_join(folder, sizeof folder, directory, target, &err), &err);
+    must(file_make_dir(folder, 0755, &err), &err);
+    must(path_join(path, sizeof path, folder, name, &err), &err);
+    must(file_write(path, content, 0644, &err), &err);
+}
+
+static void write_text(const char *target, const char *name, const char *text)
+{
+    write_seed(target, name, bytes_of(text, strlen(text)));
+}
+
+/* `selector` comes before the message where it is not negative. */
+static void write_message(const char *target, const char *name, int selector,
+                          const ProtobufCMessage *message)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    uint8_t first = (uint8_t)selector;
+    if (selector >= 0)
+        must(buf_append(&out, &first, 1, &err), &err);
+    must(pack(message, &out, &err), &err);
+    write_seed(target, name, buf_bytes(&out));
+    buf_done(&out);
+}
+
+static ProtobufCBinaryData filled(uint8_t *out, size_t length)
+{
+    memset(out, 0x5a, length);
+    return (ProtobufCBinaryData){.len = length, .data = out};
+}
+
+/* ---- the two sockets ---- */
+
+static void local_seeds(void)
+{
+    struct dice dice = {.state = 11};
+    struct arena arena = {0};
+    struct lane_rows rows;
+    char broker[] = "broker:8883", topic[] = "muster/v1/down/t-01/receipt";
+    uint8_t bytes[16];
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    Muster__StatusQuery status = MUSTER__STATUS_QUERY__INIT;
+    Muster__LinkUp up = MUSTER__LINK_UP__INIT;
+    Muster__LinkState state = MUSTER__LINK_STATE__INIT;
+    Muster__LinkMessage message = MUSTER__LINK_MESSAGE__INIT;
+    Muster__LinkPuback puback = MUSTER__LINK_PUBACK__INIT;
+
+    random_rows(&dice, MUSTER__LANE__LANE_TXN, 2, &arena, &rows);
+    request.id = 7;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_TXN;
+    request.txn = (Muster__TxnResult *)rows.rows[0];
+    write_message("client_request", "txn", -1, &request.base);
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_STATUS;
+    request.status = &status;
+    write_message("client_request", "status", -1, &request.base);
+
+    state.broker = broker;
+    state.connected = true;
+    up.what_case = MUSTER__LINK_UP__WHAT_STATE;
+    up.state = &state;
+    write_message("link_up", "state", -1, &up.base);
+    puback.token = 300;
+    up.what_case = MUSTER__LINK_UP__WHAT_PUBACK;
+    up.puback = &puback;
+    write_message("link_up", "puback", -1, &up.base);
+    message.topic = topic;
+    message.payload = filled(bytes, sizeof bytes);
+    up.what_case = MUSTER__LINK_UP__WHAT_MESSAGE;
+    up.message = &message;
+    write_message("link_up", "message", -1, &up.base);
+    arena_done(&arena);
+}
+
+/* ---- bodies of envelopes ---- */
+
+static void up_bodies(void)
+{
+    uint8_t nonce[16], digest[32];
+    char serial[] = "SN-1", name[] = "aid-table";
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
+    Muster__OpenStream stream = MUSTER__OPEN_STREAM__INIT, *streams[] = {&stream};
+    ProtobufCBinaryData lacks[] = {filled(digest, sizeof digest)};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    item.name = name;
+    item.held_sha256 = lacks[0];
+    state.items = items;
+    state.n_items = 1;
+    stream.incarnation = 42;
+    stream.last_seq = 1000;
+    hello.nonce = filled(nonce, sizeof nonce);
+    hello.wall_ms = INT64_C(1795000000000);
+    hello.serial = serial;
+    hello.state = &state;
+    hello.lacks = lacks;
+    hello.n_lacks = 1;
+    hello.streams = streams;
+    hello.n_streams = 1;
+    write_message("sealed_body", "hello", 0, &hello.base);
+}
+
+static void down_bodies(void)
+{
+    uint8_t nonce[16], digest[32], header_bytes[20];
+    char device[] = "t-01", name[] = "aid-table";
+    Muster__SeqRange range = {.base = PROTOBUF_C_MESSAGE_INIT(&muster__seq_range__descriptor),
+                              .first = 20,
+                              .last = 30},
+                     *ranges[] = {&range};
+    Muster__StreamReceipt stream = MUSTER__STREAM_RECEIPT__INIT, *streams[] = {&stream};
+    Muster__Receipt receipt = MUSTER__RECEIPT__INIT;
+    Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    Muster__Encoding encoding = MUSTER__ENCODING__INIT, *encodings[] = {&encoding};
+    Muster__ManifestItem item = MUSTER__MANIFEST_ITEM__INIT, *items[] = {&item};
+    Muster__Manifest manifest = MUSTER__MANIFEST__INIT;
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    stream.lane = MUSTER__LANE__LANE_TXN;
+    stream.cumulative = 10;
+    stream.ranges = ranges;
+    stream.n_ranges = 1;
+    receipt.device = device;
+    receipt.streams = streams;
+    receipt.n_streams = 1;
+    write_message("sealed_body", "receipt", 1, &receipt.base);
+    welcome.device = device;
+    welcome.nonce = filled(nonce, sizeof nonce);
+    write_message("sealed_body", "welcome", 2, &welcome.base);
+    encoding.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD;
+    encoding.blob = filled(digest, sizeof digest);
+    item.header = filled(header_bytes, sizeof header_bytes);
+    item.encodings = encodings;
+    item.n_encodings = 1;
+    manifest.device = device;
+    manifest.items = items;
+    manifest.n_items = 1;
+    write_message("sealed_body", "manifest", 3, &manifest.base);
+    header.name = name;
+    header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
+    header.sha256 = encoding.blob;
+    write_message("sealed_body", "document_header", 4, &header.base);
+}
+
+/* ---- envelopes ---- */
+
+static struct sign_key *published_key(void)
+{
+    uint8_t seed[32];
+    char path[] = "/tmp/fuzz-seeds.XXXXXX";
+    struct err err = {0};
+    struct sign_key *key = NULL;
+    char *text = NULL;
+    must(hex_decode(PUBLISHED_SECRET, 64, seed, sizeof seed), &err);
+    EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
+    BIO *bio = BIO_new(BIO_s_mem());
+    int file = mkstemp(path);
+    if (!pkey || !bio || file < 0 ||
+        PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) != 1)
+        abort();
+    long length = BIO_get_mem_data(bio, &text);
+    must(file_write(path, bytes_of(text, (size_t)length), 0600, &err), &err);
+    must(sign_key_read(path, &key, &err), &err);
+    must(file_remove(path, &err), &err);
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+    return key;
+}
+
+static void write_sealed(const char *target, const char *name, const char *domain,
+                         const char *context, struct bytes body, bool name_keys)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    struct sign_key *key = published_key();
+    const struct sign_key *keys[] = {key};
+    must(seal(domain, context, body, keys, 1, name_keys, &out, &err), &err);
+    write_seed(target, name, buf_bytes(&out));
+    buf_done(&out);
+    sign_key_free(key);
+}
+
+static void sealed_seeds(void)
+{
+    uint8_t spki[44];
+    struct err err = {0};
+    struct buf body = {0};
+    Muster__PublicKey key = MUSTER__PUBLIC_KEY__INIT, *keys[] = {&key};
+    Muster__RoleKeys role = MUSTER__ROLE_KEYS__INIT, *roles[] = {&role};
+    Muster__Root root = MUSTER__ROOT__INIT;
+    must(hex_decode(SPKI_PREFIX PUBLISHED_PUBLIC, 88, spki, sizeof spki), &err);
+    key.algorithm = MUSTER__KEY_ALGORITHM__KEY_ALGORITHM_ED25519;
+    key.spki = (ProtobufCBinaryData){.len = sizeof spki, .data = spki};
+    role.role = MUSTER__ROLE__ROLE_ROOT;
+    role.threshold = 1;
+    role.keys = keys;
+    role.n_keys = 1;
+    root.version = 1;
+    root.roles = roles;
+    root.n_roles = 1;
+    must(pack(&root.base, &body, &err), &err);
+    write_message("sealed_body", "root", 5, &root.base);
+    write_sealed("trust_root", "root", "root", "", buf_bytes(&body), true);
+    struct bytes text = bytes_of(PUBLISHED_BODY, strlen(PUBLISHED_BODY));
+    write_sealed("unseal", "named", "manifest", "t-01", text, true);
+    write_sealed("unseal", "nameless", "manifest", "t-01", text, false);
+    buf_done(&body);
+}
+
+/* ---- records ---- */
+
+static void record_seeds(void)
+{
+    static const Muster__Lane lanes[] = {MUSTER__LANE__LANE_TXN, MUSTER__LANE__LANE_EVENT,
+                                         MUSTER__LANE__LANE_HEALTH};
+    struct dice dice = {.state = 12};
+    struct err err = {0};
+    for (size_t i = 0; i < 3; i++) {
+        struct arena arena = {0};
+        struct lane_rows rows;
+        struct buf out = {0};
+        Muster__LaneBatch columns;
+        random_rows(&dice, lanes[i], 4, &arena, &rows);
+        must(batch_encode(&rows, 1, 3, &out, &err), &err);
+        write_seed("batch_decode", lane_name(lanes[i]), buf_bytes(&out));
+        must(columns_of_rows(&rows, &arena, &columns, &err), &err);
+        write_message("columns", lane_name(lanes[i]), -1, &columns.base);
+        buf_done(&out);
+        arena_done(&arena);
+    }
+}
+
+/* ---- text ---- */
+
+static void text_seeds(void)
+{
+    write_text("topic", "up", "muster/v1/up/t-01/batch");
+    write_text("topic", "down", "muster/v1/down/t-01/manifest");
+    write_text("topic", "blob",
+               "muster/v1/blob/000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff");
+    write_text("topic", "trust", "muster/v1/trust/12");
+    write_text("topic", "document", "aid-table.v2");
+    write_text("settings", "all",
+               "# every key\n[a]\ntext = word\npath = sub/file\nnumber = -3\n\n[b]\nwait = 15m\n"
+               "bytes = 20M\nflag = yes\nchoice = 3.1.1\n");
+    write_text("settings", "unknown", "[a]\nnothing = 1\n");
+    /* The card industry's published test number. */
+    write_text("mask", "test_number", "paid 4111 1111 1111 1111 at 12:00");
+    write_text("mask", "digits", "000004111111111111111000 and 12345678901234567890");
+    write_seed("varint", "numbers",
+               bytes_of("\x96\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12));
+    write_text("varint", "hex", "00ff7fA0");
+    write_seed("stream", "frames",
+               bytes_of("\x00\x03"
+                        "abc"
+                        "\x00"
+                        "\x01"
+                        "x",
+                        8));
+    write_seed("stream", "long",
+               bytes_of("\x02\xff\xff\x03"
+                        "abc",
+                        7));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: fuzz-seeds DIRECTORY\n");
+        return 2;
+    }
+    directory = argv[1];
+    local_seeds();
+    up_bodies();
+    down_bodies();
+    sealed_seeds();
+    record_seeds();
+    text_seeds();
+    return 0;
+}
