@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/client.h"
+
+#include "agent/client_txn.h"
+#include "agent/client_wire.h"
+#include "base/clock.h"
+#include "proto/limits.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DEFAULT_DEADLINE_MS = 50,
+    MADE_KEY_BYTES = 16,
+};
+
+static const char default_socket[] = "/run/muster/client.sock";
+
+struct muster_client {
+    struct client_wire wire;
+    int deadline_ms;
+    uint64_t last_id;
+    struct buf request;
+};
+
+struct muster_client *muster_client_open(const struct muster_client_settings *settings)
+{
+    const char *path = default_socket;
+    int deadline_ms = DEFAULT_DEADLINE_MS;
+    if (settings != NULL && settings->socket_path != NULL)
+        path = settings->socket_path;
+    if (settings != NULL && settings->deadline_ms > 0)
+        deadline_ms = settings->deadline_ms;
+    struct muster_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return NULL;
+    client->deadline_ms = deadline_ms;
+    client->request.limit = LIMIT_CLIENT_FRAME_BYTES;
+    if (!client_wire_init(&client->wire, path, LIMIT_CLIENT_FRAME_BYTES, NULL)) {
+        free(client);
+        return NULL;
+    }
+    return client;
+}
+
+void muster_client_close(struct muster_client *client)
+{
+    if (client == NULL)
+        return;
+    client_wire_done(&client->wire);
+    buf_done(&client->request);
+    free(client);
+}
+
+/* One request and its answer over the connection that is there. Closed unless it succeeds. */
+static bool exchange(struct muster_client *client, int64_t until_ms, struct client_reply *ret_reply,
+                     struct err *err)
+{
+    struct bytes frame = {0};
+    struct client_reply reply = {0};
+    if (!client_wire_queue(&client->wire, buf_bytes(&client->request), err) ||
+        !client_wire_receive(&client->wire, until_ms, &frame, err))
+        return false;
+    bool ok = client_txn_unpack(frame, &reply, err);
+    if (ok && reply.request_id != client->last_id)
+        ok = err_set(err, ERR_INVALID, "an answer to request %llu, not %llu",
+                     (unsigned long long)reply.request_id, (unsigned long long)client->last_id);
+    if (!ok) {
+        client_wire_close(&client->wire);
+        return err_context(err, "%s", client->wire.address.sun_path);
+    }
+    *ret_reply = reply;
+    return true;
+}
+
+static bool ask(struct muster_client *client, struct client_reply *ret_reply, struct err *err)
+{
+    int64_t until_ms = clock_boot_ms(&clock_real) + client->deadline_ms;
+    if (client->wire.fd >= 0) {
+        if (exchange(client, until_ms, ret_reply, err))
+            return true;
+        /* A kept connection that ended was the agent's restart: the key makes it safe to ask the
+         * new one. */
+        if (err->code != ERR_UNAVAILABLE)
+            return false;
+    }
+    return client_wire_connect(&client->wire, until_ms, err) &&
+           exchange(client, until_ms, ret_reply, err);
+}
+
+static void say_not_handed_over(const struct muster_client *client, const struct err *err,
+                                struct muster_answer *answer)
+{
+    answer->status = err->code == ERR_TIMEOUT     ? MUSTER_TIMEOUT
+                     : err->code == ERR_NO_MEMORY ? MUSTER_FAILED
+                                                  : MUSTER_UNREACHABLE;
+    if (answer->status == MUSTER_TIMEOUT)
+        (void)snprintf(answer->text, sizeof answer->text,
+                       "result not confirmed within %d ms: %.330s; go on with the sale and hand it "
+                       "over again later under the same key",
+                       client->deadline_ms, err->text);
+    else
+        (void)snprintf(answer->text, sizeof answer->text,
+                       "result not handed over: %.300s; go on with the sale, see that muster-agent "
+                       "runs, and hand it over again under the same key",
+                       err->text);
+}
+
+static bool choose_key(const struct muster_txn *txn, struct muster_answer *answer)
+{
+    struct muster_bytes given = txn->idempotency_key;
+    if (given.length > sizeof answer->key)
+        return false;
+    answer->key_length = given.length;
+    if (given.length > 0) {
+        memcpy(answer->key, given.data, given.length);
+        return true;
+    }
+    answer->key_length = MADE_KEY_BYTES;
+    random_bytes(answer->key, MADE_KEY_BYTES);
+    return true;
+}
+
+bool muster_record(struct muster_client *client, const struct muster_txn *txn,
+                   struct muster_answer *ret_answer)
+{
+    struct muster_answer answer = {0};
+    struct err err = {0};
+    bool ok = choose_key(txn, &answer);
+    if (!ok)
+        err_set(&err, ERR_INVALID, "idempotency_key has %zu bytes: expected 1 to %zu",
+                txn->idempotency_key.length, sizeof answer.key);
+    buf_clear(&client->request);
+    if (!ok || !client_txn_pack(txn, bytes_of(answer.key, answer.key_length), ++client->last_id,
+                                &client->request, &err)) {
+        answer.status = err.code == ERR_INVALID ? MUSTER_INVALID : MUSTER_FAILED;
+        (void)snprintf(answer.text, sizeof answer.text, "result refused: %.450s", err.text);
+        *ret_answer = answer;
+        return false;
+    }
+    struct client_reply reply = {0};
+    if (ask(client, &reply, &err)) {
+        memcpy(reply.answer.key, answer.key, answer.key_length);
+        reply.answer.key_length = answer.key_length;
+        answer = reply.answer;
+    } else {
+        say_not_handed_over(client, &err, &answer);
+    }
+    *ret_answer = answer;
+    return answer.status == MUSTER_STORED || answer.status == MUSTER_DUPLICATE;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/client_txn.h"
+
+#include "proto/local.pb-c.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    /* An answer to a result is small; protobuf-c multiplies what it is given. */
+    REPLY_MAX_BYTES = 4096,
+};
+
+/* The public header repeats the numbers of record.proto, so that it stands by itself. */
+_Static_assert((int)MUSTER_TXN_SETTLEMENT == (int)MUSTER__TXN_TYPE__TXN_TYPE_SETTLEMENT, "");
+_Static_assert((int)MUSTER_ENTRY_QR == (int)MUSTER__ENTRY_MODE__ENTRY_MODE_QR, "");
+_Static_assert((int)MUSTER_FALLBACK_READ_RECORD ==
+                   (int)MUSTER__FALLBACK_REASON__FALLBACK_READ_RECORD,
+               "");
+_Static_assert((int)MUSTER_OUTCOME_READ_FAILED == (int)MUSTER__OUTCOME__OUTCOME_READ_FAILED, "");
+_Static_assert((int)MUSTER_CODE_REVERSAL == (int)MUSTER__CODE_SOURCE__CODE_SOURCE_REVERSAL, "");
+_Static_assert((int)MUSTER_NETWORK_5G == (int)MUSTER__NETWORK_TYPE__NETWORK_5G, "");
+
+static bool check_number(const char *name, uint64_t value, uint64_t max, struct err *err)
+{
+    return value <= max || err_set(err, ERR_INVALID, "%s = %llu: expected 0 to %llu", name,
+                                   (unsigned long long)value, (unsigned long long)max);
+}
+
+static bool check_signed(const char *name, int64_t value, int64_t min, int64_t max, struct err *err)
+{
+    return (value >= min && value <= max) ||
+           err_set(err, ERR_INVALID, "%s = %lld: expected %lld to %lld", name, (long long)value,
+                   (long long)min, (long long)max);
+}
+
+static bool check_enum(const char *name, int value, const ProtobufCEnumDescriptor *words,
+                       struct err *err)
+{
+    return protobuf_c_enum_descriptor_get_value(words, value) != NULL ||
+           err_set(err, ERR_INVALID, "%s = %d: no such %s", name, value, words->short_name);
+}
+
+static bool check_text(const char *name, const char *text, size_t max_bytes, bool alphanumeric,
+                       struct err *err)
+{
+    size_t length = text != NULL ? strnlen(text, max_bytes + 1) : 0;
+    if (length > max_bytes)
+        return err_set(err, ERR_INVALID, "%s: expected at most %zu bytes", name, max_bytes);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (alphanumeric ? c >= 0x80 || isalnum(c) == 0 : c < 0x20 || c == 0x7f)
+            return err_set(err, ERR_INVALID, "%s: byte %zu is 0x%02x: expected %s", name, i + 1, c,
+                           alphanumeric ? "letters and digits" : "printable text");
+    }
+    return true;
+}
+
+static bool check_bytes(const char *name, struct muster_bytes bytes, size_t min, size_t max,
+                        struct err *err)
+{
+    return bytes.length == 0 || (bytes.length >= min && bytes.length <= max) ||
+           err_set(err, ERR_INVALID, "%s has %zu bytes: expected %zu to %zu", name, bytes.length,
+                   min, max);
+}
+
+static bool check(const struct muster_txn *txn, struct err *err)
+{
+    if (txn->outcome == MUSTER_OUTCOME_UNKNOWN)
+        return err_set(err, ERR_INVALID, "outcome is missing: expected approved, declined, ...");
+#define TXN_NUMBER(name, flag, max, help)                                                          \
+    if (!check_number(#name, txn->name, max, err))                                                 \
+        return false;
+#define TXN_SIGNED(name, flag, min, max, help)                                                     \
+    if (!check_signed(#name, txn->name, min, max, err))                                            \
+        return false;
+#define TXN_ENUM(name, flag, type, descriptor, prefix, help)                                       \
+    if (!check_enum(#name, (int)txn->name, &descriptor, err))                                      \
+        return false;
+#define TXN_TEXT(name, flag, max_bytes, alphanumeric, help)                                        \
+    if (!check_text(#name, txn->name, max_bytes, alphanumeric, err))                               \
+        return false;
+#define TXN_BYTES(name, flag, min_bytes, max_bytes, help)                                          \
+    if (!check_bytes(#name, txn->name, min_bytes, max_bytes, err))                                 \
+        return false;
+#include "agent/txn_fields.def"
+    return true;
+}
+
+/* protobuf-c's fields are not const, though packing only reads. */
+static ProtobufCBinaryData binary(const void *data, size_t length)
+{
+    return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)data, .len = length};
+}
+
+static char *text_or_empty(const char *text)
+{
+    return (char *)(uintptr_t)(text != NULL ? text : "");
+}
+
+static Muster__TxnResult message_of(const struct muster_txn *txn, struct bytes key)
+{
+    Muster__TxnResult message = MUSTER__TXN_RESULT__INIT;
+#define TXN_KEY(name, flag, help) message.name = binary(key.data, key.length);
+#define TXN_NUMBER(name, flag, max, help) message.name = txn->name;
+#define TXN_SIGNED(name, flag, min, max, help) message.name = txn->name;
+#define TXN_ENUM(name, flag, type, descriptor, prefix, help) message.name = (type)txn->name;
+#define TXN_TEXT(name, flag, max_bytes, alphanumeric, help) message.name = text_or_empty(txn->name);
+#define TXN_BYTES(name, flag, min_bytes, max_bytes, help)                                          \
+    message.name = binary(txn->name.data, txn->name.length);
+#define TXN_BOOL(name, flag, help) message.name = txn->name;
+#include "agent/txn_fields.def"
+    return message;
+}
+
+bool client_txn_pack(const struct muster_txn *txn, struct bytes key, uint64_t request_id,
+                     struct buf *out, struct err *err)
+{
+    if (key.length < 1 || key.length > CLIENT_KEY_BYTES)
+        return err_set(err, ERR_INVALID, "idempotency_key has %zu bytes: expected 1 to %d",
+                       key.length, CLIENT_KEY_BYTES);
+    if (!check(txn, err))
+        return false;
+    Muster__TxnResult message = message_of(txn, key);
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    request.id = request_id;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_TXN;
+    request.txn = &message;
+    size_t length = muster__client_request__get_packed_size(&request);
+    uint8_t *to = buf_reserve(out, length, err);
+    if (to == NULL)
+        return false;
+    out->length += muster__client_request__pack(&request, to);
+    return true;
+}
+
+static enum muster_status status_of(Muster__ReplyStatus status)
+{
+    switch (status) {
+    case MUSTER__REPLY_STATUS__REPLY_OK:
+        return MUSTER_STORED;
+    case MUSTER__REPLY_STATUS__REPLY_DUPLICATE:
+        return MUSTER_DUPLICATE;
+    case MUSTER__REPLY_STATUS__REPLY_INVALID:
+        return MUSTER_INVALID;
+    case MUSTER__REPLY_STATUS__REPLY_FULL:
+        return MUSTER_FULL;
+    default:
+        return MUSTER_FAILED;
+    }
+}
+
+bool client_txn_unpack(struct bytes frame, struct client_reply *ret_reply, struct err *err)
+{
+    Muster__ClientReply *message = NULL;
+    if (frame.length <= REPLY_MAX_BYTES)
+        message = muster__client_reply__unpack(NULL, frame.length, frame.data);
+    if (message == NULL)
+        return err_set(err, ERR_INVALID, "%zu bytes that are no answer", frame.length);
+    struct client_reply reply = {.request_id = message->id};
+    reply.answer.status = status_of(message->status);
+    if (message->record != NULL) {
+        reply.answer.incarnation = message->record->incarnation;
+        reply.answer.seq = message->record->seq;
+    }
+    if (reply.answer.status != MUSTER_STORED && reply.answer.status != MUSTER_DUPLICATE)
+        (void)snprintf(reply.answer.text, sizeof reply.answer.text, "%s", message->why);
+    muster__client_reply__free_unpacked(message, NULL);
+    *ret_reply = reply;
+    return true;
+}
