@@ -409,7 +409,8 @@ size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[3
 {
     struct sync_blobs lacks;
     registrar_missing(registrar, &lacks);
-    memcpy(ret_blobs, lacks.sha256, (lacks.count < max ? lacks.count : max) * 32);
+    for (size_t i = 0; i < lacks.count && i < max; i++)
+        memcpy(ret_blobs[i], lacks.sha256[i], 32);
     return lacks.count;
 }
 

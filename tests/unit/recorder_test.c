@@ -12,6 +12,7 @@
 struct world {
     struct temp_spool temp;
     uv_loop_t loop;
+    uv_idle_t idle; /* keeps the loop turning, as sockets do in the agent */
     struct recorder *recorder;
     unsigned commits, failures;
     unsigned answered, duplicates, refused;
@@ -44,6 +45,11 @@ static void on_done(void *ctx, const struct spool_record *record, const struct e
     world->last_seq = record->seq;
 }
 
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
 static int set_up(void **state)
 {
     static const struct recorder_events events = {.stored = on_stored, .failed = on_failed};
@@ -51,6 +57,8 @@ static int set_up(void **state)
     struct err err = {0};
     temp_spool_open(&world->temp);
     uv_loop_init(&world->loop);
+    uv_idle_init(&world->loop, &world->idle);
+    uv_idle_start(&world->idle, on_idle);
     assert_true(
         recorder_open(&world->loop, world->temp.spool, &events, world, &world->recorder, &err));
     *state = world;
@@ -61,6 +69,7 @@ static int tear_down(void **state)
 {
     struct world *world = *state;
     recorder_close(world->recorder);
+    uv_close((uv_handle_t *)&world->idle, NULL);
     uv_run(&world->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&world->loop), 0);
     temp_spool_close(&world->temp);
