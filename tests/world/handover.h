@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WORLD_HANDOVER_H
+#define WORLD_HANDOVER_H
+
+#include "base/err.h"
+#include "proto/record.pb-c.h"
+
+/*
+ * Results on their way from the payment application to the agent, through libmuster. What the
+ * agent does not take is kept in memory, in order, and handed over later under the same key: the
+ * sale goes on. What it acknowledged is written to the oracle file, for accounts that are kept
+ * outside of Muster; one line each, tab-separated:
+ *   run  key (hex)  stored|duplicate  incarnation (hex).lane.seq  code
+ */
+struct handover;
+
+bool handover_open(const char *socket_path, const char *oracle_path, struct handover **ret_handover,
+                   struct err *err) MUSTER_CHECK;
+void handover_close(struct handover *handover);
+
+/* Keeps a copy; `run` marks its oracle line. ERR_FULL beyond 100,000 that wait. */
+bool handover_add(struct handover *handover, unsigned run, const Muster__TxnResult *txn,
+                  struct err *err) MUSTER_CHECK;
+/* Hands over what waits, oldest first, until all is acknowledged or the agent does not take one.
+ * False: the agent refused one for good, or the oracle file cannot be written. */
+bool handover_try(struct handover *handover, struct err *err) MUSTER_CHECK;
+size_t handover_waiting(const struct handover *handover);
+
+#endif
