@@ -2,6 +2,7 @@
 #include "agent/settings.h"
 
 #include "proto/topics.h"
+#include "storage/spool.h"
 
 #include <string.h>
 
@@ -36,8 +37,8 @@ const struct setting agent_settings_table[] = {
      "connections at the same time"},
     {"link", "users", SETTING_TEXT, FIELD(link_users), "", 0, 255, NULL,
      "users that muster-link may run as, beside root and the agent's own"},
-    {"spool", "quota", SETTING_SIZE, FIELD(spool_quota_bytes), "64M", 256 * KIB, 4096 * MIB, NULL,
-     "bytes that the spool may take on disk"},
+    {"spool", "quota", SETTING_SIZE, FIELD(spool_quota_bytes), "64M", SPOOL_QUOTA_MIN_BYTES,
+     4096 * MIB, NULL, "bytes that the spool may take on disk"},
     {"spool", "grace", SETTING_DURATION, FIELD(spool_grace_ms), "24h", 0, 90 * DAY, NULL,
      "how long a receipted record stays; also how long a retry is known for certain"},
     {"spool", "key_window", SETTING_INT, FIELD(spool_key_window), "20000", 16, 200000, NULL,
