@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_fleet.h"
+#include "fleet/words.h"
+#include "proto/batch.h"
+#include "proto/record.pb-c.h"
+#include "proto/seal.h"
+#include "proto/topics.h"
+#include "storage/fleetdb_views.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { EVENTS_SHOWN = 20, TERMINALS_MAX = 16, NAME_CHARS = 64 };
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static bool append(json_t *list, json_t *value, struct err *err)
+{
+    return json_array_append_new(list, value) == 0 || no_memory(err);
+}
+
+/* ---- GET /api/v1/devices ---- */
+
+static json_t *device_json(const struct fleetdb_device_view *view)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "id", view->id, "serial", view->serial, "model", view->model, "state",
+                     view->life, "merchant", view->merchant, "store", view->store, "online",
+                     view->online, "last_seen_ms", (json_int_t)view->seen_ms, "converged",
+                     view->converged, "manifest_version", (json_int_t)view->manifest_version,
+                     "held_manifest_version", (json_int_t)view->held_manifest_version, "generation",
+                     (json_int_t)view->generation, "lacking", (json_int_t)view->lacks, "drift",
+                     (json_int_t)view->drift, "records", (json_int_t)view->records);
+}
+
+static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
+{
+    return append(ctx, device_json(view), err);
+}
+
+bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err)
+{
+    (void)request;
+    const struct api_fleet *fleet = ctx;
+    json_t *list = json_array();
+    if (!fleetdb_view_devices(fleet->db, 0, add_device, list, err)) {
+        json_decref(list);
+        return false;
+    }
+    answer->json = json_pack("{s:o}", "devices", list);
+    return answer->json != NULL || no_memory(err);
+}
+
+/* ---- GET /api/v1/devices/{} ---- */
+
+static bool take_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
+{
+    json_t **device = ctx;
+    *device = device_json(view);
+    return *device != NULL || no_memory(err);
+}
+
+static bool add_terminal(void *ctx, const struct fleetdb_terminal_view *view, struct err *err)
+{
+    return append(ctx,
+                  json_pack("{s:I, s:s, s:s, s:s}", "index", (json_int_t)view->index, "acquirer",
+                            view->acquirer, "tid", view->tid, "mid", view->mid),
+                  err);
+}
+
+static json_t *hex_json(struct bytes data)
+{
+    char hex[65] = "";
+    if (data.length <= 32)
+        hex_encode(data.data, data.length, hex);
+    return json_string(hex);
+}
+
+static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
+{
+    char state[48];
+    api_word(&muster__item_state__descriptor, "ITEM_", view->state, state);
+    return append(ctx,
+                  json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s}", "name", view->name,
+                            "kind", word_of_kind(view->kind), "mode", word_of_mode(view->mode),
+                            "wanted_version", (json_int_t)view->wanted_version, "held_version",
+                            (json_int_t)view->held_version, "wanted_sha256",
+                            hex_json(view->wanted_sha256), "held_sha256",
+                            hex_json(view->held_sha256), "state", state, "reason", view->reason),
+                  err);
+}
+
+static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)
+{
+    char kind[48];
+    api_word(&muster__event_kind__descriptor, "EVENT_", view->kind, kind);
+    return append(ctx,
+                  json_pack("{s:I, s:s, s:s, s:s}", "wall_ms", (json_int_t)view->wall_ms, "kind",
+                            kind, "item", view->item, "text", view->text),
+                  err);
+}
+
+static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
+{
+    char incarnation[17];
+    (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, view->incarnation);
+    return append(ctx,
+                  json_pack("{s:s, s:s, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
+                            lane_name((Muster__Lane)view->lane), "cumulative",
+                            (json_int_t)view->cumulative, "last_seq", (json_int_t)view->last_seq,
+                            "ranges", (json_int_t)view->ranges),
+                  err);
+}
+
+/* A list of its own under `name` in `object`; NULL: no memory. */
+static json_t *list_in(json_t *object, const char *name)
+{
+    json_t *list = json_array();
+    return json_object_set_new(object, name, list) == 0 ? list : NULL;
+}
+
+static bool add_details(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+{
+    json_t *terminals = list_in(object, "terminals"), *items = list_in(object, "items");
+    json_t *events = list_in(object, "events"), *streams = list_in(object, "streams");
+    if (terminals == NULL || items == NULL || events == NULL || streams == NULL)
+        return no_memory(err);
+    return fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
+           fleetdb_view_items(db, device, add_item, items, err) &&
+           fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, events, err) &&
+           fleetdb_view_streams(db, device, add_stream, streams, err);
+}
+
+bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    struct fleetdb_device device;
+    if (!fleetdb_device_find(fleet->db, request->args[0], &device, err))
+        return false;
+    return fleetdb_view_devices(fleet->db, device.device, take_device, &answer->json, err) &&
+           add_details(fleet->db, device.device, answer->json, err);
+}
+
+/* ---- POST /api/v1/devices ---- */
+
+static bool read_terminals(const json_t *list, struct fleetdb_terminal terminals[TERMINALS_MAX],
+                           size_t *ret_count, struct err *err)
+{
+    size_t i = 0;
+    const json_t *object = NULL;
+    if (!json_is_array(list) || json_array_size(list) > TERMINALS_MAX)
+        return err_set(err, ERR_INVALID, "terminals: expected at most %d", TERMINALS_MAX);
+    json_array_foreach(list, i, object)
+    {
+        int64_t index = 0;
+        if (!api_number(object, "index", 0, UINT32_MAX, &index, err) ||
+            !api_text(object, "acquirer", NAME_CHARS, &terminals[i].acquirer, err) ||
+            !api_text(object, "tid", 8, &terminals[i].tid, err) ||
+            !api_text(object, "mid", 15, &terminals[i].mid, err))
+            return err_context(err, "terminal %zu", i + 1);
+        terminals[i].index = (uint32_t)index;
+        for (size_t j = 0; j < i; j++) {
+            if (terminals[j].index == terminals[i].index)
+                return err_set(err, ERR_INVALID, "two terminals of index %" PRId64, index);
+        }
+    }
+    *ret_count = json_array_size(list);
+    return true;
+}
+
+static bool read_place(const json_t *object, struct fleetdb_enrolment *enrolment, struct err *err)
+{
+    const json_t *merchant = json_object_get(object, "merchant");
+    const json_t *store = json_object_get(object, "store");
+    const char *region = json_string_value(json_object_get(store, "region"));
+    enrolment->region = "";
+    return api_text(merchant, "id", NAME_CHARS, &enrolment->merchant_id, err) &&
+           api_text(merchant, "name", NAME_CHARS, &enrolment->merchant_name, err) &&
+           api_text(store, "id", NAME_CHARS, &enrolment->store_id, err) &&
+           api_text(store, "name", NAME_CHARS, &enrolment->store_name, err) &&
+           (region == NULL || region[0] == '\0' ||
+            api_text(store, "region", NAME_CHARS, &enrolment->region, err));
+}
+
+static bool check_key(struct bytes spki, struct err *err)
+{
+    struct verify_key *key = NULL;
+    if (!verify_key_of_spki(spki, &key, err))
+        return err_context(err, "agent_key");
+    verify_key_free(key);
+    return true;
+}
+
+static bool enrol(const struct api_fleet *fleet, const json_t *object, int64_t now_ms,
+                  struct buf *key, int64_t *ret_device, const char **ret_id, struct err *err)
+{
+    struct fleetdb_terminal terminals[TERMINALS_MAX];
+    struct fleetdb_enrolment enrolment = {.terminals = terminals};
+    if (!api_text(object, "id", 32, &enrolment.id, err) ||
+        !api_text(object, "serial", NAME_CHARS, &enrolment.serial, err) ||
+        !api_text(object, "model", NAME_CHARS, &enrolment.model, err) ||
+        !api_base64(object, "agent_key", FLEETDB_KEY_BYTES, key, err) ||
+        !check_key(buf_bytes(key), err) || !read_place(object, &enrolment, err) ||
+        !read_terminals(json_object_get(object, "terminals"), terminals, &enrolment.terminal_count,
+                        err))
+        return false;
+    if (!device_id_valid(enrolment.id))
+        return err_set(err, ERR_INVALID, "id: expected 1 to 32 of a-z, 0-9 and '-'");
+    enrolment.agent_key = buf_bytes(key);
+    *ret_id = enrolment.id;
+    return fleetdb_enrol(fleet->db, &enrolment, now_ms, ret_device, err);
+}
+
+bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    json_t *object = NULL;
+    struct buf key = {0};
+    int64_t device = 0;
+    const char *id = NULL;
+    if (!api_body(request, &object, err))
+        return false;
+    bool done = enrol(fleet, object, request->now_ms, &key, &device, &id, err);
+    if (done)
+        answer->json = json_pack("{s:s}", "id", id);
+    buf_done(&key);
+    json_decref(object);
+    return done;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_API_FLEET_H
+#define FLEET_API_FLEET_H
+
+#include "fleet/api.h"
+#include "fleet/metrics.h"
+#include "storage/fleetdb.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+/* Who is there and what was said, over HTTP: devices, enrolment, error rates; health and metrics
+ * of musterd itself. */
+struct api_fleet {
+    struct fleetdb *db;
+    struct metrics *metrics;
+    /* False: not connected; `why` is then filled. */
+    bool (*connected)(void *ctx, char *why, size_t size);
+    /* Appends further metrics; may be NULL. */
+    bool (*more_metrics)(void *ctx, struct buf *out, struct err *err);
+    void *ctx;
+};
+
+/* Its routes; `fleet` is their ctx and must live as long. */
+struct api_module api_fleet_module(struct api_fleet *fleet);
+
+/* An enum value's word: "OUTCOME_NO_ANSWER" without `prefix` is "no_answer", a value that is not
+ * known its number. */
+void api_word(const ProtobufCEnumDescriptor *type, const char *prefix, int value, char out[48]);
+
+/* Handlers of the module's other files. */
+bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err) MUSTER_CHECK;
+bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err) MUSTER_CHECK;
+bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err) MUSTER_CHECK;
+
+#endif

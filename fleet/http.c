@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/http.h"
+
+#include "base/log.h"
+#include "fleet/http_request.h"
+#include "fleet/http_socket.h"
+
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS_MAX = 64,
+    CONNECTION_IDLE_S = 15,
+    CONNECTION_MEMORY_BYTES = 32 * 1024, /* for a request's line and headers */
+};
+
+/* One libmicrohttpd daemon on one listening socket, run by the loop through its epoll descriptor.
+ */
+struct listener {
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    bool read_only;
+    uv_poll_t poll;
+    uv_timer_t timer;
+};
+
+struct http {
+    struct listener listeners[2];
+    size_t listener_count;
+    size_t open_handles;
+    char *socket_path;
+    uint16_t port;
+    struct http_context context;
+};
+
+static void run(struct listener *listener);
+
+static void on_timer(uv_timer_t *timer)
+{
+    run(timer->data);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    run(poll->data);
+}
+
+static void run(struct listener *listener)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    (void)MHD_run(listener->daemon);
+    if (MHD_get_timeout(listener->daemon, &wait_ms) == MHD_YES)
+        (void)uv_timer_start(&listener->timer, on_timer, wait_ms, 0);
+    else
+        (void)uv_timer_stop(&listener->timer);
+}
+
+/* ---- libmicrohttpd's callbacks ---- */
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *data_size, void **request)
+{
+    (void)version;
+    struct listener *listener = ctx;
+    if (*request == NULL) {
+        *request = http_request_begin(&listener->http->context, connection, method, url,
+                                      listener->read_only);
+        return *request != NULL ? MHD_YES : MHD_NO;
+    }
+    if (*data_size > 0) {
+        bool taken = http_request_body(*request, bytes_of(data, *data_size));
+        *data_size = 0;
+        return taken ? MHD_YES : MHD_NO;
+    }
+    return http_request_answer(*request) ? MHD_YES : MHD_NO;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode how)
+{
+    (void)ctx;
+    (void)connection;
+    (void)how;
+    http_request_free(*request);
+    *request = NULL;
+}
+
+/* Its complaints are about what clients send; ours is to count, not to repeat their bytes. */
+static MUSTER_PRINTF(2, 0) void on_complaint(void *ctx, const char *fmt, va_list args)
+{
+    (void)ctx;
+    (void)fmt;
+    (void)args;
+}
+
+/* ---- listeners ---- */
+
+static bool watch(struct http *http, uv_loop_t *loop, struct listener *listener, struct err *err)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (info == NULL || info->epoll_fd < 0)
+        return err_set(err, ERR_IO, "http: libmicrohttpd has no epoll descriptor");
+    int rc = uv_poll_init(loop, &listener->poll, info->epoll_fd);
+    if (rc != 0)
+        return err_set(err, ERR_IO, "http: %s", uv_strerror(rc));
+    listener->poll.data = listener;
+    (void)uv_timer_init(loop, &listener->timer);
+    listener->timer.data = listener;
+    http->open_handles += 2;
+    rc = uv_poll_start(&listener->poll, UV_READABLE, on_poll);
+    return rc == 0 || err_set(err, ERR_IO, "http: %s", uv_strerror(rc));
+}
+
+/* Takes over `fd` in any case. */
+static bool add_listener(struct http *http, uv_loop_t *loop, int fd, bool read_only,
+                         struct err *err)
+{
+    struct listener *listener = &http->listeners[http->listener_count];
+    listener->http = http;
+    listener->read_only = read_only;
+    listener->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, listener,
+                         MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, MHD_OPTION_LISTEN_SOCKET,
+                         fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_IDLE_S,
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+    if (listener->daemon == NULL) {
+        (void)close(fd);
+        return err_set(err, ERR_IO, "http: libmicrohttpd does not start");
+    }
+    http->listener_count++;
+    return watch(http, loop, listener, err);
+}
+
+bool http_open(uv_loop_t *loop, const struct http_settings *settings, const struct api *api,
+               struct http **ret_http, struct err *err)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (http == NULL)
+        return err_set(err, ERR_NO_MEMORY, "http: out of memory");
+    http->context =
+        (struct http_context){.api = api, .clock = settings->clock, .metrics = settings->metrics};
+    int fd = -1;
+    bool done = http_socket_unix(settings->socket_path, settings->socket_mode, &fd, err);
+    if (done) {
+        http->socket_path = strdup(settings->socket_path);
+        done = add_listener(http, loop, fd, false, err);
+    }
+    if (done && settings->listen[0] != '\0')
+        done = http_socket_local(settings->listen, &fd, &http->port, err) &&
+               add_listener(http, loop, fd, true, err);
+    if (!done) {
+        http_close(http);
+        return false;
+    }
+    *ret_http = http;
+    return true;
+}
+
+uint16_t http_port(const struct http *http)
+{
+    return http->port;
+}
+
+/* ---- the end ---- */
+
+static void release(struct http *http)
+{
+    free(http->socket_path);
+    free(http);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct listener *listener = handle->data;
+    if (--listener->http->open_handles == 0)
+        release(listener->http);
+}
+
+void http_close(struct http *http)
+{
+    if (http == NULL)
+        return;
+    size_t open_handles = http->open_handles;
+    for (size_t i = 0; i < http->listener_count; i++) {
+        struct listener *listener = &http->listeners[i];
+        if (listener->poll.data != NULL) {
+            uv_close((uv_handle_t *)&listener->poll, on_closed);
+            uv_close((uv_handle_t *)&listener->timer, on_closed);
+        }
+        MHD_stop_daemon(listener->daemon); /* closes the listening socket too */
+    }
+    if (http->socket_path != NULL)
+        (void)unlink(http->socket_path);
+    if (open_handles == 0)
+        release(http);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_HTTP_REQUEST_H
+#define FLEET_HTTP_REQUEST_H
+
+#include "base/clock.h"
+#include "fleet/api.h"
+#include "fleet/metrics.h"
+
+/* One request between libmicrohttpd and the API: its route is found first, so that a body is kept
+ * only where one is wanted, and never beyond the route's limit. */
+struct http_request;
+struct MHD_Connection;
+
+struct http_context {
+    const struct api *api;
+    const struct clock *clock;
+    struct metrics *metrics;
+};
+
+/* NULL: no memory. `read_only`: only GET and HEAD are answered. */
+struct http_request *http_request_begin(const struct http_context *context,
+                                        struct MHD_Connection *connection, const char *method,
+                                        const char *path, bool read_only);
+/* False: so much more than allowed that the connection is to be closed. */
+bool http_request_body(struct http_request *request, struct bytes part);
+/* Runs the handler and queues its answer. */
+bool http_request_answer(struct http_request *request);
+void http_request_free(struct http_request *request);
+
+#endif
