@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+#include "storage/sqlite.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *const migrations[] = {
+    "CREATE TABLE item (name TEXT PRIMARY KEY, value INTEGER)",
+    "ALTER TABLE item ADD COLUMN note BLOB",
+    "INSERT INTO item (name) VALUES ('half'); CREATE TABLE item (x)",
+};
+static const char *const migration_names[] = {"0001_item.sql", "0002_note.sql", "0003_bad.sql"};
+
+enum { PUT, GET, COUNT, GET_NOTE };
+static const char *const queries[] = {
+    [PUT] = "INSERT INTO item (name, value) VALUES (:name, :value)",
+    [GET] = "SELECT value FROM item WHERE name = :name",
+    [COUNT] = "SELECT count(*) FROM item",
+    [GET_NOTE] = "SELECT note FROM item",
+};
+
+struct fixture {
+    char dir[64];
+    char path[96];
+    struct sqlite_settings settings;
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    strcpy(fixture->dir, "/tmp/muster-sqlite-XXXXXX");
+    assert_non_null(mkdtemp(fixture->dir));
+    snprintf(fixture->path, sizeof fixture->path, "%s/a.db", fixture->dir);
+    fixture->settings = (struct sqlite_settings){
+        .path = fixture->path,
+        .what = "test store",
+        .application_id = 77,
+        .page_bytes = 1024,
+        .exclusive = true,
+        .migrations = migrations,
+        .migration_names = migration_names,
+        .migration_count = 2,
+        .queries = queries,
+        .query_count = 3,
+    };
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    bool removed = file_remove_tree(fixture->dir, NULL);
+    free(fixture);
+    return removed ? 0 : -1;
+}
+
+static struct sqlite *opened(const struct fixture *fixture)
+{
+    struct sqlite *db = NULL;
+    struct err err = {0};
+    if (!sqlite_open(&fixture->settings, &db, &err))
+        fail_msg("%s", err.text);
+    return db;
+}
+
+static bool put(struct sqlite *db, const char *name, int64_t value, struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(db, PUT);
+    sqlite_bind_text(query, ":name", name);
+    sqlite_bind_int(query, ":value", value);
+    return sqlite_run(db, query, err);
+}
+
+static int64_t get(struct sqlite *db, const char *name)
+{
+    int64_t value = 0;
+    sqlite3_stmt *query = sqlite_query(db, GET);
+    sqlite_bind_text(query, ":name", name);
+    assert_true(sqlite_value(db, query, -1, &value, NULL));
+    return value;
+}
+
+static void test_pragmas_hold(void **state)
+{
+    struct sqlite *db = opened(*state);
+    int64_t value = 0;
+    assert_true(sqlite_pragma(db, &value, NULL, "PRAGMA page_size"));
+    assert_int_equal(value, 1024);
+    assert_true(sqlite_pragma(db, &value, NULL, "PRAGMA synchronous"));
+    assert_int_equal(value, 2);
+    sqlite_close(db);
+}
+
+static void test_rows_survive_reopening(void **state)
+{
+    struct sqlite *db = opened(*state);
+    assert_true(put(db, "a", INT64_MIN, NULL));
+    sqlite_close(db);
+    db = opened(*state);
+    assert_int_equal(get(db, "a"), INT64_MIN);
+    assert_int_equal(get(db, "b"), -1);
+    sqlite_close(db);
+}
+
+static void test_rollback_takes_back(void **state)
+{
+    struct sqlite *db = opened(*state);
+    assert_true(sqlite_begin(db, NULL));
+    assert_true(put(db, "a", 1, NULL));
+    sqlite_rollback(db);
+    assert_int_equal(get(db, "a"), -1);
+    sqlite_rollback(db);
+    assert_true(sqlite_begin(db, NULL));
+    assert_true(put(db, "a", 2, NULL));
+    assert_true(sqlite_commit(db, NULL));
+    assert_int_equal(get(db, "a"), 2);
+    sqlite_close(db);
+}
+
+static void test_a_constraint_is_a_conflict_that_names_the_file(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct sqlite *db = opened(fixture);
+    struct err err = {0};
+    assert_true(put(db, "a", 1, &err));
+    assert_false(put(db, "a", 2, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_non_null(strstr(err.text, fixture->path));
+    assert_non_null(strstr(err.text, "UNIQUE"));
+    assert_int_equal(get(db, "a"), 1);
+    sqlite_close(db);
+}
+
+static void test_a_full_database_is_full(void **state)
+{
+    struct sqlite *db = opened(*state);
+    struct err err = {0};
+    int64_t pages = 0;
+    assert_true(sqlite_pragma(db, &pages, NULL, "PRAGMA max_page_count=20"));
+    char name[32];
+    int held = 0;
+    for (; held < 10000; held++) {
+        snprintf(name, sizeof name, "a name of some length %d", held);
+        if (!put(db, name, held, &err))
+            break;
+    }
+    assert_in_range(held, 10, 9999);
+    assert_int_equal(err.code, ERR_FULL);
+    int64_t count = 0;
+    assert_true(sqlite_value(db, sqlite_query(db, COUNT), 0, &count, NULL));
+    assert_int_equal(count, held);
+    sqlite_close(db);
+}
+
+static void test_an_older_schema_is_brought_up_to_date(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->settings.migration_count = 1;
+    struct sqlite *db = opened(fixture);
+    assert_true(put(db, "kept", 5, NULL));
+    sqlite_close(db);
+    fixture->settings.migration_count = 2;
+    fixture->settings.query_count = 4; /* the fourth needs the new column */
+    db = opened(fixture);
+    assert_int_equal(get(db, "kept"), 5);
+    sqlite_close(db);
+}
+
+static void test_a_newer_schema_is_refused_untouched(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    struct sqlite *db = opened(fixture);
+    sqlite_close(db);
+    struct buf before = {0}, after = {0};
+    assert_true(file_read(fixture->path, 1 << 20, &before, NULL));
+    fixture->settings.migration_count = 1;
+    assert_false(sqlite_open(&fixture->settings, &db, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_non_null(strstr(err.text, "schema 2"));
+    assert_true(file_read(fixture->path, 1 << 20, &after, NULL));
+    assert_true(bytes_equal(buf_bytes(&before), buf_bytes(&after)));
+    buf_done(&before);
+    buf_done(&after);
+}
+
+static void test_a_failing_migration_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    struct sqlite *db = NULL;
+    fixture->settings.migration_count = 3;
+    assert_false(sqlite_open(&fixture->settings, &db, &err));
+    assert_non_null(strstr(err.text, "0003_bad.sql"));
+    fixture->settings.migration_count = 2;
+    db = opened(fixture);
+    assert_int_equal(get(db, "half"), -1);
+    sqlite_close(db);
+}
+
+static void test_another_programs_file_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    struct sqlite *db = opened(fixture);
+    sqlite_close(db);
+    fixture->settings.application_id = 78;
+    assert_false(sqlite_open(&fixture->settings, &db, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+}
+
+static void test_no_database_at_all_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err = {0};
+    struct sqlite *db = NULL;
+    static const char text[] = "this is not a database, but it is long enough to be looked at: "
+                               "SQLite reads a hundred bytes before it says no to a file......";
+    assert_true(file_write(fixture->path, bytes_of(text, sizeof text), 0600, NULL));
+    assert_false(sqlite_open(&fixture->settings, &db, &err));
+    assert_int_equal(err.code, ERR_IO);
+    assert_non_null(strstr(err.text, fixture->path));
+    fixture->settings.path = "/nonexistent/a.db";
+    assert_false(sqlite_open(&fixture->settings, &db, &err));
+    assert_non_null(strstr(err.text, "No such file"));
+}
+
+static void test_a_second_process_is_kept_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct sqlite *db = opened(fixture);
+    assert_true(put(db, "a", 1, NULL));
+    pid_t child = fork();
+    if (child == 0) {
+        struct sqlite *second = NULL;
+        struct err err = {0};
+        bool in = sqlite_open(&fixture->settings, &second, &err);
+        _exit(in ? 1 : err.code == ERR_UNAVAILABLE ? 0 : 2);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    sqlite_close(db);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_pragmas_hold),
+        TEST(test_rows_survive_reopening),
+        TEST(test_rollback_takes_back),
+        TEST(test_a_constraint_is_a_conflict_that_names_the_file),
+        TEST(test_a_full_database_is_full),
+        TEST(test_an_older_schema_is_brought_up_to_date),
+        TEST(test_a_newer_schema_is_refused_untouched),
+        TEST(test_a_failing_migration_leaves_nothing),
+        TEST(test_another_programs_file_is_refused),
+        TEST(test_no_database_at_all_is_an_error),
+        TEST(test_a_second_process_is_kept_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
