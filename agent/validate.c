@@ -164,14 +164,22 @@ struct profile_check {
     struct bytes codes[PROFILE_ROWS_MAX];
 };
 
+/* The meaning may be given in several languages: meaning_en, meaning_zh. */
+static bool is_column(struct bytes name, const char *wanted)
+{
+    size_t length = strlen(wanted);
+    bool language =
+        strcmp(wanted, "meaning") == 0 && name.length > length && name.data[length] == '_';
+    return (name.length == length || language) && memcmp(name.data, wanted, length) == 0;
+}
+
 static bool profile_header(struct row_check *check, const struct bytes *names, size_t count,
                            struct err *err)
 {
     struct profile_check *profile = (struct profile_check *)check;
     for (size_t c = 0; c < PROFILE_COLUMNS; c++) {
-        struct bytes wanted = bytes_of(profile_columns[c], strlen(profile_columns[c]));
         size_t i = 0;
-        while (i < count && !bytes_equal(names[i], wanted))
+        while (i < count && !is_column(names[i], profile_columns[c]))
             i++;
         if (i == count)
             return err_set(err, ERR_INVALID, "row 1: a code profile needs the column \"%s\"",

@@ -12,8 +12,8 @@
  *   table         UTF-8 (RFC 3629), tab-separated; a header line of different, non-empty names and
  *                 at least one row; every row has as many columns; no NUL, no empty line; lines
  *                 end in LF or CRLF, the last may go without
- *   code-profile  a table with the columns code, group and meaning, none of them empty in a row,
- *                 each code once
+ *   code-profile  a table with the columns code, group and meaning (or meaning_<language>), none
+ *                 of them empty in a row, each code once
  *   params        UTF-8 INI: sections, keys and values, at least one value
  *   file          any bytes
  */
