@@ -170,6 +170,16 @@ static void set_method(CURL *curl, const char *method, struct bytes body)
     (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 }
 
+/* libcurl words a failed connect as one to localhost, also for a unix socket. */
+static const char *why_not(const struct client *client, CURLcode result)
+{
+    long os_error = 0;
+    (void)curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &os_error);
+    if (result == CURLE_COULDNT_CONNECT && os_error != 0)
+        return strerror((int)os_error);
+    return client->detail[0] != '\0' ? client->detail : curl_easy_strerror(result);
+}
+
 static bool perform(struct client *client, const char *method, const char *path, struct bytes body,
                     json_t **ret_reply, struct err *err)
 {
@@ -189,7 +199,7 @@ static bool perform(struct client *client, const char *method, const char *path,
     curl_slist_free_all(headers);
     if (result != CURLE_OK)
         return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
-                       client->detail[0] != '\0' ? client->detail : curl_easy_strerror(result));
+                       why_not(client, result));
     return read_reply(client, path, ret_reply, err);
 }
 

@@ -253,7 +253,7 @@ static int keys_show(struct ctl *ctl, const struct ctl_args *args, struct err *e
     const char *file = is_dir ? path : what;
     bool ok = file_read(file, LIMIT_ROOT_BYTES, &sealed, err) &&
               (trust_open(buf_bytes(&sealed), &trust, err) || err_context(err, "%s", file));
-    int code = exit_code_of(err);
+    int code = !ok && err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
     if (ok) {
         json_t *shown = trust_json(trust, is_dir ? what : NULL);
         code = print_trust(ctl, shown, err);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/director.h"
+
+#include "proto/unpack.h"
+#include "tests/unit/temp_fleet.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct director director_of(struct temp_fleet *fleet)
+{
+    return (struct director){.db = fleet->db, .key = fleet->director_key, .root_version = 1};
+}
+
+/* "version: name@version/mode ..." of a sealed manifest, its signature verified. */
+static void read_manifest(struct temp_fleet *fleet, const char *id, struct bytes sealed,
+                          char text[256])
+{
+    struct bytes body;
+    struct arena arena = {0};
+    ProtobufCMessage *message;
+    struct err err = {0};
+    static const struct unpack_limits limits = {.max_bytes = 65536};
+    if (!unseal("manifest", id, sealed, trust_keys(fleet->trust, MUSTER__ROLE__ROLE_DIRECTOR),
+                &body, &err) ||
+        !unpack(&muster__manifest__descriptor, body, &limits, &arena, &message, &err))
+        fail_msg("%s", err.text);
+    const Muster__Manifest *manifest = (const Muster__Manifest *)message;
+    int length = snprintf(text, 256, "%llu:", (unsigned long long)manifest->version);
+    for (size_t i = 0; i < manifest->n_items; i++) {
+        struct bytes inner;
+        ProtobufCMessage *header;
+        const struct key_set *keys = trust_keys(fleet->trust, MUSTER__ROLE__ROLE_RELEASE);
+        struct bytes envelope =
+            bytes_of(manifest->items[i]->header.data, manifest->items[i]->header.len);
+        assert_true(unseal("document", "", envelope, keys, &inner, NULL));
+        assert_true(
+            unpack(&muster__document_header__descriptor, inner, &limits, &arena, &header, NULL));
+        const Muster__DocumentHeader *document = (const Muster__DocumentHeader *)header;
+        length += snprintf(text + length, 256 - (size_t)length, " %s@%llu/%d", document->name,
+                           (unsigned long long)document->version, (int)manifest->items[i]->mode);
+    }
+    arena_done(&arena);
+}
+
+static void assert_manifest(struct temp_fleet *fleet, const char *id, uint64_t seen,
+                            const char *expected)
+{
+    struct director director = director_of(fleet);
+    struct fleetdb_device device;
+    struct buf sealed = {0};
+    uint64_t version;
+    char text[256];
+    assert_true(fleetdb_device_find(fleet->db, id, &device, NULL));
+    assert_true(director_manifest(&director, &device, seen, 5000, &version, &sealed, NULL));
+    read_manifest(fleet, id, buf_bytes(&sealed), text);
+    assert_string_equal(text, expected);
+    buf_done(&sealed);
+}
+
+static void a_change_makes_one_new_complete_manifest(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcomes[2];
+    static const char *const ids[] = {"term-1", "term-2"};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_device(fleet, "term-2");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    temp_fleet_publish(fleet, "bins", 2, "two");
+    temp_fleet_publish(fleet, "aids", 7, "seven");
+    struct director_order order = {.document = "bins", .mode = 2};
+    assert_true(director_assign(&director, &order, ids, 2, 4000, outcomes, NULL));
+    assert_true(outcomes[0].changed && outcomes[1].changed);
+    assert_int_equal(outcomes[1].manifest_version, 1);
+    assert_manifest(fleet, "term-1", 0, "1: bins@2/2");
+    order = (struct director_order){.document = "aids", .version = 7, .mode = 0};
+    assert_true(director_assign(&director, &order, ids, 1, 4000, outcomes, NULL));
+    assert_manifest(fleet, "term-1", 0, "2: aids@7/0 bins@2/2");
+    assert_manifest(fleet, "term-2", 0, "1: bins@2/2");
+    assert_true(director_assign(&director, &order, ids, 1, 4000, outcomes, NULL));
+    assert_false(outcomes[0].changed);
+    assert_int_equal(outcomes[0].manifest_version, 2);
+    order = (struct director_order){.document = "bins", .remove = true};
+    assert_true(director_assign(&director, &order, ids, 1, 4000, outcomes, NULL));
+    assert_manifest(fleet, "term-1", 2, "3: aids@7/0");
+}
+
+static void all_devices_or_none(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcomes[2];
+    struct err err = {0};
+    struct fleetdb_device device;
+    uint64_t version = 9;
+    static const char *const ids[] = {"term-1", "nobody"};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    struct director_order order = {.document = "bins"};
+    assert_false(director_assign(&director, &order, ids, 2, 4000, outcomes, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "nobody"));
+    assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
+    assert_true(fleetdb_manifest_get(fleet->db, device.device, &version, NULL, NULL));
+    assert_int_equal(version, 0);
+    order.document = "missing";
+    assert_false(director_assign(&director, &order, ids, 1, 4000, outcomes, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    order = (struct director_order){.document = "bins", .version = 2};
+    assert_false(director_assign(&director, &order, ids, 1, 4000, outcomes, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static void a_restored_database_continues_above_the_device(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    static const char *const ids[] = {"term-1"};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    const struct director_order order = {.document = "bins"};
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_manifest(fleet, "term-1", 1, "1: bins@1/0");
+    assert_manifest(fleet, "term-1", 40, "41: bins@1/0");
+    assert_manifest(fleet, "term-1", 40, "41: bins@1/0");
+    /* What nobody can have reached by counting is not believed. */
+    assert_manifest(fleet, "term-1", UINT64_MAX, "41: bins@1/0");
+}
+
+static void without_assignments_nothing_is_signed(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct fleetdb_device device;
+    struct buf sealed = {0};
+    uint64_t version = 9;
+    temp_fleet_device(fleet, "term-1");
+    assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
+    assert_true(director_manifest(&director, &device, 12, 5000, &version, &sealed, NULL));
+    assert_int_equal(version, 0);
+    assert_int_equal(sealed.length, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_change_makes_one_new_complete_manifest),
+        TEST(all_devices_or_none),
+        TEST(a_restored_database_continues_above_the_device),
+        TEST(without_assignments_nothing_is_signed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_desired.h"
+
+#include "tests/unit/temp_fleet.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t zero[32];
+
+static void add_version(struct temp_fleet *fleet, const char *name, uint64_t version,
+                        const uint8_t blob[32])
+{
+    struct err err = {0};
+    struct fleetdb_encoding encoding = {.coding = 1};
+    memcpy(encoding.blob, blob, 32);
+    struct fleetdb_document document = {
+        .kind = 1,
+        .epoch = 1,
+        .version = version,
+        .length = 3,
+        .minimum_version = version / 2,
+        .header = bytes_of("header", 6),
+        .encodings = &encoding,
+        .encoding_count = 1,
+        .published_ms = 7,
+    };
+    (void)snprintf(document.name, sizeof document.name, "%s", name);
+    if (!fleetdb_document_add(fleet->db, &document, &err))
+        fail_msg("%s", err.text);
+}
+
+static void blobs_come_back_and_strays_are_forgotten(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    uint8_t used[32], stray[32];
+    struct err err = {0};
+    struct buf out = {0};
+    temp_fleet_upload(fleet, "used", used);
+    temp_fleet_upload(fleet, "stray", stray);
+    add_version(fleet, "doc", 1, used);
+    assert_true(fleetdb_blob_forget(fleet->db, 1000, NULL)); /* both were stored at 1000 */
+    assert_true(fleetdb_blob_get(fleet->db, stray, &out, NULL));
+    assert_true(fleetdb_blob_forget(fleet->db, 1001, NULL));
+    assert_false(fleetdb_blob_get(fleet->db, stray, &out, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_true(fleetdb_blob_get(fleet->db, used, &out, NULL));
+    buf_done(&out);
+}
+
+static void a_version_is_added_once_and_whole(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    uint8_t blob[32];
+    struct err err = {0};
+    struct fleetdb_standing standing;
+    temp_fleet_upload(fleet, "abc", blob);
+    add_version(fleet, "doc", 4, blob);
+    const struct fleetdb_encoding unknown = {.coding = 1};
+    struct fleetdb_document again = {.name = "doc",
+                                     .kind = 1,
+                                     .epoch = 1,
+                                     .version = 4,
+                                     .header = bytes_of("h", 1),
+                                     .encodings = &unknown,
+                                     .encoding_count = 1};
+    assert_false(fleetdb_document_add(fleet->db, &again, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    again.version = 5; /* its blob was never uploaded, so nothing of it stays */
+    assert_false(fleetdb_document_add(fleet->db, &again, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_true(fleetdb_document_standing(fleet->db, "doc", &standing, NULL));
+    assert_int_equal(standing.newest_version, 4);
+    assert_int_equal(standing.minimum_version, 2);
+    assert_int_equal(standing.kind, 1);
+    assert_true(fleetdb_document_standing(fleet->db, "other", &standing, NULL));
+    assert_int_equal(standing.newest_version, 0);
+}
+
+static bool append_line(void *ctx, const struct fleetdb_document *document, struct err *err)
+{
+    char line[128];
+    int length = snprintf(line, sizeof line, "%s@%llu/%zu ", document->name,
+                          (unsigned long long)document->version, document->encoding_count);
+    return buf_append(ctx, line, (size_t)length, err);
+}
+
+static bool append_assigned(void *ctx, const struct fleetdb_document *document, int mode,
+                            struct err *err)
+{
+    char line[8];
+    int length = snprintf(line, sizeof line, "%d:", mode);
+    return buf_append(ctx, line, (size_t)length, err) && append_line(ctx, document, err);
+}
+
+static void assert_text(struct buf *text, const char *expected)
+{
+    assert_true(buf_append(text, "", 1, NULL));
+    assert_string_equal((const char *)text->data, expected);
+    buf_done(text);
+    *text = (struct buf){0};
+}
+
+static void documents_are_listed_newest_first(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    uint8_t blob[32];
+    struct buf text = {0};
+    temp_fleet_upload(fleet, "abc", blob);
+    add_version(fleet, "b", 1, blob);
+    add_version(fleet, "a", 1, blob);
+    add_version(fleet, "a", 10, blob);
+    assert_true(fleetdb_document_each(fleet->db, append_line, &text, NULL));
+    assert_text(&text, "a@10/1 a@1/1 b@1/1 ");
+}
+
+static void assignments_are_one_of_a_name(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    uint8_t blob[32];
+    bool changed = false;
+    struct err err = {0};
+    struct buf text = {0};
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    temp_fleet_upload(fleet, "abc", blob);
+    add_version(fleet, "z", 1, blob);
+    add_version(fleet, "a", 1, blob);
+    add_version(fleet, "a", 2, blob);
+    assert_true(fleetdb_assign(fleet->db, device, "z", 1, 0, 5, &changed, NULL) && changed);
+    assert_true(fleetdb_assign(fleet->db, device, "a", 1, 0, 5, &changed, NULL) && changed);
+    assert_true(fleetdb_assign(fleet->db, device, "a", 1, 0, 6, &changed, NULL) && !changed);
+    assert_true(fleetdb_assign(fleet->db, device, "a", 1, 2, 6, &changed, NULL) && changed);
+    assert_true(fleetdb_assign(fleet->db, device, "a", 2, 2, 6, &changed, NULL) && changed);
+    assert_false(fleetdb_assign(fleet->db, device, "a", 3, 2, 6, &changed, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_true(fleetdb_assigned_each(fleet->db, device, append_assigned, &text, NULL));
+    assert_text(&text, "2:a@2/1 0:z@1/1 ");
+    assert_true(fleetdb_unassign(fleet->db, device, "z", &changed, NULL) && changed);
+    assert_true(fleetdb_unassign(fleet->db, device, "z", &changed, NULL) && !changed);
+    assert_true(fleetdb_assigned_each(fleet->db, device, append_assigned, &text, NULL));
+    assert_text(&text, "2:a@2/1 ");
+}
+
+static void manifests_only_rise(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct err err = {0};
+    struct buf out = {0};
+    uint64_t version = 99;
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    assert_true(fleetdb_manifest_get(fleet->db, device, &version, &out, NULL));
+    assert_int_equal(version, 0);
+    assert_true(fleetdb_manifest_put(fleet->db, device, 5, bytes_of("five", 4), 1, NULL));
+    assert_false(fleetdb_manifest_put(fleet->db, device, 5, bytes_of("FIVE", 4), 2, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_false(fleetdb_manifest_put(fleet->db, device, 4, bytes_of("four", 4), 2, NULL));
+    assert_true(fleetdb_manifest_put(fleet->db, device, 6, bytes_of("six", 3), 2, NULL));
+    assert_true(fleetdb_manifest_get(fleet->db, device, &version, &out, NULL));
+    assert_int_equal(version, 6);
+    assert_text(&out, "six");
+}
+
+static void cursors_visit_what_the_broker_should_hold(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    uint8_t wanted[32], unwanted[32], found_blob[32];
+    char id[33];
+    bool changed, found = true;
+    int64_t next = 0, first = temp_fleet_device(fleet, "term-1");
+    int64_t second = temp_fleet_device(fleet, "term-2");
+    (void)temp_fleet_device(fleet, "term-without-manifest");
+    temp_fleet_upload(fleet, "wanted", wanted);
+    temp_fleet_upload(fleet, "unwanted", unwanted);
+    add_version(fleet, "doc", 1, unwanted);
+    add_version(fleet, "doc", 2, wanted);
+    assert_true(fleetdb_assign(fleet->db, first, "doc", 2, 0, 5, &changed, NULL));
+    assert_true(fleetdb_assign(fleet->db, second, "doc", 2, 0, 5, &changed, NULL));
+    assert_true(fleetdb_wanted_blob_next(fleet->db, zero, found_blob, &found, NULL) && found);
+    assert_memory_equal(found_blob, wanted, 32);
+    assert_true(fleetdb_wanted_blob_next(fleet->db, wanted, found_blob, &found, NULL) && !found);
+    assert_true(fleetdb_manifest_put(fleet->db, first, 1, bytes_of("x", 1), 1, NULL));
+    assert_true(fleetdb_manifest_put(fleet->db, second, 1, bytes_of("x", 1), 1, NULL));
+    assert_true(fleetdb_manifest_next(fleet->db, 0, &next, id, &found, NULL) && found);
+    assert_string_equal(id, "term-1");
+    assert_true(fleetdb_manifest_next(fleet->db, next, &next, id, &found, NULL) && found);
+    assert_string_equal(id, "term-2");
+    assert_true(fleetdb_manifest_next(fleet->db, next, &next, id, &found, NULL) && !found);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(blobs_come_back_and_strays_are_forgotten),
+        TEST(a_version_is_added_once_and_whole),
+        TEST(documents_are_listed_newest_first),
+        TEST(assignments_are_one_of_a_name),
+        TEST(manifests_only_rise),
+        TEST(cursors_visit_what_the_broker_should_hold),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

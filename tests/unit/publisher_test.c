@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/publisher.h"
+
+#include "proto/topics.h"
+#include "tests/unit/temp_fleet.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WINDOW = 3, SENT_MAX = 4096 };
+
+/* What a broker would have been given, and how much more it takes at once. */
+struct wire {
+    struct temp_fleet *fleet;
+    struct director director;
+    struct publisher *publisher;
+    char topics[SENT_MAX][TOPIC_CHARS];
+    uint64_t tokens[SENT_MAX];
+    size_t sent, acked;
+    size_t most_under_way;
+    enum err_code refuse; /* this is the answer, unless 0 */
+};
+
+static bool take(void *ctx, uint64_t token, const char *topic, struct bytes payload,
+                 struct err *err)
+{
+    struct wire *wire = ctx;
+    if (wire->refuse != ERR_NONE)
+        return err_set(err, wire->refuse, "not now");
+    assert_true(payload.length > 0);
+    assert_true((token & PUBLISHER_TOKEN) != 0);
+    assert_true(wire->sent < SENT_MAX);
+    (void)snprintf(wire->topics[wire->sent], TOPIC_CHARS, "%s", topic);
+    wire->tokens[wire->sent++] = token;
+    if (wire->sent - wire->acked > wire->most_under_way)
+        wire->most_under_way = wire->sent - wire->acked;
+    return true;
+}
+
+static int open_wire(void **state)
+{
+    struct wire *wire = calloc(1, sizeof *wire);
+    void *fleet;
+    assert_non_null(wire);
+    temp_fleet_open(&fleet);
+    wire->fleet = fleet;
+    wire->director = (struct director){
+        .db = wire->fleet->db, .key = wire->fleet->director_key, .root_version = 1};
+    const struct publisher_settings settings = {
+        .director = &wire->director,
+        .root = buf_bytes(&wire->fleet->root),
+        .sink = {take, wire},
+        .window = WINDOW,
+    };
+    assert_true(publisher_open(&settings, &wire->publisher, NULL));
+    *state = wire;
+    return 0;
+}
+
+static int close_wire(void **state)
+{
+    struct wire *wire = *state;
+    void *fleet = wire->fleet;
+    publisher_close(wire->publisher);
+    temp_fleet_close(&fleet);
+    free(wire);
+    return 0;
+}
+
+/* Acknowledges all that is under way, and what that lets out, until it is quiet. */
+static void drain(struct wire *wire)
+{
+    while (wire->acked < wire->sent)
+        publisher_puback(wire->publisher, wire->tokens[wire->acked++], true);
+}
+
+static size_t count_topics(const struct wire *wire, size_t from, const char *part)
+{
+    size_t count = 0;
+    for (size_t i = from; i < wire->sent; i++)
+        count += strstr(wire->topics[i], part) != NULL;
+    return count;
+}
+
+static void assign(struct wire *wire, const char *document, size_t devices)
+{
+    struct err err = {0};
+    struct director_outcome *outcomes = calloc(devices, sizeof *outcomes);
+    char(*names)[32] = calloc(devices, sizeof *names);
+    const char **ids = calloc(devices, sizeof *ids);
+    for (size_t i = 0; i < devices; i++) {
+        (void)snprintf(names[i], sizeof names[i], "term-%zu", i);
+        ids[i] = names[i];
+    }
+    const struct director_order order = {.document = document, .mode = 2};
+    if (!director_assign(&wire->director, &order, ids, devices, 4000, outcomes, &err))
+        fail_msg("%s", err.text);
+    publisher_changed(wire->publisher, document, outcomes, devices);
+    free(ids);
+    free(names);
+    free(outcomes);
+}
+
+static void enrol(struct wire *wire, size_t devices)
+{
+    char id[32];
+    for (size_t i = 0; i < devices; i++) {
+        (void)snprintf(id, sizeof id, "term-%zu", i);
+        temp_fleet_device(wire->fleet, id);
+    }
+}
+
+static void all_is_said_at_each_connect_within_the_window(void **state)
+{
+    struct wire *wire = *state;
+    enrol(wire, 10);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    temp_fleet_publish(wire->fleet, "unassigned", 1, "two");
+    assign(wire, "bins", 10);
+    assert_int_equal(wire->sent, 0); /* not connected: nothing is queued either */
+    for (int connects = 1; connects <= 2; connects++) {
+        publisher_connected(wire->publisher);
+        assert_int_equal(wire->sent - wire->acked, WINDOW);
+        drain(wire);
+        assert_int_equal(wire->sent, (size_t)connects * 12);
+        assert_int_equal(count_topics(wire, 0, "/trust/1"), connects);
+        assert_int_equal(count_topics(wire, 0, "/blob/"), connects);
+        assert_int_equal(count_topics(wire, 0, "/manifest"), connects * 10);
+        publisher_disconnected(wire->publisher);
+    }
+    assert_int_equal(wire->most_under_way, WINDOW);
+    assert_int_equal(publisher_stats(wire->publisher).published, 24);
+}
+
+static void a_lost_session_loses_nothing(void **state)
+{
+    struct wire *wire = *state;
+    enrol(wire, 5);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    assign(wire, "bins", 5);
+    publisher_connected(wire->publisher);
+    publisher_disconnected(wire->publisher); /* its pubacks never come */
+    wire->acked = wire->sent;
+    size_t before = wire->sent;
+    publisher_connected(wire->publisher);
+    drain(wire);
+    assert_int_equal(wire->sent - before, 7);
+}
+
+static void a_change_sends_its_blob_and_then_the_manifests(void **state)
+{
+    struct wire *wire = *state;
+    enrol(wire, 3);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    temp_fleet_publish(wire->fleet, "aids", 1, "two");
+    assign(wire, "bins", 3);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    size_t before = wire->sent;
+    assign(wire, "aids", 2);
+    drain(wire);
+    assert_int_equal(wire->sent - before, 3);
+    assert_non_null(strstr(wire->topics[before], "/blob/"));
+    assert_string_equal(wire->topics[before + 1], "muster/v1/down/term-0/manifest");
+    assert_string_equal(wire->topics[before + 2], "muster/v1/down/term-1/manifest");
+    assign(wire, "aids", 2); /* nothing changed */
+    assert_int_equal(wire->sent - before, 3);
+}
+
+static void a_full_window_is_waited_out(void **state)
+{
+    struct wire *wire = *state;
+    enrol(wire, 2);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    assign(wire, "bins", 2);
+    wire->refuse = ERR_FULL;
+    publisher_connected(wire->publisher);
+    assert_int_equal(wire->sent, 0);
+    wire->refuse = ERR_NONE;
+    publisher_puback(wire->publisher, 17, true); /* somebody else's made room */
+    drain(wire);
+    assert_int_equal(wire->sent, 4);
+    assert_int_equal(publisher_stats(wire->publisher).failed, 0);
+}
+
+static void too_many_changes_become_a_walk_over_all(void **state)
+{
+    struct wire *wire = *state;
+    enrol(wire, 600);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publisher_connected(wire->publisher);
+    drain(wire);
+    size_t before = wire->sent;
+    wire->refuse = ERR_FULL;
+    assign(wire, "bins", 600);
+    assert_true(publisher_stats(wire->publisher).walking);
+    wire->refuse = ERR_NONE;
+    publisher_puback(wire->publisher, 17, true);
+    drain(wire);
+    char seen[600] = {0};
+    for (size_t i = before; i < wire->sent; i++) {
+        unsigned number;
+        if (sscanf(wire->topics[i], "muster/v1/down/term-%u/manifest", &number) == 1)
+            seen[number] = 1;
+    }
+    assert_null(memchr(seen, 0, sizeof seen));
+    assert_true(count_topics(wire, before, "/blob/") >= 1);
+}
+
+static void hello(struct wire *wire, uint64_t held, uint8_t *lacked, struct buf *manifest)
+{
+    struct err err = {0};
+    struct fleetdb_device device;
+    Muster__Hello message = MUSTER__HELLO__INIT;
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    ProtobufCBinaryData lacks = {32, lacked};
+    report.manifest_version = held;
+    message.state = &report;
+    message.lacks = &lacks;
+    message.n_lacks = lacked != NULL;
+    assert_true(fleetdb_device_find(wire->fleet->db, "term-0", &device, NULL));
+    if (!publisher_hello(wire->publisher, &device, &message, 5000, manifest, &err))
+        fail_msg("%s", err.text);
+}
+
+static void a_hello_gets_what_the_device_is_missing(void **state)
+{
+    struct wire *wire = *state;
+    uint8_t mine[32], other[32];
+    struct buf manifest = {0};
+    enrol(wire, 1);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    temp_fleet_publish(wire->fleet, "other", 1, "two");
+    temp_fleet_upload(wire->fleet, "one", mine); /* the same content is the same blob */
+    temp_fleet_upload(wire->fleet, "two", other);
+    assign(wire, "bins", 1);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    size_t before = wire->sent;
+    hello(wire, 0, other, &manifest); /* lacks what is not meant for it */
+    assert_true(manifest.length > 0);
+    assert_int_equal(wire->sent, before);
+    buf_clear(&manifest);
+    hello(wire, 1, mine, &manifest);
+    assert_int_equal(manifest.length, 0);
+    drain(wire);
+    assert_int_equal(wire->sent - before, 1);
+    assert_non_null(strstr(wire->topics[before], "/blob/"));
+    hello(wire, 7, NULL, &manifest); /* our database was restored */
+    drain(wire);
+    assert_true(manifest.length > 0);
+    assert_string_equal(wire->topics[before + 1], "muster/v1/down/term-0/manifest");
+    buf_done(&manifest);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_wire, close_wire)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(all_is_said_at_each_connect_within_the_window),
+        TEST(a_lost_session_loses_nothing),
+        TEST(a_change_sends_its_blob_and_then_the_manifests),
+        TEST(a_full_window_is_waited_out),
+        TEST(too_many_changes_become_a_walk_over_all),
+        TEST(a_hello_gets_what_the_device_is_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

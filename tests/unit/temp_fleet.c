@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/temp_fleet.h"
+
+#include "base/file.h"
+#include "fleet/content.h"
+#include "fleet/document.h"
+#include "proto/unpack.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OK(call)                                                                                   \
+    do {                                                                                           \
+        struct err err = {0};                                                                      \
+        if (!(call))                                                                               \
+            fail_msg("%s", err.text);                                                              \
+    } while (0)
+
+static struct sign_key *new_key(const struct temp_fleet *fleet, const char *name)
+{
+    char path[128];
+    struct sign_key *key = NULL;
+    (void)snprintf(path, sizeof path, "%s/%s.pem", fleet->dir, name);
+    OK(sign_key_make(path, &key, &err));
+    return key;
+}
+
+static void make_root(struct temp_fleet *fleet)
+{
+    const struct sign_key *keys[] = {fleet->root_key, fleet->release_key, fleet->director_key};
+    static const Muster__Role names[] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
+                                         MUSTER__ROLE__ROLE_DIRECTOR};
+    Muster__PublicKey public_keys[3], *key_lists[3];
+    Muster__RoleKeys roles[3], *role_list[3];
+    for (size_t i = 0; i < 3; i++) {
+        struct bytes spki = sign_key_spki(keys[i]);
+        muster__public_key__init(&public_keys[i]);
+        public_keys[i].algorithm = MUSTER__KEY_ALGORITHM__KEY_ALGORITHM_ED25519;
+        public_keys[i].spki = (ProtobufCBinaryData){spki.length, (uint8_t *)spki.data};
+        key_lists[i] = &public_keys[i];
+        muster__role_keys__init(&roles[i]);
+        roles[i].role = names[i];
+        roles[i].threshold = 1;
+        roles[i].n_keys = 1;
+        roles[i].keys = &key_lists[i];
+        role_list[i] = &roles[i];
+    }
+    Muster__Root root = MUSTER__ROOT__INIT;
+    root.version = 1;
+    root.epoch = 1;
+    root.n_roles = 3;
+    root.roles = role_list;
+    struct buf body = {0};
+    OK(pack(&root.base, &body, &err));
+    OK(seal("root", "", buf_bytes(&body), keys, 1, true, &fleet->root, &err));
+    buf_done(&body);
+    OK(trust_open(buf_bytes(&fleet->root), &fleet->trust, &err));
+}
+
+int temp_fleet_open(void **state)
+{
+    struct temp_fleet *fleet = calloc(1, sizeof *fleet);
+    char path[128];
+    assert_non_null(fleet);
+    const char *temporary = getenv("TMPDIR");
+    (void)snprintf(fleet->dir, sizeof fleet->dir, "%s/muster-fleet-XXXXXX",
+                   temporary ? temporary : "/tmp");
+    assert_non_null(mkdtemp(fleet->dir));
+    (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
+    OK(fleetdb_open(path, &fleet->db, &err));
+    fleet->root_key = new_key(fleet, "root");
+    fleet->release_key = new_key(fleet, "release");
+    fleet->director_key = new_key(fleet, "director");
+    fleet->stranger_key = new_key(fleet, "stranger");
+    make_root(fleet);
+    *state = fleet;
+    return 0;
+}
+
+int temp_fleet_close(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    fleetdb_close(fleet->db);
+    trust_free(fleet->trust);
+    buf_done(&fleet->root);
+    sign_key_free(fleet->root_key);
+    sign_key_free(fleet->release_key);
+    sign_key_free(fleet->director_key);
+    sign_key_free(fleet->stranger_key);
+    OK(file_remove_tree(fleet->dir, &err));
+    free(fleet);
+    return 0;
+}
+
+int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id)
+{
+    int64_t device = 0;
+    struct sign_key *key = new_key(fleet, id);
+    const struct fleetdb_enrolment enrolment = {
+        .id = id,
+        .serial = id,
+        .model = "M1",
+        .agent_key = sign_key_spki(key),
+        .merchant_id = "m",
+        .merchant_name = "Merchant",
+        .store_id = "s",
+        .store_name = "Store",
+        .region = "",
+    };
+    OK(fleetdb_enrol(fleet->db, &enrolment, 1000, &device, &err));
+    sign_key_free(key);
+    return device;
+}
+
+void temp_fleet_upload(struct temp_fleet *fleet, const char *text, uint8_t ret_blob[32])
+{
+    struct buf blob = {0};
+    OK(content_encode(bytes_of(text, strlen(text)), &blob, &err));
+    sha256(buf_bytes(&blob), ret_blob);
+    OK(fleetdb_blob_put(fleet->db, ret_blob, buf_bytes(&blob), 1000, &err));
+    buf_done(&blob);
+}
+
+struct buf temp_fleet_header(const struct temp_document *document, const struct sign_key *key)
+{
+    uint8_t digest[32];
+    struct buf body = {0}, sealed = {0};
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    sha256(bytes_of(document->text, strlen(document->text)), digest);
+    header.name = (char *)document->name;
+    header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
+    header.epoch = 1;
+    header.version = document->version;
+    header.minimum_version = document->minimum_version;
+    header.length = strlen(document->text);
+    header.sha256 = (ProtobufCBinaryData){sizeof digest, digest};
+    header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
+    OK(pack(&header.base, &body, &err));
+    OK(seal("document", "", buf_bytes(&body), &key, 1, true, &sealed, &err));
+    buf_done(&body);
+    return sealed;
+}
+
+void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t version,
+                        const char *text)
+{
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
+    const struct temp_document document = {.name = name, .text = text, .version = version};
+    struct fleetdb_document published;
+    struct buf header = temp_fleet_header(&document, fleet->release_key);
+    temp_fleet_upload(fleet, text, encoding.blob);
+    OK(document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 1, 2000, &published,
+                        &err));
+    buf_done(&header);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_UNIT_TEMP_FLEET_H
+#define TESTS_UNIT_TEMP_FLEET_H
+
+#include "proto/trust.h"
+#include "storage/fleetdb.h"
+
+/* A real fleet database, real keys and a real root, in a directory that is removed with them. */
+struct temp_fleet {
+    char dir[64];
+    struct fleetdb *db;
+    struct sign_key *root_key, *release_key, *director_key, *stranger_key;
+    struct buf root; /* Envelope */
+    struct trust *trust;
+};
+
+int temp_fleet_open(void **state); /* as cmocka's setup and teardown: *state is the temp_fleet */
+int temp_fleet_close(void **state);
+
+/* Enrols a device with a key of its own; returns its row. */
+int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
+
+struct temp_document {
+    const char *name, *text;
+    uint64_t version, minimum_version;
+};
+/* Stores `text` as a blob. */
+void temp_fleet_upload(struct temp_fleet *fleet, const char *text, uint8_t ret_blob[32]);
+/* A table's header for the text, signed with `key`; the caller calls buf_done. */
+struct buf temp_fleet_header(const struct temp_document *document, const struct sign_key *key);
+/* Both, and publishes. */
+void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t version,
+                        const char *text);
+
+#endif
