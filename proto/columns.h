@@ -8,7 +8,7 @@
  * record needs no code here. Column messages and values live in `arena`. */
 bool columns_of_rows(const struct lane_rows *rows, struct arena *arena,
                      Muster__LaneBatch *ret_batch, struct err *err) MUSTER_CHECK;
-bool rows_of_columns(const Muster__LaneBatch *batch, struct arena *arena, struct lane_rows *ret_rows,
-                     struct err *err) MUSTER_CHECK;
+bool rows_of_columns(const Muster__LaneBatch *batch, struct arena *arena,
+                     struct lane_rows *ret_rows, struct err *err) MUSTER_CHECK;
 
 #endif

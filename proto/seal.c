@@ -88,8 +88,8 @@ static bool sign_key_new(EVP_PKEY *pkey, struct sign_key **ret_key, struct err *
 /* Key files have no passphrase; without this OpenSSL would ask on the terminal. */
 static int no_passphrase(char *out, int size, int writing, void *ctx)
 {
-    (void)out;
-    (void)size;
+    if (size > 0)
+        out[0] = '\0';
     (void)writing;
     (void)ctx;
     return -1;
@@ -209,7 +209,7 @@ bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key, struct e
     if (!verify_key_new(pkey, &key, err))
         return false;
     /* One key, one spelling, one id. */
-    if (memcmp(key->spki, spki.data, SPKI_BYTES) != 0) {
+    if (!bytes_equal(verify_key_spki(key), spki)) {
         verify_key_free(key);
         return err_set(err, ERR_INVALID, "a SubjectPublicKeyInfo that is not DER");
     }

@@ -21,8 +21,8 @@ void sign_key_free(struct sign_key *key);
 /* The public half as DER SubjectPublicKeyInfo (RFC 8410); valid as long as the key. */
 struct bytes sign_key_spki(const struct sign_key *key);
 
-bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key, struct err *err)
-    MUSTER_CHECK;
+bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key,
+                        struct err *err) MUSTER_CHECK;
 /* PEM "PUBLIC KEY" or the private key's file. */
 bool verify_key_read(const char *path, struct verify_key **ret_key, struct err *err) MUSTER_CHECK;
 void verify_key_free(struct verify_key *key);
@@ -47,7 +47,7 @@ bool unseal(const char *domain, const char *context, struct bytes envelope,
             const struct key_set *keys, struct bytes *ret_body, struct err *err) MUSTER_CHECK;
 
 void sha256(struct bytes data, uint8_t ret_digest[32]);
-struct sha256_state; /* for content that is not in memory at once */
+struct sha256_state;                     /* for content that is not in memory at once */
 struct sha256_state *sha256_begin(void); /* NULL: no memory */
 void sha256_add(struct sha256_state *state, struct bytes data);
 void sha256_end(struct sha256_state *state, uint8_t ret_digest[32]); /* frees it */

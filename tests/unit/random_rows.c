@@ -51,7 +51,7 @@ static void set_number(void *at, ProtobufCType type, uint64_t number)
         *(uint64_t *)at = number;
         return;
     case PROTOBUF_C_TYPE_BOOL:
-        *(protobuf_c_boolean *)at = number & 1;
+        *(protobuf_c_boolean *)at = (protobuf_c_boolean)(number & 1);
         return;
     case PROTOBUF_C_TYPE_ENUM:
         *(uint32_t *)at = number & INT32_MAX;

@@ -71,7 +71,7 @@ static void anything_else_is_refused(void **state)
         "muster/v1/up/a b/batch",
         "muster/v1/up/abcdefghijklmnopqrstuvwxyz0123456/batch",
         "muster/v1/blob/",
-        "muster/v1/blob/" HEX64 "0",
+        ("muster/v1/blob/" HEX64 "0"),
         "muster/v1/blob/000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1EFF",
         "muster/v1/blob/zz0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1eff",
         "muster/v1/trust/",
