@@ -160,9 +160,9 @@ static bool commit_some(struct collector *collector, size_t first, size_t count,
 /* Only now may anybody be told. */
 static void owe(struct collector *collector, const struct collector_news *news)
 {
-    struct owed *owed = owed_get(&collector->owed, news->device, news->id);
+    struct owed *owed = owed_get(&collector->owed, news->device.device, news->device.id);
     if (owed == NULL) {
-        log_error("collector: no memory for what %s is owed; it will ask again", news->id);
+        log_error("collector: no memory for what %s is owed; it will ask again", news->device.id);
         return;
     }
     for (size_t i = 0; i < news->stream_count; i++)
@@ -174,20 +174,21 @@ static void owe(struct collector *collector, const struct collector_news *news)
     }
 }
 
-static void owe_welcome(struct collector *collector, struct collector_news *news)
+static void owe_welcome(struct collector *collector, const struct collector_news *news)
 {
-    struct owed *owed = owed_get(&collector->owed, news->device, news->id);
+    struct owed *owed = owed_get(&collector->owed, news->device.device, news->device.id);
+    struct buf manifest = {.limit = LIMIT_MANIFEST_BYTES};
     if (owed == NULL)
         return;
-    struct bytes manifest = {0};
     owed->refusal[0] = '\0';
     if (news->refusal != NULL)
         strncpy(owed->refusal, news->refusal, sizeof owed->refusal - 1);
     else
-        collector->ports.hello(collector->ports.ctx, news->id, news->hello, &news->arena,
-                               &manifest);
+        collector->ports.hello(collector->ports.ctx, &news->device, news->hello, &manifest);
     memcpy(owed->nonce, news->hello->nonce.data, sizeof owed->nonce);
-    owed->welcome = owed_set_manifest(&collector->owed, owed, manifest, COLLECTOR_MANIFEST_BYTES);
+    owed->welcome =
+        owed_set_manifest(&collector->owed, owed, buf_bytes(&manifest), COLLECTOR_MANIFEST_BYTES);
+    buf_done(&manifest);
     if (!owed->welcome)
         metrics_add(collector->settings.metrics, METRIC_WELCOMES_DROPPED, 1);
     owed_hurry(&collector->owed, owed);
@@ -204,8 +205,8 @@ static void forget_news(struct collector *collector, size_t first, size_t count)
 static void tell(struct collector *collector, size_t first, size_t count)
 {
     for (size_t i = first; i < first + count; i++) {
-        struct collector_news *news = &collector->news[i];
-        if (news->device == 0)
+        const struct collector_news *news = &collector->news[i];
+        if (news->device.device == 0)
             continue;
         owe(collector, news);
         if (news->hello != NULL)
@@ -239,14 +240,17 @@ static void commit_queue(struct collector *collector)
     if (done)
         tell(collector, 0, count);
     forget_news(collector, 0, count);
-    if (!done) {
-        log_error("nothing of %zu messages was stored or receipted: %s", count, err.text);
-        if (fleetdb_check(collector->settings.db, &err))
-            commit_one_by_one(collector);
-        else
-            collector->ports.failed(collector->ports.ctx, &err);
+    if (done) {
+        clear_queue(collector);
+        return;
     }
+    log_error("nothing of %zu messages was stored or receipted: %s", count, err.text);
+    bool answers = fleetdb_check(collector->settings.db, &err);
+    if (answers)
+        commit_one_by_one(collector);
     clear_queue(collector);
+    if (!answers)
+        collector->ports.failed(collector->ports.ctx, &err);
 }
 
 int64_t collector_turn(struct collector *collector)

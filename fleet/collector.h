@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "fleet/metrics.h"
 #include "fleet/receipts.h"
-#include "proto/arena.h"
 #include "proto/hello.pb-c.h"
 #include "proto/seal.h"
 
@@ -32,10 +31,9 @@ struct collector_ports {
     void *ctx;
     /* Publishes. False: not now; collector_ready says when it makes sense to try again. */
     bool (*send)(void *ctx, const char *topic, struct bytes payload);
-    /* A hello was committed; gives the sealed manifest that its welcome should carry (in `arena`),
-     * or empty. */
-    void (*hello)(void *ctx, const char *device, const Muster__Hello *hello, struct arena *arena,
-                  struct bytes *ret_manifest);
+    /* A hello was committed; appends the sealed manifest that its welcome should carry, if any. */
+    void (*hello)(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
+                  struct buf *ret_manifest);
     /* The database cannot be trusted any more: stop, and open it anew. */
     void (*failed)(void *ctx, const struct err *why);
 };

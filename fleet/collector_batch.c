@@ -174,8 +174,7 @@ static bool store(struct collector *collector, const struct fleetdb_device *devi
         news->streams[news->stream_count++] =
             (struct owed_stream){lanes[i].incarnation, (int)lanes[i].lane};
     }
-    news->device = device->device;
-    memcpy(news->id, device->id, sizeof news->id);
+    news->device = *device;
     metrics_add(collector->settings.metrics, METRIC_BATCHES, 1);
     return fleetdb_seen(collector->settings.db, device->device, now_ms, err);
 }

@@ -295,7 +295,6 @@ bool collector_hello(struct collector *collector, const struct topic *topic, str
     }
     metrics_add(collector->settings.metrics, METRIC_HELLOS, news->refusal == NULL);
     news->hello = hello;
-    news->device = device.device;
-    memcpy(news->id, device.id, sizeof news->id);
+    news->device = device;
     return true;
 }

@@ -23,8 +23,7 @@ struct collector_message {
 
 /* What a transaction leaves to be told after its commit, one for each message. */
 struct collector_news {
-    int64_t device; /* 0: nothing */
-    char id[33];
+    struct fleetdb_device device; /* its row is 0: nothing */
     size_t stream_count;
     struct owed_stream *streams; /* in the arena */
     const Muster__Hello *hello;  /* in the arena */

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/service.h"
+
+#include "base/log.h"
+#include "base/mqtt.h"
+#include "base/notify.h"
+#include "fleet/api_desired.h"
+#include "fleet/api_fleet.h"
+#include "fleet/collector.h"
+#include "fleet/http.h"
+#include "fleet/publisher.h"
+#include "fleet/service_keys.h"
+#include "proto/topics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Content may fill half of the session's window, so that receipts always find room. */
+enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 2 };
+
+struct service {
+    struct service_keys keys;
+    struct fleetdb *db;
+    struct metrics metrics;
+    struct collector *collector;
+    struct director director;
+    struct publisher *publisher;
+    struct mqtt *mqtt;
+    uint64_t next_token;
+    char trouble[480]; /* why records do not come though connected; "": they do */
+
+    struct api_fleet api_fleet;
+    struct api_desired api_desired;
+    struct api_module modules[MODULES];
+    struct api api;
+    struct http *http;
+
+    uv_check_t turn;  /* after the sockets were read: commit and answer */
+    uv_idle_t kick;   /* keeps the loop from sleeping before a turn that is due */
+    uv_timer_t timer; /* receipts that wait for company */
+    bool handles_open;
+
+    void (*failed)(void *ctx, const struct err *why);
+    void *ctx;
+};
+
+/* ---- the turn of the loop ---- */
+
+static void on_idle(uv_idle_t *kick)
+{
+    (void)kick;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct service *service = timer->data;
+    (void)uv_idle_start(&service->kick, on_idle);
+}
+
+static void on_turn(uv_check_t *turn)
+{
+    struct service *service = turn->data;
+    int64_t wait_ms = collector_turn(service->collector);
+    if (!service->handles_open) /* it failed, and was closed */
+        return;
+    (void)uv_idle_stop(&service->kick);
+    if (wait_ms >= 0)
+        (void)uv_timer_start(&service->timer, on_timer, (uint64_t)wait_ms, 0);
+}
+
+static void kick(struct service *service)
+{
+    (void)uv_idle_start(&service->kick, on_idle);
+}
+
+/* ---- what the collector needs ---- */
+
+static bool send_message(void *ctx, const char *topic, struct bytes payload)
+{
+    struct service *service = ctx;
+    struct err err = {0};
+    if (mqtt_publish(service->mqtt, ++service->next_token, topic, payload, false, &err))
+        return true;
+    if (err.code == ERR_FULL || err.code == ERR_UNAVAILABLE)
+        return false;
+    log_error("%s: %s", topic, err.text); /* would fail again: the device will ask anew */
+    return true;
+}
+
+static void on_hello(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
+                     struct buf *ret_manifest)
+{
+    struct service *service = ctx;
+    struct err err = {0};
+    if (!publisher_hello(service->publisher, device, hello, clock_wall_ms(&clock_real),
+                         ret_manifest, &err))
+        log_error("no manifest for %s: %s", device->id, err.text);
+}
+
+static void on_failed(void *ctx, const struct err *why)
+{
+    struct service *service = ctx;
+    service->failed(service->ctx, why);
+}
+
+/* ---- what the publisher needs ---- */
+
+static bool publish_retained(void *ctx, uint64_t token, const char *topic, struct bytes payload,
+                             struct err *err)
+{
+    struct service *service = ctx;
+    return mqtt_publish(service->mqtt, token, topic, payload, true, err);
+}
+
+/* ---- the broker session ---- */
+
+static void on_connected(void *ctx, const char *broker)
+{
+    static const char *const filters[] = {TOPIC_FILTER_BATCH, TOPIC_FILTER_HELLO,
+                                          TOPIC_FILTER_ONLINE};
+    struct service *service = ctx;
+    log_info("connected to %s", broker);
+    service->trouble[0] = '\0';
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        struct err err = {0};
+        if (mqtt_subscribe(service->mqtt, filters[i], &err))
+            continue;
+        log_error("subscribe to %s: %s", filters[i], err.text);
+        (void)snprintf(service->trouble, sizeof service->trouble, "%s", err.text);
+    }
+    publisher_connected(service->publisher);
+    collector_ready(service->collector);
+    kick(service);
+}
+
+static void on_disconnected(void *ctx, const char *reason, int64_t next_attempt_ms)
+{
+    (void)next_attempt_ms;
+    struct service *service = ctx;
+    log_warn("no broker: %s", reason);
+    publisher_disconnected(service->publisher);
+}
+
+static void on_message(void *ctx, const char *topic, struct bytes payload)
+{
+    struct service *service = ctx;
+    collector_message(service->collector, topic, payload);
+    kick(service);
+}
+
+static void on_puback(void *ctx, uint64_t token, bool accepted)
+{
+    struct service *service = ctx;
+    if (!accepted && (token & PUBLISHER_TOKEN) == 0)
+        log_warn("the broker refused a receipt or welcome: see its access rules");
+    publisher_puback(service->publisher, token, accepted);
+    collector_ready(service->collector);
+    kick(service);
+}
+
+static void on_refused(void *ctx, const char *reason)
+{
+    struct service *service = ctx;
+    log_error("the broker refused a subscription: %s", reason);
+    (void)snprintf(service->trouble, sizeof service->trouble, "%s", reason);
+}
+
+static struct mqtt_settings session_settings(const struct fleet_settings *settings)
+{
+    return (struct mqtt_settings){
+        .brokers = settings->brokers,
+        .client_id = settings->client_id,
+        .ca_path = settings->ca,
+        .certificate_path = settings->certificate,
+        .key_path = settings->tls_key,
+        .protocol = (enum mqtt_protocol)settings->protocol,
+        .keepalive_ms = settings->keepalive_ms,
+        .retry_first_ms = settings->retry_first_ms,
+        .retry_max_ms = settings->retry_max_ms,
+        .max_inflight = MQTT_MAX_INFLIGHT,
+    };
+}
+
+/* ---- what the API asks ---- */
+
+static bool is_connected(void *ctx, char *why, size_t size)
+{
+    const struct service *service = ctx;
+    const struct mqtt_status *status = mqtt_status(service->mqtt);
+    bool connected = status->state == MQTT_CONNECTED;
+    const char *reason = connected                ? service->trouble
+                         : status->reason[0] != 0 ? status->reason
+                                                  : "not connected yet";
+    (void)snprintf(why, size, "%s", reason);
+    return connected && service->trouble[0] == '\0';
+}
+
+static bool write_more(void *ctx, struct buf *out, struct err *err)
+{
+    const struct service *service = ctx;
+    struct publisher_stats stats = publisher_stats(service->publisher);
+    const struct mqtt_status *status = mqtt_status(service->mqtt);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } list[] = {
+        {"muster_published_total", "counter", "Retained messages the broker took", stats.published},
+        {"muster_publish_refused_total", "counter", "Retained messages the broker refused",
+         stats.refused},
+        {"muster_publish_failed_total", "counter", "Retained messages given up", stats.failed},
+        {"muster_publish_waiting", "gauge", "Changes not yet sent", stats.waiting},
+        {"muster_broker_sessions_total", "counter", "Sessions with the broker", status->sessions},
+        {"muster_broker_failures_total", "counter", "Attempts and sessions that ended",
+         status->failures},
+        {"muster_broker_sent_bytes_total", "counter", "Payload sent", status->bytes_up},
+        {"muster_broker_received_bytes_total", "counter", "Payload received", status->bytes_down},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        if (!metrics_write_head(list[i].name, list[i].type, list[i].help, out, err) ||
+            !metrics_write_series(list[i].name, "", list[i].value, out, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- opening ---- */
+
+static bool open_collector(struct service *service, const struct clock *clock,
+                           const struct fleet_settings *settings, struct err *err)
+{
+    struct collector_settings collector = {
+        .db = service->db,
+        .clock = clock,
+        .metrics = &service->metrics,
+        .receipt_key = service->keys.receipt,
+        .director_key = service->keys.director,
+        .receipts = {.coalesce_ms = settings->receipt_coalesce_ms,
+                     .batches = (unsigned)settings->receipt_batches},
+    };
+    struct collector_ports ports = {
+        .ctx = service, .send = send_message, .hello = on_hello, .failed = on_failed};
+    return collector_open(&collector, &ports, &service->collector, err);
+}
+
+static bool open_publisher(struct service *service, struct err *err)
+{
+    service->director = (struct director){.db = service->db,
+                                          .key = service->keys.director,
+                                          .root_version = trust_version(service->keys.trust)};
+    struct publisher_settings publisher = {
+        .director = &service->director,
+        .root = buf_bytes(&service->keys.root),
+        .sink = {.publish = publish_retained, .ctx = service},
+        .window = PUBLISHER_WINDOW,
+    };
+    return publisher_open(&publisher, &service->publisher, err);
+}
+
+static bool open_http(struct service *service, uv_loop_t *loop, const struct clock *clock,
+                      const struct fleet_settings *settings, struct err *err)
+{
+    service->api_fleet = (struct api_fleet){.db = service->db,
+                                            .metrics = &service->metrics,
+                                            .connected = is_connected,
+                                            .more_metrics = write_more,
+                                            .ctx = service};
+    service->api_desired = (struct api_desired){.db = service->db,
+                                                .trust = service->keys.trust,
+                                                .director = &service->director,
+                                                .publisher = service->publisher};
+    service->modules[0] = api_fleet_module(&service->api_fleet);
+    service->modules[1] = api_desired_module(&service->api_desired);
+    service->api = (struct api){.modules = service->modules, .module_count = MODULES};
+    struct http_settings http = {
+        .socket_path = settings->http_socket,
+        .socket_mode = settings->http_group ? 0660 : 0600,
+        .listen = settings->http_listen,
+        .clock = clock,
+        .metrics = &service->metrics,
+    };
+    return http_open(loop, &http, &service->api, &service->http, err);
+}
+
+static void open_handles(struct service *service, uv_loop_t *loop)
+{
+    (void)uv_check_init(loop, &service->turn);
+    (void)uv_idle_init(loop, &service->kick);
+    (void)uv_timer_init(loop, &service->timer);
+    service->turn.data = service->kick.data = service->timer.data = service;
+    (void)uv_check_start(&service->turn, on_turn);
+    service->handles_open = true;
+}
+
+static bool open_parts(struct service *service, uv_loop_t *loop, const struct clock *clock,
+                       const struct fleet_settings *settings, struct err *err)
+{
+    static const struct mqtt_events events = {.connected = on_connected,
+                                              .disconnected = on_disconnected,
+                                              .message = on_message,
+                                              .puback = on_puback,
+                                              .refused = on_refused};
+    struct mqtt_settings session = session_settings(settings);
+    if (!service_keys_read(settings, &service->keys, err) ||
+        !fleetdb_open(settings->database, &service->db, err) ||
+        !open_collector(service, clock, settings, err) || !open_publisher(service, err) ||
+        !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
+        !open_http(service, loop, clock, settings, err))
+        return false;
+    open_handles(service, loop);
+    mqtt_start(service->mqtt);
+    return true;
+}
+
+bool service_open(uv_loop_t *loop, const struct clock *clock, const struct fleet_settings *settings,
+                  void (*failed)(void *ctx, const struct err *why), void *ctx,
+                  struct service **ret_service, struct err *err)
+{
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL)
+        return err_set(err, ERR_NO_MEMORY, "musterd: out of memory");
+    service->failed = failed;
+    service->ctx = ctx;
+    if (!open_parts(service, loop, clock, settings, err)) {
+        service_close(service);
+        (void)uv_run(loop, UV_RUN_DEFAULT);
+        service_free(service);
+        return false;
+    }
+    *ret_service = service;
+    return true;
+}
+
+bool service_check(const struct fleet_settings *settings, struct err *err)
+{
+    struct service_keys keys = {0};
+    struct mqtt_settings session = session_settings(settings);
+    if (!service_keys_read(settings, &keys, err))
+        return false;
+    service_keys_done(&keys);
+    return mqtt_check(&session, err);
+}
+
+/* ---- closing ---- */
+
+void service_close(struct service *service)
+{
+    if (service->handles_open) {
+        service->handles_open = false; /* a failing commit calls this again */
+        (void)collector_turn(service->collector);
+        uv_close((uv_handle_t *)&service->turn, NULL);
+        uv_close((uv_handle_t *)&service->kick, NULL);
+        uv_close((uv_handle_t *)&service->timer, NULL);
+    }
+    http_close(service->http);
+    service->http = NULL;
+    mqtt_close(service->mqtt);
+    service->mqtt = NULL;
+}
+
+void service_free(struct service *service)
+{
+    if (service == NULL)
+        return;
+    publisher_close(service->publisher);
+    collector_close(service->collector);
+    fleetdb_close(service->db);
+    service_keys_done(&service->keys);
+    free(service);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/settings.h"
+
+#include "base/mqtt.h"
+
+#include <stddef.h>
+
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+
+#define FIELD(name)                                                                                \
+    offsetof(struct fleet_settings, name), sizeof(((struct fleet_settings *)NULL)->name)
+
+static const char *const protocols[] = {
+    [MQTT_AUTO] = "auto", [MQTT_5] = "5", [MQTT_311] = "3.1.1", NULL};
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+
+const struct setting fleet_settings_table[] = {
+    {"broker", "servers", SETTING_TEXT, FIELD(brokers), NULL, 3, 511, NULL,
+     "brokers to try in turn: host:port, host:port; IPv6 as [::1]:8883"},
+    {"broker", "client_id", SETTING_TEXT, FIELD(client_id), "musterd", 1, 64, NULL,
+     "MQTT client id, also the CN of the TLS certificate"},
+    {"broker", "protocol", SETTING_CHOICE, FIELD(protocol), "auto", 0, 0, protocols,
+     "MQTT version: 5, 3.1.1, or auto (5, and 3.1.1 where 5 is refused)"},
+    {"broker", "keepalive", SETTING_DURATION, FIELD(keepalive_ms), "30s", 5 * SECOND, 2 * HOUR,
+     NULL, "a ping after this much silence"},
+    {"broker", "retry_first", SETTING_DURATION, FIELD(retry_first_ms), "250ms", 10, 10 * MINUTE,
+     NULL, "upper bound of the first wait before a new attempt; doubles, with full jitter"},
+    {"broker", "retry_max", SETTING_DURATION, FIELD(retry_max_ms), "30s", 10, 24 * HOUR, NULL,
+     "upper bound of every wait"},
+    {"tls", "ca", SETTING_PATH, FIELD(ca), "/etc/musterd/tls/ca.pem", 1, 255, NULL,
+     "certificates that may vouch for the broker (PEM)"},
+    {"tls", "certificate", SETTING_PATH, FIELD(certificate), "/etc/musterd/tls/musterd.pem", 1, 255,
+     NULL, "certificate and chain (PEM)"},
+    {"tls", "key", SETTING_PATH, FIELD(tls_key), "/etc/musterd/tls/musterd.key", 1, 255, NULL,
+     "its private key (PEM)"},
+    {"keys", "director", SETTING_PATH, FIELD(director_key), "/etc/musterd/director.pem", 1, 255,
+     NULL, "private key of the role director (Ed25519, PEM): signs manifests and welcomes"},
+    {"keys", "receipt", SETTING_PATH, FIELD(receipt_key), "/etc/musterd/receipt.pem", 1, 255, NULL,
+     "private key of the role receipt (Ed25519, PEM)"},
+    {"keys", "root", SETTING_PATH, FIELD(root), "/etc/musterd/root.bin", 1, 255, NULL,
+     "the trust root that names the two keys, as installed on the terminals"},
+    {"database", "path", SETTING_PATH, FIELD(database), "/var/lib/musterd/fleet.db", 1, 255, NULL,
+     "the fleet database (SQLite); made if it is not there"},
+    {"http", "socket", SETTING_PATH, FIELD(http_socket), "/run/musterd/api.sock", 1, 107, NULL,
+     "unix socket of the API; who may open it may change the fleet"},
+    {"http", "open_to_group", SETTING_BOOL, FIELD(http_group), "yes", 0, 0, NULL,
+     "whether the socket's group may use it, or its owner alone"},
+    {"http", "listen", SETTING_TEXT, FIELD(http_listen), "", 0, 63, NULL,
+     "also 127.0.0.1:PORT or [::1]:PORT, where only GET is served; empty: none"},
+    {"receipt", "coalesce", SETTING_DURATION, FIELD(receipt_coalesce_ms), "200ms", 0, 10 * SECOND,
+     NULL, "at most one receipt for each device in this time ..."},
+    {"receipt", "batches", SETTING_INT, FIELD(receipt_batches), "16", 1, 1000, NULL,
+     "... but at once when this many of its batches wait"},
+    {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
+     "error, warn, info or debug"},
+    {0},
+};
+
+bool fleet_settings_load(const char *path, struct fleet_settings *ret_settings, struct err *err)
+{
+    struct fleet_settings settings = {0};
+    if (!settings_load(path, fleet_settings_table, &settings, err))
+        return false;
+    *ret_settings = settings;
+    return true;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_SETTINGS_H
+#define FLEET_SETTINGS_H
+
+#include "base/settings.h"
+
+/* musterd.conf. Everything musterd may be told; `musterd --print-settings` explains it. */
+struct fleet_settings {
+    char client_id[65];
+    char brokers[512];
+    int protocol; /* enum mqtt_protocol */
+    int64_t keepalive_ms;
+    int64_t retry_first_ms, retry_max_ms;
+
+    char ca[256];
+    char certificate[256];
+    char tls_key[256];
+
+    char director_key[256];
+    char receipt_key[256];
+    char root[256];
+
+    char database[256];
+
+    char http_socket[108];
+    bool http_group;
+    char http_listen[64];
+
+    int64_t receipt_coalesce_ms;
+    int64_t receipt_batches;
+
+    int log_level;
+};
+
+extern const struct setting fleet_settings_table[];
+
+bool fleet_settings_load(const char *path, struct fleet_settings *ret_settings,
+                         struct err *err) MUSTER_CHECK;
+
+#endif
