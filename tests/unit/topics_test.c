@@ -81,9 +81,9 @@ static void anything_else_is_refused(void **state)
         "muster/v1/trust/ 1",
         "muster/v1/trust/1x",
         "muster/v1/trust/18446744073709551616",
-        "muster/v1/up/"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaaaaa/batch",
+        ("muster/v1/up/"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaa/batch"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct topic topic = {.version = 42};
