@@ -23,8 +23,6 @@ static void add_version(struct ctl_table *table, int64_t version)
 static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
 {
     struct ctl_table *table = ctl_table_new("DEVICE|");
-    if (table == NULL)
-        return false;
     ctl_table_text(table, "id");
     ctl_table_format(table, "%s (%s)", ctl_text(device, "id"), ctl_text(device, "state"));
     ctl_table_text(table, "machine");

@@ -59,6 +59,8 @@ static size_t columns_of(const char *text)
 
 void ctl_table_text(struct ctl_table *table, const char *text)
 {
+    if (table == NULL || table->lost)
+        return;
     if (table->cell_count == table->cell_room) {
         size_t room = table->cell_room == 0 ? 64 : table->cell_room * 2;
         char **cells = reallocarray(table->cells, room, sizeof *cells);
@@ -70,17 +72,20 @@ void ctl_table_text(struct ctl_table *table, const char *text)
         table->cell_room = room;
     }
     char *copy = clean_copy(text);
-    table->lost = table->lost || copy == NULL;
-    if (!table->lost)
+    table->lost = copy == NULL;
+    if (copy != NULL)
         table->cells[table->cell_count++] = copy;
 }
 
 struct ctl_table *ctl_table_new(const char *headings)
 {
     struct ctl_table *table = calloc(1, sizeof *table);
+    if (table == NULL)
+        return NULL;
     char *copy = strdup(headings);
     char *rest = copy;
-    for (char *word; table != NULL && (word = strsep(&rest, "|")) != NULL;) {
+    table->lost = copy == NULL;
+    for (char *word; table->column_count < COLUMNS_MAX && (word = strsep(&rest, "|")) != NULL;) {
         table->right[table->column_count++] = word[0] == '>';
         ctl_table_text(table, word[0] == '>' ? word + 1 : word);
     }

@@ -14,7 +14,8 @@
  */
 struct ctl_table;
 
-/* `headings`, separated by '|'; one that begins with '>' is set to the right. NULL: no memory. */
+/* `headings`, separated by '|'; one that begins with '>' is set to the right. NULL: no memory,
+ * which the functions below bear and print tells. */
 struct ctl_table *ctl_table_new(const char *headings);
 /* The next cell, from left to right, row after row. Running out of memory is kept for print. */
 void ctl_table_text(struct ctl_table *table, const char *text);

@@ -154,9 +154,9 @@ bool document_publish(struct fleetdb *db, const struct trust *trust, struct byte
                       int64_t now_ms, struct fleetdb_document *ret_document, struct err *err)
 {
     struct arena arena = {.limit_bytes = 64 * 1024};
-    const Muster__DocumentHeader *header;
+    const Muster__DocumentHeader *header = NULL;
     struct fleetdb_document document;
-    bool ok = document_open(trust, envelope, &arena, &header, err);
+    bool ok = document_open(trust, envelope, &arena, &header, err) && header != NULL;
     if (ok)
         document = row_of(header, envelope, now_ms);
     arena_done(&arena);
