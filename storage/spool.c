@@ -86,6 +86,15 @@ static bool transact(struct spool *spool, bool (*write)(struct spool *, void *, 
     return false;
 }
 
+/* A full disk has left pages in the WAL that the database could not grow by. They go first: then
+ * the WAL starts over within the space it has. */
+static bool release_ballast(struct spool *spool)
+{
+    int64_t ignored = 0;
+    return file_exists(spool->ballast_path) && file_remove(spool->ballast_path, NULL) &&
+           sqlite_pragma(spool->db, &ignored, NULL, "PRAGMA wal_checkpoint(PASSIVE)");
+}
+
 bool spool_reserved(struct spool *spool, bool (*write)(struct spool *, void *, struct err *),
                     void *ctx, struct err *err)
 {
@@ -93,8 +102,7 @@ bool spool_reserved(struct spool *spool, bool (*write)(struct spool *, void *, s
     if (!set_page_limit(spool, spool->all_pages, err))
         return false;
     bool done = transact(spool, write, ctx, &why);
-    if (!done && why.code == ERR_FULL && file_exists(spool->ballast_path) &&
-        file_remove(spool->ballast_path, &why))
+    if (!done && why.code == ERR_FULL && release_ballast(spool))
         done = transact(spool, write, ctx, &why);
     bool limited = set_page_limit(spool, spool->push_pages, done ? err : NULL);
     if (!done)
@@ -209,12 +217,13 @@ bool spool_open(const struct spool_settings *settings, const struct clock *clock
     return true;
 }
 
-bool spool_clock_save(struct spool *spool, int64_t powered_ms, struct err *err)
+bool spool_clock_save(struct spool *spool, struct err *err)
 {
+    if (spool_powered_ms(spool) > spool->saved_ms)
+        spool->saved_ms = spool_powered_ms(spool);
     sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_META_CLOCK);
     sqlite_bind_int(query, ":base", spool->base_ms);
-    sqlite_bind_int(query, ":powered", powered_ms);
-    spool->saved_ms = powered_ms;
+    sqlite_bind_int(query, ":powered", spool->saved_ms);
     return sqlite_run(spool->db, query, err);
 }
 
@@ -224,7 +233,7 @@ void spool_close(struct spool *spool)
         return;
     /* Without it the next open falls back on the newest segment's time. */
     if (spool->loaded)
-        (void)!spool_clock_save(spool, spool_powered_ms(spool), NULL);
+        (void)!spool_clock_save(spool, NULL);
     sqlite_close(spool->db);
     for (size_t i = 0; i < spool->stream_count; i++)
         spool_acked_done(&spool->streams[i].acked);

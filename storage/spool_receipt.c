@@ -166,10 +166,9 @@ static bool forget(struct spool *spool, void *ctx, struct err *err)
         if (!forget_stream(spool, &spool->streams[i], forgetting, err))
             return false;
     }
-    int64_t now_ms = spool_powered_ms(spool);
-    if (forgetting->records == 0 && now_ms - spool->saved_ms < CLOCK_SAVE_MS)
+    if (forgetting->records == 0 && spool_powered_ms(spool) - spool->saved_ms < CLOCK_SAVE_MS)
         return true;
-    return spool_clock_save(spool, now_ms, err);
+    return spool_clock_save(spool, err);
 }
 
 /* Free pages are used again first; only a file that has become much too large shrinks. */

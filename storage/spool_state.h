@@ -104,7 +104,8 @@ bool spool_stream_write(struct spool *spool, const struct stream *stream,
  * take and, if the disk is full nevertheless, the ballast file. */
 bool spool_reserved(struct spool *spool, bool (*write)(struct spool *, void *ctx, struct err *),
                     void *ctx, struct err *err) MUSTER_CHECK;
-bool spool_clock_save(struct spool *spool, int64_t powered_ms, struct err *err) MUSTER_CHECK;
+/* Writes the powered-on time down, which never goes back. */
+bool spool_clock_save(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Puts the ballast back; a disk that is still full is no error. */
 bool spool_ballast(struct spool *spool, struct err *err) MUSTER_CHECK;
 

@@ -46,10 +46,13 @@ static bool sync_failed(int rc)
     return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
 }
 
+/* errno was 0 before the call: a failed COMMIT does not tell sqlite3_system_errno. */
 static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
 {
+    int errnum = errno;
     int extended = sqlite3_extended_errcode(db->connection);
-    int errnum = sqlite3_system_errno(db->connection);
+    if (sqlite3_system_errno(db->connection) != 0)
+        errnum = sqlite3_system_errno(db->connection);
     if ((extended & 0xff) != (rc & 0xff))
         extended = rc;
     if (sync_failed(extended))
@@ -72,6 +75,7 @@ bool sqlite_exec(struct sqlite *db, const char *sql, struct err *err)
 {
     if (!usable(db, err))
         return false;
+    errno = 0;
     int rc = sqlite3_exec(db->connection, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK || fail(db, rc, sql, err);
 }
@@ -146,6 +150,7 @@ bool sqlite_row(struct sqlite *db, sqlite3_stmt *statement, bool *ret_row, struc
 {
     if (!usable(db, err))
         return false;
+    errno = 0;
     int rc = sqlite3_step(statement);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
         if (rc == SQLITE_DONE)
@@ -186,6 +191,7 @@ static bool value_of(struct sqlite *db, const char *sql, int64_t *ret_value, str
     if (!usable(db, err))
         return false;
     sqlite3_stmt *statement = NULL;
+    errno = 0;
     int rc = sqlite3_prepare_v2(db->connection, sql, -1, &statement, NULL);
     if (rc != SQLITE_OK)
         return fail(db, rc, sql, err);
@@ -242,8 +248,7 @@ static int after_commit(void *ctx, sqlite3 *connection, const char *schema, int 
     return SQLITE_OK;
 }
 
-/* What must be said before the file is first read: page size and vacuum mode hold only for a new
- * file, and an exclusive lock taken before WAL needs no shared memory file. */
+/* Holds only for a file without tables; setting the vacuum mode of another would write to it. */
 static bool configure_new(struct sqlite *db, const struct sqlite_settings *settings,
                           struct err *err)
 {
@@ -251,9 +256,7 @@ static bool configure_new(struct sqlite *db, const struct sqlite_settings *setti
     if (settings->page_bytes > 0 &&
         !sqlite_pragma(db, &ignored, err, "PRAGMA page_size=%d", settings->page_bytes))
         return false;
-    if (settings->incremental_vacuum && !sqlite_exec(db, "PRAGMA auto_vacuum=INCREMENTAL", err))
-        return false;
-    return !settings->exclusive || sqlite_exec(db, "PRAGMA locking_mode=EXCLUSIVE", err);
+    return !settings->incremental_vacuum || sqlite_exec(db, "PRAGMA auto_vacuum=INCREMENTAL", err);
 }
 
 static bool configure(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
@@ -273,10 +276,13 @@ static bool configure(struct sqlite *db, const struct sqlite_settings *settings,
                          (long long)settings->wal_keep_bytes);
 }
 
-/* Before anything is written: is it ours, and do we understand it? */
-static bool identify(struct sqlite *db, const struct sqlite_settings *settings,
+/* Before anything is written: is it ours, and do we understand it? An exclusive lock taken before
+ * WAL needs no shared memory file. */
+static bool identify(struct sqlite *db, const struct sqlite_settings *settings, bool *ret_new,
                      unsigned *ret_version, struct err *err)
 {
+    if (settings->exclusive && !sqlite_exec(db, "PRAGMA locking_mode=EXCLUSIVE", err))
+        return false;
     int64_t version = 0, application_id = 0, tables = 0;
     if (!value_of(db, "PRAGMA user_version", &version, err) ||
         !value_of(db, "PRAGMA application_id", &application_id, err) ||
@@ -290,6 +296,7 @@ static bool identify(struct sqlite *db, const struct sqlite_settings *settings,
                        "%s %s: schema %lld is not one of this program's %u; use the version that "
                        "wrote it",
                        db->what, db->path, (long long)version, settings->migration_count);
+    *ret_new = tables == 0;
     *ret_version = (unsigned)version;
     return true;
 }
@@ -324,6 +331,7 @@ static bool migrate(struct sqlite *db, const struct sqlite_settings *settings, u
 static bool prepare(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
 {
     for (unsigned i = 0; i < settings->query_count; i++) {
+        errno = 0;
         int rc = sqlite3_prepare_v3(db->connection, settings->queries[i], -1,
                                     SQLITE_PREPARE_PERSISTENT, &db->statements[i], NULL);
         if (rc != SQLITE_OK)
@@ -344,6 +352,7 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
         sqlite_close(db);
         return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", settings->what, settings->path);
     }
+    errno = 0;
     int rc = sqlite3_open_v2(db->path, &db->connection,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                                  SQLITE_OPEN_EXRESCODE,
@@ -354,10 +363,11 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
         return false;
     }
     (void)sqlite3_busy_timeout(db->connection, settings->busy_ms);
+    bool is_new = false;
     unsigned version = 0;
-    if (!configure_new(db, settings, err) || !identify(db, settings, &version, err) ||
-        !configure(db, settings, err) || !migrate(db, settings, version, err) ||
-        !prepare(db, settings, err)) {
+    if (!identify(db, settings, &is_new, &version, err) ||
+        (is_new && !configure_new(db, settings, err)) || !configure(db, settings, err) ||
+        !migrate(db, settings, version, err) || !prepare(db, settings, err)) {
         sqlite_close(db);
         return false;
     }

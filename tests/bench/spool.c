@@ -17,7 +17,7 @@
  * to a preallocated file with fdatasync; and what the disk writes until the record has been
  * receipted and forgotten. Usage: bench-spool [--dir DIR].
  */
-enum { SEED = 20260101, RECORDS = 4000, PAIRS = 9, BATCH = 500 };
+enum { SEED = 20260101, RECORDS = 4000, PAIRS = 9, BATCH = 500, GROUP_MAX = 100 };
 
 struct group {
     size_t records;      /* a commit */
@@ -79,14 +79,14 @@ static bool make_world(struct bench *bench, struct err *err)
 }
 
 /* The next records of one commit, each with a key of its own as a terminal gives it. */
-static struct spool_record *next_commit(struct bench *bench, size_t count, uint64_t (*keys)[1])
+static struct spool_record *next_commit(struct bench *bench, size_t count, uint64_t *keys)
 {
     if (bench->at + count > RECORDS)
         bench->at = 0;
     struct spool_record *records = &bench->records[bench->at];
     for (size_t i = 0; i < count; i++) {
-        keys[i][0] = random_u64();
-        records[i].key = bytes_of(keys[i], sizeof keys[i]);
+        keys[i] = random_u64();
+        records[i].key = bytes_of(&keys[i], sizeof keys[i]);
     }
     bench->at += count;
     return records;
@@ -108,7 +108,7 @@ static bool drain(struct bench *bench, struct err *err)
 static bool push_commits(struct bench *bench, const struct group *group, size_t commits,
                          bool receipts, struct err *err)
 {
-    uint64_t keys[100][1];
+    uint64_t keys[GROUP_MAX];
     for (size_t i = 0; i < commits; i++) {
         struct spool_record *records = next_commit(bench, group->records, keys);
         if (!spool_push(bench->spool, records, group->records, err))
@@ -123,7 +123,7 @@ static bool push_commits(struct bench *bench, const struct group *group, size_t 
 static bool append_commits(struct bench *bench, int fd, const struct group *group, struct err *err)
 {
     off_t offset = 0;
-    uint64_t keys[100][1];
+    uint64_t keys[GROUP_MAX];
     for (size_t i = 0; i < group->pair_commits; i++) {
         const struct spool_record *records = next_commit(bench, group->records, keys);
         /* Bodies follow each other in memory. */
