@@ -64,7 +64,7 @@ static bool exchange(struct muster_client *client, int64_t until_ms, struct clie
         return false;
     bool ok = client_txn_unpack(frame, &reply, err);
     if (ok && reply.request_id != client->last_id)
-        ok = err_set(err, ERR_INVALID, "an answer to request %llu, not %llu",
+        ok = err_set(err, ERR_IO, "an answer to request %llu, not %llu",
                      (unsigned long long)reply.request_id, (unsigned long long)client->last_id);
     if (!ok) {
         client_wire_close(&client->wire);

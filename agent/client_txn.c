@@ -157,7 +157,7 @@ bool client_txn_unpack(struct bytes frame, struct client_reply *ret_reply, struc
     if (frame.length <= REPLY_MAX_BYTES)
         message = muster__client_reply__unpack(NULL, frame.length, frame.data);
     if (message == NULL)
-        return err_set(err, ERR_INVALID, "%zu bytes that are no answer", frame.length);
+        return err_set(err, ERR_IO, "%zu bytes that are no answer", frame.length);
     struct client_reply reply = {.request_id = message->id};
     reply.answer.status = status_of(message->status);
     if (message->record != NULL) {

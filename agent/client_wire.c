@@ -68,10 +68,7 @@ static bool fail_errno(struct client_wire *wire, const char *what, struct err *e
 {
     int failed = errno;
     client_wire_close(wire);
-    err_errno(err, failed, "%s: %s", wire->address.sun_path, what);
-    if (err != NULL && (failed == ENOENT || failed == ECONNREFUSED))
-        err->code = ERR_UNAVAILABLE;
-    return false;
+    return err_errno(err, failed, "%s: %s", wire->address.sun_path, what);
 }
 
 bool client_wire_connect(struct client_wire *wire, int64_t until_ms, struct err *err)
@@ -85,8 +82,12 @@ bool client_wire_connect(struct client_wire *wire, int64_t until_ms, struct err 
             return true;
         if (errno == EINTR)
             continue;
-        if (errno != EAGAIN)
-            return fail_errno(wire, "nobody listens", err);
+        if (errno != EAGAIN) {
+            fail_errno(wire, "cannot connect", err);
+            if (err != NULL)
+                err->code = ERR_UNAVAILABLE; /* whether it is gone or shut to us */
+            return false;
+        }
         /* The backlog is full, and nothing tells when it has room again. */
         int left = remaining_ms(until_ms);
         if (left == 0)
@@ -139,23 +140,26 @@ static bool read_some(struct client_wire *wire, struct err *err)
     return true;
 }
 
-bool client_wire_turn(struct client_wire *wire, int watch_fd, int64_t until_ms, struct err *err)
+bool client_wire_turn(struct client_wire *wire, int watch_fd, int64_t until_ms, bool *ret_readable,
+                      struct err *err)
 {
     struct pollfd fds[2] = {
         {.fd = wire->fd, .events = (short)(POLLIN | (wire->out.length > 0 ? POLLOUT : 0))},
         {.fd = watch_fd, .events = POLLIN},
     };
     int n = poll(fds, 2, remaining_ms(until_ms));
-    if (n < 0 && errno == EINTR)
-        return true;
-    if (n < 0)
+    bool interrupted = n < 0 && errno == EINTR;
+    if (n < 0 && !interrupted)
         return fail_errno(wire, "cannot poll", err);
     if (n == 0)
         return fail(wire, ERR_TIMEOUT, "no answer within the deadline", err);
-    if ((fds[0].revents & POLLOUT) != 0 && !send_some(wire, err))
+    if (!interrupted && (fds[0].revents & POLLOUT) != 0 && !send_some(wire, err))
         return false;
-    if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
-        return read_some(wire, err);
+    if (!interrupted && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+        !read_some(wire, err))
+        return false;
+    if (ret_readable != NULL)
+        *ret_readable = !interrupted && fds[1].revents != 0;
     return true;
 }
 
@@ -165,7 +169,7 @@ bool client_wire_next(struct client_wire *wire, struct bytes *ret_frame, struct 
     uint64_t length = 0;
     int head = rest.length > 0 ? varint_get(rest, &length) : 0;
     if (head < 0 || length > wire->max_frame_bytes)
-        return fail(wire, ERR_INVALID, "the answer is not a frame of this protocol", err);
+        return fail(wire, ERR_IO, "the answer is not a frame of this protocol", err);
     *ret_frame = bytes_of(NULL, 0);
     if (head == 0 || rest.length - (size_t)head < length)
         return true;
@@ -187,7 +191,7 @@ bool client_wire_receive(struct client_wire *wire, int64_t until_ms, struct byte
         }
         if (remaining_ms(until_ms) == 0)
             return fail(wire, ERR_TIMEOUT, "no answer within the deadline", err);
-        if (!client_wire_turn(wire, -1, until_ms, err))
+        if (!client_wire_turn(wire, -1, until_ms, NULL, err))
             return false;
     }
 }

@@ -27,13 +27,13 @@ bool client_wire_init(struct client_wire *wire, const char *path, size_t max_fra
 void client_wire_done(struct client_wire *wire);
 void client_wire_close(struct client_wire *wire);
 
-/* ERR_UNAVAILABLE at once when nobody listens; ERR_TIMEOUT when nobody accepts. */
+/* ERR_UNAVAILABLE at once when nobody listens there for us; ERR_TIMEOUT when nobody accepts. */
 bool client_wire_connect(struct client_wire *wire, int64_t until_ms, struct err *err) MUSTER_CHECK;
 /* Takes a copy; client_wire_turn sends it. */
 bool client_wire_queue(struct client_wire *wire, struct bytes frame, struct err *err) MUSTER_CHECK;
-/* Waits until something was read, `watch_fd` (or -1) can be read, or there is room to send and
- * something was sent; does what can be done. */
-bool client_wire_turn(struct client_wire *wire, int watch_fd, int64_t until_ms,
+/* Waits until something was read or sent, or `watch_fd` (-1: none) can be read, which
+ * `ret_readable` (may be NULL) tells. ERR_TIMEOUT when nothing happens until then. */
+bool client_wire_turn(struct client_wire *wire, int watch_fd, int64_t until_ms, bool *ret_readable,
                       struct err *err) MUSTER_CHECK;
 /* The next whole frame that was read; `ret_frame->data` is NULL if there is none yet. It is valid
  * until the next turn. */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_COMMAND_H
+#define AGENT_COMMAND_H
+
+#include "base/exit_codes.h"
+#include "proto/arena.h"
+#include "proto/local.pb-c.h"
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * What the subcommands of `muster` share. Each is one function that takes its own argv, argv[0]
+ * being its name, and returns an exit code (base/exit_codes.def).
+ */
+int command_record(int argc, char **argv);
+int command_status(int argc, char **argv);
+int command_selfcheck(int argc, char **argv);
+int command_why(int argc, char **argv);
+
+struct command_options {
+    const char *name; /* of the subcommand */
+    const char *socket_path;
+    int deadline_ms;
+    bool json;
+};
+
+/* Options that every subcommand has; none of its own may use these letters. */
+#define COMMAND_SHORT_OPTIONS "ho:"
+#define COMMAND_LONG_OPTIONS                                                                       \
+    {"help", no_argument, NULL, 'h'}, {"output", required_argument, NULL, 'o'},                    \
+        {"socket", required_argument, NULL, 's'},                                                  \
+    {                                                                                              \
+        "deadline", required_argument, NULL, 'd'                                                   \
+    }
+extern const char command_common_help[];
+
+/* What MUSTER_SOCKET and the defaults say, before any option. */
+void command_options_init(struct command_options *options, const char *name, int deadline_ms);
+/* Takes one option that getopt_long returned; false: the command line is wrong, which was said. */
+bool command_take_option(struct command_options *options, int option, const char *value);
+/* Parses a command line that has no options but the common ones. False: end with *ret_exit. */
+bool command_parse_common(struct command_options *options, int argc, char **argv, const char *help,
+                          int *ret_exit);
+
+/* "muster record: ..." on stderr, card numbers masked. */
+void command_say(const struct command_options *options, const char *fmt, ...) MUSTER_PRINTF(2, 3);
+/* Says the error and returns its exit code. */
+int command_fail(const struct command_options *options, const struct err *err);
+int command_usage_error(const struct command_options *options);
+
+/* One question and its answer, which lives in `arena`. */
+bool command_ask(const struct command_options *options, Muster__ClientRequest *request,
+                 struct arena *arena, Muster__ClientReply **ret_reply,
+                 struct err *err) MUSTER_CHECK;
+
+/* Takes `root` over. */
+int command_print_json(const struct command_options *options, json_t *root);
+/* A time for people; "never" for 0. `out` takes 32 bytes. */
+void command_time(int64_t wall_ms, char out[32]);
+/* Text of foreign origin for a terminal: control characters become '?', in place. */
+const char *command_plain(char *text);
+
+/* The state report as JSON, and as a table with one line per item. */
+json_t *command_state_json(const Muster__StateReport *state);
+void command_print_items(const Muster__StateReport *state);
+/* Items that differ from what is wanted and were not repaired. */
+size_t command_count_unrepaired(const Muster__StateReport *state);
+
+#endif

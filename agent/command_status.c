@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/command.h"
+
+#include <inttypes.h>
+
+enum { DEADLINE_MS = 5000 };
+
+static const char help[] = "Usage: muster status [OPTION]...\n"
+                           "Shows what this terminal's agent holds, and how it stands with the "
+                           "fleet.\n\n";
+
+static json_t *health_json(const Muster__Health *health)
+{
+    if (health == NULL)
+        return json_null();
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "uptime_s",
+        (json_int_t)health->uptime_s, "disk_free_bytes", (json_int_t)health->disk_free_bytes,
+        "disk_total_bytes", (json_int_t)health->disk_total_bytes, "memory_available_bytes",
+        (json_int_t)health->memory_available_bytes, "spool_records",
+        (json_int_t)health->spool_records, "spool_bytes", (json_int_t)health->spool_bytes,
+        "spool_oldest_ms", (json_int_t)health->spool_oldest_ms, "agent_rss_bytes",
+        (json_int_t)health->agent_rss_bytes, "records_accepted",
+        (json_int_t)health->records_accepted, "records_refused",
+        (json_int_t)health->records_refused, "frames_refused", (json_int_t)health->frames_refused);
+}
+
+static json_t *status_json(const Muster__AgentStatus *status)
+{
+    char incarnation[17];
+    (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o}", "device",
+        status->device, "agent_version", status->agent_version, "incarnation", incarnation,
+        "link_joined", (int)status->link_joined, "connected", (int)status->connected, "broker",
+        status->broker, "link_reason", status->link_reason, "next_attempt_ms",
+        (json_int_t)status->next_attempt_ms, "welcomed", (int)status->welcomed, "last_welcome_ms",
+        (json_int_t)status->last_welcome_ms, "last_receipt_ms", (json_int_t)status->last_receipt_ms,
+        "state", command_state_json(status->state), "health", health_json(status->health));
+}
+
+static void print_link(const Muster__AgentStatus *status)
+{
+    char next[32];
+    command_time(status->next_attempt_ms, next);
+    (void)printf("link       ");
+    if (!status->link_joined)
+        (void)printf("muster-link is not there: start it\n");
+    else if (status->connected)
+        (void)printf("connected to %s\n", command_plain(status->broker));
+    else if (status->next_attempt_ms != 0)
+        (void)printf("not connected: %s; next attempt %s\n", command_plain(status->link_reason),
+                     next);
+    else
+        (void)printf("not connected: %s\n", command_plain(status->link_reason));
+}
+
+static void print_health(const Muster__Health *health)
+{
+    (void)printf("spool      %" PRIu64 " records, %" PRIu64 " KiB, oldest without receipt %" PRIu64
+                 " s\n",
+                 health->spool_records, health->spool_bytes / 1024, health->spool_oldest_ms / 1000);
+    (void)printf("disk       %" PRIu64 " of %" PRIu64 " MiB free\n", health->disk_free_bytes >> 20,
+                 health->disk_total_bytes >> 20);
+    (void)printf("taken      %" PRIu64 " results since the start, %" PRIu64 " refused\n",
+                 health->records_accepted, health->records_refused);
+}
+
+static void print_status(const Muster__AgentStatus *status)
+{
+    char welcome[32], receipt[32];
+    command_time(status->last_welcome_ms, welcome);
+    command_time(status->last_receipt_ms, receipt);
+    (void)printf("device     %s\n", command_plain(status->device));
+    (void)printf("agent      %s, incarnation %016" PRIx64 "\n",
+                 command_plain(status->agent_version), status->incarnation);
+    print_link(status);
+    (void)printf("fleet      %s; last welcome %s, last receipt %s\n",
+                 status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
+                 receipt);
+    if (status->health != NULL)
+        print_health(status->health);
+    if (status->state == NULL)
+        return;
+    (void)printf("registry   generation %" PRIu64 ", manifest %" PRIu64 ", %s\n",
+                 status->state->generation, status->state->manifest_version,
+                 status->state->converged ? "converged" : "not converged");
+    command_print_items(status->state);
+}
+
+int command_status(int argc, char **argv)
+{
+    struct command_options options;
+    int exit_code = EXIT_OK;
+    command_options_init(&options, argv[0], DEADLINE_MS);
+    if (!command_parse_common(&options, argc, argv, help, &exit_code))
+        return exit_code;
+    Muster__StatusQuery query = MUSTER__STATUS_QUERY__INIT;
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_STATUS;
+    request.status = &query;
+    struct arena arena = {0};
+    struct err err = {0};
+    Muster__ClientReply *reply = NULL;
+    bool ok = command_ask(&options, &request, &arena, &reply, &err);
+    if (ok && reply->agent == NULL)
+        ok = err_set(&err, ERR_INVALID, "the agent's answer holds no status");
+    if (!ok)
+        exit_code = command_fail(&options, &err);
+    else if (options.json)
+        exit_code = command_print_json(&options, status_json(reply->agent));
+    else
+        print_status(reply->agent);
+    arena_done(&arena);
+    return exit_code;
+}
