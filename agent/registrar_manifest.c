@@ -23,10 +23,8 @@ bool desired_body(const struct trust *trust, const char *device, struct bytes en
     if (envelope.length > LIMIT_MANIFEST_BYTES)
         return err_set(err, ERR_INVALID, "manifest of %zu bytes, at most %d are allowed",
                        envelope.length, LIMIT_MANIFEST_BYTES);
-    if (!unseal("manifest", device, envelope, trust_keys(trust, MUSTER__ROLE__ROLE_DIRECTOR),
-                ret_body, err))
-        return err_context(err, "manifest");
-    return true;
+    return unseal("manifest", device, envelope, trust_keys(trust, MUSTER__ROLE__ROLE_DIRECTOR),
+                  ret_body, err);
 }
 
 /* The first encoding that this agent can open; all zero when there is none. */
@@ -95,7 +93,7 @@ static bool item_parse(const struct trust *trust, const char *device,
     if (!unseal("document", "", bytes_of(item->header.data, item->header.len),
                 trust_keys(trust, MUSTER__ROLE__ROLE_RELEASE), &body, err) ||
         !unpack(&muster__document_header__descriptor, body, &limits, arena, &message, err))
-        return err_context(err, "document header");
+        return false;
     const Muster__DocumentHeader *header = (const Muster__DocumentHeader *)message;
     if (!header_check(header, device, err))
         return false;
