@@ -321,7 +321,8 @@ static void on_opened(void *ctx, struct stream *stream)
     backoff_reset(&link->join_backoff);
     log_info("agent: joined at %s", link->settings.agent_socket);
     mqtt_start(link->mqtt);
-    report_state(link, "connecting");
+    const char *last = mqtt_status(link->mqtt)->reason;
+    report_state(link, last[0] != '\0' ? last : "connecting");
 }
 
 static void on_join_timer(uv_timer_t *timer)

@@ -225,8 +225,8 @@ static void try_addresses(struct mqtt *mqtt, const char *why)
 {
     struct err err;
 
-    (void)snprintf(err.text, sizeof err.text, "%s", why);
-    while (mqtt->address != NULL) {
+    (void)err_set(&err, ERR_UNAVAILABLE, "%s", why);
+    while (mqtt->address != NULL && err.code == ERR_UNAVAILABLE) {
         const struct addrinfo *address = mqtt->address;
         mqtt->address = address->ai_next;
         if (open_session(mqtt, address, &err)) {

@@ -448,6 +448,9 @@ static int set_options(struct mqtt_session *session)
     if (rc == 0) {
         rc = mosquitto_max_inflight_messages_set(mosq, mqtt->max_inflight);
     }
+    if (rc == 0) { /* else it would want certificate paths of its own, and change our context */
+        rc = mosquitto_int_option(mosq, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0);
+    }
     if (rc == 0) {
         rc = mosquitto_void_option(mosq, MOSQ_OPT_SSL_CTX, tls_context(session->tls));
     }
@@ -491,10 +494,11 @@ static bool connect_socket(struct mqtt_session *session, struct err *err)
     int error = rc == MOSQ_ERR_ERRNO ? errno : tls_socket_error(session->tls);
 
     if (error != 0) {
-        return err_errno(err, error, "TCP");
+        return err_set(err, ERR_UNAVAILABLE, "TCP: %s", strerror(error));
     }
-    if (rc != MOSQ_ERR_SUCCESS) {
-        return err_set(err, ERR_UNAVAILABLE, "connecting: %s", mosquitto_strerror(rc));
+    if (rc != MOSQ_ERR_SUCCESS) { /* on a fast network the handshake can fail at once */
+        describe_end(session, rc);
+        return err_set(err, ERR_REFUSED, "%s", session->why);
     }
     int fd = mosquitto_socket(session->mosq);
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -37,6 +37,7 @@ struct mqtt_session_events { /* none may be NULL */
     void (*ended)(void *ctx, enum mqtt_end end, const char *why);
 };
 
+/* ERR_UNAVAILABLE: TCP failed, another address of the same broker may do. */
 bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *settings,
                        const struct mqtt_session_events *events, void *ctx,
                        struct mqtt_session **ret_session, struct err *err) MUSTER_CHECK;

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scenario tests share: where the programs are, a PKI, brokers, processes that always end."""
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from broker import Broker
+from pki import Pki
+from processes import Processes
+
+
+@pytest.fixture(scope="session")
+def bin_dir():
+    folder = os.environ.get("MUSTER_BIN")
+    assert folder, "MUSTER_BIN must name the folder with the programs"
+    return pathlib.Path(folder)
+
+
+@pytest.fixture
+def run_dir():
+    """A folder of its own with a short name: unix socket paths end at 107 characters."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def session_dir():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def pki(session_dir):
+    return Pki(session_dir / "pki")
+
+
+@pytest.fixture
+def processes(request):
+    started = Processes()
+    request.node.muster_processes = started
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def make_broker(processes, pki, run_dir):
+    """make_broker(persistence=..., names=..., extra=...) gives a running broker."""
+    def make(**options):
+        folder = run_dir / f"broker-{len(processes.all)}"
+        folder.mkdir()
+        return Broker(processes, options.pop("pki", pki), folder, **options).start()
+    return make
+
+
+@pytest.fixture
+def broker(make_broker):
+    return make_broker()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and hasattr(item, "muster_processes"):
+        for process in item.muster_processes.all:
+            state = "running" if process.running() else f"ended {process.popen.returncode}"
+            report.sections.append((f"log of {process.name} {process.pid} ({state})",
+                                    process.log()[-8000:]))

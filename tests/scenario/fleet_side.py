@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet side: keys, musterd and the operators' command."""
+import json
+import sqlite3
+import subprocess
+
+from processes import wait_for
+
+CONFIG = """[broker]
+servers = {broker}
+client_id = ops
+[tls]
+ca = {ca}
+certificate = {certificate}
+key = {key}
+[keys]
+director = keys/director.pem
+receipt = keys/receipt.pem
+root = keys/root.bin
+[database]
+path = fleet.db
+[http]
+socket = api.sock
+[receipt]
+coalesce = 20ms
+"""
+
+
+class FleetSide:
+    def __init__(self, bin_dir, processes, folder):
+        self.bin, self.processes, self.folder = bin_dir, processes, folder
+        folder.mkdir()
+        self.process = None
+        made = self.ctl("keys", "make", "keys")
+        assert made.returncode == 0, made.stderr
+        self.root = folder / "keys" / "root.bin"
+
+    def start(self, broker, pki):
+        identity = pki.client("ops")
+        (self.folder / "musterd.conf").write_text(CONFIG.format(
+            broker=broker.address, ca=pki.ca, certificate=identity.certificate, key=identity.key))
+        self.process = self.processes.start(
+            "musterd", [self.bin / "musterd", "--config", self.folder / "musterd.conf"],
+            cwd=self.folder)
+        wait_for(lambda: self.ctl("get", "devices").returncode == 0, what="musterd answers")
+        return self.process
+
+    def ctl(self, *args):
+        return subprocess.run(
+            [str(self.bin / "musterctl"), *[str(arg) for arg in args]], cwd=self.folder,
+            env={"MUSTERCTL_SERVER": f"unix:{self.folder}/api.sock", "PATH": "/usr/bin:/bin"},
+            capture_output=True, text=True, timeout=90, check=False)
+
+    def ctl_ok(self, *args):
+        done = self.ctl(*args)
+        assert done.returncode == 0, f"musterctl {args}: {done.returncode}: {done.stderr}"
+        return done.stdout
+
+    def json(self, *args):
+        return json.loads(self.ctl_ok(*args, "-o", "json"))
+
+    def enrol(self, terminal):
+        self.ctl_ok("device", "add", terminal.device, "--serial", f"SN-{terminal.device}",
+                    "--model", "A920", "--agent-key", terminal.make_key(),
+                    "--merchant", "m1", "--merchant-name", "Corner Shop",
+                    "--store", "s1", "--store-name", "Main Street", "--region", "north",
+                    "--terminal", "0:0:T0000001:M00000000000001")
+
+    def publish(self, name, content, kind="table"):
+        source = self.folder / f"{name}.source"
+        source.write_bytes(content)
+        return self.ctl_ok("doc", "publish", name, source, "--kind", kind,
+                           "--release-key", "keys/release.pem")
+
+    def wait_converged(self, timeout="60s"):
+        self.ctl_ok("get", "devices", "--wait", "converged", "--timeout", timeout)
+
+    def query(self, sql, *values):
+        """Rows of the fleet database, read-only beside the running musterd."""
+        with sqlite3.connect(f"file:{self.folder}/fleet.db?mode=ro", uri=True) as database:
+            return database.execute(sql, values).fetchall()
+
+    def results(self):
+        return self.query("SELECT count(*) FROM result")[0][0]
+
+    def wait_results(self, count, timeout=30.0):
+        wait_for(lambda: self.results() >= count, timeout, f"{count} results in the fleet database")
+        assert self.results() == count
