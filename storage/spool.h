@@ -11,7 +11,11 @@
  * it and is given inside the insert transaction. One spool_push is one commit and one segment row
  * for each lane in it; segments are removed whole. One process, one connection.
  *
- * A record leaves only when it has been receipted and its grace window is over.
+ * A record leaves only when it has been receipted and its grace window is over. So long its
+ * idempotency key is known, if it is among the newest `key_window` keys: across restarts (where
+ * lane 1 is read in first) and receipts, until the record is forgotten.
+ *
+ * After a failed fsync every call is refused with ERR_IO: close and open again.
  */
 struct spool;
 
@@ -45,8 +49,9 @@ struct spool_record {
     bool duplicate; /* the key was seen within the window: the id is the first answer */
 };
 
-/* All of them durable (WAL, synchronous=FULL) when it returns true, none when false. A key that
- * occurs twice in one call is a duplicate of its first. ERR_FULL: over quota or disk full. */
+/* At most SPOOL_PUSH_RECORDS, with bodies of SPOOL_PUSH_BYTES together. All of them durable (WAL,
+ * synchronous=FULL) when it returns true, none when false. A key that occurs twice in one call is
+ * a duplicate of its first. ERR_FULL: over quota or disk full. */
 bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
                 struct err *err) MUSTER_CHECK;
 
@@ -63,8 +68,8 @@ size_t spool_streams(const struct spool *spool, struct spool_stream *ret_streams
 
 /* Records from `from_seq` on that are held, ascending, skipping those receipted; stops at a gap
  * in seq (so that what it gives is one range), after `max_records` or before `max_bytes` is
- * exceeded (at least one). `body` is valid during the call only. `*ret_first` is the first seq
- * given, `*ret_count` how many (0: nothing there). */
+ * exceeded (at least one). `body` is valid during the call only, and `each` must not call the
+ * spool. `*ret_first` is the first seq given, `*ret_count` how many (0: nothing there). */
 bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t from_seq,
                 size_t max_records, size_t max_bytes,
                 bool (*each)(void *ctx, uint64_t seq, struct bytes body, struct err *err),
@@ -84,7 +89,9 @@ struct spool_range {
 bool spool_receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative,
                    const struct spool_range *ranges, size_t range_count,
                    struct err *err) MUSTER_CHECK;
-/* Removes segments that are wholly receipted and past their grace; gives space back. */
+/* Removes segments that are wholly receipted and past their grace (by powered-on time, up to a
+ * sixteenth of it late), and streams that are done; gives space back. Bounded in one call: more
+ * may be left while it removes something. */
 bool spool_forget(struct spool *spool, size_t *ret_removed_records, struct err *err) MUSTER_CHECK;
 
 /* Small durable values beside the records, for the agent's own use (newest receipt, ...). A

@@ -34,7 +34,7 @@ static bool check(const struct spool_record *records, size_t count, struct err *
 static bool frame_at(struct bytes body, uint64_t index, struct spool_frame *ret_frame,
                      struct err *err)
 {
-    struct spool_frame frame;
+    struct spool_frame frame = {0};
     do {
         if (body.length == 0)
             return err_set(err, ERR_IO, "it has fewer records than it says");
@@ -53,7 +53,7 @@ static bool held_key_is(struct push *push, int64_t id, struct bytes key, bool *r
     struct spool *spool = push->spool;
     size_t lane = (size_t)spool_id_lane(id) - 1;
     uint64_t seq = spool_id_seq(id);
-    struct spool_frame frame;
+    struct spool_frame frame = {0};
     *ret_same = false;
     if (spool_id_number(id) == spool->number && seq + push->added[lane] >= push->next_seq[lane]) {
         uint64_t index = seq + push->added[lane] - push->next_seq[lane];

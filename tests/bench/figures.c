@@ -51,7 +51,7 @@ static bool sync_file_system(const char *path, struct stat *ret_stat, struct err
 
 bool figures_disk_written(const char *path, uint64_t *ret_bytes, struct err *err)
 {
-    struct stat held;
+    struct stat held = {0};
     if (!sync_file_system(path, &held, err))
         return false;
     char name[64];

@@ -42,6 +42,7 @@ static int64_t read_boot_ms(void *ctx)
 
 static unsigned draw(struct model *model, unsigned below)
 {
+    assert_true(below > 0);
     return (unsigned)rand_r(&model->random) % below;
 }
 

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The spool under full disks, kills, damage and other people's files. */
+#include "base/file.h"
+#include "storage/spool.h"
+#include "tests/unit/spool_world.h"
+#include "tests/unit/testing.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void test_another_devices_spool_is_refused_untouched(void **state)
+{
+    struct spool_world *world = *state;
+    uint64_t incarnation = push(world->spool, 1, "", "mine").incarnation;
+    spool_close(world->spool);
+    world->spool = NULL;
+    world->settings.device = "p-100002";
+    struct err err = {0};
+    assert_false(spool_open(&world->settings, &world->clock, &world->spool, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_non_null(strstr(err.text, "p-100001"));
+    world->settings.device = "p-100001";
+    spool_world_reopen(world);
+    expect_read(world->spool, incarnation, 1, 1, 10, 100, 1, "mine,");
+}
+
+static void test_a_newer_schema_is_refused_untouched(void **state)
+{
+    struct spool_world *world = *state;
+    push(world->spool, 1, "", "a");
+    spool_close(world->spool);
+    world->spool = NULL;
+    struct buf content = {0}, after = {0};
+    assert_true(file_read(world->path, 1 << 20, &content, NULL));
+    content.data[63] = 99; /* user_version, in the file's header */
+    assert_true(file_write(world->path, buf_bytes(&content), 0600, NULL));
+    struct err err = {0};
+    assert_false(spool_open(&world->settings, &world->clock, &world->spool, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_true(file_read(world->path, 1 << 20, &after, NULL));
+    assert_true(bytes_equal(buf_bytes(&content), buf_bytes(&after)));
+    buf_done(&content);
+    buf_done(&after);
+}
+
+/* Flips bits in the middle of the only copy of `needle`. */
+static void damage(const char *path, const char *needle)
+{
+    struct buf content = {0};
+    assert_true(file_read(path, 16 << 20, &content, NULL));
+    uint8_t *at = memmem(content.data, content.length, needle, strlen(needle));
+    assert_non_null(at);
+    at[strlen(needle) / 2] ^= 0x20;
+    assert_true(file_write(path, buf_bytes(&content), 0600, NULL));
+    buf_done(&content);
+}
+
+static void test_a_damaged_record_is_never_given(void **state)
+{
+    struct spool_world *world = *state;
+    uint64_t incarnation = push(world->spool, 1, "k1", "a sound one").incarnation;
+    push(world->spool, 1, "k2", "to be damaged");
+    push(world->spool, 1, "k3", "and one behind");
+    spool_close(world->spool);
+    world->spool = NULL;
+    damage(world->path, "to be damaged");
+    spool_world_reopen(world);
+    struct heard heard = {0};
+    struct err err = {0};
+    uint64_t first = 0;
+    size_t count = 0;
+    assert_false(
+        spool_read(world->spool, incarnation, 1, 1, 10, 1000, hear, &heard, &first, &count, &err));
+    assert_string_equal(heard.bodies, "a sound one,");
+    assert_int_equal(err.code, ERR_IO);
+    assert_non_null(strstr(err.text, "lane 1 seq 2"));
+    expect_read(world->spool, incarnation, 1, 3, 10, 1000, 3, "and one behind,");
+    assert_true(push(world->spool, 1, "k3", "and one behind").duplicate);
+}
+
+static void test_a_damaged_file_says_so(void **state)
+{
+    struct spool_world *world = *state;
+    push(world->spool, 1, "", "a");
+    spool_close(world->spool);
+    world->spool = NULL;
+    struct buf content = {0};
+    assert_true(file_read(world->path, 1 << 20, &content, NULL));
+    memset(content.data, 0x55, 100);
+    assert_true(file_write(world->path, buf_bytes(&content), 0600, NULL));
+    buf_done(&content);
+    struct err err = {0};
+    assert_false(spool_open(&world->settings, &world->clock, &world->spool, &err));
+    assert_int_equal(err.code, ERR_IO);
+    assert_non_null(strstr(err.text, world->path));
+}
+
+/* Pushes until there is no room; returns the last seq that was taken. */
+static uint64_t fill_up(struct spool *spool, size_t body_bytes)
+{
+    static char body[4096];
+    struct spool_record record = {.lane = 1, .body = bytes_of(body, body_bytes)};
+    struct err err = {0};
+    uint64_t last = 0;
+    while (spool_push(spool, &record, 1, &err)) {
+        last = record.seq;
+        assert_in_range(last, 1, 200000);
+    }
+    if (err.code != ERR_FULL)
+        fail_msg("%s", err.text);
+    return last;
+}
+
+static bool count_only(void *ctx, uint64_t seq, struct bytes body, struct err *err)
+{
+    (void)body;
+    (void)err;
+    assert_true(seq == ++*(uint64_t *)ctx);
+    return true;
+}
+
+static void expect_all_readable(struct spool *spool, uint64_t incarnation, uint64_t last)
+{
+    uint64_t seq = 0, first = 0;
+    size_t count = 1;
+    while (count > 0)
+        assert_true(spool_read(spool, incarnation, 1, seq + 1, 500, 1 << 20, count_only, &seq,
+                               &first, &count, NULL));
+    assert_int_equal(seq, last);
+}
+
+static void forget_all(struct spool *spool)
+{
+    while (forget(spool) > 0)
+        continue;
+    assert_int_equal(held(spool), 0);
+}
+
+static void test_over_quota_nothing_breaks_and_room_comes_back(void **state)
+{
+    struct spool_world *world = *state;
+    world->settings.quota_bytes = SPOOL_QUOTA_MIN_BYTES;
+    world->settings.grace_ms = 0;
+    spool_world_reopen(world);
+    struct spool *spool = world->spool;
+    uint64_t incarnation = spool_incarnation(spool);
+    struct spool_stats stats;
+    uint64_t last = fill_up(spool, 1000);
+    spool_stats(spool, &stats);
+    assert_in_range(stats.bytes, 1 << 20, SPOOL_QUOTA_MIN_BYTES);
+    assert_int_equal(stats.records, last);
+    expect_all_readable(spool, incarnation, last);
+    assert_true(spool_note_write(spool, "n", text("works when full"), NULL));
+    for (uint64_t seq = 10; seq < last && seq < 2000; seq += 10) {
+        const struct spool_range range = {seq, seq};
+        assert_true(spool_receipt(spool, incarnation, 1, 0, &range, 1, NULL));
+    }
+    receipt(spool, incarnation, 1, last);
+    forget_all(spool);
+    spool_stats(spool, &stats);
+    assert_in_range(stats.bytes, 0, SPOOL_QUOTA_MIN_BYTES / 2);
+    assert_int_equal(push(spool, 1, "", "again").seq, last + 1);
+    assert_in_range(fill_up(spool, 1000), last + last / 2, 200000);
+    spool_world_reopen(world);
+    assert_in_range(held(world->spool), last / 2, 2 * last);
+}
+
+static void test_a_failed_write_takes_nothing_back(void **state)
+{
+    struct spool_world *world = *state;
+    struct rlimit before, tight;
+    push(world->spool, 1, "kept", "the first");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    tight.rlim_cur = 100 * 1024; /* neither WAL nor database grow beyond that */
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    uint64_t last = fill_up(world->spool, 1000);
+    /* A failed push must not cost the window its keys. */
+    struct spool_record records[100];
+    static char body[4096];
+    for (int round = 0; round < 15; round++) {
+        for (size_t i = 0; i < 100; i++)
+            records[i] = (struct spool_record){
+                .lane = 1, .key = bytes_of(&records[i], 8), .body = bytes_of(body, 4000)};
+        assert_false(spool_push(world->spool, records, 100, NULL));
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_true(push(world->spool, 1, "kept", "the first").duplicate);
+    assert_int_equal(push(world->spool, 1, "", "after").seq, last + 1);
+    expect_all_readable(world->spool, spool_incarnation(world->spool), last + 1);
+}
+
+enum { CANNOT_MOUNT = 77 };
+
+static bool write_text(const char *path, const char *content)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t written = write(fd, content, strlen(content));
+    close(fd);
+    return written == (ssize_t)strlen(content);
+}
+
+/* Mounts of our own: root may, others may as root of a user namespace, if the kernel lets them. */
+static bool enter_mount_namespace(void)
+{
+    char uid_map[32], gid_map[32];
+    snprintf(uid_map, sizeof uid_map, "0 %u 1", geteuid());
+    snprintf(gid_map, sizeof gid_map, "0 %u 1", getegid());
+    if (geteuid() == 0)
+        return unshare(CLONE_NEWNS) == 0;
+    return unshare(CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
+           write_text("/proc/self/setgroups", "deny") &&
+           write_text("/proc/self/uid_map", uid_map) && write_text("/proc/self/gid_map", gid_map);
+}
+
+static int explain(int status, const struct err *err)
+{
+    fprintf(stderr, "on a full disk: %s\n", err->text);
+    return status;
+}
+
+/* In a child, on a file system of its own that really is full. */
+static int on_a_full_disk(struct spool_world *world)
+{
+    if (!enter_mount_namespace() || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", world->dir, "tmpfs", 0, "size=6m") != 0)
+        return CANNOT_MOUNT;
+    struct spool *spool = NULL;
+    struct err err = {0};
+    world->settings.grace_ms = 0;
+    if (!spool_open(&world->settings, &world->clock, &spool, &err))
+        return explain(1, &err);
+    for (int round = 0; round < 3; round++) {
+        struct spool_record record = {.lane = 1, .body = bytes_of(world, sizeof *world)};
+        uint64_t last = 0;
+        while (spool_push(spool, &record, 1, &err))
+            last = record.seq;
+        size_t removed = 1;
+        if (err.code != ERR_FULL || last == 0)
+            return explain(2, &err);
+        if (!spool_receipt(spool, record.incarnation, 1, last, NULL, 0, &err))
+            return explain(3, &err);
+        while (removed > 0) {
+            if (!spool_forget(spool, &removed, &err))
+                return explain(4, &err);
+        }
+        if (held(spool) != 0 || !spool_push(spool, &record, 1, &err) || record.seq != last + 1)
+            return explain(5, &err);
+    }
+    spool_close(spool);
+    return 0;
+}
+
+static void test_a_full_disk_can_be_emptied(void **state)
+{
+    struct spool_world *world = *state;
+    spool_close(world->spool);
+    world->spool = NULL;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(on_a_full_disk(world));
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == CANNOT_MOUNT)
+        skip(); /* no right to mount here */
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void push_until_killed(struct spool_world *world, int to_parent)
+{
+    struct spool *spool = NULL;
+    if (!spool_open(&world->settings, &world->clock, &spool, NULL))
+        _exit(1);
+    for (;;) {
+        struct spool_record records[3];
+        for (size_t i = 0; i < 3; i++)
+            records[i] = (struct spool_record){.lane = 1, .body = text("as it was given")};
+        if (!spool_push(spool, records, 3, NULL) ||
+            write(to_parent, &records[2].seq, sizeof records[2].seq) != sizeof records[2].seq)
+            _exit(2);
+    }
+}
+
+static void test_kill_9_loses_nothing_acknowledged(void **state)
+{
+    struct spool_world *world = *state;
+    spool_close(world->spool);
+    world->spool = NULL;
+    for (uint64_t wanted = 30; wanted <= 300; wanted += 90) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[0]);
+            push_until_killed(world, ends[1]);
+        }
+        close(ends[1]);
+        uint64_t answered = 0, seq = 0;
+        while (read(ends[0], &seq, sizeof seq) == sizeof seq) {
+            answered = seq;
+            if (answered >= wanted)
+                kill(child, SIGKILL);
+        }
+        close(ends[0]);
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && answered >= wanted);
+        spool_world_reopen(world);
+        struct spool_stream streams[8];
+        size_t count = spool_streams(world->spool, streams, 8);
+        assert_in_range(count, 1, 8);
+        const struct spool_stream *stream = &streams[count - 1];
+        assert_in_range(stream->last_seq, answered, answered + 3);
+        expect_all_readable(world->spool, stream->incarnation, stream->last_seq);
+        spool_close(world->spool);
+        world->spool = NULL;
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, spool_world_setup, spool_world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_another_devices_spool_is_refused_untouched),
+        TEST(test_a_newer_schema_is_refused_untouched),
+        TEST(test_a_damaged_record_is_never_given),
+        TEST(test_a_damaged_file_says_so),
+        TEST(test_over_quota_nothing_breaks_and_room_comes_back),
+        TEST(test_a_failed_write_takes_nothing_back),
+        TEST(test_a_full_disk_can_be_emptied),
+        TEST(test_kill_9_loses_nothing_acknowledged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
