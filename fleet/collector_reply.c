@@ -7,7 +7,26 @@
 
 #include <string.h>
 
-enum { RECEIPT_RANGES_MAX = 2000, RECEIPT_ARENA_BYTES = 256 * 1024 };
+enum { RECEIPT_RANGES_MAX = 2000, RECEIPT_ARENA_BYTES = 256 * 1024, CONFLICTS_MAX = 256 };
+
+/* What may be said to be committed: an id under which the terminal holds other content than we do
+ * is not, or that content would be forgotten. */
+static bool read_stream(struct collector *collector, int64_t device, const struct owed_stream *name,
+                        struct fleetdb_stream *ret_stream, struct err *err)
+{
+    uint64_t conflicts[CONFLICTS_MAX];
+    size_t count = 0;
+    struct fleetdb *db = collector->settings.db;
+    if (!fleetdb_stream_read(db, device, name->incarnation, name->lane, ret_stream, err) ||
+        !fleetdb_stream_conflicts(db, device, name->incarnation, name->lane, conflicts,
+                                  CONFLICTS_MAX, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        receipts_leave_out(ret_stream, conflicts[i]);
+    if (count == CONFLICTS_MAX) /* there may be more */
+        receipts_cut(ret_stream, conflicts[count - 1]);
+    return true;
+}
 
 /* One stream's part of a receipt. The room for ranges is shared by all of them; what does not fit
  * is receipted when it comes again. */
@@ -16,8 +35,7 @@ static bool add_stream(struct collector *collector, int64_t device, const struct
                        struct err *err)
 {
     struct fleetdb_stream stream;
-    if (!fleetdb_stream_read(collector->settings.db, device, name->incarnation, name->lane, &stream,
-                             err))
+    if (!read_stream(collector, device, name, &stream, err))
         return false;
     size_t count = stream.range_count < *ranges_left ? stream.range_count : *ranges_left;
     Muster__SeqRange *ranges = arena_alloc(arena, (count + 1) * sizeof *ranges);

@@ -55,6 +55,61 @@ bool receipts_add(struct fleetdb_stream *stream, uint64_t first, uint64_t last, 
     return true;
 }
 
+/* Makes room at `at` for one more range. */
+static void open_gap(struct fleetdb_stream *stream, size_t at)
+{
+    size_t keep = stream->range_count;
+    if (keep == FLEETDB_RANGES_MAX)
+        keep--;
+    if (at < keep)
+        memmove(stream->ranges + at + 1, stream->ranges + at,
+                (keep - at) * sizeof stream->ranges[0]);
+    stream->range_count = keep + 1;
+}
+
+void receipts_leave_out(struct fleetdb_stream *stream, uint64_t seq)
+{
+    if (!receipts_has(stream, seq))
+        return;
+    if (seq <= stream->cumulative) {
+        uint64_t last = stream->cumulative;
+        stream->cumulative = seq - 1;
+        if (seq == last)
+            return;
+        open_gap(stream, 0);
+        stream->ranges[0] = (struct fleetdb_range){seq + 1, last};
+        return;
+    }
+    size_t at = 0;
+    while (stream->ranges[at].last < seq)
+        at++;
+    struct fleetdb_range whole = stream->ranges[at];
+    if (whole.first == seq && whole.last == seq) {
+        stream->range_count--;
+        memmove(stream->ranges + at, stream->ranges + at + 1,
+                (stream->range_count - at) * sizeof stream->ranges[0]);
+    } else if (whole.first == seq) {
+        stream->ranges[at].first++;
+    } else {
+        stream->ranges[at].last = seq - 1;
+        if (whole.last == seq || at + 1 == FLEETDB_RANGES_MAX)
+            return;
+        open_gap(stream, at + 1);
+        stream->ranges[at + 1] = (struct fleetdb_range){seq + 1, whole.last};
+    }
+}
+
+void receipts_cut(struct fleetdb_stream *stream, uint64_t from)
+{
+    if (stream->cumulative >= from)
+        stream->cumulative = from - 1;
+    while (stream->range_count > 0 && stream->ranges[stream->range_count - 1].first >= from)
+        stream->range_count--;
+    struct fleetdb_range *top = stream->ranges + stream->range_count - 1;
+    if (stream->range_count > 0 && top->last >= from)
+        top->last = from - 1;
+}
+
 bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq)
 {
     if (seq <= stream->cumulative)

@@ -13,6 +13,11 @@
  * FLEETDB_RANGES_MAX ranges; the stream is then unchanged. */
 bool receipts_add(struct fleetdb_stream *stream, uint64_t first, uint64_t last,
                   struct err *err) MUSTER_CHECK;
+/* Takes one seq out again. Where that needs a range too many the highest one is left out: a receipt
+ * may say less than is true. */
+void receipts_leave_out(struct fleetdb_stream *stream, uint64_t seq);
+/* Leaves out `from` and everything above. */
+void receipts_cut(struct fleetdb_stream *stream, uint64_t from);
 bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq);
 
 /* Coalescing. A device's first committed batch starts the wait; the receipt goes when the wait is

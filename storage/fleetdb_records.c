@@ -133,6 +133,7 @@ enum query {
     RANGES_CLEAR,
     RANGE_ADD,
     STREAM_CLAIM,
+    STREAM_CONFLICTS,
     QUERIES,
 };
 
@@ -170,6 +171,8 @@ static const char *const texts[QUERIES] = {
                      " ON CONFLICT (device, incarnation, lane) DO UPDATE SET"
                      " last_seq = max(last_seq, excluded.last_seq),"
                      " boot_id = coalesce(boot_id, excluded.boot_id)",
+    [STREAM_CONFLICTS] = "SELECT DISTINCT seq FROM conflict WHERE device = :device"
+                         " AND incarnation = :incarnation AND lane = :lane ORDER BY seq LIMIT :max",
 };
 
 const struct fleetdb_queries fleetdb_record_queries = {texts, QUERIES};
@@ -418,4 +421,21 @@ bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, uint64_t incarnati
     sqlite_bind_bytes(statement, ":boot", boot_id);
     sqlite_bind_int(statement, ":now", now_ms);
     return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_stream_conflicts(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
+                              uint64_t *ret_seqs, size_t max, size_t *ret_count, struct err *err)
+{
+    sqlite3_stmt *statement = stream_query(db, STREAM_CONFLICTS, device, incarnation, lane);
+    sqlite_bind_int(statement, ":max", (int64_t)max);
+    size_t count = 0;
+    bool row = false;
+    while (sqlite_row(db->sqlite, statement, &row, err)) {
+        if (!row) {
+            *ret_count = count;
+            return true;
+        }
+        ret_seqs[count++] = sqlite_column_u64(statement, 0);
+    }
+    return false;
 }

@@ -62,6 +62,10 @@ bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnatio
 /* Gives a new stream its row. */
 bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
                           int64_t now_ms, struct err *err) MUSTER_CHECK;
+/* The seqs of a stream under which other content was sent later, ascending, at most `max`. */
+bool fleetdb_stream_conflicts(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
+                              uint64_t *ret_seqs, size_t max, size_t *ret_count,
+                              struct err *err) MUSTER_CHECK;
 /* What the device says of a stream, known or not yet: the highest seq it gave, the boot that made
  * it (16 bytes, or empty: not said). Never lowers last_seq. */
 bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,

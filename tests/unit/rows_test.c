@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/rows.h"
+
+#include "tests/unit/testing.h"
+
+#include <string.h>
+
+static struct rows_plan plan_of(int lane)
+{
+    struct rows_plan plan;
+    struct err err = {0};
+    if (!rows_plan_make(lane, &plan, &err))
+        fail_msg("%s", err.text);
+    return plan;
+}
+
+static size_t column(int lane, const char *name)
+{
+    size_t count = 0, i = 0;
+    const char *const *columns = fleetdb_columns(lane, &count);
+    while (i < count && strcmp(columns[i], name) != 0)
+        i++;
+    assert_true(i < count);
+    return i;
+}
+
+static void every_field_has_its_column(void **state)
+{
+    (void)state;
+    for (int lane = 1; lane <= 3; lane++)
+        assert_int_equal(plan_of(lane).count, lane_message((Muster__Lane)lane)->n_fields);
+    assert_true(plan_of(1).key < plan_of(1).count);
+    assert_true(plan_of(1).masked < plan_of(1).count);
+    assert_int_equal(plan_of(2).key, plan_of(2).count);
+}
+
+static void values_keep_their_kind(void **state)
+{
+    (void)state;
+    struct rows_plan plan = plan_of(1);
+    struct arena arena = {0};
+    struct fleetdb_value values[FLEETDB_COLUMNS_MAX];
+    uint8_t token[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
+    txn.card_token = (ProtobufCBinaryData){sizeof token, token};
+    txn.amount_minor = UINT64_MAX;
+    txn.signal_dbm = -71;
+    txn.table_miss = true;
+    txn.code = (char *)"57";
+    bool masked = true;
+    assert_true(rows_values(&plan, &txn.base, &arena, values, &masked, NULL));
+    assert_false(masked);
+    assert_int_equal(values[column(1, "amount_minor")].integer, INT64_MAX);
+    assert_int_equal(values[column(1, "signal_dbm")].integer, -71);
+    assert_int_equal(values[column(1, "table_miss")].integer, 1);
+    const struct fleetdb_value *code = &values[column(1, "code")];
+    assert_int_equal(code->type, FLEETDB_TEXT);
+    assert_true(bytes_equal(code->bytes, bytes_of("57", 2)));
+    const struct fleetdb_value *card = &values[column(1, "card_token")];
+    assert_int_equal(card->type, FLEETDB_BLOB);
+    assert_true(bytes_equal(card->bytes, bytes_of(token, sizeof token)));
+    arena_done(&arena);
+}
+
+/* 4111 1111 1111 1111 is a test number that card schemes publish. */
+static void texts_are_masked_and_cleaned(void **state)
+{
+    (void)state;
+    struct rows_plan plan = plan_of(1);
+    struct arena arena = {0};
+    struct fleetdb_value values[FLEETDB_COLUMNS_MAX];
+    Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
+    txn.issuer_bucket = (char *)"x4111111111111111";
+    txn.app_version = (char *)"1.0\n\xff\xe4\xb8\xad";
+    bool masked = false;
+    assert_true(rows_values(&plan, &txn.base, &arena, values, &masked, NULL));
+    assert_true(masked);
+    assert_int_equal(values[plan.masked].integer, 1);
+    assert_true(
+        bytes_equal(values[column(1, "issuer_bucket")].bytes, bytes_of("x****************", 17)));
+    assert_true(
+        bytes_equal(values[column(1, "app_version")].bytes, bytes_of("1.0??\xe4\xb8\xad", 8)));
+    arena_done(&arena);
+}
+
+static void the_digest_tells_contents_apart(void **state)
+{
+    (void)state;
+    struct buf scratch = {0};
+    uint64_t first = 0, again = 0, other = 0;
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.text = (char *)"one";
+    assert_true(rows_digest(&event.base, &scratch, &first, NULL));
+    assert_true(rows_digest(&event.base, &scratch, &again, NULL));
+    event.text = (char *)"two";
+    assert_true(rows_digest(&event.base, &scratch, &other, NULL));
+    assert_true(first == again);
+    assert_true(first != other);
+    buf_done(&scratch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_field_has_its_column),
+        cmocka_unit_test(values_keep_their_kind),
+        cmocka_unit_test(texts_are_masked_and_cleaned),
+        cmocka_unit_test(the_digest_tells_contents_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
