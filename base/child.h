@@ -11,8 +11,8 @@
  * killed (SIGKILL). Its stdout and stderr are kept up to 4 KiB together; more is thrown away. */
 struct child_result {
     bool timed_out;
-    int exit_status; /* -1 if a signal ended it */
-    int signal;      /* 0 if it exited */
+    int exit_status;    /* -1 if a signal ended it */
+    int signal;         /* 0 if it exited */
     const char *output; /* NUL-ended, valid during the call */
 };
 

@@ -17,8 +17,8 @@ enum err_code {
     ERR_REFUSED,  /* well-formed, but not allowed: signature, identity, policy */
     ERR_CONFLICT, /* contradicts what is already held under the same name */
     ERR_NOT_FOUND,
-    ERR_FULL,    /* a quota, a window or the disk is full; may pass later */
-    ERR_TIMEOUT, /* not done within the stated time; the outcome may be unknown */
+    ERR_FULL,        /* a quota, a window or the disk is full; may pass later */
+    ERR_TIMEOUT,     /* not done within the stated time; the outcome may be unknown */
     ERR_UNAVAILABLE, /* the other side is not there */
     ERR_IO,          /* the device or database failed; see the text */
     ERR_NO_MEMORY,

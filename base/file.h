@@ -11,16 +11,16 @@
  */
 
 /* Whole file into memory; ERR_INVALID if it is longer than `limit`. The caller calls buf_done. */
-bool file_read(const char *path, size_t limit, struct buf *ret_content, struct err *err)
-    MUSTER_CHECK;
+bool file_read(const char *path, size_t limit, struct buf *ret_content,
+               struct err *err) MUSTER_CHECK;
 /* Gives a file of any length in parts, so that it need not fit in memory. */
 bool file_scan(const char *path, void (*each)(void *ctx, struct bytes part), void *ctx,
                struct err *err) MUSTER_CHECK;
 /* Writes `path` whole or not at all: a temporary name beside it (".<name>.<16 hex>.new", which a
  * power cut may leave behind), fsync, rename, fsync of the directory. `mode` as in open(2), not
  * subject to the umask. */
-bool file_write(const char *path, struct bytes content, unsigned mode, struct err *err)
-    MUSTER_CHECK;
+bool file_write(const char *path, struct bytes content, unsigned mode,
+                struct err *err) MUSTER_CHECK;
 /* Creates the directory and its parents (`mode` less the umask); existing ones are fine. */
 bool file_make_dir(const char *path, unsigned mode, struct err *err) MUSTER_CHECK;
 bool file_link(const char *from, const char *to, struct err *err) MUSTER_CHECK;
@@ -39,7 +39,7 @@ bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void 
                struct err *err) MUSTER_CHECK;
 
 /* path_join(out, sizeof out, "/var", "x") -> "/var/x"; ERR_INVALID if it does not fit. */
-bool path_join(char *out, size_t size, const char *dir, const char *name, struct err *err)
-    MUSTER_CHECK;
+bool path_join(char *out, size_t size, const char *dir, const char *name,
+               struct err *err) MUSTER_CHECK;
 
 #endif

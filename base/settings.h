@@ -25,15 +25,15 @@ enum setting_type {
 struct setting {
     const char *section, *key;
     enum setting_type type;
-    size_t offset, size; /* offsetof and sizeof of the field in the program's struct */
+    size_t offset, size;  /* offsetof and sizeof of the field in the program's struct */
     const char *fallback; /* value when absent, in file syntax; NULL: the key must be given */
-    int64_t min, max; /* both 0: any number; a text's max of 0: what the field holds */
+    int64_t min, max;     /* both 0: any number; a text's max of 0: what the field holds */
     const char *const *choices;
     const char *help; /* one line; `--print-settings` shows it */
 };
 
-bool settings_load(const char *path, const struct setting *table, void *target, struct err *err)
-    MUSTER_CHECK;
+bool settings_load(const char *path, const struct setting *table, void *target,
+                   struct err *err) MUSTER_CHECK;
 /* A settings file with every key, its default and its help, on stdout. */
 void settings_print(const struct setting *table);
 

@@ -19,7 +19,7 @@ struct stream_server;
 struct stream_limits {
     size_t max_frame_bytes;
     size_t max_queue_bytes;
-    unsigned max_clients; /* server only; a further one is closed at once */
+    unsigned max_clients;     /* server only; a further one is closed at once */
     int64_t partial_frame_ms; /* a frame begun must be complete within this time; 0: no limit */
 };
 
