@@ -60,7 +60,8 @@ bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)
 /* Current state; every pointer in it lives in `arena`. */
 bool registrar_state(const struct registrar *registrar, struct arena *arena,
                      Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;
-/* All blobs still needed, damaged files first. Fills at most `max`, returns how many there are. */
+/* Blobs still needed, damaged files first, no more than a manifest has items. Fills at most `max`,
+ * returns how many there are. */
 size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[32], size_t max);
 const uint8_t *registrar_generation_digest(const struct registrar *registrar); /* 32, zeros: none */
 uint64_t registrar_manifest_version(const struct registrar *registrar);        /* 0: none */

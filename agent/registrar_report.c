@@ -184,7 +184,7 @@ static void repaired_as_ok(Muster__StateReport *state)
 static bool tell_state(struct registrar *registrar, const struct reports *reports, bool record,
                        struct arena *arena, struct err *err)
 {
-    Muster__StateReport state;
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
     uint8_t hash[32];
     if (!state_message(registrar, reports, arena, &state, err) || !state_hash(&state, hash, err))
         return false;

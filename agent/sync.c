@@ -115,7 +115,7 @@ static bool lacks_has(const struct sync_blobs *lacks, const uint8_t sha256[32])
 
 static void lacks_add(struct sync_blobs *lacks, const struct registry_item *item)
 {
-    if (lacks_has(lacks, item->blob))
+    if (lacks->count == REGISTRY_ITEMS || lacks_has(lacks, item->blob))
         return;
     memcpy(lacks->sha256[lacks->count], item->blob, 32);
     lacks->sizes[lacks->count++] = item->blob_size;
@@ -181,7 +181,7 @@ uint64_t sync_bytes(const struct registry_items *const *lists, size_t count)
 
 static void report_reason(struct sync_report *report, const char *reason)
 {
-    snprintf(report->reason, sizeof report->reason, "%s", reason);
+    snprintf(report->reason, sizeof report->reason, "%.159s", reason);
 }
 
 /* A held file that is not as it was applied. */

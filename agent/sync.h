@@ -56,12 +56,13 @@ bool sync_may_repair(const struct sync_wants *wants, const char *name);
 
 struct sync_blobs {
     size_t count;
-    uint8_t sha256[2 * REGISTRY_ITEMS][32];
-    uint64_t sizes[2 * REGISTRY_ITEMS];
+    uint8_t sha256[REGISTRY_ITEMS][32];
+    uint64_t sizes[REGISTRY_ITEMS];
 };
 
-/* Blobs that are needed and not there (`has`), each once: to make the target, and to repair what
- * is damaged. `wants` NULL: no manifest. `build` false: the target is not to be built. */
+/* Blobs that are needed and not there (`has`), each once, as many as a list takes: to make the
+ * target, and to repair what is damaged. `wants` NULL: no manifest. `build` false: the target is
+ * not to be built. */
 void sync_lacks(const struct sync_wants *wants, const struct sync_holding *held, bool build,
                 bool (*has)(void *ctx, const uint8_t sha256[32]), void *ctx,
                 struct sync_blobs *ret_lacks);

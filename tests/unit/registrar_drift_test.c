@@ -38,8 +38,9 @@ static void remove_file(const struct world *world, const char *name)
 
 static void blob_name(const struct world *world, size_t i, char name[80])
 {
-    memcpy(name, "blobs/", 6);
-    hex_encode(world->blobs[i].sha256, 32, name + 6);
+    char hex[65];
+    hex_encode(world->blobs[i].sha256, 32, hex);
+    (void)snprintf(name, 80, "blobs/%s", hex);
 }
 
 static void write_text(const struct world *world, const char *name, const char *text)
