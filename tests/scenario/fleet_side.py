@@ -4,11 +4,13 @@ import json
 import sqlite3
 import subprocess
 
-from processes import wait_for
+from processes import free_port, wait_for
 
 CONFIG = """[broker]
 servers = {broker}
 client_id = ops
+retry_first = 20ms
+retry_max = 200ms
 [tls]
 ca = {ca}
 certificate = {certificate}
@@ -21,6 +23,7 @@ root = keys/root.bin
 path = fleet.db
 [http]
 socket = api.sock
+listen = 127.0.0.1:{port}
 [receipt]
 coalesce = 20ms
 """
@@ -31,6 +34,7 @@ class FleetSide:
         self.bin, self.processes, self.folder = bin_dir, processes, folder
         folder.mkdir()
         self.process = None
+        self.port = free_port()
         made = self.ctl("keys", "make", "keys")
         assert made.returncode == 0, made.stderr
         self.root = folder / "keys" / "root.bin"
@@ -38,7 +42,8 @@ class FleetSide:
     def start(self, broker, pki):
         identity = pki.client("ops")
         (self.folder / "musterd.conf").write_text(CONFIG.format(
-            broker=broker.address, ca=pki.ca, certificate=identity.certificate, key=identity.key))
+            broker=broker.address, port=self.port, ca=pki.ca, certificate=identity.certificate,
+            key=identity.key))
         self.process = self.processes.start(
             "musterd", [self.bin / "musterd", "--config", self.folder / "musterd.conf"],
             cwd=self.folder)

@@ -58,7 +58,8 @@ class Manifest:
     """A manifest as a device gets it, all its signatures verified."""
 
     def __init__(self, envelope, device, ops):
-        body = fields(unseal(envelope, "manifest", device, ops.keys / "director.pem", ops.folder))
+        body = fields(unseal(envelope, "manifest", device, ops.folder / "keys/director.pem",
+                             ops.folder))
         assert one(body, 1).decode() == device
         self.version = one(body, 3)
         self.root_version = one(body, 4)
@@ -66,7 +67,7 @@ class Manifest:
         names = []
         for raw in body.get(7, []):
             item = fields(raw)
-            header = fields(unseal(one(item, 1), "document", "", ops.keys / "release.pem",
+            header = fields(unseal(one(item, 1), "document", "", ops.folder / "keys/release.pem",
                                    ops.folder))
             name = one(header, 1).decode()
             encoding = fields(one(item, 3))
