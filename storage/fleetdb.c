@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 extern const char *const fleetdb_migrations[];
 extern const char *const fleetdb_migrations_names[];
@@ -13,6 +17,7 @@ enum {
     APPLICATION_ID = 0x4d736644, /* "MsfD" */
     CACHE_KB = 16 * 1024,
     WAL_KEEP_BYTES = 8 * 1024 * 1024,
+    BUSY_MS = 2000, /* a reader may hold up a checkpoint for a moment */
 };
 
 static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
@@ -42,13 +47,32 @@ static bool join_queries(struct fleetdb *db, unsigned *ret_count, struct err *er
     return true;
 }
 
+/* One process writes, so that SQLite's WAL is never reset by two at once; others may read beside it
+ * (backups), which SQLite's own exclusive mode would forbid. */
+static bool lock(struct fleetdb *db, const char *path, struct err *err)
+{
+    char name[4096];
+    int n = snprintf(name, sizeof name, "%s-lock", path);
+    if (n < 0 || (size_t)n >= sizeof name)
+        return err_set(err, ERR_INVALID, "fleet database %s: the name is too long", path);
+    db->lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (db->lock < 0)
+        return err_errno(err, errno, "fleet database: %s", name);
+    if (flock(db->lock, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    return errno == EWOULDBLOCK
+               ? err_set(err, ERR_UNAVAILABLE, "fleet database %s: another process has it", path)
+               : err_errno(err, errno, "fleet database: lock %s", name);
+}
+
 bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
 {
     struct fleetdb *db = calloc(1, sizeof *db);
     if (db == NULL)
         return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
+    db->lock = -1;
     unsigned query_count = 0;
-    if (!join_queries(db, &query_count, err)) {
+    if (!lock(db, path, err) || !join_queries(db, &query_count, err)) {
         fleetdb_close(db);
         return false;
     }
@@ -58,7 +82,7 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         .application_id = APPLICATION_ID,
         .cache_kb = CACHE_KB,
         .wal_keep_bytes = WAL_KEEP_BYTES,
-        .exclusive = true,
+        .busy_ms = BUSY_MS,
         .migrations = fleetdb_migrations,
         .migration_names = fleetdb_migrations_names,
         .migration_count = fleetdb_migrations_count,
@@ -81,6 +105,8 @@ void fleetdb_close(struct fleetdb *db)
         fleetdb_rollback(db);
         sqlite_close(db->sqlite);
     }
+    if (db->lock >= 0)
+        (void)close(db->lock);
     free(db->queries);
     free(db);
 }

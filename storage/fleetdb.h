@@ -6,13 +6,15 @@
 
 /*
  * The fleet's database: who is who, and what terminals have said (fleetdb_records.h), what they
- * should hold (fleetdb_desired.h), what people ask (fleetdb_views.h). One process, one
- * connection; WAL and synchronous=FULL: what is committed is on the disk. Everything runs on the
- * caller's thread. A device is named by its row number (`device`, > 0) after it has been found.
+ * should hold (fleetdb_desired.h), what people ask (fleetdb_views.h). One process has it open for
+ * writing; others may read the file beside it (mode=ro). WAL and synchronous=FULL: what is
+ * committed is on the disk. Everything runs on the caller's thread. A device is named by its row
+ * number (`device`, > 0) after it has been found.
  */
 struct fleetdb;
 
-/* Creates or upgrades the file; a schema newer than this program is refused. */
+/* Creates or upgrades the file; a schema newer than this program is refused. ERR_UNAVAILABLE:
+ * another process has it. */
 bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err) MUSTER_CHECK;
 void fleetdb_close(struct fleetdb *db); /* an open transaction is rolled back */
 

@@ -28,6 +28,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
 struct fleetdb {
     struct sqlite *sqlite;
     bool in_transaction;
+    int lock;             /* descriptor of the lock file, -1: none */
     const char **queries; /* all parts' texts, end to end */
     unsigned first_query[FLEETDB_PARTS];
 };
