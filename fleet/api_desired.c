@@ -131,7 +131,7 @@ static bool post_document(void *ctx, const struct api_request *request, struct a
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
     struct fleetdb_document document;
     struct buf header = {0};
-    size_t count;
+    size_t count = 0;
     json_t *object;
     if (!api_body(request, &object, err))
         return false;

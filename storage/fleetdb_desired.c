@@ -305,7 +305,7 @@ static bool find_document(struct fleetdb *db, const char *name, uint64_t version
 bool fleetdb_assign(struct fleetdb *db, int64_t device, const char *name, uint64_t version,
                     int mode, int64_t now_ms, bool *ret_changed, struct err *err)
 {
-    int64_t document;
+    int64_t document = 0;
     if (!find_document(db, name, version, &document, err))
         return false;
     sqlite3_stmt *assign = query(db, ASSIGN);

@@ -17,9 +17,9 @@ static struct director director_of(struct temp_fleet *fleet)
 static void read_manifest(struct temp_fleet *fleet, const char *id, struct bytes sealed,
                           char text[256])
 {
-    struct bytes body;
+    struct bytes body = {0};
     struct arena arena = {0};
-    ProtobufCMessage *message;
+    ProtobufCMessage *message = NULL;
     struct err err = {0};
     static const struct unpack_limits limits = {.max_bytes = 65536};
     if (!unseal("manifest", id, sealed, trust_keys(fleet->trust, MUSTER__ROLE__ROLE_DIRECTOR),

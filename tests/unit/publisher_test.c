@@ -209,13 +209,13 @@ static void too_many_changes_become_a_walk_over_all(void **state)
     assert_true(count_topics(wire, before, "/blob/") >= 1);
 }
 
-static void hello(struct wire *wire, uint64_t held, uint8_t *lacked, struct buf *manifest)
+static void hello(struct wire *wire, uint64_t held, const uint8_t *lacked, struct buf *manifest)
 {
     struct err err = {0};
     struct fleetdb_device device;
     Muster__Hello message = MUSTER__HELLO__INIT;
     Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
-    ProtobufCBinaryData lacks = {32, lacked};
+    ProtobufCBinaryData lacks = {32, (uint8_t *)lacked};
     report.manifest_version = held;
     message.state = &report;
     message.lacks = &lacks;
