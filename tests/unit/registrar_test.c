@@ -456,6 +456,7 @@ static void test_quota_takes_the_spare(void **state)
     big[1000] = '\0';
     world_close(world);
     world->settings.quota_bytes = 2500;
+    world_hook(world, "#!/bin/sh\n[ $(ls -d ../0* | wc -l) -le 2 ]\n", 10000);
     world_open(world);
     struct world_doc docs[1] = {{.name = "big", .content = big, .version = 1, .mode = REPAIR}};
     for (uint64_t version = 1; version <= 3; version++) {
