@@ -145,13 +145,13 @@ static struct muster_txn txn_of(const Muster__TxnResult *from)
 }
 
 static bool note(struct handover *handover, unsigned run, const struct muster_answer *answer,
-                 const char *code, struct err *err)
+                 const Muster__TxnResult *txn, struct err *err)
 {
     char key[2 * sizeof answer->key + 1];
     hex_encode(answer->key, answer->key_length, key);
-    fprintf(handover->oracle, "%u\t%s\t%s\t%016" PRIx64 ".%d.%" PRIu64 "\t%s\n", run, key,
+    fprintf(handover->oracle, "%u\t%s\t%s\t%016" PRIx64 ".%d.%" PRIu64 "\t%s\t%u\n", run, key,
             answer->status == MUSTER_DUPLICATE ? "duplicate" : "stored", answer->incarnation,
-            MUSTER__LANE__LANE_TXN, answer->seq, *code ? code : "-");
+            MUSTER__LANE__LANE_TXN, answer->seq, *txn->code ? txn->code : "-", txn->stan);
     if (fflush(handover->oracle) != 0)
         return err_errno(err, errno, "the oracle file");
     return true;
@@ -177,7 +177,7 @@ bool handover_try(struct handover *handover, struct err *err)
         struct muster_txn handed = txn_of(txn);
         struct muster_answer answer;
         bool stored = muster_record(handover->client, &handed, &answer);
-        bool noted = !stored || note(handover, next->run, &answer, txn->code, err);
+        bool noted = !stored || note(handover, next->run, &answer, txn, err);
         muster__txn_result__free_unpacked(txn, NULL);
         if (!noted)
             return false;

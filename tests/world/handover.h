@@ -10,7 +10,7 @@
  * agent does not take is kept in memory, in order, and handed over later under the same key: the
  * sale goes on. What it acknowledged is written to the oracle file, for accounts that are kept
  * outside of Muster; one line each, tab-separated:
- *   run  key (hex)  stored|duplicate  incarnation (hex).lane.seq  code
+ *   run  key (hex)  stored|duplicate  incarnation (hex).lane.seq  code  STAN
  */
 struct handover;
 
