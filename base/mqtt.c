@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 1000 };
+enum { TICK_MIN_MS = 1000, TICK_MAX_MS = 10000 };
 
 struct mqtt;
 
@@ -109,6 +109,17 @@ static void on_tick(uv_timer_t *timer)
     struct mqtt *mqtt = timer->data;
 
     mqtt_session_tick(mqtt->session);
+}
+
+/* Often enough for the keepalive, seldom enough to let a processor sleep. */
+static uint64_t tick_ms(const struct mqtt *mqtt)
+{
+    int64_t eighth_ms = mqtt->settings.keepalive_ms / 8;
+
+    if (eighth_ms < TICK_MIN_MS) {
+        return TICK_MIN_MS;
+    }
+    return eighth_ms < TICK_MAX_MS ? (uint64_t)eighth_ms : TICK_MAX_MS;
 }
 
 static void on_accepted(void *ctx)
@@ -230,7 +241,8 @@ static void try_addresses(struct mqtt *mqtt, const char *why)
         const struct addrinfo *address = mqtt->address;
         mqtt->address = address->ai_next;
         if (open_session(mqtt, address, &err)) {
-            (void)uv_timer_start(&mqtt->tick, on_tick, TICK_MS, TICK_MS);
+            uint64_t every_ms = tick_ms(mqtt);
+            (void)uv_timer_start(&mqtt->tick, on_tick, every_ms, every_ms);
             return;
         }
     }
@@ -344,10 +356,17 @@ bool mqtt_check(const struct mqtt_settings *settings, struct err *err)
     return true;
 }
 
+static size_t text_bytes(const char *text)
+{
+    return text != NULL ? strlen(text) + 1 : 0;
+}
+
 static const void *keep(char **at, const void *data, size_t length)
 {
+    if (length == 0) {
+        return NULL;
+    }
     char *kept = *at;
-
     memcpy(kept, data, length);
     *at += length;
     return kept;
@@ -355,33 +374,25 @@ static const void *keep(char **at, const void *data, size_t length)
 
 static bool copy_settings(struct mqtt *mqtt, const struct mqtt_settings *from)
 {
-    const char *const texts[] = {from->client_id, from->ca_path, from->certificate_path,
-                                 from->key_path, from->will_topic ? from->will_topic : ""};
-    const char *kept[sizeof texts / sizeof *texts];
-    size_t size = from->will_payload.length;
+    struct mqtt_settings *to = &mqtt->settings;
+    size_t size = text_bytes(from->client_id) + text_bytes(from->ca_path) +
+                  text_bytes(from->certificate_path) + text_bytes(from->key_path) +
+                  text_bytes(from->will_topic) + from->will_payload.length;
+    char *at = malloc(size);
 
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        size += strlen(texts[i]) + 1;
-    }
-    char *at = mqtt->strings = malloc(size);
     if (at == NULL) {
         return false;
     }
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        kept[i] = keep(&at, texts[i], strlen(texts[i]) + 1);
-    }
-    mqtt->settings = *from;
-    mqtt->settings.brokers = NULL; /* parsed already */
-    mqtt->settings.client_id = kept[0];
-    mqtt->settings.ca_path = kept[1];
-    mqtt->settings.certificate_path = kept[2];
-    mqtt->settings.key_path = kept[3];
-    mqtt->settings.will_topic = from->will_topic != NULL ? kept[4] : NULL;
-    if (from->will_payload.length > 0) {
-        mqtt->settings.will_payload.data =
-            keep(&at, from->will_payload.data, from->will_payload.length);
-    }
-    fill_defaults(&mqtt->settings);
+    mqtt->strings = at;
+    *to = *from;
+    to->brokers = NULL; /* parsed already */
+    to->client_id = keep(&at, from->client_id, text_bytes(from->client_id));
+    to->ca_path = keep(&at, from->ca_path, text_bytes(from->ca_path));
+    to->certificate_path = keep(&at, from->certificate_path, text_bytes(from->certificate_path));
+    to->key_path = keep(&at, from->key_path, text_bytes(from->key_path));
+    to->will_topic = keep(&at, from->will_topic, text_bytes(from->will_topic));
+    to->will_payload.data = keep(&at, from->will_payload.data, from->will_payload.length);
+    fill_defaults(to);
     return true;
 }
 

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,26 +35,21 @@ struct mqtt_session {
     int socket_errno;
     bool ending; /* with `end` and `why`, as soon as libmosquitto has returned */
     enum mqtt_end end;
-    char why[320];
+    struct err why;
     char library_error[160];
     struct publish window[MQTT_MAX_INFLIGHT];
     size_t inflight, window_size;
 };
 
-static void set_ending(struct mqtt_session *session, enum mqtt_end end, const char *fmt, ...)
-    MUSTER_PRINTF(3, 4);
-static void set_ending(struct mqtt_session *session, enum mqtt_end end, const char *fmt, ...)
+/* The session is to end; gives where to say why, or NULL if a reason is there: the first counts. */
+static struct err *ending(struct mqtt_session *session, enum mqtt_end end)
 {
-    va_list args;
-
     if (session->ending) {
-        return; /* what came first is the cause */
+        return NULL;
     }
     session->ending = true;
     session->end = end;
-    va_start(args, fmt);
-    (void)vsnprintf(session->why, sizeof session->why, fmt, args);
-    va_end(args);
+    return &session->why;
 }
 
 static void allow_next_packet(struct mqtt_session *session)
@@ -87,9 +81,10 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
         bool version = code == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION ||
                        code == CONNACK_REFUSED_PROTOCOL_VERSION;
         bool v3_code = session->settings.v311 || code < 128;
-        set_ending(session, version ? MQTT_END_PROTOCOL : MQTT_END_OTHER,
-                   "broker refused the session: %s (CONNACK %d)",
-                   v3_code ? mosquitto_connack_string(code) : mosquitto_reason_string(code), code);
+        (void)err_set(ending(session, version ? MQTT_END_PROTOCOL : MQTT_END_OTHER),
+                      ERR_UNAVAILABLE, "broker refused the session: %s (CONNACK %d)",
+                      v3_code ? mosquitto_connack_string(code) : mosquitto_reason_string(code),
+                      code);
         return;
     }
     if (mosquitto_property_read_int16(properties, MQTT_PROP_RECEIVE_MAXIMUM, &receive_maximum,
@@ -109,8 +104,8 @@ static void on_disconnect(struct mosquitto *mosq, void *ctx, int code,
 
     (void)mosq, (void)properties;
     if (code >= 128 && !deaf(session)) {
-        set_ending(session, MQTT_END_OTHER, "broker ended the session: %s",
-                   mosquitto_reason_string(code));
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+                      "broker ended the session: %s", mosquitto_reason_string(code));
     }
 }
 
@@ -124,8 +119,9 @@ static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto
         return;
     }
     if (length > session->settings.mqtt->max_message_bytes) {
-        set_ending(session, MQTT_END_OVERSIZED, "broker sent a message of %zu bytes, limit %zu",
-                   length, session->settings.mqtt->max_message_bytes);
+        (void)err_set(ending(session, MQTT_END_OVERSIZED), ERR_UNAVAILABLE,
+                      "broker sent a message of %zu bytes, limit %zu", length,
+                      session->settings.mqtt->max_message_bytes);
         return;
     }
     session->events->message(session->ctx, message->topic, bytes_of(message->payload, length));
@@ -186,7 +182,7 @@ static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *tex
         session->unmatched_pubacks++;
     } else if (strncmp(packet, "PUBLISH (d0, q2", 15) == 0 ||
                strncmp(packet, "PUBLISH (d1, q2", 15) == 0 || strncmp(packet, "PUBRE", 5) == 0) {
-        set_ending(session, MQTT_END_VIOLATION, "broker used QoS 2");
+        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "broker used QoS 2");
     }
 }
 
@@ -198,26 +194,29 @@ static void describe_end(struct mqtt_session *session, int rc)
     const char *tls_why = tls_reason(session->tls);
 
     if (tls_overrun(session->tls)) {
-        set_ending(session, MQTT_END_OVERSIZED, "broker sent a message longer than %zu bytes",
-                   session->settings.mqtt->max_message_bytes);
+        (void)err_set(ending(session, MQTT_END_OVERSIZED), ERR_UNAVAILABLE,
+                      "broker sent a message longer than %zu bytes",
+                      session->settings.mqtt->max_message_bytes);
     } else if (tls_why != NULL) {
-        set_ending(session, MQTT_END_OTHER, "TLS: %s", tls_why);
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "TLS: %s", tls_why);
     } else if (session->socket_errno != 0) {
-        set_ending(session, established ? MQTT_END_OTHER : MQTT_END_TCP, "TCP: %s",
-                   strerror(session->socket_errno));
+        (void)err_set(ending(session, established ? MQTT_END_OTHER : MQTT_END_TCP), ERR_UNAVAILABLE,
+                      "TCP: %s", strerror(session->socket_errno));
     } else if (!established) {
-        set_ending(session, MQTT_END_OTHER, "TLS handshake failed: %s",
-                   session->library_error[0] != '\0' ? session->library_error
-                                                     : "connection closed");
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "TLS handshake failed: %s",
+                      session->library_error[0] != '\0' ? session->library_error
+                                                        : "connection closed");
     } else if (!session->answered) {
-        set_ending(session, MQTT_END_PROTOCOL, "broker closed the connection instead of a CONNACK");
+        (void)err_set(ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
+                      "broker closed the connection instead of a CONNACK");
     } else if (rc == MOSQ_ERR_KEEPALIVE) {
-        set_ending(session, MQTT_END_OTHER, "no answer to a ping");
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "no answer to a ping");
     } else if (rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_NO_CONN) {
-        set_ending(session, MQTT_END_OTHER, "broker closed the connection");
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+                      "broker closed the connection");
     } else {
-        set_ending(session, MQTT_END_VIOLATION, "broker broke the protocol: %s",
-                   mosquitto_strerror(rc));
+        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE,
+                      "broker broke the protocol: %s", mosquitto_strerror(rc));
     }
 }
 
@@ -275,7 +274,8 @@ static void settle(struct mqtt_session *session, int rc)
         return;
     }
     if (session->unmatched_pubacks > 0) {
-        set_ending(session, MQTT_END_VIOLATION, "broker acknowledged what was never sent");
+        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE,
+                      "broker acknowledged what was never sent");
     }
     if (rc != MOSQ_ERR_SUCCESS) {
         describe_end(session, rc);
@@ -285,7 +285,7 @@ static void settle(struct mqtt_session *session, int rc)
         return;
     }
     session->closed = true;
-    session->events->ended(session->ctx, session->end, session->why);
+    session->events->ended(session->ctx, session->end, session->why.text);
     destroy(session);
 }
 
@@ -326,8 +326,11 @@ static void service(struct mqtt_session *session, int events)
 
     session->in_library = true;
     session->socket_errno = error;
-    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0 || error != 0) {
-        rc = read_packets(session); /* on an error too: a TLS alert may be waiting */
+    if ((events & (UV_READABLE | UV_DISCONNECT)) != 0 || error != 0 ||
+        !tls_established(session->tls)) {
+        /* On an error too: a TLS alert may be waiting. And only reading drives the handshake,
+         * which waits for room to write while TCP is still connecting. */
+        rc = read_packets(session);
     }
     if (rc == MOSQ_ERR_SUCCESS && !deaf(session) && (events & UV_WRITABLE) != 0) {
         rc = mosquitto_loop_write(session->mosq, 1);
@@ -356,7 +359,7 @@ void mqtt_session_tick(struct mqtt_session *session)
 
 void mqtt_session_abort(struct mqtt_session *session, const char *why)
 {
-    set_ending(session, MQTT_END_OTHER, "%s", why);
+    (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "%s", why);
     if (!session->in_library) {
         settle(session, MOSQ_ERR_SUCCESS);
     }
@@ -392,7 +395,8 @@ static bool sent(struct mqtt_session *session, int rc, const char *what, struct 
     case MOSQ_ERR_ERRNO:
     case MOSQ_ERR_TLS:
         /* libmosquitto has queued it nevertheless: this handle must go, at the next tick. */
-        set_ending(session, MQTT_END_OTHER, "connection lost while sending");
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+                      "connection lost while sending");
         return err_set(err, ERR_UNAVAILABLE, "%s: the connection is lost", what);
     default:
         return err_set(err, ERR_INVALID, "%s: %s", what, mosquitto_strerror(rc));
@@ -491,14 +495,14 @@ static bool connect_socket(struct mqtt_session *session, struct err *err)
     int keepalive_s = (int)(session->settings.mqtt->keepalive_ms / 1000);
     int rc = mosquitto_connect_bind_async(session->mosq, session->settings.address,
                                           atoi(session->settings.broker->port), keepalive_s, NULL);
-    int error = rc == MOSQ_ERR_ERRNO ? errno : tls_socket_error(session->tls);
+    int error = rc == MOSQ_ERR_ERRNO && errno != EPROTO ? errno : tls_socket_error(session->tls);
 
     if (error != 0) {
         return err_set(err, ERR_UNAVAILABLE, "TCP: %s", strerror(error));
     }
     if (rc != MOSQ_ERR_SUCCESS) { /* on a fast network the handshake can fail at once */
         describe_end(session, rc);
-        return err_set(err, ERR_REFUSED, "%s", session->why);
+        return err_set(err, ERR_REFUSED, "%s", session->why.text);
     }
     int fd = mosquitto_socket(session->mosq);
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);

@@ -43,7 +43,7 @@ bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *sett
                        struct mqtt_session **ret_session, struct err *err) MUSTER_CHECK;
 /* No event follows. May be called from an event. NULL is fine. */
 void mqtt_session_close(struct mqtt_session *session);
-/* To be called about once a second: pings, and notices what failed outside the loop. */
+/* To be called every few seconds: pings, and notices what failed outside the loop. */
 void mqtt_session_tick(struct mqtt_session *session);
 /* Breaks it off from outside: `ended` is called with `why`. */
 void mqtt_session_abort(struct mqtt_session *session, const char *why);

@@ -35,7 +35,10 @@ static bool openssl_error(struct err *err, const char *what, const char *path)
 /* Without this OpenSSL would ask for a password on the terminal. */
 static int no_password(char *buf, int size, int writing, void *ctx)
 {
-    (void)buf, (void)size, (void)writing, (void)ctx;
+    (void)writing, (void)ctx;
+    if (size > 0) {
+        buf[0] = '\0';
+    }
     return 0;
 }
 
@@ -63,7 +66,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 /* Stands between the socket and OpenSSL: a peer that sends more than was allowed is cut off before
  * the bytes are read, whatever the library above would have made of them. */
 static long on_bio(BIO *bio, int operation, const char *data, size_t length, int arg_int,
-                   long arg_long, int result, size_t *processed)
+                   long arg_long, int result,
+                   size_t *processed) // NOLINT(readability-non-const-parameter): OpenSSL's type
 {
     struct tls *tls = (struct tls *)BIO_get_callback_arg(bio);
 

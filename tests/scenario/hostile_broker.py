@@ -54,8 +54,23 @@ class HostileBroker:
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self):
-        self.thread.start()
+        if self.mood != "busy":
+            self.thread.start()
         return self
+
+    def stuff(self):
+        """Fills the accept queue, so that further connections hang in SYN_SENT until `relent`."""
+        self.listener.listen(0)
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self.open.add(filler)
+
+    def relent(self):
+        for peer in list(self.open):
+            peer.close()
+        self.thread.start()
 
     def __exit__(self, *why):
         self.listener.shutdown(socket.SHUT_RDWR)

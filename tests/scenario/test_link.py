@@ -202,7 +202,7 @@ def test_an_address_is_checked_like_a_name(bench, make_broker):
 def test_a_broker_that_refuses_our_certificate_is_quoted(bench, broker, run_dir):
     stranger = Pki(run_dir / "stranger")
     bench.start(broker.address, identity=stranger.client(DEVICE))
-    assert "TLS: peer sent TLS alert: " in bench.agent.disconnected().reason
+    bench.agent.disconnected("TLS: peer sent TLS alert: .*unknown CA")
 
 
 def test_the_next_broker_of_the_list_is_tried(bench, broker):
@@ -216,6 +216,36 @@ def test_a_name_that_does_not_resolve_is_named(bench):
     bench.start("broker.invalid:8883")
     state = bench.agent.disconnected()
     assert state.reason.startswith("broker.invalid:8883: name not resolved")
+
+
+def hangs_in_connect(port):
+    """Whether a TCP connection to this local port is in SYN_SENT (proc_net_tcp(5): state 02)."""
+    wanted = f"0100007F:{port:04X} 02 "
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        return sum(wanted in line for line in table)
+
+
+def test_a_connection_that_takes_long_is_waited_for_without_spinning(bench):
+    with HostileBroker(bench.pki, "busy") as busy:
+        busy.stuff()
+        waiting_before = wait_for(lambda: hangs_in_connect(busy.port))
+        link = bench.start(f"127.0.0.1:{busy.port}")
+        wait_for(lambda: hangs_in_connect(busy.port) > waiting_before)
+        cpu_before = link.cpu_ms()
+        busy.relent()  # the kernel sends the SYN again after a second
+        bench.agent.connected()
+        cpu_ms = link.cpu_ms() - cpu_before
+        print(f"slow connect: {cpu_ms} ms CPU")
+        assert cpu_ms < 400
+
+
+def test_a_connection_that_never_comes_is_given_up(bench):
+    with HostileBroker(bench.pki, "busy") as busy:
+        busy.stuff()
+        wait_for(lambda: hangs_in_connect(busy.port))
+        link = bench.start(f"127.0.0.1:{busy.port}", connect_limit="1s")
+        bench.agent.disconnected("no session within 1000 ms")
+        assert link.cpu_ms() < 600
 
 
 def test_a_restarted_agent_is_joined_again(bench, broker):
