@@ -24,8 +24,11 @@ static void read_manifest(struct temp_fleet *fleet, const char *id, struct bytes
     static const struct unpack_limits limits = {.max_bytes = 65536};
     if (!unseal("manifest", id, sealed, trust_keys(fleet->trust, MUSTER__ROLE__ROLE_DIRECTOR),
                 &body, &err) ||
-        !unpack(&muster__manifest__descriptor, body, &limits, &arena, &message, &err))
+        !unpack(&muster__manifest__descriptor, body, &limits, &arena, &message, &err) ||
+        message == NULL) {
         fail_msg("%s", err.text);
+        return;
+    }
     const Muster__Manifest *manifest = (const Muster__Manifest *)message;
     int length = snprintf(text, 256, "%llu:", (unsigned long long)manifest->version);
     for (size_t i = 0; i < manifest->n_items; i++) {
