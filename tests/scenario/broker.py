@@ -5,11 +5,17 @@ import subprocess
 
 from processes import free_port
 
-# A device writes below its own name and reads what is meant for it; "ops" is musterd and the tests.
+# A device writes below its own name and reads what is meant for it; musterd reads what they write
+# and writes what they read; "ops" is the tests' own client.
 ACL = """pattern write muster/v1/up/%u/#
 pattern read muster/v1/down/%u/#
 pattern read muster/v1/blob/+
 pattern read muster/v1/trust/+
+user musterd
+topic read muster/v1/up/#
+topic write muster/v1/down/#
+topic write muster/v1/blob/+
+topic write muster/v1/trust/+
 user ops
 topic readwrite muster/v1/#
 """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fleet side: keys, musterd and the operators' command."""
+import contextlib
 import json
 import sqlite3
 import subprocess
@@ -8,7 +9,7 @@ from processes import free_port, wait_for
 
 CONFIG = """[broker]
 servers = {broker}
-client_id = ops
+client_id = musterd
 retry_first = 20ms
 retry_max = 200ms
 [tls]
@@ -40,7 +41,7 @@ class FleetSide:
         self.root = folder / "keys" / "root.bin"
 
     def start(self, broker, pki):
-        identity = pki.client("ops")
+        identity = pki.client("musterd")
         (self.folder / "musterd.conf").write_text(CONFIG.format(
             broker=broker.address, port=self.port, ca=pki.ca, certificate=identity.certificate,
             key=identity.key))
@@ -82,7 +83,8 @@ class FleetSide:
 
     def query(self, sql, *values):
         """Rows of the fleet database, read-only beside the running musterd."""
-        with sqlite3.connect(f"file:{self.folder}/fleet.db?mode=ro", uri=True) as database:
+        path = self.folder / "fleet.db"
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return database.execute(sql, values).fetchall()
 
     def results(self):
