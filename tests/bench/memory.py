@@ -6,6 +6,7 @@ Every page that either process has present counts once: file pages by (file, off
 of libc that both map is one page, and pages of the broker or of this script are none. Anonymous
 pages belong to one process each, for neither forks from the other.
 """
+import getpass
 import json
 import pathlib
 import socket
@@ -60,7 +61,8 @@ def write_settings(directory, port):
     (directory / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\ncafile ca.pem\ncertfile server.pem\nkeyfile server.key\n"
         "require_certificate true\nuse_identity_as_username true\nuse_username_as_clientid true\n"
-        "allow_anonymous false\npersistence false\n")
+        "allow_anonymous false\npersistence false\n"
+        f"user {getpass.getuser()}\n")
     (directory / "agent.conf").write_text(
         f"[device]\nid = {DEVICE}\nserial = SN-1\nmodel = P1\n[paths]\nstate = state\nrun = run\n"
         "[keys]\nagent = agent.pem\nroot = keys/root.bin\n")
