@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/http.h"
+
+#include "base/file.h"
+#include "tests/unit/testing.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BODY_MAX = 1000, ANSWER_BYTES = 64 * 1024, WAIT_MS = 20000 };
+
+/* A server on a loop of its own; the client's end is a plain socket in the same thread. */
+struct world {
+    char dir[64], path[128];
+    uv_loop_t loop;
+    struct metrics metrics;
+    struct http_settings settings;
+    struct http *http;
+};
+
+static bool echo(void *ctx, const struct api_request *request, struct api_answer *answer,
+                 struct err *err)
+{
+    (void)ctx;
+    (void)err;
+    const char *q = api_query(request, "q");
+    answer->json = json_pack("{s:s, s:i, s:s}", "method", request->method, "bytes",
+                             (int)request->body.length, "q", q != NULL ? q : "");
+    return answer->json != NULL;
+}
+
+static const struct api_route routes[] = {{"GET", "/echo", 0, echo},
+                                          {"POST", "/echo", BODY_MAX, echo}};
+static const struct api_module modules[] = {{routes, 2, NULL}};
+static const struct api api = {modules, 1};
+
+static int setup(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    const char *temporary = getenv("TMPDIR");
+    (void)snprintf(world->dir, sizeof world->dir, "%s/muster-http-XXXXXX",
+                   temporary != NULL ? temporary : "/tmp");
+    assert_non_null(mkdtemp(world->dir));
+    (void)snprintf(world->path, sizeof world->path, "%s/api.sock", world->dir);
+    assert_int_equal(uv_loop_init(&world->loop), 0);
+    world->settings = (struct http_settings){.socket_path = world->path,
+                                             .socket_mode = 0600,
+                                             .listen = "127.0.0.1:0",
+                                             .clock = &clock_real,
+                                             .metrics = &world->metrics};
+    struct err err = {0};
+    if (!http_open(&world->loop, &world->settings, &api, &world->http, &err))
+        fail_msg("%s", err.text);
+    *state = world;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *world = *state;
+    http_close(world->http);
+    (void)uv_run(&world->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&world->loop), 0);
+    assert_false(file_exists(world->path));
+    assert_true(file_remove_tree(world->dir, NULL));
+    free(world);
+    return 0;
+}
+
+static int connect_unix(const struct world *world)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, world->path, strlen(world->path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static int connect_tcp(const struct world *world)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(http_port(world->http)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* Sends it all and turns the loop until the server has closed: requests ask for that. */
+static void ask(struct world *world, int fd, const char *head, size_t body_length, char *answer)
+{
+    size_t length = strlen(head) + body_length, sent = 0, got = 0;
+    char *request = malloc(length + 1);
+    assert_non_null(request);
+    memcpy(request, head, strlen(head));
+    memset(request + strlen(head), 'x', body_length);
+    int64_t end_ms = clock_boot_ms(&clock_real) + WAIT_MS;
+    for (bool open = true; open && clock_boot_ms(&clock_real) < end_ms;) {
+        ssize_t n = sent == length
+                        ? 0
+                        : send(fd, request + sent, length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        n = recv(fd, answer + got, ANSWER_BYTES - 1 - got, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+        open = n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+    }
+    answer[got] = '\0';
+    free(request);
+    (void)close(fd);
+}
+
+static unsigned status_of(const char *answer)
+{
+    unsigned status = 0;
+    return sscanf(answer, "HTTP/1.%*d %u", &status) == 1 ? status : 0;
+}
+
+static void requests_are_answered(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    ask(world, connect_unix(world),
+        "GET /echo?q=a%20b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0, answer);
+    assert_int_equal(status_of(answer), 200);
+    assert_non_null(strstr(answer, "application/json"));
+    assert_non_null(strstr(answer, "{\"method\":\"GET\",\"bytes\":0,\"q\":\"a b\"}"));
+    ask(world, connect_unix(world),
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n", 1000,
+        answer);
+    assert_non_null(strstr(answer, "{\"method\":\"POST\",\"bytes\":1000,\"q\":\"\"}"));
+    assert_int_equal(world->metrics.values[METRIC_HTTP_REQUESTS], 2);
+    assert_int_equal(world->metrics.values[METRIC_HTTP_ERRORS], 0);
+}
+
+static void bodies_beyond_the_limit_are_413(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    ask(world, connect_unix(world),
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1001\r\n\r\n", 1001,
+        answer);
+    assert_int_equal(status_of(answer), 413);
+    /* Much longer is read and dropped; a GET has no body at all. */
+    ask(world, connect_unix(world),
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 900000\r\n\r\n",
+        900000, answer);
+    assert_int_equal(status_of(answer), 413);
+    ask(world, connect_unix(world),
+        "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n", 3,
+        answer);
+    assert_int_equal(status_of(answer), 413);
+    assert_int_equal(world->metrics.values[METRIC_HTTP_ERRORS], 3);
+}
+
+static void what_is_not_there_is_said(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    ask(world, connect_unix(world), "GET /other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        0, answer);
+    assert_int_equal(status_of(answer), 404);
+    assert_non_null(strstr(answer, "{\"error\":{\"code\":\"not_found\""));
+    ask(world, connect_unix(world), "DELETE /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        0, answer);
+    assert_int_equal(status_of(answer), 405);
+}
+
+static void tcp_is_for_reading(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    assert_true(http_port(world->http) > 0);
+    ask(world, connect_tcp(world), "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0,
+        answer);
+    assert_int_equal(status_of(answer), 200);
+    ask(world, connect_tcp(world),
+        "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n", 3,
+        answer);
+    assert_int_equal(status_of(answer), 405);
+}
+
+static void the_socket_has_its_mode_and_one_owner(void **state)
+{
+    struct world *world = *state;
+    struct stat file;
+    struct http *second = NULL;
+    struct err err = {0};
+    assert_int_equal(stat(world->path, &file), 0);
+    assert_int_equal(file.st_mode & 0777, 0600);
+    assert_false(http_open(&world->loop, &world->settings, &api, &second, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_true(file_exists(world->path)); /* still the first one's */
+}
+
+static void only_this_machine_may_be_listened_on(void **state)
+{
+    struct world *world = *state;
+    static const char *const wrong[] = {"0.0.0.0:9180", "[::]:9180",  "127.0.0.1",
+                                        "localhost:1",  "10.0.0.1:1", "127.0.0.1:99999"};
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/second.sock", world->dir);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct http_settings settings = world->settings;
+        struct http *second = NULL;
+        struct err err = {0};
+        settings.socket_path = path;
+        settings.listen = wrong[i];
+        assert_false(http_open(&world->loop, &settings, &api, &second, &err));
+        assert_int_equal(err.code, ERR_INVALID);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(requests_are_answered),
+        TEST(bodies_beyond_the_limit_are_413),
+        TEST(what_is_not_there_is_said),
+        TEST(tcp_is_for_reading),
+        TEST(the_socket_has_its_mode_and_one_owner),
+        TEST(only_this_machine_may_be_listened_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
