@@ -185,17 +185,21 @@ static void test_a_failed_write_takes_nothing_back(void **state)
     uint64_t last = fill_up(world->spool, 1000);
     /* A failed push must not cost the window its keys. */
     struct spool_record records[100];
+    int keys[100];
     static char body[4096];
-    for (int round = 0; round < 15; round++) {
-        for (size_t i = 0; i < 100; i++)
-            records[i] = (struct spool_record){
-                .lane = 1, .key = bytes_of(&records[i], 8), .body = bytes_of(body, 4000)};
+    for (int round = 0; round < 25; round++) {
+        for (int i = 0; i < 100; i++) {
+            keys[i] = 100 * round + i;
+            records[i] = (struct spool_record){.lane = 1,
+                                               .key = bytes_of(&keys[i], sizeof keys[i]),
+                                               .body = bytes_of(body, sizeof body)};
+        }
         assert_false(spool_push(world->spool, records, 100, NULL));
     }
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     (void)signal(SIGXFSZ, handler);
-    assert_true(push(world->spool, 1, "kept", "the first").duplicate);
     assert_int_equal(push(world->spool, 1, "", "after").seq, last + 1);
+    assert_true(push(world->spool, 1, "kept", "the first").duplicate);
     expect_all_readable(world->spool, spool_incarnation(world->spool), last + 1);
 }
 
@@ -329,6 +333,28 @@ static void test_kill_9_loses_nothing_acknowledged(void **state)
     }
 }
 
+static void test_age_survives_a_power_cut(void **state)
+{
+    struct spool_world *world = *state;
+    spool_close(world->spool);
+    world->spool = NULL;
+    pid_t child = fork();
+    if (child == 0) {
+        struct spool_record record = {.lane = 1, .body = text("a")};
+        if (!spool_open(&world->settings, &world->clock, &world->spool, NULL))
+            _exit(1);
+        world->boot_ms += 50000;
+        _exit(spool_push(world->spool, &record, 1, NULL) ? 0 : 2); /* nothing is closed */
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    spool_world_power_cycle(world, 70);
+    struct spool_stats stats;
+    spool_stats(world->spool, &stats);
+    assert_int_equal(stats.oldest_ms, 70);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spool_world_setup, spool_world_teardown)
 
 int main(void)
@@ -342,6 +368,7 @@ int main(void)
         TEST(test_a_failed_write_takes_nothing_back),
         TEST(test_a_full_disk_can_be_emptied),
         TEST(test_kill_9_loses_nothing_acknowledged),
+        TEST(test_age_survives_a_power_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/spool.h"
+#include "storage/spool_state.h"
 #include "tests/unit/spool_world.h"
 #include "tests/unit/testing.h"
 
@@ -36,8 +36,8 @@ static void test_a_restart_is_a_new_incarnation_after_the_old_ones(void **state)
     struct spool_world *world = *state;
     uint64_t first = push(world->spool, 2, "", "e1").incarnation;
     spool_world_reopen(world);
-    uint64_t second = push(world->spool, 1, "", "t1").incarnation;
-    push(world->spool, 2, "", "e2");
+    uint64_t second = push(world->spool, 2, "", "e2").incarnation;
+    push(world->spool, 1, "", "t1");
     spool_world_reopen(world);
     assert_true(first != second && second != spool_incarnation(world->spool));
     struct spool_stream streams[8];
@@ -89,11 +89,25 @@ static void test_the_key_window_is_bounded(void **state)
             snprintf(key, sizeof key, "%d-%d", restart, i);
             assert_true(push(world->spool, 1, key, "x").duplicate);
         }
-        spool_world_reopen(world);
-        assert_true(push(world->spool, 1, key, "x").duplicate);
         snprintf(key, sizeof key, "%d-29", restart);
         assert_false(push(world->spool, 1, key, "x").duplicate);
+        spool_world_reopen(world);
+        assert_true(push(world->spool, 1, key, "x").duplicate);
+        snprintf(key, sizeof key, "%d-28", restart);
+        assert_false(push(world->spool, 1, key, "x").duplicate);
     }
+}
+
+static void test_a_hash_collision_is_no_duplicate(void **state)
+{
+    struct spool_world *world = *state;
+    struct spool_record first = push(world->spool, 1, "one key", "a");
+    struct spool_keys *keys = &world->spool->keys;
+    spool_keys_add(keys, spool_keys_hash(keys, text("another")),
+                   spool_id(1, world->spool->number, first.seq));
+    assert_false(push(world->spool, 1, "another", "b").duplicate);
+    assert_true(push(world->spool, 1, "another", "b").duplicate);
+    assert_int_equal(push(world->spool, 1, "one key", "a").seq, 1);
 }
 
 static void test_keys_last_until_forgotten(void **state)
@@ -280,6 +294,8 @@ static void test_age_survives_restarts(void **state)
     world->boot_ms += 5000;
     push(world->spool, 1, "", "b");
     world->boot_ms += 2000;
+    spool_stats(world->spool, &stats);
+    assert_int_equal(stats.oldest_ms, 7000);
     spool_world_reopen(world);
     spool_world_power_cycle(world, 100);
     spool_stats(world->spool, &stats);
@@ -365,6 +381,7 @@ int main(void)
         TEST(test_a_restart_is_a_new_incarnation_after_the_old_ones),
         TEST(test_a_repeated_key_gets_the_first_answer),
         TEST(test_the_key_window_is_bounded),
+        TEST(test_a_hash_collision_is_no_duplicate),
         TEST(test_keys_last_until_forgotten),
         TEST(test_bad_records_are_refused_whole),
         TEST(test_reading_crosses_segments_and_keeps_its_bounds),
