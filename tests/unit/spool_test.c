@@ -38,9 +38,11 @@ static void test_a_restart_is_a_new_incarnation_after_the_old_ones(void **state)
     spool_world_reopen(world);
     uint64_t second = push(world->spool, 2, "", "e2").incarnation;
     push(world->spool, 1, "", "t1");
+    struct spool_stream streams[8];
+    assert_int_equal(spool_streams(world->spool, streams, 8), 3);
+    assert_true(streams[1].lane == 1 && streams[2].lane == 2);
     spool_world_reopen(world);
     assert_true(first != second && second != spool_incarnation(world->spool));
-    struct spool_stream streams[8];
     assert_int_equal(spool_streams(world->spool, streams, 8), 3);
     assert_true(streams[0].incarnation == first && streams[0].lane == 2);
     assert_true(streams[1].incarnation == second && streams[1].lane == 1);
