@@ -65,13 +65,13 @@ static int print_outcome(struct ctl *ctl, const json_t *reply, struct err *err)
     json_t *device;
     if (ctl->json)
         return ctl_print_json(ctl, reply, err);
-    struct ctl_table *table = ctl_table_new("DEVICE|>MANIFEST|");
+    struct ctl_table *table = ctl_table_new("DEVICE|>MANIFEST|RESULT");
     json_array_foreach(json_object_get(reply, "devices"), i, device)
     {
         ctl_table_text(table, ctl_text(device, "id"));
         ctl_table_count(table, ctl_number(device, "manifest_version"));
         ctl_table_text(table, json_is_true(json_object_get(device, "changed"))
-                                  ? "new"
+                                  ? "new manifest"
                                   : "as before: nothing changed");
     }
     return ctl_table_print(table, ctl->out, "No devices.") ? EXIT_OK : EXIT_SYSTEM;

@@ -80,7 +80,7 @@ static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
     if (ctl->json)
         code = ctl_print_json(ctl, reply, err);
     else
-        fprintf(ctl->out, "Device %s is enrolled: serial %s, model %s, %zu terminal(s).\n",
+        fprintf(ctl->out, "Device %s is enrolled: serial %s, model %s, logical terminals: %zu.\n",
                 ctl_text(device, "id"), ctl_text(device, "serial"), ctl_text(device, "model"),
                 json_array_size(json_object_get(device, "terminals")));
     json_decref(reply);

@@ -119,14 +119,16 @@ void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms)
 
 static void print_row(const struct ctl_table *table, size_t first, const size_t *widths, FILE *out)
 {
+    size_t spaces = 0; /* owed; paid only before a cell, so that no line ends in them */
     for (size_t i = 0; i < table->column_count; i++) {
         const char *cell = table->cells[first + i];
-        int fill = (int)(widths[i] - columns_of(cell));
-        bool last = i + 1 == table->column_count;
-        if (table->right[i])
-            fprintf(out, "%*s%s%s", fill, "", cell, last ? "" : "  ");
-        else
-            fprintf(out, "%s%*s", cell, last ? 0 : fill + 2, "");
+        size_t fill = widths[i] - columns_of(cell);
+        spaces += table->right[i] ? fill : 0;
+        if (cell[0] != '\0') {
+            fprintf(out, "%*s%s", (int)spaces, "", cell);
+            spaces = 0;
+        }
+        spaces += table->right[i] ? 2 : fill + 2;
     }
     fputc('\n', out);
 }

@@ -67,7 +67,7 @@ static bool audit(const struct director *director, const struct director_order *
         (void)snprintf(text, sizeof text, "%s version %" PRIu64 " to %s; manifest %" PRIu64,
                        order->document, version, word_of_mode(order->mode),
                        outcome->manifest_version);
-    return fleetdb_audit(director->db, now_ms, "operator", order->remove ? "unassign" : "assign",
+    return fleetdb_audit(director->db, now_ms, "api", order->remove ? "unassign" : "assign",
                          outcome->device.device, text, err);
 }
 

@@ -121,7 +121,7 @@ static bool check_standing(struct fleetdb *db, const struct fleetdb_document *do
 
 /* Only what this musterd can check itself may be handed to terminals. */
 static bool check_encoding(struct fleetdb *db, const struct fleetdb_document *document,
-                           const struct fleetdb_encoding *encoding, struct err *err)
+                           struct fleetdb_encoding *encoding, struct err *err)
 {
     if (encoding->coding != MUSTER__CONTENT_CODING__CONTENT_ZSTD)
         return err_set(err, ERR_INVALID, "document %s: only the coding zstd is taken so far",
@@ -129,16 +129,18 @@ static bool check_encoding(struct fleetdb *db, const struct fleetdb_document *do
     struct buf blob = {0};
     bool ok = fleetdb_blob_get(db, encoding->blob, &blob, err) &&
               content_verify(buf_bytes(&blob), document->length, document->sha256, err);
+    encoding->size = blob.length;
     buf_done(&blob);
     return ok || err_context(err, "document %s", document->name);
 }
 
-static bool add(struct fleetdb *db, const struct fleetdb_document *document, struct err *err)
+static bool add(struct fleetdb *db, const struct fleetdb_document *document,
+                struct fleetdb_encoding *encodings, struct err *err)
 {
     if (!check_standing(db, document, err))
         return false;
     for (size_t i = 0; i < document->encoding_count; i++)
-        if (!check_encoding(db, document, &document->encodings[i], err))
+        if (!check_encoding(db, document, &encodings[i], err))
             return false;
     char text[160];
     (void)snprintf(text, sizeof text, "%s version %" PRIu64 ", %s, %" PRIu64 " bytes",
@@ -146,12 +148,12 @@ static bool add(struct fleetdb *db, const struct fleetdb_document *document, str
                    document->length);
     return fleetdb_document_add(db, document, err) &&
            fleetdb_blob_forget(db, document->published_ms - UPLOAD_KEPT_MS, err) &&
-           fleetdb_audit(db, document->published_ms, "operator", "publish", 0, text, err);
+           fleetdb_audit(db, document->published_ms, "api", "publish", 0, text, err);
 }
 
 bool document_publish(struct fleetdb *db, const struct trust *trust, struct bytes envelope,
-                      const struct fleetdb_encoding *encodings, size_t encoding_count,
-                      int64_t now_ms, struct fleetdb_document *ret_document, struct err *err)
+                      struct fleetdb_encoding *encodings, size_t encoding_count, int64_t now_ms,
+                      struct fleetdb_document *ret_document, struct err *err)
 {
     struct arena arena = {.limit_bytes = 64 * 1024};
     const Muster__DocumentHeader *header = NULL;
@@ -168,7 +170,7 @@ bool document_publish(struct fleetdb *db, const struct trust *trust, struct byte
     document.encoding_count = encoding_count;
     if (!fleetdb_begin(db, err))
         return false;
-    if (!add(db, &document, err)) {
+    if (!add(db, &document, encodings, err)) {
         fleetdb_rollback(db);
         return false;
     }

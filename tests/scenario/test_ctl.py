@@ -91,6 +91,7 @@ def test_one_documents_way_to_the_broker(ops, broker, pki):
     assert first.root_version == 1
 
     topic, blob = inbox.next(f"/blob/{item['blob']}")
+    assert published["document"]["blob_size"] == len(blob)
     assert topic.endswith(sha256(blob)) and len(blob) == item["size"]
     assert len(blob) < len(TABLE) / 4, "it travels compressed"
     assert inbox.next("/trust/1")[1] == ops.root.read_bytes()
@@ -246,6 +247,7 @@ def test_what_is_printed(ops):
     described = ops.ctl_ok("describe", "device", "term-1")
     assert "SN-term-1" in described and "unionpay" in described and "\033" not in described
     assert ops.json("describe", "device", "term-1")["id"] == "term-1"
+    assert not re.search(r" +$", described, re.M)
     assert "0 results" in ops.ctl_ok("errors", "--by", "code", "--since", "1h")
     for by in ("code", "device", "outcome", "issuer", "entry", "acquirer"):
         assert ops.json("errors", "--by", by, "--since", "7d")["by"] == by

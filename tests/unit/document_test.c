@@ -19,6 +19,7 @@ static enum err_code try(struct temp_fleet *fleet, const struct temp_document *d
                                &published, &err);
     buf_done(&header);
     assert_true(ok == (err.code == ERR_NONE));
+    assert_true(!ok || published.encodings[0].size > 0);
     return err.code;
 }
 
@@ -103,7 +104,7 @@ static void a_blob_must_be_there_first(void **state)
     struct temp_fleet *fleet = *state;
     struct err err = {0};
     struct fleetdb_document published;
-    const struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
     const struct temp_document document = {.name = "bins", .text = "a", .version = 1};
     struct buf header = temp_fleet_header(&document, fleet->release_key);
     assert_false(document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 1, 3000,
