@@ -37,6 +37,9 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     status->last_receipt_ms = agent->last_receipt_ms;
     status->state = state;
     status->health = health;
+    struct spool_stats stats;
+    spool_stats(agent->spool, &stats);
+    status->kept_records = stats.records_kept;
     reply->agent = status;
     return true;
 }

@@ -30,13 +30,14 @@ static json_t *status_json(const Muster__AgentStatus *status)
     char incarnation[17];
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:o, s:o}", "device",
+        "{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:o, s:o}", "device",
         status->device, "agent_version", status->agent_version, "incarnation", incarnation,
         "link_joined", (int)status->link_joined, "connected", (int)status->connected, "broker",
         status->broker, "link_reason", status->link_reason, "next_attempt_ms",
         (json_int_t)status->next_attempt_ms, "welcomed", (int)status->welcomed, "last_welcome_ms",
         (json_int_t)status->last_welcome_ms, "last_receipt_ms", (json_int_t)status->last_receipt_ms,
-        "state", command_state_json(status->state), "health", health_json(status->health));
+        "kept_records", (json_int_t)status->kept_records, "state",
+        command_state_json(status->state), "health", health_json(status->health));
 }
 
 static void print_link(const Muster__AgentStatus *status)
@@ -55,11 +56,12 @@ static void print_link(const Muster__AgentStatus *status)
         (void)printf("not connected: %s\n", command_plain(status->link_reason));
 }
 
-static void print_health(const Muster__Health *health)
+static void print_health(const Muster__Health *health, uint64_t kept)
 {
-    (void)printf("spool      %" PRIu64 " records, %" PRIu64 " KiB, oldest without receipt %" PRIu64
-                 " s\n",
-                 health->spool_records, health->spool_bytes / 1024, health->spool_oldest_ms / 1000);
+    (void)printf("spool      %" PRIu64 " records without receipt (oldest %" PRIu64 " s), %" PRIu64
+                 " receipted and kept, %" PRIu64 " KiB\n",
+                 health->spool_records, health->spool_oldest_ms / 1000, kept,
+                 health->spool_bytes / 1024);
     (void)printf("disk       %" PRIu64 " of %" PRIu64 " MiB free\n", health->disk_free_bytes >> 20,
                  health->disk_total_bytes >> 20);
     (void)printf("taken      %" PRIu64 " results since the start, %" PRIu64 " refused\n",
@@ -79,7 +81,7 @@ static void print_status(const Muster__AgentStatus *status)
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
                  receipt);
     if (status->health != NULL)
-        print_health(status->health);
+        print_health(status->health, status->kept_records);
     if (status->state == NULL)
         return;
     (void)printf("registry   generation %" PRIu64 ", manifest %" PRIu64 ", %s\n",

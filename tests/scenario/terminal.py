@@ -94,7 +94,7 @@ class Terminal:
 
     def record(self, count, first=1, **fields):
         """Hands over `count` results in bulk; their idempotency keys are key-<device>-<n>."""
-        lines = [json.dumps({"idempotency_key": f"key-{self.device}-{n}".encode().hex(),
+        lines = [json.dumps({"idempotency_key": f"key-{self.device}-{n}",
                              "outcome": "approved", "code": "00", "code_source": "host",
                              "stan": n % 1000000, "amount_minor": 100 + n, "currency": 156, **fields})
                  for n in range(first, first + count)]
