@@ -104,7 +104,7 @@ find_broker_port() {
 start_fleet() {
     cat >"$work/fleet/musterd.conf" <<END
 [broker]
-servers = localhost:$port
+servers = 127.0.0.1:$port
 retry_first = 100ms
 retry_max = 500ms
 [tls]
@@ -187,7 +187,7 @@ END
 [device]
 id = $till
 [broker]
-servers = localhost:$port
+servers = 127.0.0.1:$port
 retry_first = 200ms
 retry_max = 1s
 [tls]

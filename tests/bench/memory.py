@@ -67,7 +67,7 @@ def write_settings(directory, port):
         f"[device]\nid = {DEVICE}\nserial = SN-1\nmodel = P1\n[paths]\nstate = state\nrun = run\n"
         "[keys]\nagent = agent.pem\nroot = keys/root.bin\n")
     (directory / "link.conf").write_text(
-        f"[device]\nid = {DEVICE}\n[broker]\nservers = localhost:{port}\n"
+        f"[device]\nid = {DEVICE}\n[broker]\nservers = 127.0.0.1:{port}\n"
         "[tls]\nca = ca.pem\ncertificate = device.pem\nkey = device.key\n"
         "[agent]\nsocket = run/link.sock\n")
 
