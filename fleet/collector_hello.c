@@ -211,19 +211,19 @@ bool collector_event(struct collector *collector, const struct fleetdb_device *d
 
 /* ---- hello ---- */
 
-static bool read_hello(struct bytes body, struct arena *arena, const Muster__Hello **ret_hello,
-                       struct err *err)
+/* NULL: `err` says why. */
+static const Muster__Hello *read_hello(struct bytes body, struct arena *arena, struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_HELLO_BYTES};
     ProtobufCMessage *message = NULL;
     if (!unpack(&muster__hello__descriptor, body, &limits, arena, &message, err))
-        return false;
+        return NULL;
     const Muster__Hello *hello = (const Muster__Hello *)message;
-    if (hello->nonce.len != OWED_NONCE_BYTES)
-        return err_set(err, ERR_INVALID, "a nonce of %zu bytes, %d are expected", hello->nonce.len,
-                       OWED_NONCE_BYTES);
-    *ret_hello = hello;
-    return true;
+    if (hello->nonce.len == OWED_NONCE_BYTES)
+        return hello;
+    (void)err_set(err, ERR_INVALID, "a nonce of %zu bytes, %d are expected", hello->nonce.len,
+                  OWED_NONCE_BYTES);
+    return NULL;
 }
 
 static bool store_hello(struct collector *collector, const struct fleetdb_device *device,
@@ -280,9 +280,9 @@ bool collector_hello(struct collector *collector, const struct topic *topic, str
     if (!good)
         return true;
     news->arena.limit_bytes = HELLO_ARENA_BYTES;
-    const Muster__Hello *hello = NULL;
     struct err why = {0};
-    if (!read_hello(body, &news->arena, &hello, &why)) {
+    const Muster__Hello *hello = read_hello(body, &news->arena, &why);
+    if (hello == NULL) {
         collector_refuse(collector, REFUSED_HELLO, REASON_MALFORMED, device.id, why.text);
         return true;
     }

@@ -120,7 +120,7 @@ static bool listen_at(int fd, union address *address, socklen_t length, uint16_t
 
 bool http_socket_local(const char *text, int *ret_fd, uint16_t *ret_port, struct err *err)
 {
-    union address address;
+    union address address = {0};
     socklen_t length = 0;
     if (!parse(text, &address, &length, err))
         return false;

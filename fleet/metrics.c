@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/metrics.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { LINE_BYTES = 512 };
 
 static const struct {
     const char *name, *labels, *type, *help;
@@ -13,12 +14,12 @@ static const struct {
 };
 
 static const char *const kind_words[REFUSAL_KINDS] = {
-#define REFUSAL_KIND(id, word) [REFUSED_##id] = word,
+#define REFUSAL_KIND(id, word) [REFUSED_##id] = (word),
 #include "fleet/metrics.def"
 };
 
 static const char *const reason_words[REFUSAL_REASONS] = {
-#define REFUSAL_REASON(id, word) [REASON_##id] = word,
+#define REFUSAL_REASON(id, word) [REASON_##id] = (word),
 #include "fleet/metrics.def"
 };
 
@@ -50,30 +51,30 @@ void metrics_commit(struct metrics *metrics, uint64_t latency_us)
     metrics->commit_us_sum += latency_us;
 }
 
-static MUSTER_PRINTF(3, 4) bool line(struct buf *out, struct err *err, const char *fmt, ...)
+/* Appends what snprintf wrote into a buffer of LINE_BYTES. */
+static bool append_line(struct buf *out, const char *text, int length, struct err *err)
 {
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (n < 0 || (size_t)n >= sizeof text)
-        return err_set(err, ERR_INVALID, "a metric's line is longer than %zu bytes", sizeof text);
-    return buf_append(out, text, (size_t)n, err);
+    if (length < 0 || length >= LINE_BYTES)
+        return err_set(err, ERR_INVALID, "a metric's line is longer than %d bytes", LINE_BYTES);
+    return buf_append(out, text, (size_t)length, err);
 }
 
 bool metrics_write_head(const char *name, const char *type, const char *help, struct buf *out,
                         struct err *err)
 {
-    return line(out, err, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    char text[LINE_BYTES];
+    int n = snprintf(text, sizeof text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    return append_line(out, text, n, err);
 }
 
 bool metrics_write_series(const char *name, const char *labels, uint64_t value, struct buf *out,
                           struct err *err)
 {
     bool bare = labels[0] == '\0';
-    return line(out, err, "%s%s%s%s %llu\n", name, bare ? "" : "{", labels, bare ? "" : "}",
-                (unsigned long long)value);
+    char text[LINE_BYTES];
+    int n = snprintf(text, sizeof text, "%s%s%s%s %llu\n", name, bare ? "" : "{", labels,
+                     bare ? "" : "}", (unsigned long long)value);
+    return append_line(out, text, n, err);
 }
 
 static bool write_list(const struct metrics *metrics, struct buf *out, struct err *err)
@@ -98,9 +99,10 @@ static bool write_refusals(const struct metrics *metrics, struct buf *out, struc
     for (size_t kind = 0; kind < REFUSAL_KINDS; kind++) {
         for (size_t reason = 0; reason < REFUSAL_REASONS; reason++) {
             uint64_t count = metrics->refused[kind][reason];
-            if (count > 0 &&
-                !line(out, err, "%s{kind=\"%s\",reason=\"%s\"} %llu\n", name, kind_words[kind],
-                      reason_words[reason], (unsigned long long)count))
+            char labels[LINE_BYTES / 2];
+            (void)snprintf(labels, sizeof labels, "kind=\"%s\",reason=\"%s\"", kind_words[kind],
+                           reason_words[reason]);
+            if (count > 0 && !metrics_write_series(name, labels, count, out, err))
                 return false;
         }
     }
@@ -115,15 +117,18 @@ static bool write_commits(const struct metrics *metrics, struct buf *out, struct
         return false;
     uint64_t count = 0;
     for (size_t i = 0; i < METRICS_LATENCY_BUCKETS; i++) {
+        char labels[48];
         count += metrics->commits[i];
-        if (!line(out, err, "%s_bucket{le=\"%g\"} %llu\n", name, (double)latency_bounds_us[i] / 1e6,
-                  (unsigned long long)count))
+        (void)snprintf(labels, sizeof labels, "le=\"%g\"", (double)latency_bounds_us[i] / 1e6);
+        if (!metrics_write_series("muster_commit_seconds_bucket", labels, count, out, err))
             return false;
     }
     count += metrics->commits[METRICS_LATENCY_BUCKETS];
-    return line(out, err, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n", name,
-                (unsigned long long)count, name, (double)metrics->commit_us_sum / 1e6, name,
-                (unsigned long long)count);
+    char sum[LINE_BYTES];
+    int n = snprintf(sum, sizeof sum, "%s_sum %.6f\n", name, (double)metrics->commit_us_sum / 1e6);
+    return metrics_write_series("muster_commit_seconds_bucket", "le=\"+Inf\"", count, out, err) &&
+           append_line(out, sum, n, err) &&
+           metrics_write_series("muster_commit_seconds_count", "", count, out, err);
 }
 
 bool metrics_write(const struct metrics *metrics, struct buf *out, struct err *err)

@@ -13,9 +13,14 @@ void owed_init(struct owed_table *table)
 
 void owed_done(struct owed_table *table)
 {
-    struct owed *owed = NULL;
-    while ((owed = TAILQ_FIRST(&table->queue)) != NULL)
-        owed_remove(table, owed);
+    for (size_t i = 0; i < OWED_BUCKETS; i++) {
+        for (struct owed *owed = table->buckets[i], *next = NULL; owed != NULL; owed = next) {
+            next = owed->next;
+            buf_done(&owed->manifest);
+            free(owed);
+        }
+    }
+    owed_init(table);
 }
 
 static struct owed **bucket_of(struct owed_table *table, int64_t device)

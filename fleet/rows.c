@@ -45,8 +45,10 @@ static void clean(struct bytes in, char *out)
         bool printable = size > 0 && code >= 0x20 && code != 0x7f;
         if (size == 0)
             size = 1;
-        for (size_t i = 0; i < size; i++)
-            out[at + i] = printable ? (char)in.data[at + i] : '?';
+        if (printable)
+            memcpy(out + at, in.data + at, size);
+        else
+            memset(out + at, '?', size);
         at += size;
     }
 }

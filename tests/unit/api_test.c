@@ -121,8 +121,7 @@ static void bodies_are_bounded(void **state)
         assert_true(parses(good[i], strlen(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_false(parses(bad[i], strlen(bad[i])));
-    char deep[100];
-    memcpy(deep, "{\"a\":", 5);
+    char deep[100] = "{\"a\":";
     memset(deep + 5, '[', 40);
     memset(deep + 45, ']', 40);
     deep[85] = '}';

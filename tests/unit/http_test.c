@@ -101,7 +101,7 @@ static void ask(struct world *world, int fd, const char *head, size_t body_lengt
     size_t length = strlen(head) + body_length, sent = 0, got = 0;
     char *request = malloc(length + 1);
     assert_non_null(request);
-    memcpy(request, head, strlen(head));
+    (void)snprintf(request, length + 1, "%s", head);
     memset(request + strlen(head), 'x', body_length);
     int64_t end_ms = clock_boot_ms(&clock_real) + WAIT_MS;
     for (bool open = true; open && clock_boot_ms(&clock_real) < end_ms;) {

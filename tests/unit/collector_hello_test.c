@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/collector.h"
+
+#include "proto/unpack.h"
+#include "storage/fleetdb_views.h"
+#include "tests/unit/collector_world.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void send_event(struct world *world, uint64_t seq, int kind, const ProtobufCMessage *detail,
+                       int64_t wall_ms)
+{
+    struct buf packed = {0};
+    Muster__Event event = MUSTER__EVENT__INIT;
+    ProtobufCMessage *row = &event.base;
+    event.kind = (Muster__EventKind)kind;
+    event.wall_ms = wall_ms;
+    event.boot_ms = seq;
+    event.text = (char *)"card 4111111111111111 refused";
+    if (detail != NULL) {
+        assert_true(pack(detail, &packed, NULL));
+        event.detail = (ProtobufCBinaryData){packed.length, packed.data};
+    } else {
+        event.detail = (ProtobufCBinaryData){4, (uint8_t *)"\xff\xff\xff\xff"};
+    }
+    struct lane_rows lane = {MUSTER__LANE__LANE_EVENT, 7, seq, 1, &row};
+    struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    buf_done(&batch);
+    buf_done(&packed);
+}
+
+static void send_hello(struct world *world, const char *device, const Muster__Hello *hello)
+{
+    struct buf body = {0};
+    assert_true(pack(&hello->base, &body, NULL));
+    struct buf message = world_seal(world, "hello", device, buf_bytes(&body));
+    world_deliver(world, TOPIC_UP_HELLO, device, buf_bytes(&message));
+    buf_done(&message);
+    buf_done(&body);
+}
+
+static bool one_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
+{
+    (void)err;
+    if (strcmp(view->name, "bins") == 0)
+        *(int *)ctx = view->state;
+    return true;
+}
+
+static int item_state(struct world *world)
+{
+    struct fleetdb_device device;
+    int item = -1;
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(fleetdb_view_items(world->fleet->db, device.device, one_item, &item, NULL));
+    return item;
+}
+
+static void a_hello_is_welcomed(void **state)
+{
+    struct world *world = *state;
+    struct arena arena = {0};
+    uint8_t nonce[16] = "0123456789abcde";
+    world_send_results(world, 7, 1, 4, 0);
+    world_settle(world);
+    world_forget_sent(world);
+
+    Muster__OpenStream stream = MUSTER__OPEN_STREAM__INIT, *streams[] = {&stream};
+    stream.incarnation = 7;
+    stream.lane = MUSTER__LANE__LANE_TXN;
+    stream.last_seq = 9;
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    item.name = (char *)"bins";
+    item.state = MUSTER__ITEM_STATE__ITEM_DAMAGED;
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    report.manifest_version = 3;
+    report.n_items = 1;
+    report.items = items;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.incarnation = 8;
+    hello.boot_ms = 50;
+    hello.state = &report;
+    hello.n_streams = 1;
+    hello.streams = streams;
+    world->manifest = "a sealed manifest";
+    send_hello(world, "t1", &hello);
+    world_settle(world);
+
+    assert_int_equal(world->hellos, 1);
+    assert_int_equal(world->sent, 1);
+    assert_string_equal(world->topics[0], "muster/v1/down/t1/welcome");
+    const Muster__Welcome *welcome = (const Muster__Welcome *)world_opened(
+        world, 0, "welcome", world->fleet->director_key, &muster__welcome__descriptor, &arena);
+    assert_memory_equal(welcome->nonce.data, nonce, sizeof nonce);
+    assert_int_equal(welcome->wall_ms, world_wall(world));
+    assert_string_equal(welcome->refusal, "");
+    assert_int_equal(welcome->manifest.len, strlen(world->manifest));
+    assert_true(welcome->receipt.len > 0);
+    assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_DAMAGED);
+    arena_done(&arena);
+}
+
+static void a_hello_without_sense_gets_no_answer(void **state)
+{
+    struct world *world = *state;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.nonce = (ProtobufCBinaryData){5, (uint8_t *)"short"};
+    send_hello(world, "t1", &hello);
+    world_settle(world);
+    assert_int_equal(world_refused(world, REFUSED_HELLO, REASON_MALFORMED), 1);
+    assert_int_equal(world->sent, 0);
+}
+
+static void late_events_do_not_undo_newer_ones(void **state)
+{
+    struct world *world = *state;
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    item.name = (char *)"bins";
+    report.n_items = 1;
+    report.items = items;
+    item.state = MUSTER__ITEM_STATE__ITEM_OK;
+    send_event(world, 5, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+    item.state = MUSTER__ITEM_STATE__ITEM_MISSING;
+    send_event(world, 4, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+    world_settle(world);
+    assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_OK);
+    item.state = MUSTER__ITEM_STATE__ITEM_REPAIRED;
+    send_event(world, 6, MUSTER__EVENT_KIND__EVENT_REPAIR, &item.base, WORLD_WALL_MS);
+    world_settle(world);
+    assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_REPAIRED);
+    /* A detail that makes no sense: the event itself is kept, and receipted. */
+    send_event(world, 7, MUSTER__EVENT_KIND__EVENT_STATE, NULL, WORLD_WALL_MS);
+    world_settle(world);
+    assert_int_equal(world_refused(world, REFUSED_EVENT_DETAIL, REASON_MALFORMED), 1);
+    assert_int_equal(world_stream(world, 7, 2).ranges[0].last, 7);
+    assert_int_equal(world->metrics.values[METRIC_MASKED], 4);
+}
+
+static bool text_of(void *ctx, const struct fleetdb_event_view *view, struct err *err)
+{
+    (void)err;
+    (void)snprintf(ctx, 64, "%s", view->text);
+    return true;
+}
+
+static void card_numbers_do_not_reach_the_database(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb_device device;
+    char text[64] = "";
+    send_event(world, 1, MUSTER__EVENT_KIND__EVENT_REFUSED, NULL, WORLD_WALL_MS);
+    world_settle(world);
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(fleetdb_view_events(world->fleet->db, device.device, 1, text_of, text, NULL));
+    assert_string_equal(text, "card **************** refused");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+    const struct CMUnitTest tests[] = {
+        TEST(a_hello_is_welcomed),
+        TEST(a_hello_without_sense_gets_no_answer),
+        TEST(late_events_do_not_undo_newer_ones),
+        TEST(card_numbers_do_not_reach_the_database),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

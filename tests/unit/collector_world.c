@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/collector_world.h"
+
+#include "proto/unpack.h"
+#include "storage/fleetdb_views.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { START_MS = 1000000 };
+
+int64_t world_wall(void *ctx)
+{
+    return WORLD_WALL_MS + ((struct world *)ctx)->now_ms;
+}
+
+static int64_t boot(void *ctx)
+{
+    return START_MS + ((struct world *)ctx)->now_ms;
+}
+
+static bool take(void *ctx, const char *topic, struct bytes payload)
+{
+    struct world *world = ctx;
+    if (world->closed_window)
+        return false;
+    assert_true(world->sent < WORLD_SENT_MAX);
+    (void)snprintf(world->topics[world->sent], TOPIC_CHARS, "%s", topic);
+    assert_true(buf_append(&world->payloads[world->sent++], payload.data, payload.length, NULL));
+    return true;
+}
+
+static void hello_came(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
+                       struct buf *ret_manifest)
+{
+    struct world *world = ctx;
+    assert_string_equal(device->id, "t1");
+    assert_int_equal(hello->nonce.len, 16);
+    world->hellos++;
+    if (world->manifest != NULL)
+        assert_true(buf_append(ret_manifest, world->manifest, strlen(world->manifest), NULL));
+}
+
+static void failed(void *ctx, const struct err *why)
+{
+    (void)why;
+    ((struct world *)ctx)->failures++;
+}
+
+void world_start(struct world *world)
+{
+    struct collector_settings settings = {
+        .db = world->fleet->db,
+        .clock = &world->clock,
+        .metrics = &world->metrics,
+        .receipt_key = world->fleet->root_key, /* any key: the test opens with the same */
+        .director_key = world->fleet->director_key,
+        .receipts = {.coalesce_ms = 200, .batches = 3},
+    };
+    struct collector_ports ports = {
+        .ctx = world, .send = take, .hello = hello_came, .failed = failed};
+    assert_true(collector_open(&settings, &ports, &world->collector, NULL));
+}
+
+int world_open(void **state)
+{
+    struct world *world = calloc(1, sizeof *world);
+    void *fleet = NULL;
+    assert_non_null(world);
+    temp_fleet_open(&fleet);
+    world->fleet = fleet;
+    world->clock = (struct clock){world_wall, boot, world};
+    temp_fleet_device(fleet, "t1");
+    temp_fleet_device(fleet, "t2");
+    world_start(world);
+    *state = world;
+    return 0;
+}
+
+void world_forget_sent(struct world *world)
+{
+    while (world->sent > 0)
+        buf_done(&world->payloads[--world->sent]);
+}
+
+int world_close(void **state)
+{
+    struct world *world = *state;
+    void *fleet = world->fleet;
+    world_forget_sent(world);
+    collector_close(world->collector);
+    temp_fleet_close(&fleet);
+    free(world);
+    return 0;
+}
+
+/* ---- what a device sends ---- */
+
+struct sign_key *world_key(const struct world *world, const char *device)
+{
+    char path[128];
+    struct sign_key *key = NULL;
+    (void)snprintf(path, sizeof path, "%s/%s.pem", world->fleet->dir, device);
+    assert_true(sign_key_read(path, &key, NULL));
+    return key;
+}
+
+struct buf world_seal(const struct world *world, const char *domain, const char *device,
+                      struct bytes body)
+{
+    struct buf out = {0};
+    struct sign_key *key = world_key(world, device);
+    const struct sign_key *keys[] = {key};
+    assert_true(seal(domain, device, body, keys, 1, false, &out, NULL));
+    sign_key_free(key);
+    return out;
+}
+
+void world_deliver(struct world *world, enum topic_kind kind, const char *device,
+                   struct bytes payload)
+{
+    char topic[TOPIC_CHARS];
+    topic_device(kind, device, topic);
+    collector_message(world->collector, topic, payload);
+}
+
+struct buf world_seal_lanes(const struct world *world, const char *device,
+                            const struct lane_rows *lanes, size_t count)
+{
+    struct buf body = {0};
+    struct err err = {0};
+    if (!batch_encode(lanes, count, 1, &body, &err))
+        fail_msg("%s", err.text);
+    struct buf out = world_seal(world, "batch", device, buf_bytes(&body));
+    buf_done(&body);
+    return out;
+}
+
+/* Results first..last of one incarnation; the content follows from seq and `salt`. */
+struct buf world_seal_results(const struct world *world, const char *device, uint64_t incarnation,
+                              uint64_t first, uint64_t last, uint64_t salt)
+{
+    enum { MAX = 100 };
+    Muster__TxnResult txns[MAX];
+    ProtobufCMessage *rows[MAX];
+    uint64_t keys[MAX];
+    size_t count = (size_t)(last - first + 1);
+    assert_true(count <= MAX);
+    for (size_t i = 0; i < count; i++) {
+        muster__txn_result__init(&txns[i]);
+        keys[i] = incarnation * 1000 + first + i;
+        txns[i].idempotency_key = (ProtobufCBinaryData){sizeof keys[i], (uint8_t *)&keys[i]};
+        txns[i].amount_minor = first + i + salt;
+        txns[i].wall_ms = WORLD_WALL_MS;
+        txns[i].outcome = MUSTER__OUTCOME__OUTCOME_DECLINED;
+        txns[i].code = (char *)"57";
+        rows[i] = &txns[i].base;
+    }
+    struct lane_rows lane = {MUSTER__LANE__LANE_TXN, incarnation, first, count, rows};
+    return world_seal_lanes(world, device, &lane, 1);
+}
+
+void world_send_results(struct world *world, uint64_t incarnation, uint64_t first, uint64_t last,
+                        uint64_t salt)
+{
+    struct buf batch = world_seal_results(world, "t1", incarnation, first, last, salt);
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    buf_done(&batch);
+}
+
+/* ---- what the fleet says ---- */
+
+ProtobufCMessage *world_opened(struct world *world, size_t index, const char *domain,
+                               const struct sign_key *by, const ProtobufCMessageDescriptor *type,
+                               struct arena *arena)
+{
+    struct verify_key *key = NULL;
+    assert_true(index < world->sent);
+    assert_true(verify_key_of_spki(sign_key_spki(by), &key, NULL));
+    struct key_set set = {&key, 1, 1};
+    struct bytes body;
+    struct err err = {0};
+    if (!unseal(domain, "t1", buf_bytes(&world->payloads[index]), &set, &body, &err))
+        fail_msg("%s", err.text);
+    verify_key_free(key);
+    struct unpack_limits limits = {.max_bytes = 1 << 20};
+    ProtobufCMessage *message = NULL;
+    assert_true(unpack(type, body, &limits, arena, &message, NULL));
+    return message;
+}
+
+const Muster__Receipt *world_receipt(struct world *world, size_t index, struct arena *arena)
+{
+    assert_string_equal(world->topics[index], "muster/v1/down/t1/receipt");
+    return (const Muster__Receipt *)world_opened(world, index, "receipt", world->fleet->root_key,
+                                                 &muster__receipt__descriptor, arena);
+}
+
+/* Turns until everything due within a second has been sent. */
+void world_settle(struct world *world)
+{
+    for (int64_t wait_ms = 0; wait_ms >= 0 && wait_ms < 1000;) {
+        wait_ms = collector_turn(world->collector);
+        if (wait_ms > 0)
+            world->now_ms += wait_ms;
+    }
+}
+
+static bool count_rows(void *ctx, const struct fleetdb_errors_view *view, struct err *err)
+{
+    (void)err;
+    *(int64_t *)ctx += view->count;
+    return true;
+}
+
+int64_t world_results(struct world *world)
+{
+    int64_t count = 0, others = 0;
+    assert_true(fleetdb_view_errors(world->fleet->db, FLEETDB_BY_CODE, 0, 0, count_rows, &count,
+                                    &others, NULL));
+    return count;
+}
+
+struct fleetdb_stream world_stream(struct world *world, uint64_t incarnation, int lane)
+{
+    struct fleetdb_device device;
+    struct fleetdb_stream stream;
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(
+        fleetdb_stream_read(world->fleet->db, device.device, incarnation, lane, &stream, NULL));
+    return stream;
+}
+
+uint64_t world_refused(const struct world *world, enum refusal_kind kind,
+                       enum refusal_reason reason)
+{
+    return world->metrics.refused[kind][reason];
+}

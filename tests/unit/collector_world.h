@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_UNIT_COLLECTOR_WORLD_H
+#define TESTS_UNIT_COLLECTOR_WORLD_H
+
+#include "fleet/collector.h"
+#include "proto/batch.h"
+#include "proto/topics.h"
+#include "tests/unit/temp_fleet.h"
+
+enum { WORLD_SENT_MAX = 64 };
+#define WORLD_WALL_MS INT64_C(1790000000000)
+
+/* A collector on a real database, between devices with real keys and a broker that keeps what it
+ * is given. */
+struct world {
+    struct temp_fleet *fleet;
+    struct metrics metrics;
+    struct collector *collector;
+    struct clock clock;
+    int64_t now_ms;
+    bool closed_window; /* the broker takes nothing */
+    unsigned hellos, failures;
+    const char *manifest;
+    size_t sent;
+    char topics[WORLD_SENT_MAX][TOPIC_CHARS];
+    struct buf payloads[WORLD_SENT_MAX];
+};
+
+/* As cmocka's setup and teardown: *state is the world; t1 and t2 are enrolled. */
+int world_open(void **state);
+int world_close(void **state);
+void world_start(struct world *world); /* a collector; the one before has been closed */
+int64_t world_wall(void *ctx);
+
+/* What a device sends, sealed with its key. */
+struct sign_key *world_key(const struct world *world, const char *device);
+struct buf world_seal(const struct world *world, const char *domain, const char *device,
+                      struct bytes body);
+struct buf world_seal_lanes(const struct world *world, const char *device,
+                            const struct lane_rows *lanes, size_t count);
+/* Results first..last of one incarnation; the content follows from seq and `salt`. */
+struct buf world_seal_results(const struct world *world, const char *device, uint64_t incarnation,
+                              uint64_t first, uint64_t last, uint64_t salt);
+void world_deliver(struct world *world, enum topic_kind kind, const char *device,
+                   struct bytes payload);
+void world_send_results(struct world *world, uint64_t incarnation, uint64_t first, uint64_t last,
+                        uint64_t salt); /* as t1 */
+
+/* Turns until everything due within a second has been sent. */
+void world_settle(struct world *world);
+void world_forget_sent(struct world *world);
+/* What was sent to t1, its signature verified. */
+ProtobufCMessage *world_opened(struct world *world, size_t index, const char *domain,
+                               const struct sign_key *by, const ProtobufCMessageDescriptor *type,
+                               struct arena *arena);
+const Muster__Receipt *world_receipt(struct world *world, size_t index, struct arena *arena);
+
+int64_t world_results(struct world *world); /* in the database */
+struct fleetdb_stream world_stream(struct world *world, uint64_t incarnation, int lane); /* t1's */
+uint64_t world_refused(const struct world *world, enum refusal_kind kind,
+                       enum refusal_reason reason);
+
+#endif
