@@ -7,14 +7,13 @@ of libc that both map is one page, and pages of the broker or of this script are
 pages belong to one process each, for neither forks from the other.
 """
 import getpass
-import json
 import pathlib
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 
 BIN = pathlib.Path(__file__).resolve().parent
 DEVICE = "till-01"
@@ -72,21 +71,33 @@ def write_settings(directory, port):
         "[agent]\nsocket = run/link.sock\n")
 
 
-def connected(directory):
-    answer = subprocess.run([BIN / "muster", "status", "-o", "json", "--socket",
-                             directory / "run/client.sock"], capture_output=True, check=False)
-    return answer.returncode == 0 and json.loads(answer.stdout)["connected"]
+def start(directory, name, *args):
+    """A program whose words, one a line, are what it says of itself."""
+    return subprocess.Popen([name, *args], cwd=directory, text=True, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE)
 
 
-def wait_connected(directory, processes):
-    deadline = time.monotonic() + DEADLINE_S
-    while not connected(directory):
-        for process in processes:
-            if process.poll() is not None:
-                raise RuntimeError(f"{process.args[0]} ended with {process.returncode}")
-        if time.monotonic() > deadline:
-            raise RuntimeError("not connected in time")
-        time.sleep(0.1)
+def wait_until_said(process, words, said):
+    """Reads on until `words` come; a watchdog ends a process that does not say them in time."""
+    watchdog = threading.Timer(DEADLINE_S, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if words in line:
+                return
+    finally:
+        watchdog.cancel()
+    raise RuntimeError(f"{process.args[0]} did not come to \"{words}\":\n{''.join(said[-20:])}")
+
+
+def stay_idle(process):
+    """Returns after a while in which the process did not end."""
+    try:
+        code = process.wait(SETTLE_S)
+    except subprocess.TimeoutExpired:
+        return
+    raise RuntimeError(f"{process.args[0]} ended with {code}")
 
 
 def pages(pid):
@@ -112,22 +123,20 @@ def pages(pid):
 
 
 def measure(directory):
-    processes = []
+    processes, said = [], []
     try:
-        for name, *args in (("mosquitto", "-c", "mosquitto.conf"),
-                            (BIN / "muster-agent", "--config", "agent.conf"),
-                            (BIN / "muster-link", "--config", "link.conf")):
-            with open(directory / f"{pathlib.Path(name).name}.log", "wb") as log:
-                processes.append(subprocess.Popen([name, *args], cwd=directory, stdout=log,
-                                                  stderr=log))
-        wait_connected(directory, processes)
-        time.sleep(SETTLE_S)
+        for words, name, *args in (
+                ("running", "mosquitto", "-c", "mosquitto.conf"),
+                ("ready", BIN / "muster-agent", "--config", "agent.conf"),
+                ("connected to", BIN / "muster-link", "--config", "link.conf")):
+            processes.append(start(directory, name, *args))
+            wait_until_said(processes[-1], words, said)
+        stay_idle(processes[-1])
         return [pages(process.pid) for process in processes[1:]]
     finally:
-        for process in processes:
+        for process in reversed(processes):
             process.terminate()
-        for process in processes:
-            process.wait(10)
+            process.communicate(timeout=10)
 
 
 def main():
@@ -139,8 +148,6 @@ def main():
         try:
             measured = measure(directory)
         except RuntimeError as error:
-            for log in sorted(directory.glob("*.log")):
-                print(f"{log.name}:\n{log.read_text(errors='replace')[-2000:]}", file=sys.stderr)
             sys.exit(f"bench-memory: {error}")
         except PermissionError as error:
             sys.exit(f"bench-memory: cannot be measured here: {error}")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_CARDS_H
-#define WORLD_CARDS_H
+#ifndef TESTS_WORLD_CARDS_H
+#define TESTS_WORLD_CARDS_H
 
 #include "tests/world/rng.h"
 #include "tests/world/tables.h"

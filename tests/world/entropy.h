@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_ENTROPY_H
-#define WORLD_ENTROPY_H
+#ifndef TESTS_WORLD_ENTROPY_H
+#define TESTS_WORLD_ENTROPY_H
 
 #include "tests/world/results.h"
 

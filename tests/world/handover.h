@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_HANDOVER_H
-#define WORLD_HANDOVER_H
+#ifndef TESTS_WORLD_HANDOVER_H
+#define TESTS_WORLD_HANDOVER_H
 
 #include "base/err.h"
 #include "proto/record.pb-c.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_HOST_H
-#define WORLD_HOST_H
+#ifndef TESTS_WORLD_HOST_H
+#define TESTS_WORLD_HOST_H
 
 #include "tests/world/tables.h"
 #include "tests/world/world.pb-c.h"

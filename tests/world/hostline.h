@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_HOSTLINE_H
-#define WORLD_HOSTLINE_H
+#ifndef TESTS_WORLD_HOSTLINE_H
+#define TESTS_WORLD_HOSTLINE_H
 
 #include "base/err.h"
 #include "tests/world/world.pb-c.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_OPTIONS_H
-#define WORLD_OPTIONS_H
+#ifndef TESTS_WORLD_OPTIONS_H
+#define TESTS_WORLD_OPTIONS_H
 
 #include "base/err.h"
 

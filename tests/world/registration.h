@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_REGISTRATION_H
-#define WORLD_REGISTRATION_H
+#ifndef TESTS_WORLD_REGISTRATION_H
+#define TESTS_WORLD_REGISTRATION_H
 
 #include "tests/world/tables.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_RESULTS_H
-#define WORLD_RESULTS_H
+#ifndef TESTS_WORLD_RESULTS_H
+#define TESTS_WORLD_RESULTS_H
 
 #include "proto/record.pb-c.h"
 #include "tests/world/cards.h"

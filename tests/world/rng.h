@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_RNG_H
-#define WORLD_RNG_H
+#ifndef TESTS_WORLD_RNG_H
+#define TESTS_WORLD_RNG_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_TABLES_H
-#define WORLD_TABLES_H
+#ifndef TESTS_WORLD_TABLES_H
+#define TESTS_WORLD_TABLES_H
 
 #include "base/buf.h"
 

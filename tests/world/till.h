@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_TILL_H
-#define WORLD_TILL_H
+#ifndef TESTS_WORLD_TILL_H
+#define TESTS_WORLD_TILL_H
 
 #include "tests/world/hostline.h"
 #include "tests/world/registration.h"

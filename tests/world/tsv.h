@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef WORLD_TSV_H
-#define WORLD_TSV_H
+#ifndef TESTS_WORLD_TSV_H
+#define TESTS_WORLD_TSV_H
 
 #include "base/buf.h"
 
