@@ -140,12 +140,12 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     log_init("musterd", (enum log_level)settings.log_level);
-    if (!options.check_config)
-        return run_service(&settings);
     if (!service_check(&settings, &err)) {
         log_error("%s: %s", options.config, err.text);
         return EXIT_USAGE;
     }
+    if (!options.check_config)
+        return run_service(&settings);
     puts("settings are good");
     return EXIT_OK;
 }
