@@ -11,6 +11,7 @@
 #include "fleet/publisher.h"
 #include "fleet/service_keys.h"
 #include "proto/topics.h"
+#include "storage/fleetdb_records.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,8 +120,12 @@ static void on_connected(void *ctx, const char *broker)
     static const char *const filters[] = {TOPIC_FILTER_BATCH, TOPIC_FILTER_HELLO,
                                           TOPIC_FILTER_ONLINE};
     struct service *service = ctx;
+    struct err forget = {0};
     log_info("connected to %s", broker);
     service->trouble[0] = '\0';
+    /* Who was lost while the broker was away left no will; the retained ones tell who is there. */
+    if (!fleetdb_online_forget(service->db, clock_wall_ms(&clock_real), &forget))
+        log_error("presence: %s", forget.text);
     for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
         struct err err = {0};
         if (mqtt_subscribe(service->mqtt, filters[i], &err))

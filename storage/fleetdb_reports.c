@@ -11,6 +11,7 @@ enum query {
     ITEMS_CLEAR,
     ITEM_WRITE,
     ONLINE,
+    ONLINE_FORGET,
     SEEN,
     QUERIES,
 };
@@ -52,6 +53,7 @@ static const char *const texts[QUERIES] = {
                " ON CONFLICT (device) DO UPDATE SET"
                " since_ms = iif(online = excluded.online, since_ms, excluded.since_ms),"
                " seen_ms = max(seen_ms, excluded.seen_ms), online = excluded.online",
+    [ONLINE_FORGET] = "UPDATE presence SET online = 0, since_ms = :now WHERE online <> 0",
     [SEEN] = "INSERT INTO presence (device, online, since_ms, seen_ms)"
              " VALUES (:device, 0, :now, :now)"
              " ON CONFLICT (device) DO UPDATE SET seen_ms = max(seen_ms, excluded.seen_ms)",
@@ -158,6 +160,13 @@ bool fleetdb_online(struct fleetdb *db, int64_t device, bool online, int64_t now
     sqlite3_stmt *statement = query_of(db, ONLINE);
     sqlite_bind_int(statement, ":device", device);
     sqlite_bind_int(statement, ":online", online);
+    sqlite_bind_int(statement, ":now", now_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_online_forget(struct fleetdb *db, int64_t now_ms, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, ONLINE_FORGET);
     sqlite_bind_int(statement, ":now", now_ms);
     return sqlite_run(db->sqlite, statement, err);
 }

@@ -113,6 +113,16 @@ def test_a_killed_musterd_loses_and_doubles_nothing(ops, bin_dir, processes, run
              what="all is receipted")
 
 
+def test_who_was_lost_with_the_broker_is_not_online(ops, bin_dir, processes, run_dir, broker, pki):
+    terminal = started_terminal(ops, bin_dir, processes, run_dir, broker, pki)
+    wait_for(lambda: device(ops, "term-1")["online"], what="online")
+    broker.kill()
+    terminal.link.kill()
+    broker.start()
+    wait_for(lambda: not device(ops, "term-1")["online"], what="offline, though no will was sent")
+    terminal.start_link(broker, pki)
+    wait_for(lambda: device(ops, "term-1")["online"], what="online again")
+
 def test_presence_follows_the_will(ops, bin_dir, processes, run_dir, broker, pki):
     terminal = started_terminal(ops, bin_dir, processes, run_dir, broker, pki)
     wait_for(lambda: device(ops, "term-1")["online"], what="online")

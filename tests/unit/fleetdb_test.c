@@ -308,6 +308,9 @@ static void a_device_is_seen_as_reported(void **state)
     seen = view_of(db, device);
     assert_false(seen.online);
     assert_int_equal(seen.seen_ms, 650);
+    assert_true(fleetdb_online(db, device, true, 800, NULL));
+    assert_true(fleetdb_online_forget(db, 900, NULL));
+    assert_false(view_of(db, device).online);
     report.hello_ms = 0;
     assert_true(fleetdb_report_write(db, device, &report, NULL));
     assert_true(fleetdb_report_read(db, device, &report, NULL));
