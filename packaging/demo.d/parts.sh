@@ -101,6 +101,11 @@ find_broker_port() {
     fail "no free port for the broker after $try tries: $(tail -n 1 "$work/broker/log")"
 }
 
+musterd_answers() {
+    is_running musterd || fail "musterd has ended: $(tail -n 1 "$work/fleet/log")"
+    [ -S "$work/fleet/api.sock" ]
+}
+
 start_fleet() {
     cat >"$work/fleet/musterd.conf" <<END
 [broker]
@@ -122,7 +127,7 @@ socket = api.sock
 open_to_group = no
 END
     start musterd "$work/fleet/log" "$bin/musterd" --config "$work/fleet/musterd.conf"
-    await 10 "musterd to answer" test -S "$work/fleet/api.sock"
+    await 10 "musterd to answer" musterd_answers
 }
 
 # The world's own tables, which the acquirer and the cards go by. Terminals never see these files.
@@ -150,8 +155,15 @@ mid_of() {
     echo "8983100541100${1#till-}"
 }
 
+agent_answers() {
+    is_running "agent $1" ||
+        fail "the agent of $1 has ended: $(tail -n 1 "$work/$1/agent.log")"
+    [ -S "$work/$1/run/client.sock" ]
+}
+
 start_agent() {
     start "agent $1" "$work/$1/agent.log" "$bin/muster-agent" --config "$work/$1/agent.conf"
+    await 10 "the agent of $1 to answer" agent_answers "$1"
 }
 
 write_till_settings() {
