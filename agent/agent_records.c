@@ -24,7 +24,9 @@ bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done
         txn->wall_ms = clock_wall_ms(agent->clock);
     if (txn->boot_ms == 0)
         txn->boot_ms = (uint64_t)clock_boot_ms(agent->clock);
-    if (txn->generation.len == 0 && registrar_manifest_version(agent->registrar) != 0) {
+    /* What was in force is the agent's to say, whatever the application claims. */
+    txn->generation = (ProtobufCBinaryData){0};
+    if (registrar_manifest_version(agent->registrar) != 0) {
         memcpy(generation, registrar_generation_digest(agent->registrar), sizeof generation);
         txn->generation = (ProtobufCBinaryData){.len = sizeof generation, .data = generation};
     }

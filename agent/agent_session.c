@@ -101,7 +101,7 @@ void agent_say_hello(struct agent *agent)
     if (!seal_hello(agent, nonce, &envelope, &err) ||
         !linkport_publish(agent->port, UINT64_MAX, topic, buf_bytes(&envelope), &err))
         log_warn("hello not said, it will be tried again: %s", err.text);
-    hello_sent(&agent->hello, nonce, clock_boot_ms(agent->clock), (uint32_t)random_u64());
+    hello_sent(&agent->hello, nonce, clock_boot_ms(agent->clock), random_u64());
     buf_done(&envelope);
 }
 
@@ -124,8 +124,7 @@ static bool take_receipt(struct agent *agent, struct bytes envelope, struct err 
         return false;
     agent->receipt_unsaved = true;
     if (progress)
-        uplink_receipted(&agent->sender.uplink, clock_boot_ms(agent->clock),
-                         (uint32_t)random_u64());
+        uplink_receipted(&agent->sender.uplink, clock_boot_ms(agent->clock), random_u64());
     return true;
 }
 
@@ -165,7 +164,7 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
         return err_set(err, ERR_REFUSED, "a welcome for device %s", welcome->device);
     if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len,
                         registrar_lacks(agent->registrar, NULL, 0) > 0, clock_boot_ms(agent->clock),
-                        (uint32_t)random_u64()))
+                        random_u64()))
         return err_set(err, ERR_REFUSED, "a welcome that does not answer the newest hello");
     agent->last_welcome_ms = clock_wall_ms(agent->clock);
     agent->clock_offset_ms = welcome->wall_ms - agent->last_welcome_ms;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/client_txn.h"
 
+#include "agent/txn_checks.h"
 #include "proto/local.pb-c.h"
 
 #include <ctype.h>
@@ -22,67 +23,24 @@ _Static_assert((int)MUSTER_OUTCOME_READ_FAILED == (int)MUSTER__OUTCOME__OUTCOME_
 _Static_assert((int)MUSTER_CODE_REVERSAL == (int)MUSTER__CODE_SOURCE__CODE_SOURCE_REVERSAL, "");
 _Static_assert((int)MUSTER_NETWORK_5G == (int)MUSTER__NETWORK_TYPE__NETWORK_5G, "");
 
-static bool check_number(const char *name, uint64_t value, uint64_t max, struct err *err)
-{
-    return value <= max || err_set(err, ERR_INVALID, "%s = %llu: expected 0 to %llu", name,
-                                   (unsigned long long)value, (unsigned long long)max);
-}
-
-static bool check_signed(const char *name, int64_t value, int64_t min, int64_t max, struct err *err)
-{
-    return (value >= min && value <= max) ||
-           err_set(err, ERR_INVALID, "%s = %lld: expected %lld to %lld", name, (long long)value,
-                   (long long)min, (long long)max);
-}
-
-static bool check_enum(const char *name, int value, const ProtobufCEnumDescriptor *words,
-                       struct err *err)
-{
-    return protobuf_c_enum_descriptor_get_value(words, value) != NULL ||
-           err_set(err, ERR_INVALID, "%s = %d: no such %s", name, value, words->short_name);
-}
-
-static bool check_text(const char *name, const char *text, size_t max_bytes, bool alphanumeric,
-                       struct err *err)
-{
-    size_t length = text != NULL ? strnlen(text, max_bytes + 1) : 0;
-    if (length > max_bytes)
-        return err_set(err, ERR_INVALID, "%s: expected at most %zu bytes", name, max_bytes);
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (alphanumeric ? c >= 0x80 || isalnum(c) == 0 : c < 0x20 || c == 0x7f)
-            return err_set(err, ERR_INVALID, "%s: byte %zu is 0x%02x: expected %s", name, i + 1, c,
-                           alphanumeric ? "letters and digits" : "printable text");
-    }
-    return true;
-}
-
-static bool check_bytes(const char *name, struct muster_bytes bytes, size_t min, size_t max,
-                        struct err *err)
-{
-    return bytes.length == 0 || (bytes.length >= min && bytes.length <= max) ||
-           err_set(err, ERR_INVALID, "%s has %zu bytes: expected %zu to %zu", name, bytes.length,
-                   min, max);
-}
-
 static bool check(const struct muster_txn *txn, struct err *err)
 {
     if (txn->outcome == MUSTER_OUTCOME_UNKNOWN)
         return err_set(err, ERR_INVALID, "outcome is missing: expected approved, declined, ...");
 #define TXN_NUMBER(name, flag, max, help)                                                          \
-    if (!check_number(#name, txn->name, max, err))                                                 \
+    if (!txn_check_number(#name, txn->name, max, err))                                             \
         return false;
 #define TXN_SIGNED(name, flag, min, max, help)                                                     \
-    if (!check_signed(#name, txn->name, min, max, err))                                            \
+    if (!txn_check_signed(#name, txn->name, min, max, err))                                        \
         return false;
 #define TXN_ENUM(name, flag, type, descriptor, prefix, help)                                       \
-    if (!check_enum(#name, (int)txn->name, &descriptor, err))                                      \
+    if (!txn_check_enum(#name, (int)txn->name, &descriptor, err))                                  \
         return false;
 #define TXN_TEXT(name, flag, max_bytes, alphanumeric, help)                                        \
-    if (!check_text(#name, txn->name, max_bytes, alphanumeric, err))                               \
+    if (!txn_check_text(#name, txn->name, max_bytes, alphanumeric, err))                           \
         return false;
 #define TXN_BYTES(name, flag, min_bytes, max_bytes, help)                                          \
-    if (!check_bytes(#name, txn->name, min_bytes, max_bytes, err))                                 \
+    if (!txn_check_bytes(#name, (txn->name).length, min_bytes, max_bytes, err))                    \
         return false;
 #include "agent/txn_fields.def"
     return true;

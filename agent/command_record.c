@@ -180,11 +180,13 @@ static int record_one(struct record_arguments *arguments)
     if (client == NULL) {
         command_say(&arguments->common, "--socket %s: no socket can have that path",
                     settings.socket_path);
+        txn->idempotency_key = (struct muster_bytes){0};
         return command_usage_error(&arguments->common);
     }
     struct muster_answer answer;
     (void)muster_record(client, txn, &answer);
     muster_client_close(client);
+    txn->idempotency_key = (struct muster_bytes){0}; /* it may have been ours, which ends here */
     char key_text[sizeof answer.key + 1];
     (void)snprintf(key_text, sizeof key_text, "%.*s", (int)answer.key_length,
                    (const char *)answer.key);

@@ -39,10 +39,14 @@ int command_selfcheck(int argc, char **argv)
     struct arena arena = {0};
     struct err err = {0};
     Muster__ClientReply *reply = NULL;
-    bool ok = command_ask(&options, &request, &arena, &reply, &err);
-    if (ok && reply->state == NULL)
-        ok = err_set(&err, ERR_INVALID, "the agent's answer holds no state");
-    exit_code = ok ? print_result(&options, reply->state) : command_fail(&options, &err);
+    if (!command_ask(&options, &request, &arena, &reply, &err)) {
+        exit_code = command_fail(&options, &err);
+    } else if (reply->state == NULL) {
+        err_set(&err, ERR_INVALID, "the agent's answer holds no state");
+        exit_code = command_fail(&options, &err);
+    } else {
+        exit_code = print_result(&options, reply->state);
+    }
     arena_done(&arena);
     return exit_code;
 }

@@ -104,15 +104,16 @@ int command_status(int argc, char **argv)
     struct arena arena = {0};
     struct err err = {0};
     Muster__ClientReply *reply = NULL;
-    bool ok = command_ask(&options, &request, &arena, &reply, &err);
-    if (ok && reply->agent == NULL)
-        ok = err_set(&err, ERR_INVALID, "the agent's answer holds no status");
-    if (!ok)
+    if (!command_ask(&options, &request, &arena, &reply, &err)) {
         exit_code = command_fail(&options, &err);
-    else if (options.json)
+    } else if (reply->agent == NULL) {
+        err_set(&err, ERR_INVALID, "the agent's answer holds no status");
+        exit_code = command_fail(&options, &err);
+    } else if (options.json) {
         exit_code = command_print_json(&options, status_json(reply->agent));
-    else
+    } else {
         print_status(reply->agent);
+    }
     arena_done(&arena);
     return exit_code;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/hello.h"
 
+#include "base/backoff.h"
+
 #include <string.h>
 
 static const int64_t first_wait_ms = 5000;
@@ -8,11 +10,6 @@ static const int64_t longest_wait_ms = 300000;
 static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
 /* Time for a retained blob to arrive before the fleet is asked for it. */
 static const int64_t lacking_wait_ms = 3000;
-
-static int64_t jittered(int64_t wait_ms, uint32_t jitter)
-{
-    return wait_ms / 2 + (int64_t)((double)(wait_ms / 2) * ((double)jitter / (double)UINT32_MAX));
-}
 
 void hello_connected(struct hello *hello, int64_t now_ms)
 {
@@ -46,16 +43,16 @@ bool hello_due(const struct hello *hello, int64_t now_ms)
     return hello->connected && hello->next_ms != 0 && now_ms >= hello->next_ms;
 }
 
-void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint32_t jitter)
+void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint64_t random)
 {
     memcpy(hello->nonce, nonce, sizeof hello->nonce);
     hello->outstanding = true;
-    hello->next_ms = now_ms + jittered(2 * hello->wait_ms, jitter);
+    hello->next_ms = now_ms + backoff_spread_ms(2 * hello->wait_ms, random);
     hello->wait_ms = hello->wait_ms * 2 > longest_wait_ms ? longest_wait_ms : hello->wait_ms * 2;
 }
 
 bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,
-                    bool still_lacking, int64_t now_ms, uint32_t jitter)
+                    bool still_lacking, int64_t now_ms, uint64_t random)
 {
     if (!hello->outstanding || nonce_length != sizeof hello->nonce ||
         memcmp(nonce, hello->nonce, sizeof hello->nonce) != 0)
@@ -64,7 +61,7 @@ bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long non
     hello->welcomed = true;
     if (!still_lacking) {
         hello->wait_ms = first_wait_ms;
-        hello->next_ms = now_ms + jittered(daily_ms, jitter);
+        hello->next_ms = now_ms + backoff_spread_ms(daily_ms, random);
     }
     return true;
 }

@@ -23,10 +23,10 @@ void hello_disconnected(struct hello *hello);
 /* Something is lacking and the broker has been asked for it; call again whenever that changes. */
 void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms);
 bool hello_due(const struct hello *hello, int64_t now_ms);
-void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint32_t jitter);
+void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint64_t random);
 /* False: not the answer to the newest hello. */
 bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,
-                    bool still_lacking, int64_t now_ms, uint32_t jitter);
+                    bool still_lacking, int64_t now_ms, uint64_t random);
 int64_t hello_deadline(const struct hello *hello); /* INT64_MAX: none */
 
 #endif

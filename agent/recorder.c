@@ -96,7 +96,7 @@ bool recorder_open(uv_loop_t *loop, struct spool *spool, const struct recorder_e
     recorder->spool = spool;
     recorder->events = *events;
     recorder->ctx = ctx;
-    recorder->bytes.limit = (size_t)PENDING_MAX * LIMIT_RECORD_BYTES;
+    recorder->bytes.limit = SPOOL_PUSH_BYTES + 2u * LIMIT_RECORD_BYTES;
     uv_check_init(loop, &recorder->turn_end);
     recorder->turn_end.data = recorder;
     uv_check_start(&recorder->turn_end, at_turn_end);
@@ -123,6 +123,9 @@ void recorder_close(struct recorder *recorder)
 bool recorder_add(struct recorder *recorder, Muster__Lane lane, struct bytes key,
                   const ProtobufCMessage *message, recorder_done *done, void *ctx, struct err *err)
 {
+    /* One call of spool_push takes no more than this. */
+    if (recorder->bytes.length + LIMIT_RECORD_BYTES > SPOOL_PUSH_BYTES)
+        recorder_flush(recorder);
     size_t before = recorder->bytes.length;
     if (!buf_append(&recorder->bytes, key.data, key.length, err))
         return false;

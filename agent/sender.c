@@ -90,7 +90,7 @@ static bool send_plan(struct sender *sender, const struct uplink_plan *plan, int
     struct err err = {0};
     bool ok = done.range_count > 0 && publish(sender, plan->token, lanes, done.range_count, &err);
     if (ok)
-        uplink_sent(&sender->uplink, &done, last_seq, now_ms, (uint32_t)random_u64());
+        uplink_sent(&sender->uplink, &done, last_seq, now_ms, random_u64());
     else if (done.range_count > 0)
         log_warn("a batch was not sent, it stays in the spool: %s", err.text);
     arena_done(&gathering.arena);
@@ -117,7 +117,7 @@ void sender_pump(struct sender *sender, int64_t now_ms)
 {
     struct uplink_stream streams[UPLINK_STREAMS];
     size_t count = sender_streams(sender, streams);
-    uplink_tick(&sender->uplink, streams, count, now_ms, (uint32_t)random_u64());
+    uplink_tick(&sender->uplink, streams, count, now_ms, random_u64());
     struct uplink_plan plan;
     while (uplink_next(&sender->uplink, streams, count, now_ms, &plan))
         if (!send_plan(sender, &plan, now_ms))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/uplink.h"
 
+#include "base/backoff.h"
+
 #include <string.h>
 
 void uplink_init(struct uplink *uplink, const struct uplink_policy *policy)
@@ -126,16 +128,8 @@ static void move_cursor(struct uplink *uplink, const struct uplink_range *range,
     };
 }
 
-/* Between half of the wait and all of it, so that terminals cut off together do not come back
- * together. */
-static int64_t jittered(int64_t wait_ms, uint32_t jitter)
-{
-    int64_t half = wait_ms / 2;
-    return half + (int64_t)((double)half * ((double)jitter / (double)UINT32_MAX));
-}
-
 void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const uint64_t *last_seq,
-                 int64_t now_ms, uint32_t jitter)
+                 int64_t now_ms, uint64_t random)
 {
     for (size_t i = 0; i < plan->range_count; i++)
         move_cursor(uplink, &plan->ranges[i], last_seq[i] + 1);
@@ -147,14 +141,14 @@ void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const ui
     }
     uplink->next_token = plan->token + 1;
     if (uplink->resend_at_ms == 0)
-        uplink->resend_at_ms = now_ms + jittered(2 * uplink->resend_wait_ms, jitter);
+        uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
 }
 
-void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint32_t jitter)
+void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint64_t random)
 {
     uplink->resend_wait_ms = uplink->policy.resend_ms;
     if (uplink->resend_at_ms != 0)
-        uplink->resend_at_ms = now_ms + jittered(2 * uplink->resend_wait_ms, jitter);
+        uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
 }
 
 /* True when everything that this session sent has been receipted. */
@@ -171,7 +165,7 @@ static bool all_receipted(const struct uplink *uplink, const struct uplink_strea
 }
 
 void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
-                 int64_t now_ms, uint32_t jitter)
+                 int64_t now_ms, uint64_t random)
 {
     if (!uplink->connected || uplink->resend_at_ms == 0)
         return;
@@ -187,7 +181,7 @@ void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, siz
     uplink->resend_wait_ms *= 2;
     if (uplink->resend_wait_ms > uplink->policy.resend_max_ms)
         uplink->resend_wait_ms = uplink->policy.resend_max_ms;
-    uplink->resend_at_ms = now_ms + jittered(2 * uplink->resend_wait_ms, jitter);
+    uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
 }
 
 int64_t uplink_deadline(const struct uplink *uplink, int64_t now_ms)

@@ -74,18 +74,18 @@ void uplink_stored(struct uplink *uplink, bool urgent, int64_t now_ms);
 void uplink_puback(struct uplink *uplink, uint64_t token);
 /* A receipt moved the low end of a stream forward. (One that only fills in beyond a hole does not
  * count: the hole must still be sent again in time.) */
-void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint32_t jitter);
+void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint64_t random);
 
 /* The next packet to send now. False: nothing to send now. */
 bool uplink_next(const struct uplink *uplink, const struct uplink_stream *streams,
                  size_t stream_count, int64_t now_ms, struct uplink_plan *ret_plan);
-/* The plan was carried out: of each range, records up to last_seq[i] were sent. `jitter` is a
- * random number in 0..UINT32_MAX. */
+/* The plan was carried out: of each range, records up to last_seq[i] were sent. `random` is 64
+ * uniform bits. */
 void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const uint64_t *last_seq,
-                 int64_t now_ms, uint32_t jitter);
+                 int64_t now_ms, uint64_t random);
 /* Overdue receipts: rewinds to what was not receipted. Call when uplink_deadline has come. */
 void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
-                 int64_t now_ms, uint32_t jitter);
+                 int64_t now_ms, uint64_t random);
 /* When to tick and ask for a plan again, unless something happens before; INT64_MAX: never. */
 int64_t uplink_deadline(const struct uplink *uplink, int64_t now_ms);
 

@@ -26,6 +26,12 @@ int64_t backoff_next_ms(struct backoff *backoff, uint64_t random)
     return (int64_t)(random % ((uint64_t)ceiling + 1));
 }
 
+int64_t backoff_spread_ms(int64_t wait_ms, uint64_t random)
+{
+    int64_t half = wait_ms / 2;
+    return wait_ms - half + half * (int64_t)(random >> 32) / UINT32_MAX;
+}
+
 void backoff_reset(struct backoff *backoff)
 {
     backoff->failures = 0;

@@ -18,6 +18,8 @@ struct backoff {
 int64_t backoff_ceiling_ms(const struct backoff *backoff);
 /* Counts a failure and gives the delay; `random` is 64 uniform bits. */
 int64_t backoff_next_ms(struct backoff *backoff, uint64_t random);
+/* For a wait that must not be short: uniform between half of it and all of it. */
+int64_t backoff_spread_ms(int64_t wait_ms, uint64_t random);
 /* After proven success only: a server that accepts and hangs up must not reset it. */
 void backoff_reset(struct backoff *backoff);
 

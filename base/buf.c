@@ -119,7 +119,7 @@ bool hex_decode(const char *text, size_t text_length, void *data, size_t length)
             return false;
     uint8_t *to = data;
     for (size_t i = 0; i < length; i++)
-        to[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
+        to[i] = (uint8_t)(hex_value(text[2 * i]) * 16 + hex_value(text[2 * i + 1]));
     return true;
 }
 

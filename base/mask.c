@@ -4,6 +4,8 @@
 enum {
     SHORTEST_NUMBER = 13,
     LONGEST_NUMBER = 19,
+    /* A longer group of digits may be a card number with something glued to it. */
+    USUAL_NUMBER = 16,
 };
 
 static bool is_digit(char c)
@@ -34,7 +36,7 @@ static unsigned luhn_doubled(unsigned digit)
 }
 
 /* Where the longest card number that begins at `at` ends; `at` when none does. A number ends where
- * a group of digits ends, or anywhere in a group that is itself longer than any number. */
+ * a group of digits ends, or anywhere in a group that is longer than the usual number. */
 static size_t number_end(const char *text, size_t length, size_t at, bool in_long_group)
 {
     if (!starts_like_a_card(text[at]))
@@ -48,7 +50,7 @@ static size_t number_end(const char *text, size_t length, size_t at, bool in_lon
         if (!is_digit(text[i])) {
             if (!is_separator(text[i]) || i + 1 >= length || !is_digit(text[i + 1]))
                 break;
-            in_long_group = group_end(text, length, i + 1) - (i + 1) > LONGEST_NUMBER;
+            in_long_group = group_end(text, length, i + 1) - (i + 1) > USUAL_NUMBER;
             continue;
         }
         unsigned digit = (unsigned)(text[i] - '0');
@@ -74,7 +76,7 @@ bool mask_card_numbers(char *text, size_t length)
         bool group_begins = i >= this_group_end;
         if (group_begins) {
             this_group_end = group_end(text, length, i);
-            in_long_group = this_group_end - i > LONGEST_NUMBER;
+            in_long_group = this_group_end - i > USUAL_NUMBER;
         }
         /* Digits are overwritten only once every number that begins before them is judged. */
         if (group_begins || in_long_group) {

@@ -69,6 +69,16 @@ static void reset_starts_small_again(void **state)
     assert_int_equal(backoff_ceiling_ms(&backoff), 500);
 }
 
+static void a_spread_wait_is_between_half_and_all(void **state)
+{
+    (void)state;
+    assert_int_equal(backoff_spread_ms(60000, 0), 30000);
+    assert_int_equal(backoff_spread_ms(60000, UINT64_MAX), 60000);
+    assert_in_range(backoff_spread_ms(60000, UINT64_MAX / 2), 44000, 46000);
+    assert_int_equal(backoff_spread_ms(1, UINT64_MAX), 1);
+    assert_int_equal(backoff_spread_ms(86400000, UINT64_MAX), 86400000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -76,6 +86,7 @@ int main(void)
         cmocka_unit_test(delay_spans_zero_to_the_ceiling),
         cmocka_unit_test(delays_are_spread),
         cmocka_unit_test(years_of_failures_stay_at_the_maximum),
+        cmocka_unit_test(a_spread_wait_is_between_half_and_all),
         cmocka_unit_test(reset_starts_small_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,7 +28,7 @@ static void test_repeated_until_welcomed_with_growing_waits(void **state)
     int64_t last_wait = 0;
     for (int i = 0; i < 12; i++) {
         assert_true(hello_due(&hello, now));
-        hello_sent(&hello, nonce_a, now, UINT32_MAX);
+        hello_sent(&hello, nonce_a, now, UINT64_MAX);
         int64_t wait = hello_deadline(&hello) - now;
         assert_true(wait >= last_wait);
         assert_false(hello_due(&hello, now + wait - 1));
@@ -60,7 +60,7 @@ static void test_daily_after_the_welcome(void **state)
     struct hello hello = {0};
     hello_connected(&hello, 1);
     hello_sent(&hello, nonce_a, 1, 0);
-    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, UINT32_MAX));
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, UINT64_MAX));
     assert_int_equal(hello_deadline(&hello), 10 + day_ms);
     assert_true(hello_due(&hello, 10 + day_ms));
 }

@@ -411,8 +411,8 @@ static void on_opened(void *ctx, struct stream *stream)
 {
     struct visitor *visitor = ctx;
     visitor->opened++;
-    for (char c = 'a'; c <= 'e'; c++)
-        assert_true(stream_send(stream, bytes_of(&c, 1), NULL));
+    for (const char *c = "abcde"; *c != '\0'; c++)
+        assert_true(stream_send(stream, bytes_of(c, 1), NULL));
 }
 
 static void on_answer(void *ctx, struct stream *stream, struct bytes frame)

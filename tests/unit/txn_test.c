@@ -79,6 +79,8 @@ static void test_each_field_is_held_to_its_shape(void **state)
     REFUSED(tsi, binary(zeros, 3));
     REFUSED(cvm_result, binary(zeros, 2));
     REFUSED(capk_rid, binary(zeros, 6));
+    REFUSED(signal_dbm, 101);
+    REFUSED(wall_ms, -1);
 #undef REFUSED
 }
 

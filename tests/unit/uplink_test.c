@@ -26,7 +26,7 @@ static void send_all(struct uplink *uplink, const struct uplink_plan *plan, int6
     uint64_t last[UPLINK_PACKET_STREAMS];
     for (size_t i = 0; i < plan->range_count; i++)
         last[i] = plan->ranges[i].from_seq + plan->ranges[i].max_records - 1;
-    uplink_sent(uplink, plan, last, now_ms, UINT32_MAX);
+    uplink_sent(uplink, plan, last, now_ms, UINT64_MAX);
 }
 
 static void test_nothing_goes_without_a_session(void **state)
@@ -159,7 +159,7 @@ static void test_the_resend_wait_doubles_up_to_its_bound(void **state)
         if (deadline - now > longest)
             longest = deadline - now;
         now = deadline;
-        uplink_tick(&uplink, streams, 1, now, UINT32_MAX);
+        uplink_tick(&uplink, streams, 1, now, UINT64_MAX);
         assert_true(uplink_next(&uplink, streams, 1, now, &plan));
         send_all(&uplink, &plan, now);
     }
