@@ -171,6 +171,21 @@ static void on_forget_timer(uv_timer_t *timer)
 
 /* ---- opening and closing ---- */
 
+/* Ed25519 signs deterministically (RFC 8032), so this is the same at every start and known to
+ * nobody without the agent's key: a retry is recognised after a restart too. */
+static bool make_guard_key(struct agent *agent, struct err *err)
+{
+    static const char purpose[] = "key of the guard that replaces what spells a card number";
+    const struct sign_key *key = agent->key;
+    struct buf envelope = {.limit = 1024};
+    bool ok = seal("guard", agent->settings->device, bytes_of(purpose, sizeof purpose - 1), &key, 1,
+                   false, &envelope, err);
+    if (ok)
+        sha256(buf_bytes(&envelope), agent->guard.key);
+    buf_done(&envelope);
+    return ok;
+}
+
 static bool open_keys(struct agent *agent, struct err *err)
 {
     const struct agent_settings *settings = agent->settings;
@@ -178,6 +193,8 @@ static bool open_keys(struct agent *agent, struct err *err)
         return err->code == ERR_NOT_FOUND
                    ? err_context(err, "no agent key yet, make one with --make-key")
                    : false;
+    if (!make_guard_key(agent, err))
+        return false;
     struct buf root = {.limit = LIMIT_ROOT_BYTES};
     bool ok = file_read(settings->root, LIMIT_ROOT_BYTES, &root, err) &&
               trust_open(buf_bytes(&root), &agent->trust, err);
@@ -294,7 +311,6 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     agent->failed = failed;
     agent->failed_ctx = ctx;
     agent->receipt.limit = LIMIT_RECEIPT_BYTES;
-    random_bytes(agent->guard.key, sizeof agent->guard.key);
     start_timers(agent);
     bool ok = open_keys(agent, err) && clock_boot_id(agent->boot_id, err) &&
               open_spool(agent, err) && open_port(agent, err);

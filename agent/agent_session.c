@@ -196,7 +196,7 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
 
 void agent_take_message(struct agent *agent, const char *name, struct bytes payload)
 {
-    struct topic topic;
+    struct topic topic = {0};
     struct arena arena = {.limit_bytes = (size_t)LIMIT_WELCOME_BYTES * 4};
     struct err err = {0};
     bool ok = topic_parse(name, &topic, &err);
@@ -204,7 +204,9 @@ void agent_take_message(struct agent *agent, const char *name, struct bytes payl
         ok = err_set(&err, ERR_REFUSED, "a message for device %s", topic.device);
     ok = ok && take(agent, &topic, payload, &arena, &err);
     arena_done(&arena);
-    if (!ok) {
+    if (!ok && topic.kind == TOPIC_BLOB && err.code == ERR_NOT_FOUND) {
+        log_debug("%s", err.text); /* a retained blob comes again with each subscription */
+    } else if (!ok) {
         agent->messages_refused++;
         log_warn("%zu bytes on %.96s refused (%s): %s", payload.length, name,
                  err_code_name(err.code), err.text);

@@ -64,8 +64,8 @@ static bool guard_text(char *text)
     return text[0] != '\0' && mask_card_numbers(text, strlen(text));
 }
 
-/* Keyed, so that what is stored tells nothing without this process's memory (PCI DSS 3.5.1.1),
- * yet the same bytes give the same answer: a retry is still known, a token still compares. */
+/* Keyed, so that what is stored tells nothing to who has not the key (PCI DSS 3.5.1.1), yet the
+ * same bytes give the same answer: a retry is still known, a token still compares. */
 static bool guard_bytes(const struct txn_guard *guard, ProtobufCBinaryData *data)
 {
     struct bytes bytes = bytes_of(data->data, data->len);

@@ -13,7 +13,7 @@
 /* ERR_INVALID names the field, what it holds and what was expected. */
 bool txn_check(const Muster__TxnResult *txn, struct err *err) MUSTER_CHECK;
 
-/* Random bytes made at start and kept in memory only. */
+/* 32 bytes that only this agent knows, the same at every start, never written down. */
 struct txn_guard {
     uint8_t key[32];
 };

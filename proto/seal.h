@@ -6,7 +6,8 @@
 
 /*
  * Signing and verifying envelopes (envelope.proto). Ed25519 (RFC 8032) through OpenSSL.
- * Domains: "batch" "hello" "receipt" "welcome" "manifest" "document" "root".
+ * Domains: "batch" "hello" "receipt" "welcome" "manifest" "document" "root", and the agent's own
+ * "guard", which is never sent.
  */
 enum { KEY_ID_BYTES = 8 };
 

@@ -72,6 +72,7 @@ require_certificate true
 use_identity_as_username true
 use_username_as_clientid true
 allow_anonymous false
+message_size_limit 1126400
 acl_file $work/broker/acl
 persistence true
 persistence_location $work/broker/

@@ -20,11 +20,12 @@ TABLE = b"prefix\tissuer\troute\n" + b"".join(
 class World:
     """A fleet side, a broker and one enrolled terminal; each part is started by the test."""
 
-    def __init__(self, bin_dir, processes, run_dir, broker, pki):
+    def __init__(self, bin_dir, processes, run_dir, broker, pki, registry=""):
         self.broker, self.pki = broker, pki
         self.fleet = FleetSide(bin_dir, processes, run_dir / "fleet")
         self.fleet.start(broker, pki)
-        self.terminal = Terminal(bin_dir, processes, run_dir / "term", "term-0001", self.fleet.root)
+        self.terminal = Terminal(bin_dir, processes, run_dir / "term", "term-0001", self.fleet.root,
+                                 registry=registry)
         self.fleet.enrol(self.terminal)
 
     def start(self):
@@ -236,7 +237,13 @@ def test_a_card_number_never_gets_through(world):
     keyed = world.terminal.muster("record", "--outcome", "approved", "--app-version", number,
                                   "--key", number)
     assert keyed.returncode == 0, keyed.stderr
+    # A retry under the same key is known although the key was replaced, after a restart too.
+    world.terminal.agent.kill()
+    world.terminal.start_agent()
+    again = world.terminal.muster("record", "--outcome", "approved", "--key", number)
+    assert "duplicate" in again.stdout
     world.fleet.wait_results(2)
+    world.wait_drained()
     assert world.fleet.query("SELECT count(*) FROM result WHERE masked = 1") == [(2,)]
     world.terminal.agent.stop()
     world.fleet.process.stop()
@@ -357,6 +364,20 @@ def test_a_content_that_is_no_table_is_refused_and_the_old_one_stays(world):
     wait_for(refused, what="the refusal is told, with its reason")
     assert applied(world) == TABLE
     assert world.fleet.json("get", "devices")["devices"][0]["converged"] is False
+
+
+def test_the_sample_hook_refuses_a_table_that_lost_most_rows(bin_dir, processes, run_dir, broker,
+                                                             pki):
+    hook = pathlib.Path(__file__).parents[2] / "packaging" / "sample" / "validate-hook"
+    world = World(bin_dir, processes, run_dir, broker, pki, registry=f"hook = {hook}").start()
+    assign(world)
+    world.fleet.wait_converged()
+    assign(world, b"".join(TABLE.splitlines(keepends=True)[:100]))
+
+    def refused():
+        return world.fleet.query("SELECT 1 FROM event WHERE text LIKE '%less than half%'")
+    wait_for(refused, what="the refusal is told, with the hook's own words")
+    assert applied(world) == TABLE
 
 
 def test_agent_ends_cleanly(world):
