@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_DAEMON_H
+#define BASE_DAEMON_H
+
+#include "base/settings.h"
+
+#include <uv.h>
+
+/*
+ * What every program that runs on its own has in common: the command line, and a loop that SIGTERM
+ * and SIGINT end. Its main file says the rest: parse, open, run, close.
+ */
+struct daemon {
+    const char *name;
+    const char *usage;  /* the whole text of --help */
+    const char *config; /* where the settings are unless --config says otherwise */
+    const char *action; /* a long option of its own without argument, "make-key"; NULL: none */
+    const struct setting *settings;
+};
+
+struct daemon_options {
+    const char *config;
+    bool check_config;
+    bool action;
+};
+
+/* False: the program ends with *ret_code; --help and the like have been answered, or a wrong
+ * command line told on stderr. */
+bool daemon_parse(const struct daemon *daemon, int argc, char **argv,
+                  struct daemon_options *ret_options, int *ret_code) MUSTER_CHECK;
+
+struct daemon_run {
+    uv_loop_t loop;
+    uv_signal_t signals[2];
+    void (*stop)(void *ctx); /* closes what was opened, so that the loop runs out */
+    void *ctx;
+    int exit_code;
+    bool stopping;
+};
+
+/* The loop is there; SIGPIPE is ignored. */
+void daemon_begin(struct daemon_run *run, void (*stop)(void *ctx), void *ctx);
+/* Tells the service manager that it is ready and runs until all is closed. */
+void daemon_loop(struct daemon_run *run);
+/* Begins to stop; the first call's exit code stays. */
+void daemon_stop(struct daemon_run *run, int exit_code);
+void daemon_end(struct daemon_run *run);
+
+#endif
