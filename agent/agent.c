@@ -206,7 +206,7 @@ static bool open_spool(struct agent *agent, struct err *err)
 {
     char path[512];
     const struct agent_settings *settings = agent->settings;
-    if (!file_make_dir(settings->state_dir, 0700, err) ||
+    if (!file_make_dir(settings->state_dir, 0750, err) ||
         !path_join(path, sizeof path, settings->state_dir, "spool.db", err))
         return false;
     const struct spool_settings spool = {
