@@ -187,6 +187,30 @@ def test_hostile_bytes_on_the_client_socket_are_refused_and_counted(world, name)
     assert world.terminal.record(3).returncode == 0, "and it goes on working"
 
 
+def test_a_flood_of_garbage_does_not_grow_the_agent(world):
+    # The sanitizer keeps freed memory for a while unless told not to; that is not the agent's.
+    world.terminal.start_agent(env={"ASAN_OPTIONS": "quarantine_size_mb=1"})
+    frame = varint(60_000) + b"\x12\x00" * 30_000
+    before = world.terminal.agent.peak_kb()
+    refused = world.terminal.status()["health"].get("frames_refused", 0)
+    sent = 0
+    while sent < 64 * 1024 * 1024:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(world.terminal.socket))
+            client.settimeout(20)
+            try:
+                for _ in range(50):  # it never reads an answer
+                    client.sendall(frame)
+                    sent += len(frame)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # hung up on us for not reading: right so
+    assert world.terminal.record(3).returncode == 0
+    grown = world.terminal.agent.peak_kb() - before
+    print(f"journey.flood_growth {grown} kb")
+    assert grown < 16 * 1024
+    assert world.terminal.status()["health"]["frames_refused"] > refused + 100
+
+
 def test_hostile_bytes_from_the_broker_are_refused_and_counted(world):
     world.start()
     assert world.terminal.record(10).returncode == 0
