@@ -16,7 +16,8 @@ struct sender {
     const char *device;
     struct uplink uplink;
     uint64_t batches, batch_bytes, records_sent;
-    uint64_t unreadable; /* records of ours that could not be read back */
+    uint64_t unreadable; /* places of the spool that could not be read or sent, with each try */
+    uint64_t unreadable_logged;
 };
 
 /* Sends all that may go at `now_ms` (powered-on time). */

@@ -72,7 +72,10 @@ static bool window_open(const struct uplink *uplink)
 static size_t room_in(const struct uplink *uplink, const struct uplink_stream *stream)
 {
     uint64_t next = next_of(uplink, stream);
-    if (next > stream->last_seq || next - stream->first_unsent >= UPLINK_AHEAD_RECORDS)
+    uint64_t receipted = stream->first_unsent - 1;
+    if (stream->receipted_to > receipted)
+        receipted = stream->receipted_to; /* beyond a hole; the resend sees to that */
+    if (next > stream->last_seq || (next > receipted && next - receipted > UPLINK_AHEAD_RECORDS))
         return 0;
     uint64_t waiting = stream->last_seq - next + 1;
     return waiting > UPLINK_PACKET_RECORDS ? UPLINK_PACKET_RECORDS : (size_t)waiting;
@@ -142,6 +145,11 @@ void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const ui
     uplink->next_token = plan->token + 1;
     if (uplink->resend_at_ms == 0)
         uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
+}
+
+void uplink_skipped(struct uplink *uplink, const struct uplink_range *range, uint64_t next_seq)
+{
+    move_cursor(uplink, range, next_seq);
 }
 
 void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint64_t random)

@@ -17,7 +17,7 @@ enum {
     UPLINK_WINDOW = 4,         /* packets given to the link and not acknowledged by the broker */
     UPLINK_PACKET_STREAMS = 8, /* ranges in one packet */
     UPLINK_PACKET_RECORDS = 500,
-    UPLINK_AHEAD_RECORDS = 8000, /* sent in one session beyond the last receipt, per stream */
+    UPLINK_AHEAD_RECORDS = 8000, /* sent in one session beyond the newest receipt, per stream */
 };
 
 struct uplink_policy {
@@ -30,6 +30,7 @@ struct uplink_stream {
     int lane;
     uint64_t last_seq;
     uint64_t first_unsent; /* lowest seq without a receipt */
+    uint64_t receipted_to; /* highest seq with one; 0: none */
 };
 
 struct uplink_cursor {
@@ -83,6 +84,9 @@ bool uplink_next(const struct uplink *uplink, const struct uplink_stream *stream
  * uniform bits. */
 void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const uint64_t *last_seq,
                  int64_t now_ms, uint64_t random);
+/* Nothing of the range before `next_seq` can be sent: what lies behind it shall not wait for it. It
+ * is tried again with the next resend or session. */
+void uplink_skipped(struct uplink *uplink, const struct uplink_range *range, uint64_t next_seq);
 /* Overdue receipts: rewinds to what was not receipted. Call when uplink_deadline has come. */
 void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
                  int64_t now_ms, uint64_t random);

@@ -33,7 +33,10 @@ static const char *const queries[SPOOL_QUERIES] = {
     [SPOOL_SEGMENT_POWERED] = "SELECT powered_ms FROM segment"
                               " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
     [SPOOL_SEGMENT_FROM] = "SELECT id, count, body FROM segment WHERE id <= :to AND id >="
-                           " (SELECT max(id) FROM segment WHERE id <= :from) ORDER BY id",
+                           " (SELECT max(id) FROM segment WHERE id BETWEEN :low AND :from)"
+                           " ORDER BY id",
+    [SPOOL_SEGMENT_NEXT] = "SELECT id FROM segment WHERE id > :from AND id <= :to"
+                           " ORDER BY id LIMIT 1",
     [SPOOL_SEGMENT_NEWEST] = "SELECT id, count, body FROM segment"
                              " WHERE id BETWEEN :from AND :to ORDER BY id DESC",
     [SPOOL_SEGMENT_LIST] = "SELECT id, count FROM segment"
@@ -298,6 +301,7 @@ size_t spool_streams(const struct spool *spool, struct spool_stream *ret_streams
                 .lane = stream->lane,
                 .last_seq = stream->last_seq,
                 .first_unsent = stream_first_unsent(stream),
+                .receipted_to = spool_acked_highest(&stream->acked),
             };
         count++;
     }

@@ -61,6 +61,7 @@ struct spool_stream {
     int lane;
     uint64_t last_seq;     /* highest seq ever given */
     uint64_t first_unsent; /* lowest seq not receipted; last_seq + 1 when all are */
+    uint64_t receipted_to; /* highest seq receipted; 0: none */
 };
 /* Streams with something not receipted, oldest incarnation first, lanes in order of worth. Fills
  * at most `max`, returns how many there are. */
@@ -74,6 +75,10 @@ bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t fr
                 size_t max_records, size_t max_bytes,
                 bool (*each)(void *ctx, uint64_t seq, struct bytes body, struct err *err),
                 void *ctx, uint64_t *ret_first, size_t *ret_count, struct err *err) MUSTER_CHECK;
+/* Where to read on when nothing sound is at `seq`: the first seq of the next segment, last_seq + 1
+ * if there is none. */
+bool spool_next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq,
+                        uint64_t *ret_next, struct err *err) MUSTER_CHECK;
 /* The newest `max` records of a lane, newest first, receipted or not, all incarnations. */
 bool spool_newest(struct spool *spool, int lane, size_t max,
                   bool (*each)(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
@@ -84,8 +89,9 @@ struct spool_range {
     uint64_t first, last; /* inclusive */
 };
 /* What a verified receipt says of one stream: all up to `cumulative`, and `ranges` beyond. A
- * receipt never takes back an earlier one. Beyond last_seq is ERR_REFUSED and changes nothing. A
- * stream that is not known is ignored. Durable when it returns. */
+ * receipt never takes back an earlier one. Beyond last_seq of the running incarnation is
+ * ERR_REFUSED and changes nothing; of an earlier one it counts as far as records are left. A stream
+ * that is not known is ignored. Durable when it returns. */
 bool spool_receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative,
                    const struct spool_range *ranges, size_t range_count,
                    struct err *err) MUSTER_CHECK;

@@ -109,6 +109,11 @@ uint64_t spool_acked_total(const struct spool_acked *acked)
     return total;
 }
 
+uint64_t spool_acked_highest(const struct spool_acked *acked)
+{
+    return acked->count > 0 ? acked->ranges[acked->count - 1].last : 0;
+}
+
 uint64_t spool_acked_next_out(const struct spool_acked *acked, uint64_t from)
 {
     for (size_t i = 0; i < acked->count; i++) {

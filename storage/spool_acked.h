@@ -33,6 +33,7 @@ bool spool_acked_add(struct spool_acked *acked, uint64_t first, uint64_t last, i
 void spool_acked_settle(struct spool_acked *acked, int64_t until_ms);
 
 uint64_t spool_acked_total(const struct spool_acked *acked);
+uint64_t spool_acked_highest(const struct spool_acked *acked); /* 0: none */
 /* The lowest seq >= from that is not in. */
 uint64_t spool_acked_next_out(const struct spool_acked *acked, uint64_t from);
 /* The lowest seq >= from that is in; UINT64_MAX: none. */

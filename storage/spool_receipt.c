@@ -16,7 +16,7 @@ struct receipt {
     struct spool_acked acked; /* what will hold when it is committed */
 };
 
-static bool check(const struct stream *stream, uint64_t cumulative,
+static bool check(const struct spool *spool, const struct stream *stream, uint64_t cumulative,
                   const struct spool_range *ranges, size_t range_count, struct err *err)
 {
     uint64_t highest = cumulative;
@@ -26,7 +26,9 @@ static bool check(const struct stream *stream, uint64_t cumulative,
         if (ranges[i].last > highest)
             highest = ranges[i].last;
     }
-    if (highest > stream->last_seq)
+    /* Of an earlier incarnation the fleet may know more than is left here: a disk that lost power
+     * had not kept what it had promised. What is left is committed all the same. */
+    if (highest > stream->last_seq && stream->number == spool->number)
         return err_set(
             err, ERR_REFUSED, "receipt: up to seq %llu of lane %d, where only %llu were given",
             (unsigned long long)highest, stream->lane, (unsigned long long)stream->last_seq);
@@ -42,15 +44,24 @@ static int64_t receipt_time(const struct spool *spool)
     return at_ms > 0 ? at_ms : step;
 }
 
+/* Of first..last what the stream has. */
+static bool add_held(struct receipt *receipt, uint64_t first, uint64_t last, int64_t at_ms,
+                     struct err *err)
+{
+    if (last > receipt->stream->last_seq)
+        last = receipt->stream->last_seq;
+    return first > last || spool_acked_add(&receipt->acked, first, last, at_ms, err);
+}
+
 static bool merge(struct spool *spool, struct receipt *receipt, uint64_t cumulative,
                   const struct spool_range *ranges, size_t range_count, struct err *err)
 {
     int64_t at_ms = receipt_time(spool);
     spool_acked_settle(&receipt->acked, spool_powered_ms(spool) - spool->grace_ms);
-    if (cumulative > 0 && !spool_acked_add(&receipt->acked, 1, cumulative, at_ms, err))
+    if (!add_held(receipt, 1, cumulative, at_ms, err))
         return false;
     for (size_t i = 0; i < range_count; i++) {
-        if (!spool_acked_add(&receipt->acked, ranges[i].first, ranges[i].last, at_ms, err))
+        if (!add_held(receipt, ranges[i].first, ranges[i].last, at_ms, err))
             return false;
     }
     return true;
@@ -68,7 +79,7 @@ bool spool_receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t
     struct receipt receipt = {.stream = spool_find(spool, incarnation, lane)};
     if (receipt.stream == NULL)
         return true;
-    if (!check(receipt.stream, cumulative, ranges, range_count, err) ||
+    if (!check(spool, receipt.stream, cumulative, ranges, range_count, err) ||
         !spool_acked_copy(&receipt.stream->acked, &receipt.acked, err))
         return false;
     uint64_t known = spool_acked_total(&receipt.acked);

@@ -2,6 +2,7 @@
 /* The spool under full disks, kills, damage and other people's files. */
 #include "base/file.h"
 #include "storage/spool.h"
+#include "storage/sqlite.h"
 #include "tests/unit/spool_world.h"
 #include "tests/unit/testing.h"
 
@@ -62,6 +63,22 @@ static void damage(const char *path, const char *needle)
     buf_done(&content);
 }
 
+static void lose_first_segment(const char *path)
+{
+    const struct sqlite_settings settings = {.path = path,
+                                             .what = "test",
+                                             .application_id = 0x4d735370,
+                                             .migration_count = 1,
+                                             .exclusive = true};
+    struct sqlite *db = NULL;
+    struct err err = {0};
+    if (!sqlite_open(&settings, &db, &err) ||
+        !sqlite_exec(db, "DELETE FROM segment WHERE lane = 1 AND first_seq = 1", &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(sqlite_changes(db), 1);
+    sqlite_close(db);
+}
+
 static void test_a_damaged_record_is_never_given(void **state)
 {
     struct spool_world *world = *state;
@@ -83,6 +100,78 @@ static void test_a_damaged_record_is_never_given(void **state)
     assert_non_null(strstr(err.text, "lane 1 seq 2"));
     expect_read(world->spool, incarnation, 1, 3, 10, 1000, 3, "and one behind,");
     assert_true(push(world->spool, 1, "k3", "and one behind").duplicate);
+}
+
+static uint64_t next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq)
+{
+    struct err err = {0};
+    uint64_t next = 0;
+    if (!spool_next_segment(spool, incarnation, lane, seq, &next, &err))
+        fail_msg("%s", err.text);
+    return next;
+}
+
+static void test_reading_goes_on_behind_a_damaged_segment(void **state)
+{
+    struct spool_world *world = *state;
+    struct spool_record records[3] = {{.lane = 1, .body = text("sound")},
+                                      {.lane = 1, .body = text("to be damaged")},
+                                      {.lane = 1, .body = text("in its shadow")}};
+    struct err err = {0};
+    assert_true(spool_push(world->spool, records, 3, &err));
+    uint64_t incarnation = push(world->spool, 1, "", "behind").incarnation;
+    push(world->spool, 2, "", "another lane's");
+    assert_int_equal(next_segment(world->spool, incarnation, 1, 2), 4);
+    assert_int_equal(next_segment(world->spool, incarnation, 1, 4), 5);
+    assert_int_equal(next_segment(world->spool, incarnation, 1, 9), 9);
+    expect_read(world->spool, incarnation, 1, 4, 10, 1000, 4, "behind,");
+}
+
+/* What a stream lacks is never made up for from the one that lies before it in the file. */
+static void test_a_lost_segment_is_a_hole_and_nothing_else(void **state)
+{
+    struct spool_world *world = *state;
+    uint64_t incarnation = push(world->spool, 2, "", "lane two").incarnation;
+    push(world->spool, 1, "", "lost");
+    push(world->spool, 1, "", "behind");
+    spool_close(world->spool);
+    world->spool = NULL;
+    lose_first_segment(world->path);
+    spool_world_reopen(world);
+    expect_read(world->spool, incarnation, 1, 1, 10, 1000, 1, "");
+    assert_int_equal(next_segment(world->spool, incarnation, 1, 1), 2);
+    expect_read(world->spool, incarnation, 1, 2, 10, 1000, 2, "behind,");
+}
+
+/* A disk that had not kept what it promised: the fleet has more of the stream than is left. */
+static void test_a_receipt_for_a_lost_tail_covers_what_is_left(void **state)
+{
+    struct spool_world *world = *state;
+    char wal[sizeof world->path + 4];
+    struct buf database = {0}, log = {0};
+    struct err err = {0};
+    snprintf(wal, sizeof wal, "%s-wal", world->path);
+    uint64_t incarnation = push(world->spool, 1, "", "a").incarnation;
+    push(world->spool, 1, "", "b");
+    assert_true(file_read(world->path, 1 << 20, &database, &err));
+    assert_true(file_read(wal, 1 << 20, &log, &err));
+    push(world->spool, 1, "", "c");
+    push(world->spool, 1, "", "d");
+    spool_close(world->spool);
+    world->spool = NULL;
+    assert_true(file_write(world->path, buf_bytes(&database), 0600, &err));
+    assert_true(file_write(wal, buf_bytes(&log), 0600, &err));
+    spool_world_reopen(world);
+    assert_int_equal(held(world->spool), 2);
+    const struct spool_range beyond[] = {{4, 4}};
+    if (!spool_receipt(world->spool, incarnation, 1, 1, beyond, 1, &err) ||
+        !spool_receipt(world->spool, incarnation, 1, 3, beyond, 1, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(spool_streams(world->spool, NULL, 0), 0);
+    world->boot_ms += LONG_AFTER_MS;
+    assert_int_equal(forget(world->spool), 2);
+    buf_done(&database);
+    buf_done(&log);
 }
 
 static void test_a_damaged_file_says_so(void **state)
@@ -363,6 +452,9 @@ int main(void)
         TEST(test_another_devices_spool_is_refused_untouched),
         TEST(test_a_newer_schema_is_refused_untouched),
         TEST(test_a_damaged_record_is_never_given),
+        TEST(test_reading_goes_on_behind_a_damaged_segment),
+        TEST(test_a_lost_segment_is_a_hole_and_nothing_else),
+        TEST(test_a_receipt_for_a_lost_tail_covers_what_is_left),
         TEST(test_a_damaged_file_says_so),
         TEST(test_over_quota_nothing_breaks_and_room_comes_back),
         TEST(test_a_failed_write_takes_nothing_back),

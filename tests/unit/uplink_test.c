@@ -125,6 +125,26 @@ static void test_pubacks_alone_never_run_far_ahead_of_receipts(void **state)
     assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
 }
 
+static void test_a_hole_that_stays_does_not_end_the_stream(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(100000, 1)};
+    const struct uplink_range hole = {.incarnation = 7, .lane = 1, .from_seq = 1};
+    uplink_skipped(&uplink, &hole, 2);
+    uint64_t sent = 1;
+    while (sent < 100000) {
+        assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+        assert_int_equal(plan.ranges[0].from_seq, sent + 1);
+        sent += plan.ranges[0].max_records;
+        send_all(&uplink, &plan, 0);
+        uplink_puback(&uplink, plan.token);
+        streams[0].receipted_to = sent; /* and first_unsent stays at 1 */
+    }
+    assert_false(uplink_next(&uplink, streams, 1, 0, &plan));
+}
+
 static void test_what_is_not_receipted_in_time_is_sent_again(void **state)
 {
     (void)state;
@@ -267,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_urgent_and_full_packets_do_not_wait),
         cmocka_unit_test(test_the_window_closes_and_a_puback_opens_it),
         cmocka_unit_test(test_pubacks_alone_never_run_far_ahead_of_receipts),
+        cmocka_unit_test(test_a_hole_that_stays_does_not_end_the_stream),
         cmocka_unit_test(test_what_is_not_receipted_in_time_is_sent_again),
         cmocka_unit_test(test_the_resend_wait_doubles_up_to_its_bound),
         cmocka_unit_test(test_receipts_stop_the_resending),
