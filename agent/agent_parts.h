@@ -12,7 +12,11 @@
 #include "agent/registrar.h"
 #include "agent/sender.h"
 #include "agent/txn.h"
+#include "base/log.h"
 #include "proto/trust.h"
+
+/* Of the link's publishes that carry no batch: the uplink never counts up to it. */
+#define HELLO_TOKEN UINT64_MAX
 
 struct agent {
     uv_loop_t *loop;
@@ -41,6 +45,7 @@ struct agent {
     int64_t last_receipt_ms, last_welcome_ms; /* wall */
     int64_t clock_offset_ms;
     uint64_t receipts_refused, messages_refused;
+    struct log_gate gate; /* of lines that the broker can cause */
 };
 
 /* agent.c: does what is due now and plans the next time. Call after anything happened. */

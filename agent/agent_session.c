@@ -97,9 +97,8 @@ void agent_say_hello(struct agent *agent)
     struct buf envelope = {.limit = LIMIT_HELLO_BYTES};
     topic_device(TOPIC_UP_HELLO, agent->settings->device, topic);
     random_bytes(nonce, sizeof nonce);
-    /* Token 0 belongs to no batch: a hello's puback says nothing, only the welcome does. */
     if (!seal_hello(agent, nonce, &envelope, &err) ||
-        !linkport_publish(agent->port, UINT64_MAX, topic, buf_bytes(&envelope), &err))
+        !linkport_publish(agent->port, HELLO_TOKEN, topic, buf_bytes(&envelope), &err))
         log_warn("hello not said, it will be tried again: %s", err.text);
     hello_sent(&agent->hello, nonce, clock_boot_ms(agent->clock), random_u64());
     buf_done(&envelope);
@@ -110,9 +109,8 @@ void agent_say_hello(struct agent *agent)
 static bool take_receipt(struct agent *agent, struct bytes envelope, struct err *err)
 {
     struct arena arena = {0};
-    bool progress = false;
-    bool ok = receipts_take(agent->spool, agent->trust, agent->settings->device, envelope, &arena,
-                            &progress, err);
+    bool ok =
+        receipts_take(agent->spool, agent->trust, agent->settings->device, envelope, &arena, err);
     arena_done(&arena);
     if (!ok) {
         agent->receipts_refused++;
@@ -123,8 +121,6 @@ static bool take_receipt(struct agent *agent, struct bytes envelope, struct err 
     if (!buf_append(&agent->receipt, envelope.data, envelope.length, err))
         return false;
     agent->receipt_unsaved = true;
-    if (progress)
-        uplink_receipted(&agent->sender.uplink, clock_boot_ms(agent->clock), random_u64());
     return true;
 }
 
@@ -208,8 +204,9 @@ void agent_take_message(struct agent *agent, const char *name, struct bytes payl
         log_debug("%s", err.text); /* a retained blob comes again with each subscription */
     } else if (!ok) {
         agent->messages_refused++;
-        log_warn("%zu bytes on %.96s refused (%s): %s", payload.length, name,
-                 err_code_name(err.code), err.text);
+        if (log_gate_pass(&agent->gate, clock_boot_ms(agent->clock), "frames_refused in status"))
+            log_warn("%zu bytes on %.96s refused (%s): %s", payload.length, name,
+                     err_code_name(err.code), err.text);
     }
     agent_pump(agent);
 }

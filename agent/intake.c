@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/intake.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/stream.h"
 #include "proto/limits.h"
@@ -15,6 +16,7 @@ struct intake {
     struct stream_server *server;
     struct arena arena;
     uint64_t refused;
+    struct log_gate gate; /* of lines that clients can cause */
 };
 
 /* Answers may come after the client has gone, so they hold on to this, not to the stream. */
@@ -28,6 +30,13 @@ struct answer {
     struct client *client;
     uint64_t request_id;
 };
+
+/* Counts a refusal; true: it may be logged too. */
+static bool refuse(struct intake *intake)
+{
+    intake->refused++;
+    return log_gate_pass(&intake->gate, clock_boot_ms(&clock_real), "frames_refused in status");
+}
 
 static void client_release(struct client *client)
 {
@@ -43,8 +52,8 @@ static void reply(struct client *client, const Muster__ClientReply *message)
     struct buf frame = {.limit = LIMIT_CLIENT_FRAME_BYTES};
     if (!pack(&message->base, &frame, &err) ||
         !stream_send(client->stream, buf_bytes(&frame), &err)) {
-        client->intake->refused++;
-        log_warn("client: an answer could not be given: %s", err.text);
+        if (refuse(client->intake))
+            log_warn("client: an answer could not be given: %s", err.text);
         stream_close(client->stream);
     }
     buf_done(&frame);
@@ -191,9 +200,9 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
 {
     struct intake *intake = ctx;
     if (!peers_allow(&intake->peers, peer.uid)) {
-        intake->refused++;
-        log_warn("client socket: process %d of user %u refused: not in client.users", (int)peer.pid,
-                 (unsigned)peer.uid);
+        if (refuse(intake))
+            log_warn("client socket: process %d of user %u refused: not in client.users",
+                     (int)peer.pid, (unsigned)peer.uid);
         return false;
     }
     struct client *client = calloc(1, sizeof *client);
@@ -221,8 +230,8 @@ static void on_frame(void *ctx, struct stream *stream, struct bytes frame)
         ok = ask(client, request, &err);
     }
     if (!ok) {
-        intake->refused++;
-        log_warn("client: a request of %zu bytes refused: %s", frame.length, err.text);
+        if (refuse(intake))
+            log_warn("client: a request of %zu bytes refused: %s", frame.length, err.text);
         reply_error(client, request_id, &err);
     }
     arena_done(&intake->arena);
@@ -233,8 +242,8 @@ static void on_closed(void *ctx, struct stream *stream, const struct err *why)
     struct intake *intake = ctx;
     struct client *client = stream_user(stream);
     if (why != NULL) {
-        intake->refused++;
-        log_warn("client: connection ended: %s", why->text);
+        if (refuse(intake))
+            log_warn("client: connection ended: %s", why->text);
     }
     if (client == NULL)
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/linkport.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/stream.h"
 #include "proto/limits.h"
@@ -22,9 +23,16 @@ struct linkport {
     bool closing;
     struct linkport_state state;
     struct arena arena;
+    struct log_gate gate; /* of lines that the other side can cause */
     uint8_t fetch[FETCH_MAX][32];
     size_t fetch_count;
 };
+
+static bool refuse(struct linkport *port)
+{
+    port->state.frames_refused++;
+    return log_gate_pass(&port->gate, clock_boot_ms(&clock_real), "frames_refused in status");
+}
 
 static bool send_down(struct linkport *port, const Muster__LinkDown *down, struct err *err)
 {
@@ -58,9 +66,9 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
 {
     struct linkport *port = ctx;
     if (!peers_allow(&port->peers, peer.uid)) {
-        port->state.frames_refused++;
-        log_warn("link socket: process %d of user %u refused: not in link.users", (int)peer.pid,
-                 (unsigned)peer.uid);
+        if (refuse(port))
+            log_warn("link socket: process %d of user %u refused: not in link.users", (int)peer.pid,
+                     (unsigned)peer.uid);
         return false;
     }
     if (port->link != NULL)
@@ -101,8 +109,8 @@ static void take(struct linkport *port, const Muster__LinkUp *up)
                              bytes_of(up->message->payload.data, up->message->payload.len));
         return;
     default:
-        port->state.frames_refused++;
-        log_warn("link: a frame that says nothing this version knows: ignored");
+        if (refuse(port))
+            log_warn("link: a frame that says nothing this version knows: ignored");
     }
 }
 
@@ -118,8 +126,8 @@ static void on_frame(void *ctx, struct stream *stream, struct bytes frame)
     if (unpack(&muster__link_up__descriptor, frame, &limits, &port->arena, &message, &err)) {
         take(port, (const Muster__LinkUp *)message);
     } else {
-        port->state.frames_refused++;
-        log_warn("link: a frame of %zu bytes refused: %s", frame.length, err.text);
+        if (refuse(port))
+            log_warn("link: a frame of %zu bytes refused: %s", frame.length, err.text);
     }
     arena_done(&port->arena);
 }

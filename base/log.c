@@ -13,6 +13,8 @@
 enum {
     TEXT_BYTES = 1024,
     LINE_BYTES = TEXT_BYTES + 128,
+    GATE_WINDOW_MS = 60000,
+    GATE_WINDOW_LINES = 20,
 };
 
 static struct {
@@ -75,4 +77,19 @@ void log_write(enum log_level level, const char *fmt, ...)
      * nobody to tell. */
     ssize_t written = write(STDERR_FILENO, line, (size_t)n);
     (void)written;
+}
+
+bool log_gate_pass(struct log_gate *gate, int64_t now_ms, const char *counter)
+{
+    if (gate->written == 0 || now_ms - gate->since_ms >= GATE_WINDOW_MS) {
+        if (gate->left_out > 0)
+            log_warn("%u more lines like this were left out, see %s", gate->left_out, counter);
+        *gate = (struct log_gate){.since_ms = now_ms};
+    }
+    if (gate->written == GATE_WINDOW_LINES) {
+        gate->left_out++;
+        return false;
+    }
+    gate->written++;
+    return true;
 }

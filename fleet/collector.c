@@ -8,8 +8,6 @@
 #include <string.h>
 #include <uv.h>
 
-enum { LOG_WINDOW_MS = 10 * 1000, LOG_WINDOW_LINES = 20 };
-
 bool collector_open(const struct collector_settings *settings, const struct collector_ports *ports,
                     struct collector **ret_collector, struct err *err)
 {
@@ -50,19 +48,9 @@ void collector_refuse(struct collector *collector, enum refusal_kind kind,
                       enum refusal_reason reason, const char *device, const char *why)
 {
     metrics_refuse(collector->settings.metrics, kind, reason);
-    int64_t now_ms = clock_boot_ms(collector->settings.clock);
-    if (now_ms - collector->gate.since_ms >= LOG_WINDOW_MS) {
-        if (collector->gate.left_out > 0)
-            log_warn("%u more refusals were not logged, see muster_refused_total",
-                     collector->gate.left_out);
-        collector->gate.since_ms = now_ms;
-        collector->gate.written = collector->gate.left_out = 0;
-    }
-    if (collector->gate.written == LOG_WINDOW_LINES) {
-        collector->gate.left_out++;
+    if (!log_gate_pass(&collector->gate, clock_boot_ms(collector->settings.clock),
+                       "muster_refused_total"))
         return;
-    }
-    collector->gate.written++;
     log_warn("refused %s of %s: %s: %s", refusal_kind_name(kind), device,
              refusal_reason_name(reason), why);
 }

@@ -2,6 +2,7 @@
 #ifndef FLEET_COLLECTOR_INTERNAL_H
 #define FLEET_COLLECTOR_INTERNAL_H
 
+#include "base/log.h"
 #include "fleet/collector.h"
 #include "fleet/owed.h"
 #include "fleet/rows.h"
@@ -39,11 +40,8 @@ struct collector {
     struct collector_news news[COLLECTOR_QUEUE_MESSAGES];
     size_t queue_count, queue_bytes;
     struct owed_table owed;
-    bool blocked; /* the last send was refused */
-    struct {      /* log lines about refusals in the current window */
-        int64_t since_ms;
-        unsigned written, left_out;
-    } gate;
+    bool blocked;         /* the last send was refused */
+    struct log_gate gate; /* of lines about refusals */
     struct buf scratch;
 };
 
