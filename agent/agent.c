@@ -80,7 +80,10 @@ static void on_link_changed(void *ctx)
 static void on_puback(void *ctx, uint64_t token, bool accepted)
 {
     struct agent *agent = ctx;
-    if (!accepted)
+    if (!accepted && token == HELLO_TOKEN)
+        log_warn("the broker refused our hello: it is said again; check the broker's ACL for this "
+                 "device");
+    else if (!accepted)
         log_warn("the broker refused packet %llu: it stays in the spool and is sent again; check "
                  "the broker's ACL for this device",
                  (unsigned long long)token);

@@ -7,21 +7,6 @@
 
 #include <string.h>
 
-/* Enough for what one receipt can name; a stream beyond it is still marked, only its progress is
- * not seen. */
-enum { WATCHED_STREAMS = 64 };
-
-static uint64_t low_ends(const struct spool *spool)
-{
-    struct spool_stream streams[WATCHED_STREAMS];
-    size_t count = spool_streams(spool, streams, WATCHED_STREAMS);
-    /* Wraps without harm: only a difference is asked for. A drained stream leaves the list. */
-    uint64_t sum = count;
-    for (size_t i = 0; i < count && i < WATCHED_STREAMS; i++)
-        sum = sum * UINT64_C(0x9e3779b97f4a7c15) + streams[i].first_unsent;
-    return sum;
-}
-
 static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream,
                         struct arena *arena, struct err *err)
 {
@@ -47,7 +32,7 @@ static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream
 }
 
 bool receipts_take(struct spool *spool, const struct trust *trust, const char *device,
-                   struct bytes envelope, struct arena *arena, bool *ret_progress, struct err *err)
+                   struct bytes envelope, struct arena *arena, struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_RECEIPT_BYTES,
                                                 .max_elements = 16384};
@@ -63,7 +48,6 @@ bool receipts_take(struct spool *spool, const struct trust *trust, const char *d
     const Muster__Receipt *receipt = (const Muster__Receipt *)message;
     if (strcmp(receipt->device, device) != 0)
         return err_set(err, ERR_REFUSED, "a receipt for device %s", receipt->device);
-    uint64_t before = low_ends(spool);
     bool ok = true;
     for (size_t i = 0; i < receipt->n_streams; i++) {
         struct err one = {0};
@@ -73,6 +57,5 @@ bool receipts_take(struct spool *spool, const struct trust *trust, const char *d
             ok = false;
         }
     }
-    *ret_progress = low_ends(spool) != before;
     return ok;
 }

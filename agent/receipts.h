@@ -7,11 +7,9 @@
 #include "storage/spool.h"
 
 /* Verifies a Receipt envelope against the receipt role and marks in the spool what it says is
- * committed. `*ret_progress` tells whether the low end of a stream moved. Nothing is marked unless
- * signature, device and form are right; a stream whose claim is impossible is refused by itself
- * (ERR_REFUSED after the others were taken). */
+ * committed. Nothing is marked unless signature, device and form are right; a stream whose claim is
+ * impossible is refused by itself (ERR_REFUSED after the others were taken). */
 bool receipts_take(struct spool *spool, const struct trust *trust, const char *device,
-                   struct bytes envelope, struct arena *arena, bool *ret_progress,
-                   struct err *err) MUSTER_CHECK;
+                   struct bytes envelope, struct arena *arena, struct err *err) MUSTER_CHECK;
 
 #endif

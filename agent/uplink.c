@@ -128,6 +128,7 @@ static void move_cursor(struct uplink *uplink, const struct uplink_range *range,
         .incarnation = range->incarnation,
         .lane = range->lane,
         .next_seq = next_seq,
+        .low_seq = range->from_seq,
     };
 }
 
@@ -152,11 +153,43 @@ void uplink_skipped(struct uplink *uplink, const struct uplink_range *range, uin
     move_cursor(uplink, range, next_seq);
 }
 
-void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint64_t random)
+static const struct uplink_stream *find_stream(const struct uplink_stream *streams,
+                                               size_t stream_count,
+                                               const struct uplink_cursor *cursor)
 {
-    uplink->resend_wait_ms = uplink->policy.resend_ms;
-    if (uplink->resend_at_ms != 0)
-        uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
+    for (size_t i = 0; i < stream_count; i++)
+        if (streams[i].incarnation == cursor->incarnation && streams[i].lane == cursor->lane)
+            return &streams[i];
+    return NULL;
+}
+
+/* Takes back the cursors of streams whose low end has not moved since they were looked at last:
+ * one that is served well does not stand for another that is not. Returns how many; what else
+ * waits for a receipt is counted in *ret_waiting. */
+static size_t rewind_overdue(struct uplink *uplink, const struct uplink_stream *streams,
+                             size_t stream_count, size_t *ret_waiting)
+{
+    size_t kept = 0;
+    size_t rewound = 0;
+    size_t waiting = 0;
+    for (size_t i = 0; i < uplink->cursor_count; i++) {
+        struct uplink_cursor cursor = uplink->cursors[i];
+        const struct uplink_stream *stream = find_stream(streams, stream_count, &cursor);
+        if (stream == NULL)
+            continue; /* drained */
+        bool outstanding = cursor.next_seq > stream->first_unsent;
+        bool moved = stream->first_unsent > cursor.low_seq;
+        if (outstanding && !moved) {
+            rewound++;
+            continue;
+        }
+        waiting += outstanding ? 1 : 0;
+        cursor.low_seq = stream->first_unsent;
+        uplink->cursors[kept++] = cursor;
+    }
+    uplink->cursor_count = kept;
+    *ret_waiting = waiting;
+    return rewound;
 }
 
 /* True when everything that this session sent has been receipted. */
@@ -179,16 +212,21 @@ void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, siz
         return;
     if (all_receipted(uplink, streams, stream_count)) {
         uplink->resend_at_ms = 0;
+        uplink->resend_wait_ms = uplink->policy.resend_ms;
         return;
     }
     if (now_ms < uplink->resend_at_ms)
         return;
-    uplink->cursor_count = 0;
-    memset(uplink->in_flight, 0, sizeof uplink->in_flight);
-    uplink->resends++;
-    uplink->resend_wait_ms *= 2;
-    if (uplink->resend_wait_ms > uplink->policy.resend_max_ms)
-        uplink->resend_wait_ms = uplink->policy.resend_max_ms;
+    size_t waiting = 0;
+    if (rewind_overdue(uplink, streams, stream_count, &waiting) > 0) {
+        memset(uplink->in_flight, 0, sizeof uplink->in_flight);
+        uplink->resends++;
+        uplink->resend_wait_ms *= 2;
+        if (uplink->resend_wait_ms > uplink->policy.resend_max_ms)
+            uplink->resend_wait_ms = uplink->policy.resend_max_ms;
+    } else if (waiting > 0) {
+        uplink->resend_wait_ms = uplink->policy.resend_ms;
+    }
     uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
 }
 

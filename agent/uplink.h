@@ -37,6 +37,7 @@ struct uplink_cursor {
     uint64_t incarnation;
     int lane;
     uint64_t next_seq; /* next to send in this session */
+    uint64_t low_seq;  /* lowest seq without a receipt when last looked at */
 };
 
 struct uplink {
@@ -73,9 +74,6 @@ void uplink_disconnected(struct uplink *uplink);
 void uplink_stored(struct uplink *uplink, bool urgent, int64_t now_ms);
 /* The broker took (or refused) a packet. A refused one is resent when its receipt is overdue. */
 void uplink_puback(struct uplink *uplink, uint64_t token);
-/* A receipt moved the low end of a stream forward. (One that only fills in beyond a hole does not
- * count: the hole must still be sent again in time.) */
-void uplink_receipted(struct uplink *uplink, int64_t now_ms, uint64_t random);
 
 /* The next packet to send now. False: nothing to send now. */
 bool uplink_next(const struct uplink *uplink, const struct uplink_stream *streams,
@@ -87,7 +85,8 @@ void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const ui
 /* Nothing of the range before `next_seq` can be sent: what lies behind it shall not wait for it. It
  * is tried again with the next resend or session. */
 void uplink_skipped(struct uplink *uplink, const struct uplink_range *range, uint64_t next_seq);
-/* Overdue receipts: rewinds to what was not receipted. Call when uplink_deadline has come. */
+/* Looks at the receipts. A stream whose low end has not moved in time is rewound to it. (A receipt
+ * that only fills in beyond a hole does not count: the hole must still be sent again in time.) */
 void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
                  int64_t now_ms, uint64_t random);
 /* When to tick and ask for a plan again, unless something happens before; INT64_MAX: never. */

@@ -195,7 +195,6 @@ static void test_receipts_stop_the_resending(void **state)
     assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
     send_all(&uplink, &plan, 0);
     streams[0].first_unsent = 4;
-    uplink_receipted(&uplink, 10, 0);
     uplink_tick(&uplink, streams, 1, 100000000, 0);
     assert_true(uplink_deadline(&uplink, 100000000) == INT64_MAX);
     assert_false(uplink_next(&uplink, streams, 1, 100000000, &plan));
@@ -211,7 +210,7 @@ static void test_a_hole_is_sent_again_even_while_later_records_are_receipted(voi
     assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
     send_all(&uplink, &plan, 0);
     uplink_puback(&uplink, plan.token);
-    /* Receipts fill in beyond the hole at 1: first_unsent stays, uplink_receipted is not called. */
+    /* Receipts fill in beyond the hole at 1: first_unsent stays. */
     int64_t deadline = uplink_deadline(&uplink, 0);
     streams[0].last_seq = 20;
     uplink_stored(&uplink, true, deadline - 1);
@@ -221,6 +220,33 @@ static void test_a_hole_is_sent_again_even_while_later_records_are_receipted(voi
     uplink_tick(&uplink, streams, 1, deadline, 0);
     assert_true(uplink_next(&uplink, streams, 1, deadline, &plan));
     assert_int_equal(plan.ranges[0].from_seq, 1);
+}
+
+/* Its packet was lost while the broker and the session went on: a busy lane is no excuse. */
+static void test_a_quiet_stream_is_sent_again_while_another_is_served(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {
+        {.incarnation = 7, .lane = 1, .last_seq = 1, .first_unsent = 1},
+        {.incarnation = 7, .lane = 3, .last_seq = 1, .first_unsent = 1},
+    };
+    bool again = false;
+    assert_true(uplink_next(&uplink, streams, 2, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    for (int64_t now = 1000; now < 4 * policy.resend_ms && !again; now += 1000) {
+        streams[0].first_unsent = ++streams[0].last_seq; /* receipted, and a new one comes */
+        uplink_tick(&uplink, streams, 2, now, UINT64_MAX);
+        assert_true(uplink_next(&uplink, streams, 2, now, &plan));
+        assert_int_equal(plan.ranges[0].lane, 1);
+        assert_int_equal(plan.ranges[0].from_seq, streams[0].last_seq); /* never twice */
+        again = plan.range_count == 2;
+        send_all(&uplink, &plan, now);
+        uplink_puback(&uplink, plan.token);
+    }
+    assert_true(again);
+    assert_int_equal(uplink.resends, 1);
 }
 
 static void test_a_new_session_begins_at_the_first_record_without_receipt(void **state)
@@ -273,7 +299,6 @@ static void test_many_streams_are_drained_in_turn(void **state)
         send_all(&uplink, &plan, now);
         uplink_puback(&uplink, plan.token);
         at += plan.range_count; /* their receipts arrive: they leave the list */
-        uplink_receipted(&uplink, ++now, 0);
     }
     assert_false(uplink_next(&uplink, all, 0, now, &plan));
 }
@@ -292,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_the_resend_wait_doubles_up_to_its_bound),
         cmocka_unit_test(test_receipts_stop_the_resending),
         cmocka_unit_test(test_a_hole_is_sent_again_even_while_later_records_are_receipted),
+        cmocka_unit_test(test_a_quiet_stream_is_sent_again_while_another_is_served),
         cmocka_unit_test(test_a_new_session_begins_at_the_first_record_without_receipt),
         cmocka_unit_test(test_one_packet_carries_all_lanes),
         cmocka_unit_test(test_many_streams_are_drained_in_turn),
