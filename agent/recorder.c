@@ -22,7 +22,11 @@ struct recorder {
     struct spool *spool;
     struct recorder_events events;
     void *ctx;
-    uv_check_t turn_end;
+    /* What arrived on sockets is committed when all of them were read; what timers gave, before
+     * the loop falls asleep. */
+    uv_check_t after_sockets;
+    uv_prepare_t before_sleep;
+    int open_handles;
     struct buf bytes;
     struct pending pending[PENDING_MAX];
     size_t count;
@@ -82,9 +86,14 @@ void recorder_flush(struct recorder *recorder)
         recorder->events.failed(recorder->ctx, &err);
 }
 
-static void at_turn_end(uv_check_t *check)
+static void on_after_sockets(uv_check_t *check)
 {
     recorder_flush(check->data);
+}
+
+static void on_before_sleep(uv_prepare_t *prepare)
+{
+    recorder_flush(prepare->data);
 }
 
 bool recorder_open(uv_loop_t *loop, struct spool *spool, const struct recorder_events *events,
@@ -97,10 +106,14 @@ bool recorder_open(uv_loop_t *loop, struct spool *spool, const struct recorder_e
     recorder->events = *events;
     recorder->ctx = ctx;
     recorder->bytes.limit = SPOOL_PUSH_BYTES + 2u * LIMIT_RECORD_BYTES;
-    uv_check_init(loop, &recorder->turn_end);
-    recorder->turn_end.data = recorder;
-    uv_check_start(&recorder->turn_end, at_turn_end);
-    uv_unref((uv_handle_t *)&recorder->turn_end);
+    uv_check_init(loop, &recorder->after_sockets);
+    uv_prepare_init(loop, &recorder->before_sleep);
+    recorder->open_handles = 2;
+    recorder->after_sockets.data = recorder->before_sleep.data = recorder;
+    uv_check_start(&recorder->after_sockets, on_after_sockets);
+    uv_prepare_start(&recorder->before_sleep, on_before_sleep);
+    uv_unref((uv_handle_t *)&recorder->after_sockets);
+    uv_unref((uv_handle_t *)&recorder->before_sleep);
     *ret_recorder = recorder;
     return true;
 }
@@ -108,6 +121,8 @@ bool recorder_open(uv_loop_t *loop, struct spool *spool, const struct recorder_e
 static void free_recorder(uv_handle_t *handle)
 {
     struct recorder *recorder = handle->data;
+    if (--recorder->open_handles > 0)
+        return;
     buf_done(&recorder->bytes);
     free(recorder);
 }
@@ -117,7 +132,8 @@ void recorder_close(struct recorder *recorder)
     if (recorder == NULL)
         return;
     recorder_flush(recorder);
-    uv_close((uv_handle_t *)&recorder->turn_end, free_recorder);
+    uv_close((uv_handle_t *)&recorder->after_sockets, free_recorder);
+    uv_close((uv_handle_t *)&recorder->before_sleep, free_recorder);
 }
 
 bool recorder_add(struct recorder *recorder, Muster__Lane lane, struct bytes key,

@@ -137,6 +137,53 @@ static void test_a_full_turn_does_not_wait(void **state)
     assert_int_equal(world->last_seq, 1000);
 }
 
+struct night {
+    struct world *world;
+    uv_timer_t record, next;
+    bool woken;
+};
+
+static void on_night_done(void *ctx, const struct spool_record *record, const struct err *err)
+{
+    on_done(ctx, record, err);
+    uv_stop(&((struct world *)ctx)->loop);
+}
+
+static void on_record_timer(uv_timer_t *timer)
+{
+    struct night *night = timer->data;
+    Muster__Health health = MUSTER__HEALTH__INIT;
+    struct err err = {0};
+    health.wall_ms = 1;
+    assert_true(recorder_add(night->world->recorder, MUSTER__LANE__LANE_HEALTH, bytes_of(NULL, 0),
+                             &health.base, on_night_done, night->world, &err));
+}
+
+static void on_next_timer(uv_timer_t *timer)
+{
+    struct night *night = timer->data;
+    night->woken = true;
+}
+
+/* On an idle terminal the next event may be long in coming. */
+static void test_what_a_timer_records_is_committed_before_the_loop_sleeps(void **state)
+{
+    struct world *world = *state;
+    struct night night = {.world = world};
+    uv_idle_stop(&world->idle);
+    uv_timer_init(&world->loop, &night.record);
+    uv_timer_init(&world->loop, &night.next);
+    night.record.data = night.next.data = &night;
+    uv_timer_start(&night.record, on_record_timer, 0, 0);
+    uv_timer_start(&night.next, on_next_timer, 500, 0);
+    uv_run(&world->loop, UV_RUN_ONCE);
+    assert_int_equal(world->answered, 1);
+    assert_false(night.woken);
+    uv_close((uv_handle_t *)&night.record, NULL);
+    uv_close((uv_handle_t *)&night.next, NULL);
+    uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
 static void test_closing_commits_what_waits(void **state)
 {
     struct world *world = *state;
@@ -182,6 +229,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_repeated_key_gets_the_first_answer, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_full_turn_does_not_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_what_a_timer_records_is_committed_before_the_loop_sleeps, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_closing_commits_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_oversized_record_is_refused_and_the_rest_kept,
                                         set_up, tear_down),
