@@ -28,7 +28,9 @@ struct check_job {
     struct sync_wants wants;
     size_t stray_count;
     char strays[STRAYS_MAX][STRAY_NAME_BYTES];
-    struct err aside; /* what failed beside the items themselves */
+    bool mended;       /* what is around the documents was not in place */
+    bool desired_gone; /* the manifest or its floors are not on the medium any more */
+    struct err aside;  /* what failed beside the items themselves */
 };
 
 static void item_look(const struct check_job *check, const struct registry_item *item,
@@ -86,9 +88,41 @@ static bool stray_found(void *ctx, const char *name)
     return true;
 }
 
+/* Where `current` does not lead to the documents, none of them can be read, sound or not. */
+static void all_out_of_reach(struct check_job *check, const struct err *why)
+{
+    for (size_t i = 0; i < check->current.list.count; i++) {
+        struct check_item *look = &check->items[i];
+        look->look = true;
+        look->finding = SYNC_MISSING;
+        snprintf(look->why_not, sizeof look->why_not, "%.199s", why->text);
+    }
+}
+
+static bool desired_is_gone(const struct registry *registry)
+{
+    struct buf envelope = {0};
+    struct registry_floors *floors = calloc(1, sizeof *floors);
+    bool there = floors != NULL &&
+                 registry_desired_read(registry, LIMIT_MANIFEST_BYTES, &envelope, NULL) &&
+                 registry_floors_read(registry, floors, NULL) && floors->manifest_version > 0;
+    buf_done(&envelope);
+    free(floors);
+    return !there;
+}
+
 static void check_run(struct job *job)
 {
     struct check_job *check = (struct check_job *)job;
+    struct err err = {0};
+    if (check->all) {
+        check->desired_gone = desired_is_gone(job->registry);
+        if (!registry_mend(job->registry, &check->current, &check->mended, &err)) {
+            check->aside = err;
+            all_out_of_reach(check, &err);
+            return;
+        }
+    }
     for (size_t i = 0; i < check->current.list.count; i++) {
         struct check_item *look = &check->items[i];
         if (!look->look)
@@ -165,6 +199,12 @@ static void check_done(struct registrar *registrar, struct job *job)
         report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL, "%s",
                      registrar->boot_note);
     registrar->boot_note[0] = '\0';
+    if (check->mended)
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL,
+                     "the folders, the list or the link of the generation in force were not in "
+                     "place; put back");
+    if (check->desired_gone && registrar->desired != NULL)
+        registrar->unsaved = true;
     for (size_t i = 0; i < check->current.list.count; i++) {
         const struct check_item *look = &check->items[i];
         if (!look->look)

@@ -85,6 +85,11 @@ bool registry_build_drop(const struct registry *registry, uint64_t number,
 bool registry_switch(const struct registry *registry, uint64_t number,
                      struct err *err) MUSTER_CHECK;
 
+/* Puts back what the documents of the generation in force need around them: its folder, its list,
+ * the link `current`, the folder of blobs. The documents themselves: registry_replace. */
+bool registry_mend(const struct registry *registry, const struct registry_generation *generation,
+                   bool *ret_mended, struct err *err) MUSTER_CHECK;
+
 /* Replaces one document of a generation by writing it beside and renaming, so that other
  * generations that share the old file keep it. */
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,

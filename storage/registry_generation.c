@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ITEMS_HEAD "muster-generation"
 
-enum { NUMBER_CHARS = 8, BUILDING_BYTES = 32 };
+enum { NUMBER_CHARS = 8, BUILDING_BYTES = 32, TARGET_BYTES = BUILDING_BYTES + 16 };
 
 static void number_format(uint64_t number, char text[BUILDING_BYTES])
 {
@@ -195,13 +197,19 @@ static bool sweep_generations(struct sweep *sweep)
            file_list(path, sweep_entry, sweep, sweep->err) && !sweep->failed;
 }
 
+/* What the link `current` says when the generation is in force. */
+static void target_format(uint64_t number, char target[TARGET_BYTES])
+{
+    char name[BUILDING_BYTES];
+    number_format(number, name);
+    snprintf(target, TARGET_BYTES, "generations/%s", name);
+}
+
 static bool point_current(const struct registry *registry, uint64_t number, struct err *err)
 {
     char link[REGISTRY_PATH_BYTES];
-    char name[BUILDING_BYTES];
-    char target[BUILDING_BYTES + 16];
-    number_format(number, name);
-    snprintf(target, sizeof target, "generations/%s", name);
+    char target[TARGET_BYTES];
+    target_format(number, target);
     return registry_path(registry, NULL, "current", link, err) && file_point(link, target, err);
 }
 
@@ -281,23 +289,33 @@ static bool item_line(struct buf *sheet, const struct registry_item *item, struc
                       item->kind, item->version, item->length, sha256, blob, item->blob_size);
 }
 
-bool registry_build_finish(const struct registry *registry,
-                           const struct registry_generation *generation, struct bytes manifest,
-                           struct err *err)
+/* The list of what the generation holds, into its folder `dir`. */
+static bool generation_write(const struct registry *registry, const char *dir,
+                             const struct registry_generation *generation, struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
     char digest[65];
     struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
     hex_encode(generation->digest, 32, digest);
-    bool good = building_document_path(registry, generation->number, ".manifest", path, err) &&
-                file_write(path, manifest, 0600, err) &&
-                sheet_line(&sheet, err, ITEMS_HEAD "\t%" PRIu64 "\t%s", generation->number, digest);
+    bool good = sheet_line(&sheet, err, ITEMS_HEAD "\t%" PRIu64 "\t%s", generation->number, digest);
     for (size_t i = 0; good && i < generation->list.count; i++)
         good = item_line(&sheet, &generation->list.items[i], err);
-    good = good && building_document_path(registry, generation->number, ".items", path, err) &&
+    good = good && path_join(path, sizeof path, dir, ".items", err) &&
            sheet_write(registry, path, &sheet, err);
     buf_done(&sheet);
     return good;
+}
+
+bool registry_build_finish(const struct registry *registry,
+                           const struct registry_generation *generation, struct bytes manifest,
+                           struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    char dir[REGISTRY_PATH_BYTES];
+    return building_document_path(registry, generation->number, ".manifest", path, err) &&
+           file_write(path, manifest, 0600, err) &&
+           registry_building_path(registry, generation->number, dir, err) &&
+           generation_write(registry, dir, generation, err);
 }
 
 bool registry_build_drop(const struct registry *registry, uint64_t number, struct err *err)
@@ -315,12 +333,77 @@ bool registry_switch(const struct registry *registry, uint64_t number, struct er
            point_current(registry, number, err);
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat found;
+    return lstat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
                       struct bytes content, struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
-    return registry_document_path(registry, number, name, path, err) &&
-           file_write(path, content, 0644, err);
+    if (!registry_document_path(registry, number, name, path, err) ||
+        (is_folder(path) && !file_remove_tree(path, err))) /* no rename replaces a folder */
+        return false;
+    return file_write(path, content, 0644, err);
+}
+
+/* A folder that is there, whatever stood in its place. */
+static bool mend_folder(const char *path, bool *mended, struct err *err)
+{
+    if (is_folder(path))
+        return true;
+    *mended = true;
+    return file_remove(path, err) && file_make_dir(path, 0755, err);
+}
+
+static bool mend_link(const struct registry *registry, uint64_t number, bool *mended,
+                      struct err *err)
+{
+    char link[REGISTRY_PATH_BYTES];
+    char wanted[TARGET_BYTES];
+    char found[TARGET_BYTES] = "";
+    if (!registry_path(registry, NULL, "current", link, err))
+        return false;
+    target_format(number, wanted);
+    ssize_t length = readlink(link, found, sizeof found - 1);
+    if (length > 0 && strcmp(found, wanted) == 0)
+        return true;
+    *mended = true;
+    return (!is_folder(link) || file_remove_tree(link, err)) &&
+           point_current(registry, number, err);
+}
+
+static bool mend_list(const struct registry *registry, const char *dir,
+                      const struct registry_generation *generation, bool *mended, struct err *err)
+{
+    struct registry_generation *found = calloc(1, sizeof *found);
+    if (found == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory to read a list of items");
+    bool same = generation_read(registry, dir, found, NULL) && found->number == generation->number;
+    free(found);
+    if (same)
+        return true;
+    *mended = true;
+    return generation_write(registry, dir, generation, err);
+}
+
+bool registry_mend(const struct registry *registry, const struct registry_generation *generation,
+                   bool *ret_mended, struct err *err)
+{
+    char blobs[REGISTRY_PATH_BYTES];
+    char dir[REGISTRY_PATH_BYTES];
+    bool mended = false;
+    if (!registry_path(registry, NULL, "blobs", blobs, err) || !mend_folder(blobs, &mended, err))
+        return false;
+    if (generation->number > 0 &&
+        (!generation_path(registry, generation->number, dir, err) ||
+         !mend_folder(dir, &mended, err) || !mend_list(registry, dir, generation, &mended, err) ||
+         !mend_link(registry, generation->number, &mended, err)))
+        return false;
+    *ret_mended = mended;
+    return true;
 }
 
 bool registry_share(const struct registry *registry, uint64_t number, uint64_t from,

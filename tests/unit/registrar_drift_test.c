@@ -385,6 +385,64 @@ static void test_damaged_floors(void **state)
     assert_non_null(strstr(err.text, "older than 3"));
 }
 
+/* What is around the documents is lost while the agent runs: the application reads nothing. */
+static void test_surroundings_are_put_back(void **state)
+{
+    static const char *const lost[] = {"current",     "generations/00000002/.items",
+                                       "blobs",       "generations/00000002",
+                                       "generations", "desired",
+                                       "floors"};
+    struct world *world = *state;
+    world_apply(world, 1, first, COUNT(first));
+    world_apply(world, 2, second, COUNT(second));
+    for (size_t i = 0; i < COUNT(lost); i++) {
+        remove_file(world, lost[i]);
+        world_check(world);
+        assert_true(world_has(world, lost[i]));
+        world_assert_document(world, "aid.tsv", AID);
+        world_assert_document(world, "bin.tsv", BIN_2);
+    }
+    assert_non_null(strstr(world_last(world, DRIFT)->text, "bin.tsv"));
+    size_t told = world_events(world, DRIFT, "");
+    assert_true(told > 0);
+    world_check(world);
+    assert_int_equal(world_events(world, DRIFT, ""), told); /* all is in place again */
+    world_reopen(world);
+    world_check(world);
+    assert_int_equal(world_events(world, DRIFT, ""), told);
+    assert_int_equal(registrar_manifest_version(world->registrar), 2);
+}
+
+static void test_current_leads_elsewhere(void **state)
+{
+    struct world *world = *state;
+    char link[256], other[256];
+    world_apply(world, 1, first, COUNT(first));
+    world_path(world, "current", link);
+    assert_true(file_point(link, "/etc", NULL));
+    world_check(world);
+    world_assert_document(world, "bin.tsv", BIN_1);
+    assert_true(file_remove(link, NULL));
+    assert_true(path_join(other, sizeof other, link, "bin.tsv", NULL));
+    assert_true(file_make_dir(other, 0755, NULL)); /* a folder in the link's place, and not empty */
+    world_check(world);
+    world_assert_document(world, "bin.tsv", BIN_1);
+}
+
+static void test_a_folder_in_a_documents_place(void **state)
+{
+    struct world *world = *state;
+    char path[256], inside[256];
+    world_apply(world, 1, first, COUNT(first));
+    remove_file(world, "current/bin.tsv");
+    world_path(world, "current/bin.tsv", path);
+    assert_true(path_join(inside, sizeof inside, path, "x", NULL));
+    assert_true(file_make_dir(inside, 0755, NULL));
+    world_check(world);
+    world_assert_document(world, "bin.tsv", BIN_1);
+    assert_int_equal(world_events(world, REPAIRED, "bin.tsv"), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
@@ -404,6 +462,9 @@ int main(void)
         TEST(test_nothing_is_left),
         TEST(test_damaged_manifest),
         TEST(test_damaged_floors),
+        TEST(test_surroundings_are_put_back),
+        TEST(test_current_leads_elsewhere),
+        TEST(test_a_folder_in_a_documents_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
