@@ -40,10 +40,20 @@ static void on_handle_closed(uv_handle_t *handle)
     free_stream(stream);
 }
 
+/* Answers given in this turn of the loop are not with libuv yet. The peer can still read what the
+ * system takes of them. */
+static void hand_over_queued(struct stream *stream)
+{
+    uv_buf_t out = uv_buf_init((char *)stream->queued.data, (unsigned)stream->queued.length);
+    if (!stream->write_pending && out.len > 0)
+        (void)uv_try_write((uv_stream_t *)&stream->pipe, &out, 1);
+}
+
 void stream_close(struct stream *stream)
 {
     if (stream->closing)
         return;
+    hand_over_queued(stream);
     stream->closing = true;
     uv_close((uv_handle_t *)&stream->pipe, on_handle_closed);
     uv_close((uv_handle_t *)&stream->partial_timer, on_handle_closed);

@@ -56,7 +56,8 @@ bool stream_connect(uv_loop_t *loop, const char *path, const struct stream_limit
 /* Queues one frame (copied). False: the queue is full or the stream is closing. */
 bool stream_send(struct stream *stream, struct bytes frame, struct err *err) MUSTER_CHECK;
 size_t stream_queued_bytes(const struct stream *stream);
-/* Flushes nothing more, calls `closed` from the loop. Safe to call twice. */
+/* Hands over what the system takes at once of what is queued; calls `closed` from the loop. Safe to
+ * call twice. */
 void stream_close(struct stream *stream);
 void stream_set_user(struct stream *stream, void *user);
 void *stream_user(const struct stream *stream);

@@ -340,6 +340,19 @@ static void closing_in_the_handler_stops_delivery(void **state)
     close(fd);
 }
 
+static void what_was_answered_before_a_close_arrives(void **state)
+{
+    struct room *room = *state;
+    int fd = dial(room);
+    char answer[4];
+    room->close_on_frame = true;
+    put(fd, "\x03one", 4);
+    take(room, fd, answer, sizeof answer);
+    assert_memory_equal(answer, "\x03one", 4);
+    assert_true(at_end(room, fd));
+    close(fd);
+}
+
 static void the_socket_file_has_its_mode(void **state)
 {
     struct room *room = *state;
@@ -515,6 +528,7 @@ int main(void)
         ROOM_TEST(a_refused_peer_is_closed_without_further_words),
         ROOM_TEST(dribbling_does_not_extend_the_time_for_a_frame),
         ROOM_TEST(closing_in_the_handler_stops_delivery),
+        ROOM_TEST(what_was_answered_before_a_close_arrives),
         ROOM_TEST(the_socket_file_has_its_mode),
         ROOM_TEST(a_dead_socket_is_replaced_a_live_one_refused),
         ROOM_TEST(a_path_that_does_not_fit_is_refused),
