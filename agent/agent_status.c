@@ -63,6 +63,12 @@ static bool add_event(struct story *story, const Muster__Event *event, struct er
     return true;
 }
 
+/* A story with a gap is better than none, just when something is wrong with this terminal. */
+static bool left_out(const struct err *why)
+{
+    return why == NULL || why->code != ERR_NO_MEMORY;
+}
+
 static bool take_event(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
                        struct err *err)
 {
@@ -72,7 +78,7 @@ static bool take_event(void *ctx, uint64_t incarnation, uint64_t seq, struct byt
     (void)incarnation;
     (void)seq;
     if (!unpack(&muster__event__descriptor, body, &limits, story->arena, &message, err))
-        return false;
+        return left_out(err);
     return add_event(story, (const Muster__Event *)message, err);
 }
 
@@ -126,7 +132,7 @@ static bool take_result(void *ctx, uint64_t incarnation, uint64_t seq, struct by
     (void)incarnation;
     (void)seq;
     if (!unpack(&muster__txn_result__descriptor, body, &limits, story->arena, &message, err))
-        return false;
+        return left_out(err);
     const Muster__TxnResult *txn = (const Muster__TxnResult *)message;
     if (txn->outcome == MUSTER__OUTCOME__OUTCOME_APPROVED || story->count == story->max)
         return true;

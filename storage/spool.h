@@ -79,7 +79,8 @@ bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t fr
  * if there is none. */
 bool spool_next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq,
                         uint64_t *ret_next, struct err *err) MUSTER_CHECK;
-/* The newest `max` records of a lane, newest first, receipted or not, all incarnations. */
+/* The newest `max` records of a lane, newest first, receipted or not, all incarnations; those that
+ * are damaged are left out. */
 bool spool_newest(struct spool *spool, int lane, size_t max,
                   bool (*each)(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
                                struct err *err),

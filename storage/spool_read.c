@@ -125,10 +125,9 @@ static bool newest_of_segment(struct newest *newest, const struct segment *segme
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
     struct bytes rest = segment->body;
     size_t count = 0;
-    for (; rest.length > 0 && count < SPOOL_PUSH_RECORDS; count++) {
-        if (!spool_segment_next(&rest, &frames[count], err))
-            return spool_segment_damaged(newest->spool, segment->id, err);
-    }
+    while (rest.length > 0 && count < SPOOL_PUSH_RECORDS &&
+           spool_segment_next(&rest, &frames[count], NULL))
+        count++;
     for (size_t i = count; i > 0 && newest->left > 0; i--, newest->left--) {
         if (!newest->each(newest->ctx, stream != NULL ? stream->incarnation : 0,
                           segment->first_seq + i - 1, frames[i - 1].record, err))

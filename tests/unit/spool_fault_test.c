@@ -99,6 +99,9 @@ static void test_a_damaged_record_is_never_given(void **state)
     assert_int_equal(err.code, ERR_IO);
     assert_non_null(strstr(err.text, "lane 1 seq 2"));
     expect_read(world->spool, incarnation, 1, 3, 10, 1000, 3, "and one behind,");
+    struct heard newest = {0};
+    assert_true(spool_newest(world->spool, 1, 10, hear_newest, &newest, &err));
+    assert_string_equal(newest.bodies, "and one behind,a sound one,");
     assert_true(push(world->spool, 1, "k3", "and one behind").duplicate);
 }
 
