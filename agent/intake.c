@@ -213,6 +213,14 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
     return true;
 }
 
+static void on_crowded(void *ctx)
+{
+    struct intake *intake = ctx;
+    if (refuse(intake))
+        log_warn("client socket: a connection refused: all of client.max are taken; raise it, or "
+                 "let clients close what they do not use");
+}
+
 static void on_frame(void *ctx, struct stream *stream, struct bytes frame)
 {
     struct intake *intake = ctx;
@@ -269,7 +277,7 @@ bool intake_open(uv_loop_t *loop, const char *path, const struct peers *peers, u
         .partial_frame_ms = 10000,
     };
     static const struct stream_events events = {
-        .accepted = on_accepted, .frame = on_frame, .closed = on_closed};
+        .accepted = on_accepted, .crowded = on_crowded, .frame = on_frame, .closed = on_closed};
     /* Who may speak is decided by SO_PEERCRED against client.users, not by the file's bits. */
     if (!stream_listen(loop, path, 0666, &limits, &events, intake, &intake->server, err)) {
         free(intake);

@@ -82,6 +82,14 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
     return true;
 }
 
+static void on_crowded(void *ctx)
+{
+    struct linkport *port = ctx;
+    if (refuse(port))
+        log_warn("link socket: a connection refused: another muster-link has just come and gone; "
+                 "see that only one is started");
+}
+
 static void take_state(struct linkport *port, const Muster__LinkState *state)
 {
     bool was = port->state.connected;
@@ -165,7 +173,7 @@ bool linkport_open(uv_loop_t *loop, const char *path, const struct peers *peers,
         .partial_frame_ms = 60000,
     };
     static const struct stream_events stream_events = {
-        .accepted = on_accepted, .frame = on_frame, .closed = on_closed};
+        .accepted = on_accepted, .crowded = on_crowded, .frame = on_frame, .closed = on_closed};
     /* Who may be the link is decided by SO_PEERCRED against link.users. */
     if (!stream_listen(loop, path, 0666, &limits, &stream_events, port, &port->server, err)) {
         free(port);

@@ -19,7 +19,7 @@ struct stream_server;
 struct stream_limits {
     size_t max_frame_bytes;
     size_t max_queue_bytes;
-    unsigned max_clients;     /* server only; a further one is closed at once */
+    unsigned max_clients;     /* server only; a further one is closed at once, see `crowded` */
     int64_t partial_frame_ms; /* a frame begun must be complete within this time; 0: no limit */
 };
 
@@ -32,6 +32,8 @@ struct stream_peer { /* SO_PEERCRED at connect */
 struct stream_events {
     /* Server: false refuses and closes without a `closed`; `peer` says who it is. May be NULL. */
     bool (*accepted)(void *ctx, struct stream *stream, struct stream_peer peer);
+    /* Server: there were `max_clients` already, and one more was closed. May be NULL. */
+    void (*crowded)(void *ctx);
     /* Client: connected. */
     void (*opened)(void *ctx, struct stream *stream);
     /* `frame` is valid during the call only. The handler may call stream_send, stream_close. */

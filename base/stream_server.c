@@ -63,9 +63,12 @@ static void on_connection(uv_stream_t *listener, int status)
         return;
     }
     struct stream_peer peer;
-    if (uv_accept(listener, (uv_stream_t *)&stream->pipe) != 0 ||
-        server->clients > server->limits.max_clients || !peer_of(stream, &peer)) {
+    bool crowded = server->clients > server->limits.max_clients;
+    if (uv_accept(listener, (uv_stream_t *)&stream->pipe) != 0 || crowded ||
+        !peer_of(stream, &peer)) {
         refuse(stream);
+        if (crowded && server->events.crowded != NULL)
+            server->events.crowded(server->ctx);
         return;
     }
     if (server->events.accepted != NULL && !server->events.accepted(server->ctx, stream, peer)) {

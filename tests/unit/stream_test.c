@@ -31,7 +31,7 @@ struct room {
     int copies;
     bool refuse_all;
     bool close_on_frame;
-    int accepted, frames, closed, opened;
+    int accepted, crowded, frames, closed, opened;
     size_t last_length;
     struct stream_peer peer;
     bool why_set;
@@ -48,6 +48,12 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
     room->last = stream;
     stream_set_user(stream, room);
     return true;
+}
+
+static void on_crowded(void *ctx)
+{
+    struct room *room = ctx;
+    room->crowded++;
 }
 
 static void on_frame(void *ctx, struct stream *stream, struct bytes frame)
@@ -75,7 +81,7 @@ static void on_closed(void *ctx, struct stream *stream, const struct err *why)
 }
 
 static const struct stream_events events = {
-    .accepted = on_accepted, .frame = on_frame, .closed = on_closed};
+    .accepted = on_accepted, .crowded = on_crowded, .frame = on_frame, .closed = on_closed};
 
 static void on_guard(uv_timer_t *timer)
 {
@@ -279,6 +285,7 @@ static void further_clients_are_closed_at_once(void **state)
     fds[4] = dial(room);
     assert_true(at_end(room, fds[4]));
     assert_int_equal(room->accepted, 4);
+    assert_int_equal(room->crowded, 1);
     close(fds[0]);
     run_until(room, &room->closed, 1); /* only the accepted one is told */
     close(fds[4]);
