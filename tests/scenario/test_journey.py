@@ -124,6 +124,33 @@ def test_kill_9_of_musterd_and_link_loses_nothing(world):
     world.wait_drained()
 
 
+def spoil_results(terminal, first_seq):
+    """Overwrites one segment of the oldest incarnation; says how many results it held."""
+    path = terminal.folder / "state" / "spool.db"
+    where = "lane = 1 AND first_seq = ? ORDER BY id LIMIT 1"
+    with contextlib.closing(sqlite3.connect(path)) as spool, spool:
+        segment, count = spool.execute(f"SELECT id, count FROM segment WHERE {where}",
+                                       (first_seq,)).fetchone()
+        spool.execute("UPDATE segment SET body = zeroblob(length(body)) WHERE id = ?", (segment,))
+    return count
+
+
+def test_many_incarnations_arrive_and_a_damaged_segment_holds_none_of_them_up(world):
+    rounds, each = 14, 20  # more streams than are looked at together
+    for number in range(rounds):
+        world.terminal.start_agent()
+        assert world.terminal.record(each, first=1 + number * each).returncode == 0
+        world.terminal.agent.kill()
+    spoiled = spoil_results(world.terminal, first_seq=1)
+    assert spoiled > 0
+    world.start()
+    world.fleet.wait_results(rounds * each - spoiled, timeout=60)
+    wait_for(lambda: world.terminal.status()["health"].get("spool_records", 0) == spoiled,
+             what="all but the damaged ones are receipted")
+    assert world.terminal.record(each, first=1 + rounds * each).returncode == 0
+    world.fleet.wait_results((rounds + 1) * each - spoiled)
+
+
 def test_a_dead_agent_is_told_at_once(world):
     done = world.terminal.record(1)
     assert done.returncode == 4
