@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REFUSED_EVERY_MS = 60 * 1000 };
+
 struct waiter {
     struct waiter *next;
     struct registrar *registrar;
@@ -316,22 +318,49 @@ static bool desired_accept(struct registrar *registrar, struct desired *desired,
     return good;
 }
 
-bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
+/* The director signed it, so ops must hear why it is not done; once, however often it comes, and
+ * not as often as a broker replays old ones. */
+static void tell_manifest_refused(struct registrar *registrar, const uint8_t digest[32],
+                                  const struct err *why)
 {
-    struct bytes body;
-    uint8_t digest[32];
+    int64_t now_ms = clock_boot_ms(registrar->clock);
+    if (why->code == ERR_NO_MEMORY || now_ms < registrar->refused_next_ms ||
+        memcmp(digest, registrar->refused, 32) == 0)
+        return;
+    registrar->refused_next_ms = now_ms + REFUSED_EVERY_MS;
+    memcpy(registrar->refused, digest, 32);
+    report_event(registrar, MUSTER__EVENT_KIND__EVENT_REFUSED, "", NULL,
+                 "a manifest is not accepted: %s", why->text);
+}
+
+static bool manifest_take(struct registrar *registrar, struct bytes envelope, struct bytes body,
+                          struct err *err)
+{
     struct desired *desired;
-    if (!desired_body(registrar->trust, registrar->device, envelope, &body, err))
-        return false;
-    sha256(body, digest);
-    if (registrar->desired != NULL && memcmp(digest, registrar->desired->digest, 32) == 0)
-        return true;
     if (!desired_parse(registrar->trust, registrar->device, envelope, body, &desired, err))
         return false;
     if (!desired_accept(registrar, desired, err)) {
         desired_free(desired);
         return false;
     }
+    return true;
+}
+
+bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
+{
+    struct bytes body;
+    uint8_t digest[32];
+    struct err why = {0};
+    if (!desired_body(registrar->trust, registrar->device, envelope, &body, err))
+        return false;
+    sha256(body, digest);
+    if (registrar->desired != NULL && memcmp(digest, registrar->desired->digest, 32) == 0)
+        return true;
+    if (!manifest_take(registrar, envelope, body, &why)) {
+        tell_manifest_refused(registrar, digest, &why);
+        return err_set(err, why.code, "%s", why.text);
+    }
+    const struct desired *desired = registrar->desired;
     log_info("registry: manifest %" PRIu64 " accepted, %zu items", desired->version,
              desired->wants.count);
     /* A wrong clock must not reject signed state. */

@@ -124,7 +124,9 @@ struct registrar {
     uv_timer_t timer;
     unsigned handles; /* open on the loop */
 
-    uint8_t fetched[32];  /* hash of the set last asked for */
+    uint8_t fetched[32]; /* hash of the set last asked for */
+    uint8_t refused[32]; /* digest of the manifest last told to be refused */
+    int64_t refused_next_ms;
     uint8_t reported[32]; /* hash of the state last given to `changed` */
     uint8_t recorded[32]; /* hash of the state last sent as an event */
     size_t observe_count;

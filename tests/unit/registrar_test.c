@@ -440,7 +440,12 @@ static void test_quota(void **state)
     world_apply(world, 1, docs, 1);
     big[0] = 'y';
     docs[0].version = 2;
+    size_t told = world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, "");
     assert_refused(world, 2, docs, 1, ERR_REFUSED, "the quota is 2500");
+    assert_refused(world, 2, docs, 1, ERR_REFUSED, "the quota is 2500"); /* with each connect */
+    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, ""), told + 1);
+    const struct world_event *event = world_last(world, MUSTER__EVENT_KIND__EVENT_REFUSED);
+    assert_non_null(strstr(event->text, "a manifest is not accepted: manifest 2 needs"));
     big[0] = 'x';
     world_assert_document(world, "big", big);
     docs[0].version = 3; /* the old content under a new version needs no room */
