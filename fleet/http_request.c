@@ -4,6 +4,7 @@
 #include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     QUERY_MAX = 16,
@@ -24,6 +25,21 @@ struct http_request {
     size_t dropped_bytes;
     struct api_query query[QUERY_MAX];
 };
+
+/* A page in a browser of this machine may reach the TCP listener under a name of its own that
+ * resolves to it (DNS rebinding), and would read the answers: only names of this machine count. */
+static bool is_local_host(const char *host)
+{
+    static const char *const names[] = {"localhost", "[::1]"};
+    if (host == NULL)
+        return true; /* no browser leaves it out */
+    size_t length = strncmp(host, "127.", 4) == 0 ? strspn(host, "0123456789.") : 0;
+    for (size_t i = 0; length == 0 && i < sizeof names / sizeof names[0]; i++) {
+        if (strncasecmp(host, names[i], strlen(names[i])) == 0)
+            length = strlen(names[i]);
+    }
+    return length > 0 && (host[length] == '\0' || host[length] == ':');
+}
 
 struct http_request *http_request_begin(const struct http_context *context,
                                         struct MHD_Connection *connection, const char *method,
@@ -48,6 +64,11 @@ struct http_request *http_request_begin(const struct http_context *context,
     request->api.path = request->path;
     if (read_only && strcmp(request->api.method, "GET") != 0) {
         request->status = MHD_HTTP_METHOD_NOT_ALLOWED;
+        return request;
+    }
+    if (read_only && !is_local_host(MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                                MHD_HTTP_HEADER_HOST))) {
+        request->status = MHD_HTTP_MISDIRECTED_REQUEST;
         return request;
     }
     request->route =
@@ -105,6 +126,10 @@ static void refuse(const struct http_request *request, struct api_answer *answer
         break;
     case MHD_HTTP_CONTENT_TOO_LARGE:
         api_answer_error(answer, request->status, "too_large", "the body is longer than allowed");
+        break;
+    case MHD_HTTP_MISDIRECTED_REQUEST:
+        api_answer_error(answer, request->status, "refused",
+                         "the Host header must name this machine: localhost, 127.0.0.1 or [::1]");
         break;
     default:
         api_answer_error(answer, request->status, "invalid", "the request is malformed");

@@ -17,7 +17,8 @@ struct http_context {
     struct metrics *metrics;
 };
 
-/* NULL: no memory. `read_only`: only GET and HEAD are answered. */
+/* NULL: no memory. `read_only`: only GET and HEAD are answered, and only under a name of this
+ * machine. */
 struct http_request *http_request_begin(const struct http_context *context,
                                         struct MHD_Connection *connection, const char *method,
                                         const char *path, bool read_only);

@@ -48,7 +48,8 @@ const struct setting fleet_settings_table[] = {
     {"http", "open_to_group", SETTING_BOOL, FIELD(http_group), "yes", 0, 0, NULL,
      "whether the socket's group may use it, or its owner alone"},
     {"http", "listen", SETTING_TEXT, FIELD(http_listen), "", 0, 63, NULL,
-     "also 127.0.0.1:PORT or [::1]:PORT, where only GET is served; empty: none"},
+     "also 127.0.0.1:PORT or [::1]:PORT, where only GET is served, and only if the Host header "
+     "names this machine; empty: none"},
     {"receipt", "coalesce", SETTING_DURATION, FIELD(receipt_coalesce_ms), "200ms", 0, 10 * SECOND,
      NULL, "at most one receipt for each device in this time ..."},
     {"receipt", "batches", SETTING_INT, FIELD(receipt_batches), "16", 1, 1000, NULL,

@@ -180,13 +180,43 @@ static void tcp_is_for_reading(void **state)
     struct world *world = *state;
     char answer[ANSWER_BYTES];
     assert_true(http_port(world->http) > 0);
-    ask(world, connect_tcp(world), "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0,
-        answer);
+    ask(world, connect_tcp(world),
+        "GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 0, answer);
     assert_int_equal(status_of(answer), 200);
     ask(world, connect_tcp(world),
         "POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\n", 3,
         answer);
     assert_int_equal(status_of(answer), 405);
+}
+
+static void tcp_knows_only_names_of_this_machine(void **state)
+{
+    static const struct {
+        const char *host;
+        unsigned status;
+    } rows[] = {
+        {"127.0.0.1:9180", 200},
+        {"LocalHost:9180", 200},
+        {"[::1]:9180", 200},
+        {"127.1.2.3", 200},
+        {"evil.example", 421},
+        {"127.0.0.1.evil.example", 421},
+        {"127.evil.example", 421},
+        {"localhost.evil.example:9180", 421},
+        {"", 421},
+    };
+    struct world *world = *state;
+    char answer[ANSWER_BYTES], request[256];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)snprintf(request, sizeof request,
+                       "GET /echo HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", rows[i].host);
+        ask(world, connect_tcp(world), request, 0, answer);
+        if (status_of(answer) != rows[i].status)
+            fail_msg("Host %s: %u", rows[i].host, status_of(answer));
+    }
+    ask(world, connect_unix(world),
+        "GET /echo HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 0, answer);
+    assert_int_equal(status_of(answer), 200); /* no browser gets there */
 }
 
 static void the_socket_has_its_mode_and_one_owner(void **state)
@@ -228,6 +258,7 @@ int main(void)
         TEST(bodies_beyond_the_limit_are_413),
         TEST(what_is_not_there_is_said),
         TEST(tcp_is_for_reading),
+        TEST(tcp_knows_only_names_of_this_machine),
         TEST(the_socket_has_its_mode_and_one_owner),
         TEST(only_this_machine_may_be_listened_on),
     };
