@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/agent_parts.h"
 
+#include "agent/hello_fit.h"
 #include "agent/receipts.h"
 #include "base/log.h"
 #include "proto/hello.pb-c.h"
@@ -11,7 +12,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { HELLO_STREAMS = 64 };
+enum {
+    HELLO_STREAMS = 64,
+    SEAL_BYTES = 256, /* what the envelope adds, generously */
+};
 
 static const char receipt_note[] = "receipt";
 
@@ -81,6 +85,8 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     hello.state = &state;
     if (ok && !(add_streams(agent, &arena, &hello) && add_lacks(agent, &arena, &hello)))
         ok = err_set(err, ERR_NO_MEMORY, "no memory for a hello");
+    if (ok)
+        hello_fit(&hello, LIMIT_HELLO_BYTES - SEAL_BYTES);
     ok = ok && pack(&hello.base, &body, err) &&
          seal("hello", agent->settings->device, buf_bytes(&body),
               (const struct sign_key *const *)&agent->key, 1, false, envelope, err);

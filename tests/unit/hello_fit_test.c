@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/testing.h"
+
+#include "agent/hello_fit.h"
+#include "proto/limits.h"
+
+#include <string.h>
+
+/* The longest that a terminal can have to say. */
+struct longest {
+    Muster__Hello hello;
+    Muster__StateReport state;
+    Muster__ItemReport items[LIMIT_MANIFEST_ITEMS];
+    Muster__ItemReport *list[LIMIT_MANIFEST_ITEMS];
+    char name[LIMIT_DOCUMENT_NAME_CHARS + 1], reason[481];
+    uint8_t digest[32], receipt[LIMIT_RECEIPT_BYTES];
+};
+
+static void make_longest(struct longest *longest, size_t receipt_bytes)
+{
+    *longest = (struct longest){.hello = MUSTER__HELLO__INIT, .state = MUSTER__STATE_REPORT__INIT};
+    memset(longest->name, 'n', sizeof longest->name - 1);
+    memset(longest->reason, 'r', sizeof longest->reason - 1);
+    for (size_t i = 0; i < LIMIT_MANIFEST_ITEMS; i++) {
+        Muster__ItemReport *item = &longest->items[i];
+        *item = (Muster__ItemReport)MUSTER__ITEM_REPORT__INIT;
+        item->name = longest->name;
+        item->reason = longest->reason;
+        item->wanted_version = item->held_version = UINT64_MAX;
+        item->wanted_sha256 = item->held_sha256 =
+            (ProtobufCBinaryData){.len = sizeof longest->digest, .data = longest->digest};
+        longest->list[i] = item;
+    }
+    longest->state.items = longest->list;
+    longest->state.n_items = LIMIT_MANIFEST_ITEMS;
+    longest->hello.state = &longest->state;
+    longest->hello.receipt = (ProtobufCBinaryData){.len = receipt_bytes, .data = longest->receipt};
+}
+
+static size_t packed_bytes(const struct longest *longest)
+{
+    return protobuf_c_message_get_packed_size(&longest->hello.base);
+}
+
+static void test_what_fits_is_left_as_it_is(void **state)
+{
+    (void)state;
+    static struct longest longest;
+    make_longest(&longest, 100);
+    size_t bytes = packed_bytes(&longest);
+    hello_fit(&longest.hello, bytes);
+    assert_int_equal(packed_bytes(&longest), bytes);
+}
+
+static void test_the_receipt_goes_first(void **state)
+{
+    (void)state;
+    static struct longest longest;
+    make_longest(&longest, 100);
+    hello_fit(&longest.hello, packed_bytes(&longest) - 1);
+    assert_int_equal(longest.hello.receipt.len, 0);
+    assert_string_equal(longest.items[0].reason, longest.reason);
+}
+
+static void test_the_longest_hello_fits_and_names_every_item(void **state)
+{
+    (void)state;
+    static struct longest longest;
+    make_longest(&longest, sizeof longest.receipt);
+    assert_true(packed_bytes(&longest) > LIMIT_HELLO_BYTES);
+    hello_fit(&longest.hello, LIMIT_HELLO_BYTES - 256);
+    assert_true(packed_bytes(&longest) <= LIMIT_HELLO_BYTES - 256);
+    assert_int_equal(longest.hello.state->n_items, LIMIT_MANIFEST_ITEMS);
+    assert_string_equal(longest.items[0].name, longest.name);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_fits_is_left_as_it_is),
+        cmocka_unit_test(test_the_receipt_goes_first),
+        cmocka_unit_test(test_the_longest_hello_fits_and_names_every_item),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
