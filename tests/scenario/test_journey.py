@@ -139,9 +139,10 @@ def test_many_incarnations_arrive_and_a_damaged_segment_holds_none_of_them_up(wo
     rounds, each = 14, 20  # more streams than are looked at together
     for number in range(rounds):
         world.terminal.start_agent()
-        assert world.terminal.record(each, first=1 + number * each).returncode == 0
+        for first in (1 + number * each, 1 + number * each + each // 2):
+            assert world.terminal.record(each // 2, first=first).returncode == 0
         world.terminal.agent.kill()
-    spoiled = spoil_results(world.terminal, first_seq=1)
+    spoiled = spoil_results(world.terminal, first_seq=1 + each // 2)
     assert spoiled > 0
     world.start()
     world.fleet.wait_results(rounds * each - spoiled, timeout=60)
