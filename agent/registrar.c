@@ -333,17 +333,18 @@ static void tell_manifest_refused(struct registrar *registrar, const uint8_t dig
                  "a manifest is not accepted: %s", why->text);
 }
 
-static bool manifest_take(struct registrar *registrar, struct bytes envelope, struct bytes body,
-                          struct err *err)
+/* NULL: refused. The registrar keeps what it gives. */
+static const struct desired *manifest_take(struct registrar *registrar, struct bytes envelope,
+                                           struct bytes body, struct err *err)
 {
-    struct desired *desired;
+    struct desired *desired = NULL;
     if (!desired_parse(registrar->trust, registrar->device, envelope, body, &desired, err))
-        return false;
+        return NULL;
     if (!desired_accept(registrar, desired, err)) {
         desired_free(desired);
-        return false;
+        return NULL;
     }
-    return true;
+    return desired;
 }
 
 bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
@@ -356,11 +357,11 @@ bool registrar_manifest(struct registrar *registrar, struct bytes envelope, stru
     sha256(body, digest);
     if (registrar->desired != NULL && memcmp(digest, registrar->desired->digest, 32) == 0)
         return true;
-    if (!manifest_take(registrar, envelope, body, &why)) {
+    const struct desired *desired = manifest_take(registrar, envelope, body, &why);
+    if (desired == NULL) {
         tell_manifest_refused(registrar, digest, &why);
         return err_set(err, why.code, "%s", why.text);
     }
-    const struct desired *desired = registrar->desired;
     log_info("registry: manifest %" PRIu64 " accepted, %zu items", desired->version,
              desired->wants.count);
     /* A wrong clock must not reject signed state. */

@@ -137,7 +137,9 @@ static bool state_message(const struct registrar *registrar, const struct report
     state.converged = reports->converged;
     state.items = arena_alloc(arena, (reports->count + 1) * sizeof state.items[0]);
     bool made = state.items != NULL &&
-                copy_digest(arena, registrar->held.current.digest, &state.generation_digest);
+                copy_digest(arena, registrar->held.current.digest, &state.generation_digest) &&
+                (registrar->desired == NULL ||
+                 copy_digest(arena, registrar->desired->digest, &state.manifest_sha256));
     for (size_t i = 0; made && i < reports->count; i++) {
         state.items[i] = row_message(&reports->rows[i], arena);
         made = state.items[i] != NULL;

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Epochs rise only with a root that says so; until roots rotate there is the first. */
 enum { FIRST_EPOCH = 1 };
@@ -135,17 +136,40 @@ bool director_assign(const struct director *director, const struct director_orde
     return ok && fleetdb_commit(director->db, err);
 }
 
+/* Is the body of our own envelope another one than the device says? An empty digest says nothing.
+ */
+static bool is_other(const struct director *director, const struct fleetdb_device *device,
+                     struct bytes envelope, struct bytes seen_sha256)
+{
+    struct verify_key *key = NULL;
+    struct bytes body;
+    uint8_t digest[32];
+    if (seen_sha256.length != sizeof digest ||
+        !verify_key_of_spki(sign_key_spki(director->key), &key, NULL))
+        return false;
+    const struct key_set set = {.keys = &key, .count = 1, .threshold = 1};
+    bool ours = unseal("manifest", device->id, envelope, &set, &body, NULL);
+    verify_key_free(key);
+    if (ours)
+        sha256(body, digest);
+    return ours && memcmp(digest, seen_sha256.data, sizeof digest) != 0;
+}
+
 bool director_manifest(const struct director *director, const struct fleetdb_device *device,
-                       uint64_t seen_version, int64_t now_ms, uint64_t *ret_version,
+                       const struct director_seen *seen, int64_t now_ms, uint64_t *ret_version,
                        struct buf *out, struct err *err)
 {
     uint64_t version;
     size_t before = out->length;
+    const uint64_t seen_version = seen->version;
     if (!fleetdb_manifest_get(director->db, device->device, &version, out, err))
         return false;
     /* Without a manifest of our own we know nothing about the device: to sign an empty one above
      * what it holds would take away what it lives on. */
-    if (version != 0 && seen_version > version && seen_version <= DIRECTOR_VERSION_MAX) {
+    bool above = seen_version > version && seen_version <= DIRECTOR_VERSION_MAX;
+    bool same = version != 0 && seen_version == version;
+    struct bytes envelope = bytes_of(out->data + before, out->length - before);
+    if (version != 0 && (above || (same && is_other(director, device, envelope, seen->sha256)))) {
         out->length = before;
         if (!renew(director, device, seen_version, now_ms, &version, out, err))
             return false;

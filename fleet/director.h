@@ -38,11 +38,17 @@ bool director_assign(const struct director *director, const struct director_orde
                      const char *const *ids, size_t count, int64_t now_ms,
                      struct director_outcome *ret_outcomes, struct err *err) MUSTER_CHECK;
 
+/* What a device says it was last given. */
+struct director_seen {
+    uint64_t version;
+    struct bytes sha256; /* of the manifest's body; empty: not said */
+};
+
 /* The device's newest manifest, appended to `out`; version 0 and nothing when it has none. If the
- * device has seen a higher version than ours (our database was restored), a new one is made above
- * it first. */
+ * device has seen a higher version than ours, or another manifest under the same version (our
+ * database was restored), a new one is made above it first. */
 bool director_manifest(const struct director *director, const struct fleetdb_device *device,
-                       uint64_t seen_version, int64_t now_ms, uint64_t *ret_version,
+                       const struct director_seen *seen, int64_t now_ms, uint64_t *ret_version,
                        struct buf *out, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -293,21 +293,26 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
                      struct err *err)
 {
-    uint64_t held = hello->state == NULL ? 0 : hello->state->manifest_version;
+    struct director_seen seen = {0};
+    if (hello->state != NULL)
+        seen = (struct director_seen){.version = hello->state->manifest_version,
+                                      .sha256 = bytes_of(hello->state->manifest_sha256.data,
+                                                         hello->state->manifest_sha256.len)};
     uint64_t before, version;
     size_t length = ret_manifest->length;
     struct wanted wanted = {.publisher = publisher, .hello = hello};
     const struct director *director = publisher->director;
     if (!fleetdb_manifest_get(director->db, device->device, &before, NULL, err) ||
-        !director_manifest(director, device, held, now_ms, &version, ret_manifest, err))
+        !director_manifest(director, device, &seen, now_ms, &version, ret_manifest, err))
         return false;
-    if (version <= held)
+    if (version <= seen.version)
         ret_manifest->length = length;
     if (!fleetdb_assigned_each(director->db, device->device, add_blobs, &wanted, err))
         return false;
     if (version != before) {
         log_warn("%s holds manifest %llu, we had %llu: signed %llu above it", device->id,
-                 (unsigned long long)held, (unsigned long long)before, (unsigned long long)version);
+                 (unsigned long long)seen.version, (unsigned long long)before,
+                 (unsigned long long)version);
         add_manifest(publisher, device->device, device->id);
     }
     pump(publisher);

@@ -46,7 +46,8 @@ void publisher_changed(struct publisher *publisher, const char *document,
 
 /* A verified hello: appends the newest manifest's Envelope for the welcome to `ret_manifest` if
  * the device holds an older one, and publishes again those of the blobs it lacks that are meant
- * for it. If it holds a newer one than we have, ours is made anew above it. */
+ * for it. If it holds a newer one than we have, or another under the same version, ours is
+ * made anew above it. */
 bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
                      struct err *err) MUSTER_CHECK;

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import sqlite3
@@ -392,6 +393,56 @@ def test_a_missing_file_is_repaired_from_the_broker_while_musterd_is_down(world)
         events = world.fleet.query("SELECT count(*) FROM event WHERE text LIKE '%broker%'")
         return events[0][0] > 0
     wait_for(told, what="the repair is told to the fleet")
+
+
+def test_a_broker_that_keeps_nothing_is_no_hindrance(world):
+    """Retained messages are a cache: the manifest comes with the welcome, content by the lacks."""
+    watch = world.broker.subscribe("muster/v1/#")
+    assign(world)
+    blob = world.fleet.json("get", "documents")["documents"][0]["blob"]
+    for topic in (f"muster/v1/blob/{blob}", "muster/v1/down/term-0001/manifest"):
+        watch.wait_line(topic)
+        assert world.broker.publish(topic, b"", retain=True).returncode == 0
+    world.start()
+    world.fleet.wait_converged()
+    assert applied(world) == TABLE
+
+
+def test_a_fleet_database_from_a_backup_gets_its_way_again(world):
+    world.start()
+    assign(world)
+    world.fleet.wait_converged()
+    database = world.fleet.folder / "fleet.db"
+    world.fleet.process.stop()
+    backup = database.read_bytes()
+    world.fleet.start(world.broker, world.pki)
+    assign(world, TABLE + b"499999\tbank-new\t1\n")
+    world.fleet.wait_converged()
+    world.terminal.link.stop()
+    world.fleet.process.stop()
+    database.write_bytes(backup)
+    world.fleet.start(world.broker, world.pki)
+    # The device does not say hello first, so this is the version that it holds with other content.
+    assign(world, TABLE + b"511111\tbank-other\t2\n")
+    world.terminal.start_link(world.broker, world.pki)
+    wait_for(lambda: applied(world).endswith(b"bank-other\t2\n"), what="the fleet's word counts")
+    world.fleet.wait_converged()
+
+
+@pytest.mark.parametrize("lost", ["current", "generation", "blobs"])
+def test_selfcheck_puts_back_what_the_documents_stand_in(world, lost):
+    world.start()
+    assign(world)
+    world.fleet.wait_converged()
+    registry = world.terminal.registry
+    if lost == "current":
+        (registry / "current").unlink()
+    else:
+        shutil.rmtree((registry / "current").resolve() if lost == "generation" else registry / lost)
+    done = world.terminal.muster("selfcheck", "-o", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert applied(world) == TABLE
+    assert (registry / "blobs").is_dir()
 
 
 def test_damage_is_found_at_boot(world):

@@ -56,7 +56,8 @@ static void assert_manifest(struct temp_fleet *fleet, const char *id, uint64_t s
     uint64_t version;
     char text[256];
     assert_true(fleetdb_device_find(fleet->db, id, &device, NULL));
-    assert_true(director_manifest(&director, &device, seen, 5000, &version, &sealed, NULL));
+    const struct director_seen said = {.version = seen};
+    assert_true(director_manifest(&director, &device, &said, 5000, &version, &sealed, NULL));
     read_manifest(fleet, id, buf_bytes(&sealed), text);
     assert_string_equal(text, expected);
     buf_done(&sealed);
@@ -133,6 +134,41 @@ static void a_restored_database_continues_above_the_device(void **state)
     assert_manifest(fleet, "term-1", UINT64_MAX, "41: bins@1/0");
 }
 
+/* Restored, and something was assigned before the device spoke: the same version twice. */
+static void another_manifest_of_the_same_version_is_overtaken(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    struct fleetdb_device device;
+    struct buf sealed = {0};
+    uint64_t version;
+    uint8_t digest[32] = {1};
+    static const char *const ids[] = {"term-1"};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    struct director_order order = {.document = "bins", .mode = 2};
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
+    const struct director_seen other = {1, bytes_of(digest, sizeof digest)};
+    assert_true(director_manifest(&director, &device, &other, 5000, &version, &sealed, NULL));
+    assert_int_equal(version, 2);
+
+    /* What we gave is recognised: its body is what the envelope's signature is over. */
+    struct verify_key *key = NULL;
+    struct bytes body;
+    assert_true(verify_key_of_spki(sign_key_spki(director.key), &key, NULL));
+    const struct key_set set = {.keys = &key, .count = 1, .threshold = 1};
+    assert_true(unseal("manifest", "term-1", buf_bytes(&sealed), &set, &body, NULL));
+    sha256(body, digest);
+    const struct director_seen ours = {2, bytes_of(digest, sizeof digest)};
+    buf_clear(&sealed);
+    assert_true(director_manifest(&director, &device, &ours, 6000, &version, &sealed, NULL));
+    assert_int_equal(version, 2);
+    verify_key_free(key);
+    buf_done(&sealed);
+}
+
 static void without_assignments_nothing_is_signed(void **state)
 {
     struct temp_fleet *fleet = *state;
@@ -142,7 +178,8 @@ static void without_assignments_nothing_is_signed(void **state)
     uint64_t version = 9;
     temp_fleet_device(fleet, "term-1");
     assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
-    assert_true(director_manifest(&director, &device, 12, 5000, &version, &sealed, NULL));
+    const struct director_seen said = {.version = 12};
+    assert_true(director_manifest(&director, &device, &said, 5000, &version, &sealed, NULL));
     assert_int_equal(version, 0);
     assert_int_equal(sealed.length, 0);
 }
@@ -155,6 +192,7 @@ int main(void)
         TEST(a_change_makes_one_new_complete_manifest),
         TEST(all_devices_or_none),
         TEST(a_restored_database_continues_above_the_device),
+        TEST(another_manifest_of_the_same_version_is_overtaken),
         TEST(without_assignments_nothing_is_signed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
