@@ -14,6 +14,7 @@
 enum {
     CONNECTIONS_MAX = 64,
     CONNECTION_IDLE_S = 15,
+    FULL_LOOK_MS = 100,
     CONNECTION_MEMORY_BYTES = 32 * 1024, /* for a request's line and headers */
 };
 
@@ -50,11 +51,26 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     run(poll->data);
 }
 
+static bool is_full(const struct listener *listener)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info != NULL && info->num_connections >= CONNECTIONS_MAX;
+}
+
+/* A full libmicrohttpd does not listen, and begins again only in a run after the one in which a
+ * connection ended, for which it asks with no timeout: look again until it was not full. */
 static void run(struct listener *listener)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    bool full = is_full(listener);
     (void)MHD_run(listener->daemon);
-    if (MHD_get_timeout(listener->daemon, &wait_ms) == MHD_YES)
+    bool wait = MHD_get_timeout(listener->daemon, &wait_ms) == MHD_YES;
+    if ((full || is_full(listener)) && (!wait || wait_ms > FULL_LOOK_MS)) {
+        wait = true;
+        wait_ms = FULL_LOOK_MS;
+    }
+    if (wait)
         (void)uv_timer_start(&listener->timer, on_timer, wait_ms, 0);
     else
         (void)uv_timer_stop(&listener->timer);

@@ -219,6 +219,31 @@ static void tcp_knows_only_names_of_this_machine(void **state)
     assert_int_equal(status_of(answer), 200); /* no browser gets there */
 }
 
+/* As many as are served at a time say half a request, and leave. */
+static void a_full_house_empties(void **state)
+{
+    enum { CLIENTS = 64, TURNS = 1000 };
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    int fds[CLIENTS];
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < CLIENTS; i++) {
+            fds[i] = connect_unix(world);
+            assert_int_equal(send(fds[i], "GET /e", 6, MSG_NOSIGNAL), 6);
+            (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        }
+        for (size_t i = 0; i < TURNS; i++)
+            (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        for (size_t i = 0; i < CLIENTS; i++)
+            (void)close(fds[i]);
+        for (size_t i = 0; i < TURNS; i++)
+            (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        ask(world, connect_unix(world),
+            "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0, answer);
+        assert_int_equal(status_of(answer), 200);
+    }
+}
+
 static void the_socket_has_its_mode_and_one_owner(void **state)
 {
     struct world *world = *state;
@@ -258,6 +283,7 @@ int main(void)
         TEST(bodies_beyond_the_limit_are_413),
         TEST(what_is_not_there_is_said),
         TEST(tcp_is_for_reading),
+        TEST(a_full_house_empties),
         TEST(tcp_knows_only_names_of_this_machine),
         TEST(the_socket_has_its_mode_and_one_owner),
         TEST(only_this_machine_may_be_listened_on),
