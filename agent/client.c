@@ -4,6 +4,7 @@
 #include "agent/client_txn.h"
 #include "agent/client_wire.h"
 #include "base/clock.h"
+#include "base/mask.h"
 #include "proto/limits.h"
 
 #include <stdio.h>
@@ -136,6 +137,7 @@ bool muster_record(struct muster_client *client, const struct muster_txn *txn,
                                 &client->request, &err)) {
         answer.status = err.code == ERR_INVALID ? MUSTER_INVALID : MUSTER_FAILED;
         (void)snprintf(answer.text, sizeof answer.text, "result refused: %.450s", err.text);
+        mask_card_numbers(answer.text, strlen(answer.text)); /* it may repeat a field's digits */
         *ret_answer = answer;
         return false;
     }

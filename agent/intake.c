@@ -3,11 +3,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mask.h"
 #include "base/stream.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct intake {
     struct intake_handlers handlers;
@@ -76,9 +78,12 @@ static Muster__ReplyStatus status_of(const struct err *err)
 static void reply_error(struct client *client, uint64_t request_id, const struct err *err)
 {
     Muster__ClientReply message = MUSTER__CLIENT_REPLY__INIT;
+    /* It may repeat what the client sent, and applications write it into logs of their own. */
+    struct err told = *err;
+    mask_card_numbers(told.text, strlen(told.text));
     message.id = request_id;
     message.status = status_of(err);
-    message.why = (char *)(uintptr_t)err->text;
+    message.why = told.text;
     reply(client, &message);
 }
 

@@ -290,6 +290,8 @@ def test_a_card_number_never_gets_through(world):
     keyed = world.terminal.muster("record", "--outcome", "approved", "--app-version", number,
                                   "--key", number)
     assert keyed.returncode == 0, keyed.stderr
+    told = world.terminal.record(1, first=7, amount_minor=int(number))
+    assert told.returncode == 3 and number not in told.stdout + told.stderr
     # A retry under the same key is known although the key was replaced, after a restart too.
     world.terminal.agent.kill()
     world.terminal.start_agent()

@@ -397,6 +397,8 @@ static void wrong_fields_never_leave_the_process(void **state)
         {{.outcome = MUSTER_OUTCOME_APPROVED, .card_token = {"4111111111111111", 16}},
          "card_token"},
         {{.outcome = MUSTER_OUTCOME_APPROVED, .amount_minor = 1000000000000}, "amount_minor"},
+        /* The published Visa test number, not an account: the answer must not repeat it. */
+        {{.outcome = MUSTER_OUTCOME_APPROVED, .amount_minor = 4111111111111111}, "amount_minor"},
         {{.outcome = MUSTER_OUTCOME_APPROVED, .wall_ms = -1}, "wall_ms"},
         {{.outcome = MUSTER_OUTCOME_APPROVED,
           .idempotency_key = {"123456789012345678901234567890123", 33}},
@@ -408,6 +410,7 @@ static void wrong_fields_never_leave_the_process(void **state)
         assert_false(muster_record(bench->client, &rows[i].txn, &answer));
         assert_int_equal(answer.status, MUSTER_INVALID);
         assert_non_null(strstr(answer.text, rows[i].names));
+        assert_null(strstr(answer.text, "4111111111111111"));
     }
 }
 
