@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/validate.h"
 
+#include "base/utf8.h"
+
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,27 +27,6 @@ const char *validate_kind_name(Muster__DocumentKind kind)
     default:
         return "unknown";
     }
-}
-
-/* Bytes of the UTF-8 character at `at`, 0 if there is none (RFC 3629: no overlong form, no
- * surrogate, nothing above U+10FFFF). */
-static size_t utf8_length(const uint8_t *at, size_t left)
-{
-    uint8_t lead = at[0];
-    if (lead < 0x80)
-        return 1;
-    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || left < length)
-        return 0;
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++) {
-        if (at[i] < 0x80 || at[i] > 0xbf)
-            return 0;
-    }
-    return length;
 }
 
 struct lines {
@@ -77,7 +58,8 @@ static bool line_check(struct bytes line, size_t row, struct err *err)
         if ((c < ' ' && c != '\t') || c == 0x7f)
             return err_set(err, ERR_INVALID, "row %zu, byte %zu: control character 0x%02x", row,
                            at + 1, c);
-        size_t length = utf8_length(line.data + at, line.length - at);
+        uint32_t code = 0;
+        size_t length = utf8_next(bytes_of(line.data + at, line.length - at), &code);
         if (length == 0)
             return err_set(err, ERR_INVALID, "row %zu, byte %zu: not UTF-8 (0x%02x)", row, at + 1,
                            c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/content.h"
 
-#include "fleet/utf8.h"
+#include "base/utf8.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_table.h"
 
-#include "fleet/utf8.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

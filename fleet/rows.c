@@ -2,7 +2,7 @@
 #include "fleet/rows.h"
 
 #include "base/mask.h"
-#include "fleet/utf8.h"
+#include "base/utf8.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
 #include "proto/unpack.h"

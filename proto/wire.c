@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/wire.h"
 
+#include "base/utf8.h"
+
 #include <inttypes.h>
+#include <string.h>
 
 static void skip(struct bytes *in, size_t length)
 {
@@ -65,33 +68,7 @@ bool wire_next(struct bytes *in, struct wire_field *ret_field, struct err *err)
     return true;
 }
 
-/* Length of the character at the front, 0 if it is malformed (RFC 3629, section 4). */
-static size_t character_length(const uint8_t *text, size_t left)
-{
-    uint8_t first = text[0];
-    if (first < 0x80)
-        return first ? 1 : 0;
-    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || length > left)
-        return 0;
-    /* The second byte's range shuts out long forms, surrogates and what is past U+10FFFF. */
-    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    return length;
-}
-
 bool wire_text_valid(struct bytes text)
 {
-    for (size_t at = 0; at < text.length;) {
-        size_t length = character_length(text.data + at, text.length - at);
-        if (!length)
-            return false;
-        at += length;
-    }
-    return true;
+    return (text.length == 0 || memchr(text.data, '\0', text.length) == NULL) && utf8_valid(text);
 }

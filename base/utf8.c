@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fleet/utf8.h"
+#include "base/utf8.h"
 
 static size_t sequence_length(uint8_t lead)
 {
