@@ -135,7 +135,12 @@ static bool take_manifest(struct agent *agent, struct bytes envelope, struct err
     if (envelope.length > LIMIT_MANIFEST_BYTES)
         return err_set(err, ERR_INVALID, "a manifest of %zu bytes: expected at most %d",
                        envelope.length, (int)LIMIT_MANIFEST_BYTES);
-    return registrar_manifest(agent->registrar, envelope, err);
+    if (registrar_manifest(agent->registrar, envelope, err))
+        return true;
+    /* Two manifests of one version: the director settles it as soon as a hello tells ours. */
+    if (err->code == ERR_CONFLICT)
+        hello_soon(&agent->hello, clock_boot_ms(agent->clock));
+    return false;
 }
 
 /* The parts carry signatures of their own: one that does not hold spoils neither the other nor

@@ -30,7 +30,13 @@ void hello_disconnected(struct hello *hello)
 
 void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms)
 {
-    if (!lacking || !hello->connected || !hello->welcomed)
+    if (lacking)
+        hello_soon(hello, now_ms);
+}
+
+void hello_soon(struct hello *hello, int64_t now_ms)
+{
+    if (!hello->connected || !hello->welcomed)
         return;
     if (hello->next_ms == 0 || hello->next_ms > now_ms + lacking_wait_ms) {
         hello->next_ms = now_ms + lacking_wait_ms;

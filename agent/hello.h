@@ -22,6 +22,8 @@ void hello_connected(struct hello *hello, int64_t now_ms);
 void hello_disconnected(struct hello *hello);
 /* Something is lacking and the broker has been asked for it; call again whenever that changes. */
 void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms);
+/* The fleet should hear now how things stand; once welcomed, a hello follows in seconds. */
+void hello_soon(struct hello *hello, int64_t now_ms);
 bool hello_due(const struct hello *hello, int64_t now_ms);
 void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint64_t random);
 /* False: not the answer to the newest hello. */

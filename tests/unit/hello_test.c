@@ -81,6 +81,19 @@ static void test_lacking_brings_the_next_hello_forward(void **state)
     assert_int_equal(hello_deadline(&hello), soon);
 }
 
+static void test_a_hello_can_be_asked_for(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_soon(&hello, 1); /* without a session there is nobody to tell */
+    assert_true(hello_deadline(&hello) == INT64_MAX);
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, 0));
+    hello_soon(&hello, 20);
+    assert_in_range(hello_deadline(&hello), 20, 20 + 10000);
+}
+
 static void test_lacking_goes_on_after_a_welcome(void **state)
 {
     (void)state;
@@ -113,6 +126,7 @@ int main(void)
         cmocka_unit_test(test_only_the_newest_nonce_welcomes),
         cmocka_unit_test(test_daily_after_the_welcome),
         cmocka_unit_test(test_lacking_brings_the_next_hello_forward),
+        cmocka_unit_test(test_a_hello_can_be_asked_for),
         cmocka_unit_test(test_lacking_goes_on_after_a_welcome),
         cmocka_unit_test(test_nothing_after_disconnect),
     };
