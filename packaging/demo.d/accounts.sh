@@ -36,7 +36,8 @@ count_cards() {
 # A sale is known by its till and STAN, which Muster gives no meaning to; its idempotency key may
 # have been replaced by the agent's guard, when its bytes happened to spell a card number.
 #   unaccounted  acknowledged, and the sale or the record id is not in the fleet database
-#   double       in the fleet database once more than once, or though nobody acknowledged it
+#   double       in the fleet database more than once, or though nobody acknowledged it
+#   altered      in the fleet database with another response code than was handed over
 account() {
     local till of
     for till in "${tills[@]}"; do
@@ -54,6 +55,13 @@ account() {
         cut -f 1,2 "$work/$of.tsv" | sort >"$work/$of-sales.tsv"
     done
     double=$(comm -13 "$work/acknowledged-sales.tsv" "$work/held-sales.tsv" | wc -l)
+    for till in "${tills[@]}"; do
+        awk -F '\t' -v OFS='\t' -v till="$till" '{ print till, $6, $5 == "-" ? "" : $5 }' \
+            "$work/$till/oracle.tsv"
+    done | sort -u >"$work/codes.tsv"
+    altered=$(fleet_sql "SELECT d.name, r.stan, r.code
+                         FROM result r JOIN device d ON d.id = r.device" | sort -u |
+        comm -13 "$work/codes.tsv" - | wc -l)
     records=$(wc -l <"$work/acknowledged.tsv")
     unique=$(uniq "$work/acknowledged-sales.tsv" | wc -l)
     cards_before=$(count_cards 1) cards_after=$(count_cards 2)

@@ -271,8 +271,18 @@ held_version() {
         jq -r '.items[] | select(.name == "bin-routing") | .held_version'
 }
 
-# How many terminals hold another BIN table than the newest, as the fleet knows them.
+# How many terminals have another BIN table on their disk than the newest.
 count_stale() {
+    local till stale=0
+    for till in "${tills[@]}"; do
+        cmp -s "$work/documents/bin-routing.2" "$work/$till/state/registry/current/bin-routing" ||
+            stale=$((stale + 1))
+    done
+    echo $stale
+}
+
+# The same, as the fleet knows them.
+reported_stale() {
     local till newest stale=0
     newest=$(musterctl get documents -o json |
         jq '[.documents[] | select(.name == "bin-routing") | .version] | max')
@@ -282,8 +292,8 @@ count_stale() {
     echo $stale
 }
 
-stale_is() {
-    [ "$(count_stale)" = "$1" ]
+reported_stale_is() {
+    [ "$(reported_stale)" = "$1" ]
 }
 
 start_payment_applications() {
