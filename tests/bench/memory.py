@@ -7,7 +7,9 @@ of libc that both map is one page, and pages of the broker or of this script are
 pages belong to one process each, for neither forks from the other.
 """
 import getpass
+import os
 import pathlib
+import shutil
 import socket
 import struct
 import subprocess
@@ -122,11 +124,17 @@ def pages(pid):
     return shared, private
 
 
+def find_broker():
+    # Debian keeps mosquitto where only root's PATH looks.
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or \
+        sys.exit("bench-memory: mosquitto is not installed")
+
+
 def measure(directory):
     processes, said = [], []
     try:
         for words, name, *args in (
-                ("running", "mosquitto", "-c", "mosquitto.conf"),
+                ("running", find_broker(), "-c", "mosquitto.conf"),
                 ("ready", BIN / "muster-agent", "--config", "agent.conf"),
                 ("connected to", BIN / "muster-link", "--config", "link.conf")):
             processes.append(start(directory, name, *args))
