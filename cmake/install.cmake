@@ -14,5 +14,7 @@ install(FILES packaging/systemd/muster-agent.service packaging/systemd/muster-li
 install(FILES packaging/systemd/musterd.service DESTINATION lib/systemd/system COMPONENT ops)
 install(FILES packaging/sample/agent.conf packaging/sample/link.conf
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster/examples COMPONENT terminal)
+install(PROGRAMS packaging/sample/validate-hook
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster/examples COMPONENT terminal)
 install(FILES packaging/sample/musterd.conf
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster/examples COMPONENT ops)
