@@ -6,8 +6,11 @@ import subprocess
 import sys
 
 MAX_LINES = 600
-CODE = re.compile(r"\.(c|h|proto|sql|py|cmake)$|(^|/)CMakeLists\.txt$")
-SCRIPT = re.compile(r"^(packaging/(demo|setup)|tests/(run|house/\w+|bench/run)|\.ci/run)$")
+CODE = re.compile(r"\.(c|h|proto|sql|py|sh|cmake|conf|service)$|(^|/)CMakeLists\.txt$")
+SCRIPT = re.compile(
+    r"^(packaging/(demo|setup|sample/validate-hook|sample/tables/make-routing)"
+    r"|tests/(run|house/\w+|(bench|fuzz)/run)|\.ci/run)$"
+)
 NAPS = re.compile(r"\b(usleep|nanosleep|uv_sleep|sleep|time\.sleep)\s*\(|^\s*sleep\s+[0-9]")
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK|not imple" + r"mented)\b")
 MACHINE = re.compile(r"/wo" + r"rk/(main|shared)|/root/|/tmp/build|https?://[^ ]*(registry|mirror)")
