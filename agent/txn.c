@@ -21,22 +21,8 @@ bool txn_check(const Muster__TxnResult *txn, struct err *err)
         return err_set(err, ERR_INVALID,
                        "outcome is missing: expected approved, declined, no_answer, cancelled or "
                        "read_failed");
-#define TXN_NUMBER(name, flag, max, help)                                                          \
-    if (!txn_check_number(#name, txn->name, max, err))                                             \
-        return false;
-#define TXN_SIGNED(name, flag, min, max, help)                                                     \
-    if (!txn_check_signed(#name, txn->name, min, max, err))                                        \
-        return false;
-#define TXN_ENUM(name, flag, type, descriptor, prefix, help)                                       \
-    if (!txn_check_enum(#name, (int)txn->name, &descriptor, err))                                  \
-        return false;
-#define TXN_TEXT(name, flag, max_bytes, alphanumeric, help)                                        \
-    if (!txn_check_text(#name, txn->name, max_bytes, alphanumeric, err))                           \
-        return false;
-#define TXN_BYTES(name, flag, min_bytes, max_bytes, help)                                          \
-    if (!txn_check_bytes(#name, txn->name.len, min_bytes, max_bytes, err))                         \
-        return false;
-#include "agent/txn_fields.def"
+#define TXN_LENGTH(name) txn->name.len
+#include "agent/txn_checks.def"
     return true;
 }
 
