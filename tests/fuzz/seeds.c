@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the seeds of every fuzz target: small valid inputs, the same at each run. */
+/* Writes the seeds of the fuzz targets: small valid inputs, the same at each run. Those of
+ * `document` are text, written by hand. */
 #include "base/file.h"
 #include "proto/columns.h"
 #include "proto/desired.pb-c.h"
