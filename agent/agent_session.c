@@ -80,7 +80,9 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     hello.serial = text(agent->settings->serial);
     hello.model = text(agent->settings->model);
     hello.root_version = trust_version(agent->trust);
-    hello.receipt = binary(agent->receipt.data, agent->receipt.length);
+    ProtobufCBinaryData receipts[1] = {binary(agent->receipt.data, agent->receipt.length)};
+    hello.receipts = receipts;
+    hello.n_receipts = agent->receipt.length > 0 ? 1 : 0;
     bool ok = registrar_state(agent->registrar, &arena, &state, err);
     hello.state = &state;
     if (ok && !(add_streams(agent, &arena, &hello) && add_lacks(agent, &arena, &hello)))

@@ -14,7 +14,7 @@ void hello_fit(Muster__Hello *hello, size_t max_bytes)
     size_t bytes = packed_bytes(hello);
     if (bytes <= max_bytes)
         return;
-    hello->receipt = (ProtobufCBinaryData){0};
+    hello->n_receipts = 0;
     if (packed_bytes(hello) > max_bytes && hello->state != NULL)
         for (size_t i = 0; i < hello->state->n_items; i++)
             hello->state->items[i]->reason = nothing;

@@ -88,18 +88,16 @@ static bool gather(struct sender *sender, const struct uplink_range *range, size
     };
     if (gathering->rows.rows == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for %zu records", range->max_records);
-    uint64_t first = 0;
-    size_t count = 0;
+    struct spool_found found = {0};
     struct err why = {0};
-    bool read =
-        spool_read(sender->spool, range->incarnation, range->lane, range->from_seq,
-                   range->max_records, max_bytes, gather_row, gathering, &first, &count, &why);
+    bool read = spool_read(sender->spool, range->incarnation, range->lane, range->from_seq,
+                           range->max_records, max_bytes, gather_row, gathering, &found, &why);
     if (gathering->rows.count > 0)
         return true; /* what follows shows itself when it is the first */
     if (!read && why.code == ERR_NO_MEMORY)
         return err_set(err, why.code, "%s", why.text);
-    if (read && first > range->from_seq) {
-        *ret_next = first;
+    if (read && found.first > range->from_seq) {
+        *ret_next = found.first;
         return true;
     }
     if (read)

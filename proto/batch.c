@@ -45,6 +45,25 @@ const char *lane_name(Muster__Lane lane)
 
 /* ---- what both directions check ---- */
 
+static size_t rows_in(const struct lane_rows *rows)
+{
+    return rows->lost == MUSTER__LOSS_REASON__LOSS_NONE ? rows->count : 0;
+}
+
+static bool check_loss(const Muster__LaneBatch *part, struct err *err)
+{
+    if (lane_message(part->lane) == NULL || part->n_columns > 0 || part->first_seq == 0 ||
+        part->count == 0 || part->count > LIMIT_LOST_RANGE ||
+        part->first_seq > UINT64_MAX - (part->count - 1) ||
+        protobuf_c_enum_descriptor_get_value(&muster__loss_reason__descriptor, (int)part->lost) ==
+            NULL)
+        return err_set(err, ERR_INVALID,
+                       "lane %s: %u records lost from seq %" PRIu64
+                       " on, reason %d: no declaration of a loss",
+                       lane_name(part->lane), part->count, part->first_seq, (int)part->lost);
+    return true;
+}
+
 static bool check_rows(const struct lane_rows *lanes, size_t lane_count, struct err *err)
 {
     size_t rows = 0;
@@ -52,8 +71,8 @@ static bool check_rows(const struct lane_rows *lanes, size_t lane_count, struct 
         return err_set(err, ERR_INVALID, "%zu streams, 1 to %d are allowed", lane_count,
                        LIMIT_BATCH_LANES);
     for (size_t i = 0; i < lane_count; i++) {
-        rows += lanes[i].count;
-        if (lanes[i].count > LIMIT_BATCH_ROWS || rows > LIMIT_BATCH_ROWS)
+        rows += rows_in(&lanes[i]);
+        if (rows_in(&lanes[i]) > LIMIT_BATCH_ROWS || rows > LIMIT_BATCH_ROWS)
             return err_set(err, ERR_INVALID, "more than %d rows", LIMIT_BATCH_ROWS);
         for (size_t j = 0; j < i; j++)
             if (lanes[i].lane == lanes[j].lane && lanes[i].incarnation == lanes[j].incarnation)
@@ -71,7 +90,7 @@ static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, en
     for (size_t i = 0; i < lane_count; i++) {
         size_t limit =
             lanes[i].lane == MUSTER__LANE__LANE_TXN ? LIMIT_TXN_BYTES : LIMIT_RECORD_BYTES;
-        for (size_t row = 0; row < lanes[i].count; row++) {
+        for (size_t row = 0; row < rows_in(&lanes[i]); row++) {
             size_t size = protobuf_c_message_get_packed_size(lanes[i].rows[row]);
             if (size > limit)
                 return err_set(err, ERR_INVALID, "lane %s: row %zu has %zu bytes, %zu are the most",
@@ -86,6 +105,26 @@ static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, en
 
 /* ---- encode ---- */
 
+static bool encode_part(const struct lane_rows *rows, struct arena *arena, Muster__LaneBatch *part,
+                        struct err *err)
+{
+    if (rows->lost == MUSTER__LOSS_REASON__LOSS_NONE) {
+        if (!columns_of_rows(rows, arena, part, err))
+            return false;
+    } else {
+        muster__lane_batch__init(part);
+        part->lane = rows->lane;
+        part->incarnation = rows->incarnation;
+        part->first_seq = rows->first_seq;
+        part->count = rows->count > UINT32_MAX ? UINT32_MAX : (uint32_t)rows->count;
+        part->lost = rows->lost;
+        if (!check_loss(part, err))
+            return false;
+    }
+    part->behind = rows->behind;
+    return true;
+}
+
 static bool encode_body(const struct lane_rows *lanes, size_t lane_count, struct arena *arena,
                         struct buf *out, struct err *err)
 {
@@ -96,7 +135,7 @@ static bool encode_body(const struct lane_rows *lanes, size_t lane_count, struct
         return err_set(err, ERR_NO_MEMORY, "no memory for a batch");
     for (; body.n_lanes < lane_count; body.n_lanes++) {
         body.lanes[body.n_lanes] = &parts[body.n_lanes];
-        if (!columns_of_rows(&lanes[body.n_lanes], arena, &parts[body.n_lanes], err))
+        if (!encode_part(&lanes[body.n_lanes], arena, &parts[body.n_lanes], err))
             return false;
     }
     if (muster__batch_body__get_packed_size(&body) > LIMIT_BATCH_BODY_BYTES)
@@ -204,6 +243,25 @@ static bool decode_frame(struct bytes in, struct arena *arena, struct buf *body,
     return decompress(bytes_of(batch->frame.data, batch->frame.len), body, err);
 }
 
+static bool decode_part(const Muster__LaneBatch *part, struct arena *arena,
+                        struct lane_rows *ret_rows, struct err *err)
+{
+    if (part->lost == MUSTER__LOSS_REASON__LOSS_NONE) {
+        if (!rows_of_columns(part, arena, ret_rows, err))
+            return false;
+    } else {
+        if (!check_loss(part, err))
+            return false;
+        *ret_rows = (struct lane_rows){.lane = part->lane,
+                                       .incarnation = part->incarnation,
+                                       .first_seq = part->first_seq,
+                                       .count = part->count,
+                                       .lost = part->lost};
+    }
+    ret_rows->behind = part->behind;
+    return true;
+}
+
 /* The columns stay in the arena: bytes of the rows point into them. */
 static bool decode_body(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
                         size_t *ret_lane_count, struct err *err)
@@ -222,10 +280,10 @@ static bool decode_body(struct bytes in, struct arena *arena, struct lane_rows *
         return err_set(err, ERR_NO_MEMORY, "needs more memory than is allowed for it");
     size_t rows = 0;
     for (size_t i = 0; i < body->n_lanes; i++) {
-        rows += body->lanes[i]->count;
+        rows += body->lanes[i]->lost == MUSTER__LOSS_REASON__LOSS_NONE ? body->lanes[i]->count : 0;
         if (rows > LIMIT_BATCH_ROWS) /* before memory is taken for them */
             return err_set(err, ERR_INVALID, "more than %d rows", LIMIT_BATCH_ROWS);
-        if (!rows_of_columns(body->lanes[i], arena, &lanes[i], err))
+        if (!decode_part(body->lanes[i], arena, &lanes[i], err))
             return false;
     }
     if (!check_rows(lanes, body->n_lanes, err) ||

@@ -8,13 +8,15 @@
 
 enum { BATCH_ARENA_BYTES = 8 * 1024 * 1024 };
 
-/* Records first_seq .. first_seq + count - 1 of one stream. */
+/* Records first_seq .. first_seq + count - 1 of one stream, or the word that they will not come. */
 struct lane_rows {
     Muster__Lane lane;
     uint64_t incarnation;
     uint64_t first_seq;
-    size_t count;
-    ProtobufCMessage **rows; /* of lane_message(lane) */
+    size_t count;            /* of rows; with `lost` up to LIMIT_LOST_RANGE */
+    ProtobufCMessage **rows; /* of lane_message(lane); NULL with `lost` */
+    Muster__LossReason lost;
+    uint64_t behind; /* seqs that the stream has given behind these */
 };
 
 /* TxnResult, Event or Health; NULL for an unknown lane. */

@@ -12,6 +12,8 @@ enum {
     LIMIT_BATCH_BODY_BYTES = 1024 * 1024, /* after decompression */
     LIMIT_BATCH_ROWS = 2000,              /* of all lanes together */
     LIMIT_BATCH_LANES = 64,               /* streams in one batch */
+    LIMIT_LOST_RANGE = 1 << 30,           /* seqs in one declaration of a loss */
+    LIMIT_UNDECODABLE = 32,               /* refused batches named in one receipt */
     LIMIT_HELLO_BYTES = 64 * 1024,
     LIMIT_RECEIPT_BYTES = 64 * 1024,
     LIMIT_MANIFEST_BYTES = 64 * 1024,

@@ -11,9 +11,18 @@
  * it and is given inside the insert transaction. One spool_push is one commit and one segment row
  * for each lane in it; segments are removed whole. One process, one connection.
  *
- * A record leaves only when it has been receipted and its grace window is over. So long its
- * idempotency key is known, if it is among the newest `key_window` keys: across restarts (where
- * lane 1 is read in first) and receipts, until the record is forgotten.
+ * A record leaves when it has been receipted and its grace window is over, or when it is given up.
+ * What is given up is declared: the transaction that deletes it writes down its seqs and the
+ * reason, and spool_read gives that range in the records' place until it is receipted too. So each
+ * seq of a stream is either held, or receipted, or declared lost; a stream is closed, and leaves no
+ * trace, when all of it is receipted and past its grace.
+ *
+ * An idempotency key is known as long as it is among the newest `key_window` keys, whatever has
+ * become of its record: across restarts (where lane 1 is read in first), receipts and eviction.
+ *
+ * Beside the database stands PATH.chain (spool_chain.h): which incarnations are not closed, and a
+ * ceiling of the seqs that they may have given. With its help a database that was destroyed, or
+ * replaced by an older copy, leaves an unknown tail that is bounded and declared.
  *
  * After a failed fsync every call is refused with ERR_IO: close and open again.
  */
@@ -27,18 +36,46 @@ enum {
     SPOOL_QUOTA_MIN_BYTES = 4 * 1024 * 1024,
 };
 
+/* Why records were given up: LossReason of record.proto. */
+enum spool_loss {
+    SPOOL_HELD = 0,
+    SPOOL_LOST_QUOTA = 1,
+    SPOOL_LOST_AGE,
+    SPOOL_LOST_DAMAGED,
+    SPOOL_LOST_CONFLICT,
+    SPOOL_LOST_UNDECODABLE,
+    SPOOL_LOST_FORGOTTEN,
+    SPOOL_LOST_UNKNOWN,
+    SPOOL_LOSSES,
+};
+
+/* When room is short, what is receipted goes before its grace is over, then what is worth less:
+ * a record never displaces one of a lane that is worth more. */
+struct spool_lane {
+    int64_t quota_bytes; /* of segment bodies in this lane; 0: only the spool's own quota */
+    int64_t age_ms;      /* older records are given up (powered-on time); 0: never */
+};
+
 struct spool_settings {
-    const char *path;    /* database file; PATH.ballast beside it is freed when the disk is full */
-    const char *device;  /* a spool of another device is refused (ERR_CONFLICT) */
-    int64_t quota_bytes; /* database, WAL and ballast together; at least SPOOL_QUOTA_MIN_BYTES */
+    const char *path;    /* database file; beside it PATH.chain, and PATH.ballast, which is freed
+                          * when the disk is full */
+    const char *device;  /* another device's spool is set aside (spool_opened) */
+    int64_t quota_bytes; /* all of these files, and what was set aside; at least
+                          * SPOOL_QUOTA_MIN_BYTES */
     int64_t grace_ms;    /* a receipted record stays this long (powered-on time) */
     int64_t key_window;  /* idempotency keys remembered at the most, newest first */
+    struct spool_lane lanes[SPOOL_LANES]; /* [lane - 1] */
 };
 
 bool spool_open(const struct spool_settings *settings, const struct clock *clock,
                 struct spool **ret_spool, struct err *err) MUSTER_CHECK;
 void spool_close(struct spool *spool);
 uint64_t spool_incarnation(const struct spool *spool);
+/* How often this device's spool was opened, this time included; goes on over destroyed files. */
+uint64_t spool_starts(const struct spool *spool);
+/* What spool_open had to do that people should hear of, one line: a foreign or unreadable file set
+ * aside (PATH.foreign, PATH.damaged: one of each at the most), an unknown tail. "": nothing. */
+const char *spool_opened(const struct spool *spool);
 
 struct spool_record {
     int lane;
@@ -51,7 +88,8 @@ struct spool_record {
 
 /* At most SPOOL_PUSH_RECORDS, with bodies of SPOOL_PUSH_BYTES together. All of them durable (WAL,
  * synchronous=FULL) when it returns true, none when false. A key that occurs twice in one call is
- * a duplicate of its first. ERR_FULL: over quota or disk full. */
+ * a duplicate of its first. What is worth less makes room (struct spool_lane); ERR_FULL: over quota
+ * or disk full, and nothing left that may be displaced. */
 bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
                 struct err *err) MUSTER_CHECK;
 
@@ -66,19 +104,35 @@ struct spool_stream {
 /* Streams with something not receipted, oldest incarnation first, lanes in order of worth. Fills
  * at most `max`, returns how many there are. */
 size_t spool_streams(const struct spool *spool, struct spool_stream *ret_streams, size_t max);
+/* The same for every stream that is not closed: those in grace too, and the running incarnation's
+ * that have given anything. Newest incarnation first. */
+size_t spool_unclosed(const struct spool *spool, struct spool_stream *ret_streams, size_t max);
 
-/* Records from `from_seq` on that are held, ascending, skipping those receipted; stops at a gap
- * in seq (so that what it gives is one range), after `max_records` or before `max_bytes` is
- * exceeded (at least one). `body` is valid during the call only, and `each` must not call the
- * spool. `*ret_first` is the first seq given, `*ret_count` how many (0: nothing there). */
+/* What spool_read found from `from_seq` on, behind what is receipted: `count` records that were
+ * given to `each`, or, with `lost`, the place of `count` records that will never come. */
+struct spool_found {
+    uint64_t first;
+    uint64_t count; /* 0: nothing there */
+    enum spool_loss lost;
+};
+/* Records from `from_seq` on, ascending, skipping those receipted; stops where the range would
+ * end (a receipt, a loss), after `max_records` or before `max_bytes` is exceeded (at least one).
+ * A record that is damaged or missing is declared lost here and now (SPOOL_LOST_DAMAGED, durable)
+ * and found as such; the sound ones around it are given. `body` is valid during the call only, and
+ * `each` must not call the spool; a false from it ends the reading with its err. */
 bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t from_seq,
                 size_t max_records, size_t max_bytes,
                 bool (*each)(void *ctx, uint64_t seq, struct bytes body, struct err *err),
-                void *ctx, uint64_t *ret_first, size_t *ret_count, struct err *err) MUSTER_CHECK;
+                void *ctx, struct spool_found *ret_found, struct err *err) MUSTER_CHECK;
 /* Where to read on when nothing sound is at `seq`: the first seq of the next segment, last_seq + 1
  * if there is none. */
 bool spool_next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq,
                         uint64_t *ret_next, struct err *err) MUSTER_CHECK;
+/* Gives up first..last of a stream, what of it is neither receipted nor lost already. The records
+ * are set aside: not sent any more, and on the disk until the declaration is receipted and past
+ * its grace. Durable when it returns; a stream that is not known is ignored. */
+bool spool_lose(struct spool *spool, uint64_t incarnation, int lane, uint64_t first, uint64_t last,
+                enum spool_loss why, struct err *err) MUSTER_CHECK;
 /* The newest `max` records of a lane, newest first, receipted or not, all incarnations; those that
  * are damaged are left out. */
 bool spool_newest(struct spool *spool, int lane, size_t max,
@@ -96,6 +150,12 @@ struct spool_range {
 bool spool_receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative,
                    const struct spool_range *ranges, size_t range_count,
                    struct err *err) MUSTER_CHECK;
+/* The fleet holds only this of the stream, whatever it receipted before: it was restored from a
+ * backup. All else is to be sent again; what has been forgotten meanwhile is declared
+ * (SPOOL_LOST_FORGOTTEN). Durable when it returns; a stream that is not known is ignored. */
+bool spool_again(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative,
+                 const struct spool_range *ranges, size_t range_count,
+                 struct err *err) MUSTER_CHECK;
 /* Removes segments that are wholly receipted and past their grace (by powered-on time, up to a
  * sixteenth of it late), and streams that are done; gives space back. Bounded in one call: more
  * may be left while it removes something. */
@@ -111,6 +171,7 @@ bool spool_note_read(struct spool *spool, const char *name, struct buf *ret_valu
 struct spool_stats {
     uint64_t records;      /* held and not receipted */
     uint64_t records_kept; /* held and receipted, in grace */
+    uint64_t records_lost; /* declared lost, the declaration not receipted yet */
     uint64_t bytes;        /* database and WAL on disk */
     uint64_t wal_bytes;
     int64_t oldest_ms; /* age of the oldest not receipted, powered-on time; 0: none */

@@ -69,7 +69,7 @@ static bool read_range(struct reading *reading, const struct stream *stream, str
 bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t from_seq,
                 size_t max_records, size_t max_bytes,
                 bool (*each)(void *ctx, uint64_t seq, struct bytes body, struct err *err),
-                void *ctx, uint64_t *ret_first, size_t *ret_count, struct err *err)
+                void *ctx, struct spool_found *ret_found, struct err *err)
 {
     const struct stream *stream = spool_find(spool, incarnation, lane);
     uint64_t first = from_seq > 0 ? from_seq : 1;
@@ -88,8 +88,7 @@ bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t fr
         if (first < reading.until && !read_range(&reading, stream, err))
             return false;
     }
-    *ret_first = first;
-    *ret_count = reading.count;
+    *ret_found = (struct spool_found){.first = first, .count = reading.count};
     return true;
 }
 

@@ -133,8 +133,11 @@ static bool measure_sealed(const struct world *world, struct world_result *resul
                            uint64_t first_seq, struct totals *totals, struct err *err)
 {
     ProtobufCMessage **rows = calloc(count, sizeof(ProtobufCMessage *));
-    struct lane_rows lane = {MUSTER__LANE__LANE_TXN, UINT64_C(0x3a7f90b2c4d5e681), first_seq, count,
-                             rows};
+    struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
+                             .incarnation = UINT64_C(0x3a7f90b2c4d5e681),
+                             .first_seq = first_seq,
+                             .count = count,
+                             .rows = rows};
     const struct sign_key *keys[] = {world->key};
     struct buf batch = {0}, envelope = {0};
     if (!rows)

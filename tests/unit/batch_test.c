@@ -389,6 +389,82 @@ static void sizes_on_the_wire_are_bounded(void **state)
     free(noise);
 }
 
+static void a_declared_loss_goes_round_beside_records(void **state)
+{
+    (void)state;
+    struct dice dice = {.state = 77};
+    struct arena arena = {0}, got_arena = {.limit_bytes = BATCH_ARENA_BYTES};
+    struct lane_rows lanes[2] = {{.lane = MUSTER__LANE__LANE_EVENT,
+                                  .incarnation = 5,
+                                  .first_seq = 17,
+                                  .count = LIMIT_LOST_RANGE,
+                                  .lost = MUSTER__LOSS_REASON__LOSS_QUOTA,
+                                  .behind = 3}};
+    random_rows(&dice, MUSTER__LANE__LANE_TXN, 300, &arena, &lanes[1]);
+    lanes[1].behind = 1;
+    struct buf wire = {0};
+    assert_true(batch_encode(lanes, 2, 3, &wire, NULL));
+    struct lane_rows *got = NULL;
+    size_t count = 0;
+    assert_true(batch_decode(buf_bytes(&wire), &got_arena, &got, &count, NULL));
+    assert_int_equal(count, 2);
+    assert_int_equal(got[0].lost, MUSTER__LOSS_REASON__LOSS_QUOTA);
+    assert_int_equal(got[0].incarnation, 5);
+    assert_int_equal(got[0].first_seq, 17);
+    assert_int_equal(got[0].count, LIMIT_LOST_RANGE);
+    assert_int_equal(got[0].behind, 3);
+    assert_null(got[0].rows);
+    assert_true(same_rows(&got[1], &lanes[1]));
+    assert_int_equal(got[1].behind, 1);
+    lanes[0].count++;
+    assert_false(batch_encode(lanes, 1, 3, &wire, NULL));
+    buf_done(&wire);
+    arena_done(&arena);
+    arena_done(&got_arena);
+}
+
+static void wrap_loss(const Muster__LaneBatch *part, struct buf *out)
+{
+    struct buf body = {0};
+    Muster__BatchBody message = MUSTER__BATCH_BODY__INIT;
+    Muster__LaneBatch copy = *part, *parts[] = {&copy};
+    message.lanes = parts;
+    message.n_lanes = 1;
+    assert_true(pack(&message.base, &body, NULL));
+    wrap_body(buf_bytes(&body), out);
+    buf_done(&body);
+}
+
+static void declarations_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    Muster__Column column = MUSTER__COLUMN__INIT, *columns[] = {&column};
+    Muster__LaneBatch good = MUSTER__LANE_BATCH__INIT;
+    good.lane = MUSTER__LANE__LANE_TXN;
+    good.first_seq = 1;
+    good.count = LIMIT_LOST_RANGE;
+    good.lost = MUSTER__LOSS_REASON__LOSS_UNKNOWN;
+    Muster__LaneBatch bad[] = {good, good, good, good, good, good};
+    bad[0].lane = 4;
+    bad[1].first_seq = 0;
+    bad[2].count = 0;
+    bad[3].count++;
+    bad[4].lost = 8;
+    bad[5].columns = columns;
+    bad[5].n_columns = 1;
+    struct buf wire = {0};
+    wrap_loss(&good, &wire);
+    assert_true(decodes(buf_bytes(&wire), NULL));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        wrap_loss(&bad[i], &wire);
+        refused_with(buf_bytes(&wire), "no declaration of a loss");
+    }
+    good.first_seq = UINT64_MAX;
+    wrap_loss(&good, &wire);
+    refused_with(buf_bytes(&wire), "no declaration of a loss");
+    buf_done(&wire);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -404,6 +480,8 @@ int main(void)
         cmocka_unit_test(equal_values_do_not_multiply),
         cmocka_unit_test(empty_elements_do_not_amplify),
         cmocka_unit_test(sizes_on_the_wire_are_bounded),
+        cmocka_unit_test(a_declared_loss_goes_round_beside_records),
+        cmocka_unit_test(declarations_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,11 @@ static void send_event(struct world *world, uint64_t seq, int kind, const Protob
     } else {
         event.detail = (ProtobufCBinaryData){4, (uint8_t *)"\xff\xff\xff\xff"};
     }
-    struct lane_rows lane = {MUSTER__LANE__LANE_EVENT, 7, seq, 1, &row};
+    struct lane_rows lane = {.lane = MUSTER__LANE__LANE_EVENT,
+                             .incarnation = 7,
+                             .first_seq = seq,
+                             .count = 1,
+                             .rows = &row};
     struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
     world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
     buf_done(&batch);

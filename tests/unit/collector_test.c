@@ -126,7 +126,11 @@ static void a_key_under_another_id_counts_once(void **state)
     ProtobufCMessage *row = &txn.base;
     txn.idempotency_key = (ProtobufCBinaryData){sizeof key, key};
     for (uint64_t incarnation = 1; incarnation <= 2; incarnation++) {
-        struct lane_rows lane = {MUSTER__LANE__LANE_TXN, incarnation, 1, 1, &row};
+        struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
+                                 .incarnation = incarnation,
+                                 .first_seq = 1,
+                                 .count = 1,
+                                 .rows = &row};
         txn.boot_ms = incarnation;
         struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
         for (int repeat = 0; repeat < 2; repeat++) {
@@ -145,7 +149,8 @@ static void a_key_under_another_id_counts_once(void **state)
     /* The second id cannot come back with other content and another key either. */
     uint8_t other[] = "another";
     txn.idempotency_key = (ProtobufCBinaryData){sizeof other, other};
-    struct lane_rows lane = {MUSTER__LANE__LANE_TXN, 2, 1, 1, &row};
+    struct lane_rows lane = {
+        .lane = MUSTER__LANE__LANE_TXN, .incarnation = 2, .first_seq = 1, .count = 1, .rows = &row};
     struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
     world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
     buf_done(&batch);

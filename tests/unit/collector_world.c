@@ -158,7 +158,11 @@ struct buf world_seal_results(const struct world *world, const char *device, uin
         txns[i].code = (char *)"57";
         rows[i] = &txns[i].base;
     }
-    struct lane_rows lane = {MUSTER__LANE__LANE_TXN, incarnation, first, count, rows};
+    struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
+                             .incarnation = incarnation,
+                             .first_seq = first,
+                             .count = count,
+                             .rows = rows};
     return world_seal_lanes(world, device, &lane, 1);
 }
 

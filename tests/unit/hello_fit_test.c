@@ -14,6 +14,7 @@ struct longest {
     Muster__ItemReport *list[LIMIT_MANIFEST_ITEMS];
     char name[LIMIT_DOCUMENT_NAME_CHARS + 1], reason[481];
     uint8_t digest[32], receipt[LIMIT_RECEIPT_BYTES];
+    ProtobufCBinaryData receipts[1];
 };
 
 static void make_longest(struct longest *longest, size_t receipt_bytes)
@@ -34,7 +35,9 @@ static void make_longest(struct longest *longest, size_t receipt_bytes)
     longest->state.items = longest->list;
     longest->state.n_items = LIMIT_MANIFEST_ITEMS;
     longest->hello.state = &longest->state;
-    longest->hello.receipt = (ProtobufCBinaryData){.len = receipt_bytes, .data = longest->receipt};
+    longest->receipts[0] = (ProtobufCBinaryData){.len = receipt_bytes, .data = longest->receipt};
+    longest->hello.receipts = longest->receipts;
+    longest->hello.n_receipts = 1;
 }
 
 static size_t packed_bytes(const struct longest *longest)
@@ -58,7 +61,7 @@ static void test_the_receipt_goes_first(void **state)
     static struct longest longest;
     make_longest(&longest, 100);
     hello_fit(&longest.hello, packed_bytes(&longest) - 1);
-    assert_int_equal(longest.hello.receipt.len, 0);
+    assert_int_equal(longest.hello.n_receipts, 0);
     assert_string_equal(longest.items[0].reason, longest.reason);
 }
 

@@ -91,10 +91,8 @@ static void test_a_damaged_record_is_never_given(void **state)
     spool_world_reopen(world);
     struct heard heard = {0};
     struct err err = {0};
-    uint64_t first = 0;
-    size_t count = 0;
-    assert_false(
-        spool_read(world->spool, incarnation, 1, 1, 10, 1000, hear, &heard, &first, &count, &err));
+    struct spool_found found = {0};
+    assert_false(spool_read(world->spool, incarnation, 1, 1, 10, 1000, hear, &heard, &found, &err));
     assert_string_equal(heard.bodies, "a sound one,");
     assert_int_equal(err.code, ERR_IO);
     assert_non_null(strstr(err.text, "lane 1 seq 2"));
@@ -220,11 +218,11 @@ static bool count_only(void *ctx, uint64_t seq, struct bytes body, struct err *e
 
 static void expect_all_readable(struct spool *spool, uint64_t incarnation, uint64_t last)
 {
-    uint64_t seq = 0, first = 0;
-    size_t count = 1;
-    while (count > 0)
+    uint64_t seq = 0;
+    struct spool_found found = {.count = 1};
+    while (found.count > 0)
         assert_true(spool_read(spool, incarnation, 1, seq + 1, 500, 1 << 20, count_only, &seq,
-                               &first, &count, NULL));
+                               &found, NULL));
     assert_int_equal(seq, last);
 }
 

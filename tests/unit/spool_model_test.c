@@ -272,19 +272,18 @@ static uint64_t read_stream(struct model *model, const struct spool_stream *stre
     uint64_t total = 0, from = 1;
     for (;;) {
         struct reading reading = {.model = model, .stream = stream};
-        uint64_t first = 0;
-        size_t count = 0;
+        struct spool_found found = {0};
         struct err err = {0};
         if (!spool_read(model->spool, stream->incarnation, stream->lane, from, 1 + draw(model, 30),
-                        1 + draw(model, 2000), read_one, &reading, &first, &count, &err))
+                        1 + draw(model, 2000), read_one, &reading, &found, &err))
             fail_msg("%s", err.text);
-        if (count == 0)
+        if (found.count == 0)
             return total;
-        assert_true(first >= from && reading.next == first + count);
+        assert_true(found.first >= from && reading.next == found.first + found.count);
         if (total == 0)
-            assert_int_equal(first, stream->first_unsent);
-        total += count;
-        from = first + count;
+            assert_int_equal(found.first, stream->first_unsent);
+        total += found.count;
+        from = found.first + found.count;
     }
 }
 

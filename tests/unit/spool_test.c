@@ -184,14 +184,13 @@ static void test_a_reader_may_stop(void **state)
 {
     struct spool_world *world = *state;
     struct err err = {0};
-    uint64_t first = 77;
-    size_t count = 77;
+    struct spool_found found = {.first = 77, .count = 77};
     push(world->spool, 1, "", "a");
     push(world->spool, 1, "", "b");
     assert_false(spool_read(world->spool, spool_incarnation(world->spool), 1, 1, 10, 100,
-                            stop_at_two, NULL, &first, &count, &err));
+                            stop_at_two, NULL, &found, &err));
     assert_int_equal(err.code, ERR_FULL);
-    assert_true(first == 77 && count == 77);
+    assert_true(found.first == 77 && found.count == 77);
     assert_int_equal(push(world->spool, 1, "", "c").seq, 3);
 }
 

@@ -97,15 +97,14 @@ void expect_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t f
 {
     struct heard heard = {0};
     struct err err = {0};
-    uint64_t got_first = 0;
-    size_t count = 0;
-    if (!spool_read(spool, incarnation, lane, from, max_records, max_bytes, hear, &heard,
-                    &got_first, &count, &err))
+    struct spool_found found = {0};
+    if (!spool_read(spool, incarnation, lane, from, max_records, max_bytes, hear, &heard, &found,
+                    &err))
         fail_msg("%s", err.text);
     assert_string_equal(heard.bodies, bodies);
-    assert_int_equal(count, heard.count);
-    if (count > 0)
-        assert_int_equal(got_first, first);
+    assert_int_equal(found.count, heard.count);
+    if (found.count > 0)
+        assert_int_equal(found.first, first);
 }
 
 void receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative)
