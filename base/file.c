@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include "base/clock.h"
+#include "base/file_effects.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,54 +18,6 @@ enum {
     READ_STEP_BYTES = 64 * 1024,
     TREE_DEPTH_MAX = 32, /* each level holds a descriptor */
 };
-
-/* Every change that this module makes goes through one of the effects below, and no other place
- * calls the kernel for one: what a crash simulator has to replace. */
-
-static int effect_create(const char *path, unsigned mode)
-{
-    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
-}
-
-static ssize_t effect_write(int fd, struct bytes part)
-{
-    return write(fd, part.data, part.length);
-}
-
-static int effect_chmod(int fd, unsigned mode)
-{
-    return fchmod(fd, (mode_t)mode);
-}
-
-static int effect_sync(int fd)
-{
-    return fsync(fd);
-}
-
-static int effect_rename(const char *from, const char *to)
-{
-    return rename(from, to);
-}
-
-static int effect_link(const char *from, const char *to)
-{
-    return link(from, to);
-}
-
-static int effect_symlink(const char *target, const char *path)
-{
-    return symlink(target, path);
-}
-
-static int effect_unlink(int dir_fd, const char *name, bool is_dir)
-{
-    return unlinkat(dir_fd, name, is_dir ? AT_REMOVEDIR : 0);
-}
-
-static int effect_mkdir(const char *path, unsigned mode)
-{
-    return mkdir(path, (mode_t)mode);
-}
 
 bool path_join(char *out, size_t size, const char *dir, const char *name, struct err *err)
 {
@@ -117,7 +70,7 @@ bool file_sync_dir(const char *path, struct err *err)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "cannot open directory %s", path);
-    int failed = effect_sync(fd) != 0 ? errno : 0;
+    int failed = file_effect_sync(fd) != 0 ? errno : 0;
     (void)close(fd);
     if (failed != 0)
         return err_errno(err, failed, "cannot sync directory %s", path);
@@ -179,7 +132,7 @@ bool file_read(const char *path, size_t limit, struct buf *ret_content, struct e
 static bool write_all(int fd, struct bytes content)
 {
     while (content.length > 0) {
-        ssize_t n = effect_write(fd, content);
+        ssize_t n = file_effect_write(fd, content);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -193,26 +146,26 @@ static bool write_all(int fd, struct bytes content)
 
 static bool create_synced(const char *path, struct bytes content, unsigned mode, struct err *err)
 {
-    int fd = effect_create(path, mode);
+    int fd = file_effect_create(path, mode);
     if (fd < 0)
         return err_errno(err, errno, "cannot create %s", path);
     int failed = 0;
-    if (effect_chmod(fd, mode) != 0 || !write_all(fd, content) || effect_sync(fd) != 0)
+    if (file_effect_chmod(fd, mode) != 0 || !write_all(fd, content) || file_effect_sync(fd) != 0)
         failed = errno;
     if (close(fd) != 0 && failed == 0)
         failed = errno;
     if (failed == 0)
         return true;
-    (void)effect_unlink(AT_FDCWD, path, false);
+    (void)file_effect_unlink(AT_FDCWD, path, false);
     return err_errno(err, failed, "cannot write %s", path);
 }
 
 /* Gives the finished `beside` its name; it is gone if that fails. */
 static bool put_in_place(const char *beside, const char *path, struct err *err)
 {
-    if (effect_rename(beside, path) != 0) {
+    if (file_effect_rename(beside, path) != 0) {
         err_errno(err, errno, "cannot rename %s to %s", beside, path);
-        (void)effect_unlink(AT_FDCWD, beside, false);
+        (void)file_effect_unlink(AT_FDCWD, beside, false);
         return false;
     }
     return sync_parent(path, err);
@@ -225,12 +178,51 @@ bool file_write(const char *path, struct bytes content, unsigned mode, struct er
            put_in_place(beside, path, err);
 }
 
+static bool write_at(int fd, uint64_t offset, struct bytes content)
+{
+    while (content.length > 0) {
+        ssize_t n = file_effect_write_at(fd, content, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n == 0 ? EIO : errno;
+            return false;
+        }
+        content = bytes_of(content.data + n, content.length - (size_t)n);
+        offset += (uint64_t)n;
+    }
+    return true;
+}
+
+bool file_patch(const char *path, uint64_t offset, struct bytes content, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return err_errno(err, errno, "cannot open %s", path);
+    struct stat st;
+    bool ok = false;
+    if (fstat(fd, &st) != 0)
+        err_errno(err, errno, "cannot stat %s", path);
+    else if (!S_ISREG(st.st_mode))
+        err_set(err, ERR_INVALID, "%s is not a regular file", path);
+    else if (offset > (uint64_t)st.st_size || content.length > (uint64_t)st.st_size - offset)
+        err_set(err, ERR_INVALID, "%s has %lld bytes, too short for %zu at %" PRIu64, path,
+                (long long)st.st_size, content.length, offset);
+    else if (!write_at(fd, offset, content) || file_effect_sync(fd) != 0)
+        err_errno(err, errno, "cannot write into %s", path);
+    else
+        ok = true;
+    if (close(fd) != 0 && ok)
+        ok = err_errno(err, errno, "cannot close %s", path);
+    return ok;
+}
+
 bool file_point(const char *path, const char *target, struct err *err)
 {
     char beside[PATH_MAX];
     if (!name_beside(path, beside, err))
         return false;
-    if (effect_symlink(target, beside) != 0)
+    if (file_effect_symlink(target, beside) != 0)
         return err_errno(err, errno, "cannot make the link %s", beside);
     return put_in_place(beside, path, err);
 }
@@ -238,7 +230,7 @@ bool file_point(const char *path, const char *target, struct err *err)
 /* One directory whose parent exists. */
 static bool make_one_dir(const char *path, unsigned mode, struct err *err)
 {
-    if (effect_mkdir(path, mode) == 0)
+    if (file_effect_mkdir(path, mode) == 0)
         return sync_parent(path, err);
     int failed = errno;
     struct stat st;
@@ -268,14 +260,14 @@ bool file_make_dir(const char *path, unsigned mode, struct err *err)
 
 bool file_link(const char *from, const char *to, struct err *err)
 {
-    if (effect_link(from, to) != 0)
+    if (file_effect_link(from, to) != 0)
         return err_errno(err, errno, "cannot link %s to %s", from, to);
     return sync_parent(to, err);
 }
 
 bool file_rename(const char *from, const char *to, struct err *err)
 {
-    if (effect_rename(from, to) != 0)
+    if (file_effect_rename(from, to) != 0)
         return err_errno(err, errno, "cannot rename %s to %s", from, to);
     char from_dir[PATH_MAX], to_dir[PATH_MAX];
     if (!parent_of(from, from_dir, err) || !parent_of(to, to_dir, err))
@@ -287,7 +279,7 @@ bool file_rename(const char *from, const char *to, struct err *err)
 
 bool file_remove(const char *path, struct err *err)
 {
-    if (effect_unlink(AT_FDCWD, path, false) == 0)
+    if (file_effect_unlink(AT_FDCWD, path, false) == 0)
         return sync_parent(path, err);
     if (errno == ENOENT)
         return true;
@@ -340,7 +332,7 @@ static bool remove_entry(int dir_fd, const char *name, unsigned depth, struct er
     }
     if (is_dir && !empty_dir(fd, name, depth - 1, err))
         return false;
-    if (effect_unlink(dir_fd, name, is_dir) != 0 && errno != ENOENT)
+    if (file_effect_unlink(dir_fd, name, is_dir) != 0 && errno != ENOENT)
         return err_errno(err, errno, "cannot remove %s", name);
     return true;
 }

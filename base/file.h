@@ -21,6 +21,11 @@ bool file_scan(const char *path, void (*each)(void *ctx, struct bytes part), voi
  * subject to the umask. */
 bool file_write(const char *path, struct bytes content, unsigned mode,
                 struct err *err) MUSTER_CHECK;
+/* Overwrites part of a file where it stands, so that no disk space is needed; a power cut may leave
+ * any mix of old and new bytes. The file must exist and reach over all of it (ERR_INVALID): it
+ * never grows. */
+bool file_patch(const char *path, uint64_t offset, struct bytes content,
+                struct err *err) MUSTER_CHECK;
 /* Creates the directory and its parents (`mode` less the umask); existing ones are fine. */
 bool file_make_dir(const char *path, unsigned mode, struct err *err) MUSTER_CHECK;
 bool file_link(const char *from, const char *to, struct err *err) MUSTER_CHECK;

@@ -115,6 +115,34 @@ static void read_is_bounded(void **state)
     assert_int_equal(err.code, ERR_INVALID);
 }
 
+static void patch_overwrites_in_place_and_never_grows(void **state)
+{
+    struct place *place = *state;
+    struct err err;
+    struct stat before, after;
+    assert_true(file_write(at(place, "a"), bytes_of("0123456789", 10), 0640, &err));
+    assert_int_equal(stat(place->text, &before), 0);
+    assert_true(file_patch(place->text, 3, bytes_of("abc", 3), &err));
+    assert_true(file_patch(place->text, 8, bytes_of("yz", 2), &err)); /* up to its end */
+    assert_true(file_patch(place->text, 10, bytes_of("", 0), &err));
+    assert_content(place->text, "012abc67yz");
+    assert_int_equal(stat(place->text, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_false(file_patch(place->text, 9, bytes_of("..", 2), &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_false(file_patch(place->text, UINT64_MAX, bytes_of(".", 1), &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_content(place->text, "012abc67yz");
+    assert_false(file_patch(at(place, "b"), 0, bytes_of(".", 1), &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_false(file_exists(place->text));
+    assert_true(file_point(place->text, "a", &err));
+    assert_false(file_patch(place->text, 0, bytes_of(".", 1), &err)); /* not through a link */
+    assert_false(file_patch(place->dir, 0, bytes_of(".", 1), &err));
+    assert_int_equal(mkfifo(at(place, "fifo"), 0600), 0);
+    assert_false(file_patch(place->text, 0, bytes_of(".", 1), &err));
+}
+
 static void directories_are_made_with_parents(void **state)
 {
     struct place *place = *state;
@@ -217,6 +245,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(write_replaces_whole_with_exact_mode, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_write_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(read_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(patch_overwrites_in_place_and_never_grows, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(directories_are_made_with_parents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(links_and_renames, set_up, tear_down),
         cmocka_unit_test_setup_teardown(point_switches_in_one_step, set_up, tear_down),
