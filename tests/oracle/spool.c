@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/record.pb-c.h"
+#include "tests/oracle/oracle_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A spool's tables as sql/spool/ has them, a segment's framing as spool_segment.h has it, the
+ * list of receipted ranges as spool_acked.h has it: read here once more, from their words. */
+
+enum { LANE_TXN = 1, CRC_BYTES = 4 };
+
+/* Where a segment's records stand. */
+struct stream {
+    const char *device;
+    int64_t incarnation;
+    int lane;
+};
+
+static uint32_t crc32c(uint32_t crc, struct bytes data)
+{
+    crc = ~crc;
+    for (size_t i = 0; i < data.length; i++) {
+        crc ^= data.data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+    }
+    return ~crc;
+}
+
+static bool take_varint(struct bytes *rest, uint64_t *ret_value)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < rest->length && i < 10; i++) {
+        value |= (uint64_t)(rest->data[i] & 0x7f) << (7 * i);
+        if (rest->data[i] < 0x80) {
+            *ret_value = value;
+            *rest = bytes_of(rest->data + i + 1, rest->length - i - 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One record off a segment's body. False: damaged. */
+static bool take_record(struct bytes *rest, struct bytes *ret_key, struct bytes *ret_record)
+{
+    struct bytes start = *rest;
+    uint64_t length = 0;
+    if (!take_varint(rest, &length) || rest->length < CRC_BYTES ||
+        length > rest->length - CRC_BYTES || length < 2)
+        return false;
+    const uint8_t *sum = rest->data, *inside = sum + CRC_BYTES;
+    uint32_t crc = crc32c(0, bytes_of(start.data, (size_t)(sum - start.data)));
+    crc = crc32c(crc, bytes_of(inside, (size_t)length));
+    uint32_t said =
+        (uint32_t)sum[0] | (uint32_t)sum[1] << 8 | (uint32_t)sum[2] << 16 | (uint32_t)sum[3] << 24;
+    size_t key_length = inside[0];
+    if (crc != said || key_length + 1 >= length)
+        return false;
+    *ret_key = bytes_of(inside + 1, key_length);
+    *ret_record = bytes_of(inside + 1 + key_length, (size_t)length - 1 - key_length);
+    *rest = bytes_of(inside + length, rest->length - CRC_BYTES - (size_t)length);
+    return true;
+}
+
+static void bind_stream(sqlite3_stmt *insert, const struct stream *stream, int64_t seq)
+{
+    (void)sqlite3_clear_bindings(insert);
+    (void)sqlite3_bind_text(insert, 1, stream->device, -1, SQLITE_TRANSIENT);
+    (void)sqlite3_bind_int64(insert, 2, stream->incarnation);
+    (void)sqlite3_bind_int(insert, 3, stream->lane);
+    (void)sqlite3_bind_int64(insert, 4, seq);
+}
+
+static bool keep_record(struct oracle *oracle, sqlite3_stmt *insert, const struct stream *stream,
+                        int64_t seq, struct bytes key, struct bytes record, struct err *err)
+{
+    Muster__TxnResult *txn = NULL;
+    bind_stream(insert, stream, seq);
+    if (stream->lane == LANE_TXN) {
+        txn = muster__txn_result__unpack(NULL, record.length, record.data);
+        if (txn == NULL)
+            return err_set(err, ERR_IO, "seq %lld is no result", (long long)seq);
+        (void)sqlite3_bind_blob(insert, 5, key.data, (int)key.length, SQLITE_TRANSIENT);
+        (void)sqlite3_bind_int64(insert, 6, txn->stan);
+        (void)sqlite3_bind_int64(insert, 7, (int64_t)txn->amount_minor);
+        (void)sqlite3_bind_text(insert, 8, txn->code, -1, SQLITE_TRANSIENT);
+        muster__txn_result__free_unpacked(txn, NULL);
+    }
+    return oracle_step(oracle, insert, err);
+}
+
+struct inserts {
+    sqlite3_stmt *held, *damaged;
+};
+
+static bool read_segment(struct oracle *oracle, const struct inserts *inserts,
+                         const struct stream *stream, int64_t first, int64_t count,
+                         struct bytes body, struct err *err)
+{
+    struct bytes key, record;
+    int64_t seq = first;
+    while (body.length > 0 && seq < first + count && take_record(&body, &key, &record)) {
+        if (!keep_record(oracle, inserts->held, stream, seq, key, record, err))
+            return false;
+        seq++;
+    }
+    if (seq == first + count && body.length == 0)
+        return true;
+    bind_stream(inserts->damaged, stream, seq);
+    return oracle_step(oracle, inserts->damaged, err);
+}
+
+static bool read_segments(struct oracle *oracle, const char *device, struct err *err)
+{
+    struct inserts inserts = {0};
+    sqlite3_stmt *rows = NULL;
+    bool ok =
+        oracle_prepare(oracle, "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?)", &inserts.held,
+                       err) &&
+        oracle_prepare(oracle, "INSERT INTO damaged VALUES (?, ?, ?, ?)", &inserts.damaged, err) &&
+        oracle_prepare(oracle,
+                       "SELECT s.incarnation, g.lane, g.first_seq, g.count, g.body"
+                       " FROM place.segment g LEFT JOIN place.stream s USING (number, lane)",
+                       &rows, err);
+    while (ok && sqlite3_step(rows) == SQLITE_ROW) {
+        const struct stream stream = {device, sqlite3_column_int64(rows, 0),
+                                      sqlite3_column_int(rows, 1)};
+        const struct bytes body =
+            bytes_of(sqlite3_column_blob(rows, 4), (size_t)sqlite3_column_bytes(rows, 4));
+        ok = read_segment(oracle, &inserts, &stream, sqlite3_column_int64(rows, 2),
+                          sqlite3_column_int64(rows, 3), body, err);
+    }
+    if (ok && sqlite3_finalize(rows) != SQLITE_OK)
+        ok = oracle_sql_fail(oracle, "segments", err);
+    (void)sqlite3_finalize(inserts.held);
+    (void)sqlite3_finalize(inserts.damaged);
+    return ok;
+}
+
+static bool read_acked(struct oracle *oracle, sqlite3_stmt *insert, const struct stream *stream,
+                       struct bytes list, struct err *err)
+{
+    uint64_t step = 0, span = 0, at_ms = 0, before = 0;
+    while (list.length > 0) {
+        if (!take_varint(&list, &step) || !take_varint(&list, &span) || !take_varint(&list, &at_ms))
+            return err_set(err, ERR_IO, "a list of receipted ranges is damaged");
+        bind_stream(insert, stream, (int64_t)(before + step));
+        (void)sqlite3_bind_int64(insert, 5, (int64_t)(before + step + span));
+        if (!oracle_step(oracle, insert, err))
+            return false;
+        before += step + span;
+    }
+    return true;
+}
+
+static bool read_streams(struct oracle *oracle, const char *device, struct err *err)
+{
+    sqlite3_stmt *insert = NULL, *rows = NULL;
+    bool ok =
+        oracle_prepare(oracle, "INSERT INTO acked VALUES (?, ?, ?, ?, ?)", &insert, err) &&
+        oracle_prepare(oracle, "SELECT incarnation, lane, acked FROM place.stream", &rows, err);
+    while (ok && sqlite3_step(rows) == SQLITE_ROW) {
+        const struct stream stream = {device, sqlite3_column_int64(rows, 0),
+                                      sqlite3_column_int(rows, 1)};
+        const struct bytes list =
+            bytes_of(sqlite3_column_blob(rows, 2), (size_t)sqlite3_column_bytes(rows, 2));
+        ok = read_acked(oracle, insert, &stream, list, err);
+    }
+    if (ok && sqlite3_finalize(rows) != SQLITE_OK)
+        ok = oracle_sql_fail(oracle, "streams", err);
+    (void)sqlite3_finalize(insert);
+    return ok;
+}
+
+/* stream.last_seq of the incarnation that was running stays behind; the segments know better. */
+static bool read_last_seqs(struct oracle *oracle, const char *device, struct err *err)
+{
+    sqlite3_stmt *copy = NULL;
+    if (!oracle_prepare(oracle,
+                        "INSERT INTO spool_stream SELECT ?, incarnation, lane, max(last_seq,"
+                        " coalesce((SELECT max(g.first_seq + g.count - 1) FROM place.segment g"
+                        " WHERE g.number = s.number AND g.lane = s.lane), 0)) FROM place.stream s",
+                        &copy, err))
+        return false;
+    (void)sqlite3_bind_text(copy, 1, device, -1, SQLITE_STATIC);
+    bool ok = oracle_step(oracle, copy, err);
+    (void)sqlite3_finalize(copy);
+    return ok;
+}
+
+/* The bytes of every file whose name begins with the spool's. */
+static bool measure(const char *path, int64_t *ret_bytes, struct err *err)
+{
+    char folder[512], file[1024];
+    const char *name = strrchr(path, '/');
+    int length = name == NULL ? 1 : (int)(name - path);
+    (void)snprintf(folder, sizeof folder, "%.*s", length, name == NULL ? "." : path);
+    name = name == NULL ? path : name + 1;
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return err_errno(err, errno, "%s: cannot list", folder);
+    int64_t bytes = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        struct stat held;
+        (void)snprintf(file, sizeof file, "%s/%s", folder, entry->d_name);
+        if (strncmp(entry->d_name, name, strlen(name)) == 0 && stat(file, &held) == 0)
+            bytes += held.st_size;
+    }
+    (void)closedir(dir);
+    *ret_bytes = bytes;
+    return true;
+}
+
+static bool read_size(struct oracle *oracle, const struct oracle_spool *spool, struct err *err)
+{
+    int64_t bytes = 0;
+    sqlite3_stmt *insert = NULL;
+    if (!measure(spool->path, &bytes, err) ||
+        !oracle_prepare(oracle, "INSERT INTO spool VALUES (?, ?, ?)", &insert, err))
+        return false;
+    (void)sqlite3_bind_text(insert, 1, spool->device, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_int64(insert, 2, bytes);
+    (void)sqlite3_bind_int64(insert, 3, spool->quota_bytes);
+    bool ok = oracle_step(oracle, insert, err);
+    (void)sqlite3_finalize(insert);
+    return ok;
+}
+
+bool oracle_read_spool(struct oracle *oracle, const struct oracle_spool *spool, struct err *err)
+{
+    return read_size(oracle, spool, err) && read_segments(oracle, spool->device, err) &&
+           read_streams(oracle, spool->device, err) && read_last_seqs(oracle, spool->device, err);
+}

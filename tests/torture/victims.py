@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Terminals, broker and musterd that are killed and started again, many times over."""
+import json
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+
+from broker import Broker
+from fleet_side import FleetSide
+from processes import Process, Processes, wait_for
+from terminal import LINK, Terminal
+
+LINES_KEPT = 20000  # of one process
+FAULTS = ("Sanitizer", "runtime error:", "Assertion", "*** stack smashing")
+
+
+class BoundedProcess(Process):
+    """Keeps its newest lines, so that a run of any length needs no more memory than a short one."""
+
+    def _read(self):
+        for raw in self.popen.stdout:
+            with self.changed:
+                self.lines.append(raw.decode(errors="replace").rstrip("\n"))
+                if len(self.lines) > LINES_KEPT:
+                    del self.lines[:LINES_KEPT // 2]
+                self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def fault(self):
+        """What it said of a bug of its own, or None."""
+        with self.changed:
+            return next((line for line in self.lines if any(word in line for word in FAULTS)), None)
+
+
+class BoundedProcesses(Processes):
+    """Forgets processes that ended, but for the last of each name. Used by several threads."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def start(self, name, argv, cwd=None, env=None):
+        with self.lock:
+            process = BoundedProcess(name, argv, cwd, env)
+            ended = [old for old in self.all if old.name == name and not old.running()]
+            self.all = [old for old in self.all if old not in ended[:-1]] + [process]
+            return process
+
+    def tell(self, lines=60):
+        """The end of every log."""
+        for process in self.all:
+            state = "running" if process.running() else f"ended {process.popen.returncode}"
+            print(f"---- {process.name} {process.pid} ({state})")
+            print("\n".join(process.log().splitlines()[-lines:]))
+
+
+class Victim:
+    """One process that may be killed at any moment and is then started again at once."""
+
+    def __init__(self, kind, spawn):
+        self.kind, self.spawn = kind, spawn
+        self.process = None
+        self.started_s = 0.0
+
+    def start(self):
+        self.started_s = time.monotonic()
+        self.process = self.spawn()
+
+    def kill(self):
+        """False: it was not running any more, by its own doing."""
+        alive = self.process.running()
+        self.process.kill()
+        if not alive or self.process.popen.returncode != -9:
+            raise AssertionError(f"{self.process.name} {self.process.pid} ended by itself: "
+                                 f"{self.process.popen.returncode}")
+        fault = self.process.fault()
+        if fault:
+            raise AssertionError(f"{self.process.name} {self.process.pid}: {fault}")
+
+    def stop(self):
+        code = self.process.stop(timeout=60)
+        fault = self.process.fault()
+        if code != 0 or fault:
+            raise AssertionError(f"{self.process.name}: ended {code}, {fault}")
+
+
+class World:
+    """`grace` of each terminal as the agent's settings have it."""
+
+    def __init__(self, bin_dir, pki, graces, quota=None):
+        self.bin, self.pki = bin_dir, pki
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-"))
+        self.processes = BoundedProcesses()
+        self.log = self.folder / "submissions"
+        self.load = None
+        folder = self.folder / "broker"
+        folder.mkdir()
+        self.mosquitto = Broker(self.processes, pki, folder)
+        self.mosquitto.start()
+        self.fleet = FleetSide(bin_dir, self.processes, self.folder / "fleet")
+        self.fleet.start(self.mosquitto, pki)
+        self.musterd = Victim("musterd", self._spawn_musterd)
+        self.musterd.process = self.fleet.process
+        self.broker = Victim("broker", self.mosquitto._spawn)
+        self.broker.process = self.mosquitto.process
+        self.quota = quota
+        self.terminals = []
+        for number, grace in enumerate(graces):
+            device = f"term-{number + 1:04}"
+            terminal = Terminal(bin_dir, self.processes, self.folder / device, device,
+                                self.fleet.root, grace=self._spool_settings(grace))
+            self._enrol(terminal, number)
+            identity = pki.client(device)
+            retry = "\nretry_first = 20ms\nretry_max = 300ms"
+            (terminal.folder / "link.conf").write_text(LINK.format(
+                device=device, broker=self.mosquitto.address + retry, ca=pki.ca,
+                certificate=identity.certificate, key=identity.key))
+            terminal.agent = Victim("agent", self._spawner(terminal, "agent"))
+            terminal.link = Victim("link", self._spawner(terminal, "link"))
+            self.terminals.append(terminal)
+        for terminal in self.terminals:
+            terminal.agent.start()
+            terminal.link.start()
+
+    def _spool_settings(self, grace):
+        return grace if self.quota is None else f"{grace}\nquota = {self.quota}"
+
+    def _enrol(self, terminal, number):
+        self.fleet.ctl_ok("device", "add", terminal.device, "--serial", f"SN-{terminal.device}",
+                          "--model", "A920", "--agent-key", terminal.make_key(),
+                          "--merchant", "m1", "--merchant-name", "Corner Shop",
+                          "--store", "s1", "--store-name", "Main Street", "--region", "north",
+                          "--terminal", f"0:0:T{number:07}:M00000000000001")
+
+    def _spawn_musterd(self):
+        return self.processes.start(
+            "musterd", [self.bin / "musterd", "--config", self.fleet.folder / "musterd.conf"],
+            cwd=self.fleet.folder)
+
+    def _spawner(self, terminal, kind):
+        return lambda: self.processes.start(
+            f"{kind} {terminal.device}",
+            [self.bin / f"muster-{kind}", "--config", terminal.folder / f"{kind}.conf"],
+            cwd=terminal.folder)
+
+    def victims(self):
+        return [self.musterd, self.broker,
+                *[victim for one in self.terminals for victim in (one.agent, one.link)]]
+
+    def start_load(self, seed, results, pace_ms, clients=2):
+        self.load = self.processes.start("load", [
+            self.bin / "torture-load", "--log", self.log, "--seed", seed, "--pace", pace_ms,
+            "--results", results, "--clients", clients,
+            *[f"{one.device}={one.socket}" for one in self.terminals]])
+        self.load.wait_line("load:")
+
+    def stop_load(self):
+        """Every result that was submitted is answered then."""
+        code = self.load.stop(timeout=90)
+        assert code == 0, f"the load ended with {code}: {self.load.log()[-2000:]}"
+        return figures_of(self.load.log())
+
+    def wait_drained(self, timeout=120.0):
+        """Nothing waits for a receipt any more."""
+        for terminal in self.terminals:
+            def drained(one=terminal):
+                status = one.muster("status", "-o", "json")
+                return status.returncode == 0 and one_status(status.stdout) == 0
+            wait_for(drained, timeout, f"{terminal.device} is drained")
+
+    def stop(self):
+        for terminal in self.terminals:
+            terminal.link.stop()
+            terminal.agent.stop()
+        self.musterd.stop()
+        self.broker.stop()
+
+    def ask_oracle(self):
+        """Its figures and what it found wrong; everything is stopped."""
+        process = self.processes.start("oracle", [
+            self.bin / "muster-oracle", "--log", self.log,
+            "--fleet", self.fleet.folder / "fleet.db",
+            *[part for one in self.terminals
+              for part in ("--spool", f"{one.device}={one.folder}/state/spool.db:{self.quota_bytes()}")]])
+        code = process.wait(timeout=600)
+        assert code in (0, 1), process.log()
+        return figures_of(process.log()), code == 0
+
+    def quota_bytes(self):
+        if self.quota is None:
+            return 64 << 20
+        return int(self.quota[:-1]) << 20
+
+    def remove(self):
+        self.processes.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def one_status(text):
+    return json.loads(text)["health"].get("spool_records", 0)
+
+
+def figures_of(text):
+    """{"oracle.lost": 0, ...} of lines `name value unit`."""
+    found = {}
+    for line in text.splitlines():
+        parts = line.split()
+        if len(parts) == 3 and "." in parts[0] and parts[1].isdigit():
+            found[parts[0]] = int(parts[1])
+    return found
