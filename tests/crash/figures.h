@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_CRASH_FIGURES_H
+#define TESTS_CRASH_FIGURES_H
+
+#include "tests/crash/crash.h"
+
+/* What a run has covered. */
+struct figures {
+    uint64_t images, points; /* distinct images; operations after which the power was cut */
+    uint64_t checks;
+    uint64_t by_kind[DISK_KINDS], points_by_kind[DISK_KINDS];
+    struct figures_mode {
+        const char *name;
+        uint64_t images;
+    } modes[16];
+    struct hash_set {
+        uint64_t *slots;
+        size_t count, room;
+    } seen, checked;
+};
+
+void figures_point(struct figures *figures, const struct disk_entry *after);
+/* False: this image was checked in this state before. */
+bool figures_add(struct figures *figures, uint64_t image, uint64_t state);
+void figures_image(struct figures *figures, const char *mode, enum disk_kind after);
+/* Lines `crash.PART.NAME VALUE count`, also into `file` if there is one. False: something was not
+ * covered, which is said. */
+bool figures_print(const struct figures *figures, const struct crash_part *part,
+                   const struct crash *crash, uint64_t lies, const char *file);
+void figures_done(struct figures *figures);
+
+#endif
