@@ -19,29 +19,47 @@ static const char *const queries[SPOOL_QUERIES] = {
                           " VALUES (1, :device, :boot, :base, :powered)",
     [SPOOL_META_CLOCK] = "UPDATE meta SET boot = coalesce(:boot, boot), base_ms = :base,"
                          " powered_ms = :powered",
-    [SPOOL_STREAM_LIST] = "SELECT number, lane, incarnation, last_seq, removed, acked"
+    [SPOOL_STREAM_LIST] = "SELECT number, lane, incarnation, last_seq, acked"
                           " FROM stream ORDER BY number, lane",
-    [SPOOL_STREAM_INSERT] = "INSERT INTO stream (number, lane, incarnation, last_seq, removed,"
-                            " acked) VALUES (:number, :lane, :incarnation, 0, 0, x'')",
-    [SPOOL_STREAM_UPDATE] = "UPDATE stream SET last_seq = :last_seq, removed = :removed,"
-                            " acked = :acked WHERE number = :number AND lane = :lane",
+    [SPOOL_STREAM_INSERT] = "INSERT INTO stream (number, lane, incarnation, last_seq, acked)"
+                            " VALUES (:number, :lane, :incarnation, 0, x'')",
+    [SPOOL_STREAM_UPDATE] = "UPDATE stream SET last_seq = :last_seq, acked = :acked"
+                            " WHERE number = :number AND lane = :lane",
     [SPOOL_STREAM_DELETE] = "DELETE FROM stream WHERE number = :number AND lane = :lane",
     [SPOOL_SEGMENT_INSERT] = "INSERT INTO segment (id, count, codec, powered_ms, body)"
                              " VALUES (:id, :count, 0, :powered, :body)",
-    [SPOOL_SEGMENT_LAST] = "SELECT id, count, powered_ms FROM segment"
-                           " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
+    [SPOOL_SEGMENT_SIZES] = "SELECT id, count, powered_ms, length(body) FROM segment ORDER BY id",
     [SPOOL_SEGMENT_POWERED] = "SELECT powered_ms FROM segment"
                               " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
     [SPOOL_SEGMENT_FROM] = "SELECT id, count, body FROM segment WHERE id <= :to AND id >="
-                           " (SELECT max(id) FROM segment WHERE id BETWEEN :low AND :from)"
-                           " ORDER BY id",
+                           " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
+                           " :from), :from) ORDER BY id",
     [SPOOL_SEGMENT_NEXT] = "SELECT id FROM segment WHERE id > :from AND id <= :to"
                            " ORDER BY id LIMIT 1",
     [SPOOL_SEGMENT_NEWEST] = "SELECT id, count, body FROM segment"
                              " WHERE id BETWEEN :from AND :to ORDER BY id DESC",
-    [SPOOL_SEGMENT_LIST] = "SELECT id, count FROM segment"
-                           " WHERE id BETWEEN :from AND :to ORDER BY id LIMIT :limit",
+    [SPOOL_SEGMENT_LIST] = "SELECT id, count, powered_ms, length(body),"
+                           " CASE WHEN id + count > :keys THEN body END FROM segment"
+                           " WHERE id BETWEEN :from AND :to ORDER BY id",
+    [SPOOL_SEGMENT_SPANS] = "SELECT id, count FROM segment WHERE id <= :to AND id >="
+                            " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
+                            " :from), :from) ORDER BY id",
     [SPOOL_SEGMENT_DELETE] = "DELETE FROM segment WHERE id BETWEEN :from AND :to",
+    [SPOOL_LOST_LIST] = "SELECT id, last, reason FROM lost ORDER BY id",
+    [SPOOL_LOST_INSERT] = "INSERT INTO lost (id, last, reason) VALUES (:id, :last, :reason)",
+    [SPOOL_LOST_DELETE] = "DELETE FROM lost WHERE id BETWEEN :from AND :to",
+    [SPOOL_SPENT_INSERT] = "INSERT INTO spent (id, incarnation, keys)"
+                           " VALUES (:id, :incarnation, :keys)",
+    [SPOOL_SPENT_AT] = "SELECT id, incarnation, keys FROM spent"
+                       " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
+    [SPOOL_SPENT_TRIM] = "DELETE FROM spent WHERE id BETWEEN :from AND"
+                         " CASE WHEN :oldest > :to THEN :to ELSE coalesce((SELECT max(id) FROM"
+                         " spent WHERE id BETWEEN :from AND :oldest), :from) - 1 END",
+    [SPOOL_SPENT_LAST] = "SELECT max(id) FROM spent WHERE id BETWEEN :from AND :to",
+    [SPOOL_KEYS_NEWEST] = "SELECT id, count, body FROM segment WHERE id BETWEEN :from AND :to"
+                          " UNION ALL"
+                          " SELECT id, 0, keys FROM spent WHERE id BETWEEN :from AND :to"
+                          " ORDER BY id DESC",
     [SPOOL_NOTE_WRITE] = "INSERT INTO note (name, value) VALUES (:name, :value)"
                          " ON CONFLICT (name) DO UPDATE SET value = :value",
     [SPOOL_NOTE_READ] = "SELECT value FROM note WHERE name = :name",
@@ -51,67 +69,9 @@ enum {
     APPLICATION_ID = 0x4d735370, /* "MsSp" */
     PAGE_BYTES = 512,            /* least bytes on the disk per record; tests/bench/spool.c */
     CACHE_KB = 512,
-    CHECKPOINT_BYTES = 256 * 1024,
-    /* When the disk fills, the WAL can hold two checkpoints' worth that the database lacks. */
-    BALLAST_BYTES = 2 * CHECKPOINT_BYTES + 128 * 1024,
-    WAL_BYTES = 2 * CHECKPOINT_BYTES + SPOOL_PUSH_BYTES,
+    WAL_BYTES = 2 * SPOOL_CHECKPOINT_BYTES + SPOOL_PUSH_BYTES,
     RESERVE_BYTES = 128 * 1024,
 };
-
-bool spool_ballast(struct spool *spool, struct err *err)
-{
-    struct stat held;
-    if (stat(spool->ballast_path, &held) == 0 && held.st_size == BALLAST_BYTES)
-        return true;
-    uint8_t *zeros = calloc(1, BALLAST_BYTES);
-    if (zeros == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for the ballast file");
-    struct err why = {0};
-    bool ok = file_write(spool->ballast_path, bytes_of(zeros, BALLAST_BYTES), 0600, &why);
-    free(zeros);
-    return ok || why.code == ERR_FULL || err_set(err, why.code, "%s", why.text);
-}
-
-static bool set_page_limit(struct spool *spool, int64_t pages, struct err *err)
-{
-    int64_t ignored = 0;
-    return sqlite_pragma(spool->db, &ignored, err, "PRAGMA max_page_count=%lld", (long long)pages);
-}
-
-static bool transact(struct spool *spool, bool (*write)(struct spool *, void *, struct err *),
-                     void *ctx, struct err *err)
-{
-    if (!sqlite_begin(spool->db, err))
-        return false;
-    if (write(spool, ctx, err))
-        return sqlite_commit(spool->db, err);
-    sqlite_rollback(spool->db);
-    return false;
-}
-
-/* A full disk has left pages in the WAL that the database could not grow by. They go first: then
- * the WAL starts over within the space it has. */
-static bool release_ballast(struct spool *spool)
-{
-    int64_t ignored = 0;
-    return file_exists(spool->ballast_path) && file_remove(spool->ballast_path, NULL) &&
-           sqlite_pragma(spool->db, &ignored, NULL, "PRAGMA wal_checkpoint(PASSIVE)");
-}
-
-bool spool_reserved(struct spool *spool, bool (*write)(struct spool *, void *, struct err *),
-                    void *ctx, struct err *err)
-{
-    struct err why = {0};
-    if (!set_page_limit(spool, spool->all_pages, err))
-        return false;
-    bool done = transact(spool, write, ctx, &why);
-    if (!done && why.code == ERR_FULL && release_ballast(spool))
-        done = transact(spool, write, ctx, &why);
-    bool limited = set_page_limit(spool, spool->push_pages, done ? err : NULL);
-    if (!done)
-        return err_set(err, why.code, "%s", why.text);
-    return limited;
-}
 
 /* Whose spool it is, and whether the clock of powered-on time runs on or starts a new leg. What
  * passed between the last commit and a power cut is not counted: grace is rather too long. */
@@ -157,8 +117,8 @@ static bool open_database(struct spool *spool, struct err *err)
         .application_id = APPLICATION_ID,
         .page_bytes = PAGE_BYTES,
         .cache_kb = CACHE_KB,
-        .checkpoint_pages = CHECKPOINT_BYTES / PAGE_BYTES,
-        .wal_keep_bytes = 2 * CHECKPOINT_BYTES,
+        .checkpoint_pages = SPOOL_CHECKPOINT_BYTES / PAGE_BYTES,
+        .wal_keep_bytes = 2 * SPOOL_CHECKPOINT_BYTES,
         .exclusive = true,
         .incremental_vacuum = true,
         .migrations = spool_schema,
@@ -170,7 +130,7 @@ static bool open_database(struct spool *spool, struct err *err)
     if (!sqlite_open(&settings, &spool->db, err) ||
         !sqlite_pragma(spool->db, &spool->page_bytes, err, "PRAGMA page_size"))
         return false;
-    int64_t database_bytes = spool->quota_bytes - WAL_BYTES - BALLAST_BYTES;
+    int64_t database_bytes = spool->quota_bytes - WAL_BYTES - SPOOL_BALLAST_BYTES;
     spool->all_pages = database_bytes / spool->page_bytes;
     spool->push_pages = (database_bytes - RESERVE_BYTES) / spool->page_bytes;
     return true;
@@ -179,15 +139,14 @@ static bool open_database(struct spool *spool, struct err *err)
 static bool load(struct spool *spool, const struct spool_settings *settings, struct err *err)
 {
     if (!open_database(spool, err) || !spool_streams_load(spool, err) ||
-        !load_meta(spool, settings->device, err))
+        !spool_number(spool, err) || !load_meta(spool, settings->device, err))
         return false;
     for (size_t i = 0; i < spool->stream_count; i++) {
         if (!spool_stream_age(spool, &spool->streams[i], err))
             return false;
     }
     return spool_keys_init(&spool->keys, (size_t)settings->key_window, SPOOL_PUSH_RECORDS, err) &&
-           spool_keys_load(spool, err) && spool_ballast(spool, err) &&
-           set_page_limit(spool, spool->push_pages, err);
+           spool_keys_load(spool, err) && spool_ballast(spool, err) && spool_limit(spool, err);
 }
 
 bool spool_open(const struct spool_settings *settings, const struct clock *clock,
@@ -205,6 +164,7 @@ bool spool_open(const struct spool_settings *settings, const struct clock *clock
     spool->clock = clock;
     spool->quota_bytes = settings->quota_bytes;
     spool->grace_ms = settings->grace_ms;
+    memcpy(spool->lanes, settings->lanes, sizeof spool->lanes);
     spool->path = strdup(settings->path);
     if (spool->path == NULL || asprintf(&spool->ballast_path, "%s.ballast", settings->path) < 0) {
         spool->ballast_path = NULL;
@@ -238,9 +198,7 @@ void spool_close(struct spool *spool)
     if (spool->loaded)
         (void)!spool_clock_save(spool, NULL);
     sqlite_close(spool->db);
-    for (size_t i = 0; i < spool->stream_count; i++)
-        spool_acked_done(&spool->streams[i].acked);
-    free(spool->streams);
+    spool_streams_done(spool);
     for (size_t i = 0; i < SPOOL_LANES; i++)
         buf_done(&spool->pending[i]);
     spool_keys_done(&spool->keys);
@@ -288,26 +246,6 @@ bool spool_note_read(struct spool *spool, const char *name, struct buf *ret_valu
     return ok;
 }
 
-size_t spool_streams(const struct spool *spool, struct spool_stream *ret_streams, size_t max)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < spool->stream_count; i++) {
-        const struct stream *stream = &spool->streams[i];
-        if (stream_drained(stream))
-            continue;
-        if (count < max)
-            ret_streams[count] = (struct spool_stream){
-                .incarnation = stream->incarnation,
-                .lane = stream->lane,
-                .last_seq = stream->last_seq,
-                .first_unsent = stream_first_unsent(stream),
-                .receipted_to = spool_acked_highest(&stream->acked),
-            };
-        count++;
-    }
-    return count;
-}
-
 static uint64_t file_bytes(const char *path, const char *suffix)
 {
     char name[4096];
@@ -324,11 +262,15 @@ void spool_stats(const struct spool *spool, struct spool_stats *ret_stats)
     int64_t now_ms = spool_powered_ms(spool);
     for (size_t i = 0; i < spool->stream_count; i++) {
         const struct stream *stream = &spool->streams[i];
-        uint64_t unsent = stream->last_seq - spool_acked_total(&stream->acked);
-        stats.records += unsent;
-        stats.records_kept += stream->last_seq - stream->removed - unsent;
-        if (unsent > 0 && now_ms - stream->unsent_ms > stats.oldest_ms)
-            stats.oldest_ms = now_ms - stream->unsent_ms;
+        const struct stream_books *books = &stream->now;
+        uint64_t lost = spool_lost_open(&books->lost, &books->acked);
+        uint64_t owed = stream->last_seq - spool_acked_total(&books->acked) - lost;
+        stats.records += owed;
+        stats.records_lost += lost;
+        if (books->held > owed)
+            stats.records_kept += books->held - owed;
+        if (owed > 0 && now_ms - books->unsent_ms > stats.oldest_ms)
+            stats.oldest_ms = now_ms - books->unsent_ms;
     }
     stats.wal_bytes = file_bytes(spool->path, "-wal");
     stats.bytes = file_bytes(spool->path, "") + stats.wal_bytes;

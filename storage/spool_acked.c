@@ -89,6 +89,28 @@ bool spool_acked_add(struct spool_acked *acked, uint64_t first, uint64_t last, i
     return true;
 }
 
+bool spool_acked_keep(struct spool_acked *acked, const struct spool_acked *only, struct err *err)
+{
+    struct spool_acked next;
+    if (!allocate(&next, acked->count + only->count, err))
+        return false;
+    for (size_t i = 0, j = 0; i < acked->count && j < only->count;) {
+        struct spool_acked_range range = acked->ranges[i];
+        const struct spool_acked_range *other = &only->ranges[j];
+        uint64_t first = range.first > other->first ? range.first : other->first;
+        uint64_t last = range.last < other->last ? range.last : other->last;
+        if (first <= last)
+            append(&next, (struct spool_acked_range){first, last, range.at_ms});
+        if (range.last <= other->last)
+            i++;
+        else
+            j++;
+    }
+    spool_acked_done(acked);
+    *acked = next;
+    return true;
+}
+
 void spool_acked_settle(struct spool_acked *acked, int64_t until_ms)
 {
     size_t count = acked->count;

@@ -29,6 +29,9 @@ bool spool_acked_copy(const struct spool_acked *from, struct spool_acked *ret_co
  * one that starts at 1 is always taken. */
 bool spool_acked_add(struct spool_acked *acked, uint64_t first, uint64_t last, int64_t at_ms,
                      struct err *err) MUSTER_CHECK;
+/* Leaves in what is in `only` too. */
+bool spool_acked_keep(struct spool_acked *acked, const struct spool_acked *only,
+                      struct err *err) MUSTER_CHECK;
 /* Grace is over for what was receipted up to `until_ms`. */
 void spool_acked_settle(struct spool_acked *acked, int64_t until_ms);
 

@@ -111,6 +111,16 @@ void spool_keys_trim(struct spool_keys *keys)
     }
 }
 
+int64_t spool_keys_oldest(const struct spool_keys *keys, int64_t from, int64_t to)
+{
+    for (size_t age = 0; age < keys->count; age++) {
+        int64_t id = keys->ring[ring_index(keys, age)].id;
+        if (id >= from && id <= to)
+            return id;
+    }
+    return INT64_MAX;
+}
+
 bool spool_keys_next(const struct spool_keys *keys, uint64_t hash, uint32_t *cursor,
                      int64_t *ret_id)
 {

@@ -38,6 +38,8 @@ bool spool_keys_add_older(struct spool_keys *keys, uint64_t hash, int64_t id);
 void spool_keys_undo(struct spool_keys *keys, size_t count);
 /* Forgets the oldest beyond the window. */
 void spool_keys_trim(struct spool_keys *keys);
+/* The oldest id of from..to; INT64_MAX: none. */
+int64_t spool_keys_oldest(const struct spool_keys *keys, int64_t from, int64_t to);
 /* Walks the entries with this hash, newest first; *cursor starts at 0. */
 bool spool_keys_next(const struct spool_keys *keys, uint64_t hash, uint32_t *cursor,
                      int64_t *ret_id);

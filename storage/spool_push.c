@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { SLACK_BYTES = 32 * 1024 };
+
 /* One call of spool_push: what it would add to each lane. */
 struct push {
     struct spool *spool;
@@ -31,68 +33,76 @@ static bool check(const struct spool_record *records, size_t count, struct err *
     return true;
 }
 
-static bool frame_at(struct bytes body, uint64_t index, struct spool_frame *ret_frame,
-                     struct err *err)
+/* The key of the record at `index`; empty if it has none that can be trusted. */
+static struct bytes key_at(struct bytes body, uint64_t count, uint64_t index)
 {
-    struct spool_frame frame = {0};
-    do {
-        if (body.length == 0)
-            return err_set(err, ERR_IO, "it has fewer records than it says");
-        if (!spool_segment_next(&body, &frame, err))
-            return false;
-    } while (index-- > 0);
-    *ret_frame = frame;
-    return true;
+    struct spool_frame frames[SPOOL_PUSH_RECORDS];
+    spool_segment_split(body, count, frames);
+    return frames[index].key;
 }
 
-/* Whether the record `id` is held and has this key. A damaged one has none that could be trusted:
- * the client's retry is then taken as new. */
-static bool held_key_is(struct push *push, int64_t id, struct bytes key, bool *ret_same,
-                        struct err *err)
+/* What the window's hash stands for. */
+struct first_answer {
+    int64_t id;
+    uint64_t incarnation;
+    bool same;
+};
+
+static bool look_in_segments(struct spool *spool, struct bytes key, struct first_answer *answer,
+                             struct err *err)
 {
-    struct spool *spool = push->spool;
-    size_t lane = (size_t)spool_id_lane(id) - 1;
-    uint64_t seq = spool_id_seq(id);
-    struct spool_frame frame = {0};
-    *ret_same = false;
-    if (spool_id_number(id) == spool->number && seq + push->added[lane] >= push->next_seq[lane]) {
-        uint64_t index = seq + push->added[lane] - push->next_seq[lane];
-        if (frame_at(buf_bytes(&spool->pending[lane]), index, &frame, NULL))
-            *ret_same = bytes_equal(frame.key, key);
-        return true;
-    }
+    int lane = spool_id_lane(answer->id);
+    uint32_t number = spool_id_number(answer->id);
     sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_NEWEST);
-    sqlite_bind_int(query, ":from", spool_id((int)lane + 1, spool_id_number(id), 1));
-    sqlite_bind_int(query, ":to", id);
+    sqlite_bind_int(query, ":from", spool_id(lane, number, 1));
+    sqlite_bind_int(query, ":to", answer->id);
     bool row = false;
     if (!sqlite_row(spool->db, query, &row, err))
         return false;
-    if (row) {
-        struct segment segment = spool_segment_row(query);
-        if (seq - segment.first_seq < segment.count &&
-            frame_at(segment.body, seq - segment.first_seq, &frame, NULL))
-            *ret_same = bytes_equal(frame.key, key);
+    if (!row)
+        return true;
+    struct segment segment = spool_segment_row(query);
+    uint64_t index = spool_id_seq(answer->id) - segment.first_seq;
+    const struct stream *stream = spool_find_number(spool, number, lane);
+    if (index < segment.count && stream != NULL) {
+        answer->same = bytes_equal(key_at(segment.body, segment.count, index), key);
+        answer->incarnation = stream->incarnation;
     }
     (void)sqlite3_reset(query);
     return true;
 }
 
+/* Whether the record `id` had this key, in the push under way, held, or gone. A damaged one has
+ * none that could be trusted: the client's retry is then taken as new. */
+static bool look_up(struct push *push, struct bytes key, struct first_answer *answer,
+                    struct err *err)
+{
+    struct spool *spool = push->spool;
+    size_t lane = (size_t)spool_id_lane(answer->id) - 1;
+    uint64_t index = spool_id_seq(answer->id) + push->added[lane] - push->next_seq[lane];
+    if (spool_id_number(answer->id) == spool->number && index < push->added[lane]) {
+        struct bytes body = buf_bytes(&spool->pending[lane]);
+        answer->same = bytes_equal(key_at(body, push->added[lane], index), key);
+        answer->incarnation = spool->incarnation;
+        return true;
+    }
+    return look_in_segments(spool, key, answer, err) &&
+           (answer->same ||
+            spool_spent_has(spool, answer->id, key, &answer->same, &answer->incarnation, err));
+}
+
 static bool find_duplicate(struct push *push, uint64_t hash, struct spool_record *record,
                            struct err *err)
 {
-    struct spool *spool = push->spool;
     uint32_t cursor = 0;
-    int64_t id = 0;
-    while (spool_keys_next(&spool->keys, hash, &cursor, &id)) {
-        bool same = false;
-        if (!held_key_is(push, id, record->key, &same, err))
+    struct first_answer answer = {0};
+    while (spool_keys_next(&push->spool->keys, hash, &cursor, &answer.id)) {
+        if (!look_up(push, record->key, &answer, err))
             return false;
-        if (!same)
+        if (!answer.same)
             continue;
-        const struct stream *stream =
-            spool_find_number(spool, spool_id_number(id), spool_id_lane(id));
-        record->incarnation = stream != NULL ? stream->incarnation : spool->incarnation;
-        record->seq = spool_id_seq(id);
+        record->incarnation = answer.incarnation;
+        record->seq = spool_id_seq(answer.id);
         record->duplicate = true;
         return true;
     }
@@ -168,9 +178,11 @@ static void apply(struct push *push, int64_t powered_ms)
                                                      .lane = lane});
             stream = spool_find_number(spool, spool->number, lane);
         }
-        if (stream_drained(stream))
-            stream->unsent_ms = powered_ms;
+        if (stream_books_next_owed(&stream->now, 1) > stream->last_seq)
+            stream->now.unsent_ms = powered_ms;
         stream->last_seq = push->next_seq[lane - 1] - 1;
+        stream->now.held += push->added[lane - 1];
+        spool->lane_bytes[lane - 1] += (int64_t)spool->pending[lane - 1].length;
     }
     spool_keys_trim(&spool->keys);
 }
@@ -178,12 +190,80 @@ static void apply(struct push *push, int64_t powered_ms)
 static bool commit(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
-    if (!spool_streams_reserve(spool, err) || !sqlite_begin(spool->db, err))
+    if (!spool_streams_reserve(spool, err) || !spool_limit(spool, err) ||
+        !sqlite_begin(spool->db, err))
         return false;
     if (write_lanes(push, powered_ms, err))
         return sqlite_commit(spool->db, err);
     sqlite_rollback(spool->db);
     return false;
+}
+
+/* More than is needed, so that not every push has to make room. */
+static int64_t with_slack(int64_t bytes, int64_t quota_bytes)
+{
+    return bytes + (quota_bytes / 16 < SLACK_BYTES ? quota_bytes / 16 : SLACK_BYTES);
+}
+
+/* A lane's quota is its own affair. */
+static bool keep_lane_quota(struct spool *spool, int lane, struct err *err)
+{
+    int64_t quota_bytes = spool->lanes[lane - 1].quota_bytes;
+    int64_t added = (int64_t)spool->pending[lane - 1].length;
+    const int64_t *held = &spool->lane_bytes[lane - 1];
+    if (quota_bytes == 0 || added == 0)
+        return true;
+    bool any = added <= quota_bytes;
+    while (any && *held + added > quota_bytes) {
+        int64_t over = with_slack(*held + added - quota_bytes, quota_bytes);
+        if (!spool_evict(spool, lane, lane, over, &any, err))
+            return false;
+    }
+    return any || err_set(err, ERR_FULL, "spool %s: lane %d is over its quota of %lld bytes",
+                          spool->path, lane, (long long)quota_bytes);
+}
+
+/* Whether pages are what is missing: on a full disk it may be the WAL that cannot grow. */
+static bool lacks_pages(struct spool *spool, int64_t wanted, bool *ret_lacks, struct err *err)
+{
+    int64_t free_pages = 0;
+    if (!sqlite_pragma(spool->db, &free_pages, err, "PRAGMA freelist_count"))
+        return false;
+    *ret_lacks = free_pages * spool->page_bytes < wanted;
+    return true;
+}
+
+/* A record displaces what is worth as much or less: in a mixed push that is what the least worthy
+ * of its records may displace. */
+static bool commit_with_room(struct push *push, int64_t powered_ms, struct err *err)
+{
+    struct spool *spool = push->spool;
+    int64_t wanted = 0;
+    int least = 0;
+    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
+        wanted += 2 * (int64_t)spool->pending[lane - 1].length;
+        least = push->added[lane - 1] > 0 ? lane : least;
+        if (!keep_lane_quota(spool, lane, err))
+            return false;
+    }
+    wanted = with_slack(wanted, spool->quota_bytes);
+    bool ballast = true;
+    for (;;) {
+        struct err why = {0};
+        bool room = false, lacks = false;
+        if (commit(push, powered_ms, &why))
+            return true;
+        if (why.code == ERR_FULL && !lacks_pages(spool, wanted, &lacks, err))
+            return false;
+        if (lacks && !spool_evict(spool, 0, least, wanted, &room, err))
+            return false;
+        if (why.code == ERR_FULL && !lacks && ballast) {
+            room = spool_ballast_release(spool);
+            ballast = false;
+        }
+        if (!room)
+            return err_set(err, why.code, "%s", why.text);
+    }
 }
 
 bool spool_push(struct spool *spool, struct spool_record *records, size_t count, struct err *err)
@@ -204,51 +284,10 @@ bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
     for (size_t i = 0; i < SPOOL_LANES; i++)
         anything = anything || push.added[i] > 0;
     if (ok && anything)
-        ok = commit(&push, powered_ms, err);
+        ok = commit_with_room(&push, powered_ms, err);
     if (ok)
         apply(&push, powered_ms);
     else
         spool_keys_undo(&spool->keys, push.keys_added);
     return ok;
-}
-
-/* Frames come oldest first, the window takes newest first. */
-static bool load_segment(struct spool *spool, const struct segment *segment)
-{
-    struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    struct bytes rest = segment->body;
-    size_t count = 0;
-    while (rest.length > 0 && count < SPOOL_PUSH_RECORDS &&
-           spool_segment_next(&rest, &frames[count], NULL))
-        count++;
-    for (size_t i = count; i > 0; i--) {
-        if (frames[i - 1].key.length > 0 &&
-            !spool_keys_add_older(&spool->keys, spool_keys_hash(&spool->keys, frames[i - 1].key),
-                                  segment->id + (int64_t)i - 1))
-            return false;
-    }
-    return true;
-}
-
-bool spool_keys_load(struct spool *spool, struct err *err)
-{
-    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
-        sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_NEWEST);
-        sqlite_bind_int(query, ":from", spool_id(lane, 0, 0));
-        sqlite_bind_int(query, ":to", spool_id(lane, SPOOL_NUMBER_MAX, SPOOL_SEQ_MAX));
-        uint64_t seen = 0;
-        bool row = true;
-        while (row && seen < spool->keys.window) {
-            if (!sqlite_row(spool->db, query, &row, err))
-                return false;
-            if (!row)
-                break;
-            struct segment segment = spool_segment_row(query);
-            seen += segment.count;
-            if (!load_segment(spool, &segment))
-                break;
-        }
-        (void)sqlite3_reset(query);
-    }
-    return true;
 }

@@ -23,6 +23,11 @@ bool spool_segment_put(struct buf *body, struct bytes key, struct bytes record,
 bool spool_segment_next(struct bytes *rest, struct spool_frame *ret_frame,
                         struct err *err) MUSTER_CHECK;
 
+/* The `count` records of a body; one that is damaged has an empty `record`, which a sound one never
+ * has. The length of a damaged one leads to the next; where that does not come out even at the end
+ * of the body, all from the first damaged one on are. */
+void spool_segment_split(struct bytes body, size_t count, struct spool_frame *ret_frames);
+
 /* CRC-32C (Castagnoli, RFC 3720 B.4), continued from `crc`; start with 0. */
 uint32_t spool_segment_crc(uint32_t crc, struct bytes data);
 

@@ -5,6 +5,7 @@
 #include "storage/spool.h"
 #include "storage/spool_acked.h"
 #include "storage/spool_keys.h"
+#include "storage/spool_lost.h"
 #include "storage/spool_segment.h"
 #include "storage/sqlite.h"
 
@@ -24,16 +25,33 @@ enum spool_query {
     SPOOL_STREAM_UPDATE,
     SPOOL_STREAM_DELETE,
     SPOOL_SEGMENT_INSERT,
-    SPOOL_SEGMENT_LAST,
+    SPOOL_SEGMENT_SIZES,
     SPOOL_SEGMENT_POWERED,
     SPOOL_SEGMENT_FROM,
     SPOOL_SEGMENT_NEXT,
     SPOOL_SEGMENT_NEWEST,
     SPOOL_SEGMENT_LIST,
+    SPOOL_SEGMENT_SPANS,
     SPOOL_SEGMENT_DELETE,
+    SPOOL_SPENT_INSERT,
+    SPOOL_SPENT_AT,
+    SPOOL_SPENT_TRIM,
+    SPOOL_SPENT_LAST,
+    SPOOL_KEYS_NEWEST,
+    SPOOL_LOST_LIST,
+    SPOOL_LOST_INSERT,
+    SPOOL_LOST_DELETE,
     SPOOL_NOTE_WRITE,
     SPOOL_NOTE_READ,
     SPOOL_QUERIES,
+};
+
+/* What transactions beside spool_push change. A seq that is neither receipted nor lost is owed. */
+struct stream_books {
+    struct spool_acked acked;
+    struct spool_lost lost;
+    uint64_t held;     /* records in segments */
+    int64_t unsent_ms; /* powered-on time of the oldest record owed */
 };
 
 struct stream {
@@ -41,10 +59,11 @@ struct stream {
     uint32_t number;
     int lane;
     uint64_t last_seq;
-    uint64_t removed;  /* records forgotten; every seq in them is in `acked` */
-    uint64_t removing; /* the same, of the transaction that is open */
-    struct spool_acked acked;
-    int64_t unsent_ms; /* powered-on time of the oldest record not receipted */
+    struct stream_books now;
+    struct stream_books
+        next; /* while `changing`: as it will be when the transaction is committed */
+    bool changing;
+    bool closing; /* all of it is done: `next` is nothing at all */
 };
 
 struct spool {
@@ -57,15 +76,20 @@ struct spool {
     bool loaded;
     int64_t quota_bytes;
     int64_t grace_ms;
+    struct spool_lane lanes[SPOOL_LANES];
     int64_t page_bytes;
     int64_t push_pages;     /* max_page_count for pushes */
     int64_t all_pages;      /* and for what must work when those are used up */
+    int64_t limit_pages;    /* which of them is in force */
+    bool tight;             /* the ballast is gone: pushes do not grow the file */
     int64_t base_ms;        /* powered-on time = base_ms + time since boot */
     int64_t saved_ms;       /* powered-on time last written down */
     struct stream *streams; /* by number, then lane */
     size_t stream_count, stream_capacity;
     struct spool_keys keys;
-    struct buf pending[SPOOL_LANES]; /* segment bodies of the push under way */
+    struct buf pending[SPOOL_LANES];    /* segment bodies of the push under way */
+    int64_t lane_bytes[SPOOL_LANES];    /* of segment bodies */
+    int64_t lane_removing[SPOOL_LANES]; /* of them, in the transaction that is open */
 };
 
 /* The rowid of a segment, or of one record in it: lane, number and seq packed. */
@@ -78,37 +102,49 @@ static inline int64_t spool_powered_ms(const struct spool *spool)
 {
     return spool->base_ms + clock_boot_ms(spool->clock);
 }
-static inline uint64_t stream_first_unsent(const struct stream *stream)
-{
-    return spool_acked_next_out(&stream->acked, 1);
-}
-static inline bool stream_drained(const struct stream *stream)
-{
-    return stream_first_unsent(stream) > stream->last_seq;
-}
+/* The lowest seq >= from that is owed, or beyond last_seq. */
+uint64_t stream_books_next_owed(const struct stream_books *books, uint64_t from);
+/* The lowest seq >= from that is not; UINT64_MAX: none. */
+uint64_t stream_books_next_done(const struct stream_books *books, uint64_t from);
 
-/* All streams from the file, and a new incarnation after them. */
+/* All streams from the file. */
 bool spool_streams_load(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* A new incarnation after all that the file names. */
+bool spool_number(struct spool *spool, struct err *err) MUSTER_CHECK;
+bool spool_stream_age(struct spool *spool, struct stream *stream, struct err *err) MUSTER_CHECK;
 struct stream *spool_find(const struct spool *spool, uint64_t incarnation, int lane);
 struct stream *spool_find_number(const struct spool *spool, uint32_t number, int lane);
 /* Room for one more stream in each lane, so that adding cannot fail after a commit. */
 bool spool_streams_reserve(struct spool *spool, struct err *err) MUSTER_CHECK;
 void spool_streams_add(struct spool *spool, struct stream stream);
-void spool_streams_remove(struct spool *spool, size_t index);
-/* Refreshes unsent_ms from the segments. */
-bool spool_stream_age(struct spool *spool, struct stream *stream, struct err *err) MUSTER_CHECK;
-/* Writes the row of a stream that has one, with `removing` and another set of ranges. */
-bool spool_stream_write(struct spool *spool, const struct stream *stream,
-                        const struct spool_acked *acked, struct err *err) MUSTER_CHECK;
+void spool_streams_done(struct spool *spool);
+
+/* Inside of a transaction: `next` is there to be changed. What is changed is written before the
+ * commit and holds after it. */
+bool spool_edit(struct spool *spool, struct stream *stream, struct err *err) MUSTER_CHECK;
+/* Writes the streams that are changing. */
+bool spool_edits_write(struct spool *spool, struct err *err) MUSTER_CHECK;
+void spool_edits_apply(struct spool *spool);
+void spool_edits_drop(struct spool *spool);
 
 /* One transaction around `write` that has the reserve to itself: the pages that pushes may not
- * take and, if the disk is full nevertheless, the ballast file. */
+ * take and, if the disk is full nevertheless, the ballast file: `write` may be called twice. */
 bool spool_reserved(struct spool *spool, bool (*write)(struct spool *, void *ctx, struct err *),
                     void *ctx, struct err *err) MUSTER_CHECK;
+/* Holds pushes to their pages. Without ballast the file does not grow at all: what does not fit on
+ * a full disk would stay in the WAL and lock it up. */
+bool spool_limit(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Writes the powered-on time down, which never goes back. */
 bool spool_clock_save(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Puts the ballast back; a disk that is still full is no error. */
 bool spool_ballast(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* Removes it and lets the WAL start over; false if there is none. */
+bool spool_ballast_release(struct spool *spool);
+enum {
+    SPOOL_CHECKPOINT_BYTES = 256 * 1024,
+    /* When the disk fills, the WAL can hold two checkpoints' worth that the database lacks. */
+    SPOOL_BALLAST_BYTES = 2 * SPOOL_CHECKPOINT_BYTES + 128 * 1024,
+};
 
 /* A segment row under the columns (id, count, body) of the statement. */
 struct segment {
@@ -117,10 +153,37 @@ struct segment {
     struct bytes body;
 };
 struct segment spool_segment_row(sqlite3_stmt *statement);
-/* Puts "spool PATH: segment of incarnation I lane L seq N" before a text about it. */
-bool spool_segment_damaged(const struct spool *spool, int64_t id, struct err *err);
 
-/* Reads the key window in again from the segments that are held. */
+/* What of a stream's segments is to go. */
+struct removal {
+    size_t segments_left; /* at most so many ... */
+    int64_t bytes_left;   /* ... until as many bytes of bodies are gone ... */
+    int64_t before_ms;    /* ... of those committed before that powered-on time */
+    enum spool_loss why;  /* what becomes of records owed; SPOOL_HELD: there are none */
+    size_t records;       /* gone so far */
+};
+/* Inside of a transaction: the leading segments that lie wholly in first..last. */
+bool spool_remove(struct spool *spool, struct stream *stream, uint64_t first, uint64_t last,
+                  struct removal *removal, struct err *err) MUSTER_CHECK;
+
+/* At least so many bytes of bodies go, if there are as many that may: what is done with of all
+ * lanes, then what is owed of lanes up to the `worthiest`. `only`: a lane's own affair. */
+bool spool_evict(struct spool *spool, int only, int worthiest, int64_t bytes, bool *ret_any,
+                 struct err *err) MUSTER_CHECK;
+
+/* Idempotency keys of segments that are gone. put: one more key, `step` seqs behind the one before,
+ * for a row of about so many bytes. */
+enum { SPOOL_SPENT_BYTES = 4096 };
+bool spool_spent_put(struct buf *keys, uint64_t step, struct bytes key,
+                     struct err *err) MUSTER_CHECK;
+bool spool_spent_write(struct spool *spool, const struct stream *stream, uint64_t first_seq,
+                       struct bytes keys, struct err *err) MUSTER_CHECK;
+/* Whether the record `id` had this key. */
+bool spool_spent_has(struct spool *spool, int64_t id, struct bytes key, bool *ret_same,
+                     uint64_t *ret_incarnation, struct err *err) MUSTER_CHECK;
+bool spool_spent_trim(struct spool *spool, struct err *err) MUSTER_CHECK;
+
+/* Reads the key window in again, from what is held and what is spent. */
 bool spool_keys_load(struct spool *spool, struct err *err) MUSTER_CHECK;
 
 #endif

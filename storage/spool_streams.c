@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/spool_state.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,64 +73,27 @@ void spool_streams_add(struct spool *spool, struct stream stream)
     spool->streams[at] = stream;
 }
 
-void spool_streams_remove(struct spool *spool, size_t index)
+uint64_t stream_books_next_owed(const struct stream_books *books, uint64_t from)
 {
-    spool_acked_done(&spool->streams[index].acked);
-    spool->stream_count--;
-    memmove(&spool->streams[index], &spool->streams[index + 1],
-            (spool->stream_count - index) * sizeof *spool->streams);
-}
-
-bool spool_stream_age(struct spool *spool, struct stream *stream, struct err *err)
-{
-    stream->unsent_ms = spool_powered_ms(spool);
-    if (stream_drained(stream))
-        return true;
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_POWERED);
-    uint64_t seq = stream_first_unsent(stream);
-    sqlite_bind_int(query, ":from", spool_id(stream->lane, stream->number, 1));
-    sqlite_bind_int(query, ":to", spool_id(stream->lane, stream->number, seq));
-    return sqlite_value(spool->db, query, stream->unsent_ms, &stream->unsent_ms, err);
-}
-
-bool spool_stream_write(struct spool *spool, const struct stream *stream,
-                        const struct spool_acked *acked, struct err *err)
-{
-    struct buf bytes = {0};
-    if (!spool_acked_encode(acked, &bytes, err)) {
-        buf_done(&bytes);
-        return false;
+    for (;;) {
+        uint64_t seq = spool_acked_next_out(&books->acked, from);
+        const struct spool_lost_range *lost = spool_lost_at(&books->lost, seq);
+        if (lost == NULL)
+            return seq;
+        from = lost->last + 1;
     }
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_STREAM_UPDATE);
-    sqlite_bind_int(query, ":number", stream->number);
-    sqlite_bind_int(query, ":lane", stream->lane);
-    sqlite_bind_u64(query, ":last_seq", stream->last_seq);
-    sqlite_bind_u64(query, ":removed", stream->removed + stream->removing);
-    sqlite_bind_bytes(query, ":acked", buf_bytes(&bytes));
-    bool ok = sqlite_run(spool->db, query, err);
-    buf_done(&bytes);
-    return ok;
 }
 
-/* The newest segment knows the last seq better than the row, and how late it already was. */
-static bool load_tail(struct spool *spool, struct stream *stream, struct err *err)
+uint64_t stream_books_next_done(const struct stream_books *books, uint64_t from)
 {
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_LAST);
-    sqlite_bind_int(query, ":from", spool_id(stream->lane, stream->number, 1));
-    sqlite_bind_int(query, ":to", spool_id(stream->lane, stream->number, SPOOL_SEQ_MAX));
-    bool row = false;
-    if (!sqlite_row(spool->db, query, &row, err))
-        return false;
-    if (!row)
-        return true;
-    uint64_t last = spool_id_seq(sqlite3_column_int64(query, 0)) + sqlite_column_u64(query, 1) - 1;
-    if (last > stream->last_seq)
-        stream->last_seq = last;
-    int64_t powered_ms = sqlite3_column_int64(query, 2);
-    if (powered_ms > spool->saved_ms)
-        spool->saved_ms = powered_ms;
-    (void)sqlite3_reset(query);
-    return true;
+    uint64_t acked = spool_acked_next_in(&books->acked, from);
+    uint64_t lost = spool_lost_next_in(&books->lost, from);
+    return acked < lost ? acked : lost;
+}
+
+static bool damaged(const struct spool *spool, const char *what, struct err *err)
+{
+    return err_set(err, ERR_IO, "spool %s: %s is damaged", spool->path, what);
 }
 
 static bool load_rows(struct spool *spool, struct err *err)
@@ -146,14 +108,14 @@ static bool load_rows(struct spool *spool, struct err *err)
             .lane = sqlite3_column_int(query, 1),
             .incarnation = sqlite_column_u64(query, 2),
             .last_seq = sqlite_column_u64(query, 3),
-            .removed = sqlite_column_u64(query, 4),
         };
-        if (stream.lane < 1 || stream.lane > SPOOL_LANES || stream.number > SPOOL_NUMBER_MAX) {
-            (void)err_set(err, ERR_IO, "spool %s: a stream's row is damaged", spool->path);
+        if (stream.lane < 1 || stream.lane > SPOOL_LANES || stream.number > SPOOL_NUMBER_MAX ||
+            stream.last_seq > SPOOL_SEQ_MAX) {
+            (void)damaged(spool, "a stream's row", err);
             break;
         }
         if (!spool_streams_reserve(spool, err) ||
-            !spool_acked_decode(sqlite_column_bytes(query, 5), &stream.acked, err))
+            !spool_acked_decode(sqlite_column_bytes(query, 4), &stream.now.acked, err))
             break;
         spool_streams_add(spool, stream);
     }
@@ -161,15 +123,98 @@ static bool load_rows(struct spool *spool, struct err *err)
     return false;
 }
 
+/* The row under the statement's `id`; rows of a stream follow each other. */
+static struct stream *stream_of(const struct spool *spool, int64_t id, struct stream *before)
+{
+    int lane = spool_id_lane(id);
+    uint32_t number = spool_id_number(id);
+    if (before != NULL && before->lane == lane && before->number == number)
+        return before;
+    return spool_find_number(spool, number, lane);
+}
+
+/* The newest segment knows the last seq better than the row, and how late it already was. */
+static bool count_segment(struct spool *spool, struct stream *stream, sqlite3_stmt *query)
+{
+    uint64_t first = spool_id_seq(sqlite3_column_int64(query, 0));
+    uint64_t count = sqlite_column_u64(query, 1);
+    int64_t powered_ms = sqlite3_column_int64(query, 2);
+    if (first == 0 || count == 0 || count > SPOOL_PUSH_RECORDS)
+        return false;
+    stream->now.held += count;
+    if (first + count - 1 > stream->last_seq)
+        stream->last_seq = first + count - 1;
+    spool->lane_bytes[stream->lane - 1] += sqlite3_column_int64(query, 3);
+    if (powered_ms > spool->saved_ms)
+        spool->saved_ms = powered_ms;
+    return true;
+}
+
+static bool load_segments(struct spool *spool, struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_SIZES);
+    struct stream *stream = NULL;
+    bool row = false;
+    while (sqlite_row(spool->db, query, &row, err)) {
+        if (!row)
+            return true;
+        stream = stream_of(spool, sqlite3_column_int64(query, 0), stream);
+        if (stream == NULL || !count_segment(spool, stream, query)) {
+            (void)damaged(spool, "a segment's row", err);
+            break;
+        }
+    }
+    (void)sqlite3_reset(query);
+    return false;
+}
+
+static bool load_lost(struct spool *spool, struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_LOST_LIST);
+    struct stream *stream = NULL;
+    bool row = false;
+    while (sqlite_row(spool->db, query, &row, err)) {
+        if (!row)
+            return true;
+        int64_t id = sqlite3_column_int64(query, 0);
+        struct spool_lost_range range = {
+            .first = spool_id_seq(id),
+            .last = sqlite_column_u64(query, 1),
+            .why = (enum spool_loss)sqlite3_column_int(query, 2),
+        };
+        stream = stream_of(spool, id, stream);
+        if (stream == NULL || range.first == 0 || range.last < range.first ||
+            range.last > stream->last_seq || range.why <= SPOOL_HELD || range.why >= SPOOL_LOSSES) {
+            (void)damaged(spool, "a row of what is lost", err);
+            break;
+        }
+        if (!spool_lost_append(&stream->now.lost, range, err))
+            break;
+    }
+    (void)sqlite3_reset(query);
+    return false;
+}
+
 bool spool_streams_load(struct spool *spool, struct err *err)
 {
-    if (!load_rows(spool, err))
-        return false;
+    memset(spool->lane_bytes, 0, sizeof spool->lane_bytes);
+    return load_rows(spool, err) && load_segments(spool, err) && load_lost(spool, err);
+}
+
+bool spool_number(struct spool *spool, struct err *err)
+{
     uint32_t newest = 0;
-    for (size_t i = 0; i < spool->stream_count; i++) {
-        if (!load_tail(spool, &spool->streams[i], err))
-            return false;
+    for (size_t i = 0; i < spool->stream_count; i++)
         newest = spool->streams[i].number;
+    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
+        int64_t id = 0;
+        sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SPENT_LAST);
+        sqlite_bind_int(query, ":from", spool_id(lane, 0, 0));
+        sqlite_bind_int(query, ":to", spool_id(lane, SPOOL_NUMBER_MAX, SPOOL_SEQ_MAX));
+        if (!sqlite_value(spool->db, query, 0, &id, err))
+            return false;
+        if (spool_id_number(id) > newest)
+            newest = spool_id_number(id);
     }
     if (newest >= SPOOL_NUMBER_MAX)
         return err_set(err, ERR_FULL, "spool %s: no number left for another incarnation",
@@ -179,21 +224,39 @@ bool spool_streams_load(struct spool *spool, struct err *err)
     return true;
 }
 
-struct segment spool_segment_row(sqlite3_stmt *statement)
+static void tell(const struct stream *stream, struct spool_stream *ret_stream)
 {
-    int64_t id = sqlite3_column_int64(statement, 0);
-    return (struct segment){
-        .id = id,
-        .first_seq = spool_id_seq(id),
-        .count = sqlite_column_u64(statement, 1),
-        .body = sqlite_column_bytes(statement, 2),
+    *ret_stream = (struct spool_stream){
+        .incarnation = stream->incarnation,
+        .lane = stream->lane,
+        .last_seq = stream->last_seq,
+        .first_unsent = spool_acked_next_out(&stream->now.acked, 1),
+        .receipted_to = spool_acked_highest(&stream->now.acked),
     };
 }
 
-bool spool_segment_damaged(const struct spool *spool, int64_t id, struct err *err)
+size_t spool_streams(const struct spool *spool, struct spool_stream *ret_streams, size_t max)
 {
-    const struct stream *stream = spool_find_number(spool, spool_id_number(id), spool_id_lane(id));
-    return err_context(err, "spool %s: segment of incarnation %016" PRIx64 " lane %d seq %" PRIu64,
-                       spool->path, stream != NULL ? stream->incarnation : 0, spool_id_lane(id),
-                       spool_id_seq(id));
+    size_t count = 0;
+    for (size_t i = 0; i < spool->stream_count; i++) {
+        const struct stream *stream = &spool->streams[i];
+        if (spool_acked_next_out(&stream->now.acked, 1) > stream->last_seq)
+            continue;
+        if (count < max)
+            tell(stream, &ret_streams[count]);
+        count++;
+    }
+    return count;
+}
+
+size_t spool_unclosed(const struct spool *spool, struct spool_stream *ret_streams, size_t max)
+{
+    size_t count = 0;
+    for (size_t end = spool->stream_count, begin = end; end > 0 && count < max; end = begin) {
+        while (begin > 0 && spool->streams[begin - 1].number == spool->streams[end - 1].number)
+            begin--;
+        for (size_t i = begin; i < end && count < max; i++)
+            tell(&spool->streams[i], &ret_streams[count++]);
+    }
+    return spool->stream_count;
 }

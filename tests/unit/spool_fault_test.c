@@ -2,13 +2,13 @@
 /* The spool under full disks, kills, damage and other people's files. */
 #include "base/file.h"
 #include "storage/spool.h"
-#include "storage/sqlite.h"
 #include "tests/unit/spool_world.h"
 #include "tests/unit/testing.h"
 
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -63,20 +63,13 @@ static void damage(const char *path, const char *needle)
     buf_done(&content);
 }
 
-static void lose_first_segment(const char *path)
+static void change(const char *path, const char *sql)
 {
-    const struct sqlite_settings settings = {.path = path,
-                                             .what = "test",
-                                             .application_id = 0x4d735370,
-                                             .migration_count = 1,
-                                             .exclusive = true};
-    struct sqlite *db = NULL;
-    struct err err = {0};
-    if (!sqlite_open(&settings, &db, &err) ||
-        !sqlite_exec(db, "DELETE FROM segment WHERE lane = 1 AND first_seq = 1", &err))
-        fail_msg("%s", err.text);
-    assert_int_equal(sqlite_changes(db), 1);
-    sqlite_close(db);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(db), 1);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 static void test_a_damaged_record_is_never_given(void **state)
@@ -89,18 +82,61 @@ static void test_a_damaged_record_is_never_given(void **state)
     world->spool = NULL;
     damage(world->path, "to be damaged");
     spool_world_reopen(world);
-    struct heard heard = {0};
-    struct err err = {0};
-    struct spool_found found = {0};
-    assert_false(spool_read(world->spool, incarnation, 1, 1, 10, 1000, hear, &heard, &found, &err));
-    assert_string_equal(heard.bodies, "a sound one,");
-    assert_int_equal(err.code, ERR_IO);
-    assert_non_null(strstr(err.text, "lane 1 seq 2"));
-    expect_read(world->spool, incarnation, 1, 3, 10, 1000, 3, "and one behind,");
     struct heard newest = {0};
-    assert_true(spool_newest(world->spool, 1, 10, hear_newest, &newest, &err));
+    assert_true(spool_newest(world->spool, 1, 10, hear_newest, &newest, NULL));
     assert_string_equal(newest.bodies, "and one behind,a sound one,");
+    expect_read(world->spool, incarnation, 1, 1, 10, 1000, 1, "a sound one,");
+    expect_lost(world->spool, incarnation, 1, 2, 2, 1, SPOOL_LOST_DAMAGED);
+    spool_world_reopen(world);
+    struct spool_stats stats;
+    spool_stats(world->spool, &stats);
+    assert_true(stats.records == 2 && stats.records_lost == 1);
+    expect_lost(world->spool, incarnation, 1, 2, 2, 1, SPOOL_LOST_DAMAGED);
+    expect_read(world->spool, incarnation, 1, 3, 10, 1000, 3, "and one behind,");
     assert_true(push(world->spool, 1, "k3", "and one behind").duplicate);
+}
+
+static void test_sound_records_of_a_damaged_segment_are_given(void **state)
+{
+    struct spool_world *world = *state;
+    struct spool_record records[4] = {{.lane = 1, .body = text("the first")},
+                                      {.lane = 1, .body = text("to be damaged")},
+                                      {.lane = 1, .body = text("behind it")},
+                                      {.lane = 1, .body = text("the last")}};
+    assert_true(spool_push(world->spool, records, 4, NULL));
+    uint64_t incarnation = spool_incarnation(world->spool);
+    spool_close(world->spool);
+    world->spool = NULL;
+    damage(world->path, "to be damaged");
+    spool_world_reopen(world);
+    expect_lost(world->spool, incarnation, 1, 2, 2, 1, SPOOL_LOST_DAMAGED);
+    expect_read(world->spool, incarnation, 1, 1, 10, 1000, 1, "the first,");
+    expect_read(world->spool, incarnation, 1, 3, 10, 1000, 3, "behind it,the last,");
+}
+
+/* Without its length nobody knows where the next record begins. */
+static void test_a_damaged_length_takes_the_rest_with_it(void **state)
+{
+    struct spool_world *world = *state;
+    struct spool_record records[4] = {{.lane = 1, .body = text("the first")},
+                                      {.lane = 1, .body = text("to be damaged")},
+                                      {.lane = 1, .body = text("behind it")},
+                                      {.lane = 1, .body = text("the last")}};
+    assert_true(spool_push(world->spool, records, 4, NULL));
+    uint64_t incarnation = push(world->spool, 1, "", "another").incarnation;
+    spool_close(world->spool);
+    world->spool = NULL;
+    struct buf content = {0};
+    assert_true(file_read(world->path, 16 << 20, &content, NULL));
+    uint8_t *at = memmem(content.data, content.length, "to be damaged", 13);
+    assert_non_null(at);
+    at[-6] ^= 1; /* varint, crc, key length */
+    assert_true(file_write(world->path, buf_bytes(&content), 0600, NULL));
+    buf_done(&content);
+    spool_world_reopen(world);
+    expect_read(world->spool, incarnation, 1, 1, 10, 1000, 1, "the first,");
+    expect_lost(world->spool, incarnation, 1, 2, 2, 3, SPOOL_LOST_DAMAGED);
+    expect_read(world->spool, incarnation, 1, 5, 10, 1000, 5, "another,");
 }
 
 static uint64_t next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq)
@@ -137,11 +173,31 @@ static void test_a_lost_segment_is_a_hole_and_nothing_else(void **state)
     push(world->spool, 1, "", "behind");
     spool_close(world->spool);
     world->spool = NULL;
-    lose_first_segment(world->path);
+    change(world->path, "DELETE FROM segment WHERE lane = 1 AND first_seq = 1");
     spool_world_reopen(world);
-    expect_read(world->spool, incarnation, 1, 1, 10, 1000, 1, "");
     assert_int_equal(next_segment(world->spool, incarnation, 1, 1), 2);
+    expect_lost(world->spool, incarnation, 1, 1, 1, 1, SPOOL_LOST_DAMAGED);
     expect_read(world->spool, incarnation, 1, 2, 10, 1000, 2, "behind,");
+    receipt(world->spool, incarnation, 1, 2);
+    receipt(world->spool, incarnation, 2, 1);
+    world->boot_ms += LONG_AFTER_MS;
+    forget(world->spool);
+    assert_int_equal(spool_unclosed(world->spool, NULL, 0), 0);
+}
+
+static void test_a_hole_at_the_end_is_declared_too(void **state)
+{
+    struct spool_world *world = *state;
+    uint64_t incarnation = push(world->spool, 1, "", "a").incarnation;
+    push(world->spool, 1, "", "b");
+    push(world->spool, 1, "", "c");
+    receipt(world->spool, incarnation, 1, 1); /* writes last_seq down */
+    spool_close(world->spool);
+    world->spool = NULL;
+    change(world->path, "DELETE FROM segment WHERE first_seq = 3");
+    spool_world_reopen(world);
+    expect_read(world->spool, incarnation, 1, 1, 10, 1000, 2, "b,");
+    expect_lost(world->spool, incarnation, 1, 3, 3, 1, SPOOL_LOST_DAMAGED);
 }
 
 /* A disk that had not kept what it promised: the fleet has more of the stream than is left. */
@@ -192,20 +248,26 @@ static void test_a_damaged_file_says_so(void **state)
     assert_non_null(strstr(err.text, world->path));
 }
 
-/* Pushes until there is no room; returns the last seq that was taken. */
+static uint64_t lost(const struct spool *spool)
+{
+    struct spool_stats stats;
+    spool_stats(spool, &stats);
+    return stats.records_lost;
+}
+
+/* Pushes until something has had to give way; returns the last seq that was taken. */
 static uint64_t fill_up(struct spool *spool, size_t body_bytes)
 {
     static char body[4096];
     struct spool_record record = {.lane = 1, .body = bytes_of(body, body_bytes)};
     struct err err = {0};
-    uint64_t last = 0;
-    while (spool_push(spool, &record, 1, &err)) {
-        last = record.seq;
-        assert_in_range(last, 1, 200000);
+    uint64_t before = lost(spool);
+    while (lost(spool) == before) {
+        if (!spool_push(spool, &record, 1, &err))
+            fail_msg("%s", err.text);
+        assert_in_range(record.seq, 1, 200000);
     }
-    if (err.code != ERR_FULL)
-        fail_msg("%s", err.text);
-    return last;
+    return record.seq;
 }
 
 static bool count_only(void *ctx, uint64_t seq, struct bytes body, struct err *err)
@@ -216,9 +278,10 @@ static bool count_only(void *ctx, uint64_t seq, struct bytes body, struct err *e
     return true;
 }
 
-static void expect_all_readable(struct spool *spool, uint64_t incarnation, uint64_t last)
+static void expect_readable(struct spool *spool, uint64_t incarnation, uint64_t first,
+                            uint64_t last)
 {
-    uint64_t seq = 0;
+    uint64_t seq = first - 1;
     struct spool_found found = {.count = 1};
     while (found.count > 0)
         assert_true(spool_read(spool, incarnation, 1, seq + 1, 500, 1 << 20, count_only, &seq,
@@ -233,6 +296,24 @@ static void forget_all(struct spool *spool)
     assert_int_equal(held(spool), 0);
 }
 
+/* Health cannot make a sale's result give way, however full it is. */
+static void expect_full(struct spool *spool)
+{
+    static char body[65536];
+    struct spool_record record = {.lane = 3, .body = bytes_of(body, sizeof body)};
+    struct err err = {0};
+    uint64_t before = lost(spool);
+    uint64_t seq = 0;
+    while (spool_push(spool, &record, 1, &err)) {
+        assert_true(lost(spool) == before || seq > 0);
+        if (lost(spool) > before)
+            return; /* there was room for some, and the oldest of these gave way */
+        seq = record.seq;
+    }
+    assert_int_equal(err.code, ERR_FULL);
+    assert_int_equal(lost(spool), before);
+}
+
 static void test_over_quota_nothing_breaks_and_room_comes_back(void **state)
 {
     struct spool_world *world = *state;
@@ -245,17 +326,24 @@ static void test_over_quota_nothing_breaks_and_room_comes_back(void **state)
     uint64_t last = fill_up(spool, 1000);
     spool_stats(spool, &stats);
     assert_in_range(stats.bytes, 1 << 20, SPOOL_QUOTA_MIN_BYTES);
-    assert_int_equal(stats.records, last);
-    expect_all_readable(spool, incarnation, last);
+    assert_int_equal(stats.records + stats.records_lost, last);
+    assert_in_range(stats.records_lost, 1, 100);
+    expect_lost(spool, incarnation, 1, 1, 1, stats.records_lost, SPOOL_LOST_QUOTA);
+    expect_readable(spool, incarnation, 1 + stats.records_lost, last);
+    expect_full(spool);
     assert_true(spool_note_write(spool, "n", text("works when full"), NULL));
     for (uint64_t seq = 10; seq < last && seq < 2000; seq += 10) {
         const struct spool_range range = {seq, seq};
         assert_true(spool_receipt(spool, incarnation, 1, 0, &range, 1, NULL));
     }
     receipt(spool, incarnation, 1, last);
+    struct spool_stream health = {0};
+    if (spool_streams(spool, &health, 1) == 1)
+        receipt(spool, incarnation, 3, health.last_seq);
     forget_all(spool);
     spool_stats(spool, &stats);
     assert_in_range(stats.bytes, 0, SPOOL_QUOTA_MIN_BYTES / 2);
+    assert_int_equal(stats.records_lost, 0);
     assert_int_equal(push(spool, 1, "", "again").seq, last + 1);
     assert_in_range(fill_up(spool, 1000), last + last / 2, 200000);
     spool_world_reopen(world);
@@ -272,7 +360,6 @@ static void test_a_failed_write_takes_nothing_back(void **state)
     tight.rlim_cur = 100 * 1024; /* neither WAL nor database grow beyond that */
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
-    uint64_t last = fill_up(world->spool, 1000);
     /* A failed push must not cost the window its keys. */
     struct spool_record records[100];
     int keys[100];
@@ -284,13 +371,16 @@ static void test_a_failed_write_takes_nothing_back(void **state)
                                                .key = bytes_of(&keys[i], sizeof keys[i]),
                                                .body = bytes_of(body, sizeof body)};
         }
-        assert_false(spool_push(world->spool, records, 100, NULL));
+        struct err err = {0};
+        assert_false(spool_push(world->spool, records, 100, &err));
+        assert_int_equal(err.code, ERR_FULL);
     }
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     (void)signal(SIGXFSZ, handler);
-    assert_int_equal(push(world->spool, 1, "", "after").seq, last + 1);
+    assert_int_equal(push(world->spool, 1, "", "after").seq, 2);
     assert_true(push(world->spool, 1, "kept", "the first").duplicate);
-    expect_all_readable(world->spool, spool_incarnation(world->spool), last + 1);
+    assert_in_range(lost(world->spool), 0, 1);
+    expect_readable(world->spool, spool_incarnation(world->spool), 1 + lost(world->spool), 2);
 }
 
 enum { CANNOT_MOUNT = 77 };
@@ -337,20 +427,25 @@ static int on_a_full_disk(struct spool_world *world)
         return explain(1, &err);
     for (int round = 0; round < 3; round++) {
         struct spool_record record = {.lane = 1, .body = bytes_of(world, sizeof *world)};
-        uint64_t last = 0;
-        while (spool_push(spool, &record, 1, &err))
-            last = record.seq;
+        while (lost(spool) == 0) {
+            if (!spool_push(spool, &record, 1, &err))
+                return explain(2, &err);
+        }
+        /* Full as it is, results go on being taken. */
+        for (int i = 0; i < 5000; i++) {
+            if (!spool_push(spool, &record, 1, &err))
+                return explain(3, &err);
+        }
+        if (!spool_receipt(spool, record.incarnation, 1, record.seq, NULL, 0, &err))
+            return explain(4, &err);
+        uint64_t last = record.seq;
         size_t removed = 1;
-        if (err.code != ERR_FULL || last == 0)
-            return explain(2, &err);
-        if (!spool_receipt(spool, record.incarnation, 1, last, NULL, 0, &err))
-            return explain(3, &err);
         while (removed > 0) {
             if (!spool_forget(spool, &removed, &err))
-                return explain(4, &err);
+                return explain(5, &err);
         }
         if (held(spool) != 0 || !spool_push(spool, &record, 1, &err) || record.seq != last + 1)
-            return explain(5, &err);
+            return explain(6, &err);
     }
     spool_close(spool);
     return 0;
@@ -417,7 +512,7 @@ static void test_kill_9_loses_nothing_acknowledged(void **state)
         assert_in_range(count, 1, 8);
         const struct spool_stream *stream = &streams[count - 1];
         assert_in_range(stream->last_seq, answered, answered + 3);
-        expect_all_readable(world->spool, stream->incarnation, stream->last_seq);
+        expect_readable(world->spool, stream->incarnation, 1, stream->last_seq);
         spool_close(world->spool);
         world->spool = NULL;
     }
@@ -453,6 +548,9 @@ int main(void)
         TEST(test_another_devices_spool_is_refused_untouched),
         TEST(test_a_newer_schema_is_refused_untouched),
         TEST(test_a_damaged_record_is_never_given),
+        TEST(test_sound_records_of_a_damaged_segment_are_given),
+        TEST(test_a_damaged_length_takes_the_rest_with_it),
+        TEST(test_a_hole_at_the_end_is_declared_too),
         TEST(test_reading_goes_on_behind_a_damaged_segment),
         TEST(test_a_lost_segment_is_a_hole_and_nothing_else),
         TEST(test_a_receipt_for_a_lost_tail_covers_what_is_left),

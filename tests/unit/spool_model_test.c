@@ -87,10 +87,10 @@ static void expect_body(const struct entry *entry, struct bytes body)
         assert_memory_equal(body.data + at, &entry->content, sizeof entry->content);
 }
 
-static const struct entry *held_with_key(const struct model *model, int key)
+static const struct entry *first_with_key(const struct model *model, int key)
 {
     for (size_t i = 0; key != 0 && i < model->count; i++) {
-        if (model->entries[i].key == key && model->entries[i].held)
+        if (model->entries[i].key == key)
             return &model->entries[i];
     }
     return NULL;
@@ -99,7 +99,7 @@ static const struct entry *held_with_key(const struct model *model, int key)
 static void take_in(struct model *model, const struct spool_record *record, int key,
                     uint32_t content)
 {
-    const struct entry *first = held_with_key(model, key);
+    const struct entry *first = first_with_key(model, key);
     assert_int_equal(record->duplicate, first != NULL);
     if (first != NULL) {
         assert_true(record->incarnation == first->incarnation && record->seq == first->seq);

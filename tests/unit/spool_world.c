@@ -103,8 +103,23 @@ void expect_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t f
         fail_msg("%s", err.text);
     assert_string_equal(heard.bodies, bodies);
     assert_int_equal(found.count, heard.count);
+    assert_int_equal(found.lost, SPOOL_HELD);
     if (found.count > 0)
         assert_int_equal(found.first, first);
+}
+
+void expect_lost(struct spool *spool, uint64_t incarnation, int lane, uint64_t from, uint64_t first,
+                 uint64_t count, enum spool_loss why)
+{
+    struct heard heard = {0};
+    struct err err = {0};
+    struct spool_found found = {0};
+    if (!spool_read(spool, incarnation, lane, from, 100, 1000, hear, &heard, &found, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(heard.count, 0);
+    assert_int_equal(found.lost, why);
+    assert_int_equal(found.first, first);
+    assert_int_equal(found.count, count);
 }
 
 void receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative)

@@ -37,6 +37,10 @@ bool hear_newest(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes bod
 void expect_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t from,
                  size_t max_records, size_t max_bytes, uint64_t first, const char *bodies);
 
+/* That reading there finds a declared loss. */
+void expect_lost(struct spool *spool, uint64_t incarnation, int lane, uint64_t from, uint64_t first,
+                 uint64_t count, enum spool_loss why);
+
 void receipt(struct spool *spool, uint64_t incarnation, int lane, uint64_t cumulative);
 size_t forget(struct spool *spool);
 uint64_t held(const struct spool *spool);
