@@ -11,6 +11,7 @@
 #include <string.h>
 
 static const int64_t forget_every_ms = 10000;
+static const unsigned age_rounds = 6;
 static const int64_t resend_max_ms = 600000;
 static const int64_t selfcheck_limit_ms = 120000;
 
@@ -54,11 +55,15 @@ static void on_stored(void *ctx)
     agent_pump(agent);
 }
 
-static void on_spool_failed(void *ctx, const struct err *err)
+void agent_spool_failed(struct agent *agent, const struct err *err)
 {
-    struct agent *agent = ctx;
     if (!agent->closing)
         agent->failed(agent->failed_ctx, err);
+}
+
+static void on_spool_failed(void *ctx, const struct err *err)
+{
+    agent_spool_failed(ctx, err);
 }
 
 static void on_link_changed(void *ctx)
@@ -69,6 +74,8 @@ static void on_link_changed(void *ctx)
         log_info("connected to %s", link->broker);
         uplink_connected(&agent->sender.uplink);
         hello_connected(&agent->hello, clock_boot_ms(agent->clock));
+        agent->less_told = false;
+        agent_begin(agent);
     } else if (!link->connected && agent->sender.uplink.connected) {
         log_warn("not connected: %s", link->reason);
         uplink_disconnected(&agent->sender.uplink);
@@ -161,15 +168,19 @@ static void on_forget_timer(uv_timer_t *timer)
     struct agent *agent = timer->data;
     struct spool_stats stats;
     spool_stats(agent->spool, &stats);
-    agent_save_receipt(agent);
-    if (stats.records_kept == 0)
+    agent_save_receipts(agent);
+    /* Age limits are in days: with nothing in grace a look now and then is enough. */
+    if (agent->forget_rounds++ % age_rounds != 0 && stats.records_kept == 0)
         return;
     size_t removed = 0;
     struct err err = {0};
-    if (!spool_forget(agent->spool, &removed, &err))
-        log_error("receipted records could not be removed: %s", err.text);
-    else if (removed > 0)
-        log_debug("%zu receipted records removed", removed);
+    if (!spool_forget(agent->spool, &removed, &err)) {
+        log_error("old records could not be removed: %s", err.text);
+        if (err.code == ERR_IO)
+            agent_spool_failed(agent, &err);
+    } else if (removed > 0) {
+        log_debug("%zu old records removed", removed);
+    }
 }
 
 /* ---- opening and closing ---- */
@@ -218,10 +229,13 @@ static bool open_spool(struct agent *agent, struct err *err)
         .quota_bytes = settings->spool_quota_bytes,
         .grace_ms = settings->spool_grace_ms,
         .key_window = settings->spool_key_window,
+        .lanes = {{settings->txn_quota_bytes, settings->txn_age_ms},
+                  {settings->event_quota_bytes, settings->event_age_ms},
+                  {settings->health_quota_bytes, settings->health_age_ms}},
     };
     static const struct recorder_events events = {.stored = on_stored, .failed = on_spool_failed};
     return spool_open(&spool, agent->clock, &agent->spool, err) &&
-           spool_note_read(agent->spool, "receipt", &agent->receipt, err) &&
+           agent_load_receipts(agent, err) &&
            recorder_open(agent->loop, agent->spool, &events, agent, &agent->recorder, err);
 }
 
@@ -282,7 +296,7 @@ static void start_timers(struct agent *agent)
         timers[i]->data = agent;
     }
     uint64_t probe_every = (uint64_t)agent->settings->probe_every_ms;
-    uv_timer_start(&agent->probe_timer, on_probe_timer, 0, probe_every);
+    uv_timer_start(&agent->probe_timer, on_probe_timer, probe_every, probe_every);
     uv_timer_start(&agent->forget_timer, on_forget_timer, (uint64_t)forget_every_ms,
                    (uint64_t)forget_every_ms);
 }
@@ -313,13 +327,11 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     agent->settings = settings;
     agent->failed = failed;
     agent->failed_ctx = ctx;
-    agent->receipt.limit = LIMIT_RECEIPT_BYTES;
     start_timers(agent);
     bool ok = open_keys(agent, err) && clock_boot_id(agent->boot_id, err) &&
               open_spool(agent, err) && open_port(agent, err);
     if (ok) {
         init_sender(agent);
-        agent_record_open(agent);
         ok = open_registrar(agent, err) && open_intake(agent, err);
     }
     *ret_agent = agent;
@@ -354,7 +366,7 @@ void agent_close(struct agent *agent)
     intake_close(agent->intake);
     linkport_close(agent->port);
     if (agent->spool != NULL)
-        agent_save_receipt(agent);
+        agent_save_receipts(agent);
     if (agent->registrar != NULL)
         registrar_close(agent->registrar, on_registrar_closed, agent);
     else
@@ -370,6 +382,6 @@ void agent_free(struct agent *agent)
     spool_close(agent->spool);
     sign_key_free(agent->key);
     trust_free(agent->trust);
-    buf_done(&agent->receipt);
+    proofs_done(&agent->proofs);
     free(agent);
 }

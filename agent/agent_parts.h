@@ -8,6 +8,7 @@
 #include "agent/hello.h"
 #include "agent/intake.h"
 #include "agent/linkport.h"
+#include "agent/proofs.h"
 #include "agent/recorder.h"
 #include "agent/registrar.h"
 #include "agent/sender.h"
@@ -40,8 +41,12 @@ struct agent {
     uv_timer_t pump_timer, probe_timer, forget_timer;
     bool closing;
 
-    struct buf receipt; /* newest verified receipt, as received */
-    bool receipt_unsaved;
+    bool begun; /* OPEN and the first sample are recorded, the registrar may tell its state */
+    unsigned forget_rounds;
+
+    struct proofs proofs;
+    bool less_told;            /* that a receipt claimed less than an earlier one, this session */
+    int64_t receipts_since_ms; /* those issued earlier no longer count: see agent_receipts.c */
     int64_t last_receipt_ms, last_welcome_ms; /* wall */
     int64_t clock_offset_ms;
     uint64_t receipts_refused, messages_refused;
@@ -50,19 +55,29 @@ struct agent {
 
 /* agent.c: does what is due now and plans the next time. Call after anything happened. */
 void agent_pump(struct agent *agent);
+/* The spool failed for good where no record was given: it must be opened afresh. */
+void agent_spool_failed(struct agent *agent, const struct err *err);
 
 /* agent_records.c: what goes into the spool. */
 bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done *done,
                       void *done_ctx, struct err *err) MUSTER_CHECK;
 void agent_record_event(struct agent *agent, const Muster__Event *event);
-void agent_record_open(struct agent *agent);
+/* A start that has nothing to tell leaves no record: OPEN, the first sample and what is held are
+ * told with the first thing that is recorded, or when there is somebody to hear it. */
+void agent_begin(struct agent *agent);
 void agent_record_health(struct agent *agent);
 void agent_sample_health(struct agent *agent, Muster__Health *ret_health);
 
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);
 void agent_take_message(struct agent *agent, const char *topic, struct bytes payload);
-void agent_save_receipt(struct agent *agent);
+
+/* agent_receipts.c: receipts, and what a fleet that was restored asks for again. */
+bool agent_take_receipt(struct agent *agent, struct bytes envelope, struct err *err) MUSTER_CHECK;
+/* Of a welcome that answers the newest hello. */
+void agent_take_again(struct agent *agent, const Muster__Welcome *welcome);
+bool agent_load_receipts(struct agent *agent, struct err *err) MUSTER_CHECK;
+void agent_save_receipts(struct agent *agent);
 
 /* agent_status.c: answers to `muster status` and `muster why`. */
 bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,

@@ -33,6 +33,7 @@ bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done
     if (protobuf_c_message_get_packed_size(&txn->base) > LIMIT_TXN_BYTES)
         return err_set(err, ERR_INVALID, "the result is longer than %d bytes",
                        (int)LIMIT_TXN_BYTES);
+    agent_begin(agent);
     return recorder_add(agent->recorder, MUSTER__LANE__LANE_TXN,
                         bytes_of(txn->idempotency_key.data, txn->idempotency_key.len), &txn->base,
                         done, done_ctx, err);
@@ -45,7 +46,7 @@ static void add_own(struct agent *agent, Muster__Lane lane, const ProtobufCMessa
         log_error("%s record of the agent's own not stored: %s", lane_name(lane), err.text);
 }
 
-void agent_record_event(struct agent *agent, const Muster__Event *event)
+static void add_event(struct agent *agent, const Muster__Event *event)
 {
     char text[EVENT_TEXT_BYTES + 1];
     Muster__Event stamped = *event;
@@ -57,20 +58,31 @@ void agent_record_event(struct agent *agent, const Muster__Event *event)
     add_own(agent, MUSTER__LANE__LANE_EVENT, &stamped.base);
 }
 
-void agent_record_open(struct agent *agent)
+static size_t earlier_streams(const struct agent *agent, Muster__OpenStream *ret_streams,
+                              Muster__OpenStream **ret_list)
 {
     struct spool_stream streams[OPEN_STREAMS];
-    Muster__OpenStream open_streams[OPEN_STREAMS];
+    size_t kept = 0;
+    size_t count = spool_unclosed(agent->spool, streams, OPEN_STREAMS);
+    for (size_t i = 0; i < count && i < OPEN_STREAMS; i++) {
+        if (streams[i].incarnation == spool_incarnation(agent->spool))
+            continue;
+        Muster__OpenStream *stream = &ret_streams[kept];
+        *stream = (Muster__OpenStream)MUSTER__OPEN_STREAM__INIT;
+        stream->incarnation = streams[i].incarnation;
+        stream->lane = (Muster__Lane)streams[i].lane;
+        stream->last_seq = streams[i].last_seq;
+        ret_list[kept++] = stream;
+    }
+    return kept;
+}
+
+static void record_open(struct agent *agent)
+{
+    Muster__OpenStream streams[OPEN_STREAMS];
     Muster__OpenStream *unclosed[OPEN_STREAMS];
     Muster__Open open = MUSTER__OPEN__INIT;
-    size_t count = spool_streams(agent->spool, streams, OPEN_STREAMS);
-    for (size_t i = 0; i < count && i < OPEN_STREAMS; i++) {
-        open_streams[i] = (Muster__OpenStream)MUSTER__OPEN_STREAM__INIT;
-        open_streams[i].incarnation = streams[i].incarnation;
-        open_streams[i].lane = (Muster__Lane)streams[i].lane;
-        open_streams[i].last_seq = streams[i].last_seq;
-        unclosed[open.n_unclosed++] = &open_streams[i];
-    }
+    open.n_unclosed = earlier_streams(agent, streams, unclosed);
     open.unclosed = unclosed;
     open.boot_id = (ProtobufCBinaryData){.len = sizeof agent->boot_id, .data = agent->boot_id};
     open.agent_version = (char *)(uintptr_t)MUSTER_VERSION;
@@ -84,7 +96,7 @@ void agent_record_open(struct agent *agent)
     event.kind = MUSTER__EVENT_KIND__EVENT_OPEN;
     event.text = (char *)(uintptr_t) "the agent started";
     event.detail = (ProtobufCBinaryData){.len = detail.length, .data = detail.data};
-    agent_record_event(agent, &event);
+    add_event(agent, &event);
     buf_done(&detail);
 }
 
@@ -118,9 +130,34 @@ void agent_sample_health(struct agent *agent, Muster__Health *ret_health)
     *ret_health = health;
 }
 
-void agent_record_health(struct agent *agent)
+static void add_health(struct agent *agent)
 {
     Muster__Health health;
     agent_sample_health(agent, &health);
     add_own(agent, MUSTER__LANE__LANE_HEALTH, &health.base);
+}
+
+void agent_begin(struct agent *agent)
+{
+    if (agent->begun)
+        return;
+    agent->begun = true;
+    record_open(agent);
+    add_health(agent);
+    if (!agent->closing)
+        registrar_tell(agent->registrar);
+}
+
+void agent_record_event(struct agent *agent, const Muster__Event *event)
+{
+    agent_begin(agent);
+    add_event(agent, event);
+}
+
+void agent_record_health(struct agent *agent)
+{
+    if (agent->begun)
+        add_health(agent);
+    else
+        agent_begin(agent); /* with a sample of its own */
 }

@@ -2,7 +2,6 @@
 #include "agent/agent_parts.h"
 
 #include "agent/hello_fit.h"
-#include "agent/receipts.h"
 #include "base/log.h"
 #include "proto/hello.pb-c.h"
 #include "proto/limits.h"
@@ -16,8 +15,6 @@ enum {
     HELLO_STREAMS = 64,
     SEAL_BYTES = 256, /* what the envelope adds, generously */
 };
-
-static const char receipt_note[] = "receipt";
 
 static char *text(const char *value)
 {
@@ -34,8 +31,9 @@ static ProtobufCBinaryData binary(const void *data, size_t length)
 static bool add_streams(struct agent *agent, struct arena *arena, Muster__Hello *hello)
 {
     struct spool_stream streams[HELLO_STREAMS];
-    size_t count = spool_streams(agent->spool, streams, HELLO_STREAMS);
-    count = count > HELLO_STREAMS ? HELLO_STREAMS : count;
+    size_t count = spool_unclosed(agent->spool, streams, HELLO_STREAMS);
+    hello->streams_cut = count > HELLO_STREAMS;
+    count = hello->streams_cut ? HELLO_STREAMS : count;
     hello->streams = arena_alloc(arena, (count + 1) * sizeof *hello->streams);
     if (hello->streams == NULL)
         return false;
@@ -80,9 +78,9 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     hello.serial = text(agent->settings->serial);
     hello.model = text(agent->settings->model);
     hello.root_version = trust_version(agent->trust);
-    ProtobufCBinaryData receipts[1] = {binary(agent->receipt.data, agent->receipt.length)};
+    ProtobufCBinaryData receipts[PROOFS_STREAMS];
     hello.receipts = receipts;
-    hello.n_receipts = agent->receipt.length > 0 ? 1 : 0;
+    hello.n_receipts = proofs_newest(&agent->proofs, receipts);
     bool ok = registrar_state(agent->registrar, &arena, &state, err);
     hello.state = &state;
     if (ok && !(add_streams(agent, &arena, &hello) && add_lacks(agent, &arena, &hello)))
@@ -114,24 +112,6 @@ void agent_say_hello(struct agent *agent)
 
 /* ---- what comes down ---- */
 
-static bool take_receipt(struct agent *agent, struct bytes envelope, struct err *err)
-{
-    struct arena arena = {0};
-    bool ok =
-        receipts_take(agent->spool, agent->trust, agent->settings->device, envelope, &arena, err);
-    arena_done(&arena);
-    if (!ok) {
-        agent->receipts_refused++;
-        return false;
-    }
-    agent->last_receipt_ms = clock_wall_ms(agent->clock);
-    buf_clear(&agent->receipt);
-    if (!buf_append(&agent->receipt, envelope.data, envelope.length, err))
-        return false;
-    agent->receipt_unsaved = true;
-    return true;
-}
-
 static bool take_manifest(struct agent *agent, struct bytes envelope, struct err *err)
 {
     if (envelope.length > LIMIT_MANIFEST_BYTES)
@@ -150,9 +130,7 @@ static bool take_manifest(struct agent *agent, struct bytes envelope, struct err
 static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welcome)
 {
     struct err err = {0};
-    if (welcome->receipt.len > 0 &&
-        !take_receipt(agent, bytes_of(welcome->receipt.data, welcome->receipt.len), &err))
-        log_warn("the receipt in a welcome was refused: %s", err.text);
+    agent_take_again(agent, welcome);
     if (welcome->manifest.len > 0 &&
         !take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), &err))
         log_warn("the manifest in a welcome was refused: %s", err.text);
@@ -161,7 +139,8 @@ static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welco
 static bool take_welcome(struct agent *agent, struct bytes envelope, struct arena *arena,
                          struct err *err)
 {
-    static const struct unpack_limits limits = {.max_bytes = LIMIT_WELCOME_BYTES};
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_WELCOME_BYTES,
+                                                .max_elements = 16384};
     struct bytes body;
     ProtobufCMessage *message = NULL;
     if (!unseal("welcome", agent->settings->device, envelope,
@@ -191,7 +170,7 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
 {
     switch (topic->kind) {
     case TOPIC_DOWN_RECEIPT:
-        return take_receipt(agent, payload, err);
+        return agent_take_receipt(agent, payload, err);
     case TOPIC_DOWN_MANIFEST:
         return take_manifest(agent, payload, err);
     case TOPIC_DOWN_WELCOME:
@@ -222,15 +201,4 @@ void agent_take_message(struct agent *agent, const char *name, struct bytes payl
                      err_code_name(err.code), err.text);
     }
     agent_pump(agent);
-}
-
-void agent_save_receipt(struct agent *agent)
-{
-    struct err err = {0};
-    if (!agent->receipt_unsaved)
-        return;
-    if (spool_note_write(agent->spool, receipt_note, buf_bytes(&agent->receipt), &err))
-        agent->receipt_unsaved = false;
-    else
-        log_warn("the newest receipt was not saved: %s", err.text);
 }

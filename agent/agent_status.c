@@ -40,6 +40,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     struct spool_stats stats;
     spool_stats(agent->spool, &stats);
     status->kept_records = stats.records_kept;
+    status->lost_records = stats.records_lost;
     reply->agent = status;
     return true;
 }

@@ -30,13 +30,14 @@ static json_t *status_json(const Muster__AgentStatus *status)
     char incarnation[17];
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
     return json_pack(
-        "{s:s, s:s, s:s, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:o, s:o}", "device",
-        status->device, "agent_version", status->agent_version, "incarnation", incarnation,
-        "link_joined", (int)status->link_joined, "connected", (int)status->connected, "broker",
-        status->broker, "link_reason", status->link_reason, "next_attempt_ms",
-        (json_int_t)status->next_attempt_ms, "welcomed", (int)status->welcomed, "last_welcome_ms",
-        (json_int_t)status->last_welcome_ms, "last_receipt_ms", (json_int_t)status->last_receipt_ms,
-        "kept_records", (json_int_t)status->kept_records, "state",
+        "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "device", status->device, "agent_version", status->agent_version, "incarnation",
+        incarnation, "starts", (json_int_t)status->starts, "link_joined", (int)status->link_joined,
+        "connected", (int)status->connected, "broker", status->broker, "link_reason",
+        status->link_reason, "next_attempt_ms", (json_int_t)status->next_attempt_ms, "welcomed",
+        (int)status->welcomed, "last_welcome_ms", (json_int_t)status->last_welcome_ms,
+        "last_receipt_ms", (json_int_t)status->last_receipt_ms, "kept_records",
+        (json_int_t)status->kept_records, "lost_records", (json_int_t)status->lost_records, "state",
         command_state_json(status->state), "health", health_json(status->health));
 }
 
@@ -56,12 +57,15 @@ static void print_link(const Muster__AgentStatus *status)
         (void)printf("not connected: %s\n", command_plain(status->link_reason));
 }
 
-static void print_health(const Muster__Health *health, uint64_t kept)
+static void print_health(const Muster__Health *health, const Muster__AgentStatus *status)
 {
     (void)printf("spool      %" PRIu64 " records without receipt (oldest %" PRIu64 " s), %" PRIu64
                  " receipted and kept, %" PRIu64 " KiB\n",
-                 health->spool_records, health->spool_oldest_ms / 1000, kept,
+                 health->spool_records, health->spool_oldest_ms / 1000, status->kept_records,
                  health->spool_bytes / 1024);
+    if (status->lost_records > 0)
+        (void)printf("lost       %" PRIu64 " records given up, the fleet is yet to hear of it\n",
+                     status->lost_records);
     (void)printf("disk       %" PRIu64 " of %" PRIu64 " MiB free\n", health->disk_free_bytes >> 20,
                  health->disk_total_bytes >> 20);
     (void)printf("taken      %" PRIu64 " results since the start, %" PRIu64 " refused\n",
@@ -74,14 +78,14 @@ static void print_status(const Muster__AgentStatus *status)
     command_time(status->last_welcome_ms, welcome);
     command_time(status->last_receipt_ms, receipt);
     (void)printf("device     %s\n", command_plain(status->device));
-    (void)printf("agent      %s, incarnation %016" PRIx64 "\n",
-                 command_plain(status->agent_version), status->incarnation);
+    (void)printf("agent      %s, start %" PRIu64 ", incarnation %016" PRIx64 "\n",
+                 command_plain(status->agent_version), status->starts, status->incarnation);
     print_link(status);
     (void)printf("fleet      %s; last welcome %s, last receipt %s\n",
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
                  receipt);
     if (status->health != NULL)
-        print_health(status->health, status->kept_records);
+        print_health(status->health, status);
     if (status->state == NULL)
         return;
     (void)printf("registry   generation %" PRIu64 ", manifest %" PRIu64 ", %s\n",

@@ -7,7 +7,7 @@ enum { DEADLINE_MS = 5000 };
 static const char help[] =
     "Usage: muster why [OPTION]...\n"
     "Tells the newest things that went wrong or were put right on this terminal, newest first:\n"
-    "results that were not approved, drift, repairs, refusals.\n\n";
+    "results that were not approved, drift, repairs, refusals, trouble with the spool.\n\n";
 
 /* The record's kind in the words of the trade; a failed result is an event without a kind. */
 static const char *kind_word(Muster__EventKind kind)

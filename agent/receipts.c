@@ -1,14 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/receipts.h"
 
-#include "proto/hello.pb-c.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream,
-                        struct arena *arena, struct err *err)
+static bool ascending(Muster__SeqRange *const *ranges, size_t count, uint64_t below,
+                      struct spool_range *ret_ranges, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct spool_range range = {.first = ranges[i]->first, .last = ranges[i]->last};
+        if (range.first <= below || range.last < range.first)
+            return err_set(err, ERR_INVALID,
+                           "receipt range %" PRIu64 " to %" PRIu64
+                           ": expected ascending ranges beyond %" PRIu64,
+                           range.first, range.last, below);
+        ret_ranges[i] = range;
+        below = range.last;
+    }
+    return true;
+}
+
+bool receipts_ranges(const Muster__StreamReceipt *stream, struct arena *arena,
+                     struct spool_range **ret_ranges, struct err *err)
 {
     if (stream->lane < 1 || (int)stream->lane > SPOOL_LANES)
         return err_set(err, ERR_INVALID, "receipt for lane %d: expected 1 to %d", (int)stream->lane,
@@ -16,23 +32,56 @@ static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream
     struct spool_range *ranges = arena_alloc(arena, (stream->n_ranges + 1) * sizeof *ranges);
     if (ranges == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a receipt's ranges");
-    uint64_t below = stream->cumulative;
-    for (size_t i = 0; i < stream->n_ranges; i++) {
-        const Muster__SeqRange *range = stream->ranges[i];
-        if (range->first <= below || range->last < range->first)
-            return err_set(err, ERR_INVALID,
-                           "receipt range %llu to %llu: expected ascending ranges beyond %llu",
-                           (unsigned long long)range->first, (unsigned long long)range->last,
-                           (unsigned long long)below);
-        ranges[i] = (struct spool_range){.first = range->first, .last = range->last};
-        below = range->last;
-    }
-    return spool_receipt(spool, stream->incarnation, (int)stream->lane, stream->cumulative, ranges,
-                         stream->n_ranges, err);
+    if (!ascending(stream->ranges, stream->n_ranges, stream->cumulative, ranges, err))
+        return false;
+    *ret_ranges = ranges;
+    return true;
 }
 
-bool receipts_take(struct spool *spool, const struct trust *trust, const char *device,
-                   struct bytes envelope, struct arena *arena, struct err *err)
+static uint64_t lost_now(const struct spool *spool)
+{
+    struct spool_stats stats;
+    spool_stats(spool, &stats);
+    return stats.records_lost;
+}
+
+/* A receipt repeats its refusals until they are settled: only what is new is told on. */
+static bool take_refused(struct spool *spool, const Muster__StreamReceipt *stream,
+                         struct receipts_taken *taken, struct err *err)
+{
+    for (size_t i = 0; i < stream->n_refused && taken->lost_count < RECEIPTS_LOST; i++) {
+        const struct receipts_range range = {
+            .incarnation = stream->incarnation,
+            .lane = (int)stream->lane,
+            .first = stream->refused[i]->first,
+            .last = stream->refused[i]->last,
+        };
+        if (range.first < 1 || range.last < range.first)
+            return err_set(err, ERR_INVALID, "refused range %" PRIu64 " to %" PRIu64, range.first,
+                           range.last);
+        uint64_t before = lost_now(spool);
+        if (!spool_lose(spool, range.incarnation, range.lane, range.first, range.last,
+                        SPOOL_LOST_CONFLICT, err))
+            return false;
+        if (lost_now(spool) > before)
+            taken->lost[taken->lost_count++] = range;
+    }
+    return true;
+}
+
+static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream,
+                        struct arena *arena, struct receipts_taken *taken, struct err *err)
+{
+    struct spool_range *ranges = NULL;
+    return receipts_ranges(stream, arena, &ranges, err) &&
+           spool_receipt(spool, stream->incarnation, (int)stream->lane, stream->cumulative, ranges,
+                         stream->n_ranges, err) &&
+           take_refused(spool, stream, taken, err);
+}
+
+static bool verify(const struct trust *trust, const char *device, struct bytes envelope,
+                   int64_t not_before_ms, struct arena *arena, const Muster__Receipt **ret_receipt,
+                   struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_RECEIPT_BYTES,
                                                 .max_elements = 16384};
@@ -48,14 +97,30 @@ bool receipts_take(struct spool *spool, const struct trust *trust, const char *d
     const Muster__Receipt *receipt = (const Muster__Receipt *)message;
     if (strcmp(receipt->device, device) != 0)
         return err_set(err, ERR_REFUSED, "a receipt for device %s", receipt->device);
+    if (receipt->issued_ms < not_before_ms)
+        return err_set(err, ERR_REFUSED, "a receipt from before the fleet's database was restored");
+    *ret_receipt = receipt;
+    return true;
+}
+
+bool receipts_take(struct spool *spool, const struct trust *trust, const char *device,
+                   struct bytes envelope, int64_t not_before_ms, struct arena *arena,
+                   struct receipts_taken *ret_taken, struct err *err)
+{
+    const Muster__Receipt *receipt = NULL;
+    ret_taken->receipt = NULL;
+    ret_taken->lost_count = 0;
+    if (!verify(trust, device, envelope, not_before_ms, arena, &receipt, err))
+        return false;
+    ret_taken->receipt = receipt;
     bool ok = true;
     for (size_t i = 0; i < receipt->n_streams; i++) {
         struct err one = {0};
-        if (!take_stream(spool, receipt->streams[i], arena, &one)) {
-            if (ok && err != NULL)
-                *err = one;
-            ok = false;
-        }
+        if (take_stream(spool, receipt->streams[i], arena, ret_taken, &one))
+            continue;
+        if ((ok || one.code == ERR_IO) && err != NULL)
+            *err = one;
+        ok = false;
     }
     return ok;
 }

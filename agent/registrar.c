@@ -347,6 +347,12 @@ static const struct desired *manifest_take(struct registrar *registrar, struct b
     return desired;
 }
 
+void registrar_tell(struct registrar *registrar)
+{
+    registrar->telling = true;
+    registrar_wake(registrar);
+}
+
 bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
 {
     struct bytes body;

@@ -44,6 +44,10 @@ bool registrar_open(uv_loop_t *loop, const struct clock *clock,
 /* Waits on the loop for a worker or hook that runs, answers open checks, calls `closed` last. */
 void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), void *ctx);
 
+/* From now on what is held is told as events, beginning with how it stands; what is found damaged,
+ * repaired or refused is told from the start. */
+void registrar_tell(struct registrar *registrar);
+
 /* A manifest Envelope from the broker, a welcome or a file. True: accepted or already known.
  * ERR_INVALID, ERR_REFUSED: the text says why; ERR_CONFLICT: another of the same version is
  * held. */

@@ -103,6 +103,7 @@ struct registrar {
     struct registry_floors floors;
     struct desired *desired; /* newest accepted, NULL: none */
     bool unsaved;            /* not yet on the medium */
+    bool telling;            /* what is held, as events */
     struct registry_held held;
     enum sync_finding findings[REGISTRY_ITEMS]; /* of held.current, as are the next three */
     Muster__RepairSource sources[REGISTRY_ITEMS];

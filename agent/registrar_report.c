@@ -284,7 +284,7 @@ void report_all(struct registrar *registrar, bool settled)
         log_error("registry: no memory to tell the state");
         return;
     }
-    bool record = settled && reports->lacks.count == 0 && !registrar->stalled;
+    bool record = registrar->telling && settled && reports->lacks.count == 0 && !registrar->stalled;
     if (record)
         tell_all_observed(registrar, reports);
     tell_fetch(registrar, &reports->lacks);

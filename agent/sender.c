@@ -10,12 +10,17 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <string.h>
 
 enum sent {
     SENT,         /* or nothing of it was there */
     SENT_NOT_NOW, /* no memory, or no link */
     SENT_NEVER,   /* it cannot be made a packet */
 };
+
+static_assert((int)SPOOL_LOST_QUOTA == (int)MUSTER__LOSS_REASON__LOSS_QUOTA &&
+                  (int)SPOOL_LOST_UNKNOWN == (int)MUSTER__LOSS_REASON__LOSS_UNKNOWN,
+              "the spool's reasons are the contract's");
 
 /* Of record bodies, before compression: a packet is full with it, and its last record may go over.
  */
@@ -54,30 +59,26 @@ static bool gather_row(void *ctx, uint64_t seq, struct bytes body, struct err *e
 
 static void count_unreadable(struct sender *sender, const char *why)
 {
-    /* A damaged file has many of them, and each is met again with each resend. */
+    /* A failing database has many of them, and each is met again with each resend. */
     if (sender->unreadable++ == sender->unreadable_logged)
         log_error("spool: %s: kept, but not sent; what lies behind it goes on", why);
 }
 
-/* Where to go on after a range that gave nothing: behind what is receipted or damaged. */
-static uint64_t behind(struct sender *sender, const struct uplink_range *range,
-                       const struct gathering *gathering)
+/* What is whole but no message, or none that a batch may carry: said here, and to the fleet. */
+static bool give_up(struct sender *sender, const struct uplink_range *range, uint64_t seq,
+                    const char *why, struct err *err)
 {
-    uint64_t next = 0;
-    struct err err = {0};
-    if (gathering->unusable_seq >= range->from_seq)
-        return gathering->unusable_seq + 1;
-    if (spool_next_segment(sender->spool, range->incarnation, range->lane, range->from_seq, &next,
-                           &err) &&
-        next > range->from_seq)
-        return next;
-    return range->from_seq + range->max_records;
+    if (!spool_lose(sender->spool, range->incarnation, range->lane, seq, seq, SPOOL_LOST_DAMAGED,
+                    err))
+        return false;
+    log_error("spool: lane %s, incarnation %016" PRIx64 ", seq %" PRIu64
+              " is given up as damaged: %s",
+              lane_name((Muster__Lane)range->lane), range->incarnation, seq, why);
+    return true;
 }
 
-/* Reads what can be read of one range into `rows`. If that is nothing, *ret_next says where to go
- * on. */
-static bool gather(struct sender *sender, const struct uplink_range *range, size_t max_bytes,
-                   struct gathering *gathering, uint64_t *ret_next, struct err *err)
+static bool begin_rows(struct gathering *gathering, const struct uplink_range *range,
+                       struct err *err)
 {
     gathering->capacity = range->max_records;
     gathering->unusable_seq = 0;
@@ -86,48 +87,104 @@ static bool gather(struct sender *sender, const struct uplink_range *range, size
         .incarnation = range->incarnation,
         .rows = arena_alloc(&gathering->arena, range->max_records * sizeof(ProtobufCMessage *)),
     };
-    if (gathering->rows.rows == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for %zu records", range->max_records);
+    return gathering->rows.rows != NULL ||
+           err_set(err, ERR_NO_MEMORY, "no memory for %zu records", range->max_records);
+}
+
+/* Makes of what spool_read found the rows of a packet, or the word that they are lost. Without
+ * either *ret_next says where to go on. */
+static void take_found(struct gathering *gathering, const struct uplink_range *range,
+                       const struct spool_found *found, uint64_t *ret_next)
+{
+    struct lane_rows *rows = &gathering->rows;
+    if (found->count == 0 || found->first > range->to_seq) {
+        *ret_next = found->count == 0 ? range->last_seq + 1 : found->first;
+        rows->count = 0;
+        return;
+    }
+    if (found->lost != SPOOL_HELD) {
+        rows->rows = NULL;
+        rows->lost = (Muster__LossReason)found->lost;
+        rows->first_seq = found->first;
+        rows->count = found->count < LIMIT_LOST_RANGE ? (size_t)found->count : LIMIT_LOST_RANGE;
+    } else if (rows->count > range->to_seq - rows->first_seq + 1) {
+        rows->count = (size_t)(range->to_seq - rows->first_seq + 1);
+    }
+}
+
+/* Reads sound rows, or finds a loss. A record that is none is given up; where nothing sound stands
+ * before it, it is found as lost at once. */
+static bool read_range(struct sender *sender, const struct uplink_range *range, size_t max_bytes,
+                       struct gathering *gathering, struct spool_found *found, struct err *err)
+{
+    for (int tries = 0; tries < 2; tries++) {
+        if (!begin_rows(gathering, range, err))
+            return false;
+        *found = (struct spool_found){0};
+        if (spool_read(sender->spool, range->incarnation, range->lane, range->from_seq,
+                       range->max_records, max_bytes, gather_row, gathering, found, err))
+            return true;
+        if (err->code == ERR_NO_MEMORY)
+            return false;
+        struct err why = *err;
+        if (gathering->unusable_seq != 0 &&
+            !give_up(sender, range, gathering->unusable_seq, why.text, err))
+            return false;
+        if (gathering->unusable_seq == 0 || gathering->rows.count > 0)
+            break;
+    }
+    /* What follows these shows itself when it is the first. */
+    found->first = gathering->rows.first_seq;
+    found->count = gathering->rows.count;
+    return found->count > 0;
+}
+
+/* What there is of one range becomes `rows`. If that is nothing, *ret_next says where to go on. */
+static bool gather(struct sender *sender, const struct uplink_range *range, size_t max_bytes,
+                   struct gathering *gathering, uint64_t *ret_next, struct err *err)
+{
     struct spool_found found = {0};
-    struct err why = {0};
-    bool read = spool_read(sender->spool, range->incarnation, range->lane, range->from_seq,
-                           range->max_records, max_bytes, gather_row, gathering, &found, &why);
-    if (gathering->rows.count > 0)
-        return true; /* what follows shows itself when it is the first */
-    if (!read && why.code == ERR_NO_MEMORY)
-        return err_set(err, why.code, "%s", why.text);
-    if (read && found.first > range->from_seq) {
-        *ret_next = found.first;
+    struct lane_rows *rows = &gathering->rows;
+    if (!read_range(sender, range, max_bytes, gathering, &found, err)) {
+        if (err->code == ERR_NO_MEMORY)
+            return false;
+        count_unreadable(sender, err->text);
+        rows->count = 0;
+        *ret_next = range->from_seq + range->max_records;
         return true;
     }
-    if (read)
-        err_set(&why, ERR_IO, "lane %s, incarnation %016" PRIx64 ", seq %" PRIu64 " is missing",
-                lane_name(gathering->rows.lane), range->incarnation, range->from_seq);
-    count_unreadable(sender, why.text);
-    *ret_next = behind(sender, range, gathering);
+    take_found(gathering, range, &found, ret_next);
+    if (rows->count > 0)
+        rows->behind = range->last_seq - (rows->first_seq + rows->count - 1);
     return true;
 }
 
 static bool make_packet(const struct sender *sender, const struct lane_rows *lanes,
-                        size_t lane_count, struct buf *ret_envelope, struct err *err)
+                        size_t lane_count, struct buf *ret_envelope, struct uplink_packet *packet,
+                        struct err *err)
 {
+    uint8_t digest[32];
     struct buf batch = {.limit = LIMIT_BATCH_WIRE_BYTES};
     bool ok =
         batch_encode(lanes, lane_count, ZSTD_LEVEL, &batch, err) &&
         seal("batch", sender->device, buf_bytes(&batch), &sender->key, 1, false, ret_envelope, err);
+    if (ok) {
+        sha256(buf_bytes(&batch), digest);
+        memcpy(packet->digest, digest, sizeof packet->digest);
+    }
     buf_done(&batch);
     return ok;
 }
 
 /* Hands the rows over, or says that they are no batch. */
 static enum sent publish(struct sender *sender, uint64_t token, const struct lane_rows *lanes,
-                         size_t lane_count, struct err *err)
+                         size_t lane_count, struct uplink_packet *packet, struct err *err)
 {
     char topic[TOPIC_CHARS];
     struct buf envelope = {.limit = LIMIT_BATCH_WIRE_BYTES};
     enum sent sent = SENT;
     topic_device(TOPIC_UP_BATCH, sender->device, topic);
-    if (!make_packet(sender, lanes, lane_count, &envelope, err))
+    if (!make_packet(sender, lanes, lane_count, &envelope, packet, err))
         sent = err->code == ERR_NO_MEMORY ? SENT_NOT_NOW : SENT_NEVER;
     else if (!linkport_publish(sender->port, token, topic, buf_bytes(&envelope), err))
         sent = SENT_NOT_NOW;
@@ -150,7 +207,7 @@ static bool gather_plan(struct sender *sender, const struct uplink_plan *plan,
         if (!gather(sender, range, share < left ? share : left, gathering, &next, err))
             return false;
         if (gathering->rows.count == 0) {
-            uplink_skipped(&sender->uplink, range, next);
+            uplink_skipped(&sender->uplink, plan, i, next);
             continue;
         }
         lanes[done->range_count] = gathering->rows;
@@ -160,15 +217,41 @@ static bool gather_plan(struct sender *sender, const struct uplink_plan *plan,
 }
 
 static void tell_sent(struct sender *sender, const struct uplink_plan *plan,
-                      const struct lane_rows *lanes, int64_t now_ms)
+                      const struct lane_rows *lanes, struct uplink_packet *packet, int64_t now_ms)
 {
-    uint64_t last_seq[UPLINK_PACKET_STREAMS];
     for (size_t i = 0; i < plan->range_count; i++) {
-        last_seq[i] = lanes[i].first_seq + lanes[i].count - 1;
-        sender->records_sent += lanes[i].count;
+        packet->parts[packet->part_count++] = (struct uplink_part){
+            .incarnation = lanes[i].incarnation,
+            .lane = (int)lanes[i].lane,
+            .first = lanes[i].first_seq,
+            .last = lanes[i].first_seq + lanes[i].count - 1,
+            .lost = lanes[i].lost != MUSTER__LOSS_REASON__LOSS_NONE,
+        };
+        if (lanes[i].lost == MUSTER__LOSS_REASON__LOSS_NONE)
+            sender->records_sent += lanes[i].count;
+        else
+            sender->losses_sent++;
     }
     sender->batches++;
-    uplink_sent(&sender->uplink, plan, last_seq, now_ms, random_u64());
+    uplink_sent(&sender->uplink, plan, packet, now_ms, random_u64());
+}
+
+/* The rows were no batch: one record alone is given up, more go as a smaller plan. */
+static enum sent send_less(struct sender *sender, const struct uplink_plan *plan,
+                           const struct lane_rows *lanes, struct uplink_plan *ret_smaller,
+                           struct err *err)
+{
+    const struct lane_rows *rows = &lanes[0];
+    if (plan->range_count > 1 || rows->count > 1) {
+        *ret_smaller = *plan;
+        ret_smaller->range_count = 1;
+        ret_smaller->ranges[0].max_records = 1;
+        return SENT_NEVER;
+    }
+    struct err why = *err;
+    bool given_up = rows->lost == MUSTER__LOSS_REASON__LOSS_NONE &&
+                    give_up(sender, &plan->ranges[0], rows->first_seq, why.text, err);
+    return given_up ? SENT : SENT_NOT_NOW;
 }
 
 /* SENT_NEVER: not as one packet; *ret_smaller is a plan for less. */
@@ -177,27 +260,37 @@ static enum sent send_plan(struct sender *sender, const struct uplink_plan *plan
 {
     struct gathering gathering = {.arena = {.limit_bytes = 4u * LIMIT_BATCH_BODY_BYTES}};
     struct lane_rows lanes[UPLINK_PACKET_STREAMS];
-    struct uplink_plan done = {.token = plan->token};
+    struct uplink_plan done = {.token = plan->token, .apart = plan->apart};
+    struct uplink_packet packet = {0};
     struct err err = {0};
     enum sent sent = SENT_NOT_NOW;
     if (gather_plan(sender, plan, &gathering, &done, lanes, &err))
-        sent = done.range_count > 0 ? publish(sender, plan->token, lanes, done.range_count, &err)
-                                    : SENT;
+        sent = done.range_count > 0
+                   ? publish(sender, plan->token, lanes, done.range_count, &packet, &err)
+                   : SENT;
+    if (sent == SENT && done.range_count > 0)
+        tell_sent(sender, &done, lanes, &packet, now_ms);
+    else if (sent == SENT_NEVER)
+        sent = send_less(sender, &done, lanes, ret_smaller, &err);
     if (sent == SENT_NOT_NOW)
         log_warn("a batch was not sent, it stays in the spool: %s", err.text);
-    else if (sent == SENT && done.range_count > 0)
-        tell_sent(sender, &done, lanes, now_ms);
-    if (sent == SENT_NEVER && done.range_count == 1 && lanes[0].count == 1) {
-        count_unreadable(sender, err.text);
-        uplink_skipped(&sender->uplink, &done.ranges[0], lanes[0].first_seq + 1);
-        sent = SENT;
-    } else if (sent == SENT_NEVER) {
-        done.range_count = 1;
-        done.ranges[0].max_records = 1;
-        *ret_smaller = done;
-    }
     arena_done(&gathering.arena);
     return sent;
+}
+
+bool sender_refused(struct sender *sender, const uint8_t *digest, struct uplink_part *ret_lost)
+{
+    struct err err = {0};
+    if (uplink_refused(&sender->uplink, digest, ret_lost) != UPLINK_ALONE)
+        return false;
+    if (!spool_lose(sender->spool, ret_lost->incarnation, ret_lost->lane, ret_lost->first,
+                    ret_lost->last, SPOOL_LOST_UNDECODABLE, &err)) {
+        log_error("a record that nobody can decode was not given up: %s", err.text);
+        return false; /* refused again when it is sent again */
+    }
+    uplink_lost(&sender->uplink, ret_lost->incarnation, ret_lost->lane, ret_lost->first,
+                ret_lost->last);
+    return true;
 }
 
 size_t sender_streams(const struct sender *sender, struct uplink_stream *ret_streams)

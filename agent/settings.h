@@ -23,6 +23,9 @@ struct agent_settings {
     int64_t spool_quota_bytes;
     int64_t spool_grace_ms;
     int64_t spool_key_window;
+    int64_t txn_quota_bytes, txn_age_ms; /* each 0: no limit of its own */
+    int64_t event_quota_bytes, event_age_ms;
+    int64_t health_quota_bytes, health_age_ms;
 
     int64_t uplink_linger_ms;
     int64_t uplink_resend_ms;

@@ -2,9 +2,7 @@
 #ifndef AGENT_UPLINK_H
 #define AGENT_UPLINK_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "agent/apart.h"
 
 /*
  * When to send what: the window between spool and broker, as a pure state machine. It knows
@@ -18,6 +16,8 @@ enum {
     UPLINK_PACKET_STREAMS = 8, /* ranges in one packet */
     UPLINK_PACKET_RECORDS = 500,
     UPLINK_AHEAD_RECORDS = 8000, /* sent in one session beyond the newest receipt, per stream */
+    UPLINK_REMEMBERED = 64,      /* packets of this session that can be refused */
+    UPLINK_DIGEST_BYTES = 16,
 };
 
 struct uplink_policy {
@@ -40,6 +40,20 @@ struct uplink_cursor {
     uint64_t low_seq;  /* lowest seq without a receipt when last looked at */
 };
 
+/* What one packet held of a stream. */
+struct uplink_part {
+    uint64_t incarnation;
+    int lane;
+    uint64_t first, last;
+    bool lost; /* the word that they are lost */
+};
+
+struct uplink_packet {
+    uint8_t digest[UPLINK_DIGEST_BYTES]; /* by which a receipt refuses it */
+    size_t part_count;                   /* 0: none */
+    struct uplink_part parts[UPLINK_PACKET_STREAMS];
+};
+
 struct uplink {
     struct uplink_policy policy;
     bool connected;
@@ -47,21 +61,28 @@ struct uplink {
     uint64_t in_flight[UPLINK_WINDOW]; /* tokens, 0: free */
     struct uplink_cursor cursors[UPLINK_STREAMS];
     size_t cursor_count;
+    struct apart apart;
+    struct uplink_packet remembered[UPLINK_REMEMBERED]; /* in turn, of this session */
+    size_t remember_next;
     int64_t linger_until_ms; /* 0: nothing waits */
     int64_t resend_at_ms;    /* 0: nothing outstanding */
     int64_t resend_wait_ms;
     uint64_t resends;
+    uint64_t refusals_ignored; /* of what this session did not send, or cannot make smaller */
 };
 
 struct uplink_range {
     uint64_t incarnation;
     int lane;
     uint64_t from_seq;
+    uint64_t to_seq;   /* no record beyond it in this packet */
+    uint64_t last_seq; /* of the stream */
     size_t max_records;
 };
 
 struct uplink_plan {
     uint64_t token;
+    bool apart; /* one range, not of the stream's cursor */
     size_t range_count;
     struct uplink_range ranges[UPLINK_PACKET_STREAMS];
 };
@@ -78,13 +99,29 @@ void uplink_puback(struct uplink *uplink, uint64_t token);
 /* The next packet to send now. False: nothing to send now. */
 bool uplink_next(const struct uplink *uplink, const struct uplink_stream *streams,
                  size_t stream_count, int64_t now_ms, struct uplink_plan *ret_plan);
-/* The plan was carried out: of each range, records up to last_seq[i] were sent. `random` is 64
- * uniform bits. */
-void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan, const uint64_t *last_seq,
-                 int64_t now_ms, uint64_t random);
-/* Nothing of the range before `next_seq` can be sent: what lies behind it shall not wait for it. It
- * is tried again with the next resend or session. */
-void uplink_skipped(struct uplink *uplink, const struct uplink_range *range, uint64_t next_seq);
+/* The plan was carried out with this packet. `random` is 64 uniform bits. */
+void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan,
+                 const struct uplink_packet *packet, int64_t now_ms, uint64_t random);
+/* Nothing of the plan's range is to be sent before `next_seq`: all is receipted, or cannot be read
+ * now. What lies behind it shall not wait for it; it is tried again with the next resend or
+ * session. */
+void uplink_skipped(struct uplink *uplink, const struct uplink_plan *plan, size_t range,
+                    uint64_t next_seq);
+
+enum uplink_refusal {
+    UPLINK_IGNORED, /* nothing that this session sent, or nothing that could be smaller */
+    UPLINK_SMALLER, /* it is sent again, in halves */
+    UPLINK_ALONE,   /* one record alone: it will never be understood */
+};
+/* A verified receipt says that nobody can decode the packet with this digest. */
+enum uplink_refusal uplink_refused(struct uplink *uplink, const uint8_t *digest,
+                                   struct uplink_part *ret_alone);
+/* Something was given up that may have been sent: its declaration goes at once. */
+void uplink_lost(struct uplink *uplink, uint64_t incarnation, int lane, uint64_t first,
+                 uint64_t last);
+/* The fleet has forgotten part of this stream: it is sent again from its first seq without a
+ * receipt. */
+void uplink_again(struct uplink *uplink, uint64_t incarnation, int lane);
 /* Looks at the receipts. A stream whose low end has not moved in time is rewound to it. (A receipt
  * that only fills in beyond a hole does not count: the hole must still be sent again in time.) */
 void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,

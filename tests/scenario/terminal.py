@@ -17,6 +17,7 @@ agent = agent.pem
 root = {root}
 [spool]
 grace = {grace}
+{spool}
 [uplink]
 linger = 50ms
 resend = 2s
@@ -41,13 +42,15 @@ socket = run/link.sock
 
 
 class Terminal:
-    def __init__(self, bin_dir, processes, folder, device, root, grace="0ms", registry=""):
+    def __init__(self, bin_dir, processes, folder, device, root, grace="0ms", registry="",
+                 spool=""):
         self.bin, self.processes, self.device = bin_dir, processes, device
         self.folder = folder
         folder.mkdir()
         self.agent = self.link = None
         (folder / "agent.conf").write_text(
-            AGENT.format(device=device, root=root, grace=grace, registry=registry))
+            AGENT.format(device=device, root=root, grace=grace, registry=registry,
+                         spool=spool))
 
     def make_key(self):
         """The agent key's public half, a PEM file."""

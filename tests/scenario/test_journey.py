@@ -147,8 +147,9 @@ def test_many_incarnations_arrive_and_a_damaged_segment_holds_none_of_them_up(wo
     assert spoiled > 0
     world.start()
     world.fleet.wait_results(rounds * each - spoiled, timeout=60)
-    wait_for(lambda: world.terminal.status()["health"].get("spool_records", 0) == spoiled,
-             what="all but the damaged ones are receipted")
+    world.wait_drained()
+    wait_for(lambda: world.terminal.status()["lost_records"] == 0,
+             what="the damaged ones are declared")
     assert world.terminal.record(each, first=1 + rounds * each).returncode == 0
     world.fleet.wait_results((rounds + 1) * each - spoiled)
 

@@ -443,6 +443,32 @@ static void test_a_folder_in_a_documents_place(void **state)
     assert_int_equal(world_events(world, REPAIRED, "bin.tsv"), 1);
 }
 
+/* A start offline that finds all as it was leaves nothing in the spool. */
+static void test_what_is_held_is_told_only_when_asked(void **state)
+{
+    struct world *world = *state;
+    const struct world_doc docs[] = {
+        {.name = "aid.tsv", .content = AID, .version = 1, .mode = REPAIR},
+        {.name = "bin.tsv", .content = BIN_2, .version = 2},
+    };
+    world_apply(world, 1, docs, COUNT(docs));
+    world->quiet = true;
+    world_close(world);
+    size_t events = world->event_count;
+    for (int start = 0; start < 3; start++) {
+        world_open(world);
+        world_check(world);
+        assert_int_equal(world->event_count, events);
+        if (start < 2)
+            world_close(world);
+    }
+    registrar_tell(world->registrar);
+    world_check(world);
+    assert_int_equal(world->event_count, events + 2);
+    assert_string_equal(world_last(world, DRIFT)->item, "bin.tsv");
+    assert_non_null(world_last(world, MUSTER__EVENT_KIND__EVENT_STATE));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
@@ -465,6 +491,7 @@ int main(void)
         TEST(test_surroundings_are_put_back),
         TEST(test_current_leads_elsewhere),
         TEST(test_a_folder_in_a_documents_place),
+        TEST(test_what_is_held_is_told_only_when_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,6 +190,8 @@ void world_open(struct world *world)
     if (!registrar_open(&world->loop, &world->clock, &world->settings, world->trust, &events, world,
                         &world->registrar, &err))
         fail_msg("%s", err.text);
+    if (!world->quiet)
+        registrar_tell(world->registrar);
 }
 
 static void on_closed(void *ctx)

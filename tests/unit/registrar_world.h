@@ -50,6 +50,7 @@ struct world {
     struct registrar *registrar;
     struct registrar_settings settings;
 
+    bool quiet; /* the next world_open does not ask it to tell what is held */
     bool broker_up;
     size_t blob_count;
     struct world_blob blobs[WORLD_BLOBS];

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PACKETS = 32 };
+
 struct world {
     struct temp_spool temp;
     uv_loop_t loop;
@@ -23,13 +25,28 @@ struct world {
     struct stream *link;
     struct sign_key *key;
     struct sender sender;
-    char said[1024]; /* "lane/first+count " of each range that arrived */
+    /* "lane/first+count " of each range that arrived; "!reason" when it is lost, "~n" when n seqs
+     * lie behind it */
+    char said[1024];
     unsigned packets;
+    uint8_t digests[PACKETS][32]; /* as a collector would refuse them */
 };
 
 static const struct clock *const real = &clock_real;
 
 /* ---- the link's end ---- */
+
+static void say(struct world *world, const struct lane_rows *rows)
+{
+    char lost[16] = "", behind[32] = "";
+    size_t at = strlen(world->said);
+    if (rows->lost != MUSTER__LOSS_REASON__LOSS_NONE)
+        snprintf(lost, sizeof lost, "!%d", (int)rows->lost);
+    if (rows->behind > 0)
+        snprintf(behind, sizeof behind, "~%llu", (unsigned long long)rows->behind);
+    snprintf(world->said + at, sizeof world->said - at, "%d/%llu+%zu%s%s ", (int)rows->lane,
+             (unsigned long long)rows->first_seq, rows->count, lost, behind);
+}
 
 static void hear_batch(struct world *world, struct bytes payload)
 {
@@ -41,11 +58,9 @@ static void hear_batch(struct world *world, struct bytes payload)
     if (!envelope_read(payload, &envelope, &err) ||
         !batch_decode(envelope.body, &arena, &lanes, &count, &err))
         fail_msg("%s", err.text);
-    for (size_t i = 0; i < count; i++) {
-        size_t at = strlen(world->said);
-        snprintf(world->said + at, sizeof world->said - at, "%d/%llu+%zu ", (int)lanes[i].lane,
-                 (unsigned long long)lanes[i].first_seq, lanes[i].count);
-    }
+    for (size_t i = 0; i < count; i++)
+        say(world, &lanes[i]);
+    sha256(envelope.body, world->digests[world->packets % PACKETS]);
     world->packets++;
     arena_done(&arena);
 }
@@ -152,12 +167,20 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* The same, `count` times in one commit. */
+static void push_bodies(struct world *world, int lane, struct bytes body, size_t count)
+{
+    static struct spool_record records[SPOOL_PUSH_RECORDS];
+    struct err err = {0};
+    for (size_t i = 0; i < count; i++)
+        records[i] = (struct spool_record){.lane = lane, .body = body};
+    if (!spool_push(world->temp.spool, records, count, &err))
+        fail_msg("%s", err.text);
+}
+
 static void push_body(struct world *world, int lane, struct bytes body)
 {
-    struct spool_record record = {.lane = lane, .body = body};
-    struct err err = {0};
-    if (!spool_push(world->temp.spool, &record, 1, &err))
-        fail_msg("%s", err.text);
+    push_bodies(world, lane, body, 1);
 }
 
 static void push_event(struct world *world, size_t detail_bytes)
@@ -174,7 +197,7 @@ static void push_event(struct world *world, size_t detail_bytes)
     buf_done(&body);
 }
 
-static void push_txn(struct world *world, const char *firmware_version)
+static void push_txns(struct world *world, const char *firmware_version, size_t count)
 {
     Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
     struct buf body = {0};
@@ -182,8 +205,13 @@ static void push_txn(struct world *world, const char *firmware_version)
     txn.stan = 17;
     txn.firmware_version = (char *)(uintptr_t)firmware_version;
     assert_true(pack(&txn.base, &body, &err));
-    push_body(world, MUSTER__LANE__LANE_TXN, buf_bytes(&body));
+    push_bodies(world, MUSTER__LANE__LANE_TXN, buf_bytes(&body), count);
     buf_done(&body);
+}
+
+static void push_txn(struct world *world, const char *firmware_version)
+{
+    push_txns(world, firmware_version, 1);
 }
 
 /* What is no record of its lane, though the spool holds it whole. */
@@ -192,12 +220,14 @@ static void push_nonsense(struct world *world)
     push_body(world, MUSTER__LANE__LANE_TXN, bytes_of("\x0f\x0f\x0f", 3));
 }
 
-/* Pumps, and lets the link hear `packets` in all. */
+/* Pumps, and lets the link hear `packets` in all; the broker takes them. */
 static void pump(struct world *world, unsigned packets, const char *said)
 {
     sender_pump(&world->sender, clock_boot_ms(real));
     while (world->packets < packets)
         uv_run(&world->loop, UV_RUN_ONCE);
+    for (uint64_t token = 1; token < world->sender.uplink.next_token; token++)
+        uplink_puback(&world->sender.uplink, token);
     assert_int_equal(world->sender.batches, packets);
     assert_string_equal(world->said, said);
 }
@@ -207,6 +237,13 @@ static void receipt(struct world *world, uint64_t cumulative, struct spool_range
     struct err err = {0};
     assert_true(spool_receipt(world->temp.spool, spool_incarnation(world->temp.spool), 1,
                               cumulative, &range, range.first > 0 ? 1 : 0, &err));
+}
+
+static uint64_t lost_records(const struct world *world)
+{
+    struct spool_stats stats;
+    spool_stats(world->temp.spool, &stats);
+    return stats.records_lost;
 }
 
 static void test_all_lanes_go_in_one_packet(void **state)
@@ -219,7 +256,8 @@ static void test_all_lanes_go_in_one_packet(void **state)
     pump(world, 1, "1/1+2 2/1+1 "); /* and only once */
 }
 
-static void test_what_cannot_be_read_holds_nothing_up(void **state)
+/* It is declared in its place, durably, and what lies behind it goes on. */
+static void test_what_is_no_record_is_declared_lost(void **state)
 {
     struct world *world = *state;
     push_txn(world, "1");
@@ -227,12 +265,13 @@ static void test_what_cannot_be_read_holds_nothing_up(void **state)
     push_txn(world, "1");
     push_nonsense(world);
     push_event(world, 10);
-    pump(world, 2, "1/1+1 2/1+1 1/3+1 ");
-    assert_int_equal(world->sender.unreadable, 2);
-    pump(world, 2, "1/1+1 2/1+1 1/3+1 ");
+    const char *said = "1/1+1~3 2/1+1 1/2+1!3~2 1/3+1~1 1/4+1!3 ";
+    pump(world, 4, said);
+    assert_int_equal(lost_records(world), 2);
+    pump(world, 4, said);
 }
 
-static void test_what_no_batch_may_carry_holds_nothing_up(void **state)
+static void test_what_no_batch_may_carry_is_declared_lost(void **state)
 {
     struct world *world = *state;
     char overlong[LIMIT_TXN_BYTES + 100];
@@ -242,19 +281,57 @@ static void test_what_no_batch_may_carry_holds_nothing_up(void **state)
     push_txn(world, "1");
     push_txn(world, "1");
     push_event(world, 10);
-    pump(world, 1, "1/2+2 2/1+1 ");
-    assert_int_equal(world->sender.unreadable, 1);
+    pump(world, 2, "1/1+1!3~2 2/1+1 1/2+2 ");
+    assert_int_equal(lost_records(world), 1);
+}
+
+static void test_a_long_loss_is_one_row_of_a_packet(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    push_txns(world, "1", 1000);
+    assert_true(spool_lose(world->temp.spool, spool_incarnation(world->temp.spool), 1, 2, 999,
+                           SPOOL_LOST_QUOTA, &err));
+    push_event(world, 10);
+    pump(world, 3, "1/1+1~999 1/2+998!1~1 1/1000+1 2/1+1 ");
+}
+
+static bool refuse(struct world *world, unsigned packet)
+{
+    struct uplink_part lost = {0};
+    return sender_refused(&world->sender, world->digests[packet], &lost);
+}
+
+/* The second of four is what a collector chokes on; a resend of the whole would go on for ever. */
+static void test_a_refused_packet_goes_in_halves_until_one_record_is_given_up(void **state)
+{
+    struct world *world = *state;
+    push_txns(world, "1", 4);
+    pump(world, 1, "1/1+4 ");
+    assert_false(refuse(world, 0));
+    pump(world, 3, "1/1+4 1/1+2~2 1/3+2 ");
+    receipt(world, 0, (struct spool_range){3, 4});
+    assert_false(refuse(world, 1));
+    pump(world, 5, "1/1+4 1/1+2~2 1/3+2 1/1+1~3 1/2+1~2 ");
+    assert_true(refuse(world, 4));
+    receipt(world, 1, (struct spool_range){0});
+    assert_int_equal(lost_records(world), 1);
+    const char *said = "1/1+4 1/1+2~2 1/3+2 1/1+1~3 1/2+1~2 1/2+1!5~2 ";
+    pump(world, 6, said);
+    assert_false(refuse(world, 4)); /* said again: nothing new */
+    receipt(world, 4, (struct spool_range){0});
+    pump(world, 6, said);
+    assert_int_equal(lost_records(world), 0);
 }
 
 /* A hole that is sent again: what is receipted behind it is neither sent nor waited for. */
 static void test_what_is_receipted_behind_a_hole_holds_nothing_up(void **state)
 {
     struct world *world = *state;
-    for (int i = 0; i < UPLINK_PACKET_RECORDS + 1; i++)
-        push_txn(world, "1");
+    push_txns(world, "1", UPLINK_PACKET_RECORDS + 1);
     push_event(world, 10);
     receipt(world, 0, (struct spool_range){2, UPLINK_PACKET_RECORDS + 1});
-    pump(world, 2, "1/1+1 2/1+1 ");
+    pump(world, 2, "1/1+1~500 2/1+1 ");
     assert_int_equal(world->sender.unreadable, 0);
 }
 
@@ -263,7 +340,7 @@ static void test_large_records_that_cannot_be_compressed_fit(void **state)
     struct world *world = *state;
     for (int i = 0; i < 6; i++)
         push_event(world, LIMIT_RECORD_BYTES - 64);
-    pump(world, 3, "2/1+2 2/3+2 2/5+2 ");
+    pump(world, 3, "2/1+2~4 2/3+2~2 2/5+2 ");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -272,8 +349,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_all_lanes_go_in_one_packet),
-        TEST(test_what_cannot_be_read_holds_nothing_up),
-        TEST(test_what_no_batch_may_carry_holds_nothing_up),
+        TEST(test_what_is_no_record_is_declared_lost),
+        TEST(test_what_no_batch_may_carry_is_declared_lost),
+        TEST(test_a_long_loss_is_one_row_of_a_packet),
+        TEST(test_a_refused_packet_goes_in_halves_until_one_record_is_given_up),
         TEST(test_what_is_receipted_behind_a_hole_holds_nothing_up),
         TEST(test_large_records_that_cannot_be_compressed_fit),
     };

@@ -7,12 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void temp_spool_open(struct temp_spool *temp)
+static void open_in(struct temp_spool *temp)
 {
     char path[96];
     struct err err = {0};
-    snprintf(temp->dir, sizeof temp->dir, "/tmp/muster-test-XXXXXX");
-    assert_non_null(mkdtemp(temp->dir));
     snprintf(path, sizeof path, "%s/spool.db", temp->dir);
     const struct spool_settings settings = {
         .path = path,
@@ -23,6 +21,19 @@ void temp_spool_open(struct temp_spool *temp)
     };
     if (!spool_open(&settings, &clock_real, &temp->spool, &err))
         fail_msg("%s", err.text);
+}
+
+void temp_spool_open(struct temp_spool *temp)
+{
+    snprintf(temp->dir, sizeof temp->dir, "/tmp/muster-test-XXXXXX");
+    assert_non_null(mkdtemp(temp->dir));
+    open_in(temp);
+}
+
+void temp_spool_reopen(struct temp_spool *temp)
+{
+    spool_close(temp->spool);
+    open_in(temp);
 }
 
 void temp_spool_close(struct temp_spool *temp)

@@ -11,6 +11,8 @@ struct temp_spool {
 };
 
 void temp_spool_open(struct temp_spool *temp);
+/* Closes and opens: the next incarnation. */
+void temp_spool_reopen(struct temp_spool *temp);
 void temp_spool_close(struct temp_spool *temp);
 
 #endif

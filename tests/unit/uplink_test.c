@@ -3,6 +3,8 @@
 
 #include "agent/uplink.h"
 
+#include <string.h>
+
 static const struct uplink_policy policy = {
     .linger_ms = 1000, .resend_ms = 30000, .resend_max_ms = 600000};
 
@@ -20,13 +22,35 @@ static struct uplink_stream stream(uint64_t last_seq, uint64_t first_unsent)
         .incarnation = 7, .lane = 1, .last_seq = last_seq, .first_unsent = first_unsent};
 }
 
-/* Carries the plan out as if everything asked for was there. */
+/* The plan's packet as if everything asked for was there; its digest is its token. */
+static struct uplink_packet packet_of(const struct uplink_plan *plan)
+{
+    struct uplink_packet packet = {.part_count = plan->range_count};
+    memcpy(packet.digest, &plan->token, sizeof plan->token);
+    for (size_t i = 0; i < plan->range_count; i++)
+        packet.parts[i] = (struct uplink_part){
+            .incarnation = plan->ranges[i].incarnation,
+            .lane = plan->ranges[i].lane,
+            .first = plan->ranges[i].from_seq,
+            .last = plan->ranges[i].from_seq + plan->ranges[i].max_records - 1,
+        };
+    return packet;
+}
+
 static void send_all(struct uplink *uplink, const struct uplink_plan *plan, int64_t now_ms)
 {
-    uint64_t last[UPLINK_PACKET_STREAMS];
-    for (size_t i = 0; i < plan->range_count; i++)
-        last[i] = plan->ranges[i].from_seq + plan->ranges[i].max_records - 1;
-    uplink_sent(uplink, plan, last, now_ms, UINT64_MAX);
+    const struct uplink_packet packet = packet_of(plan);
+    uplink_sent(uplink, plan, &packet, now_ms, UINT64_MAX);
+}
+
+static enum uplink_refusal refuse(struct uplink *uplink, uint64_t token, uint64_t *ret_alone)
+{
+    uint8_t digest[UPLINK_DIGEST_BYTES] = {0};
+    struct uplink_part alone = {0};
+    memcpy(digest, &token, sizeof token);
+    enum uplink_refusal refusal = uplink_refused(uplink, digest, &alone);
+    *ret_alone = alone.first;
+    return refusal;
 }
 
 static void test_nothing_goes_without_a_session(void **state)
@@ -131,8 +155,9 @@ static void test_a_hole_that_stays_does_not_end_the_stream(void **state)
     struct uplink uplink = connected_uplink();
     struct uplink_plan plan;
     struct uplink_stream streams[] = {stream(100000, 1)};
-    const struct uplink_range hole = {.incarnation = 7, .lane = 1, .from_seq = 1};
-    uplink_skipped(&uplink, &hole, 2);
+    const struct uplink_plan hole = {.range_count = 1,
+                                     .ranges = {{.incarnation = 7, .lane = 1, .from_seq = 1}}};
+    uplink_skipped(&uplink, &hole, 0, 2);
     uint64_t sent = 1;
     while (sent < 100000) {
         assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
@@ -303,6 +328,232 @@ static void test_many_streams_are_drained_in_turn(void **state)
     assert_false(uplink_next(&uplink, all, 0, now, &plan));
 }
 
+/* ---- refused, lost, asked for again ---- */
+
+/* A collector that can decode anything but these, and tells so at once. */
+static bool bad(const uint64_t *seqs, size_t count, const struct uplink_part *part)
+{
+    for (size_t i = 0; i < count; i++)
+        if (part->first <= seqs[i] && seqs[i] <= part->last)
+            return true;
+    return false;
+}
+
+/* Sends until nothing is left to send; returns the packets. What stands alone goes to `alone`. */
+static unsigned dialogue(struct uplink *uplink, struct uplink_stream *stream_of,
+                         const uint64_t *bad_seqs, size_t bad_count, uint64_t *alone,
+                         size_t *alone_count)
+{
+    struct uplink_plan plan;
+    unsigned packets = 0;
+    while (uplink_next(uplink, stream_of, 1, 0, &plan)) {
+        const struct uplink_packet packet = packet_of(&plan);
+        uint64_t seq = 0;
+        assert_true(++packets < 2000);
+        uplink_sent(uplink, &plan, &packet, 0, UINT64_MAX);
+        uplink_puback(uplink, plan.token);
+        if (!bad(bad_seqs, bad_count, &packet.parts[0]))
+            continue;
+        enum uplink_refusal refusal = refuse(uplink, plan.token, &seq);
+        assert_int_not_equal(refusal, UPLINK_IGNORED);
+        if (refusal == UPLINK_ALONE)
+            alone[(*alone_count)++] = seq;
+    }
+    return packets;
+}
+
+static void test_what_nobody_decodes_is_halved_until_it_stands_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t last;
+        uint64_t seqs[4];
+        size_t count;
+        unsigned packets; /* at the most: two for each halving of each of them */
+    } cases[] = {
+        {1, {1}, 1, 1},
+        {2, {2}, 1, 3},
+        {500, {1}, 1, 19},
+        {500, {500}, 1, 19},
+        {500, {77, 78}, 2, 30},
+        {500, {1, 250, 251, 500}, 4, 70},
+        {1700, {3, 900, 1699}, 3, 70},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct uplink uplink = connected_uplink();
+        struct uplink_stream streams[] = {stream(cases[i].last, 1)};
+        uint64_t alone[8];
+        size_t alone_count = 0;
+        unsigned packets =
+            dialogue(&uplink, streams, cases[i].seqs, cases[i].count, alone, &alone_count);
+        assert_int_equal(alone_count, cases[i].count);
+        for (size_t k = 0; k < alone_count; k++)
+            assert_true(bad(cases[i].seqs, cases[i].count,
+                            &(struct uplink_part){.first = alone[k], .last = alone[k]}));
+        assert_in_range(packets, 1, cases[i].packets);
+        /* The rest is receipted: nothing is left of it, and nothing is sent again. */
+        streams[0].first_unsent = cases[i].last + 1;
+        uplink_tick(&uplink, streams, 1, 1000000, 0);
+        assert_int_equal(uplink.apart.count, 0);
+        assert_true(uplink_deadline(&uplink, 1000000) == INT64_MAX);
+    }
+}
+
+static void test_when_nothing_can_be_decoded_every_record_stands_alone_once(void **state)
+{
+    (void)state;
+    enum { RECORDS = 500 };
+    struct uplink uplink = connected_uplink();
+    struct uplink_stream streams[] = {stream(RECORDS, 1)};
+    static uint64_t all[RECORDS], alone[RECORDS + 1];
+    size_t alone_count = 0;
+    bool seen[RECORDS + 1] = {false};
+    for (size_t i = 0; i < RECORDS; i++)
+        all[i] = i + 1;
+    assert_in_range(dialogue(&uplink, streams, all, RECORDS, alone, &alone_count), 1,
+                    2 * RECORDS + 9);
+    assert_int_equal(alone_count, RECORDS);
+    for (size_t i = 0; i < RECORDS; i++) {
+        assert_false(seen[alone[i]]);
+        seen[alone[i]] = true;
+    }
+}
+
+static void test_the_halves_go_at_once_and_alone(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    uint64_t alone = 0;
+    struct uplink_stream streams[] = {
+        {.incarnation = 7, .lane = 1, .last_seq = 10, .first_unsent = 1},
+        {.incarnation = 7, .lane = 3, .last_seq = 4, .first_unsent = 1},
+    };
+    assert_true(uplink_next(&uplink, streams, 2, 0, &plan));
+    assert_int_equal(plan.range_count, 2);
+    send_all(&uplink, &plan, 0);
+    assert_int_equal(refuse(&uplink, plan.token, &alone), UPLINK_SMALLER);
+    streams[0].last_seq = 12;
+    uplink_stored(&uplink, false, 0); /* new ones wait for company; these do not */
+    const struct {
+        int lane;
+        uint64_t from, count;
+    } expected[] = {{1, 1, 10}, {3, 1, 4}};
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(uplink_next(&uplink, streams, 2, 1, &plan));
+        assert_int_equal(plan.range_count, 1);
+        assert_int_equal(plan.ranges[0].lane, expected[i].lane);
+        assert_int_equal(plan.ranges[0].from_seq, expected[i].from);
+        assert_int_equal(plan.ranges[0].max_records, expected[i].count);
+        send_all(&uplink, &plan, 1);
+    }
+    assert_false(uplink_next(&uplink, streams, 2, 1, &plan));
+    assert_true(uplink_next(&uplink, streams, 2, 1000, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 11);
+}
+
+static void test_a_refusal_of_what_was_not_sent_now_is_ignored(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    uint64_t alone = 0;
+    struct uplink_stream streams[] = {stream(10, 1)};
+    assert_int_equal(refuse(&uplink, 99, &alone), UPLINK_IGNORED);
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    uint64_t token = plan.token;
+    assert_int_equal(refuse(&uplink, token, &alone), UPLINK_SMALLER);
+    assert_int_equal(refuse(&uplink, token, &alone), UPLINK_IGNORED); /* a replay */
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    uplink_connected(&uplink);
+    assert_int_equal(refuse(&uplink, plan.token, &alone), UPLINK_IGNORED);
+    assert_int_equal(uplink.refusals_ignored, 3);
+    /* All is still to be sent, and what is known of the refused ones is kept. */
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 1);
+    assert_int_equal(plan.ranges[0].max_records, 5);
+}
+
+/* Only the newest packets are remembered: a flood of them does not grow the agent. */
+static void test_old_packets_are_forgotten(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    uint64_t alone = 0;
+    struct uplink_stream streams[] = {stream(1, 1)};
+    for (int i = 0; i <= UPLINK_REMEMBERED; i++) {
+        assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+        send_all(&uplink, &plan, 0);
+        uplink_puback(&uplink, plan.token);
+        streams[0].first_unsent = ++streams[0].last_seq;
+    }
+    assert_int_equal(refuse(&uplink, 1, &alone), UPLINK_IGNORED);
+    assert_int_equal(refuse(&uplink, 2, &alone), UPLINK_ALONE);
+    assert_int_equal(alone, 2);
+}
+
+static void test_a_refused_half_without_receipt_is_sent_again(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    uint64_t alone = 0, sent = 0;
+    struct uplink_stream streams[] = {stream(4, 1)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    assert_int_equal(refuse(&uplink, plan.token, &alone), UPLINK_SMALLER);
+    int64_t now = 0;
+    for (int round = 0; round < 8; round++) {
+        while (uplink_next(&uplink, streams, 1, now, &plan)) {
+            assert_in_range(plan.ranges[0].max_records, 1, 2); /* never whole again */
+            send_all(&uplink, &plan, now);
+            uplink_puback(&uplink, plan.token);
+            sent++;
+        }
+        now = uplink_deadline(&uplink, now);
+        assert_true(now != INT64_MAX);
+        uplink_tick(&uplink, streams, 1, now, UINT64_MAX);
+    }
+    assert_in_range(sent, 2 * 4, 2 * 8);
+}
+
+static void test_what_was_given_up_after_it_was_sent_is_declared_at_once(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(20, 1)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    streams[0].first_unsent = 5;
+    streams[0].receipted_to = 20;
+    uplink_lost(&uplink, 7, 1, 5, 6);
+    uplink_tick(&uplink, streams, 1, 1, 0);
+    assert_true(uplink_next(&uplink, streams, 1, 1, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 5);
+    assert_int_equal(plan.ranges[0].to_seq, 6);
+    send_all(&uplink, &plan, 1);
+    assert_false(uplink_next(&uplink, streams, 1, 1, &plan));
+}
+
+static void test_a_stream_asked_for_again_starts_over(void **state)
+{
+    (void)state;
+    struct uplink uplink = connected_uplink();
+    struct uplink_plan plan;
+    struct uplink_stream streams[] = {stream(20, 1)};
+    assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
+    send_all(&uplink, &plan, 0);
+    streams[0].first_unsent = 3;
+    uplink_again(&uplink, 7, 1);
+    assert_true(uplink_next(&uplink, streams, 1, 1, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 3);
+    assert_int_equal(plan.ranges[0].max_records, 18);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +572,14 @@ int main(void)
         cmocka_unit_test(test_a_new_session_begins_at_the_first_record_without_receipt),
         cmocka_unit_test(test_one_packet_carries_all_lanes),
         cmocka_unit_test(test_many_streams_are_drained_in_turn),
+        cmocka_unit_test(test_what_nobody_decodes_is_halved_until_it_stands_alone),
+        cmocka_unit_test(test_when_nothing_can_be_decoded_every_record_stands_alone_once),
+        cmocka_unit_test(test_the_halves_go_at_once_and_alone),
+        cmocka_unit_test(test_a_refusal_of_what_was_not_sent_now_is_ignored),
+        cmocka_unit_test(test_old_packets_are_forgotten),
+        cmocka_unit_test(test_a_refused_half_without_receipt_is_sent_again),
+        cmocka_unit_test(test_what_was_given_up_after_it_was_sent_is_declared_at_once),
+        cmocka_unit_test(test_a_stream_asked_for_again_starts_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
