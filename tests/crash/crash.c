@@ -165,11 +165,9 @@ static void cut(struct run *run, struct disk *disk, const struct variant *varian
     bool seen = !figures_add(&run->figures, run->image.hash,
                              disk_mix(crash->seed << 32 ^ (uint64_t)crash->round << 24 ^
                                       (uint64_t)after->step << 1 ^ (uint64_t)done));
-    if (seen && !run->only)
-        return;
-    if (!seen)
-        figures_image(&run->figures, variant->name, after->kind);
-    check_image(run, after->step, done);
+    figures_cut(&run->figures, variant->name, after->kind);
+    if (!seen || run->only)
+        check_image(run, after->step, done);
 }
 
 static void cut_all_ways(struct run *run, struct disk *disk, const struct disk_entry *after,
@@ -220,7 +218,7 @@ static void replay(struct run *run)
         crash->last_op = disk_kind_name(entry->kind);
         if (!enough(run) &&
             (!run->only || (run->only_round == crash->round && run->only_point == crash->point))) {
-            figures_point(&run->figures, entry);
+            run->figures.points++;
             cut_all_ways(run, disk, entry, done);
         }
         if (crash->point == leave_at && crash->round + 1 < crash->part->rounds)

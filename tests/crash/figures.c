@@ -32,12 +32,6 @@ static bool set_add(struct hash_set *set, uint64_t value)
     return true;
 }
 
-void figures_point(struct figures *figures, const struct disk_entry *after)
-{
-    figures->points++;
-    figures->points_by_kind[after->kind]++;
-}
-
 bool figures_add(struct figures *figures, uint64_t image, uint64_t state)
 {
     if (!set_add(&figures->checked, disk_mix(image ^ disk_mix(state))))
@@ -47,16 +41,16 @@ bool figures_add(struct figures *figures, uint64_t image, uint64_t state)
     return true;
 }
 
-void figures_image(struct figures *figures, const char *mode, enum disk_kind after)
+void figures_cut(struct figures *figures, const char *mode, enum disk_kind after)
 {
-    figures->by_kind[after]++;
+    figures->cuts_after[after]++;
     size_t i = 0;
     while (figures->modes[i].name != NULL && strcmp(figures->modes[i].name, mode) != 0)
         i++;
     if (i + 1 >= sizeof figures->modes / sizeof *figures->modes)
         abort();
     figures->modes[i].name = mode;
-    figures->modes[i].images++;
+    figures->modes[i].cuts++;
 }
 
 struct out {
@@ -80,16 +74,16 @@ bool figures_print(const struct figures *figures, const struct crash_part *part,
     line(&out, "points", "", figures->points);
     line(&out, "checks", "", figures->checks);
     for (int i = 0; i < DISK_KINDS; i++) {
-        if (figures->points_by_kind[i] > 0)
-            line(&out, "after_", disk_kind_name((enum disk_kind)i), figures->by_kind[i]);
-        if ((part->kinds >> i & 1) != 0 && figures->by_kind[i] == 0) {
+        if (figures->cuts_after[i] > 0)
+            line(&out, "after_", disk_kind_name((enum disk_kind)i), figures->cuts_after[i]);
+        if ((part->kinds >> i & 1) != 0 && figures->cuts_after[i] == 0) {
             printf("crash %s: the power was never cut after: %s\n", part->name,
                    disk_kind_name((enum disk_kind)i));
             ok = false;
         }
     }
     for (size_t i = 0; figures->modes[i].name != NULL; i++)
-        line(&out, "kept_", figures->modes[i].name, figures->modes[i].images);
+        line(&out, "kept_", figures->modes[i].name, figures->modes[i].cuts);
     line(&out, "lies_found", "", lies);
     if (lies == 0) {
         printf("crash %s: a disk that lies was not noticed\n", part->name);

@@ -8,10 +8,10 @@
 struct figures {
     uint64_t images, points; /* distinct images; operations after which the power was cut */
     uint64_t checks;
-    uint64_t by_kind[DISK_KINDS], points_by_kind[DISK_KINDS];
+    uint64_t cuts_after[DISK_KINDS]; /* cuts, those that gave an image seen before included */
     struct figures_mode {
         const char *name;
-        uint64_t images;
+        uint64_t cuts;
     } modes[16];
     struct hash_set {
         uint64_t *slots;
@@ -19,10 +19,9 @@ struct figures {
     } seen, checked;
 };
 
-void figures_point(struct figures *figures, const struct disk_entry *after);
+void figures_cut(struct figures *figures, const char *mode, enum disk_kind after);
 /* False: this image was checked in this state before. */
 bool figures_add(struct figures *figures, uint64_t image, uint64_t state);
-void figures_image(struct figures *figures, const char *mode, enum disk_kind after);
 /* Lines `crash.PART.NAME VALUE count`, also into `file` if there is one. False: something was not
  * covered, which is said. */
 bool figures_print(const struct figures *figures, const struct crash_part *part,
