@@ -19,7 +19,7 @@ struct run {
     struct figures figures;
     struct disk_image image;
     struct err err;
-    char base[64], work[80], next[80], place[80];
+    char work[80], next[80], place[80];
     uint64_t images; /* as many as are asked for */
     bool lies, only;
     unsigned only_round;
@@ -42,6 +42,8 @@ static const struct variant {
     {"some", DISK_KEPT_SOME, DISK_KEPT_ALL, 4},
     {"some_some", DISK_KEPT_SOME, DISK_KEPT_SOME, 4},
 };
+
+static char base[64]; /* where all of it happens */
 
 /* ---- chance, the same in every run ---- */
 
@@ -122,9 +124,10 @@ void crash_stop(struct crash *crash, const char *fmt, ...)
            (unsigned long long)crash->seed, crash->round, crash->log.step);
     (void)vprintf(fmt, args);
     printf("\n");
-    (void)fflush(stdout);
     va_end(args);
-    abort();
+    if (*base != '\0')
+        (void)!file_remove_tree(base, NULL);
+    exit(1);
 }
 
 /* ---- one round ---- */
@@ -271,13 +274,13 @@ static void make_base(struct run *run)
     const char *temporary = getenv("TMPDIR");
     if (access("/dev/shm", W_OK) == 0)
         temporary = "/dev/shm";
-    (void)snprintf(run->base, sizeof run->base, "%s/muster-crash-XXXXXX",
+    (void)snprintf(base, sizeof base, "%s/muster-crash-XXXXXX",
                    temporary != NULL ? temporary : "/tmp");
-    if (mkdtemp(run->base) == NULL)
-        crash_stop(&run->crash, "cannot make %s: %s", run->base, strerror(errno));
-    (void)snprintf(run->work, sizeof run->work, "%s/work", run->base);
-    (void)snprintf(run->next, sizeof run->next, "%s/next", run->base);
-    (void)snprintf(run->place, sizeof run->place, "%s/cut", run->base);
+    if (mkdtemp(base) == NULL)
+        crash_stop(&run->crash, "cannot make %s: %s", base, strerror(errno));
+    (void)snprintf(run->work, sizeof run->work, "%s/work", base);
+    (void)snprintf(run->next, sizeof run->next, "%s/next", base);
+    (void)snprintf(run->place, sizeof run->place, "%s/cut", base);
 }
 
 /* A disk that loses what it has promised to keep must be noticed. */
@@ -340,7 +343,7 @@ int crash_main(const struct crash_part *part, int argc, char **argv)
     struct crash *crash = &run.crash;
     bool ok = figures_print(&run.figures, part, crash, lies, file) || run.only;
     bool breached = crash->corrupt + crash->lost + crash->doubled > 0;
-    must(&run, file_remove_tree(run.base, &run.err));
+    must(&run, file_remove_tree(base, &run.err));
     disk_image_done(&run.image);
     figures_done(&run.figures);
     return ok && !breached ? 0 : 1;

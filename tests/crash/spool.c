@@ -13,6 +13,9 @@ enum {
     STEPS = 45,
     PUSH_MAX = 6,
     GRACE_MS = 1600,
+    EVENT_QUOTA_BYTES = 12000,
+    HEALTH_QUOTA_BYTES = 4000,
+    HEALTH_AGE_MS = 9000,
     RETRIES = 12,
     NEW_RECORDS = 3,
     PATH_BYTES = 128,
@@ -43,6 +46,7 @@ static struct spool_settings settings_of(const char *path)
         .quota_bytes = SPOOL_QUOTA_MIN_BYTES,
         .grace_ms = GRACE_MS,
         .key_window = ORACLE_RECORDS,
+        .lanes = {{0, 0}, {EVENT_QUOTA_BYTES, 0}, {HEALTH_QUOTA_BYTES, HEALTH_AGE_MS}},
     };
 }
 
@@ -85,7 +89,7 @@ static void step_end(struct crash *crash)
     struct err err = {0};
     if (seed->spool != NULL) /* closed: as before */
         must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
-    oracle_step_done(&seed->oracle, crash->log.step, seed->now_ms);
+    oracle_step_done(&seed->oracle, crash, crash->log.step, seed->now_ms);
 }
 
 static void open_spool(struct crash *crash)
@@ -121,7 +125,9 @@ static void do_push(struct crash *crash)
     struct oracle_record given[PUSH_MAX];
     struct spool_record records[PUSH_MAX];
     struct err err = {0};
-    (void)step_begin(crash);
+    struct oracle_step *step = step_begin(crash);
+    step->may_lose = 1u << SPOOL_LOST_QUOTA;
+    step->in_parts = true; /* makes room first */
     size_t count = 1 + crash_draw(crash, PUSH_MAX);
     for (size_t i = 0; i < count; i++) {
         given[i] = (struct oracle_record){.lane = 1 + (int)crash_draw(crash, SPOOL_LANES),
@@ -132,8 +138,9 @@ static void do_push(struct crash *crash)
                                            .key = oracle_key(&given[i], keys[i]),
                                            .body = oracle_body(&given[i], bodies[i])};
     }
-    must(crash, spool_push(seed->spool, records, count, &err), &err);
-    for (size_t i = 0; i < count; i++) {
+    bool pushed = spool_push(seed->spool, records, count, &err);
+    must(crash, pushed || err.code == ERR_FULL, &err); /* more than its lane may hold */
+    for (size_t i = 0; pushed && i < count; i++) {
         given[i].incarnation = records[i].incarnation;
         given[i].seq = records[i].seq;
         if (records[i].duplicate ||
@@ -154,7 +161,7 @@ static void do_receipt(struct crash *crash)
     size_t count = spool_streams(seed->spool, streams, STREAMS);
     if (count == 0)
         return;
-    (void)step_begin(crash);
+    step_begin(crash)->may_settle = true;
     const struct spool_stream *of =
         &streams[crash_draw(crash, (unsigned)(count < STREAMS ? count : STREAMS))];
     unsigned last = (unsigned)of->last_seq;
@@ -180,8 +187,64 @@ static void do_forget(struct crash *crash)
     struct err err = {0};
     size_t removed = 0;
     seed->now_ms += crash_draw(crash, 2 * GRACE_MS);
-    step_begin(crash)->in_parts = true;
+    struct oracle_step *step = step_begin(crash);
+    step->in_parts = true;
+    step->may_lose = 1u << SPOOL_LOST_AGE | 1u << SPOOL_LOST_QUOTA;
     must(crash, spool_forget(seed->spool, &removed, &err), &err);
+    step_end(crash);
+}
+
+/* A range of a stream that has something to send. */
+static bool draw_range(struct crash *crash, struct spool_stream *ret_stream,
+                       struct spool_range *ret_range)
+{
+    enum { STREAMS = 64 };
+    struct seed *seed = crash->ctx;
+    struct spool_stream streams[STREAMS];
+    size_t count = spool_unclosed(seed->spool, streams, STREAMS);
+    if (count == 0)
+        return false;
+    *ret_stream = streams[crash_draw(crash, (unsigned)(count < STREAMS ? count : STREAMS))];
+    ret_range->first = 1 + crash_draw(crash, (unsigned)ret_stream->last_seq);
+    ret_range->last = ret_range->first +
+                      crash_draw(crash, (unsigned)(ret_stream->last_seq - ret_range->first) + 1);
+    return true;
+}
+
+static void do_lose(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    struct spool_stream of;
+    struct spool_range range;
+    struct err err = {0};
+    if (!draw_range(crash, &of, &range))
+        return;
+    enum spool_loss why = crash_draw(crash, 2) == 0 ? SPOOL_LOST_CONFLICT : SPOOL_LOST_UNDECODABLE;
+    if (range.last > range.first + 2)
+        range.last = range.first + 2;
+    step_begin(crash)->may_lose = 1u << why;
+    must(crash,
+         spool_lose(seed->spool, of.incarnation, of.lane, range.first, range.last, why, &err),
+         &err);
+    step_end(crash);
+}
+
+/* The fleet was restored from a backup. */
+static void do_again(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    struct spool_stream of;
+    struct spool_range range;
+    struct err err = {0};
+    if (!draw_range(crash, &of, &range))
+        return;
+    struct oracle_step *step = step_begin(crash);
+    step->may_return = step->may_settle = true;
+    step->may_lose = ~0u & ~(1u << SPOOL_LOST_UNKNOWN);
+    must(crash,
+         spool_again(seed->spool, of.incarnation, of.lane, crash_draw(crash, (unsigned)range.first),
+                     &range, crash_draw(crash, 2), &err),
+         &err);
     step_end(crash);
 }
 
@@ -208,7 +271,7 @@ static void work(struct crash *crash, const char *dir)
     crash->log.step = 0;
     (void)snprintf(seed->path, sizeof seed->path, "%s/spool.db", dir);
     if (crash->round == 0) {
-        oracle_step_done(&seed->oracle, 0, seed->now_ms);
+        oracle_step_done(&seed->oracle, crash, 0, seed->now_ms);
         do_open(crash);
     } else {
         struct err err = {0};
@@ -216,7 +279,7 @@ static void work(struct crash *crash, const char *dir)
         seed->now_ms = seed->oracle.steps[crash->from_step].now_ms;
         open_spool(crash);
         must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
-        oracle_resume(&seed->oracle, crash->from_step, crash->from_done);
+        oracle_resume(&seed->oracle, crash, crash->from_step, crash->from_done);
         crash->log.step = 0;
         (void)step_begin(crash);
         step_end(crash);
@@ -226,11 +289,15 @@ static void work(struct crash *crash, const char *dir)
         seed->now_ms += crash_draw(crash, 20);
         if (what < 50) {
             do_push(crash);
-        } else if (what < 72) {
+        } else if (what < 70) {
             do_receipt(crash);
-        } else if (what < 85) {
+        } else if (what < 84) {
             do_forget(crash);
-        } else if (what < 92) {
+        } else if (what < 88) {
+            do_lose(crash);
+        } else if (what < 91) {
+            do_again(crash);
+        } else if (what < 94) {
             do_note(crash);
         } else {
             do_close(crash);
@@ -305,7 +372,7 @@ static void check_answer(struct check *check, const struct oracle_record *record
                  answer->seq == record->seq;
     bool answered = record->step < check->step || (record->step == check->step && check->done);
     if (answered ? !first
-                 : answer->duplicate != (state == ORACLE_HELD) || answer->duplicate != first)
+                 : answer->duplicate != (state != ORACLE_NONE) || answer->duplicate != first)
         crash_doubled(check->crash,
                       "a retry of lane %d seq %" PRIu64 " of step %u (state %u) got seq %" PRIu64
                       "%s%s",
@@ -325,7 +392,7 @@ static void check_push(struct check *check)
     struct err err = {0};
     for (size_t i = step->records; i > step->keys_from && count < RETRIES && !step->keys_go; i--) {
         const struct oracle_record *record = &oracle->records[i - 1];
-        if (!record->keyed || record->step > check->step || oracle->now[i - 1] != ORACLE_HELD)
+        if (!record->keyed || record->step > check->step)
             continue;
         records[count] = (struct spool_record){.lane = record->lane,
                                                .key = oracle_key(record, keys[count]),

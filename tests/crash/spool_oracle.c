@@ -160,19 +160,38 @@ bool oracle_survey(struct oracle *oracle, struct spool *spool, struct crash *cra
 
 /* ---- what it may say ---- */
 
-void oracle_step_done(struct oracle *oracle, unsigned step, int64_t now_ms)
-{
-    struct oracle_step *to = &oracle->steps[step];
-    to->now_ms = now_ms;
-    to->records = oracle->count;
-    memcpy(to->state, oracle->now, oracle->count);
-}
-
 /* Records that the step had not yet submitted were nowhere. */
 static uint8_t state_at(const struct oracle *oracle, unsigned step, size_t record)
 {
     const struct oracle_step *at = &oracle->steps[step];
     return record < at->records ? at->state[record] : ORACLE_NONE;
+}
+
+static bool has_cause(const struct oracle_step *step, uint8_t before, uint8_t now)
+{
+    if (now == before)
+        return true;
+    if (now == ORACLE_NONE)
+        return step->may_settle;
+    if (now == ORACLE_HELD)
+        return step->may_return;
+    return (step->may_lose >> (now - ORACLE_LOST) & 1) != 0;
+}
+
+void oracle_step_done(struct oracle *oracle, struct crash *crash, unsigned step, int64_t now_ms)
+{
+    struct oracle_step *to = &oracle->steps[step];
+    to->now_ms = now_ms;
+    to->records = oracle->count;
+    memcpy(to->state, oracle->now, oracle->count);
+    for (size_t i = 0; i < oracle->count; i++) {
+        uint8_t before = step > 0 ? state_at(oracle, step - 1, i) : to->state[i];
+        if (step > 0 && i >= oracle->steps[step - 1].records)
+            before = ORACLE_HELD; /* what was submitted in the step */
+        if (!has_cause(to, before, to->state[i]))
+            crash_lost(crash, "without a cut: lane %d seq %" PRIu64 " went from state %u to %u",
+                       oracle->records[i].lane, oracle->records[i].seq, before, to->state[i]);
+    }
 }
 
 static void complain(const struct oracle *oracle, struct crash *crash, size_t index, uint8_t before,
@@ -196,21 +215,22 @@ void oracle_judge(const struct oracle *oracle, struct crash *crash, unsigned ste
         uint8_t now = oracle->now[i];
         if (now != after && (done || now != before))
             complain(oracle, crash, i, before, after);
+        if (oracle->steps[step].in_parts && oracle->records[i].step != step)
+            continue;
         not_before += now != before;
         not_after += now != after;
     }
-    if (!done && !oracle->steps[step].in_parts && not_before > 0 && not_after > 0)
+    if (!done && not_before > 0 && not_after > 0)
         crash_corrupt(crash, "%zu records as before the step, %zu as after it: half of it was done",
                       not_after, not_before);
 }
 
-void oracle_resume(struct oracle *oracle, unsigned step, bool done)
+void oracle_resume(struct oracle *oracle, struct crash *crash, unsigned step, bool done)
 {
     size_t kept = 0;
     const struct oracle_step *from = &oracle->steps[step];
     uint32_t note = from->note;
     size_t keys_from = from->keys_from;
-    (void)done;
     /* What was submitted after the cut, or in the step at hand without success, never was. */
     for (size_t i = 0; i < oracle->count; i++) {
         struct oracle_record *record = &oracle->records[i];
@@ -232,5 +252,5 @@ void oracle_resume(struct oracle *oracle, unsigned step, bool done)
     memset(&oracle->steps[0], 0, sizeof oracle->steps[0]);
     oracle->steps[0].note = note;
     oracle->steps[0].keys_from = keys_from;
-    oracle_step_done(oracle, 0, oracle->steps[step].now_ms);
+    oracle_step_done(oracle, crash, 0, oracle->steps[step].now_ms);
 }

@@ -34,7 +34,10 @@ struct oracle_record {
 
 struct oracle_step {
     bool keys_go;  /* the step destroys the database, and with it the keys given so far */
-    bool in_parts; /* several transactions: each record by itself, before or after */
+    bool in_parts; /* several transactions: what was there before by itself, record by record */
+    /* What may happen in it to records that were there before. */
+    bool may_settle, may_return; /* offered no more; offered again */
+    unsigned may_lose;           /* 1 << spool_loss */
     int64_t now_ms;
     size_t records;   /* submitted up to its end */
     size_t keys_from; /* the records from here on have keys that are known */
@@ -62,11 +65,11 @@ const struct oracle_record *oracle_find(const struct oracle *oracle, uint64_t in
 /* Asks the spool for all that it offers, into oracle->now; breaches are told to `crash`. */
 bool oracle_survey(struct oracle *oracle, struct spool *spool, struct crash *crash,
                    struct err *err) MUSTER_CHECK;
-/* oracle->now is what the step left. */
-void oracle_step_done(struct oracle *oracle, unsigned step, int64_t now_ms);
+/* oracle->now is what the step left; what had no cause in it is told to `crash`. */
+void oracle_step_done(struct oracle *oracle, struct crash *crash, unsigned step, int64_t now_ms);
 /* Whether oracle->now may be found after a cut in the step, or after it. */
 void oracle_judge(const struct oracle *oracle, struct crash *crash, unsigned step, bool done);
 /* Begins a new round from what a cut has left: oracle->now. */
-void oracle_resume(struct oracle *oracle, unsigned step, bool done);
+void oracle_resume(struct oracle *oracle, struct crash *crash, unsigned step, bool done);
 
 #endif
