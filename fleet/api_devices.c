@@ -26,14 +26,15 @@ static bool append(json_t *list, json_t *value, struct err *err)
 
 static json_t *device_json(const struct fleetdb_device_view *view)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I}",
-                     "id", view->id, "serial", view->serial, "model", view->model, "state",
-                     view->life, "merchant", view->merchant, "store", view->store, "online",
-                     view->online, "last_seen_ms", (json_int_t)view->seen_ms, "converged",
-                     view->converged, "manifest_version", (json_int_t)view->manifest_version,
-                     "held_manifest_version", (json_int_t)view->held_manifest_version, "generation",
-                     (json_int_t)view->generation, "lacking", (json_int_t)view->lacks, "drift",
-                     (json_int_t)view->drift, "records", (json_int_t)view->records);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
+        view->id, "serial", view->serial, "model", view->model, "state", view->life, "merchant",
+        view->merchant, "store", view->store, "online", view->online, "last_seen_ms",
+        (json_int_t)view->seen_ms, "converged", view->converged, "manifest_version",
+        (json_int_t)view->manifest_version, "held_manifest_version",
+        (json_int_t)view->held_manifest_version, "generation", (json_int_t)view->generation,
+        "lacking", (json_int_t)view->lacks, "drift", (json_int_t)view->drift, "records",
+        (json_int_t)view->records, "lost", (json_int_t)view->lost);
 }
 
 static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
@@ -109,10 +110,10 @@ static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct
     char incarnation[17];
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, view->incarnation);
     return append(ctx,
-                  json_pack("{s:s, s:s, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
+                  json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
                             lane_name((Muster__Lane)view->lane), "cumulative",
                             (json_int_t)view->cumulative, "last_seq", (json_int_t)view->last_seq,
-                            "ranges", (json_int_t)view->ranges),
+                            "ranges", (json_int_t)view->ranges, "lost", (json_int_t)view->lost),
                   err);
 }
 

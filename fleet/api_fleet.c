@@ -2,6 +2,7 @@
 #include "fleet/api_fleet.h"
 
 #include "proto/record.pb-c.h"
+#include "storage/fleetdb_account.h"
 #include "storage/fleetdb_views.h"
 
 #include <ctype.h>
@@ -60,6 +61,18 @@ static bool write_lives(struct fleetdb *db, struct buf *out, struct err *err)
     return true;
 }
 
+static bool write_unaccounted(struct fleetdb *db, struct buf *out, struct err *err)
+{
+    static const char name[] = "muster_unaccounted_records";
+    uint64_t records = 0;
+    return fleetdb_unaccounted(db, &records, err) &&
+           metrics_write_head(name, "gauge",
+                              "Records that terminals had and that are nowhere: not committed, not"
+                              " buffered, not declared lost",
+                              out, err) &&
+           metrics_write_series(name, "", records, out, err);
+}
+
 static bool show_metrics(void *ctx, const struct api_request *request, struct api_answer *answer,
                          struct err *err)
 {
@@ -71,6 +84,7 @@ static bool show_metrics(void *ctx, const struct api_request *request, struct ap
     answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return metrics_write(fleet->metrics, &answer->text, err) &&
            write_lives(fleet->db, &answer->text, err) &&
+           write_unaccounted(fleet->db, &answer->text, err) &&
            (fleet->more_metrics == NULL || fleet->more_metrics(fleet->ctx, &answer->text, err));
 }
 
@@ -175,6 +189,7 @@ struct api_module api_fleet_module(struct api_fleet *fleet)
         {"POST", "/api/v1/devices", ENROLMENT_BYTES, api_enrol_device},
         {"GET", "/api/v1/devices/{}", 0, api_show_device},
         {"GET", "/api/v1/errors", 0, show_errors},
+        {"GET", "/api/v1/audit", 0, api_show_audit},
     };
     return (struct api_module){
         .routes = routes, .route_count = sizeof routes / sizeof routes[0], .ctx = fleet};

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "proto/limits.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -17,6 +19,11 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     collector->settings = *settings;
     collector->ports = *ports;
     owed_init(&collector->owed);
+    if (!verify_key_of_spki(sign_key_spki(settings->receipt_key), &collector->receipt_public,
+                            err)) {
+        collector_close(collector);
+        return false;
+    }
     for (int lane = 1; lane <= COLLECTOR_LANES; lane++) {
         if (!rows_plan_make(lane, &collector->plans[lane - 1], err)) {
             collector_close(collector);
@@ -41,6 +48,7 @@ void collector_close(struct collector *collector)
     clear_queue(collector);
     owed_done(&collector->owed);
     buf_done(&collector->scratch);
+    verify_key_free(collector->receipt_public);
     free(collector);
 }
 
@@ -53,6 +61,18 @@ void collector_refuse(struct collector *collector, enum refusal_kind kind,
         return;
     log_warn("refused %s of %s: %s: %s", refusal_kind_name(kind), device,
              refusal_reason_name(reason), why);
+}
+
+void collector_alarm(struct collector *collector, const char *counter, const char *fmt, ...)
+{
+    char text[480];
+    va_list args;
+    if (!log_gate_pass(&collector->alarms, clock_boot_ms(collector->settings.clock), counter))
+        return;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    log_error("%s", text);
 }
 
 /* ---- the queue ---- */
@@ -154,7 +174,9 @@ static void owe(struct collector *collector, const struct collector_news *news)
         return;
     }
     for (size_t i = 0; i < news->stream_count; i++)
-        owed_add_stream(owed, news->streams[i].incarnation, news->streams[i].lane);
+        owed_add_stream(owed, &news->streams[i]);
+    if (news->undecodable)
+        owed_add_undecodable(owed, news->digest);
     if (news->hello == NULL) {
         receipts_owe(&owed->wait, clock_boot_ms(collector->settings.clock));
         if (owed->wait.batches >= collector->settings.receipts.batches)

@@ -11,7 +11,9 @@
 /*
  * Takes what terminals send and answers them:
  *   batch  -> rows and intervals in one transaction, COMMIT, only then a receipt
- *   hello  -> the report, then a welcome with the newest receipt and manifest
+ *             (or, of what cannot be decoded, the word that it could not)
+ *   hello  -> the report, then a welcome with the newest receipt and manifest, and, where the
+ *             receipts in the hello say more than is held here, what to send again
  *   online -> presence
  * All that waits when the loop turns shares one commit. Foreign bytes that make no sense are
  * counted, logged within limits, and forgotten; a database that fails leaves nothing receipted, so

@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-    HELLO_ARENA_BYTES = 512 * 1024,
+    HELLO_ARENA_BYTES = 1024 * 1024,
+    HELLO_ELEMENTS = 8192,
     DETAIL_ARENA_BYTES = 512 * 1024,
     DETAIL_BYTES = 32 * 1024,
     REASON_CHARS = 480,
@@ -83,16 +84,17 @@ bool collector_state(struct collector *collector, const struct fleetdb_device *d
 }
 
 bool collector_claim_streams(struct collector *collector, int64_t device,
-                             Muster__OpenStream *const *streams, size_t count, struct err *err)
+                             Muster__OpenStream *const *streams, size_t count, uint64_t listed,
+                             struct err *err)
 {
     int64_t now_ms = clock_wall_ms(collector->settings.clock);
     for (size_t i = 0; i < count && i < COLLECTOR_STREAMS_HEARD; i++) {
-        if (streams[i]->lane < MUSTER__LANE__LANE_TXN ||
-            streams[i]->lane > MUSTER__LANE__LANE_HEALTH)
-            continue;
-        if (!fleetdb_stream_claim(collector->settings.db, device, streams[i]->incarnation,
-                                  (int)streams[i]->lane, (uint64_t)signed_of(streams[i]->last_seq),
-                                  (struct bytes){0}, now_ms, err))
+        const struct fleetdb_claim claim = {.incarnation = streams[i]->incarnation,
+                                            .lane = (int)streams[i]->lane,
+                                            .last_seq = streams[i]->last_seq,
+                                            .listed = listed};
+        if (collector_claim_valid(&claim) &&
+            !fleetdb_stream_claim(collector->settings.db, device, &claim, now_ms, err))
             return false;
     }
     return true;
@@ -103,15 +105,16 @@ bool collector_claim_streams(struct collector *collector, int64_t device,
 static bool note_open(struct collector *collector, int64_t device, uint64_t incarnation,
                       const Muster__Open *open, struct err *err)
 {
-    struct bytes boot_id = {0};
+    struct fleetdb_claim claim = {.incarnation = incarnation};
     if (open->boot_id.len == 16)
-        boot_id = bytes_of(open->boot_id.data, open->boot_id.len);
-    for (int lane = MUSTER__LANE__LANE_TXN; lane <= MUSTER__LANE__LANE_HEALTH; lane++) {
-        if (!fleetdb_stream_claim(collector->settings.db, device, incarnation, lane, 0, boot_id,
+        claim.boot_id = bytes_of(open->boot_id.data, open->boot_id.len);
+    for (claim.lane = MUSTER__LANE__LANE_TXN; claim.lane <= MUSTER__LANE__LANE_HEALTH;
+         claim.lane++) {
+        if (!fleetdb_stream_claim(collector->settings.db, device, &claim,
                                   clock_wall_ms(collector->settings.clock), err))
             return false;
     }
-    return collector_claim_streams(collector, device, open->unclosed, open->n_unclosed, err);
+    return collector_claim_streams(collector, device, open->unclosed, open->n_unclosed, 0, err);
 }
 
 /* Events arrive late and in any order: one that is older than what is held changes nothing. Within
@@ -214,7 +217,8 @@ bool collector_event(struct collector *collector, const struct fleetdb_device *d
 /* NULL: `err` says why. */
 static const Muster__Hello *read_hello(struct bytes body, struct arena *arena, struct err *err)
 {
-    static const struct unpack_limits limits = {.max_bytes = LIMIT_HELLO_BYTES};
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_HELLO_BYTES,
+                                                .max_elements = HELLO_ELEMENTS};
     ProtobufCMessage *message = NULL;
     if (!unpack(&muster__hello__descriptor, body, &limits, arena, &message, err))
         return NULL;
@@ -247,23 +251,7 @@ static bool store_hello(struct collector *collector, const struct fleetdb_device
     if (copy_id(hello->boot_id, report.boot_id, sizeof report.boot_id) == sizeof report.boot_id)
         report.boot_id_length = sizeof report.boot_id;
     return collector_state(collector, device, &report, hello->state, arena, err) &&
-           collector_claim_streams(collector, device->device, hello->streams, hello->n_streams,
-                                   err) &&
            fleetdb_online(collector->settings.db, device->device, true, now_ms, err);
-}
-
-static bool list_streams(const Muster__Hello *hello, struct collector_news *news, struct err *err)
-{
-    size_t count =
-        hello->n_streams < COLLECTOR_STREAMS_HEARD ? hello->n_streams : COLLECTOR_STREAMS_HEARD;
-    news->streams = arena_alloc(&news->arena, (count + 1) * sizeof *news->streams);
-    if (news->streams == NULL)
-        return err_set(err, ERR_NO_MEMORY, "a hello needs too much memory");
-    for (size_t i = 0; i < count; i++)
-        news->streams[i] =
-            (struct owed_stream){hello->streams[i]->incarnation, (int)hello->streams[i]->lane};
-    news->stream_count = count;
-    return true;
 }
 
 bool collector_hello(struct collector *collector, const struct topic *topic, struct bytes payload,
@@ -290,7 +278,7 @@ bool collector_hello(struct collector *collector, const struct topic *topic, str
         collector_refuse(collector, REFUSED_HELLO, REASON_RETIRED, device.id, "it is retired");
         news->refusal = "retired";
     } else if (!store_hello(collector, &device, hello, &news->arena, err) ||
-               !list_streams(hello, news, err)) {
+               !collector_account(collector, &device, hello, news, err)) {
         return false;
     }
     metrics_add(collector->settings.metrics, METRIC_HELLOS, news->refusal == NULL);

@@ -4,18 +4,23 @@
 
 #include "base/log.h"
 #include "fleet/collector.h"
+#include "fleet/losses.h"
 #include "fleet/owed.h"
 #include "fleet/rows.h"
 #include "proto/topics.h"
+#include "storage/fleetdb_account.h"
+#include "storage/fleetdb_records.h"
 
 /* For the collector's files only. */
 enum {
     COLLECTOR_LANES = 3,
     COLLECTOR_QUEUE_MESSAGES = 64,
     COLLECTOR_QUEUE_BYTES = 8 * 1024 * 1024,
-    COLLECTOR_STREAMS_HEARD = 64, /* of one hello or open event */
+    COLLECTOR_STREAMS_HEARD = OWED_STREAMS_MAX, /* of one hello or open event */
     COLLECTOR_MANIFEST_BYTES = 8 * 1024 * 1024,
 };
+/* No stream is that long, and JSON's numbers hold it. */
+#define COLLECTOR_SEQ_MAX (UINT64_C(1) << 53)
 
 struct collector_message {
     struct topic topic;
@@ -29,20 +34,25 @@ struct collector_news {
     struct owed_stream *streams; /* in the arena */
     const Muster__Hello *hello;  /* in the arena */
     const char *refusal;         /* of the hello, a literal */
+    bool undecodable;            /* the batch whose body has this digest */
+    uint8_t digest[OWED_DIGEST_BYTES];
     struct arena arena;
 };
 
 struct collector {
     struct collector_settings settings;
     struct collector_ports ports;
+    struct verify_key *receipt_public; /* what this fleet's receipts are verified with */
     struct rows_plan plans[COLLECTOR_LANES];
     struct collector_message queue[COLLECTOR_QUEUE_MESSAGES];
     struct collector_news news[COLLECTOR_QUEUE_MESSAGES];
     size_t queue_count, queue_bytes;
     struct owed_table owed;
-    bool blocked;         /* the last send was refused */
-    struct log_gate gate; /* of lines about refusals */
+    bool blocked;           /* the last send was refused */
+    struct log_gate gate;   /* of lines about refusals */
+    struct log_gate alarms; /* of lines about what should never be */
     struct buf scratch;
+    struct fleetdb_losses losses, more_losses; /* of the stream in hand */
 };
 
 /* One message inside the open transaction. False only when the database failed; what is wrong with
@@ -65,6 +75,21 @@ bool collector_unseal(struct collector *collector, enum refusal_kind kind, const
 void collector_refuse(struct collector *collector, enum refusal_kind kind,
                       enum refusal_reason reason, const char *device, const char *why);
 
+/* Logs what people must look into; `counter` counts all of them. */
+void collector_alarm(struct collector *collector, const char *counter, const char *fmt, ...)
+    MUSTER_PRINTF(3, 4);
+
+/* One lane of a batch: its records, or the word that they will not come. */
+bool collector_lane(struct collector *collector, const struct fleetdb_device *device,
+                    const struct lane_rows *rows, struct arena *arena,
+                    struct err *err) MUSTER_CHECK;
+
+/* What a hello says of the account: which streams the device has open, which receipts it was given.
+ * Lists for the answer what it is owed. */
+bool collector_account(struct collector *collector, const struct fleetdb_device *device,
+                       const Muster__Hello *hello, struct collector_news *news,
+                       struct err *err) MUSTER_CHECK;
+
 /* What an event says beyond itself: what the agent opened, holds, found or repaired. */
 bool collector_event(struct collector *collector, const struct fleetdb_device *device,
                      uint64_t incarnation, const Muster__Event *event,
@@ -72,8 +97,11 @@ bool collector_event(struct collector *collector, const struct fleetdb_device *d
 bool collector_state(struct collector *collector, const struct fleetdb_device *device,
                      const struct fleetdb_report *report, const Muster__StateReport *state,
                      struct arena *arena, struct err *err) MUSTER_CHECK;
+/* Whether the fleet could make anything of that id. */
+bool collector_claim_valid(const struct fleetdb_claim *claim);
+/* `listed`: the number of the hello that says so, 0: it is none. */
 bool collector_claim_streams(struct collector *collector, int64_t device,
-                             Muster__OpenStream *const *streams, size_t count,
+                             Muster__OpenStream *const *streams, size_t count, uint64_t listed,
                              struct err *err) MUSTER_CHECK;
 
 /* Appends the sealed receipt or welcome to `out`. */

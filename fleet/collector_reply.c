@@ -1,86 +1,163 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/collector_internal.h"
 
-#include "base/log.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
-#include <string.h>
-
-enum { RECEIPT_RANGES_MAX = 2000, RECEIPT_ARENA_BYTES = 256 * 1024, CONFLICTS_MAX = 256 };
+/* So many bytes of the wire a stream and a range cost at the most (seqs are below 2^53, 8 bytes),
+ * and may be used of a receipt, and of a welcome beside its receipt and its manifest. What does not
+ * fit is said when it comes again. */
+enum {
+    STREAM_COST = 32,
+    RANGE_COST = 24,
+    RECEIPT_ROOM = LIMIT_RECEIPT_BYTES - 2048,
+    AGAIN_ROOM = LIMIT_WELCOME_BYTES - LIMIT_RECEIPT_BYTES - LIMIT_MANIFEST_BYTES - 2048,
+    REPLY_ARENA_BYTES = 1024 * 1024,
+    CONFLICTS_MAX = 256,
+};
 
 /* What may be said to be committed: an id under which the terminal holds other content than we do
- * is not, or that content would be forgotten. */
+ * is not, or that content would be forgotten. Those ids are given too, ascending. */
+struct told {
+    struct fleetdb_stream stream;
+    size_t refused_count;
+    uint64_t refused[CONFLICTS_MAX];
+};
+
 static bool read_stream(struct collector *collector, int64_t device, const struct owed_stream *name,
-                        struct fleetdb_stream *ret_stream, struct err *err)
+                        struct told *ret_told, struct err *err)
 {
-    uint64_t conflicts[CONFLICTS_MAX];
-    size_t count = 0;
     struct fleetdb *db = collector->settings.db;
-    if (!fleetdb_stream_read(db, device, name->incarnation, name->lane, ret_stream, err) ||
-        !fleetdb_stream_conflicts(db, device, name->incarnation, name->lane, conflicts,
-                                  CONFLICTS_MAX, &count, err))
+    if (!fleetdb_stream_read(db, device, name->incarnation, name->lane, &ret_told->stream, err) ||
+        !fleetdb_stream_conflicts(db, device, name->incarnation, name->lane, ret_told->refused,
+                                  CONFLICTS_MAX, &ret_told->refused_count, err))
         return false;
+    size_t count = ret_told->refused_count;
     for (size_t i = 0; i < count; i++)
-        receipts_leave_out(ret_stream, conflicts[i]);
+        receipts_leave_out(&ret_told->stream, ret_told->refused[i]);
     if (count == CONFLICTS_MAX) /* there may be more */
-        receipts_cut(ret_stream, conflicts[count - 1]);
+        receipts_cut(&ret_told->stream, ret_told->refused[count - 1]);
     return true;
 }
 
-/* One stream's part of a receipt. The room for ranges is shared by all of them; what does not fit
- * is receipted when it comes again. */
-static bool add_stream(struct collector *collector, int64_t device, const struct owed_stream *name,
-                       struct arena *arena, size_t *ranges_left, Muster__StreamReceipt *part,
-                       struct err *err)
+/* A list of ranges in a message under construction, within what is left of its room. */
+struct ranges {
+    Muster__SeqRange **list;
+    size_t count, max;
+};
+
+static bool make_ranges(struct ranges *ranges, size_t wanted, size_t room, struct arena *arena,
+                        struct err *err)
 {
-    struct fleetdb_stream stream;
-    if (!read_stream(collector, device, name, &stream, err))
-        return false;
-    size_t count = stream.range_count < *ranges_left ? stream.range_count : *ranges_left;
-    Muster__SeqRange *ranges = arena_alloc(arena, (count + 1) * sizeof *ranges);
-    part->ranges = arena_alloc(arena, (count + 1) * sizeof(Muster__SeqRange *));
-    if (ranges == NULL || part->ranges == NULL)
+    ranges->count = 0;
+    ranges->max = wanted < room / RANGE_COST ? wanted : room / RANGE_COST;
+    ranges->list = arena_alloc(arena, (ranges->max + 1) * sizeof(Muster__SeqRange *));
+    Muster__SeqRange *all = arena_alloc(arena, (ranges->max + 1) * sizeof *all);
+    if (ranges->list == NULL || all == NULL)
         return err_set(err, ERR_NO_MEMORY, "a receipt needs too much memory");
-    part->incarnation = name->incarnation;
-    part->lane = (Muster__Lane)name->lane;
-    part->cumulative = stream.cumulative;
-    part->n_ranges = count;
-    for (size_t i = 0; i < count; i++) {
-        muster__seq_range__init(&ranges[i]);
-        ranges[i].first = stream.ranges[i].first;
-        ranges[i].last = stream.ranges[i].last;
-        part->ranges[i] = &ranges[i];
+    for (size_t i = 0; i < ranges->max; i++) {
+        muster__seq_range__init(&all[i]);
+        ranges->list[i] = &all[i];
     }
-    *ranges_left -= count;
+    return true;
+}
+
+static void add_range(struct ranges *ranges, uint64_t first, uint64_t last)
+{
+    Muster__SeqRange *top = ranges->count > 0 ? ranges->list[ranges->count - 1] : NULL;
+    if (top != NULL && top->last + 1 == first) {
+        top->last = last;
+    } else if (ranges->count < ranges->max) {
+        ranges->list[ranges->count]->first = first;
+        ranges->list[ranges->count++]->last = last;
+    }
+}
+
+/* One stream's part. Once the room is used up a part says less than it could. */
+static bool fill_part(const struct told *told, struct arena *arena, size_t *room,
+                      Muster__StreamReceipt *part, struct err *err)
+{
+    const struct fleetdb_stream *stream = &told->stream;
+    struct ranges ranges, refused;
+    if (!make_ranges(&refused, told->refused_count, *room, arena, err))
+        return false;
+    for (size_t i = 0; i < told->refused_count; i++)
+        add_range(&refused, told->refused[i], told->refused[i]);
+    *room -= refused.count * RANGE_COST;
+    if (!make_ranges(&ranges, stream->range_count, *room, arena, err))
+        return false;
+    for (size_t i = 0; i < stream->range_count; i++)
+        add_range(&ranges, stream->ranges[i].first, stream->ranges[i].last);
+    *room -= ranges.count * RANGE_COST;
+    muster__stream_receipt__init(part);
+    part->incarnation = stream->incarnation;
+    part->lane = (Muster__Lane)stream->lane;
+    part->cumulative = stream->cumulative;
+    part->n_ranges = ranges.count;
+    part->ranges = ranges.list;
+    part->n_refused = refused.count;
+    part->refused = refused.list;
+    return true;
+}
+
+struct parts {
+    Muster__StreamReceipt **list;
+    size_t count;
+};
+
+/* The parts of all streams that are owed, newest first as far as there is room; of `again` only
+ * those that are asked for again, which need no word on what is refused. */
+static bool make_parts(struct collector *collector, const struct owed *owed, bool again,
+                       struct arena *arena, struct parts *parts, struct err *err)
+{
+    size_t room = again ? AGAIN_ROOM : RECEIPT_ROOM;
+    struct told *told = arena_alloc(arena, sizeof *told);
+    parts->count = 0;
+    parts->list = arena_alloc(arena, (owed->stream_count + 1) * sizeof(Muster__StreamReceipt *));
+    if (parts->list == NULL || told == NULL)
+        return err_set(err, ERR_NO_MEMORY, "a receipt needs too much memory");
+    for (size_t i = owed->stream_count; i-- > 0 && room >= STREAM_COST;) {
+        const struct owed_stream *name = &owed->streams[i];
+        if (again && !name->again)
+            continue;
+        Muster__StreamReceipt *part = arena_alloc(arena, sizeof *part);
+        if (part == NULL)
+            return err_set(err, ERR_NO_MEMORY, "a receipt needs too much memory");
+        room -= STREAM_COST;
+        if (!read_stream(collector, owed->device, name, told, err))
+            return false;
+        if (again)
+            told->refused_count = 0;
+        if (!fill_part(told, arena, &room, part, err))
+            return false;
+        parts->list[parts->count++] = part;
+    }
     return true;
 }
 
 static bool pack_receipt(struct collector *collector, const struct owed *owed, struct arena *arena,
                          struct buf *out, struct err *err)
 {
-    Muster__StreamReceipt parts[OWED_STREAMS_MAX];
-    Muster__StreamReceipt *list[OWED_STREAMS_MAX];
-    size_t ranges_left = RECEIPT_RANGES_MAX;
-    for (size_t i = 0; i < owed->stream_count; i++) {
-        muster__stream_receipt__init(&parts[i]);
-        list[i] = &parts[i];
-        if (!add_stream(collector, owed->device, &owed->streams[i], arena, &ranges_left, &parts[i],
-                        err))
-            return false;
-    }
+    struct parts parts;
+    ProtobufCBinaryData undecodable[LIMIT_UNDECODABLE];
     Muster__Receipt receipt = MUSTER__RECEIPT__INIT;
+    if (!make_parts(collector, owed, false, arena, &parts, err))
+        return false;
+    for (size_t i = 0; i < owed->undecodable_count; i++)
+        undecodable[i] = (ProtobufCBinaryData){OWED_DIGEST_BYTES, owed->undecodable[i]};
     receipt.device = (char *)(uintptr_t)owed->id;
     receipt.issued_ms = clock_wall_ms(collector->settings.clock);
-    receipt.n_streams = owed->stream_count;
-    receipt.streams = list;
+    receipt.n_streams = parts.count;
+    receipt.streams = parts.list;
+    receipt.n_undecodable = owed->undecodable_count;
+    receipt.undecodable = undecodable;
     return pack(&receipt.base, out, err);
 }
 
 bool collector_build_receipt(struct collector *collector, const struct owed *owed, struct buf *out,
                              struct err *err)
 {
-    struct arena arena = {.limit_bytes = RECEIPT_ARENA_BYTES};
+    struct arena arena = {.limit_bytes = REPLY_ARENA_BYTES};
     struct buf body = {0};
     bool done = pack_receipt(collector, owed, &arena, &body, err) &&
                 seal("receipt", owed->id, buf_bytes(&body), &collector->settings.receipt_key, 1,
@@ -91,9 +168,13 @@ bool collector_build_receipt(struct collector *collector, const struct owed *owe
 }
 
 static bool pack_welcome(struct collector *collector, const struct owed *owed,
-                         const struct buf *receipt, struct buf *out, struct err *err)
+                         const struct buf *receipt, struct arena *arena, struct buf *out,
+                         struct err *err)
 {
+    struct parts again;
     Muster__Welcome welcome = MUSTER__WELCOME__INIT;
+    if (!make_parts(collector, owed, true, arena, &again, err))
+        return false;
     welcome.device = (char *)(uintptr_t)owed->id;
     welcome.nonce.data = (uint8_t *)(uintptr_t)owed->nonce;
     welcome.nonce.len = sizeof owed->nonce;
@@ -103,18 +184,22 @@ static bool pack_welcome(struct collector *collector, const struct owed *owed,
     welcome.manifest.data = owed->manifest.data;
     welcome.manifest.len = owed->manifest.length;
     welcome.refusal = (char *)(uintptr_t)owed->refusal;
+    welcome.n_again = again.count;
+    welcome.again = again.list;
     return pack(&welcome.base, out, err);
 }
 
 bool collector_build_welcome(struct collector *collector, const struct owed *owed, struct buf *out,
                              struct err *err)
 {
+    struct arena arena = {.limit_bytes = REPLY_ARENA_BYTES};
     struct buf receipt = {0}, body = {0};
-    bool done =
-        (owed->stream_count == 0 || collector_build_receipt(collector, owed, &receipt, err)) &&
-        pack_welcome(collector, owed, &receipt, &body, err) &&
-        seal("welcome", owed->id, buf_bytes(&body), &collector->settings.director_key, 1, true, out,
-             err);
+    bool nothing = owed->stream_count == 0 && owed->undecodable_count == 0;
+    bool done = (nothing || collector_build_receipt(collector, owed, &receipt, err)) &&
+                pack_welcome(collector, owed, &receipt, &arena, &body, err) &&
+                seal("welcome", owed->id, buf_bytes(&body), &collector->settings.director_key, 1,
+                     true, out, err);
+    arena_done(&arena);
     buf_done(&receipt);
     buf_done(&body);
     return done;

@@ -9,8 +9,9 @@
 #define DEFAULT_SERVER "unix:/run/musterd/api.sock"
 
 static const struct ctl_command *const commands[] = {
-    &ctl_keys_make, &ctl_keys_show,   &ctl_device_add,    &ctl_doc_publish,     &ctl_assign,
-    &ctl_unassign,  &ctl_get_devices, &ctl_get_documents, &ctl_describe_device, &ctl_errors,
+    &ctl_keys_make,       &ctl_keys_show, &ctl_device_add,  &ctl_doc_publish,
+    &ctl_assign,          &ctl_unassign,  &ctl_get_devices, &ctl_get_documents,
+    &ctl_describe_device, &ctl_errors,    &ctl_audit,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -97,7 +98,8 @@ static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err
 static int run_command(const struct ctl_command *command, const struct ctl_args *args,
                        struct err *err)
 {
-    if (args->argument_count != command->argument_count) {
+    if (args->argument_count < command->argument_count ||
+        args->argument_count > command->argument_count + command->optional_count) {
         err_set(err, ERR_INVALID, "expected: musterctl %s %s", command->words, command->arguments);
         return EXIT_USAGE;
     }

@@ -23,12 +23,14 @@ struct ctl_command {
     const char *arguments; /* for the help: "NAME FILE" */
     const char *summary;
     const struct ctl_option *options; /* NULL: only the common ones */
-    size_t argument_count;            /* exactly that many, all required */
+    size_t argument_count;            /* so many are required */
+    size_t optional_count;            /* and so many more may be given */
     int (*run)(struct ctl *ctl, const struct ctl_args *args, struct err *err);
 };
 
 extern const struct ctl_command ctl_keys_make, ctl_keys_show, ctl_device_add, ctl_doc_publish,
-    ctl_assign, ctl_unassign, ctl_get_devices, ctl_get_documents, ctl_describe_device, ctl_errors;
+    ctl_assign, ctl_unassign, ctl_get_devices, ctl_get_documents, ctl_describe_device, ctl_errors,
+    ctl_audit;
 
 /* A whole run: finds the command, reads its options, runs it, prints errors to stderr. */
 int ctl_main(int argc, char *const *argv);

@@ -45,6 +45,8 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_count(table, ctl_number(device, "lacking"));
     ctl_table_text(table, "records");
     ctl_table_count(table, ctl_number(device, "records"));
+    ctl_table_text(table, "declared lost");
+    ctl_table_count(table, ctl_number(device, "lost"));
     return ctl_table_print(table, ctl->out, "");
 }
 
@@ -85,15 +87,18 @@ static bool print_streams(struct ctl *ctl, const json_t *device)
 {
     size_t i;
     json_t *stream;
-    struct ctl_table *table = ctl_table_new("STREAM|LANE|>COMMITTED UP TO|>RANGES BEYOND");
+    struct ctl_table *table =
+        ctl_table_new("STREAM|LANE|>GIVEN|>SETTLED UP TO|>RANGES BEYOND|>LOST");
     json_array_foreach(json_object_get(device, "streams"), i, stream)
     {
         ctl_table_text(table, ctl_text(stream, "incarnation"));
         ctl_table_text(table, ctl_text(stream, "lane"));
+        ctl_table_count(table, ctl_number(stream, "last_seq"));
         ctl_table_count(table, ctl_number(stream, "cumulative"));
         ctl_table_count(table, ctl_number(stream, "ranges"));
+        ctl_table_count(table, ctl_number(stream, "lost"));
     }
-    return ctl_table_print(table, ctl->out, "No records yet.");
+    return ctl_table_print(table, ctl->out, "No streams are open.");
 }
 
 static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/owed.h"
 
+#include "proto/limits.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +13,20 @@ void owed_init(struct owed_table *table)
     TAILQ_INIT(&table->queue);
 }
 
+static void free_entry(struct owed *owed)
+{
+    buf_done(&owed->manifest);
+    free(owed->streams);
+    free(owed->undecodable);
+    free(owed);
+}
+
 void owed_done(struct owed_table *table)
 {
     for (size_t i = 0; i < OWED_BUCKETS; i++) {
         for (struct owed *owed = table->buckets[i], *next = NULL; owed != NULL; owed = next) {
             next = owed->next;
-            buf_done(&owed->manifest);
-            free(owed);
+            free_entry(owed);
         }
     }
     owed_init(table);
@@ -46,17 +55,49 @@ struct owed *owed_get(struct owed_table *table, int64_t device, const char *id)
     return owed;
 }
 
-void owed_add_stream(struct owed *owed, uint64_t incarnation, int lane)
+/* Room for one more: in a new place where the old one is full, or the oldest one's. */
+static bool make_room(struct owed *owed)
+{
+    if (owed->stream_count < owed->stream_room)
+        return true;
+    if (owed->stream_room < OWED_STREAMS_MAX) {
+        size_t room = owed->stream_room == 0 ? 4 : owed->stream_room * 4;
+        struct owed_stream *streams = realloc(owed->streams, room * sizeof *streams);
+        if (streams == NULL)
+            return false;
+        owed->streams = streams;
+        owed->stream_room = room;
+        return true;
+    }
+    owed->stream_count--;
+    memmove(owed->streams, owed->streams + 1, owed->stream_count * sizeof owed->streams[0]);
+    return true;
+}
+
+void owed_add_stream(struct owed *owed, const struct owed_stream *stream)
 {
     for (size_t i = 0; i < owed->stream_count; i++) {
-        if (owed->streams[i].incarnation == incarnation && owed->streams[i].lane == lane)
+        struct owed_stream *known = &owed->streams[i];
+        if (known->incarnation == stream->incarnation && known->lane == stream->lane) {
+            known->again = known->again || stream->again;
+            return;
+        }
+    }
+    if (make_room(owed))
+        owed->streams[owed->stream_count++] = *stream;
+}
+
+void owed_add_undecodable(struct owed *owed, const uint8_t digest[OWED_DIGEST_BYTES])
+{
+    if (owed->undecodable == NULL)
+        owed->undecodable = calloc(LIMIT_UNDECODABLE, sizeof *owed->undecodable);
+    if (owed->undecodable == NULL || owed->undecodable_count == LIMIT_UNDECODABLE)
+        return;
+    for (size_t i = 0; i < owed->undecodable_count; i++) {
+        if (memcmp(owed->undecodable[i], digest, OWED_DIGEST_BYTES) == 0)
             return;
     }
-    if (owed->stream_count == OWED_STREAMS_MAX) {
-        owed->stream_count--;
-        memmove(owed->streams, owed->streams + 1, owed->stream_count * sizeof owed->streams[0]);
-    }
-    owed->streams[owed->stream_count++] = (struct owed_stream){incarnation, lane};
+    memcpy(owed->undecodable[owed->undecodable_count++], digest, OWED_DIGEST_BYTES);
 }
 
 void owed_hurry(struct owed_table *table, struct owed *owed)
@@ -92,6 +133,5 @@ void owed_remove(struct owed_table *table, struct owed *owed)
     *at = owed->next;
     TAILQ_REMOVE(&table->queue, owed, queue);
     table->manifest_bytes -= owed->manifest.length;
-    buf_done(&owed->manifest);
-    free(owed);
+    free_entry(owed);
 }

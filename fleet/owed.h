@@ -11,19 +11,27 @@
  * device, so that a broker that takes nothing costs bounded memory: newer news joins older, the
  * receipt's content is read from the database when it goes.
  */
-enum { OWED_STREAMS_MAX = 32, OWED_NONCE_BYTES = 16, OWED_REFUSAL_CHARS = 64 };
+enum {
+    OWED_STREAMS_MAX = 1024,
+    OWED_NONCE_BYTES = 16,
+    OWED_REFUSAL_CHARS = 64,
+    OWED_DIGEST_BYTES = 16,
+};
 
 struct owed_stream {
     uint64_t incarnation;
     int lane;
+    bool again; /* the welcome asks for what is not held */
 };
 
 struct owed {
     int64_t device;
     char id[33];
     struct receipts_wait wait; /* batches > 0: a receipt */
-    size_t stream_count;
-    struct owed_stream streams[OWED_STREAMS_MAX]; /* the newest ones when there are more */
+    size_t stream_count, stream_room;
+    struct owed_stream *streams; /* the newest ones when there are more */
+    size_t undecodable_count;
+    uint8_t (*undecodable)[OWED_DIGEST_BYTES]; /* the first LIMIT_UNDECODABLE; NULL: none */
     bool welcome;
     uint8_t nonce[OWED_NONCE_BYTES];
     char refusal[OWED_REFUSAL_CHARS];
@@ -44,7 +52,9 @@ void owed_done(struct owed_table *table);
 
 /* The device's entry; a new one goes to the end of the queue. NULL: no memory. */
 struct owed *owed_get(struct owed_table *table, int64_t device, const char *id);
-void owed_add_stream(struct owed *owed, uint64_t incarnation, int lane);
+/* What there is no memory for is left out: it will be sent or asked for again. */
+void owed_add_stream(struct owed *owed, const struct owed_stream *stream);
+void owed_add_undecodable(struct owed *owed, const uint8_t digest[OWED_DIGEST_BYTES]);
 /* It goes first from now on. */
 void owed_hurry(struct owed_table *table, struct owed *owed);
 /* Replaces the manifest that goes with the welcome; false when all entries together would hold

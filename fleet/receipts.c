@@ -110,15 +110,38 @@ void receipts_cut(struct fleetdb_stream *stream, uint64_t from)
         top->last = from - 1;
 }
 
+bool receipts_span(const struct fleetdb_stream *stream, uint64_t seq, uint64_t *ret_last)
+{
+    if (seq <= stream->cumulative) {
+        *ret_last = seq > 0 ? stream->cumulative : 0;
+        return seq > 0;
+    }
+    size_t from = 0, to = stream->range_count; /* the first range that does not end before seq */
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (stream->ranges[middle].last < seq)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    if (from == stream->range_count) {
+        *ret_last = UINT64_MAX;
+        return false;
+    }
+    bool is = stream->ranges[from].first <= seq;
+    *ret_last = is ? stream->ranges[from].last : stream->ranges[from].first - 1;
+    return is;
+}
+
+bool receipts_has_all(const struct fleetdb_stream *stream, uint64_t first, uint64_t last)
+{
+    uint64_t end = 0;
+    return receipts_span(stream, first, &end) && end >= last;
+}
+
 bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq)
 {
-    if (seq <= stream->cumulative)
-        return seq > 0;
-    for (size_t i = 0; i < stream->range_count && stream->ranges[i].first <= seq; i++) {
-        if (seq <= stream->ranges[i].last)
-            return true;
-    }
-    return false;
+    return receipts_has_all(stream, seq, seq);
 }
 
 void receipts_owe(struct receipts_wait *wait, int64_t now_ms)

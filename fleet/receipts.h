@@ -2,10 +2,10 @@
 #ifndef FLEET_RECEIPTS_H
 #define FLEET_RECEIPTS_H
 
-#include "storage/fleetdb_records.h"
+#include "storage/fleetdb_streams.h"
 
 /*
- * The arithmetic of receipts: what is committed of a stream, as `cumulative` and ranges beyond;
+ * The arithmetic of receipts: what is settled of a stream, as `cumulative` and ranges beyond;
  * and when a device is told. Pure: no clock, no database.
  */
 
@@ -19,6 +19,10 @@ void receipts_leave_out(struct fleetdb_stream *stream, uint64_t seq);
 /* Leaves out `from` and everything above. */
 void receipts_cut(struct fleetdb_stream *stream, uint64_t from);
 bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq);
+/* Whether `seq` is settled, and the last seq up to which the same is true of all. */
+bool receipts_span(const struct fleetdb_stream *stream, uint64_t seq, uint64_t *ret_last);
+/* Whether all of first..last (first <= last) is. */
+bool receipts_has_all(const struct fleetdb_stream *stream, uint64_t first, uint64_t last);
 
 /* Coalescing. A device's first committed batch starts the wait; the receipt goes when the wait is
  * over, or at once when `batches` wait. */

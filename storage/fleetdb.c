@@ -23,6 +23,9 @@ enum {
 static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_DEVICES] = &fleetdb_device_queries,
     [FLEETDB_PART_RECORDS] = &fleetdb_record_queries,
+    [FLEETDB_PART_STREAMS] = &fleetdb_stream_queries,
+    [FLEETDB_PART_ACCOUNT] = &fleetdb_account_queries,
+    [FLEETDB_PART_SUMS] = &fleetdb_sum_queries,
     [FLEETDB_PART_REPORTS] = &fleetdb_report_queries,
     [FLEETDB_PART_VIEWS] = &fleetdb_view_queries,
     [FLEETDB_PART_DESIRED] = &fleetdb_desired_queries,

@@ -5,8 +5,9 @@
 #include "base/buf.h"
 
 /*
- * The fleet's database: who is who, and what terminals have said (fleetdb_records.h), what they
- * should hold (fleetdb_desired.h), what people ask (fleetdb_views.h). One process has it open for
+ * The fleet's database: who is who, and what terminals have said (fleetdb_records.h), whether
+ * all of it came (fleetdb_streams.h, fleetdb_account.h), what they should hold (fleetdb_desired.h),
+ * what people ask (fleetdb_views.h). One process has it open for
  * writing; others may read the file beside it (mode=ro). WAL and synchronous=FULL: what is
  * committed is on the disk. Everything runs on the caller's thread. A device is named by its row
  * number (`device`, > 0) after it has been found.

@@ -12,6 +12,9 @@
 enum fleetdb_part {
     FLEETDB_PART_DEVICES,
     FLEETDB_PART_RECORDS,
+    FLEETDB_PART_STREAMS,
+    FLEETDB_PART_ACCOUNT,
+    FLEETDB_PART_SUMS,
     FLEETDB_PART_REPORTS,
     FLEETDB_PART_VIEWS,
     FLEETDB_PART_DESIRED,
@@ -23,7 +26,8 @@ struct fleetdb_queries {
     unsigned count;
 };
 extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queries,
-    fleetdb_report_queries, fleetdb_view_queries, fleetdb_desired_queries;
+    fleetdb_stream_queries, fleetdb_account_queries, fleetdb_sum_queries, fleetdb_report_queries,
+    fleetdb_view_queries, fleetdb_desired_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;

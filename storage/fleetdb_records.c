@@ -126,14 +126,6 @@ enum query {
     HELD_KEY,
     DUPLICATE_ADD,
     CONFLICT_ADD,
-    STREAM_READ,
-    RANGES_READ,
-    STREAM_ADD,
-    STREAM_UPDATE,
-    RANGES_CLEAR,
-    RANGE_ADD,
-    STREAM_CLAIM,
-    STREAM_CONFLICTS,
     QUERIES,
 };
 
@@ -155,24 +147,6 @@ static const char *const texts[QUERIES] = {
         " (device, incarnation, lane, seq, held_digest, sent_digest, first_ms, last_ms)"
         " VALUES (:device, :incarnation, :lane, :seq, :held, :sent, :now, :now)"
         " ON CONFLICT DO UPDATE SET times = times + 1, last_ms = excluded.last_ms",
-    [STREAM_READ] = "SELECT id, cumulative FROM stream"
-                    " WHERE device = :device AND incarnation = :incarnation AND lane = :lane",
-    [RANGES_READ] = "SELECT first, last FROM stream_range WHERE stream = :stream ORDER BY first",
-    [STREAM_ADD] =
-        "INSERT INTO stream (device, incarnation, lane, cumulative, first_ms, updated_ms)"
-        " VALUES (:device, :incarnation, :lane, :cumulative, :now, :now) RETURNING id",
-    [STREAM_UPDATE] = "UPDATE stream SET cumulative = :cumulative, updated_ms = :now"
-                      " WHERE id = :stream",
-    [RANGES_CLEAR] = "DELETE FROM stream_range WHERE stream = :stream",
-    [RANGE_ADD] = "INSERT INTO stream_range (stream, first, last) VALUES (:stream, :first, :last)",
-    [STREAM_CLAIM] = "INSERT INTO stream"
-                     " (device, incarnation, lane, last_seq, boot_id, first_ms, updated_ms)"
-                     " VALUES (:device, :incarnation, :lane, :last, nullif(:boot, x''), :now, :now)"
-                     " ON CONFLICT (device, incarnation, lane) DO UPDATE SET"
-                     " last_seq = max(last_seq, excluded.last_seq),"
-                     " boot_id = coalesce(boot_id, excluded.boot_id)",
-    [STREAM_CONFLICTS] = "SELECT DISTINCT seq FROM conflict WHERE device = :device"
-                         " AND incarnation = :incarnation AND lane = :lane ORDER BY seq LIMIT :max",
 };
 
 const struct fleetdb_queries fleetdb_record_queries = {texts, QUERIES};
@@ -326,116 +300,4 @@ bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, boo
     /* Committed once and not held any more: old rows may have been removed since. */
     *ret_outcome = expect_held ? FLEETDB_SAME : FLEETDB_DUPLICATE_KEY;
     return true;
-}
-
-/* ---- streams ---- */
-
-static sqlite3_stmt *stream_query(struct fleetdb *db, unsigned query, int64_t device,
-                                  uint64_t incarnation, int lane)
-{
-    sqlite3_stmt *statement = query_of(db, query);
-    sqlite_bind_int(statement, ":device", device);
-    sqlite_bind_u64(statement, ":incarnation", incarnation);
-    sqlite_bind_int(statement, ":lane", lane);
-    return statement;
-}
-
-static bool read_ranges(struct fleetdb *db, struct fleetdb_stream *stream, struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, RANGES_READ);
-    sqlite_bind_int(statement, ":stream", stream->stream);
-    bool row = false;
-    while (sqlite_row(db->sqlite, statement, &row, err)) {
-        if (!row)
-            return true;
-        if (stream->range_count == FLEETDB_RANGES_MAX) {
-            (void)sqlite3_reset(statement);
-            return err_set(err, ERR_IO, "fleet database: stream %lld has too many ranges",
-                           (long long)stream->stream);
-        }
-        stream->ranges[stream->range_count++] = (struct fleetdb_range){
-            .first = sqlite_column_u64(statement, 0), .last = sqlite_column_u64(statement, 1)};
-    }
-    return false;
-}
-
-bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
-                         struct fleetdb_stream *ret_stream, struct err *err)
-{
-    sqlite3_stmt *statement = stream_query(db, STREAM_READ, device, incarnation, lane);
-    bool row = false;
-    if (!sqlite_row(db->sqlite, statement, &row, err))
-        return false;
-    ret_stream->stream = row ? sqlite3_column_int64(statement, 0) : 0;
-    ret_stream->cumulative = row ? sqlite_column_u64(statement, 1) : 0;
-    ret_stream->incarnation = incarnation;
-    ret_stream->lane = lane;
-    ret_stream->range_count = 0;
-    (void)sqlite3_reset(statement);
-    return !row || read_ranges(db, ret_stream, err);
-}
-
-static bool write_ranges(struct fleetdb *db, const struct fleetdb_stream *stream, struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, RANGES_CLEAR);
-    sqlite_bind_int(statement, ":stream", stream->stream);
-    if (!sqlite_run(db->sqlite, statement, err))
-        return false;
-    for (size_t i = 0; i < stream->range_count; i++) {
-        statement = query_of(db, RANGE_ADD);
-        sqlite_bind_int(statement, ":stream", stream->stream);
-        sqlite_bind_u64(statement, ":first", stream->ranges[i].first);
-        sqlite_bind_u64(statement, ":last", stream->ranges[i].last);
-        if (!sqlite_run(db->sqlite, statement, err))
-            return false;
-    }
-    return true;
-}
-
-bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
-                          int64_t now_ms, struct err *err)
-{
-    sqlite3_stmt *statement = NULL;
-    if (stream->stream == 0) {
-        statement = stream_query(db, STREAM_ADD, device, stream->incarnation, stream->lane);
-        sqlite_bind_u64(statement, ":cumulative", stream->cumulative);
-        sqlite_bind_int(statement, ":now", now_ms);
-        if (!sqlite_value(db->sqlite, statement, 0, &stream->stream, err))
-            return false;
-    } else {
-        statement = query_of(db, STREAM_UPDATE);
-        sqlite_bind_int(statement, ":stream", stream->stream);
-        sqlite_bind_u64(statement, ":cumulative", stream->cumulative);
-        sqlite_bind_int(statement, ":now", now_ms);
-        if (!sqlite_run(db->sqlite, statement, err))
-            return false;
-    }
-    return write_ranges(db, stream, err);
-}
-
-bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
-                          uint64_t last_seq, struct bytes boot_id, int64_t now_ms, struct err *err)
-{
-    sqlite3_stmt *statement = stream_query(db, STREAM_CLAIM, device, incarnation, lane);
-    sqlite_bind_u64(statement, ":last", last_seq);
-    sqlite_bind_bytes(statement, ":boot", boot_id);
-    sqlite_bind_int(statement, ":now", now_ms);
-    return sqlite_run(db->sqlite, statement, err);
-}
-
-bool fleetdb_stream_conflicts(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
-                              uint64_t *ret_seqs, size_t max, size_t *ret_count, struct err *err)
-{
-    sqlite3_stmt *statement = stream_query(db, STREAM_CONFLICTS, device, incarnation, lane);
-    sqlite_bind_int(statement, ":max", (int64_t)max);
-    size_t count = 0;
-    bool row = false;
-    while (sqlite_row(db->sqlite, statement, &row, err)) {
-        if (!row) {
-            *ret_count = count;
-            return true;
-        }
-        ret_seqs[count++] = sqlite_column_u64(statement, 0);
-    }
-    return false;
 }

@@ -43,35 +43,6 @@ enum fleetdb_insert {
 bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
                     enum fleetdb_insert *ret_outcome, struct err *err) MUSTER_CHECK;
 
-/* The interval of a stream that is committed. */
-struct fleetdb_range {
-    uint64_t first, last; /* inclusive */
-};
-enum { FLEETDB_RANGES_MAX = 512 };
-struct fleetdb_stream {
-    int64_t stream; /* 0: not in the database yet */
-    uint64_t incarnation;
-    int lane;
-    uint64_t cumulative; /* every seq 1..cumulative */
-    size_t range_count;  /* and these beyond, ascending, not touching */
-    struct fleetdb_range ranges[FLEETDB_RANGES_MAX];
-};
-/* A stream that is not known is an empty one. */
-bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
-                         struct fleetdb_stream *ret_stream, struct err *err) MUSTER_CHECK;
-/* Gives a new stream its row. */
-bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
-                          int64_t now_ms, struct err *err) MUSTER_CHECK;
-/* The seqs of a stream under which other content was sent later, ascending, at most `max`. */
-bool fleetdb_stream_conflicts(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
-                              uint64_t *ret_seqs, size_t max, size_t *ret_count,
-                              struct err *err) MUSTER_CHECK;
-/* What the device says of a stream, known or not yet: the highest seq it gave, the boot that made
- * it (16 bytes, or empty: not said). Never lowers last_seq. */
-bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
-                          uint64_t last_seq, struct bytes boot_id, int64_t now_ms,
-                          struct err *err) MUSTER_CHECK;
-
 struct fleetdb_report {
     int64_t received_ms;
     int64_t hello_ms; /* 0: not from a hello; the one held stays */

@@ -27,6 +27,10 @@ enum query {
     " FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW                                 \
     " AND d.life_cycle = 'in_service' GROUP BY 1 ORDER BY n DESC, 1"
 
+#define LOST_OPEN                                                                                  \
+    "(SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream t"                                 \
+    " JOIN stream_lost l ON l.stream = t.id WHERE t.device = d.id)"
+
 static const char *const texts[QUERIES] = {
     [DEVICES] =
         "SELECT d.id, d.name, d.serial, d.model, d.life_cycle, coalesce(m.code, ''),"
@@ -35,11 +39,16 @@ static const char *const texts[QUERIES] = {
         " coalesce(f.version, 0), r.manifest_version, r.generation, r.lacks,"
         " (SELECT count(*) FROM device_item i WHERE i.device = d.id"
         "  AND i.state NOT IN (0, 1, 5)),"
-        /* What is committed is the sum of the intervals; second ids of one result count once. */
-        " (SELECT coalesce(sum(cumulative), 0) FROM stream t WHERE t.device = d.id)"
+        /* What is committed is what is settled and not lost; second ids of one result count once.
+         */
+        " (SELECT coalesce(sum(cumulative - counted), 0) FROM stream t WHERE t.device = d.id)"
         " + (SELECT coalesce(sum(last - first + 1), 0) FROM stream t"
         "    JOIN stream_range g ON g.stream = t.id WHERE t.device = d.id)"
-        " - (SELECT count(*) FROM result_duplicate u WHERE u.device = d.id)"
+        " - " LOST_OPEN " + (SELECT coalesce(sum(committed), 0) FROM account a"
+        "    WHERE a.device = d.id)"
+        " - (SELECT count(*) FROM result_duplicate u WHERE u.device = d.id),"
+        " " LOST_OPEN " + (SELECT coalesce(sum(records), 0) FROM account_lost a"
+        "    WHERE a.device = d.id)"
         " FROM device d LEFT JOIN store s ON s.id = d.store"
         " LEFT JOIN merchant m ON m.id = s.merchant"
         " LEFT JOIN presence p ON p.device = d.id"
@@ -59,7 +68,9 @@ static const char *const texts[QUERIES] = {
     [EVENTS] = "SELECT wall_ms, kind, item, text FROM event WHERE device = :device"
                " ORDER BY at_ms DESC, id DESC LIMIT :max",
     [STREAMS] = "SELECT incarnation, lane, cumulative, last_seq,"
-                " (SELECT count(*) FROM stream_range g WHERE g.stream = t.id)"
+                " (SELECT count(*) FROM stream_range g WHERE g.stream = t.id),"
+                " (SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream_lost l"
+                "  WHERE l.stream = t.id) + counted_lost"
                 " FROM stream t WHERE device = :device"
                 " ORDER BY first_ms DESC, incarnation, lane LIMIT 100",
     [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
@@ -124,6 +135,7 @@ static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
         .lacks = (uint32_t)sqlite3_column_int64(row, 13),
         .drift = sqlite_column_u64(row, 14),
         .records = sqlite_column_u64(row, 15),
+        .lost = sqlite_column_u64(row, 16),
     };
     return walk->each(walk->ctx, &view, err);
 }
@@ -236,6 +248,7 @@ static bool give_stream(void *ctx, sqlite3_stmt *row, struct err *err)
         .cumulative = sqlite_column_u64(row, 2),
         .last_seq = sqlite_column_u64(row, 3),
         .ranges = sqlite_column_u64(row, 4),
+        .lost = sqlite_column_u64(row, 5),
     };
     return walk->each(walk->ctx, &view, err);
 }

@@ -17,6 +17,7 @@ struct fleetdb_device_view {
     uint32_t lacks;
     uint64_t drift;   /* items that are neither as wanted nor repaired */
     uint64_t records; /* of all lanes, committed */
+    uint64_t lost;    /* declared so, the unknown tail included */
 };
 /* One device by its row, or with 0 all, ascending by id. */
 bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
@@ -62,8 +63,9 @@ struct fleetdb_stream_view {
     int lane;
     uint64_t cumulative, last_seq;
     uint64_t ranges;
+    uint64_t lost;
 };
-/* Newest first, at most 100. */
+/* Those that are not closed, newest first, at most 100. */
 bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
                           bool (*each)(void *ctx, const struct fleetdb_stream_view *view,
                                        struct err *err),

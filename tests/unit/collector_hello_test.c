@@ -36,16 +36,6 @@ static void send_event(struct world *world, uint64_t seq, int kind, const Protob
     buf_done(&packed);
 }
 
-static void send_hello(struct world *world, const char *device, const Muster__Hello *hello)
-{
-    struct buf body = {0};
-    assert_true(pack(&hello->base, &body, NULL));
-    struct buf message = world_seal(world, "hello", device, buf_bytes(&body));
-    world_deliver(world, TOPIC_UP_HELLO, device, buf_bytes(&message));
-    buf_done(&message);
-    buf_done(&body);
-}
-
 static bool one_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
 {
     (void)err;
@@ -91,7 +81,7 @@ static void a_hello_is_welcomed(void **state)
     hello.n_streams = 1;
     hello.streams = streams;
     world->manifest = "a sealed manifest";
-    send_hello(world, "t1", &hello);
+    world_send_hello(world, "t1", &hello);
     world_settle(world);
 
     assert_int_equal(world->hellos, 1);
@@ -113,7 +103,7 @@ static void a_hello_without_sense_gets_no_answer(void **state)
     struct world *world = *state;
     Muster__Hello hello = MUSTER__HELLO__INIT;
     hello.nonce = (ProtobufCBinaryData){5, (uint8_t *)"short"};
-    send_hello(world, "t1", &hello);
+    world_send_hello(world, "t1", &hello);
     world_settle(world);
     assert_int_equal(world_refused(world, REFUSED_HELLO, REASON_MALFORMED), 1);
     assert_int_equal(world->sent, 0);

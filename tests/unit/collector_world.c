@@ -74,6 +74,7 @@ int world_open(void **state)
     world->clock = (struct clock){world_wall, boot, world};
     temp_fleet_device(fleet, "t1");
     temp_fleet_device(fleet, "t2");
+    world->t1_key = world_key(world, "t1");
     world_start(world);
     *state = world;
     return 0;
@@ -91,6 +92,7 @@ int world_close(void **state)
     void *fleet = world->fleet;
     world_forget_sent(world);
     collector_close(world->collector);
+    sign_key_free(world->t1_key);
     temp_fleet_close(&fleet);
     free(world);
     return 0;
@@ -111,10 +113,10 @@ struct buf world_seal(const struct world *world, const char *domain, const char 
                       struct bytes body)
 {
     struct buf out = {0};
-    struct sign_key *key = world_key(world, device);
-    const struct sign_key *keys[] = {key};
+    struct sign_key *other = strcmp(device, "t1") == 0 ? NULL : world_key(world, device);
+    const struct sign_key *keys[] = {other == NULL ? world->t1_key : other};
     assert_true(seal(domain, device, body, keys, 1, false, &out, NULL));
-    sign_key_free(key);
+    sign_key_free(other);
     return out;
 }
 
@@ -174,6 +176,56 @@ void world_send_results(struct world *world, uint64_t incarnation, uint64_t firs
     buf_done(&batch);
 }
 
+void world_send_lost(struct world *world, uint64_t incarnation, uint64_t first, size_t count,
+                     Muster__LossReason why)
+{
+    const struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
+                                   .incarnation = incarnation,
+                                   .first_seq = first,
+                                   .count = count,
+                                   .lost = why};
+    struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    buf_done(&batch);
+}
+
+void world_send_hello(struct world *world, const char *device, const Muster__Hello *hello)
+{
+    struct buf body = {0};
+    assert_true(pack(&hello->base, &body, NULL));
+    struct buf message = world_seal(world, "hello", device, buf_bytes(&body));
+    world_deliver(world, TOPIC_UP_HELLO, device, buf_bytes(&message));
+    buf_done(&message);
+    buf_done(&body);
+}
+
+void world_say_hello(struct world *world, const struct world_hello *what)
+{
+    enum { MAX = 16 };
+    uint8_t nonce[16] = "0123456789abcde";
+    Muster__OpenStream open[MAX], *streams[MAX];
+    ProtobufCBinaryData receipt = {what->receipt.length, (uint8_t *)what->receipt.data};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    assert_true(what->count <= MAX);
+    for (size_t i = 0; i < what->count; i++) {
+        muster__open_stream__init(&open[i]);
+        open[i].incarnation = what->open[i].incarnation;
+        open[i].lane = MUSTER__LANE__LANE_TXN;
+        open[i].last_seq = what->open[i].last_seq;
+        streams[i] = &open[i];
+    }
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.incarnation = what->incarnation;
+    hello.starts = what->starts;
+    hello.boot_ms = what->boot_ms;
+    hello.n_streams = what->count;
+    hello.streams = streams;
+    hello.streams_cut = what->cut;
+    hello.n_receipts = what->receipt.length > 0;
+    hello.receipts = &receipt;
+    world_send_hello(world, "t1", &hello);
+}
+
 /* ---- what the fleet says ---- */
 
 ProtobufCMessage *world_opened(struct world *world, size_t index, const char *domain,
@@ -225,6 +277,23 @@ int64_t world_results(struct world *world)
     assert_true(fleetdb_view_errors(world->fleet->db, FLEETDB_BY_CODE, 0, 0, count_rows, &count,
                                     &others, NULL));
     return count;
+}
+
+struct fleetdb_account world_account(struct world *world)
+{
+    struct fleetdb_device device;
+    struct fleetdb_account lanes[FLEETDB_LANES], sum = {0};
+    struct err err = {0};
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    if (!fleetdb_account_of(world->fleet->db, device.device, true, lanes, &err))
+        fail_msg("%s", err.text);
+    for (int lane = 0; lane < FLEETDB_LANES; lane++)
+        fleetdb_account_add(&sum, &lanes[lane]);
+    uint64_t parts = sum.committed + sum.buffered + sum.unaccounted;
+    for (size_t reason = 0; reason < FLEETDB_LOSSES; reason++)
+        parts += sum.lost[reason];
+    assert_int_equal(parts, sum.submitted);
+    return sum;
 }
 
 struct fleetdb_stream world_stream(struct world *world, uint64_t incarnation, int lane)

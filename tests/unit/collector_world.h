@@ -5,6 +5,7 @@
 #include "fleet/collector.h"
 #include "proto/batch.h"
 #include "proto/topics.h"
+#include "storage/fleetdb_account.h"
 #include "tests/unit/temp_fleet.h"
 
 enum { WORLD_SENT_MAX = 64 };
@@ -17,6 +18,7 @@ struct world {
     struct metrics metrics;
     struct collector *collector;
     struct clock clock;
+    struct sign_key *t1_key; /* reading one costs more than all else here */
     int64_t now_ms;
     bool closed_window; /* the broker takes nothing */
     unsigned hellos, failures;
@@ -46,6 +48,22 @@ void world_deliver(struct world *world, enum topic_kind kind, const char *device
 void world_send_results(struct world *world, uint64_t incarnation, uint64_t first, uint64_t last,
                         uint64_t salt); /* as t1 */
 
+/* `count` of them from `first` on will never come. */
+void world_send_lost(struct world *world, uint64_t incarnation, uint64_t first, size_t count,
+                     Muster__LossReason why); /* results, as t1 */
+void world_send_hello(struct world *world, const char *device, const Muster__Hello *hello);
+/* A hello of t1 that names `open` as its open streams of results, with their last seqs. */
+struct world_hello {
+    uint64_t incarnation, starts, boot_ms;
+    const struct world_open {
+        uint64_t incarnation, last_seq;
+    } * open;
+    size_t count;
+    bool cut;
+    struct bytes receipt; /* presented, empty: none */
+};
+void world_say_hello(struct world *world, const struct world_hello *what);
+
 /* Turns until everything due within a second has been sent. */
 void world_settle(struct world *world);
 void world_forget_sent(struct world *world);
@@ -56,6 +74,8 @@ ProtobufCMessage *world_opened(struct world *world, size_t index, const char *do
 const Muster__Receipt *world_receipt(struct world *world, size_t index, struct arena *arena);
 
 int64_t world_results(struct world *world); /* in the database */
+/* t1's account of all lanes, its parts checked to make up the sum, its rows to be there. */
+struct fleetdb_account world_account(struct world *world);
 struct fleetdb_stream world_stream(struct world *world, uint64_t incarnation, int lane); /* t1's */
 uint64_t world_refused(const struct world *world, enum refusal_kind kind,
                        enum refusal_reason reason);

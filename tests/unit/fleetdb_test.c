@@ -2,6 +2,7 @@
 #include "storage/fleetdb.h"
 
 #include "storage/fleetdb_records.h"
+#include "storage/fleetdb_streams.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
@@ -239,6 +240,7 @@ static void streams_are_read_as_written(void **state)
     struct fleetdb *db = db_of(state);
     int64_t device = temp_fleet_device(*state, "d1");
     struct fleetdb_stream stream, again;
+    const struct fleetdb_claim claim = {.incarnation = UINT64_MAX, .lane = 1, .last_seq = 30};
     assert_true(fleetdb_stream_read(db, device, UINT64_MAX, 1, &stream, NULL));
     assert_int_equal(stream.stream, 0);
     stream.cumulative = 5;
@@ -253,10 +255,11 @@ static void streams_are_read_as_written(void **state)
     assert_memory_equal(again.ranges, stream.ranges, 2 * sizeof stream.ranges[0]);
     again.range_count = 0;
     assert_true(fleetdb_stream_write(db, device, &again, 2000, NULL));
-    assert_true(fleetdb_stream_claim(db, device, UINT64_MAX, 1, 30, bytes_of("", 0), 3000, NULL));
+    assert_true(fleetdb_stream_claim(db, device, &claim, 3000, NULL));
     assert_true(fleetdb_stream_read(db, device, UINT64_MAX, 1, &stream, NULL));
     assert_int_equal(stream.cumulative, 5);
     assert_int_equal(stream.range_count, 0);
+    assert_true(stream.last_seq == INT64_MAX); /* never lowered */
 }
 
 /* ---- views ---- */

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_fleet.h"
+#include "proto/batch.h"
+#include "storage/fleetdb_account.h"
+#include "storage/fleetdb_views.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* The words for LossReason; the unknown tail is a class of its own. */
+static const char *const reasons[FLEETDB_LOST_UNKNOWN] = {
+    NULL, "quota", "age", "damaged", "conflict", "undecodable", "forgotten"};
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static json_t *account_json(const struct fleetdb_account *account)
+{
+    json_t *lost = json_object();
+    uint64_t sum = 0;
+    for (size_t i = 1; i < FLEETDB_LOST_UNKNOWN; i++) {
+        sum += account->lost[i];
+        (void)json_object_set_new(lost, reasons[i], json_integer((json_int_t)account->lost[i]));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "submitted",
+                     (json_int_t)account->submitted, "committed", (json_int_t)account->committed,
+                     "buffered", (json_int_t)account->buffered, "lost", (json_int_t)sum,
+                     "lost_by_reason", lost, "unknown",
+                     (json_int_t)account->lost[FLEETDB_LOST_UNKNOWN], "unaccounted",
+                     (json_int_t)account->unaccounted, "open_streams", (json_int_t)account->open,
+                     "closed_streams", (json_int_t)account->closed, "conflicts",
+                     (json_int_t)account->conflicts, "refused", (json_int_t)account->refused);
+}
+
+struct audit {
+    json_t *devices;
+    struct fleetdb_account total;
+};
+
+/* A device's object at the end of the list; NULL: no memory. */
+static json_t *add_device(struct audit *audit, const char *id,
+                          const struct fleetdb_account lanes[FLEETDB_LANES])
+{
+    struct fleetdb_account sum = {0};
+    for (int lane = 0; lane < FLEETDB_LANES; lane++)
+        fleetdb_account_add(&sum, &lanes[lane]);
+    fleetdb_account_add(&audit->total, &sum);
+    json_t *object = account_json(&sum);
+    if (json_object_set_new(object, "id", json_string(id)) != 0 ||
+        json_array_append_new(audit->devices, object) != 0)
+        return NULL;
+    return object;
+}
+
+static bool each_device(void *ctx, const char *id,
+                        const struct fleetdb_account lanes[FLEETDB_LANES], struct err *err)
+{
+    return add_device(ctx, id, lanes) != NULL || no_memory(err);
+}
+
+/* ---- one device ---- */
+
+static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
+{
+    char incarnation[17];
+    (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, view->incarnation);
+    json_t *stream =
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
+                  lane_name((Muster__Lane)view->lane), "given", (json_int_t)view->last_seq,
+                  "settled_up_to", (json_int_t)view->cumulative, "ranges", (json_int_t)view->ranges,
+                  "lost", (json_int_t)view->lost);
+    return json_array_append_new(ctx, stream) == 0 || no_memory(err);
+}
+
+static bool add_lanes(json_t *object, const struct fleetdb_account lanes[FLEETDB_LANES],
+                      struct err *err)
+{
+    json_t *list = json_array();
+    if (json_object_set_new(object, "lanes", list) != 0)
+        return no_memory(err);
+    for (int lane = 1; lane <= FLEETDB_LANES; lane++) {
+        json_t *account = account_json(&lanes[lane - 1]);
+        if (json_object_set_new(account, "lane", json_string(lane_name((Muster__Lane)lane))) != 0 ||
+            json_array_append_new(list, account) != 0)
+            return no_memory(err);
+    }
+    return true;
+}
+
+static bool audit_device(struct fleetdb *db, const char *id, struct audit *audit, struct err *err)
+{
+    struct fleetdb_device device;
+    struct fleetdb_account lanes[FLEETDB_LANES];
+    if (!fleetdb_device_find(db, id, &device, err) ||
+        !fleetdb_account_of(db, device.device, true, lanes, err))
+        return false;
+    json_t *object = add_device(audit, device.id, lanes), *streams = json_array();
+    if (json_object_set_new(object, "streams", streams) != 0)
+        return no_memory(err);
+    return add_lanes(object, lanes, err) &&
+           fleetdb_view_streams(db, device.device, add_stream, streams, err);
+}
+
+/* ---- GET /api/v1/audit ---- */
+
+bool api_show_audit(void *ctx, const struct api_request *request, struct api_answer *answer,
+                    struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    const char *id = api_query(request, "device");
+    struct audit audit = {.devices = json_array()};
+    bool done = id != NULL ? audit_device(fleet->db, id, &audit, err)
+                           : fleetdb_account_each(fleet->db, each_device, &audit, err);
+    if (!done) {
+        json_decref(audit.devices);
+        return false;
+    }
+    answer->json =
+        json_pack("{s:o, s:o}", "devices", audit.devices, "total", account_json(&audit.total));
+    return answer->json != NULL || no_memory(err);
+}

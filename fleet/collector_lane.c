@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/collector_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A terminal's clock is believed between these bounds around the time of receipt. */
+static const int64_t plausible_past_ms = INT64_C(400) * 24 * 3600 * 1000;
+static const int64_t plausible_future_ms = INT64_C(10) * 60 * 1000;
+
+/* One lane of one batch while it is stored. */
+struct storing {
+    struct collector *collector;
+    const struct fleetdb_device *device;
+    const struct lane_rows *rows;
+    const struct rows_plan *plan;
+    struct arena *arena;
+    int64_t now_ms;
+    struct fleetdb_stream stream;
+    struct fleetdb_losses *losses; /* of the stream */
+    bool losses_changed;
+    uint64_t run_first, run_last; /* stored rows that are not in the stream yet; 0: none */
+    bool *is_new;                 /* one a row */
+};
+
+static int64_t best_time(int64_t wall_ms, int64_t received_ms)
+{
+    bool plausible =
+        wall_ms > received_ms - plausible_past_ms && wall_ms < received_ms + plausible_future_ms;
+    return plausible ? wall_ms : received_ms;
+}
+
+/* Adds the run of rows that ends here to what is committed. */
+static void end_run(struct storing *storing)
+{
+    struct err err = {0};
+    if (storing->run_first != 0 &&
+        !receipts_add(&storing->stream, storing->run_first, storing->run_last, &err))
+        collector_refuse(storing->collector, REFUSED_BATCH, REASON_GAPS, storing->device->id,
+                         err.text);
+    storing->run_first = storing->run_last = 0;
+}
+
+static void count_outcome(struct storing *storing, enum fleetdb_insert outcome)
+{
+    struct metrics *metrics = storing->collector->settings.metrics;
+    switch (outcome) {
+    case FLEETDB_NEW:
+        metrics_add(metrics, METRIC_RECORDS_TXN + storing->rows->lane - MUSTER__LANE__LANE_TXN, 1);
+        break;
+    case FLEETDB_SAME:
+        metrics_add(metrics, METRIC_REPEATS, 1);
+        break;
+    case FLEETDB_DUPLICATE_KEY:
+        metrics_add(metrics, METRIC_DUPLICATE_KEYS, 1);
+        break;
+    case FLEETDB_CONFLICT:
+        metrics_add(metrics, METRIC_CONFLICTS, 1);
+        break;
+    }
+}
+
+/* Two records of one id: a cloned terminal, or a fault of ours. The first one of a stream is also
+ * written down for good. */
+static bool alarm_conflict(struct storing *storing, uint64_t seq, struct err *err)
+{
+    struct fleetdb *db = storing->collector->settings.db;
+    const struct lane_rows *rows = storing->rows;
+    char text[200];
+    int64_t times = 0;
+    (void)snprintf(text, sizeof text,
+                   "other content was sent for %s record %" PRIu64 " of incarnation %016" PRIx64
+                   "; the first one stays",
+                   lane_name(rows->lane), seq, rows->incarnation);
+    collector_alarm(storing->collector, "muster_record_conflicts_total", "conflict: %s: %s",
+                    storing->device->id, text);
+    if (!fleetdb_stream_conflict_times(db, storing->device->device, rows->incarnation,
+                                       (int)rows->lane, &times, err))
+        return false;
+    return times != 1 || fleetdb_audit(db, storing->now_ms, "musterd", "conflict",
+                                       storing->device->device, text, err);
+}
+
+static bool store_row(struct storing *storing, size_t index, struct err *err)
+{
+    struct collector *collector = storing->collector;
+    struct fleetdb_value values[FLEETDB_COLUMNS_MAX];
+    const ProtobufCMessage *row = storing->rows->rows[index];
+    struct fleetdb_record record = {
+        .device = storing->device->device,
+        .lane = (int)storing->rows->lane,
+        .incarnation = storing->rows->incarnation,
+        .seq = storing->rows->first_seq + index,
+        .received_ms = storing->now_ms,
+        .values = values,
+    };
+    bool masked = false;
+    if (!rows_values(storing->plan, row, storing->arena, values, &masked, err) ||
+        !rows_digest(row, &collector->scratch, &record.digest, err))
+        return false;
+    record.at_ms = best_time(values[storing->plan->wall].integer, storing->now_ms);
+    if (storing->plan->key < storing->plan->count)
+        record.key = values[storing->plan->key].bytes;
+
+    enum fleetdb_insert outcome = FLEETDB_NEW;
+    bool lost = losses_has(storing->losses, record.seq);
+    bool held = !lost && receipts_has(&storing->stream, record.seq);
+    if (!fleetdb_insert(collector->settings.db, &record, held, &outcome, err))
+        return false;
+    if (lost) {
+        losses_take_out(storing->losses, record.seq);
+        storing->losses_changed = true;
+    }
+    if (masked)
+        metrics_add(collector->settings.metrics, METRIC_MASKED, 1);
+    count_outcome(storing, outcome);
+    storing->is_new[index] = outcome == FLEETDB_NEW;
+    if (outcome == FLEETDB_CONFLICT) {
+        end_run(storing);
+        return alarm_conflict(storing, record.seq, err);
+    }
+    if (storing->run_first == 0)
+        storing->run_first = record.seq;
+    storing->run_last = record.seq;
+    return true;
+}
+
+static bool note_new_events(struct storing *storing, struct err *err)
+{
+    for (size_t i = 0; i < storing->rows->count; i++) {
+        if (storing->is_new[i] &&
+            !collector_event(storing->collector, storing->device, storing->rows->incarnation,
+                             (const Muster__Event *)storing->rows->rows[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool too_many(struct storing *storing, const struct err *why)
+{
+    collector_refuse(storing->collector, REFUSED_BATCH, REASON_GAPS, storing->device->id,
+                     why->text);
+    return true;
+}
+
+static bool store_rows(struct storing *storing, struct err *err)
+{
+    const struct lane_rows *rows = storing->rows;
+    storing->is_new = arena_alloc(storing->arena, rows->count * sizeof *storing->is_new);
+    if (storing->is_new == NULL)
+        return err_set(err, ERR_NO_MEMORY, "the batch needs too much memory");
+    for (size_t i = 0; i < rows->count; i++) {
+        if (!store_row(storing, i, err))
+            return false;
+    }
+    end_run(storing);
+    return true;
+}
+
+/* What of the range is not held will never come; of what is, the device gives up its own. */
+static bool store_loss(struct storing *storing, uint64_t last, struct err *err)
+{
+    struct collector *collector = storing->collector;
+    const struct lane_rows *rows = storing->rows;
+    const struct fleetdb_lost lost = {rows->first_seq, last, (int64_t)rows->lost};
+    struct err why = {0};
+    uint64_t fresh = 0;
+    if (!losses_add(&collector->losses, &storing->stream, &lost, &collector->more_losses, &fresh,
+                    &why))
+        return too_many(storing, &why);
+    storing->losses_changed = !losses_equal(&collector->losses, &collector->more_losses);
+    storing->losses = &collector->more_losses;
+    storing->run_first = lost.first;
+    storing->run_last = lost.last;
+    end_run(storing);
+    metrics_add(collector->settings.metrics,
+                METRIC_LOST_QUOTA + rows->lost - MUSTER__LOSS_REASON__LOSS_QUOTA, fresh);
+    return fleetdb_conflicts_settle(collector->settings.db, storing->device->device,
+                                    rows->incarnation, (int)rows->lane, lost.first, lost.last,
+                                    storing->now_ms, err);
+}
+
+/* Reads what is settled of the stream. A closed one stays closed as long as nothing comes that it
+ * had not: records are looked up, and receipted again. */
+static bool open_stream(struct storing *storing, uint64_t top, struct err *err)
+{
+    struct fleetdb *db = storing->collector->settings.db;
+    const struct lane_rows *rows = storing->rows;
+    int64_t device = storing->device->device;
+    struct fleetdb_stream *stream = &storing->stream;
+    if (!fleetdb_stream_read(db, device, rows->incarnation, (int)rows->lane, stream, err))
+        return false;
+    if (stream->closed && top > stream->last_seq &&
+        (!fleetdb_closed_reopen(db, device, rows->incarnation, storing->now_ms, err) ||
+         !fleetdb_stream_read(db, device, rows->incarnation, (int)rows->lane, stream, err)))
+        return false;
+    if (stream->last_seq < top)
+        stream->last_seq = top;
+    storing->losses = &storing->collector->losses;
+    storing->losses->count = 0;
+    return stream->stream == 0 || fleetdb_losses_read(db, stream->stream, storing->losses, err);
+}
+
+static bool write_stream(struct storing *storing, struct err *err)
+{
+    struct fleetdb *db = storing->collector->settings.db;
+    if (storing->stream.closed)
+        return true;
+    return fleetdb_stream_write(db, storing->device->device, &storing->stream, storing->now_ms,
+                                err) &&
+           (!storing->losses_changed ||
+            fleetdb_losses_write(db, storing->stream.stream, storing->losses, err));
+}
+
+bool collector_lane(struct collector *collector, const struct fleetdb_device *device,
+                    const struct lane_rows *rows, struct arena *arena, struct err *err)
+{
+    struct storing storing = {
+        .collector = collector,
+        .device = device,
+        .rows = rows,
+        .plan = &collector->plans[rows->lane - MUSTER__LANE__LANE_TXN],
+        .arena = arena,
+        .now_ms = clock_wall_ms(collector->settings.clock),
+    };
+    uint64_t last = rows->first_seq + rows->count - 1;
+    if (!open_stream(&storing, last + rows->behind, err))
+        return false;
+    struct fleetdb_stream trial = storing.stream;
+    struct err why = {0};
+    bool lost = rows->lost != MUSTER__LOSS_REASON__LOSS_NONE;
+    if (!receipts_add(&trial, rows->first_seq, last, &why) ||
+        (!lost && storing.losses->count + rows->count > FLEETDB_LOST_ROOM &&
+         !err_set(&why, ERR_FULL, "the stream has too many declared losses")))
+        return too_many(&storing, &why);
+    return (lost ? store_loss(&storing, last, err) : store_rows(&storing, err)) &&
+           write_stream(&storing, err) &&
+           (lost || rows->lane != MUSTER__LANE__LANE_EVENT || note_new_events(&storing, err));
+}
