@@ -131,7 +131,7 @@ static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welco
 {
     struct err err = {0};
     agent_take_again(agent, welcome);
-    if (welcome->manifest.len > 0 &&
+    if (!agent->closing && welcome->manifest.len > 0 &&
         !take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), &err))
         log_warn("the manifest in a welcome was refused: %s", err.text);
 }

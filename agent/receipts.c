@@ -79,40 +79,45 @@ static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream
            take_refused(spool, stream, taken, err);
 }
 
-static bool verify(const struct trust *trust, const char *device, struct bytes envelope,
-                   int64_t not_before_ms, struct arena *arena, const Muster__Receipt **ret_receipt,
-                   struct err *err)
+/* NULL: refused. */
+static const Muster__Receipt *verify(const struct trust *trust, const char *device,
+                                     struct bytes envelope, int64_t not_before_ms,
+                                     struct arena *arena, struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_RECEIPT_BYTES,
                                                 .max_elements = 16384};
-    if (envelope.length > LIMIT_RECEIPT_BYTES)
-        return err_set(err, ERR_INVALID, "a receipt of %zu bytes: expected at most %d",
-                       envelope.length, (int)LIMIT_RECEIPT_BYTES);
     struct bytes body;
     ProtobufCMessage *message = NULL;
+    if (envelope.length > LIMIT_RECEIPT_BYTES) {
+        err_set(err, ERR_INVALID, "a receipt of %zu bytes: expected at most %d", envelope.length,
+                (int)LIMIT_RECEIPT_BYTES);
+        return NULL;
+    }
     if (!unseal("receipt", device, envelope, trust_keys(trust, MUSTER__ROLE__ROLE_RECEIPT), &body,
                 err) ||
         !unpack(&muster__receipt__descriptor, body, &limits, arena, &message, err))
-        return false;
+        return NULL;
     const Muster__Receipt *receipt = (const Muster__Receipt *)message;
-    if (strcmp(receipt->device, device) != 0)
-        return err_set(err, ERR_REFUSED, "a receipt for device %s", receipt->device);
-    if (receipt->issued_ms < not_before_ms)
-        return err_set(err, ERR_REFUSED, "a receipt from before the fleet's database was restored");
-    *ret_receipt = receipt;
-    return true;
+    if (strcmp(receipt->device, device) != 0) {
+        err_set(err, ERR_REFUSED, "a receipt for device %s", receipt->device);
+        return NULL;
+    }
+    if (receipt->issued_ms < not_before_ms) {
+        err_set(err, ERR_REFUSED, "a receipt from before the fleet's database was restored");
+        return NULL;
+    }
+    return receipt;
 }
 
 bool receipts_take(struct spool *spool, const struct trust *trust, const char *device,
                    struct bytes envelope, int64_t not_before_ms, struct arena *arena,
                    struct receipts_taken *ret_taken, struct err *err)
 {
-    const Muster__Receipt *receipt = NULL;
-    ret_taken->receipt = NULL;
-    ret_taken->lost_count = 0;
-    if (!verify(trust, device, envelope, not_before_ms, arena, &receipt, err))
-        return false;
+    const Muster__Receipt *receipt = verify(trust, device, envelope, not_before_ms, arena, err);
     ret_taken->receipt = receipt;
+    ret_taken->lost_count = 0;
+    if (receipt == NULL)
+        return false;
     bool ok = true;
     for (size_t i = 0; i < receipt->n_streams; i++) {
         struct err one = {0};

@@ -324,6 +324,22 @@ static void test_a_refused_packet_goes_in_halves_until_one_record_is_given_up(vo
     assert_int_equal(lost_records(world), 0);
 }
 
+/* A lost receipt, or a lost packet: after a while all without a receipt goes again, and no more. */
+static void test_what_is_not_receipted_goes_again(void **state)
+{
+    struct world *world = *state;
+    push_txns(world, "1", 4);
+    pump(world, 1, "1/1+4 ");
+    receipt(world, 1, (struct spool_range){3, 3});
+    int64_t late_ms = uplink_deadline(&world->sender.uplink, clock_boot_ms(real));
+    sender_pump(&world->sender, late_ms - 1);
+    pump(world, 1, "1/1+4 ");
+    sender_pump(&world->sender, late_ms); /* it has moved since: looked at again */
+    late_ms = uplink_deadline(&world->sender.uplink, late_ms);
+    sender_pump(&world->sender, late_ms);
+    pump(world, 3, "1/1+4 1/2+1~2 1/4+1 ");
+}
+
 /* A hole that is sent again: what is receipted behind it is neither sent nor waited for. */
 static void test_what_is_receipted_behind_a_hole_holds_nothing_up(void **state)
 {
@@ -353,6 +369,7 @@ int main(void)
         TEST(test_what_no_batch_may_carry_is_declared_lost),
         TEST(test_a_long_loss_is_one_row_of_a_packet),
         TEST(test_a_refused_packet_goes_in_halves_until_one_record_is_given_up),
+        TEST(test_what_is_not_receipted_goes_again),
         TEST(test_what_is_receipted_behind_a_hole_holds_nothing_up),
         TEST(test_large_records_that_cannot_be_compressed_fit),
     };
