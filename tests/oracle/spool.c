@@ -193,6 +193,21 @@ static bool read_last_seqs(struct oracle *oracle, const char *device, struct err
     return ok;
 }
 
+static bool read_lost(struct oracle *oracle, const char *device, struct err *err)
+{
+    sqlite3_stmt *copy = NULL;
+    if (!oracle_prepare(oracle,
+                        "INSERT INTO lost SELECT 'spool', ?, s.incarnation, l.lane, l.first,"
+                        " l.last, l.reason FROM place.lost l JOIN place.stream s"
+                        " USING (number, lane)",
+                        &copy, err))
+        return false;
+    (void)sqlite3_bind_text(copy, 1, device, -1, SQLITE_STATIC);
+    bool ok = oracle_step(oracle, copy, err);
+    (void)sqlite3_finalize(copy);
+    return ok;
+}
+
 /* The bytes of every file whose name begins with the spool's. */
 static bool measure(const char *path, int64_t *ret_bytes, struct err *err)
 {
@@ -234,5 +249,6 @@ static bool read_size(struct oracle *oracle, const struct oracle_spool *spool, s
 bool oracle_read_spool(struct oracle *oracle, const struct oracle_spool *spool, struct err *err)
 {
     return read_size(oracle, spool, err) && read_segments(oracle, spool->device, err) &&
-           read_streams(oracle, spool->device, err) && read_last_seqs(oracle, spool->device, err);
+           read_streams(oracle, spool->device, err) && read_last_seqs(oracle, spool->device, err) &&
+           read_lost(oracle, spool->device, err);
 }

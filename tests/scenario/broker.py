@@ -52,7 +52,7 @@ class Broker:
         """Returns when it listens; a port that was taken meanwhile is changed at the first start."""
         first = self.process is None
         for _ in range(5):
-            self.process = self._spawn()
+            self.process = self.spawn()
             try:
                 self.process.wait_line("running")
                 return self
@@ -63,7 +63,8 @@ class Broker:
                 self.address = f"localhost:{self.port}"
         raise AssertionError("no port for the broker")
 
-    def _spawn(self):
+    def spawn(self):
+        """Does not wait until it listens."""
         acl = self.folder / "acl"
         acl.write_text(ACL)
         acl.chmod(0o600)

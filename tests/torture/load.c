@@ -101,7 +101,8 @@ static bool one_result(struct client *client, unsigned n, struct err *err)
 {
     static const char *const codes[] = {"00", "57", "51", "05", "Y1", ""};
     char key[32];
-    (void)snprintf(key, sizeof key, "%s-%u-%u", client->device, client->number, n);
+    (void)snprintf(key, sizeof key, "%.12s-%u-%u-%06" PRIx64, client->device, client->number % 100,
+                   n % 1000000, client->load->seed & 0xffffff);
     const struct oracle_result result = {
         .device = client->device,
         .key = bytes_of(key, strlen(key)),

@@ -61,9 +61,8 @@ class BoundedProcesses(Processes):
 class Victim:
     """One process that may be killed at any moment and is then started again at once."""
 
-    def __init__(self, kind, spawn):
-        self.kind, self.spawn = kind, spawn
-        self.process = None
+    def __init__(self, kind, spawn, process=None):
+        self.kind, self.spawn, self.process = kind, spawn, process
         self.started_s = 0.0
 
     def start(self):
@@ -89,9 +88,9 @@ class Victim:
 
 
 class World:
-    """`grace` of each terminal as the agent's settings have it."""
+    """`spools`: of each terminal what stands in the [spool] section of its agent's settings."""
 
-    def __init__(self, bin_dir, pki, graces, quota=None):
+    def __init__(self, bin_dir, pki, spools):
         self.bin, self.pki = bin_dir, pki
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-"))
         self.processes = BoundedProcesses()
@@ -103,31 +102,28 @@ class World:
         self.mosquitto.start()
         self.fleet = FleetSide(bin_dir, self.processes, self.folder / "fleet")
         self.fleet.start(self.mosquitto, pki)
-        self.musterd = Victim("musterd", self._spawn_musterd)
-        self.musterd.process = self.fleet.process
-        self.broker = Victim("broker", self.mosquitto._spawn)
-        self.broker.process = self.mosquitto.process
-        self.quota = quota
-        self.terminals = []
-        for number, grace in enumerate(graces):
-            device = f"term-{number + 1:04}"
-            terminal = Terminal(bin_dir, self.processes, self.folder / device, device,
-                                self.fleet.root, grace=self._spool_settings(grace))
-            self._enrol(terminal, number)
-            identity = pki.client(device)
-            retry = "\nretry_first = 20ms\nretry_max = 300ms"
-            (terminal.folder / "link.conf").write_text(LINK.format(
-                device=device, broker=self.mosquitto.address + retry, ca=pki.ca,
-                certificate=identity.certificate, key=identity.key))
-            terminal.agent = Victim("agent", self._spawner(terminal, "agent"))
-            terminal.link = Victim("link", self._spawner(terminal, "link"))
-            self.terminals.append(terminal)
+        self.broker = Victim("broker", self.mosquitto.spawn, self.mosquitto.process)
+        self.musterd = Victim("musterd", self._spawn_musterd, self.fleet.process)
+        self.terminals = [self._terminal(number, spool) for number, spool in enumerate(spools, 1)]
         for terminal in self.terminals:
             terminal.agent.start()
             terminal.link.start()
 
-    def _spool_settings(self, grace):
-        return grace if self.quota is None else f"{grace}\nquota = {self.quota}"
+    def _terminal(self, number, spool):
+        device = f"term-{number:04}"
+        settings = "\n".join(f"{name} = {value}" for name, value in spool.items())
+        terminal = Terminal(self.bin, self.processes, self.folder / device, device,
+                            self.fleet.root, grace=settings.removeprefix("grace = "))
+        terminal.quota_bytes = int(spool.get("quota", "64M").removesuffix("M")) << 20
+        self._enrol(terminal, number)
+        identity = self.pki.client(device)
+        retry = "\nretry_first = 20ms\nretry_max = 300ms"
+        (terminal.folder / "link.conf").write_text(LINK.format(
+            device=device, broker=self.mosquitto.address + retry, ca=self.pki.ca,
+            certificate=identity.certificate, key=identity.key))
+        terminal.agent = Victim("agent", self._spawner(terminal, "agent"))
+        terminal.link = Victim("link", self._spawner(terminal, "link"))
+        return terminal
 
     def _enrol(self, terminal, number):
         self.fleet.ctl_ok("device", "add", terminal.device, "--serial", f"SN-{terminal.device}",
@@ -158,19 +154,62 @@ class World:
             *[f"{one.device}={one.socket}" for one in self.terminals]])
         self.load.wait_line("load:")
 
+    def load_some(self, seed, results, pace_ms=3):
+        """Until so many more were answered on each terminal."""
+        before = self.answered()
+        self.start_load(seed, results, pace_ms)
+        for terminal in self.terminals:
+            def enough(device=terminal.device):
+                return self.answered().get(device, 0) >= before.get(device, 0) + results
+            wait_for(enough, 60.0, f"{results} results of {terminal.device} are answered")
+        self.stop_load()
+
+    def answered(self):
+        """How many results of each device were: {device: n}."""
+        keys = set()
+        if self.log.exists():
+            with open(self.log, encoding="ascii") as log:
+                keys = {tuple(line.split()[1:3]) for line in log if line.startswith("a ")}
+        counts = {}
+        for device, _ in keys:
+            counts[device] = counts.get(device, 0) + 1
+        return counts
+
     def stop_load(self):
         """Every result that was submitted is answered then."""
         code = self.load.stop(timeout=90)
         assert code == 0, f"the load ended with {code}: {self.load.log()[-2000:]}"
         return figures_of(self.load.log())
 
-    def wait_drained(self, timeout=120.0):
-        """Nothing waits for a receipt any more."""
+    def status(self, terminal):
+        """What the agent says of itself; {} while it does not answer."""
+        done = terminal.muster("status", "-o", "json")
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    def wait_status(self, condition, what, timeout=120.0):
+        """For every terminal's."""
         for terminal in self.terminals:
-            def drained(one=terminal):
-                status = one.muster("status", "-o", "json")
-                return status.returncode == 0 and one_status(status.stdout) == 0
-            wait_for(drained, timeout, f"{terminal.device} is drained")
+            def holds(one=terminal):
+                status = self.status(one)
+                return status and condition(status)
+            wait_for(holds, timeout, f"{terminal.device} {what}")
+
+    def wait_welcomed(self):
+        self.wait_status(lambda status: status["welcomed"], "is welcomed")
+
+    def wait_drained(self):
+        """Nothing waits for a receipt any more, neither records nor declarations."""
+        self.wait_status(lambda status: status["health"].get("spool_records", 0) == 0
+                         and status["lost_records"] == 0, "is drained")
+
+    def audit(self):
+        """The fleet's account of each device, held against its rows: {device: {...}}."""
+        def account(device):
+            done = self.fleet.ctl("audit", device, "-o", "json")
+            # 1: records are unaccounted for; else it has only just been started
+            return json.loads(done.stdout)["devices"][0] if done.returncode in (0, 1) else None
+        return {one.device: wait_for(lambda device=one.device: account(device), 60.0,
+                                     "musterd answers") for one in self.terminals}
 
     def stop(self):
         for terminal in self.terminals:
@@ -181,27 +220,18 @@ class World:
 
     def ask_oracle(self):
         """Its figures and what it found wrong; everything is stopped."""
+        spools = [f"{one.device}={one.folder}/state/spool.db:{one.quota_bytes}" for one in self.terminals]
         process = self.processes.start("oracle", [
             self.bin / "muster-oracle", "--log", self.log,
             "--fleet", self.fleet.folder / "fleet.db",
-            *[part for one in self.terminals
-              for part in ("--spool", f"{one.device}={one.folder}/state/spool.db:{self.quota_bytes()}")]])
+            *[part for spool in spools for part in ("--spool", spool)]])
         code = process.wait(timeout=600)
         assert code in (0, 1), process.log()
         return figures_of(process.log()), code == 0
 
-    def quota_bytes(self):
-        if self.quota is None:
-            return 64 << 20
-        return int(self.quota[:-1]) << 20
-
     def remove(self):
         self.processes.end()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def one_status(text):
-    return json.loads(text)["health"].get("spool_records", 0)
 
 
 def figures_of(text):
@@ -212,3 +242,31 @@ def figures_of(text):
         if len(parts) == 3 and "." in parts[0] and parts[1].isdigit():
             found[parts[0]] = int(parts[1])
     return found
+
+
+LOST = ("lost", "vanished", "damaged", "holes", "claimed", "early", "miscounted")
+DOUBLED = ("doubled", "altered", "invented", "reanswered", "stray")
+
+
+def tell_oracle(name, oracle):
+    """The oracle's figures in few words."""
+    print(f"{name}.records {oracle.get('oracle.submitted', 0)} results")
+    for word, parts in (("committed", ("committed",)), ("buffered", ("buffered",)),
+                        ("declared", ("declared",)), ("unknown", ("unknown",)),
+                        ("repeated", ("repeated",)), ("lost", LOST), ("doubled", DOUBLED),
+                        ("oversize", ("oversize",))):
+        print(f"{name}.{word} {sum(oracle.get('oracle.' + part, 0) for part in parts)} records")
+
+
+def tell_audit(name, audit):
+    """What the fleet says itself, and what of it is not as it must be once all is drained."""
+    for word in ("unaccounted", "buffered", "conflicts"):
+        print(f"{name}.audit_{word} {sum(one[word] for one in audit.values())} records")
+    return [f"{device}: {one}" for device, one in audit.items()
+            if one["unaccounted"] or one["buffered"] or one["conflicts"]]
+
+
+def results_of(audit, word):
+    """A sum over the devices' results alone."""
+    return sum(lane[word] for one in audit.values() for lane in one["lanes"]
+               if lane["lane"] == "txn")

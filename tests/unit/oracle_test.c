@@ -250,6 +250,78 @@ static void test_a_wal_that_was_left_behind_counts_and_stays(void **state)
     assert_true(file_exists(wal_copy));
 }
 
+/* ---- declared ---- */
+
+static void test_what_is_declared_lost_is_no_loss(void **state)
+{
+    struct world *world = *state;
+    OK(spool_lose(world->spool->spool, world->incarnation, 1, 8, 9, SPOOL_LOST_QUOTA, &err));
+    FOUND(0);
+    assert_int_equal(world->report.figures[ORACLE_declared], 2);
+    assert_int_equal(world->report.figures[ORACLE_buffered], 2);
+}
+
+static void test_the_declaration_may_be_the_fleets_alone(void **state)
+{
+    struct world *world = *state;
+    OK(spool_lose(world->spool->spool, world->incarnation, 1, 7, 10, SPOOL_LOST_UNKNOWN, &err));
+    receipt(world->spool->spool, world->incarnation, 1, 10);
+    world->spool->boot_ms += 2 * LONG_AFTER_MS;
+    (void)forget(world->spool->spool);
+    sql(world->fleet_path, "UPDATE stream SET cumulative = 10;"
+                           "INSERT INTO stream_lost VALUES (1, 7, 9, 7), (1, 10, 10, 1)");
+    FOUND(0);
+    assert_int_equal(world->report.figures[ORACLE_unknown], 3);
+    assert_int_equal(world->report.figures[ORACLE_declared], 1);
+}
+
+static void test_a_row_that_is_declared_lost(void **state)
+{
+    struct world *world = *state;
+    sql(world->fleet_path, "INSERT INTO stream_lost VALUES (1, 5, 5, 1)");
+    FOUND([ORACLE_stray] = 1);
+}
+
+/* All has been receipted; seq 10 is lost. */
+static void close_incarnation(struct world *world)
+{
+    receipt(world->spool->spool, world->incarnation, 1, 10);
+    for (unsigned n = 7; n <= 9; n++)
+        arrive(world, n);
+    sql(world->fleet_path,
+        "DELETE FROM stream;"
+        "INSERT INTO closed_incarnation VALUES (1, %lld, 10, 0, 0, 1, 0, 0, 0);"
+        "INSERT INTO account VALUES (1, 1, 1, 10, 9);"
+        "INSERT INTO account_lost VALUES (1, 1, 1, 1)",
+        (int64_t)world->incarnation);
+}
+
+static void test_a_closed_incarnation_is_one_row(void **state)
+{
+    struct world *world = *state;
+    close_incarnation(world);
+    FOUND(0);
+    assert_int_equal(world->report.figures[ORACLE_committed], 9);
+    assert_int_equal(world->report.figures[ORACLE_declared], 1);
+}
+
+static void test_a_closed_incarnation_that_hides_a_loss(void **state)
+{
+    struct world *world = *state;
+    close_incarnation(world);
+    sql(world->fleet_path, "UPDATE closed_incarnation SET txn_lost = 0;"
+                           "UPDATE account SET committed = 10; DELETE FROM account_lost");
+    FOUND([ORACLE_claimed] = 1);
+}
+
+static void test_totals_that_say_something_else(void **state)
+{
+    struct world *world = *state;
+    close_incarnation(world);
+    sql(world->fleet_path, "UPDATE account SET submitted = 11");
+    FOUND([ORACLE_miscounted] = 1);
+}
+
 /* ---- spoiled ---- */
 
 static void test_a_row_that_is_gone(void **state)
@@ -383,6 +455,12 @@ int main(void)
         TEST(test_without_a_fleet_what_arrived_is_told),
         TEST(test_what_was_not_answered_may_be_there_or_not),
         TEST(test_a_wal_that_was_left_behind_counts_and_stays),
+        TEST(test_what_is_declared_lost_is_no_loss),
+        TEST(test_the_declaration_may_be_the_fleets_alone),
+        TEST(test_a_row_that_is_declared_lost),
+        TEST(test_a_closed_incarnation_is_one_row),
+        TEST(test_a_closed_incarnation_that_hides_a_loss),
+        TEST(test_totals_that_say_something_else),
         TEST(test_a_row_that_is_gone),
         TEST(test_a_result_that_is_counted_twice),
         TEST(test_a_code_that_was_altered),

@@ -48,6 +48,16 @@ CREATE TABLE committed (
 );
 CREATE INDEX committed_id ON committed (device, incarnation, lane);
 
+-- All of a closed incarnation's streams: seqs 1..last, of which so many are lost.
+CREATE TABLE closed (
+    device TEXT, incarnation INTEGER, lane INTEGER, last INTEGER, lost INTEGER,
+    PRIMARY KEY (device, incarnation, lane)
+) WITHOUT ROWID;
+CREATE TABLE counted (device TEXT, lane INTEGER, last INTEGER, lost INTEGER);
+CREATE TABLE total (
+    device TEXT, lane INTEGER, submitted INTEGER, committed INTEGER, lost INTEGER
+);
+
 -- ---- read from both ----
 
 -- side: 'spool' or 'fleet'. reason: LossReason of record.proto.

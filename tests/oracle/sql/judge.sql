@@ -15,6 +15,8 @@ CREATE VIEW spot AS SELECT e.*,
         = (e.device, e.incarnation, e.lane) AND e.seq BETWEEN x.first AND x.last) AS is_committed,
     EXISTS (SELECT 1 FROM arrived x WHERE (x.device, x.incarnation, x.lane)
         = (e.device, e.incarnation, e.lane) AND e.seq BETWEEN x.first AND x.last) AS is_arrived,
+    EXISTS (SELECT 1 FROM closed x WHERE (x.device, x.incarnation, x.lane)
+        = (e.device, e.incarnation, e.lane) AND e.seq <= x.last) AS is_closed,
     EXISTS (SELECT 1 FROM lost x WHERE (x.device, x.incarnation, x.lane)
         = (e.device, e.incarnation, e.lane) AND e.seq BETWEEN x.first AND x.last
         AND x.side = 'spool') AS is_lost_spool,
@@ -33,7 +35,9 @@ CREATE VIEW promise AS SELECT a.*,
         = (a.device, a.incarnation, 1) AND a.seq BETWEEN x.first AND x.last) AS is_arrived,
     EXISTS (SELECT 1 FROM lost x WHERE (x.device, x.incarnation, x.lane)
         = (a.device, a.incarnation, 1) AND a.seq BETWEEN x.first AND x.last AND x.reason <> 7)
-        AS is_declared,
+        -- judge_claimed sees to it that a closed stream lacks as many rows as it says are lost
+        OR EXISTS (SELECT 1 FROM closed x WHERE (x.device, x.incarnation, x.lane)
+        = (a.device, a.incarnation, 1) AND a.seq <= x.last) AS is_declared,
     EXISTS (SELECT 1 FROM lost x WHERE (x.device, x.incarnation, x.lane)
         = (a.device, a.incarnation, 1) AND a.seq BETWEEN x.first AND x.last AND x.reason = 7)
         AS is_unknown
@@ -105,21 +109,39 @@ CREATE VIEW judge_damaged AS
 CREATE VIEW judge_holes AS SELECT named
     FROM spot JOIN given USING (device, incarnation, lane) JOIN spool USING (device)
     WHERE seq <= last
-    AND NOT (is_held OR is_stored OR is_committed OR is_arrived OR is_lost_spool OR is_lost_fleet);
+    AND NOT (is_held OR is_stored OR is_committed OR is_arrived OR is_closed OR is_lost_spool
+        OR is_lost_fleet);
 CREATE VIEW judge_claimed AS SELECT named FROM spot
-    WHERE is_committed AND NOT (is_stored OR is_lost_fleet);
+    WHERE is_committed AND NOT (is_stored OR is_lost_fleet)
+    UNION ALL
+    SELECT printf('%s incarnation %016llx lane %d is closed with %lld seqs, %lld of them lost, and'
+        || ' %lld rows', device, incarnation, lane, last, lost, rows)
+    FROM (SELECT c.*, (SELECT count(DISTINCT s.seq) FROM stored s
+            WHERE (s.device, s.incarnation, s.lane) = (c.device, c.incarnation, c.lane)) AS rows
+        FROM closed c)
+    WHERE last - lost <> rows;
 -- `edge` has a place behind every row, not at it.
 CREATE VIEW judge_stray AS
     SELECT printf('%s incarnation %016llx lane %d seq %lld', device, incarnation, lane, seq)
     FROM stored s
     WHERE NOT EXISTS (SELECT 1 FROM committed x WHERE (x.device, x.incarnation, x.lane)
         = (s.device, s.incarnation, s.lane) AND s.seq BETWEEN x.first AND x.last)
+    AND NOT EXISTS (SELECT 1 FROM closed x WHERE (x.device, x.incarnation, x.lane)
+        = (s.device, s.incarnation, s.lane) AND s.seq <= x.last)
     OR EXISTS (SELECT 1 FROM lost x WHERE (x.device, x.incarnation, x.lane)
         = (s.device, s.incarnation, s.lane) AND s.seq BETWEEN x.first AND x.last
         AND x.side = 'fleet');
+-- The totals that the fleet keeps of what is closed.
+CREATE VIEW judge_miscounted AS
+    WITH parts AS (SELECT device, lane, last, lost FROM closed
+        UNION ALL SELECT device, lane, last, lost FROM counted)
+    SELECT printf('%s lane %d: total %lld committed %lld lost %lld, closed %lld lost %lld', device,
+        lane, t.submitted, t.committed, t.lost, sum(p.last), sum(p.lost))
+    FROM total t JOIN parts p USING (device, lane) GROUP BY device, lane
+    HAVING (t.submitted, t.committed, t.lost) <> (sum(p.last), sum(p.last - p.lost), sum(p.lost));
 
 CREATE VIEW judge_early AS SELECT named FROM spot
-    WHERE is_acked AND NOT (is_committed OR is_arrived);
+    WHERE is_acked AND NOT (is_committed OR is_arrived OR is_closed);
 CREATE VIEW judge_oversize AS
     SELECT printf('%s: %lld bytes, quota %lld', device, bytes, quota)
     FROM spool WHERE quota > 0 AND bytes > quota;
