@@ -153,16 +153,19 @@ void apart_moved(struct apart *apart, uint64_t incarnation, int lane, uint64_t f
     range->next = end;
 }
 
-void apart_settled(struct apart *apart, uint64_t incarnation, int lane, uint64_t first_unsent)
+void apart_settled(struct apart *apart, uint64_t incarnation, int lane, uint64_t first_unsent,
+                   uint64_t last_seq)
 {
     for (size_t i = apart->count; i-- > 0;) {
         struct apart_range *range = &apart->ranges[i];
-        if (!is_of(range, incarnation, lane) || range->first >= first_unsent)
+        if (!is_of(range, incarnation, lane))
             continue;
-        if (range->last < first_unsent)
+        uint64_t first = range->first > first_unsent ? range->first : first_unsent;
+        uint64_t last = range->last < last_seq ? range->last : last_seq;
+        if (first > last)
             drop(apart, i);
         else
-            *range = clipped(range, first_unsent, range->last);
+            *range = clipped(range, first, last);
     }
 }
 

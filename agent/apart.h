@@ -44,8 +44,9 @@ apart_waiting(const struct apart *apart,
  * else is outstanding goes. */
 void apart_moved(struct apart *apart, uint64_t incarnation, int lane, uint64_t from, uint64_t next,
                  bool sent);
-/* All before `first_unsent` is receipted. */
-void apart_settled(struct apart *apart, uint64_t incarnation, int lane, uint64_t first_unsent);
+/* All before `first_unsent` is receipted, and nothing was ever given beyond `last_seq`. */
+void apart_settled(struct apart *apart, uint64_t incarnation, int lane, uint64_t first_unsent,
+                   uint64_t last_seq);
 /* Sends everything again. */
 void apart_restart(struct apart *apart);
 /* Looks at what was sent: what was awaited the last time already is sent again. Returns how many

@@ -267,7 +267,8 @@ enum uplink_refusal uplink_refused(struct uplink *uplink, const uint8_t *digest,
 void uplink_lost(struct uplink *uplink, uint64_t incarnation, int lane, uint64_t first,
                  uint64_t last)
 {
-    apart_add(&uplink->apart, incarnation, lane, first, last, UPLINK_PACKET_RECORDS);
+    uint64_t end = last < UINT64_MAX ? last : UINT64_MAX - 1;
+    apart_add(&uplink->apart, incarnation, lane, first, end, UPLINK_PACKET_RECORDS);
 }
 
 void uplink_again(struct uplink *uplink, uint64_t incarnation, int lane)
@@ -333,7 +334,8 @@ static void settle_apart(struct uplink *uplink, const struct uplink_stream *stre
         const struct uplink_stream *stream =
             find_stream(streams, stream_count, range.incarnation, range.lane);
         apart_settled(&uplink->apart, range.incarnation, range.lane,
-                      stream != NULL ? stream->first_unsent : UINT64_MAX);
+                      stream != NULL ? stream->first_unsent : UINT64_MAX,
+                      stream != NULL ? stream->last_seq : 0);
     }
 }
 

@@ -46,7 +46,7 @@ static void test_random_ranges_against_a_plain_list(void **state)
             switch (below(&seed, 8)) {
             case 0:
                 first = below(&seed, 40);
-                apart_settled(&apart, 7, lane, first);
+                apart_settled(&apart, 7, lane, first, SEQS);
                 for (uint64_t seq = 0; seq < first; seq++)
                     piece[lane][seq] = 0;
                 break;
@@ -102,12 +102,26 @@ static void test_what_need_not_be_sent_leaves(void **state)
     assert_int_equal(apart.count, 0);
 }
 
+static void test_what_was_never_given_is_left_out(void **state)
+{
+    (void)state;
+    struct apart apart = {0};
+    apart_add(&apart, 7, 1, 5, UINT64_MAX - 1, 2);
+    apart_add(&apart, 7, 2, 90, 95, 2);
+    apart_settled(&apart, 7, 1, 1, 20);
+    apart_settled(&apart, 7, 2, 1, 20);
+    assert_non_null(apart_at(&apart, 7, 1, 20));
+    assert_null(apart_at(&apart, 7, 1, 21));
+    assert_null(apart_at(&apart, 7, 2, 90));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_ranges_against_a_plain_list),
         cmocka_unit_test(test_with_more_streams_than_room_the_newest_stay),
         cmocka_unit_test(test_what_need_not_be_sent_leaves),
+        cmocka_unit_test(test_what_was_never_given_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -324,6 +324,22 @@ static void test_a_refused_packet_goes_in_halves_until_one_record_is_given_up(vo
     assert_int_equal(lost_records(world), 0);
 }
 
+/* Refused beyond all that was ever given: what there is of it is declared, and that is all. */
+static void test_a_refusal_beyond_the_end_comes_to_an_end(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    uint64_t incarnation = spool_incarnation(world->temp.spool);
+    push_txns(world, "1", 4);
+    pump(world, 1, "1/1+4 ");
+    assert_true(
+        spool_lose(world->temp.spool, incarnation, 1, 3, UINT64_MAX, SPOOL_LOST_CONFLICT, &err));
+    uplink_lost(&world->sender.uplink, incarnation, 1, 3, UINT64_MAX);
+    pump(world, 2, "1/1+4 1/3+2!4 ");
+    push_txns(world, "1", 1);
+    pump(world, 3, "1/1+4 1/3+2!4 1/5+1 ");
+}
+
 /* A lost receipt, or a lost packet: after a while all without a receipt goes again, and no more. */
 static void test_what_is_not_receipted_goes_again(void **state)
 {
@@ -369,6 +385,7 @@ int main(void)
         TEST(test_what_no_batch_may_carry_is_declared_lost),
         TEST(test_a_long_loss_is_one_row_of_a_packet),
         TEST(test_a_refused_packet_goes_in_halves_until_one_record_is_given_up),
+        TEST(test_a_refusal_beyond_the_end_comes_to_an_end),
         TEST(test_what_is_not_receipted_goes_again),
         TEST(test_what_is_receipted_behind_a_hole_holds_nothing_up),
         TEST(test_large_records_that_cannot_be_compressed_fit),
