@@ -96,6 +96,11 @@ static bool forget(struct spool *spool, void *ctx, struct err *err)
         if (!forget_stream(spool, &spool->streams[i], removal, err))
             return false;
     }
+    bool closing = false;
+    for (size_t i = 0; i < spool->stream_count; i++)
+        closing = closing || spool->streams[i].closing;
+    if (closing && !spool_chain_save(spool, spool->ceiling, err))
+        return false;
     if (removal->records > 0 && !spool_spent_trim(spool, err))
         return false;
     if (removal->records == 0 && spool_powered_ms(spool) - spool->saved_ms < CLOCK_SAVE_MS)

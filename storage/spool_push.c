@@ -190,8 +190,8 @@ static void apply(struct push *push, int64_t powered_ms)
 static bool commit(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
-    if (!spool_streams_reserve(spool, err) || !spool_limit(spool, err) ||
-        !sqlite_begin(spool->db, err))
+    if (!spool_chain_cover(spool, push->next_seq, err) || !spool_streams_reserve(spool, err) ||
+        !spool_limit(spool, err) || !sqlite_begin(spool->db, err))
         return false;
     if (write_lanes(push, powered_ms, err))
         return sqlite_commit(spool->db, err);

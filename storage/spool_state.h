@@ -4,12 +4,14 @@
 
 #include "storage/spool.h"
 #include "storage/spool_acked.h"
+#include "storage/spool_chain.h"
 #include "storage/spool_keys.h"
 #include "storage/spool_lost.h"
 #include "storage/spool_segment.h"
 #include "storage/sqlite.h"
 
 #include <assert.h>
+#include <limits.h>
 
 /* What the spool*.c files share; nobody else includes it. */
 
@@ -18,10 +20,11 @@ enum { SPOOL_NUMBER_MAX = 0xffffff };
 
 enum spool_query {
     SPOOL_META_READ,
-    SPOOL_META_INSERT,
+    SPOOL_META_WRITE,
     SPOOL_META_CLOCK,
     SPOOL_STREAM_LIST,
     SPOOL_STREAM_INSERT,
+    SPOOL_STREAM_RAISE,
     SPOOL_STREAM_UPDATE,
     SPOOL_STREAM_DELETE,
     SPOOL_SEGMENT_INSERT,
@@ -71,9 +74,16 @@ struct spool {
     const struct clock *clock;
     char *path;
     char *ballast_path;
+    char *chain_path;
+    char device[SPOOL_CHAIN_DEVICE_BYTES + 1];
+    char opened[640]; /* spool_opened */
     uint64_t incarnation;
     uint32_t number;
+    uint64_t starts;
+    uint64_t chain_edition;
+    uint64_t ceiling[SPOOL_LANES]; /* of the running incarnation, as the chain has it */
     bool loaded;
+    bool damaged; /* SQLite, or a row that makes no sense, says so of the database */
     int64_t quota_bytes;
     int64_t grace_ms;
     struct spool_lane lanes[SPOOL_LANES];
@@ -86,6 +96,7 @@ struct spool {
     int64_t saved_ms;       /* powered-on time last written down */
     struct stream *streams; /* by number, then lane */
     size_t stream_count, stream_capacity;
+    size_t key_window;
     struct spool_keys keys;
     struct buf pending[SPOOL_LANES];    /* segment bodies of the push under way */
     int64_t lane_bytes[SPOOL_LANES];    /* of segment bodies */
@@ -106,6 +117,42 @@ static inline int64_t spool_powered_ms(const struct spool *spool)
 uint64_t stream_books_next_owed(const struct stream_books *books, uint64_t from);
 /* The lowest seq >= from that is not; UINT64_MAX: none. */
 uint64_t stream_books_next_done(const struct stream_books *books, uint64_t from);
+
+/* What spool_open does once the settings are sound, and names are given to the files. */
+bool spool_start(struct spool *spool, struct err *err) MUSTER_CHECK;
+enum { SPOOL_QUOTA_BYTES_PER_KEY = 160 }; /* of the window: at most a quarter may be spent keys */
+/* Adds one remark to what spool_opened says. */
+void spool_remark(struct spool *spool, const char *fmt, ...) MUSTER_PRINTF(2, 3);
+
+bool spool_database_open(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* Also lets go of all that was read from it. */
+void spool_database_close(struct spool *spool);
+/* Divides the quota up, less what is set aside. */
+void spool_database_size(struct spool *spool, int64_t aside_bytes);
+
+/* Puts the database, and the chain `with_chain`, at PATH.<name> in the place of what was put there
+ * before, as far as there is quota for it. */
+bool spool_set_aside(struct spool *spool, const char *name, bool with_chain, const char *why,
+                     struct err *err) MUSTER_CHECK;
+int64_t spool_aside_bytes(const struct spool *spool);
+/* The next open sets the database aside. */
+bool spool_mark_damaged(struct spool *spool, struct err *err) MUSTER_CHECK;
+bool spool_is_marked(const struct spool *spool);
+bool spool_unmark(struct spool *spool, struct err *err) MUSTER_CHECK;
+bool spool_directory(const struct spool *spool, char dir[PATH_MAX], struct err *err) MUSTER_CHECK;
+/* Removes what a power cut left of files that were being written. */
+bool spool_sweep(struct spool *spool, struct err *err) MUSTER_CHECK;
+
+/* Makes sure that the chain says of each lane that seqs below `next_seq` may have been given. */
+bool spool_chain_cover(struct spool *spool, const uint64_t next_seq[SPOOL_LANES],
+                       struct err *err) MUSTER_CHECK;
+/* Writes the chain from the streams, less the incarnations that are closing. */
+bool spool_chain_save(struct spool *spool, const uint64_t ceiling[SPOOL_LANES],
+                      struct err *err) MUSTER_CHECK;
+/* Inside of a transaction: writes down what `chain` proves to be missing from a database that is
+ * new or has gone back in time. */
+bool spool_chain_declare(struct spool *spool, const struct spool_chain *chain,
+                         uint64_t *ret_unknown, struct err *err) MUSTER_CHECK;
 
 /* All streams from the file. */
 bool spool_streams_load(struct spool *spool, struct err *err) MUSTER_CHECK;

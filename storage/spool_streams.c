@@ -91,8 +91,9 @@ uint64_t stream_books_next_done(const struct stream_books *books, uint64_t from)
     return acked < lost ? acked : lost;
 }
 
-static bool damaged(const struct spool *spool, const char *what, struct err *err)
+static bool damaged(struct spool *spool, const char *what, struct err *err)
 {
+    spool->damaged = true;
     return err_set(err, ERR_IO, "spool %s: %s is damaged", spool->path, what);
 }
 
@@ -114,9 +115,14 @@ static bool load_rows(struct spool *spool, struct err *err)
             (void)damaged(spool, "a stream's row", err);
             break;
         }
-        if (!spool_streams_reserve(spool, err) ||
-            !spool_acked_decode(sqlite_column_bytes(query, 4), &stream.now.acked, err))
+        struct err why = {0};
+        if (!spool_streams_reserve(spool, err))
             break;
+        if (!spool_acked_decode(sqlite_column_bytes(query, 4), &stream.now.acked, &why)) {
+            spool->damaged = spool->damaged || why.code == ERR_IO;
+            (void)err_set(err, why.code, "spool %s: %s", spool->path, why.text);
+            break;
+        }
         spool_streams_add(spool, stream);
     }
     (void)sqlite3_reset(query);
@@ -168,6 +174,11 @@ static bool load_segments(struct spool *spool, struct err *err)
     return false;
 }
 
+static uint64_t last_of(const struct spool_lost *lost)
+{
+    return lost->count > 0 ? lost->ranges[lost->count - 1].last : 0;
+}
+
 static bool load_lost(struct spool *spool, struct err *err)
 {
     sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_LOST_LIST);
@@ -183,8 +194,9 @@ static bool load_lost(struct spool *spool, struct err *err)
             .why = (enum spool_loss)sqlite3_column_int(query, 2),
         };
         stream = stream_of(spool, id, stream);
-        if (stream == NULL || range.first == 0 || range.last < range.first ||
-            range.last > stream->last_seq || range.why <= SPOOL_HELD || range.why >= SPOOL_LOSSES) {
+        if (stream == NULL || range.first <= last_of(&stream->now.lost) ||
+            range.last < range.first || range.last > stream->last_seq || range.why <= SPOOL_HELD ||
+            range.why >= SPOOL_LOSSES) {
             (void)damaged(spool, "a row of what is lost", err);
             break;
         }

@@ -159,7 +159,7 @@ static bool write_lost(struct spool *spool, const struct stream *stream, struct 
         tail++;
     if (head + tail < now->count) {
         sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_LOST_DELETE);
-        uint64_t first = now->ranges[head].first, last = now->ranges[now->count - 1 - tail].first;
+        uint64_t first = now->ranges[head].first, last = now->ranges[now->count - 1 - tail].last;
         sqlite_bind_int(query, ":from", spool_id(stream->lane, stream->number, first));
         sqlite_bind_int(query, ":to", spool_id(stream->lane, stream->number, last));
         if (!sqlite_run(spool->db, query, err))

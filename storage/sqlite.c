@@ -13,6 +13,8 @@ struct sqlite {
     unsigned query_count;
     int checkpoint_pages;
     bool sync_failed;
+    bool opening; /* a statement that makes no sense to the schema means another schema */
+    bool *damaged;
     sqlite3_stmt *statements[];
 };
 
@@ -57,6 +59,10 @@ static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
         extended = rc;
     if (sync_failed(extended))
         db->sync_failed = true;
+    int kind = rc & 0xff;
+    if (db->damaged != NULL &&
+        (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || (kind == SQLITE_ERROR && db->opening)))
+        *db->damaged = true;
     bool io = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
     return err_set(err, code_of(extended, errnum), "%s %s: %s: %s (SQLite %d)%s%s", db->what,
                    db->path, doing, sqlite3_errmsg(db->connection), extended,
@@ -296,6 +302,12 @@ static bool identify(struct sqlite *db, const struct sqlite_settings *settings, 
                        "%s %s: schema %lld is not one of this program's %u; use the version that "
                        "wrote it",
                        db->what, db->path, (long long)version, settings->migration_count);
+    if (tables == 0 && version > 0) {
+        if (db->damaged != NULL)
+            *db->damaged = true;
+        return err_set(err, ERR_IO, "%s %s: schema %lld without a table", db->what, db->path,
+                       (long long)version);
+    }
     *ret_new = tables == 0;
     *ret_version = (unsigned)version;
     return true;
@@ -346,6 +358,8 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
     if (db == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", settings->what, settings->path);
     db->what = settings->what;
+    db->damaged = settings->damaged;
+    db->opening = true;
     db->query_count = settings->query_count;
     db->path = strdup(settings->path);
     if (db->path == NULL) {
@@ -371,6 +385,7 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
         sqlite_close(db);
         return false;
     }
+    db->opening = false;
     *ret_db = db;
     return true;
 }

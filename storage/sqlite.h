@@ -35,6 +35,8 @@ struct sqlite_settings {
     /* Statements, indexed by the store's own enum; parameters are named (":lane"). */
     const char *const *queries;
     unsigned query_count;
+    bool *damaged; /* becomes true when SQLite calls the file damaged, now or later; NULL: nobody
+                    * asks. A failing disk is no damage. */
 };
 
 /* Each missing migration is a transaction of its own, its number kept in user_version. A newer

@@ -16,22 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void test_another_devices_spool_is_refused_untouched(void **state)
-{
-    struct spool_world *world = *state;
-    uint64_t incarnation = push(world->spool, 1, "", "mine").incarnation;
-    spool_close(world->spool);
-    world->spool = NULL;
-    world->settings.device = "p-100002";
-    struct err err = {0};
-    assert_false(spool_open(&world->settings, &world->clock, &world->spool, &err));
-    assert_int_equal(err.code, ERR_CONFLICT);
-    assert_non_null(strstr(err.text, "p-100001"));
-    world->settings.device = "p-100001";
-    spool_world_reopen(world);
-    expect_read(world->spool, incarnation, 1, 1, 10, 100, 1, "mine,");
-}
-
 static void test_a_newer_schema_is_refused_untouched(void **state)
 {
     struct spool_world *world = *state;
@@ -229,23 +213,6 @@ static void test_a_receipt_for_a_lost_tail_covers_what_is_left(void **state)
     assert_int_equal(forget(world->spool), 2);
     buf_done(&database);
     buf_done(&log);
-}
-
-static void test_a_damaged_file_says_so(void **state)
-{
-    struct spool_world *world = *state;
-    push(world->spool, 1, "", "a");
-    spool_close(world->spool);
-    world->spool = NULL;
-    struct buf content = {0};
-    assert_true(file_read(world->path, 1 << 20, &content, NULL));
-    memset(content.data, 0x55, 100);
-    assert_true(file_write(world->path, buf_bytes(&content), 0600, NULL));
-    buf_done(&content);
-    struct err err = {0};
-    assert_false(spool_open(&world->settings, &world->clock, &world->spool, &err));
-    assert_int_equal(err.code, ERR_IO);
-    assert_non_null(strstr(err.text, world->path));
 }
 
 static uint64_t lost(const struct spool *spool)
@@ -545,7 +512,6 @@ static void test_age_survives_a_power_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_another_devices_spool_is_refused_untouched),
         TEST(test_a_newer_schema_is_refused_untouched),
         TEST(test_a_damaged_record_is_never_given),
         TEST(test_sound_records_of_a_damaged_segment_are_given),
@@ -554,7 +520,6 @@ int main(void)
         TEST(test_reading_goes_on_behind_a_damaged_segment),
         TEST(test_a_lost_segment_is_a_hole_and_nothing_else),
         TEST(test_a_receipt_for_a_lost_tail_covers_what_is_left),
-        TEST(test_a_damaged_file_says_so),
         TEST(test_over_quota_nothing_breaks_and_room_comes_back),
         TEST(test_a_failed_write_takes_nothing_back),
         TEST(test_a_full_disk_can_be_emptied),

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/spool_chain.h"
+#include "storage/spool_state.h"
+
+extern const char *const spool_schema[];
+extern const char *const spool_schema_names[];
+extern const unsigned spool_schema_count;
+
+/* :from and :to bound one stream or lane; ids ascend with seq inside of them. */
+static const char *const queries[SPOOL_QUERIES] = {
+    [SPOOL_META_READ] = "SELECT device, boot, base_ms, powered_ms, starts FROM meta",
+    [SPOOL_META_WRITE] = "INSERT INTO meta (id, device, boot, base_ms, powered_ms, starts)"
+                         " VALUES (1, :device, :boot, :base, :powered, :starts)"
+                         " ON CONFLICT (id) DO UPDATE SET boot = :boot, base_ms = :base,"
+                         " powered_ms = :powered, starts = :starts",
+    [SPOOL_META_CLOCK] = "UPDATE meta SET base_ms = :base, powered_ms = :powered",
+    [SPOOL_STREAM_LIST] = "SELECT number, lane, incarnation, last_seq, acked"
+                          " FROM stream ORDER BY number, lane",
+    [SPOOL_STREAM_INSERT] = "INSERT INTO stream (number, lane, incarnation, last_seq, acked)"
+                            " VALUES (:number, :lane, :incarnation, 0, x'')",
+    [SPOOL_STREAM_RAISE] = "UPDATE stream SET last_seq = :last_seq"
+                           " WHERE number = :number AND lane = :lane",
+    [SPOOL_STREAM_UPDATE] = "UPDATE stream SET last_seq = :last_seq, acked = :acked"
+                            " WHERE number = :number AND lane = :lane",
+    [SPOOL_STREAM_DELETE] = "DELETE FROM stream WHERE number = :number AND lane = :lane",
+    [SPOOL_SEGMENT_INSERT] = "INSERT INTO segment (id, count, codec, powered_ms, body)"
+                             " VALUES (:id, :count, 0, :powered, :body)",
+    [SPOOL_SEGMENT_SIZES] = "SELECT id, count, powered_ms, length(body) FROM segment ORDER BY id",
+    [SPOOL_SEGMENT_POWERED] = "SELECT powered_ms FROM segment"
+                              " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
+    [SPOOL_SEGMENT_FROM] = "SELECT id, count, body FROM segment WHERE id <= :to AND id >="
+                           " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
+                           " :from), :from) ORDER BY id",
+    [SPOOL_SEGMENT_NEXT] = "SELECT id FROM segment WHERE id > :from AND id <= :to"
+                           " ORDER BY id LIMIT 1",
+    [SPOOL_SEGMENT_NEWEST] = "SELECT id, count, body FROM segment"
+                             " WHERE id BETWEEN :from AND :to ORDER BY id DESC",
+    [SPOOL_SEGMENT_LIST] = "SELECT id, count, powered_ms, length(body),"
+                           " CASE WHEN id + count > :keys THEN body END FROM segment"
+                           " WHERE id BETWEEN :from AND :to ORDER BY id",
+    [SPOOL_SEGMENT_SPANS] = "SELECT id, count FROM segment WHERE id <= :to AND id >="
+                            " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
+                            " :from), :from) ORDER BY id",
+    [SPOOL_SEGMENT_DELETE] = "DELETE FROM segment WHERE id BETWEEN :from AND :to",
+    [SPOOL_LOST_LIST] = "SELECT id, last, reason FROM lost ORDER BY id",
+    [SPOOL_LOST_INSERT] = "INSERT INTO lost (id, last, reason) VALUES (:id, :last, :reason)",
+    [SPOOL_LOST_DELETE] = "DELETE FROM lost WHERE id BETWEEN :from AND :to",
+    [SPOOL_SPENT_INSERT] = "INSERT INTO spent (id, incarnation, keys)"
+                           " VALUES (:id, :incarnation, :keys)",
+    [SPOOL_SPENT_AT] = "SELECT id, incarnation, keys FROM spent"
+                       " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
+    [SPOOL_SPENT_TRIM] = "DELETE FROM spent WHERE id BETWEEN :from AND"
+                         " CASE WHEN :oldest > :to THEN :to ELSE coalesce((SELECT max(id) FROM"
+                         " spent WHERE id BETWEEN :from AND :oldest), :from) - 1 END",
+    [SPOOL_SPENT_LAST] = "SELECT max(id) FROM spent WHERE id BETWEEN :from AND :to",
+    [SPOOL_KEYS_NEWEST] = "SELECT id, count, body FROM segment WHERE id BETWEEN :from AND :to"
+                          " UNION ALL"
+                          " SELECT id, 0, keys FROM spent WHERE id BETWEEN :from AND :to"
+                          " ORDER BY id DESC",
+    [SPOOL_NOTE_WRITE] = "INSERT INTO note (name, value) VALUES (:name, :value)"
+                         " ON CONFLICT (name) DO UPDATE SET value = :value",
+    [SPOOL_NOTE_READ] = "SELECT value FROM note WHERE name = :name",
+};
+
+enum {
+    APPLICATION_ID = 0x4d735370, /* "MsSp" */
+    PAGE_BYTES = 512,            /* least bytes on the disk per record; tests/bench/spool.c */
+    CACHE_KB = 512,
+    WAL_BYTES = 2 * SPOOL_CHECKPOINT_BYTES + SPOOL_PUSH_BYTES,
+    RESERVE_BYTES = 128 * 1024,
+};
+
+bool spool_database_open(struct spool *spool, struct err *err)
+{
+    const struct sqlite_settings settings = {
+        .path = spool->path,
+        .what = "spool",
+        .application_id = APPLICATION_ID,
+        .page_bytes = PAGE_BYTES,
+        .cache_kb = CACHE_KB,
+        .checkpoint_pages = SPOOL_CHECKPOINT_BYTES / PAGE_BYTES,
+        .wal_keep_bytes = 2 * SPOOL_CHECKPOINT_BYTES,
+        .exclusive = true,
+        .incremental_vacuum = true,
+        .migrations = spool_schema,
+        .migration_names = spool_schema_names,
+        .migration_count = spool_schema_count,
+        .queries = queries,
+        .query_count = SPOOL_QUERIES,
+        .damaged = &spool->damaged,
+    };
+    if (!sqlite_open(&settings, &spool->db, err) ||
+        !sqlite_pragma(spool->db, &spool->page_bytes, err, "PRAGMA page_size"))
+        return false;
+    return true;
+}
+
+void spool_database_size(struct spool *spool, int64_t aside_bytes)
+{
+    int64_t database_bytes =
+        spool->quota_bytes - aside_bytes - WAL_BYTES - SPOOL_BALLAST_BYTES - SPOOL_CHAIN_BYTES;
+    spool->all_pages = database_bytes / spool->page_bytes;
+    spool->push_pages = (database_bytes - RESERVE_BYTES) / spool->page_bytes;
+}
