@@ -17,11 +17,10 @@ struct storing {
     const struct rows_plan *plan;
     struct arena *arena;
     int64_t now_ms;
-    struct fleetdb_stream stream;
+    struct fleetdb_stream stream;  /* before this */
     struct fleetdb_losses *losses; /* of the stream */
     bool losses_changed;
-    uint64_t run_first, run_last; /* stored rows that are not in the stream yet; 0: none */
-    bool *is_new;                 /* one a row */
+    bool *is_new; /* one a row */
 };
 
 static int64_t best_time(int64_t wall_ms, int64_t received_ms)
@@ -29,17 +28,6 @@ static int64_t best_time(int64_t wall_ms, int64_t received_ms)
     bool plausible =
         wall_ms > received_ms - plausible_past_ms && wall_ms < received_ms + plausible_future_ms;
     return plausible ? wall_ms : received_ms;
-}
-
-/* Adds the run of rows that ends here to what is committed. */
-static void end_run(struct storing *storing)
-{
-    struct err err = {0};
-    if (storing->run_first != 0 &&
-        !receipts_add(&storing->stream, storing->run_first, storing->run_last, &err))
-        collector_refuse(storing->collector, REFUSED_BATCH, REASON_GAPS, storing->device->id,
-                         err.text);
-    storing->run_first = storing->run_last = 0;
 }
 
 static void count_outcome(struct storing *storing, enum fleetdb_insert outcome)
@@ -116,14 +104,8 @@ static bool store_row(struct storing *storing, size_t index, struct err *err)
         metrics_add(collector->settings.metrics, METRIC_MASKED, 1);
     count_outcome(storing, outcome);
     storing->is_new[index] = outcome == FLEETDB_NEW;
-    if (outcome == FLEETDB_CONFLICT) {
-        end_run(storing);
-        return alarm_conflict(storing, record.seq, err);
-    }
-    if (storing->run_first == 0)
-        storing->run_first = record.seq;
-    storing->run_last = record.seq;
-    return true;
+    /* That id is held, if with other content: the receipt will leave it out (collector_reply.c). */
+    return outcome != FLEETDB_CONFLICT || alarm_conflict(storing, record.seq, err);
 }
 
 static bool note_new_events(struct storing *storing, struct err *err)
@@ -154,26 +136,23 @@ static bool store_rows(struct storing *storing, struct err *err)
         if (!store_row(storing, i, err))
             return false;
     }
-    end_run(storing);
     return true;
 }
 
 /* What of the range is not held will never come; of what is, the device gives up its own. */
-static bool store_loss(struct storing *storing, uint64_t last, struct err *err)
+static bool store_loss(struct storing *storing, uint64_t last, bool *ret_fits, struct err *err)
 {
     struct collector *collector = storing->collector;
     const struct lane_rows *rows = storing->rows;
     const struct fleetdb_lost lost = {rows->first_seq, last, (int64_t)rows->lost};
     struct err why = {0};
     uint64_t fresh = 0;
-    if (!losses_add(&collector->losses, &storing->stream, &lost, &collector->more_losses, &fresh,
-                    &why))
+    *ret_fits = losses_add(&collector->losses, &storing->stream, &lost, &collector->more_losses,
+                           &fresh, &why);
+    if (!*ret_fits)
         return too_many(storing, &why);
     storing->losses_changed = !losses_equal(&collector->losses, &collector->more_losses);
     storing->losses = &collector->more_losses;
-    storing->run_first = lost.first;
-    storing->run_last = lost.last;
-    end_run(storing);
     metrics_add(collector->settings.metrics,
                 METRIC_LOST_QUOTA + rows->lost - MUSTER__LOSS_REASON__LOSS_QUOTA, fresh);
     return fleetdb_conflicts_settle(collector->settings.db, storing->device->device,
@@ -202,15 +181,14 @@ static bool open_stream(struct storing *storing, uint64_t top, struct err *err)
     return stream->stream == 0 || fleetdb_losses_read(db, stream->stream, storing->losses, err);
 }
 
-static bool write_stream(struct storing *storing, struct err *err)
+static bool write_stream(struct storing *storing, struct fleetdb_stream *settled, struct err *err)
 {
     struct fleetdb *db = storing->collector->settings.db;
-    if (storing->stream.closed)
+    if (settled->closed)
         return true;
-    return fleetdb_stream_write(db, storing->device->device, &storing->stream, storing->now_ms,
-                                err) &&
+    return fleetdb_stream_write(db, storing->device->device, settled, storing->now_ms, err) &&
            (!storing->losses_changed ||
-            fleetdb_losses_write(db, storing->stream.stream, storing->losses, err));
+            fleetdb_losses_write(db, settled->stream, storing->losses, err));
 }
 
 bool collector_lane(struct collector *collector, const struct fleetdb_device *device,
@@ -227,14 +205,15 @@ bool collector_lane(struct collector *collector, const struct fleetdb_device *de
     uint64_t last = rows->first_seq + rows->count - 1;
     if (!open_stream(&storing, last + rows->behind, err))
         return false;
-    struct fleetdb_stream trial = storing.stream;
+    struct fleetdb_stream settled = storing.stream;
     struct err why = {0};
     bool lost = rows->lost != MUSTER__LOSS_REASON__LOSS_NONE;
-    if (!receipts_add(&trial, rows->first_seq, last, &why) ||
-        (!lost && storing.losses->count + rows->count > FLEETDB_LOST_ROOM &&
-         !err_set(&why, ERR_FULL, "the stream has too many declared losses")))
+    bool fits = receipts_add(&settled, rows->first_seq, last, &why);
+    if (fits && !lost && storing.losses->count + rows->count > FLEETDB_LOST_ROOM)
+        fits = err_set(&why, ERR_FULL, "the stream has too many declared losses");
+    if (!fits)
         return too_many(&storing, &why);
-    return (lost ? store_loss(&storing, last, err) : store_rows(&storing, err)) &&
-           write_stream(&storing, err) &&
+    return (lost ? store_loss(&storing, last, &fits, err) : store_rows(&storing, err)) &&
+           (!fits || write_stream(&storing, &settled, err)) &&
            (lost || rows->lane != MUSTER__LANE__LANE_EVENT || note_new_events(&storing, err));
 }
