@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of agents, links, musterd and the broker at random moments under load.
 
-MUSTER_TORTURE_KILLS=N  how many (600); in rounds of at most ROUND, each in a world of its own
+MUSTER_TORTURE_KILLS=N  how many (300); in rounds of at most ROUND, each in a world of its own
 MUSTER_TORTURE_SEED=S   the choices (their timing is the machine's)
 
 Every process that was killed is started again at once, under load all the time. When a round's
@@ -53,9 +53,9 @@ def one_round(world, wanted, seed, total):
     audit = world.audit()
     world.stop()
     oracle, sound = world.ask_oracle()
-    unaccounted = sum(one["unaccounted"] for one in audit.values())
-    for figures in (tally.kills, load, oracle,
-                    {"load.delivered": meanwhile, "audit.unaccounted": unaccounted}):
+    sums = {f"audit.{word}": sum(one[word] for one in audit.values())
+            for word in ("unaccounted", "open_streams", "closed_streams")}
+    for figures in (tally.kills, load, oracle, sums, {"load.delivered": meanwhile}):
         add(total, figures)
     return wrong(total, sound)
 
@@ -75,6 +75,8 @@ def print_figures(total, began):
     print(f"torture.delivered_meanwhile {total.get('load.delivered', 0)} results")
     tell_oracle("torture", total)
     print(f"torture.unaccounted {total.get('audit.unaccounted', 0)} records")
+    for word in ("open_streams", "closed_streams"):
+        print(f"torture.{word} {total.get('audit.' + word, 0)} streams")
     print(f"torture.time {time.monotonic() - began:.1f} s", flush=True)
 
 
@@ -92,7 +94,7 @@ def wrong(total, sound):
 
 
 def main():
-    kills = int(os.environ.get("MUSTER_TORTURE_KILLS") or 600)
+    kills = int(os.environ.get("MUSTER_TORTURE_KILLS") or 300)
     began = time.monotonic()
     seed = seed_of("torture")
     total, sound, done = {}, True, 0
