@@ -333,6 +333,8 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     if (ok) {
         init_sender(agent);
         ok = open_registrar(agent, err) && open_intake(agent, err);
+        if (ok)
+            agent_record_opened(agent);
     }
     *ret_agent = agent;
     if (ok)

@@ -65,6 +65,8 @@ void agent_record_event(struct agent *agent, const Muster__Event *event);
 /* A start that has nothing to tell leaves no record: OPEN, the first sample and what is held are
  * told with the first thing that is recorded, or when there is somebody to hear it. */
 void agent_begin(struct agent *agent);
+/* What opening the spool had to do, if anything: that is something to tell, also offline. */
+void agent_record_opened(struct agent *agent);
 void agent_record_health(struct agent *agent);
 void agent_sample_health(struct agent *agent, Muster__Health *ret_health);
 

@@ -86,6 +86,7 @@ static void record_open(struct agent *agent)
     open.unclosed = unclosed;
     open.boot_id = (ProtobufCBinaryData){.len = sizeof agent->boot_id, .data = agent->boot_id};
     open.agent_version = (char *)(uintptr_t)MUSTER_VERSION;
+    open.starts = spool_starts(agent->spool);
     struct buf detail = {.limit = LIMIT_RECORD_BYTES};
     struct err err = {0};
     if (!pack(&open.base, &detail, &err)) {
@@ -160,4 +161,16 @@ void agent_record_health(struct agent *agent)
         add_health(agent);
     else
         agent_begin(agent); /* with a sample of its own */
+}
+
+void agent_record_opened(struct agent *agent)
+{
+    const char *said = spool_opened(agent->spool);
+    if (said[0] == '\0')
+        return;
+    log_warn("spool: %s", said);
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.kind = MUSTER__EVENT_KIND__EVENT_SPOOL;
+    event.text = (char *)(uintptr_t)said;
+    agent_record_event(agent, &event);
 }

@@ -78,6 +78,7 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     hello.serial = text(agent->settings->serial);
     hello.model = text(agent->settings->model);
     hello.root_version = trust_version(agent->trust);
+    hello.starts = spool_starts(agent->spool);
     ProtobufCBinaryData receipts[PROOFS_STREAMS];
     hello.receipts = receipts;
     hello.n_receipts = proofs_newest(&agent->proofs, receipts);

@@ -41,6 +41,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     spool_stats(agent->spool, &stats);
     status->kept_records = stats.records_kept;
     status->lost_records = stats.records_lost;
+    status->starts = spool_starts(agent->spool);
     reply->agent = status;
     return true;
 }
