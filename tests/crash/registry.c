@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Power cuts under the terminal's registry. */
-#include "storage/registry.h"
-
 #include "base/file.h"
 #include "proto/seal.h"
 #include "tests/crash/crash.h"
+#include "tests/crash/registry_state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,30 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    STEPS = 26,
-    DOCUMENTS = 5, /* of a generation at the most: "a", "b", ... */
-    GENERATIONS = 4,
-    BLOBS = 8,
-    CONTENT_MAX = 6000,
-    LONG_PATH = 512,
-};
-
-/* All content follows from a number, which it begins with; number 0 is none. */
-struct generation {
-    uint64_t number;
-    uint32_t documents[DOCUMENTS];
-};
-
-/* What the registry holds, as far as it has said that it does. */
-struct state {
-    uint64_t current;
-    uint64_t highest;
-    struct generation generations[GENERATIONS];
-    uint32_t desired, failure;
-    uint64_t floors; /* version of the manifest; that of "a" is the same */
-    uint32_t blobs[BLOBS];
-};
+enum { STEPS = 26, LONG_PATH = 512 };
 
 struct seed {
     struct state states[STEPS + 8];
@@ -44,53 +20,6 @@ struct seed {
     struct registry *registry;
     char dir[LONG_PATH / 4];
 };
-
-static struct bytes content_of(uint32_t number, uint8_t content[CONTENT_MAX])
-{
-    uint64_t mixed = disk_mix(number + (UINT64_C(7) << 32));
-    size_t length = 8 + mixed % (number % 5 == 0 ? CONTENT_MAX - 8 : 700);
-    for (size_t i = 0; i < length; i++)
-        content[i] = (uint8_t)('A' + (i * 7 + number) % 31);
-    memcpy(content, &number, sizeof number);
-    return bytes_of(content, length);
-}
-
-static void sum_of(uint32_t number, uint8_t sum[32])
-{
-    uint8_t content[CONTENT_MAX];
-    sha256(content_of(number, content), sum);
-}
-
-/* The number that a file's content follows from; 0: there is none, or it is not whole. */
-static uint32_t number_in(const char *path)
-{
-    struct buf found = {0};
-    uint8_t content[CONTENT_MAX];
-    uint32_t number = 0;
-    if (!file_read(path, CONTENT_MAX, &found, NULL))
-        return 0;
-    if (found.length >= sizeof number)
-        memcpy(&number, found.data, sizeof number);
-    if (!bytes_equal(buf_bytes(&found), content_of(number, content)))
-        number = 0;
-    buf_done(&found);
-    return number;
-}
-
-static void name_of(size_t document, char name[2])
-{
-    name[0] = (char)('a' + document);
-    name[1] = '\0';
-}
-
-static struct generation *generation_of(struct state *state, uint64_t number)
-{
-    for (size_t i = 0; number > 0 && i < GENERATIONS; i++) {
-        if (state->generations[i].number == number)
-            return &state->generations[i];
-    }
-    return NULL;
-}
 
 static void *begin(struct crash *crash)
 {
@@ -117,26 +46,6 @@ static void step_end(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
     seed->states[crash->log.step] = seed->now;
-}
-
-/* The list that tells what a generation holds. */
-static void list_of(const struct generation *of, struct registry_generation *list)
-{
-    uint8_t content[CONTENT_MAX];
-    memset(list, 0, sizeof *list);
-    list->number = of->number;
-    memset(list->digest, (int)of->number, sizeof list->digest);
-    for (size_t i = 0; i < DOCUMENTS; i++) {
-        if (of->documents[i] == 0)
-            continue;
-        struct registry_item *item = &list->list.items[list->list.count++];
-        name_of(i, item->name);
-        item->kind = 1;
-        item->version = of->documents[i];
-        item->length = content_of(of->documents[i], content).length;
-        sum_of(of->documents[i], item->sha256);
-        memcpy(item->blob, item->sha256, sizeof item->blob);
-    }
 }
 
 static void build_document(struct crash *crash, const struct generation *made, size_t document)
@@ -250,14 +159,6 @@ static void do_blob(struct crash *crash)
              &err);
     }
     step_end(crash);
-}
-
-static void failure_of(uint32_t number, struct registry_failure *failure)
-{
-    *failure = (struct registry_failure){.present = number > 0, .content = number % 2 == 1};
-    memset(failure->manifest_digest, (int)number, number > 0 ? 32 : 0);
-    if (number > 0)
-        (void)snprintf(failure->reason, sizeof failure->reason, "reason %" PRIu32, number);
 }
 
 static void do_small(struct crash *crash)
@@ -376,11 +277,24 @@ static void resume(struct crash *crash, const struct registry_held *held)
     }
 }
 
+/* The generation that the link names; 0: there is no link. */
+static uint64_t current_in(const char *dir)
+{
+    char path[LONG_PATH], target[64] = "";
+    uint64_t number = 0;
+    (void)snprintf(path, sizeof path, "%s/current", dir);
+    if (readlink(path, target, sizeof target - 1) > 0 &&
+        sscanf(target, "generations/%" SCNu64, &number) != 1)
+        number = UINT64_MAX;
+    return number;
+}
+
 static void work(struct crash *crash, const char *dir)
 {
     static struct registry_held held;
     struct seed *seed = crash->ctx;
     struct err err = {0};
+    uint64_t current = current_in(dir);
     crash->log.step = 1;
     (void)snprintf(seed->dir, sizeof seed->dir, "%s", dir);
     must(crash, registry_open(dir, sha256, &seed->registry, &err), &err);
@@ -388,6 +302,7 @@ static void work(struct crash *crash, const char *dir)
     if (crash->round > 0)
         resume(crash, &held);
     seed->states[0] = seed->now;
+    seed->states[0].current = current;
     step_end(crash);
     while (crash->log.step < STEPS) {
         unsigned what = crash_draw(crash, 100);
@@ -445,12 +360,9 @@ static void check_documents(struct check *check, const char *path, uint64_t numb
 /* As the payment application finds it, before anything of ours has run. */
 static void check_current(struct check *check)
 {
-    char path[LONG_PATH], target[64] = "";
-    uint64_t number = 0;
+    char path[LONG_PATH];
+    uint64_t number = current_in(check->dir);
     (void)snprintf(path, sizeof path, "%s/current", check->dir);
-    if (readlink(path, target, sizeof target - 1) > 0 &&
-        sscanf(target, "generations/%" SCNu64, &number) != 1)
-        crash_corrupt(check->crash, "current points at %s", target);
     if (number != check->before.current && number != check->after.current)
         crash_lost(check->crash, "current is generation %" PRIu64 ", not %" PRIu64 " or %" PRIu64,
                    number, check->before.current, check->after.current);
@@ -589,8 +501,8 @@ int main(int argc, char **argv)
 {
     const struct crash_part part = {
         .name = "registry",
-        .images = 14000,
-        .images_full = 320000,
+        .images = 26000,
+        .images_full = 510000,
         .kinds = 1u << DISK_CREATE | 1u << DISK_WRITE | 1u << DISK_SYNC | 1u << DISK_SYNC_DIR |
                  1u << DISK_RENAME | 1u << DISK_LINK | 1u << DISK_SYMLINK | 1u << DISK_UNLINK |
                  1u << DISK_MKDIR,
