@@ -132,6 +132,7 @@ static void *begin(struct crash *crash)
     seed->world.fleet = fleet;
     seed->world.clock = (struct clock){no_wall, no_wall, seed};
     (void)temp_fleet_device(fleet, "t1"); /* makes its key; the database is not the one at hand */
+    seed->world.t1_key = world_key(&seed->world, "t1");
     fleetdb_close(seed->world.fleet->db);
     seed->world.fleet->db = NULL;
     for (uint64_t i = 0; i < STREAMS; i++)
@@ -145,6 +146,7 @@ static void end(struct crash *crash)
     void *fleet = seed->world.fleet;
     for (size_t i = 0; i < STREAMS; i++)
         buf_done(&seed->whole[i]);
+    sign_key_free(seed->world.t1_key);
     if (temp_fleet_close(&fleet) != 0)
         crash_stop(crash, "the keys stay");
     free(seed);
@@ -179,21 +181,18 @@ static void close_fleet(struct seed *seed)
 static bool enrol(struct seed *seed, struct err *err)
 {
     int64_t device = 0;
-    struct sign_key *key = world_key(&seed->world, "t1");
     const struct fleetdb_enrolment enrolment = {
         .id = "t1",
         .serial = "t1",
         .model = "M1",
-        .agent_key = sign_key_spki(key),
+        .agent_key = sign_key_spki(seed->world.t1_key),
         .merchant_id = "m",
         .merchant_name = "Merchant",
         .store_id = "s",
         .store_name = "Store",
         .region = "",
     };
-    bool ok = fleetdb_enrol(seed->world.fleet->db, &enrolment, 1000, &device, err);
-    sign_key_free(key);
-    return ok;
+    return fleetdb_enrol(seed->world.fleet->db, &enrolment, 1000, &device, err);
 }
 
 /* ---- the work ---- */

@@ -19,6 +19,7 @@ enum {
     RETRIES = 12,
     NEW_RECORDS = 3,
     PATH_BYTES = 128,
+    COPY_BYTES_MAX = 16 << 20,
     START_MS = 1000000,
 };
 
@@ -29,6 +30,8 @@ struct seed {
     int64_t now_ms;
     char path[PATH_BYTES]; /* of the work; a check has its own */
     struct spool *spool;
+    struct buf copy; /* of the database, made when it was closed */
+    uint32_t copy_note;
     uint64_t incarnations[ORACLE_STEPS * 4]; /* that were used */
     size_t incarnation_count;
 };
@@ -62,6 +65,7 @@ static void *begin(struct crash *crash)
 
 static void end(struct crash *crash)
 {
+    buf_done(&((struct seed *)crash->ctx)->copy);
     free(crash->ctx);
 }
 
@@ -116,6 +120,62 @@ static void do_close(struct crash *crash)
     spool_close(seed->spool);
     seed->spool = NULL;
     step_end(crash);
+}
+
+static void do_reopen(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    do_close(crash);
+    if (crash_draw(crash, 2) == 0) { /* a backup, which may be put back later */
+        buf_done(&seed->copy);
+        if (!file_read(seed->path, COPY_BYTES_MAX, &seed->copy, NULL))
+            crash_stop(crash, "no copy");
+        seed->copy_note = seed->oracle.steps[crash->log.step].note;
+    }
+    do_open(crash);
+}
+
+/* Something happens to the files while the spool is closed. What that means is seen when it is
+ * opened again: until then, a cut may find that or what was before. */
+static void do_harm(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    char dir[PATH_BYTES], chain[PATH_BYTES + 8];
+    uint8_t junk[3000];
+    struct err err = {0};
+    unsigned kind = crash_draw(crash, 5);
+    memset(junk, 0xa5, sizeof junk);
+    (void)snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(seed->path, '/') - seed->path),
+                   seed->path);
+    (void)snprintf(chain, sizeof chain, "%s.chain", seed->path);
+    do_close(crash);
+    struct oracle_step *step = step_begin(crash);
+    unsigned at = crash->log.step;
+    step->may_lose = kind < 3 ? 1u << SPOOL_LOST_UNKNOWN : 0;
+    step->keys_go = kind < 3;
+    step->keys_from = kind < 3 ? seed->oracle.count : step->keys_from;
+    step->note = kind < 3 ? 0 : step->note;
+    bool ok = file_sync_dir(dir, &err);
+    if (kind == 0 || (kind == 2 && seed->copy.length == 0)) {
+        ok = ok && file_remove(seed->path, &err);
+    } else if (kind == 1) {
+        ok = ok && file_write(seed->path, bytes_of(junk, sizeof junk), 0600, &err);
+    } else if (kind == 2) {
+        step->may_return = step->may_settle = true;
+        step->may_lose = ~0u;
+        step->note = seed->copy_note;
+        ok = ok && file_write(seed->path, buf_bytes(&seed->copy), 0600, &err);
+    } else if (kind == 3) {
+        ok = ok && file_remove(chain, &err);
+    } else {
+        ok = ok && file_write(chain, bytes_of(junk, sizeof junk), 0600, &err);
+    }
+    must(crash, ok, &err);
+    step = step_begin(crash);
+    open_spool(crash);
+    must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
+    oracle_step_done(&seed->oracle, crash, at, seed->now_ms);
+    oracle_step_done(&seed->oracle, crash, at + 1, seed->now_ms);
 }
 
 static void do_push(struct crash *crash)
@@ -278,6 +338,7 @@ static void work(struct crash *crash, const char *dir)
         crash->log.step = 1;
         seed->now_ms = seed->oracle.steps[crash->from_step].now_ms;
         open_spool(crash);
+        buf_done(&seed->copy); /* it may be younger than the cut */
         must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
         oracle_resume(&seed->oracle, crash, crash->from_step, crash->from_done);
         crash->log.step = 0;
@@ -299,9 +360,10 @@ static void work(struct crash *crash, const char *dir)
             do_again(crash);
         } else if (what < 94) {
             do_note(crash);
+        } else if (what < 98) {
+            do_reopen(crash);
         } else {
-            do_close(crash);
-            do_open(crash);
+            do_harm(crash);
         }
     }
 }
@@ -472,6 +534,8 @@ static void check_again(struct check *check)
     }
 }
 
+static uint64_t seen[ORACLE_LOST + SPOOL_LOSSES]; /* records in each state, over all images */
+
 static void check(struct crash *crash, const char *dir, unsigned step, bool done)
 {
     struct seed *seed = crash->ctx;
@@ -481,6 +545,8 @@ static void check(struct crash *crash, const char *dir, unsigned step, bool done
     seed->now_ms = seed->oracle.steps[step].now_ms;
     (void)snprintf(check.path, sizeof check.path, "%s/spool.db", dir);
     if (check_open(&check)) {
+        for (size_t i = 0; i < seed->oracle.count; i++)
+            seen[seed->oracle.now[i]]++;
         oracle_judge(&seed->oracle, crash, step, done);
         check_note(&check);
         check_push(&check);
@@ -510,5 +576,17 @@ int main(int argc, char **argv)
         .check = check,
         .end = end,
     };
-    return crash_main(&part, argc, argv);
+    static const char *const states[] = {[ORACLE_HELD] = "held",
+                                         [ORACLE_LOST + SPOOL_LOST_QUOTA] = "quota",
+                                         [ORACLE_LOST + SPOOL_LOST_AGE] = "age",
+                                         [ORACLE_LOST + SPOOL_LOST_CONFLICT] = "conflict",
+                                         [ORACLE_LOST + SPOOL_LOST_UNDECODABLE] = "undecodable",
+                                         [ORACLE_LOST + SPOOL_LOST_FORGOTTEN] = "forgotten",
+                                         [ORACLE_LOST + SPOOL_LOST_UNKNOWN] = "unknown"};
+    int code = crash_main(&part, argc, argv);
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (states[i] != NULL)
+            printf("crash.spool.seen_%s %" PRIu64 " count\n", states[i], seen[i]);
+    }
+    return code;
 }

@@ -11,7 +11,7 @@
  * record; a cut after it only what was after it.
  */
 enum {
-    ORACLE_RECORDS = 3000,
+    ORACLE_RECORDS = 1000,
     ORACLE_STEPS = 120,
     ORACLE_KEY_BYTES = 12,
     ORACLE_BODY_MAX = 12000,
