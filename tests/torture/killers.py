@@ -56,9 +56,9 @@ class Killer(threading.Thread):
 
 
 class Tally:
-    def __init__(self, wanted):
+    def __init__(self, wanted, kills=None):
         self.wanted = wanted
-        self.kills = {}
+        self.kills = dict(kills or {})
         self.enough = threading.Event()
         self.lock = threading.Lock()
         self.failure = None
