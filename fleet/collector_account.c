@@ -26,16 +26,39 @@ bool collector_claim_valid(const struct fleetdb_claim *claim)
 
 /* Hellos come late and are replayed too. Within one incarnation the monotonic clock tells; between
  * two the count of starts, which only begins anew at a device that has lost all it had: then nobody
- * has heard of its incarnation before, and what was heard of before that is old for ever. */
+ * has heard of its incarnation before, and what was heard of before that is old from then on.
+ * Unless it goes on: then it was no new beginning but a hello that had been lost. */
 static bool is_stale(struct collector *collector, int64_t device, const struct fleetdb_hello *known,
                      const Muster__Hello *hello, bool *ret_stale, struct err *err)
 {
     *ret_stale = hello->boot_ms < (uint64_t)known->boot_ms;
     if (known->incarnation == hello->incarnation)
         return true;
+    *ret_stale = false;
+    if (known->reset_ms != 0 && known->before_incarnation == hello->incarnation &&
+        hello->boot_ms > (uint64_t)known->before_boot_ms)
+        return true;
     int64_t then_ms = hello->starts < known->starts ? known->received_ms : known->reset_ms;
     return fleetdb_incarnation_older(collector->settings.db, device, hello->incarnation, then_ms,
                                      ret_stale, err);
+}
+
+static struct fleetdb_hello next_hello(const struct fleetdb_hello *known,
+                                       const Muster__Hello *hello, bool complete, int64_t now_ms)
+{
+    struct fleetdb_hello next = *known;
+    uint64_t starts = hello->starts > INT64_MAX ? INT64_MAX : hello->starts;
+    if (starts < known->starts) {
+        next.reset_ms = now_ms;
+        next.before_incarnation = known->incarnation;
+        next.before_boot_ms = known->boot_ms;
+    }
+    next.number += complete;
+    next.incarnation = hello->incarnation;
+    next.starts = starts;
+    next.boot_ms = hello->boot_ms > INT64_MAX ? INT64_MAX : (int64_t)hello->boot_ms;
+    next.received_ms = now_ms;
+    return next;
 }
 
 static bool note_streams(struct collector *collector, const struct fleetdb_device *device,
@@ -52,14 +75,7 @@ static bool note_streams(struct collector *collector, const struct fleetdb_devic
     if (stale)
         return true;
     bool complete = !hello->streams_cut && hello->n_streams <= COLLECTOR_STREAMS_HEARD;
-    const struct fleetdb_hello newest = {
-        .number = known.number + complete,
-        .incarnation = hello->incarnation,
-        .starts = hello->starts > INT64_MAX ? INT64_MAX : hello->starts,
-        .boot_ms = hello->boot_ms > INT64_MAX ? INT64_MAX : (int64_t)hello->boot_ms,
-        .received_ms = now_ms,
-        .reset_ms = hello->starts < known.starts ? now_ms : known.reset_ms,
-    };
+    const struct fleetdb_hello newest = next_hello(&known, hello, complete, now_ms);
     if (!collector_claim_streams(collector, device->device, hello->streams, hello->n_streams,
                                  newest.number, err) ||
         !fleetdb_hello_write(db, device->device, &newest, err) ||

@@ -44,15 +44,17 @@ static const char *const texts[QUERIES] = {
                " :last, :last, :last, :lost, :now, :now, " HELLO_NUMBER ")",
     [REOPEN_UNCOUNT] = "UPDATE account SET streams = streams - 1 WHERE device = :device"
                        " AND lane = :lane AND :last > 0",
-    [HELLO_READ] = "SELECT number, incarnation, starts, boot_ms, received_ms, reset_ms"
-                   " FROM hello WHERE device = :device",
+    [HELLO_READ] = "SELECT number, incarnation, starts, boot_ms, received_ms, reset_ms,"
+                   " before_incarnation, before_boot_ms FROM hello WHERE device = :device",
     [HELLO_WRITE] = "INSERT INTO hello (device, number, incarnation, starts, boot_ms, received_ms,"
-                    " reset_ms) VALUES (:device, :number, :incarnation, :starts, :boot, :received,"
-                    " :reset)"
+                    " reset_ms, before_incarnation, before_boot_ms) VALUES (:device, :number,"
+                    " :incarnation, :starts, :boot, :received, :reset, :before, :before_boot)"
                     " ON CONFLICT (device) DO UPDATE SET number = excluded.number,"
                     " incarnation = excluded.incarnation, starts = excluded.starts,"
                     " boot_ms = excluded.boot_ms, received_ms = excluded.received_ms,"
-                    " reset_ms = excluded.reset_ms",
+                    " reset_ms = excluded.reset_ms,"
+                    " before_incarnation = excluded.before_incarnation,"
+                    " before_boot_ms = excluded.before_boot_ms",
     [OLDER] = "SELECT (SELECT count(*) FROM stream" OF_DEVICE " AND first_ms < :then)"
               " + (SELECT count(*) FROM closed_incarnation" OF_DEVICE ")",
     [CLOSABLE] = "SELECT incarnation FROM stream WHERE device = :device GROUP BY incarnation"
@@ -203,7 +205,9 @@ bool fleetdb_hello_read(struct fleetdb *db, int64_t device, bool *ret_any,
                                             .starts = sqlite_column_u64(statement, 2),
                                             .boot_ms = sqlite3_column_int64(statement, 3),
                                             .received_ms = sqlite3_column_int64(statement, 4),
-                                            .reset_ms = sqlite3_column_int64(statement, 5)};
+                                            .reset_ms = sqlite3_column_int64(statement, 5),
+                                            .before_incarnation = sqlite_column_u64(statement, 6),
+                                            .before_boot_ms = sqlite3_column_int64(statement, 7)};
     (void)sqlite3_reset(statement);
     return true;
 }
@@ -217,6 +221,8 @@ bool fleetdb_hello_write(struct fleetdb *db, int64_t device, const struct fleetd
     sqlite_bind_int(statement, ":boot", hello->boot_ms);
     sqlite_bind_int(statement, ":received", hello->received_ms);
     sqlite_bind_int(statement, ":reset", hello->reset_ms);
+    sqlite_bind_u64(statement, ":before", hello->before_incarnation);
+    sqlite_bind_int(statement, ":before_boot", hello->before_boot_ms);
     return sqlite_run(db->sqlite, statement, err);
 }
 

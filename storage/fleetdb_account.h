@@ -26,7 +26,9 @@ struct fleetdb_hello {
     uint64_t number; /* of complete ones; 0: none yet */
     uint64_t incarnation, starts;
     int64_t boot_ms, received_ms;
-    int64_t reset_ms; /* when `starts` began anew, 0: never */
+    int64_t reset_ms; /* when `starts` began anew, 0: never; and the newest before that: */
+    uint64_t before_incarnation;
+    int64_t before_boot_ms;
 };
 bool fleetdb_hello_read(struct fleetdb *db, int64_t device, bool *ret_any,
                         struct fleetdb_hello *ret_hello, struct err *err) MUSTER_CHECK;

@@ -11,24 +11,27 @@
 
 #define LOST(why) MUSTER__LOSS_REASON__LOSS_##why
 
-/* The answer to the last hello, and its receipt. */
-static const Muster__Welcome *welcome(struct world *world, struct arena *arena,
-                                      const Muster__Receipt **ret_receipt)
+/* The answer to the last hello. */
+static const Muster__Welcome *welcome(struct world *world, struct arena *arena)
 {
     size_t last = world->sent - 1;
     assert_string_equal(world->topics[last], "muster/v1/down/t1/welcome");
-    const Muster__Welcome *said = (const Muster__Welcome *)world_opened(
-        world, last, "welcome", world->fleet->director_key, &muster__welcome__descriptor, arena);
-    if (ret_receipt != NULL && said->receipt.len > 0) {
-        /* Opened as if it had come by itself. */
-        struct buf whole = world->payloads[last];
-        world->payloads[last] =
-            (struct buf){.data = said->receipt.data, .length = said->receipt.len};
-        *ret_receipt = (const Muster__Receipt *)world_opened(
-            world, last, "receipt", world->fleet->root_key, &muster__receipt__descriptor, arena);
-        world->payloads[last] = whole;
-    }
-    return said;
+    return (const Muster__Welcome *)world_opened(world, last, "welcome", world->fleet->director_key,
+                                                 &muster__welcome__descriptor, arena);
+}
+
+/* The receipt in it, opened as if it had come by itself. */
+static const Muster__Receipt *receipt_in(struct world *world, const Muster__Welcome *welcome,
+                                         struct arena *arena)
+{
+    size_t last = world->sent - 1;
+    struct buf whole = world->payloads[last];
+    world->payloads[last] =
+        (struct buf){.data = welcome->receipt.data, .length = welcome->receipt.len};
+    const Muster__Receipt *receipt = (const Muster__Receipt *)world_opened(
+        world, last, "receipt", world->fleet->root_key, &muster__receipt__descriptor, arena);
+    world->payloads[last] = whole;
+    return receipt;
 }
 
 static void say_hello(struct world *world, const struct world_hello *hello)
@@ -161,21 +164,72 @@ static void holes_that_nobody_holds_are_unaccounted(void **state)
 static void a_device_that_begins_anew_is_heard(void **state)
 {
     struct world *world = *state;
+    const struct world_open open = {5, 9};
+    const struct world_hello before = {
+        .incarnation = 5, .starts = 70, .boot_ms = 5, .open = &open, .count = 1};
     world_send_results(world, 5, 1, 4, 0);
     world_settle(world);
-    const struct world_open open = {5, 9};
-    say_hello(world,
-              &(struct world_hello){.incarnation = 5, .starts = 70, .open = &open, .count = 1});
+    say_hello(world, &before);
     assert_int_equal(world_account(world).buffered, 5);
     world->now_ms += 1000;
     world_send_results(world, 6, 1, 1, 0);
     world_settle(world);
     say_hello(world, &(struct world_hello){.incarnation = 6, .starts = 1});
     assert_int_equal(world_account(world).unaccounted, 5);
-    /* The old one's hello is still old. */
-    say_hello(world, &(struct world_hello){
-                         .incarnation = 5, .starts = 70, .open = &open, .count = 1, .boot_ms = 5});
+    say_hello(world, &before); /* a replay is old for ever */
     assert_int_equal(world_account(world).unaccounted, 5);
+}
+
+/* A hello that was held up, of an incarnation that gave nothing: it looks like a new beginning, but
+ * the device that speaks next is the one from before. */
+static void a_hello_that_was_held_up_does_no_harm(void **state)
+{
+    struct world *world = *state;
+    const struct world_open open = {5, 9};
+    struct world_hello running = {
+        .incarnation = 5, .starts = 70, .boot_ms = 50, .open = &open, .count = 1};
+    world_send_results(world, 5, 1, 4, 0);
+    world_settle(world);
+    say_hello(world, &running);
+    say_hello(world, &(struct world_hello){.incarnation = 4, .starts = 69});
+    assert_int_equal(world_account(world).unaccounted, 5);
+    say_hello(world, &running); /* a replay of what was heard */
+    assert_int_equal(world_account(world).unaccounted, 5);
+    running.boot_ms = 51;
+    say_hello(world, &running);
+    assert_int_equal(world_account(world).buffered, 5);
+    say_hello(world,
+              &(struct world_hello){.incarnation = 6, .starts = 71, .open = &open, .count = 1});
+    assert_int_equal(world_account(world).buffered, 5);
+}
+
+/* More than are heard: what was left out may still be there. */
+static void a_list_that_is_too_long_is_not_complete(void **state)
+{
+    struct world *world = *state;
+    enum { STREAMS = 1100 };
+    static Muster__OpenStream open[STREAMS], *streams[STREAMS];
+    uint8_t nonce[16] = "0123456789abcde";
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    world_send_results(world, 5, 1, 4, 0);
+    world_settle(world);
+    for (size_t i = 0; i < STREAMS; i++) {
+        muster__open_stream__init(&open[i]);
+        open[i].incarnation = 100 + i;
+        open[i].lane = MUSTER__LANE__LANE_EVENT;
+        open[i].last_seq = i == 0 ? UINT64_MAX : 3; /* the first is nobody's */
+        streams[i] = &open[i];
+    }
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.incarnation = 6;
+    hello.n_streams = STREAMS;
+    hello.streams = streams;
+    world_send_hello(world, "t1", &hello);
+    world_settle(world);
+    struct fleetdb_account account = world_account(world);
+    assert_int_equal(account.open, 1 + 1023);
+    assert_int_equal(account.buffered, 3 * 1023);
+    assert_int_equal(account.closed, 0);
 }
 
 static bool count_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
@@ -250,13 +304,13 @@ static void a_restored_database_is_noticed(void **state)
     struct arena arena = {0};
     struct buf receipt = receipt_of("t1", world->fleet->root_key, 5, 20);
     const struct world_open open = {5, 30};
-    const Muster__Receipt *said = NULL;
     world_send_results(world, 5, 1, 12, 0); /* all that the copy has */
     world_settle(world);
     struct world_hello hello = {
         .incarnation = 6, .starts = 2, .open = &open, .count = 1, .receipt = buf_bytes(&receipt)};
     say_hello(world, &hello);
-    const Muster__Welcome *answer = welcome(world, &arena, &said);
+    const Muster__Welcome *answer = welcome(world, &arena);
+    const Muster__Receipt *said = receipt_in(world, answer, &arena);
     assert_int_equal(answer->n_again, 1);
     assert_int_equal(answer->again[0]->incarnation, 5);
     assert_int_equal(answer->again[0]->cumulative, 12);
@@ -267,14 +321,14 @@ static void a_restored_database_is_noticed(void **state)
     /* The same hello once more is no second alarm, but the same answer. */
     hello.boot_ms = 1;
     say_hello(world, &hello);
-    assert_int_equal(welcome(world, &arena, NULL)->n_again, 1);
+    assert_int_equal(welcome(world, &arena)->n_again, 1);
     assert_int_equal(world->metrics.values[METRIC_RESTORED], 1);
     /* Filled again: nothing is missing, and a later loss would be an alarm again. */
     world_send_results(world, 5, 13, 30, 0);
     world_settle(world);
     hello.boot_ms = 2;
     say_hello(world, &hello);
-    assert_int_equal(welcome(world, &arena, NULL)->n_again, 0);
+    assert_int_equal(welcome(world, &arena)->n_again, 0);
     assert_int_equal(world->metrics.values[METRIC_RESTORED], 1);
     assert_int_equal(world_account(world).committed, 30);
     buf_done(&receipt);
@@ -289,7 +343,7 @@ static void what_the_terminal_forgot_too_is_unaccounted(void **state)
     struct buf receipt = receipt_of("t1", world->fleet->root_key, 5, 20);
     say_hello(world,
               &(struct world_hello){.incarnation = 6, .starts = 2, .receipt = buf_bytes(&receipt)});
-    assert_int_equal(welcome(world, &arena, NULL)->n_again, 0);
+    assert_int_equal(welcome(world, &arena)->n_again, 0);
     assert_int_equal(world->metrics.values[METRIC_RESTORED], 1);
     assert_int_equal(world_account(world).unaccounted, 23);
     buf_done(&receipt);
@@ -311,7 +365,7 @@ static void receipts_of_others_prove_nothing(void **state)
                                                .starts = 2,
                                                .boot_ms = i,
                                                .receipt = buf_bytes(&wrong[i])});
-        assert_int_equal(welcome(world, &arena, NULL)->n_again, 0);
+        assert_int_equal(welcome(world, &arena)->n_again, 0);
         assert_int_equal(world_refused(world, REFUSED_HELLO_RECEIPT, REASON_SIGNATURE), i + 1);
         buf_done(&wrong[i]);
     }
@@ -345,6 +399,8 @@ int main(void)
         TEST(a_closed_one_that_goes_on_is_opened_again),
         TEST(holes_that_nobody_holds_are_unaccounted),
         TEST(a_device_that_begins_anew_is_heard),
+        TEST(a_hello_that_was_held_up_does_no_harm),
+        TEST(a_list_that_is_too_long_is_not_complete),
         TEST(restarts_leave_one_row_each),
         TEST(a_restored_database_is_noticed),
         TEST(what_the_terminal_forgot_too_is_unaccounted),

@@ -39,7 +39,9 @@ CREATE TABLE hello (
     starts INTEGER NOT NULL,
     boot_ms INTEGER NOT NULL,
     received_ms INTEGER NOT NULL,
-    reset_ms INTEGER NOT NULL                -- when its starts began anew, 0: never
+    reset_ms INTEGER NOT NULL,               -- when its starts began anew, 0: never
+    before_incarnation INTEGER NOT NULL,     -- the newest hello before that
+    before_boot_ms INTEGER NOT NULL
 ) STRICT;
 
 -- All that is left of an incarnation that neither side has anything open of: its last seqs, and how
