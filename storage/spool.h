@@ -63,7 +63,8 @@ struct spool_settings {
     int64_t quota_bytes; /* all of these files, and what was set aside; at least
                           * SPOOL_QUOTA_MIN_BYTES */
     int64_t grace_ms;    /* a receipted record stays this long (powered-on time) */
-    int64_t key_window;  /* idempotency keys remembered at the most, newest first */
+    int64_t key_window;  /* idempotency keys remembered at the most, newest first; the quota must
+                          * have 160 bytes for each */
     struct spool_lane lanes[SPOOL_LANES]; /* [lane - 1] */
 };
 
@@ -89,7 +90,8 @@ struct spool_record {
 /* At most SPOOL_PUSH_RECORDS, with bodies of SPOOL_PUSH_BYTES together. All of them durable (WAL,
  * synchronous=FULL) when it returns true, none when false. A key that occurs twice in one call is
  * a duplicate of its first. What is worth less makes room (struct spool_lane); ERR_FULL: over quota
- * or disk full, and nothing left that may be displaced. */
+ * or disk full, and nothing left that may be displaced. Records of several lanes in one call
+ * displace only what the least worthy of them may. */
 bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
                 struct err *err) MUSTER_CHECK;
 
@@ -124,10 +126,6 @@ bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t fr
                 size_t max_records, size_t max_bytes,
                 bool (*each)(void *ctx, uint64_t seq, struct bytes body, struct err *err),
                 void *ctx, struct spool_found *ret_found, struct err *err) MUSTER_CHECK;
-/* Where to read on when nothing sound is at `seq`: the first seq of the next segment, last_seq + 1
- * if there is none. */
-bool spool_next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq,
-                        uint64_t *ret_next, struct err *err) MUSTER_CHECK;
 /* Gives up first..last of a stream, what of it is neither receipted nor lost already. The records
  * are set aside: not sent any more, and on the disk until the declaration is receipted and past
  * its grace. Durable when it returns; a stream that is not known is ignored. */
@@ -169,8 +167,8 @@ bool spool_note_read(struct spool *spool, const char *name, struct buf *ret_valu
                      struct err *err) MUSTER_CHECK;
 
 struct spool_stats {
-    uint64_t records;      /* held and not receipted */
-    uint64_t records_kept; /* held and receipted, in grace */
+    uint64_t records;      /* held and owed: neither receipted nor lost */
+    uint64_t records_kept; /* held beside these: receipted and in grace, or set aside */
     uint64_t records_lost; /* declared lost, the declaration not receipted yet */
     uint64_t bytes;        /* database and WAL on disk */
     uint64_t wal_bytes;

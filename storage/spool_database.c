@@ -31,8 +31,6 @@ static const char *const queries[SPOOL_QUERIES] = {
     [SPOOL_SEGMENT_FROM] = "SELECT id, count, body FROM segment WHERE id <= :to AND id >="
                            " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
                            " :from), :from) ORDER BY id",
-    [SPOOL_SEGMENT_NEXT] = "SELECT id FROM segment WHERE id > :from AND id <= :to"
-                           " ORDER BY id LIMIT 1",
     [SPOOL_SEGMENT_NEWEST] = "SELECT id, count, body FROM segment"
                              " WHERE id BETWEEN :from AND :to ORDER BY id DESC",
     [SPOOL_SEGMENT_LIST] = "SELECT id, count, powered_ms, length(body),"

@@ -149,24 +149,6 @@ bool spool_read(struct spool *spool, uint64_t incarnation, int lane, uint64_t fr
     return true;
 }
 
-bool spool_next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq,
-                        uint64_t *ret_next, struct err *err)
-{
-    const struct stream *stream = spool_find(spool, incarnation, lane);
-    if (stream == NULL || seq > stream->last_seq) {
-        *ret_next = seq;
-        return true;
-    }
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_NEXT);
-    sqlite_bind_int(query, ":from", spool_id(lane, stream->number, seq));
-    sqlite_bind_int(query, ":to", spool_id(lane, stream->number, stream->last_seq));
-    int64_t id = 0;
-    if (!sqlite_value(spool->db, query, 0, &id, err))
-        return false;
-    *ret_next = id != 0 ? spool_id_seq(id) : stream->last_seq + 1;
-    return true;
-}
-
 struct newest {
     struct spool *spool;
     size_t left;

@@ -123,31 +123,6 @@ static void test_a_damaged_length_takes_the_rest_with_it(void **state)
     expect_read(world->spool, incarnation, 1, 5, 10, 1000, 5, "another,");
 }
 
-static uint64_t next_segment(struct spool *spool, uint64_t incarnation, int lane, uint64_t seq)
-{
-    struct err err = {0};
-    uint64_t next = 0;
-    if (!spool_next_segment(spool, incarnation, lane, seq, &next, &err))
-        fail_msg("%s", err.text);
-    return next;
-}
-
-static void test_reading_goes_on_behind_a_damaged_segment(void **state)
-{
-    struct spool_world *world = *state;
-    struct spool_record records[3] = {{.lane = 1, .body = text("sound")},
-                                      {.lane = 1, .body = text("to be damaged")},
-                                      {.lane = 1, .body = text("in its shadow")}};
-    struct err err = {0};
-    assert_true(spool_push(world->spool, records, 3, &err));
-    uint64_t incarnation = push(world->spool, 1, "", "behind").incarnation;
-    push(world->spool, 2, "", "another lane's");
-    assert_int_equal(next_segment(world->spool, incarnation, 1, 2), 4);
-    assert_int_equal(next_segment(world->spool, incarnation, 1, 4), 5);
-    assert_int_equal(next_segment(world->spool, incarnation, 1, 9), 9);
-    expect_read(world->spool, incarnation, 1, 4, 10, 1000, 4, "behind,");
-}
-
 /* What a stream lacks is never made up for from the one that lies before it in the file. */
 static void test_a_lost_segment_is_a_hole_and_nothing_else(void **state)
 {
@@ -159,7 +134,6 @@ static void test_a_lost_segment_is_a_hole_and_nothing_else(void **state)
     world->spool = NULL;
     change(world->path, "DELETE FROM segment WHERE lane = 1 AND first_seq = 1");
     spool_world_reopen(world);
-    assert_int_equal(next_segment(world->spool, incarnation, 1, 1), 2);
     expect_lost(world->spool, incarnation, 1, 1, 1, 1, SPOOL_LOST_DAMAGED);
     expect_read(world->spool, incarnation, 1, 2, 10, 1000, 2, "behind,");
     receipt(world->spool, incarnation, 1, 2);
@@ -517,7 +491,6 @@ int main(void)
         TEST(test_sound_records_of_a_damaged_segment_are_given),
         TEST(test_a_damaged_length_takes_the_rest_with_it),
         TEST(test_a_hole_at_the_end_is_declared_too),
-        TEST(test_reading_goes_on_behind_a_damaged_segment),
         TEST(test_a_lost_segment_is_a_hole_and_nothing_else),
         TEST(test_a_receipt_for_a_lost_tail_covers_what_is_left),
         TEST(test_over_quota_nothing_breaks_and_room_comes_back),

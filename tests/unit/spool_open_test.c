@@ -7,6 +7,7 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -327,6 +328,75 @@ static void test_leftovers_of_a_power_cut_are_swept(void **state)
     assert_true(file_exists(other));
 }
 
+static uint64_t rows(const struct spool_world *world)
+{
+    static const char *const tables[] = {"stream", "segment", "lost", "spent"};
+    uint64_t count = 0;
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        char sql[64];
+        sqlite3_stmt *query = NULL;
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", tables[i]);
+        assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &query, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(query), SQLITE_ROW);
+        count += (uint64_t)sqlite3_column_int64(query, 0);
+        (void)sqlite3_finalize(query);
+    }
+    (void)sqlite3_close(db);
+    return count;
+}
+
+static uint64_t size_of(const struct spool_world *world, const char *suffix)
+{
+    char name[128];
+    struct stat held;
+    assert_int_equal(stat(beside(world, suffix, name), &held), 0);
+    return (uint64_t)held.st_size;
+}
+
+/* One record with a key in each incarnation, which the fleet receipts in the next. */
+static void test_nothing_grows_with_the_number_of_restarts(void **state)
+{
+    enum { SETTLED = 500 };
+    const char *wanted = getenv("SPOOL_RESTARTS");
+    int restarts = wanted != NULL ? atoi(wanted) : 2000;
+    struct spool_world *world = *state;
+    uint64_t settled_rows = 0, settled_bytes = 0;
+    world->settings.key_window = 100;
+    for (int restart = 1; restart <= restarts; restart++) {
+        char key[16];
+        struct spool_stream stream;
+        spool_world_reopen(world);
+        snprintf(key, sizeof key, "%d", restart);
+        assert_false(push(world->spool, 2, key, "the agent started").duplicate);
+        assert_int_equal(spool_streams(world->spool, &stream, 1), 1 + (restart > 1));
+        if (restart > 1)
+            receipt(world->spool, stream.incarnation, 2, 1);
+        world->boot_ms += LONG_AFTER_MS;
+        forget(world->spool);
+        assert_in_range(spool_unclosed(world->spool, NULL, 0), 1, 3);
+        if (restart % SETTLED != 0)
+            continue;
+        stop(world);
+        uint64_t count = rows(world), bytes = size_of(world, "");
+        if (restart == SETTLED) {
+            settled_rows = count;
+            settled_bytes = bytes;
+        }
+        assert_in_range(count, 1, settled_rows);
+        assert_in_range(bytes, 1, settled_bytes);
+        assert_int_equal(size_of(world, ".chain"), SPOOL_CHAIN_BYTES);
+    }
+    spool_world_reopen(world);
+    assert_int_equal(spool_starts(world->spool), restarts + 2);
+    char key[16];
+    snprintf(key, sizeof key, "%d", restarts - 99);
+    assert_true(push(world->spool, 2, key, "x").duplicate);
+    snprintf(key, sizeof key, "%d", restarts - 100);
+    assert_false(push(world->spool, 2, key, "x").duplicate);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spool_world_setup, spool_world_teardown)
 
 int main(void)
@@ -343,6 +413,7 @@ int main(void)
         TEST(test_another_devices_spool_is_set_aside),
         TEST(test_what_is_set_aside_counts_against_the_quota),
         TEST(test_leftovers_of_a_power_cut_are_swept),
+        TEST(test_nothing_grows_with_the_number_of_restarts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

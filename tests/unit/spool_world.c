@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int64_t read_boot_ms(void *ctx)
 {
@@ -30,11 +31,17 @@ void spool_world_power_cycle(struct spool_world *world, int64_t boot_ms)
     spool_world_reopen(world);
 }
 
+void spool_world_dir(char dir[64])
+{
+    snprintf(dir, 64, "%s/muster-spool-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    assert_non_null(mkdtemp(dir));
+}
+
 int spool_world_setup(void **state)
 {
     struct spool_world *world = calloc(1, sizeof *world);
-    strcpy(world->dir, "/tmp/muster-spool-XXXXXX");
-    assert_non_null(mkdtemp(world->dir));
+    spool_world_dir(world->dir);
     snprintf(world->path, sizeof world->path, "%s/spool.db", world->dir);
     world->boot_ms = 1000;
     world->clock = (struct clock){.wall_ms = read_boot_ms, .boot_ms = read_boot_ms, .ctx = world};

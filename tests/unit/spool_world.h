@@ -17,6 +17,10 @@ struct spool_world {
     struct spool *spool;
 };
 
+/* Makes a directory of its own for a spool: in memory if there is such a place, for these tests
+ * open and commit thousands of times and ask nothing of the disk. */
+void spool_world_dir(char dir[64]);
+
 /* cmocka's setup and teardown; *state is the world. */
 int spool_world_setup(void **state);
 int spool_world_teardown(void **state);
