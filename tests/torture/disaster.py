@@ -23,7 +23,7 @@ def copy_files(files, folder):
         shutil.copy2(file, folder)
 
 
-def destroyed(world, terminal):
+def destroyed(terminal):
     """All but the chain."""
     terminal.agent.kill()
     for file in spool_files(terminal):
@@ -32,7 +32,7 @@ def destroyed(world, terminal):
     terminal.agent.start()
 
 
-def damaged(world, terminal):
+def damaged(terminal):
     """The first pages are no database's any more."""
     terminal.agent.kill()
     path = terminal.folder / "state" / "spool.db"
@@ -58,7 +58,7 @@ def set_back(world, terminal):
     terminal.agent.start()
 
 
-def cloned(world, terminal, original):
+def cloned(terminal, original):
     """A disk image of one terminal is put into another that was never used."""
     terminal.agent.stop()
     original.agent.stop()
@@ -100,13 +100,13 @@ def suffer(world, seed):
     broken, spoiled, older, clone, plain, forgetful = world.terminals
     found = []
     world.wait_welcomed()
-    cloned(world, clone, plain)
+    cloned(clone, plain)
     keep_copy(world, older)
     world.load_some(int(seed) + 1, RESULTS)
     world.broker.kill()
     world.load_some(int(seed) + 2, RESULTS)
-    destroyed(world, broken)
-    damaged(world, spoiled)
+    destroyed(broken)
+    damaged(spoiled)
     set_back(world, older)
     world.load_some(int(seed) + 3, RESULTS)
     world.broker.start()

@@ -5,6 +5,9 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -28,14 +31,20 @@ def pki():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def failures_of(world, part):
+    try:
+        world.start()
+        return part(world)
+    except (AssertionError, subprocess.TimeoutExpired) as failure:
+        return [str(failure)]
+
+
 def play(name, authority, spools, part):
     """part(world) gives what is wrong, as a list of texts. False: something is, and was told."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # ends in order too
     world = World(pathlib.Path(os.environ["MUSTER_BIN"]), authority, spools)
     try:
-        found = part(world)
-    except AssertionError as failure:
-        found = [str(failure)]
-    try:
+        found = failures_of(world, part)
         for text in found:
             print(f"{name}: {text}")
         if found:

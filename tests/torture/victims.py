@@ -42,13 +42,20 @@ class BoundedProcesses(Processes):
     def __init__(self):
         super().__init__()
         self.lock = threading.Lock()
+        self.over = False
 
     def start(self, name, argv, cwd=None, env=None):
         with self.lock:
+            assert not self.over, "nothing is started any more"
             process = BoundedProcess(name, argv, cwd, env)
             ended = [old for old in self.all if old.name == name and not old.running()]
             self.all = [old for old in self.all if old not in ended[:-1]] + [process]
             return process
+
+    def end(self):
+        with self.lock:
+            self.over = True
+        super().end()
 
     def tell(self, lines=60):
         """The end of every log."""
@@ -91,20 +98,24 @@ class World:
     """`spools`: of each terminal what stands in the [spool] section of its agent's settings."""
 
     def __init__(self, bin_dir, pki, spools):
-        self.bin, self.pki = bin_dir, pki
+        self.bin, self.pki, self.spools = bin_dir, pki, spools
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="muster-"))
         self.processes = BoundedProcesses()
         self.log = self.folder / "submissions"
-        self.load = None
+        self.mosquitto = self.fleet = self.broker = self.musterd = self.load = None
+        self.terminals = []
+
+    def start(self):
         folder = self.folder / "broker"
         folder.mkdir()
-        self.mosquitto = Broker(self.processes, pki, folder)
+        self.mosquitto = Broker(self.processes, self.pki, folder)
         self.mosquitto.start()
-        self.fleet = FleetSide(bin_dir, self.processes, self.folder / "fleet")
-        self.fleet.start(self.mosquitto, pki)
+        self.fleet = FleetSide(self.bin, self.processes, self.folder / "fleet")
+        self.fleet.start(self.mosquitto, self.pki)
         self.broker = Victim("broker", self.mosquitto.spawn, self.mosquitto.process)
         self.musterd = Victim("musterd", self._spawn_musterd, self.fleet.process)
-        self.terminals = [self._terminal(number, spool) for number, spool in enumerate(spools, 1)]
+        for number, spool in enumerate(self.spools, 1):
+            self.terminals.append(self._terminal(number, spool))
         for terminal in self.terminals:
             terminal.agent.start()
             terminal.link.start()
