@@ -148,10 +148,13 @@ static bool newest_whole(const struct registry *registry, uint64_t below,
         char dir[REGISTRY_PATH_BYTES];
         if (!generation_path(registry, load.newest, dir, err))
             return false;
-        if (generation_read(registry, dir, ret_generation, NULL) &&
+        struct err why = {0};
+        if (generation_read(registry, dir, ret_generation, &why) &&
             ret_generation->number == load.newest)
             return true;
         ret_generation->number = 0;
+        if (why.code == ERR_NO_MEMORY) /* says nothing of the generation */
+            return err_set(err, why.code, "%s", why.text);
         below = load.newest;
     }
 }
@@ -240,6 +243,8 @@ bool registry_load(const struct registry *registry, struct registry_held *ret_he
     if (!registry_path(registry, NULL, "current", link, err))
         return false;
     bool whole = generation_read(registry, link, current, &why);
+    if (!whole && why.code == ERR_NO_MEMORY)
+        return err_set(err, why.code, "%s", why.text);
     /* A generation newer than the one in force was renamed but never switched to: build again. */
     struct sweep sweep = {
         .registry = registry, .above = whole ? current->number : UINT64_MAX, .err = err};
@@ -381,8 +386,11 @@ static bool mend_list(const struct registry *registry, const char *dir,
     struct registry_generation *found = calloc(1, sizeof *found);
     if (found == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory to read a list of items");
-    bool same = generation_read(registry, dir, found, NULL) && found->number == generation->number;
+    struct err why = {0};
+    bool same = generation_read(registry, dir, found, &why) && found->number == generation->number;
     free(found);
+    if (why.code == ERR_NO_MEMORY)
+        return err_set(err, why.code, "%s", why.text);
     if (same)
         return true;
     *mended = true;

@@ -12,9 +12,10 @@ struct sqlite {
     const char *what;
     unsigned query_count;
     int checkpoint_pages;
-    bool sync_failed;
-    bool opening; /* a statement that makes no sense to the schema means another schema */
+    bool unusable; /* a sync or a rollback failed */
+    bool opening;  /* a statement that makes no sense to the schema means another schema */
     bool *damaged;
+    sqlite3_stmt *rollback;
     sqlite3_stmt *statements[];
 };
 
@@ -58,7 +59,7 @@ static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
     if ((extended & 0xff) != (rc & 0xff))
         extended = rc;
     if (sync_failed(extended))
-        db->sync_failed = true;
+        db->unusable = true;
     int kind = rc & 0xff;
     if (db->damaged != NULL &&
         (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || (kind == SQLITE_ERROR && db->opening)))
@@ -71,10 +72,11 @@ static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
 
 static bool usable(const struct sqlite *db, struct err *err)
 {
-    if (!db->sync_failed)
+    if (!db->unusable)
         return true;
-    return err_set(err, ERR_IO, "%s %s: an fsync failed earlier; close and open it again", db->what,
-                   db->path);
+    return err_set(err, ERR_IO,
+                   "%s %s: an fsync or a rollback failed earlier; close and open it again",
+                   db->what, db->path);
 }
 
 bool sqlite_exec(struct sqlite *db, const char *sql, struct err *err)
@@ -99,10 +101,16 @@ bool sqlite_commit(struct sqlite *db, struct err *err)
     return false;
 }
 
+/* Prepared at open: to parse it takes memory, and a lack of that may be why. What could not be
+ * rolled back must not be seen, and not be committed with what comes later. */
 void sqlite_rollback(struct sqlite *db)
 {
+    if (sqlite3_get_autocommit(db->connection))
+        return;
+    (void)sqlite3_step(db->rollback);
+    (void)sqlite3_reset(db->rollback);
     if (!sqlite3_get_autocommit(db->connection))
-        (void)sqlite3_exec(db->connection, "ROLLBACK", NULL, NULL, NULL);
+        db->unusable = true;
 }
 
 sqlite3_stmt *sqlite_query(struct sqlite *db, unsigned query)
@@ -250,7 +258,7 @@ static int after_commit(void *ctx, sqlite3 *connection, const char *schema, int 
         return SQLITE_OK;
     int rc = sqlite3_wal_checkpoint_v2(connection, schema, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (sync_failed(rc))
-        db->sync_failed = true;
+        db->unusable = true;
     return SQLITE_OK;
 }
 
@@ -340,14 +348,20 @@ static bool migrate(struct sqlite *db, const struct sqlite_settings *settings, u
     return true;
 }
 
-static bool prepare(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
+static bool prepare(struct sqlite *db, const char *sql, sqlite3_stmt **ret_statement,
+                    struct err *err)
+{
+    errno = 0;
+    int rc =
+        sqlite3_prepare_v3(db->connection, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL);
+    return rc == SQLITE_OK || fail(db, rc, sql, err);
+}
+
+static bool prepare_all(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
 {
     for (unsigned i = 0; i < settings->query_count; i++) {
-        errno = 0;
-        int rc = sqlite3_prepare_v3(db->connection, settings->queries[i], -1,
-                                    SQLITE_PREPARE_PERSISTENT, &db->statements[i], NULL);
-        if (rc != SQLITE_OK)
-            return fail(db, rc, settings->queries[i], err);
+        if (!prepare(db, settings->queries[i], &db->statements[i], err))
+            return false;
     }
     return true;
 }
@@ -379,9 +393,10 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
     (void)sqlite3_busy_timeout(db->connection, settings->busy_ms);
     bool is_new = false;
     unsigned version = 0;
-    if (!identify(db, settings, &is_new, &version, err) ||
+    if (!prepare(db, "ROLLBACK", &db->rollback, err) ||
+        !identify(db, settings, &is_new, &version, err) ||
         (is_new && !configure_new(db, settings, err)) || !configure(db, settings, err) ||
-        !migrate(db, settings, version, err) || !prepare(db, settings, err)) {
+        !migrate(db, settings, version, err) || !prepare_all(db, settings, err)) {
         sqlite_close(db);
         return false;
     }
@@ -396,6 +411,7 @@ void sqlite_close(struct sqlite *db)
         return;
     for (unsigned i = 0; i < db->query_count; i++)
         (void)sqlite3_finalize(db->statements[i]);
+    (void)sqlite3_finalize(db->rollback);
     (void)sqlite3_close(db->connection);
     free(db->path);
     free(db);
