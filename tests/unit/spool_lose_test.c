@@ -136,6 +136,8 @@ static void test_a_loss_asked_for_again_keeps_its_reason(void **state)
     struct err err = {0};
     lose(world->spool, incarnation, 1, 2, 2, SPOOL_LOST_CONFLICT);
     receipt(world->spool, incarnation, 1, 4);
+    world->boot_ms += GRACE_MS / 2;
+    assert_int_equal(forget(world->spool), 0);
     again(world->spool, incarnation, 1, 0, NULL, 0);
     expect_read(world->spool, incarnation, 1, 1, 10, 100, 1, "a,");
     expect_lost(world->spool, incarnation, 1, 2, 2, 1, SPOOL_LOST_CONFLICT);

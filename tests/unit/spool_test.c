@@ -130,6 +130,27 @@ static void test_a_key_outlives_its_record(void **state)
     assert_int_equal(spool_unclosed(world->spool, NULL, 0), 0);
 }
 
+/* When all is closed the file knows no incarnation any more, but the keys of several. */
+static void test_keys_of_closed_incarnations_are_told_apart(void **state)
+{
+    struct spool_world *world = *state;
+    static const char *const keys[] = {"k1", "k2", "k3"};
+    uint64_t incarnations[3];
+    for (int i = 0; i < 3; i++) {
+        incarnations[i] = push(world->spool, 1, keys[i], "a").incarnation;
+        receipt(world->spool, incarnations[i], 1, 1);
+        spool_world_reopen(world);
+        world->boot_ms += LONG_AFTER_MS;
+        assert_int_equal(forget(world->spool), 1);
+        assert_int_equal(spool_unclosed(world->spool, NULL, 0), 0);
+        spool_world_reopen(world);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct spool_record again = push(world->spool, 1, keys[i], "a");
+        assert_true(again.duplicate && again.incarnation == incarnations[i]);
+    }
+}
+
 static void test_bad_records_are_refused_whole(void **state)
 {
     struct spool_world *world = *state;
@@ -390,6 +411,7 @@ int main(void)
         TEST(test_the_key_window_is_bounded),
         TEST(test_a_hash_collision_is_no_duplicate),
         TEST(test_a_key_outlives_its_record),
+        TEST(test_keys_of_closed_incarnations_are_told_apart),
         TEST(test_bad_records_are_refused_whole),
         TEST(test_reading_crosses_segments_and_keeps_its_bounds),
         TEST(test_a_reader_may_stop),
