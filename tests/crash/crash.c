@@ -152,6 +152,7 @@ static void check_image(struct run *run, unsigned step, bool done)
     must(run, disk_image_write(&run->image, run->place, &run->err));
     throw_dice(crash, run->image.hash | 1);
     crash->log.step = step;
+    crash->image = run->image.hash;
     crash->thorough = run->lies || run->image.hash % 4 == 0;
     crash->part->check(crash, run->place, step, done);
     must(run, file_remove_tree(run->place, &run->err));

@@ -23,8 +23,9 @@ struct crash {
     const char *last_op, *cut_name; /* of the image at hand */
     size_t point, variant;
     uint64_t corrupt, lost, doubled;
-    bool quiet;    /* breaches are expected */
-    bool thorough; /* every fourth image: what is slow to check too */
+    bool quiet;     /* breaches are expected */
+    uint64_t image; /* hash of the image at hand */
+    bool thorough;  /* every fourth image: what is slow to check too */
 };
 
 struct crash_part {

@@ -33,8 +33,9 @@ struct oracle_record {
 };
 
 struct oracle_step {
-    bool keys_go;  /* the step destroys the database, and with it the keys given so far */
-    bool in_parts; /* several transactions: what was there before by itself, record by record */
+    bool chain_unsure; /* the file with the chain was harmed, or may have been */
+    bool keys_go;      /* the step destroys the database, and with it the keys given so far */
+    bool in_parts;     /* several transactions: what was there before by itself, record by record */
     /* What may happen in it to records that were there before. */
     bool may_settle, may_return; /* offered no more; offered again */
     unsigned may_lose;           /* 1 << spool_loss */
