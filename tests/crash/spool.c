@@ -334,6 +334,8 @@ static void work(struct crash *crash, const char *dir)
     while (crash->log.step < STEPS) {
         unsigned what = crash_draw(crash, 100);
         seed->now_ms += crash_draw(crash, 20);
+        if (crash->seed % 3 == 2 && what >= 50 && what < 90)
+            what = 95; /* restless: many incarnations, and a long chain of them */
         if (what < 50) {
             do_push(crash);
         } else if (what < 70) {

@@ -207,7 +207,7 @@ void spool_check(struct crash *crash, const char *dir, unsigned step, bool done)
     int64_t now_ms = seed->now_ms;
     seed->now_ms = seed->oracle.steps[step].now_ms;
     (void)snprintf(check.path, sizeof check.path, "%s/spool.db", dir);
-    bool destroyed = crash->image % 8 == 1 && !seed->oracle.steps[step].chain_unsure;
+    bool destroyed = crash->image % 4 == 1 && !seed->oracle.steps[step].chain_unsure;
     if (destroyed)
         destroy(check.path);
     if (!check_open(&check)) {
