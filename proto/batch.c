@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum {
     ENCODE_ARENA_BYTES = 16 * 1024 * 1024,
@@ -224,6 +225,9 @@ static bool decompress(struct bytes frame, struct buf *out, struct err *err)
     if (!room)
         return false;
     size_t got = ZSTD_decompress(room, size, frame.data, frame.length);
+    /* Our own want of memory must not read as a batch that nobody can decode. */
+    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
+        return err_set(err, ERR_NO_MEMORY, "zstd: %s", ZSTD_getErrorName(got));
     if (ZSTD_isError(got))
         return err_set(err, ERR_INVALID, "zstd: %s", ZSTD_getErrorName(got));
     out->length += got;
