@@ -53,6 +53,71 @@ static void count_stored(struct recorder *recorder, const struct spool_record *r
         recorder->events.stored(recorder->ctx);
 }
 
+/* Records of one spool_push, and what became of them. */
+struct commit {
+    size_t at, count;
+    struct err err; /* code ERR_NONE: stored */
+};
+
+static void push(struct recorder *recorder, struct spool_record *records, struct commit *commit)
+{
+    if (spool_push(recorder->spool, records + commit->at, commit->count, &commit->err))
+        commit->err.code = ERR_NONE;
+}
+
+/* By lane, else in the order in which they came. */
+static void sort_by_worth(struct pending *pending, struct spool_record *records, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const struct pending one = pending[i];
+        const struct spool_record record = records[i];
+        size_t at = i;
+        for (; at > 0 && pending[at - 1].lane > one.lane; at--) {
+            pending[at] = pending[at - 1];
+            records[at] = records[at - 1];
+        }
+        pending[at] = one;
+        records[at] = record;
+    }
+}
+
+/* All in one commit. What cannot be stored together is tried lane by lane: a health sample must not
+ * keep out a result that may displace other samples. Returns how many commits there were. */
+static size_t push_all(struct recorder *recorder, struct pending *pending,
+                       struct spool_record *records, size_t count, struct commit *ret_commits)
+{
+    ret_commits[0] = (struct commit){.count = count};
+    sort_by_worth(pending, records, count);
+    push(recorder, records, &ret_commits[0]);
+    if (ret_commits[0].err.code != ERR_FULL || pending[0].lane == pending[count - 1].lane)
+        return 1;
+    size_t commits = 0;
+    for (size_t at = 0; at < count; at += ret_commits[commits++].count) {
+        size_t end = at + 1;
+        while (end < count && pending[end].lane == pending[at].lane)
+            end++;
+        ret_commits[commits] = (struct commit){.at = at, .count = end - at};
+        push(recorder, records, &ret_commits[commits]);
+    }
+    return commits;
+}
+
+static void settle(struct recorder *recorder, const struct pending *pending,
+                   const struct spool_record *records, const struct commit *commit)
+{
+    const struct err *err = &commit->err;
+    if (err->code == ERR_NONE) {
+        answer_all(pending + commit->at, commit->count, records + commit->at, NULL);
+        count_stored(recorder, records + commit->at, commit->count);
+        return;
+    }
+    recorder->counts.refused += commit->count;
+    log_error("%zu records not stored: %s", commit->count, err->text);
+    answer_all(pending + commit->at, commit->count, NULL, err);
+    if (err->code != ERR_FULL && recorder->events.failed != NULL)
+        recorder->events.failed(recorder->ctx, err);
+}
+
 void recorder_flush(struct recorder *recorder)
 {
     size_t count = recorder->count;
@@ -60,6 +125,7 @@ void recorder_flush(struct recorder *recorder)
         return;
     struct spool_record records[PENDING_MAX];
     struct pending pending[PENDING_MAX];
+    struct commit commits[SPOOL_LANES];
     memcpy(pending, recorder->pending, count * sizeof *pending);
     for (size_t i = 0; i < count; i++) {
         const uint8_t *base = recorder->bytes.data;
@@ -69,21 +135,12 @@ void recorder_flush(struct recorder *recorder)
             .body = bytes_of(base + pending[i].body_at, pending[i].body_length),
         };
     }
-    struct err err = {0};
-    bool ok = spool_push(recorder->spool, records, count, &err);
+    size_t commit_count = push_all(recorder, pending, records, count, commits);
     /* Answers may add records again: they belong to the next commit. */
     recorder->count = 0;
     buf_clear(&recorder->bytes);
-    if (ok) {
-        answer_all(pending, count, records, NULL);
-        count_stored(recorder, records, count);
-        return;
-    }
-    recorder->counts.refused += count;
-    log_error("%zu records not stored: %s", count, err.text);
-    answer_all(pending, count, NULL, &err);
-    if (err.code != ERR_FULL && recorder->events.failed != NULL)
-        recorder->events.failed(recorder->ctx, &err);
+    for (size_t i = 0; i < commit_count; i++)
+        settle(recorder, pending, records, &commits[i]);
 }
 
 static void on_after_sockets(uv_check_t *check)

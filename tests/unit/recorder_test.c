@@ -222,6 +222,40 @@ static void test_an_oversized_record_is_refused_and_the_rest_kept(void **state)
     assert_int_equal(world->refused, 0);
 }
 
+static void add_sample(struct world *world)
+{
+    Muster__Health health = MUSTER__HEALTH__INIT;
+    struct err err = {0};
+    health.wall_ms = 1;
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_HEALTH, bytes_of(NULL, 0),
+                             &health.base, NULL, NULL, &err));
+}
+
+/* When the spool is full a result displaces older ones, a sample only samples: in one commit with
+ * it, the sample would keep the result out. */
+static void test_a_sample_does_not_keep_a_result_out(void **state)
+{
+    enum { FILL = 3000, TURNS = 150 };
+    struct world *world = *state;
+    static char long_text[1500];
+    char key[16];
+    memset(long_text, 'x', sizeof long_text - 1);
+    for (unsigned i = 0; i < FILL + TURNS; i++) {
+        snprintf(key, sizeof key, "%u", i);
+        add(world, key, long_text);
+        if (i >= FILL) {
+            add_sample(world);
+            turn(world);
+        }
+    }
+    struct spool_stats stats;
+    spool_stats(world->temp.spool, &stats);
+    assert_true(stats.records_lost > 0); /* it was full */
+    assert_int_equal(world->answered, FILL + TURNS);
+    assert_int_equal(world->refused, 0);
+    assert_int_equal(world->failures, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +265,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_full_turn_does_not_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_what_a_timer_records_is_committed_before_the_loop_sleeps, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_sample_does_not_keep_a_result_out, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_closing_commits_what_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_oversized_record_is_refused_and_the_rest_kept,
                                         set_up, tear_down),
