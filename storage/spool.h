@@ -75,7 +75,9 @@ uint64_t spool_incarnation(const struct spool *spool);
 /* How often this device's spool was opened, this time included; goes on over destroyed files. */
 uint64_t spool_starts(const struct spool *spool);
 /* What spool_open had to do that people should hear of, one line: a foreign or unreadable file set
- * aside (PATH.foreign, PATH.damaged: one of each at the most), an unknown tail. "": nothing. */
+ * aside (PATH.foreign, PATH.damaged: one of each at the most, together within a quarter of the
+ * quota), an unknown tail. "": nothing. A database that SQLite finds damaged later on is set aside
+ * by the next open. */
 const char *spool_opened(const struct spool *spool);
 
 struct spool_record {
