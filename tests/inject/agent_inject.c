@@ -367,7 +367,7 @@ static void prepare(void)
 
 int main(int argc, char **argv)
 {
-    static const struct sweep_scene scenes[] = {{"way", run_way, 0, 0}};
+    static const struct sweep_scene scenes[] = {{"way", run_way, 0, 0, 0}};
     int code = sweep_main("agent", prepare, scenes, sizeof scenes / sizeof *scenes, argc, argv);
     trust_free(keys.trust);
     sign_key_free(keys.root);

@@ -178,17 +178,17 @@ static void prepare(void)
 int main(int argc, char **argv)
 {
     static const struct sweep_scene scenes[] = {
-        {"loses", run_loses, 0, 0},
-        {"rolls_back", run_rolls_back, 0, 0},
-        {"doubles", run_doubles, 0, 0},
-        {"stores_refused", run_stores_refused, 0, 0},
-        {"halves", run_halves, 0, 0},
-        {"receipts_itself", run_receipts_itself, 0, 0},
-        {"forgets_receipts", run_forgets_receipts, 0, 0},
-        {"forgets_keys", run_forgets_keys, 0, 0},
-        {"ignores", run_ignores, 0, 0},
-        {"leaks", run_leaks, 0, 0},
-        {"wavers", run_wavers, 0, 0},
+        {"loses", run_loses, 0, 0, 0},
+        {"rolls_back", run_rolls_back, 0, 0, 0},
+        {"doubles", run_doubles, 0, 0, 0},
+        {"stores_refused", run_stores_refused, 0, 0, 0},
+        {"halves", run_halves, 0, 0, 0},
+        {"receipts_itself", run_receipts_itself, 0, 0, 0},
+        {"forgets_receipts", run_forgets_receipts, 0, 0, 0},
+        {"forgets_keys", run_forgets_keys, 0, 0, 0},
+        {"ignores", run_ignores, 0, 0, 0},
+        {"leaks", run_leaks, 0, 0, 0},
+        {"wavers", run_wavers, 0, 0, 0},
     };
     return sweep_main("careless", prepare, scenes, sizeof scenes / sizeof *scenes, argc, argv);
 }

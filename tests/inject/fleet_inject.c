@@ -462,10 +462,11 @@ static void prepare(void)
 int main(int argc, char **argv)
 {
     static const struct sweep_scene scenes[] = {
-        {"batches", run_batches, 0, 0},
-        {"open", run_open, 0, DB_MALLOC},
+        {"batches", run_batches, 0, 0, 0},
+        /* Opening prepares some 200 statements, which are all alike in this. */
+        {"open", run_open, 0, DB_MALLOC, DB_MALLOC},
         /* What SQLite does to make tables is the spool's part too. */
-        {"create", run_create, DB_MALLOC, ~0u},
+        {"create", run_create, DB_MALLOC, ~0u, 0},
     };
     int code = sweep_main("fleet", prepare, scenes, sizeof scenes / sizeof *scenes, argc, argv);
     void *fleet = terminal.sealing.fleet;

@@ -243,7 +243,7 @@ void ledger_check_refused(const struct ledger *ledger, unsigned call, struct spo
 
 void ledger_check_keys(struct ledger *ledger, struct spool *spool)
 {
-    for (size_t i = 0; i < ledger->count; i++) {
+    for (size_t i = ledger->keys_from; i < ledger->count; i++) {
         struct ledger_record *record = &ledger->records[i];
         if (!record->acked || record->key[0] == '\0')
             continue;

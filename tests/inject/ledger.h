@@ -34,6 +34,7 @@ struct ledger {
     unsigned calls;
     unsigned may_lose[SPOOL_LANES + 1]; /* by lane: bits of 1 << enum spool_loss */
     bool again;                         /* what was receipted may come once more */
+    size_t keys_from;                   /* the keys of records before this one are lost too */
     struct ledger_record records[LEDGER_RECORDS];
     struct ledger_claim claims[LEDGER_CLAIMS];
 };

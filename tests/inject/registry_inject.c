@@ -75,6 +75,8 @@ struct step {
     char mark;
 };
 
+static const char blob_marks[2] = {'0', '1'};
+
 static void blob_name(char mark, uint8_t sha256[32])
 {
     memset(sha256, mark, 32);
@@ -101,7 +103,7 @@ static void describe(struct registry_generation *made, uint64_t number)
         memcpy(item->name, names[i], 2);
         item->version = number;
         item->length = 3;
-        blob_name('0' + (char)i, item->blob);
+        blob_name(blob_marks[i], item->blob);
     }
 }
 
@@ -278,12 +280,13 @@ static void judge(void)
     }
     check_current();
     judge_small_files();
-    for (char mark = '0'; mark < '2'; mark++) {
+    for (size_t i = 0; i < 2; i++) {
+        const char mark = blob_marks[i];
         uint8_t name[32];
         struct buf blob = {0};
         blob_name(mark, name);
-        if (desk.blob[mark - '0'] && (!registry_blob_read(desk.registry, name, 16, &blob, &err) ||
-                                      !bytes_equal(buf_bytes(&blob), bytes_of(&mark, 1))))
+        if (desk.blob[i] && (!registry_blob_read(desk.registry, name, 16, &blob, &err) ||
+                             !bytes_equal(buf_bytes(&blob), bytes_of(&mark, 1))))
             violation("blob %c: %s", mark, err.text);
         buf_done(&blob);
     }
@@ -336,8 +339,8 @@ static void prepare_nothing(void)
 int main(int argc, char **argv)
 {
     static const struct sweep_scene scenes[] = {
-        {"going_on", run_going_on, 0, 0},
-        {"restarting", run_restarting, 0, 0},
+        {"going_on", run_going_on, 0, 0, 0},
+        {"restarting", run_restarting, 0, 0, 0},
     };
     return sweep_main("registry", prepare_nothing, scenes, sizeof scenes / sizeof *scenes, argc,
                       argv);

@@ -434,6 +434,73 @@ static void run_again(void)
     judge();
 }
 
+static void remove_database(void)
+{
+    char wal[PATH_BYTES + 8];
+    (void)snprintf(wal, sizeof wal, "%s-wal", desk.path);
+    MUST(file_remove(desk.path, &err) && file_remove(wal, &err));
+}
+
+/* All that was in the database is declared, by the chain. */
+static void lose_all(void)
+{
+    for (int lane = 1; lane <= SPOOL_LANES; lane++)
+        desk.ledger.may_lose[lane] |= 1u << SPOOL_LOST_UNKNOWN;
+    desk.ledger.keys_from = desk.ledger.count;
+}
+
+static void run_destroyed(void)
+{
+    begin("template");
+    lose_all();
+    remove_database();
+    run_on();
+}
+
+static void run_damaged(void)
+{
+    static const char garbage[4096] = "no database";
+    begin("template");
+    lose_all();
+    remove_database();
+    MUST(file_write(desk.path, bytes_of(garbage, sizeof garbage), 0600, &err));
+    run_on();
+}
+
+/* A database from before its last pushes. */
+static void run_older(void)
+{
+    struct buf old = {0};
+    begin("template");
+    MUST(file_read(desk.path, 1 << 24, &old, &err));
+    open_uncounted();
+    struct fault fault = *faults_planned();
+    faults_end();
+    PUSH(100, "1 x", "2");
+    close_spool();
+    faults_plan(&fault);
+    for (int lane = 1; lane <= SPOOL_LANES; lane++)
+        desk.ledger.may_lose[lane] |= 1u << SPOOL_LOST_UNKNOWN;
+    desk.ledger.keys_from = desk.ledger.count;
+    remove_database();
+    MUST(file_write(desk.path, buf_bytes(&old), 0600, &err));
+    buf_done(&old);
+    run_on();
+}
+
+/* What another device left is set aside whole, and nothing of it is ours. */
+static void run_foreign(void)
+{
+    char aside[PATH_BYTES + 16];
+    begin("template");
+    memset(&desk.ledger, 0, sizeof desk.ledger);
+    desk.settings.device = "p-100002";
+    run_on();
+    (void)snprintf(aside, sizeof aside, "%s.foreign", desk.path);
+    if (!file_exists(aside))
+        violation("another device's records are gone");
+}
+
 static void make_templates(void)
 {
     char path[PATH_BYTES];
@@ -461,11 +528,20 @@ static void make_templates(void)
 int main(int argc, char **argv)
 {
     static const struct sweep_scene scenes[] = {
-        {"fresh", run_fresh, DB_MALLOC, 0}, {"create", run_create, 0, DB_MALLOC},
-        {"open", run_open, 0, DB_MALLOC},   {"push", run_push, 0, 0},
-        {"receipt", run_receipt, 0, 0},     {"forget", run_forget, 0, 0},
-        {"evict", run_evict, 0, 0},         {"age", run_age, 0, 0},
-        {"lose", run_lose, 0, 0},           {"again", run_again, 0, 0},
+        {"fresh", run_fresh, DB_MALLOC, 0, 0},
+        {"create", run_create, 0, DB_MALLOC, DB_MALLOC},
+        {"open", run_open, 0, DB_MALLOC, DB_MALLOC},
+        {"push", run_push, 0, 0, 0},
+        {"receipt", run_receipt, 0, 0, 0},
+        {"forget", run_forget, 0, 0, 0},
+        {"evict", run_evict, 0, 0, 0},
+        {"age", run_age, 0, 0, 0},
+        {"lose", run_lose, 0, 0, 0},
+        {"again", run_again, 0, 0, 0},
+        {"destroyed", run_destroyed, 0, DB_MALLOC, DB_MALLOC},
+        {"damaged", run_damaged, 0, DB_MALLOC, DB_MALLOC},
+        {"older", run_older, 0, DB_MALLOC, DB_MALLOC},
+        {"foreign", run_foreign, 0, DB_MALLOC, DB_MALLOC},
     };
     return sweep_main("spool", make_templates, scenes, sizeof scenes / sizeof *scenes, argc, argv);
 }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HANG_S = 20, SHOWN_MAX = 20, SITE_CHARS = 160, THIN = 8 };
+enum { HANG_S = 20, SHOWN_MAX = 20, SITE_CHARS = 160, THIN = 8, SAMPLE = 16 };
 
 /* With AddressSanitizer alone. Most of a run's time would go into the stacks of allocations. */
 const char *__asan_default_options(void);
@@ -107,6 +107,13 @@ static void run_each_way(const struct sweep_scene *scene, enum fault_op op, unsi
     }
 }
 
+static bool is_swept(const struct sweep_scene *scene, int op, unsigned number)
+{
+    if ((scene->leaves_out >> op & 1) != 0)
+        return false;
+    return (scene->samples >> op & 1) == 0 || number % SAMPLE == 0 || sweep.full;
+}
+
 static void run_scene(const struct sweep_scene *scene)
 {
     static const struct fault none;
@@ -117,7 +124,7 @@ static void run_scene(const struct sweep_scene *scene)
         counts[op] = faults_count((enum fault_op)op);
     for (int op = 0; op < FAULT_OPS; op++) {
         for (unsigned number = 1; number <= counts[op]; number++) {
-            if ((scene->leaves_out >> op & 1) != 0 || sweep.next++ % sweep.shares != sweep.share)
+            if (!is_swept(scene, op, number) || sweep.next++ % sweep.shares != sweep.share)
                 continue;
             sweep.sites[op]++;
             run_each_way(scene, (enum fault_op)op, number);

@@ -13,14 +13,16 @@
 struct sweep_scene {
     const char *name;
     void (*run)(void);
-    unsigned leaves_out; /* bits of 1 << enum fault_op: not swept here */
-    unsigned thins_out;  /* bits: "from there on" only for some of their numbers, unless all are
-                          * asked for */
+    /* Bits of 1 << enum fault_op; of the last two nothing is left out with MUSTER_INJECT_FULL. */
+    unsigned leaves_out; /* not swept here */
+    unsigned thins_out;  /* "from there on" only for every eighth number */
+    unsigned
+        samples; /* every sixteenth number alone: where the places are thousands that are alike */
 };
 
 /* A main: `prepare` makes what scenes start from. Arguments: none, or "I/N [SCENE]" for the I-th of
- * N shares, or "SCENE OP NUMBER KIND once|onward" for that run alone. MUSTER_INJECT_FULL in the
- * environment: nothing is thinned out. Prints the figures; returns the exit code. */
+ * N shares, or "SCENE OP NUMBER KIND once|onward" for that run alone. Prints the figures; returns
+ * the exit code. */
 int sweep_main(const char *part, void (*prepare)(void), const struct sweep_scene *scenes,
                size_t count, int argc, char **argv);
 
