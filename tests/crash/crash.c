@@ -79,6 +79,8 @@ unsigned crash_draw(struct crash *crash, unsigned below)
 /* ---- breaches ---- */
 
 static void breach(struct crash *crash, uint64_t *counter, const char *what, const char *fmt,
+                   va_list args) __attribute__((format(printf, 4, 0)));
+static void breach(struct crash *crash, uint64_t *counter, const char *what, const char *fmt,
                    va_list args)
 {
     ++*counter;
