@@ -453,8 +453,8 @@ int main(int argc, char **argv)
 {
     const struct crash_part part = {
         .name = "fleet",
-        .images = 4000,
-        .images_full = 60000,
+        .images = 3000,
+        .images_full = 28000,
         .kinds = 1u << DISK_CREATE | 1u << DISK_WRITE | 1u << DISK_SYNC | 1u << DISK_SYNC_DIR |
                  1u << DISK_UNLINK,
         .rounds = 3,

@@ -501,8 +501,8 @@ int main(int argc, char **argv)
 {
     const struct crash_part part = {
         .name = "registry",
-        .images = 26000,
-        .images_full = 510000,
+        .images = 26500,
+        .images_full = 560000,
         .kinds = 1u << DISK_CREATE | 1u << DISK_WRITE | 1u << DISK_SYNC | 1u << DISK_SYNC_DIR |
                  1u << DISK_RENAME | 1u << DISK_LINK | 1u << DISK_SYMLINK | 1u << DISK_UNLINK |
                  1u << DISK_MKDIR,

@@ -367,8 +367,8 @@ int main(int argc, char **argv)
 {
     const struct crash_part part = {
         .name = "spool",
-        .images = 22000,
-        .images_full = 430000,
+        .images = 21500,
+        .images_full = 415000,
         .kinds = 1u << DISK_CREATE | 1u << DISK_WRITE | 1u << DISK_TRUNCATE | 1u << DISK_SYNC |
                  1u << DISK_SYNC_DIR | 1u << DISK_RENAME | 1u << DISK_UNLINK,
         .rounds = 3,

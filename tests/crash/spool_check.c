@@ -84,7 +84,7 @@ static void check_answer(struct check *check, const struct oracle_record *record
 /* Retries of the newest keys, and new records behind them, in one push. */
 static void check_push(struct check *check)
 {
-    static uint8_t keys[RETRIES][ORACLE_KEY_BYTES], bodies[RETRIES + NEW_RECORDS][ORACLE_BODY_MAX];
+    static uint8_t keys[RETRIES][ORACLE_KEY_BYTES], bodies[NEW_RECORDS][ORACLE_BODY_MAX];
     const struct oracle *oracle = &check->seed->oracle;
     const struct oracle_step *step = &oracle->steps[check->step];
     struct spool_record records[RETRIES + NEW_RECORDS];
@@ -94,9 +94,11 @@ static void check_push(struct check *check)
         const struct oracle_record *record = &oracle->records[i - 1];
         if (!record->keyed || record->step > check->step)
             continue;
-        records[count] = (struct spool_record){.lane = record->lane,
-                                               .key = oracle_key(record, keys[count]),
-                                               .body = oracle_body(record, bodies[count])};
+        records[count] =
+            (struct spool_record){.lane = record->lane,
+                                  .key = oracle_key(record, keys[count]),
+                                  /* short: what was not answered may not fit its lane */
+                                  .body = bytes_of("again", 5)};
         retried[count++] = i - 1;
     }
     size_t retries = count;
@@ -105,7 +107,7 @@ static void check_push(struct check *check)
             .lane = 1 + (int)given, .content = UINT32_MAX - 1 - 2 * (uint32_t)given};
         records[count] =
             (struct spool_record){.lane = check->added[given].lane,
-                                  .body = oracle_body(&check->added[given], bodies[count])};
+                                  .body = oracle_body(&check->added[given], bodies[given])};
     }
     if (!spool_push(check->spool, records, count, &err)) {
         crash_corrupt(check->crash, "takes nothing new: %s", err.text);
