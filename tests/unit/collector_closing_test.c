@@ -243,7 +243,7 @@ static bool count_stream(void *ctx, const struct fleetdb_stream_view *view, stru
 static void restarts_leave_one_row_each(void **state)
 {
     struct world *world = *state;
-    enum { STARTS = 1000 };
+    enum { STARTS = 250 };
     for (uint64_t start = 1; start <= STARTS; start++) {
         const struct world_open open[] = {{start, 2}, {start - 1, 2}};
         world_send_results(world, start, 1, 2, 0);
