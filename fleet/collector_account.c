@@ -62,22 +62,23 @@ static struct fleetdb_hello next_hello(const struct fleetdb_hello *known,
 }
 
 static bool note_streams(struct collector *collector, const struct fleetdb_device *device,
-                         const Muster__Hello *hello, struct err *err)
+                         const Muster__Hello *hello, bool *ret_stale, struct err *err)
 {
     struct fleetdb *db = collector->settings.db;
     struct fleetdb_hello known;
     int64_t now_ms = clock_wall_ms(collector->settings.clock);
-    bool any = false, stale = false;
+    bool any = false;
     size_t closed = 0;
+    *ret_stale = false;
     if (!fleetdb_hello_read(db, device->device, &any, &known, err) ||
-        (any && !is_stale(collector, device->device, &known, hello, &stale, err)))
+        (any && !is_stale(collector, device->device, &known, hello, ret_stale, err)))
         return false;
-    if (stale)
+    if (*ret_stale)
         return true;
     bool complete = !hello->streams_cut && hello->n_streams <= COLLECTOR_STREAMS_HEARD;
     const struct fleetdb_hello newest = next_hello(&known, hello, complete, now_ms);
-    if (!collector_claim_streams(collector, device->device, hello->streams, hello->n_streams,
-                                 newest.number, err) ||
+    if (!collector_claim_streams(collector, device, hello->streams, hello->n_streams, newest.number,
+                                 err) ||
         !fleetdb_hello_write(db, device->device, &newest, err) ||
         (complete &&
          !fleetdb_close_incarnations(db, device->device, &newest, CLOSE_MAX, now_ms, &closed, err)))
@@ -117,7 +118,7 @@ static bool compare(struct collector *collector, const struct fleetdb_device *de
     const struct fleetdb_claim claim = {
         .incarnation = said->incarnation, .lane = (int)said->lane, .last_seq = top_of(said)};
     struct fleetdb_stream stream;
-    bool is_news = false;
+    bool is_news = false, kept = false;
     if (!collector_claim_valid(&claim))
         return true;
     if (!fleetdb_stream_read(db, device->device, claim.incarnation, claim.lane, &stream, err))
@@ -126,10 +127,11 @@ static bool compare(struct collector *collector, const struct fleetdb_device *de
     if (held && stream.stream == 0)
         return true;
     if (!held &&
-        (!fleetdb_stream_claim(db, device->device, &claim, now_ms, err) ||
+        (!fleetdb_stream_claim(db, device->device, &claim, now_ms, &kept, err) ||
          !fleetdb_stream_read(db, device->device, claim.incarnation, claim.lane, &stream, err)))
         return false;
-    if (!fleetdb_stream_restored(db, stream.stream, !held, now_ms, alarm_quiet_ms, &is_news, err))
+    if (stream.stream != 0 &&
+        !fleetdb_stream_restored(db, stream.stream, !held, now_ms, alarm_quiet_ms, &is_news, err))
         return false;
     *restored += is_news;
     for (size_t i = 0; !held && i < news->stream_count; i++) {
@@ -201,7 +203,8 @@ static bool list_streams(const Muster__Hello *hello, struct collector_news *news
 }
 
 bool collector_account(struct collector *collector, const struct fleetdb_device *device,
-                       const Muster__Hello *hello, struct collector_news *news, struct err *err)
+                       const Muster__Hello *hello, struct collector_news *news, bool *ret_stale,
+                       struct err *err)
 {
     size_t restored = 0;
     if (!list_streams(hello, news, err))
@@ -212,5 +215,5 @@ bool collector_account(struct collector *collector, const struct fleetdb_device 
     }
     /* Before anything is closed the receipts were heard: what they name is not complete. */
     return (restored == 0 || alarm_restored(collector, device, restored, err)) &&
-           note_streams(collector, device, hello, err);
+           note_streams(collector, device, hello, ret_stale, err);
 }

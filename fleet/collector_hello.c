@@ -83,35 +83,43 @@ bool collector_state(struct collector *collector, const struct fleetdb_device *d
     return true;
 }
 
-bool collector_claim_streams(struct collector *collector, int64_t device,
+bool collector_claim_streams(struct collector *collector, const struct fleetdb_device *device,
                              Muster__OpenStream *const *streams, size_t count, uint64_t listed,
                              struct err *err)
 {
     int64_t now_ms = clock_wall_ms(collector->settings.clock);
+    bool kept = true, all_kept = true;
     for (size_t i = 0; i < count && i < COLLECTOR_STREAMS_HEARD; i++) {
         const struct fleetdb_claim claim = {.incarnation = streams[i]->incarnation,
                                             .lane = (int)streams[i]->lane,
                                             .last_seq = streams[i]->last_seq,
                                             .listed = listed};
         if (collector_claim_valid(&claim) &&
-            !fleetdb_stream_claim(collector->settings.db, device, &claim, now_ms, err))
+            !fleetdb_stream_claim(collector->settings.db, device->device, &claim, now_ms, &kept,
+                                  err))
             return false;
+        all_kept = all_kept && kept;
     }
+    if (!all_kept)
+        collector_refuse(collector, listed > 0 ? REFUSED_HELLO : REFUSED_EVENT_DETAIL,
+                         REASON_TOO_MANY, device->id,
+                         "it names more open streams than are kept of one device");
     return true;
 }
 
 /* ---- events ---- */
 
-static bool note_open(struct collector *collector, int64_t device, uint64_t incarnation,
-                      const Muster__Open *open, struct err *err)
+static bool note_open(struct collector *collector, const struct fleetdb_device *device,
+                      uint64_t incarnation, const Muster__Open *open, struct err *err)
 {
+    bool kept = false;
     struct fleetdb_claim claim = {.incarnation = incarnation};
     if (open->boot_id.len == 16)
         claim.boot_id = bytes_of(open->boot_id.data, open->boot_id.len);
     for (claim.lane = MUSTER__LANE__LANE_TXN; claim.lane <= MUSTER__LANE__LANE_HEALTH;
          claim.lane++) {
-        if (!fleetdb_stream_claim(collector->settings.db, device, &claim,
-                                  clock_wall_ms(collector->settings.clock), err))
+        if (!fleetdb_stream_claim(collector->settings.db, device->device, &claim,
+                                  clock_wall_ms(collector->settings.clock), &kept, err))
             return false;
     }
     return collector_claim_streams(collector, device, open->unclosed, open->n_unclosed, 0, err);
@@ -182,7 +190,7 @@ static bool note_detail(struct collector *collector, const struct fleetdb_device
 {
     switch (event->kind) {
     case MUSTER__EVENT_KIND__EVENT_OPEN:
-        return note_open(collector, device->device, incarnation, (const Muster__Open *)detail, err);
+        return note_open(collector, device, incarnation, (const Muster__Open *)detail, err);
     case MUSTER__EVENT_KIND__EVENT_STATE:
         return note_state(collector, device, incarnation, event,
                           (const Muster__StateReport *)detail, arena, err);
@@ -259,7 +267,7 @@ bool collector_hello(struct collector *collector, const struct topic *topic, str
 {
     struct fleetdb_device device;
     struct bytes body;
-    bool good = false;
+    bool good = false, stale = false;
     if (!collector_device(collector, REFUSED_HELLO, topic->device, &device, &good, err))
         return false;
     if (good &&
@@ -277,8 +285,8 @@ bool collector_hello(struct collector *collector, const struct topic *topic, str
     if (device.life == FLEETDB_RETIRED) {
         collector_refuse(collector, REFUSED_HELLO, REASON_RETIRED, device.id, "it is retired");
         news->refusal = "retired";
-    } else if (!store_hello(collector, &device, hello, &news->arena, err) ||
-               !collector_account(collector, &device, hello, news, err)) {
+    } else if (!collector_account(collector, &device, hello, news, &stale, err) ||
+               (!stale && !store_hello(collector, &device, hello, &news->arena, err))) {
         return false;
     }
     metrics_add(collector->settings.metrics, METRIC_HELLOS, news->refusal == NULL);

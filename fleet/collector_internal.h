@@ -85,9 +85,9 @@ bool collector_lane(struct collector *collector, const struct fleetdb_device *de
                     struct err *err) MUSTER_CHECK;
 
 /* What a hello says of the account: which streams the device has open, which receipts it was given.
- * Lists for the answer what it is owed. */
+ * Lists for the answer what it is owed. `*ret_stale`: a newer one was heard before. */
 bool collector_account(struct collector *collector, const struct fleetdb_device *device,
-                       const Muster__Hello *hello, struct collector_news *news,
+                       const Muster__Hello *hello, struct collector_news *news, bool *ret_stale,
                        struct err *err) MUSTER_CHECK;
 
 /* What an event says beyond itself: what the agent opened, holds, found or repaired. */
@@ -100,7 +100,7 @@ bool collector_state(struct collector *collector, const struct fleetdb_device *d
 /* Whether the fleet could make anything of that id. */
 bool collector_claim_valid(const struct fleetdb_claim *claim);
 /* `listed`: the number of the hello that says so, 0: it is none. */
-bool collector_claim_streams(struct collector *collector, int64_t device,
+bool collector_claim_streams(struct collector *collector, const struct fleetdb_device *device,
                              Muster__OpenStream *const *streams, size_t count, uint64_t listed,
                              struct err *err) MUSTER_CHECK;
 

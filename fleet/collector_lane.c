@@ -56,18 +56,18 @@ static bool alarm_conflict(struct storing *storing, uint64_t seq, struct err *er
     struct fleetdb *db = storing->collector->settings.db;
     const struct lane_rows *rows = storing->rows;
     char text[200];
-    int64_t times = 0;
+    bool first = false;
     (void)snprintf(text, sizeof text,
                    "other content was sent for %s record %" PRIu64 " of incarnation %016" PRIx64
                    "; the first one stays",
                    lane_name(rows->lane), seq, rows->incarnation);
     collector_alarm(storing->collector, "muster_record_conflicts_total", "conflict: %s: %s",
                     storing->device->id, text);
-    if (!fleetdb_stream_conflict_times(db, storing->device->device, rows->incarnation,
-                                       (int)rows->lane, &times, err))
+    if (!fleetdb_stream_conflict_first(db, storing->device->device, rows->incarnation,
+                                       (int)rows->lane, &first, err))
         return false;
-    return times != 1 || fleetdb_audit(db, storing->now_ms, "musterd", "conflict",
-                                       storing->device->device, text, err);
+    return !first || fleetdb_audit(db, storing->now_ms, "musterd", "conflict",
+                                   storing->device->device, text, err);
 }
 
 static bool store_row(struct storing *storing, size_t index, struct err *err)

@@ -38,10 +38,12 @@ static const char *const texts[QUERIES] = {
     [CLAIM_KNOWN] = "UPDATE stream SET last_seq = max(last_seq, :last),"
                     " listed = max(listed, :listed),"
                     " boot_id = coalesce(boot_id, nullif(:boot, x''))" WHOSE,
-    [CLAIM_NEW] = "INSERT INTO stream"
-                  " (device, incarnation, lane, last_seq, boot_id, first_ms, updated_ms, listed)"
-                  " VALUES (:device, :incarnation, :lane, :last, nullif(:boot, x''), :now, :now,"
-                  " max(:listed, " HELLO_NUMBER "))",
+    [CLAIM_NEW] =
+        "INSERT INTO stream"
+        " (device, incarnation, lane, last_seq, boot_id, first_ms, updated_ms, listed)"
+        " SELECT :device, :incarnation, :lane, :last, nullif(:boot, x''), :now, :now,"
+        " max(:listed, " HELLO_NUMBER ") WHERE :max >"
+        " (SELECT count(*) FROM (SELECT 1 FROM stream WHERE device = :device LIMIT :max))",
     [LOSSES_READ] = "SELECT first, last, reason FROM stream_lost WHERE stream = :stream"
                     " ORDER BY first",
     [LOST_REMOVE] = "DELETE FROM stream_lost WHERE stream = :stream AND first = :first",
@@ -49,7 +51,7 @@ static const char *const texts[QUERIES] = {
                  " VALUES (:stream, :first, :last, :reason)",
     [CONFLICTS] = "SELECT DISTINCT seq FROM conflict" WHOSE " AND settled_ms = 0"
                   " ORDER BY seq LIMIT :max",
-    [CONFLICT_TIMES] = "SELECT sum(times) FROM conflict" WHOSE,
+    [CONFLICT_TIMES] = "SELECT sum(times) FROM (SELECT times FROM conflict" WHOSE " LIMIT 2)",
     [CONFLICTS_SETTLE] = "UPDATE conflict SET settled_ms = :now" WHOSE
                          " AND seq BETWEEN :first AND :last AND settled_ms = 0",
 };
@@ -211,24 +213,30 @@ static bool run_claim(struct fleetdb *db, enum query query, int64_t device,
     sqlite_bind_u64(statement, ":last", claim->last_seq);
     sqlite_bind_u64(statement, ":listed", claim->listed);
     sqlite_bind_bytes(statement, ":boot", claim->boot_id);
-    if (now_ms != NULL)
+    if (now_ms != NULL) {
         sqlite_bind_int(statement, ":now", *now_ms);
+        sqlite_bind_int(statement, ":max", FLEETDB_STREAMS_MAX);
+    }
     return sqlite_run(db->sqlite, statement, err);
 }
 
 bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, const struct fleetdb_claim *claim,
-                          int64_t now_ms, struct err *err)
+                          int64_t now_ms, bool *ret_kept, struct err *err)
 {
     struct fleetdb_closed closed;
     bool is_closed = false;
+    *ret_kept = true;
     if (!run_claim(db, CLAIM_KNOWN, device, claim, NULL, err))
         return false;
     if (sqlite_changes(db->sqlite) == 1)
         return true;
     if (!fleetdb_closed_read(db, device, claim->incarnation, &is_closed, &closed, err))
         return false;
-    if (!is_closed)
-        return run_claim(db, CLAIM_NEW, device, claim, &now_ms, err);
+    if (!is_closed) {
+        bool done = run_claim(db, CLAIM_NEW, device, claim, &now_ms, err);
+        *ret_kept = done && sqlite_changes(db->sqlite) == 1;
+        return done;
+    }
     return claim->last_seq <= closed.last[claim->lane - 1] ||
            (fleetdb_closed_reopen(db, device, claim->incarnation, now_ms, err) &&
             run_claim(db, CLAIM_KNOWN, device, claim, NULL, err));
@@ -306,11 +314,15 @@ bool fleetdb_stream_conflicts(struct fleetdb *db, int64_t device, uint64_t incar
     return false;
 }
 
-bool fleetdb_stream_conflict_times(struct fleetdb *db, int64_t device, uint64_t incarnation,
-                                   int lane, int64_t *ret_times, struct err *err)
+bool fleetdb_stream_conflict_first(struct fleetdb *db, int64_t device, uint64_t incarnation,
+                                   int lane, bool *ret_first, struct err *err)
 {
-    return sqlite_value(db->sqlite, stream_query(db, CONFLICT_TIMES, device, incarnation, lane), 0,
-                        ret_times, err);
+    int64_t times = 0;
+    if (!sqlite_value(db->sqlite, stream_query(db, CONFLICT_TIMES, device, incarnation, lane), 0,
+                      &times, err))
+        return false;
+    *ret_first = times == 1;
+    return true;
 }
 
 bool fleetdb_conflicts_settle(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,

@@ -37,9 +37,11 @@ struct fleetdb_claim {
     uint64_t listed;      /* number of the hello that says so, 0: it is not one */
 };
 /* What the device says of a stream, known or not yet. Never lowers anything; a closed incarnation
- * is left alone unless it is said to have given more. */
+ * is left alone unless it is said to have given more. `*ret_kept` false: the device has
+ * FLEETDB_STREAMS_MAX open already, and nothing but its word for this one. */
+enum { FLEETDB_STREAMS_MAX = 2048 };
 bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, const struct fleetdb_claim *claim,
-                          int64_t now_ms, struct err *err) MUSTER_CHECK;
+                          int64_t now_ms, bool *ret_kept, struct err *err) MUSTER_CHECK;
 
 /* Seqs that were declared lost, a part of what is settled; ascending, touching only where the
  * reasons differ. More than FLEETDB_LOST_MAX are not taken; records that come all the same may
@@ -63,9 +65,10 @@ bool fleetdb_losses_write(struct fleetdb *db, int64_t stream, const struct fleet
 bool fleetdb_stream_conflicts(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
                               uint64_t *ret_seqs, size_t max, size_t *ret_count,
                               struct err *err) MUSTER_CHECK;
-/* How often other content was sent for any seq of the stream. */
-bool fleetdb_stream_conflict_times(struct fleetdb *db, int64_t device, uint64_t incarnation,
-                                   int lane, int64_t *ret_times, struct err *err) MUSTER_CHECK;
+/* Whether other content was sent only once for any seq of the stream. However many there are, that
+ * costs the same: it is asked for each. */
+bool fleetdb_stream_conflict_first(struct fleetdb *db, int64_t device, uint64_t incarnation,
+                                   int lane, bool *ret_first, struct err *err) MUSTER_CHECK;
 /* The device will not send its content for first..last again. */
 bool fleetdb_conflicts_settle(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
                               uint64_t first, uint64_t last, int64_t now_ms,

@@ -232,6 +232,38 @@ static void a_list_that_is_too_long_is_not_complete(void **state)
     assert_int_equal(account.closed, 0);
 }
 
+/* Words cost a device nothing: beyond a bound they are not written down. Records are. */
+static void a_device_that_only_talks_is_bounded(void **state)
+{
+    struct world *world = *state;
+    enum { HELLOS = 3, STREAMS = 1000 };
+    uint8_t nonce[16] = "0123456789abcde";
+    static Muster__OpenStream open[STREAMS], *streams[STREAMS];
+    for (uint64_t i = 0; i < HELLOS; i++) {
+        Muster__Hello hello = MUSTER__HELLO__INIT;
+        for (uint64_t n = 0; n < STREAMS; n++) {
+            muster__open_stream__init(&open[n]);
+            open[n].incarnation = 1000 * i + n;
+            open[n].lane = MUSTER__LANE__LANE_EVENT;
+            open[n].last_seq = 3;
+            streams[n] = &open[n];
+        }
+        hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+        hello.incarnation = 9000;
+        hello.boot_ms = i;
+        hello.n_streams = STREAMS;
+        hello.streams = streams;
+        world_send_hello(world, "t1", &hello);
+        world_settle(world);
+        world_forget_sent(world);
+    }
+    assert_int_equal(world_account(world).open, FLEETDB_STREAMS_MAX);
+    assert_int_equal(world_refused(world, REFUSED_HELLO, REASON_TOO_MANY), 1);
+    world_send_results(world, 9000, 1, 4, 0);
+    world_settle(world);
+    assert_int_equal(world_account(world).committed, 4);
+}
+
 static bool count_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
 {
     (void)view;
@@ -401,6 +433,7 @@ int main(void)
         TEST(a_device_that_begins_anew_is_heard),
         TEST(a_hello_that_was_held_up_does_no_harm),
         TEST(a_list_that_is_too_long_is_not_complete),
+        TEST(a_device_that_only_talks_is_bounded),
         TEST(restarts_leave_one_row_each),
         TEST(a_restored_database_is_noticed),
         TEST(what_the_terminal_forgot_too_is_unaccounted),

@@ -135,6 +135,43 @@ static void late_events_do_not_undo_newer_ones(void **state)
     assert_int_equal(world->metrics.values[METRIC_MASKED], 4);
 }
 
+static void send_state_hello(struct world *world, uint64_t incarnation, uint64_t starts,
+                             uint64_t boot_ms, Muster__ItemState state)
+{
+    uint8_t nonce[16] = "0123456789abcde";
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    item.name = (char *)"bins";
+    item.state = state;
+    report.n_items = 1;
+    report.items = items;
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.incarnation = incarnation;
+    hello.starts = starts;
+    hello.boot_ms = boot_ms;
+    hello.state = &report;
+    world_send_hello(world, "t1", &hello);
+    world_settle(world);
+}
+
+/* It is answered, for the nonce may be the device's; but what it says was true once. */
+static void an_old_hello_does_not_undo_a_newer_one(void **state)
+{
+    struct world *world = *state;
+    world_send_results(world, 7, 1, 4, 0);
+    world_settle(world);
+    world->now_ms += 1000;
+    send_state_hello(world, 7, 1, 50, MUSTER__ITEM_STATE__ITEM_DAMAGED);
+    send_state_hello(world, 7, 1, 60, MUSTER__ITEM_STATE__ITEM_OK);
+    send_state_hello(world, 7, 1, 50, MUSTER__ITEM_STATE__ITEM_DAMAGED);
+    assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_OK);
+    send_state_hello(world, 8, 2, 5, MUSTER__ITEM_STATE__ITEM_REPAIRED);
+    send_state_hello(world, 7, 1, 60, MUSTER__ITEM_STATE__ITEM_OK);
+    assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_REPAIRED);
+    assert_int_equal(world->hellos, 5);
+}
+
 static bool text_of(void *ctx, const struct fleetdb_event_view *view, struct err *err)
 {
     (void)err;
@@ -160,6 +197,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_hello_is_welcomed),
         TEST(a_hello_without_sense_gets_no_answer),
+        TEST(an_old_hello_does_not_undo_a_newer_one),
         TEST(late_events_do_not_undo_newer_ones),
         TEST(card_numbers_do_not_reach_the_database),
     };

@@ -255,7 +255,9 @@ static void streams_are_read_as_written(void **state)
     assert_memory_equal(again.ranges, stream.ranges, 2 * sizeof stream.ranges[0]);
     again.range_count = 0;
     assert_true(fleetdb_stream_write(db, device, &again, 2000, NULL));
-    assert_true(fleetdb_stream_claim(db, device, &claim, 3000, NULL));
+    bool kept = false;
+    assert_true(fleetdb_stream_claim(db, device, &claim, 3000, &kept, NULL));
+    assert_true(kept);
     assert_true(fleetdb_stream_read(db, device, UINT64_MAX, 1, &stream, NULL));
     assert_int_equal(stream.cumulative, 5);
     assert_int_equal(stream.range_count, 0);

@@ -30,6 +30,7 @@ CREATE INDEX stream_incomplete ON stream (device) WHERE cumulative < last_seq;
 
 -- When the device said that it will not send that content again, 0: not yet.
 ALTER TABLE conflict ADD COLUMN settled_ms INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX conflict_open ON conflict (device, incarnation, lane, seq) WHERE settled_ms = 0;
 
 -- The newest hello of each device, by its starts and its monotonic clock.
 CREATE TABLE hello (
