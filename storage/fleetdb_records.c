@@ -102,17 +102,11 @@
 #define COLUMN(field) ", " #field
 #define PARAMETER(field) ", :" #field
 /* The id's parameters come first, so that the fields' are FIRST_FIELD and up. */
+#define COLUMNS(FIELDS) "device, incarnation, seq, received_ms, at_ms, digest" FIELDS(COLUMN)
+#define PARAMETERS(FIELDS) ":device, :incarnation, :seq, :received, :at, :digest" FIELDS(PARAMETER)
+#define ELSE_NOTHING " ON CONFLICT DO NOTHING"
 #define INSERT(table, FIELDS)                                                                      \
-    "INSERT INTO " table " (device, incarnation, seq, received_ms, at_ms, digest" FIELDS(          \
-        COLUMN) ") VALUES (:device, "                                                              \
-                ":incarnation, :seq, "                                                             \
-                ":received, :at, "                                                                 \
-                ":digest" FIELDS(PARAMETER) ") ON "                                                \
-                                            "CONFL"                                                \
-                                            "ICT "                                                 \
-                                            "DO "                                                  \
-                                            "NOTHI"                                                \
-                                            "NG"
+    "INSERT INTO " table " (" COLUMNS(FIELDS) ") VALUES (" PARAMETERS(FIELDS) ")" ELSE_NOTHING
 #define HELD(table)                                                                                \
     "SELECT digest FROM " table                                                                    \
     " WHERE device = :device AND incarnation = :incarnation AND seq = :seq"

@@ -82,6 +82,7 @@ struct walk {
     struct fleetdb *db;
     int64_t device;
     struct fleetdb_account *lanes;
+    struct fleetdb_losses *losses; /* of the stream in hand */
 };
 static bool walk(struct walk *walk, unsigned query,
                  bool (*each)(struct walk *walk, sqlite3_stmt *row, struct err *err),
@@ -228,9 +229,10 @@ static bool check_settled(struct walk *walk, const struct fleetdb_stream *stream
 }
 
 static bool check_stream(struct walk *walk, const struct fleetdb_stream *stream, uint64_t counted,
-                         uint64_t counted_lost, struct fleetdb_losses *losses, struct err *err)
+                         uint64_t counted_lost, struct err *err)
 {
     const struct part before = {stream->incarnation, stream->lane, 1, counted, counted_lost};
+    struct fleetdb_losses *losses = walk->losses;
     size_t at = 0;
     if (!fleetdb_losses_read(walk->db, stream->stream, losses, err) ||
         !check_part(walk, &before, err) ||
@@ -247,14 +249,18 @@ static bool check_stream(struct walk *walk, const struct fleetdb_stream *stream,
 static bool check_open(struct walk *walk, sqlite3_stmt *row, struct err *err)
 {
     struct fleetdb_stream stream;
-    struct fleetdb_losses *losses = malloc(sizeof *losses);
-    if (losses == NULL)
+    return fleetdb_stream_read(walk->db, walk->device, sqlite_column_u64(row, 5),
+                               sqlite3_column_int(row, 0), &stream, err) &&
+           check_stream(walk, &stream, sqlite_column_u64(row, 2), sqlite_column_u64(row, 6), err);
+}
+
+static bool check_rows_of(struct walk *of, struct err *err)
+{
+    of->losses = malloc(sizeof *of->losses);
+    if (of->losses == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for an account");
-    bool done = fleetdb_stream_read(walk->db, walk->device, sqlite_column_u64(row, 5),
-                                    sqlite3_column_int(row, 0), &stream, err) &&
-                check_stream(walk, &stream, sqlite_column_u64(row, 2), sqlite_column_u64(row, 6),
-                             losses, err);
-    free(losses);
+    bool done = walk(of, OPEN, check_open, err) && walk(of, CLOSED_EACH, check_closed, err);
+    free(of->losses);
     return done;
 }
 
@@ -265,12 +271,10 @@ bool fleetdb_account_of(struct fleetdb *db, int64_t device, bool check_rows,
 {
     for (int lane = 0; lane < FLEETDB_LANES; lane++)
         ret_lanes[lane] = (struct fleetdb_account){0};
-    struct walk of = {db, device, ret_lanes};
+    struct walk of = {.db = db, .device = device, .lanes = ret_lanes};
     return walk(&of, OPEN, add_open, err) && walk(&of, OPEN_LOST, add_open_lost, err) &&
            walk(&of, CLOSED, add_closed, err) && walk(&of, CLOSED_LOST, add_closed_lost, err) &&
-           walk(&of, CONFLICTS, add_conflicts, err) &&
-           (!check_rows ||
-            (walk(&of, OPEN, check_open, err) && walk(&of, CLOSED_EACH, check_closed, err)));
+           walk(&of, CONFLICTS, add_conflicts, err) && (!check_rows || check_rows_of(&of, err));
 }
 
 bool fleetdb_account_each(struct fleetdb *db,
