@@ -4,6 +4,7 @@
 #include "agent/probe.h"
 #include "base/log.h"
 #include "base/mask.h"
+#include "base/utf8.h"
 #include "proto/batch.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
@@ -51,6 +52,7 @@ static void add_event(struct agent *agent, const Muster__Event *event)
     char text[EVENT_TEXT_BYTES + 1];
     Muster__Event stamped = *event;
     snprintf(text, sizeof text, "%s", event->text);
+    utf8_clean(text);
     mask_card_numbers(text, strlen(text));
     stamped.text = text;
     stamped.wall_ms = clock_wall_ms(agent->clock);

@@ -5,6 +5,7 @@
 #include "base/child.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,6 +43,13 @@ static void build_free(struct build_job *build)
     free(build);
 }
 
+/* Every hello carries it. */
+static void put_reason(struct registry_failure *failure, const struct err *why)
+{
+    snprintf(failure->reason, sizeof failure->reason, "%.399s", why->text);
+    utf8_clean(failure->reason);
+}
+
 static enum build_outcome build_fail(struct build_job *build, const struct registry_item *item,
                                      bool content, const struct err *why)
 {
@@ -49,7 +57,7 @@ static enum build_outcome build_fail(struct build_job *build, const struct regis
     failure->present = true;
     failure->content = content;
     memcpy(failure->item, item->name, sizeof failure->item);
-    snprintf(failure->reason, sizeof failure->reason, "%.399s", why->text);
+    put_reason(failure, why);
     return BUILD_FAILED;
 }
 
@@ -273,7 +281,7 @@ static void hook_done(void *ctx, const struct child_result *result)
         return;
     }
     build->failure.present = true;
-    snprintf(build->failure.reason, sizeof build->failure.reason, "%.399s", why.text);
+    put_reason(&build->failure, &why);
     job_start(registrar, &build->job, reject_run, reject_done);
 }
 

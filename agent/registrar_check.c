@@ -2,6 +2,7 @@
 #include "agent/registrar_internal.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,12 @@ static void item_look(const struct check_job *check, const struct registry_item 
         look->finding = SYNC_DAMAGED;
 }
 
+static void put_why_not(struct check_item *look, const struct err *why)
+{
+    snprintf(look->why_not, sizeof look->why_not, "%.199s", why->text);
+    utf8_clean(look->why_not);
+}
+
 /* Hard links share their bytes: what was damaged here was damaged in the generation before. */
 static void previous_share(struct check_job *check, const struct registry_item *item)
 {
@@ -74,7 +81,7 @@ static void item_repair(struct check_job *check, const struct registry_item *ite
             previous_share(check, item);
     }
     if (!look->repaired && !look->no_blob)
-        snprintf(look->why_not, sizeof look->why_not, "%.199s", err.text);
+        put_why_not(look, &err);
     buf_done(&content);
 }
 
@@ -95,7 +102,7 @@ static void all_out_of_reach(struct check_job *check, const struct err *why)
         struct check_item *look = &check->items[i];
         look->look = true;
         look->finding = SYNC_MISSING;
-        snprintf(look->why_not, sizeof look->why_not, "%.199s", why->text);
+        put_why_not(look, why);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mask.h"
+#include "base/utf8.h"
 #include "proto/unpack.h"
 
 #include <inttypes.h>
@@ -33,6 +34,7 @@ void report_event(struct registrar *registrar, Muster__EventKind kind, const cha
     va_end(args);
     if (length < 0)
         text[0] = '\0';
+    utf8_clean(text);
     mask_card_numbers(text, strlen(text));
     struct buf packed = {.limit = EVENT_DETAIL_BYTES};
     struct err err = {0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/sync.h"
 
+#include "base/utf8.h"
 #include "proto/seal.h"
 
 #include <inttypes.h>
@@ -182,6 +183,7 @@ uint64_t sync_bytes(const struct registry_items *const *lists, size_t count)
 static void report_reason(struct sync_report *report, const char *reason)
 {
     snprintf(report->reason, sizeof report->reason, "%.159s", reason);
+    utf8_clean(report->reason);
 }
 
 /* A held file that is not as it was applied. */

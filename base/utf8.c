@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/utf8.h"
 
+#include <string.h>
+
 static size_t sequence_length(uint8_t lead)
 {
     if (lead < 0x80)
@@ -43,6 +45,19 @@ bool utf8_valid(struct bytes text)
             return false;
     }
     return true;
+}
+
+void utf8_clean(char *text)
+{
+    size_t length = strlen(text);
+    for (size_t at = 0, step; at < length; at += step) {
+        uint32_t code;
+        step = utf8_next(bytes_of(text + at, length - at), &code);
+        if (step == 0) {
+            text[at] = '?';
+            step = 1;
+        }
+    }
 }
 
 unsigned utf8_columns(uint32_t code)

@@ -8,6 +8,9 @@
  * empty or not UTF-8 (RFC 3629: no surrogates, nothing overlong). */
 size_t utf8_next(struct bytes text, uint32_t *ret_code);
 bool utf8_valid(struct bytes text);
+/* Each byte that belongs to no code point becomes '?', in place: what foreign programs said, or
+ * what was cut off in the middle of one. No message may carry other text (proto/unpack.h). */
+void utf8_clean(char *text);
 /* Columns that a code point takes on a terminal: 0, 1, or 2 for East Asian wide ones. */
 unsigned utf8_columns(uint32_t code);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar.h"
 
+#include "base/utf8.h"
 #include "tests/unit/registrar_world.h"
 #include "tests/unit/testing.h"
 
@@ -335,6 +336,27 @@ static void test_hook_sees_all_and_says_no(void **state)
     assert_true(now.converged);
 }
 
+/* No message may carry other text: neither the event nor any hello would be understood. */
+static void test_hook_speaks_anything(void **state)
+{
+    struct world *world = *state;
+    struct world_state now;
+    world_close(world);
+    world_hook(world,
+               "#!/bin/sh\n"
+               "for i in 1 2 3 4 5 6 7 8 9 10; do printf 'x商户终端号不对 \\311\\314 '; done\n"
+               "exit 3\n",
+               10000);
+    world_open(world);
+    world_apply(world, 1, first, COUNT(first));
+    const char *told = world_last(world, MUSTER__EVENT_KIND__EVENT_APPLY_FAILED)->text;
+    assert_non_null(strstr(told, "商户终端号不对 "));
+    assert_true(utf8_valid(bytes_of(told, strlen(told))));
+    world_state(world, &now);
+    for (size_t i = 0; i < now.count; i++)
+        assert_true(utf8_valid(bytes_of(now.items[i].reason, strlen(now.items[i].reason))));
+}
+
 /* The hook and a child of its own hold a pipe open: its end is theirs. */
 static void test_hook_hangs(void **state)
 {
@@ -513,6 +535,7 @@ int main(void)
         TEST(test_other_content),
         TEST(test_invalid_table),
         TEST(test_hook_sees_all_and_says_no),
+        TEST(test_hook_speaks_anything),
         TEST(test_hook_hangs),
         TEST(test_hook_missing_is_tried_again),
         TEST(test_superseded_while_fetching),

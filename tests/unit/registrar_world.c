@@ -445,7 +445,8 @@ void world_state(const struct world *world, struct world_state *ret_state)
     for (size_t i = 0; i < state.n_items; i++) {
         const Muster__ItemReport *item = state.items[i];
         (void)snprintf(ret_state->items[i].name, 64, "%s", item->name);
-        (void)snprintf(ret_state->items[i].reason, 200, "%s", item->reason);
+        (void)snprintf(ret_state->items[i].reason, sizeof ret_state->items[i].reason, "%s",
+                       item->reason);
         ret_state->items[i].wanted = item->wanted_version;
         ret_state->items[i].held = item->held_version;
         ret_state->items[i].state = item->state;

@@ -104,7 +104,7 @@ struct world_state {
     size_t count;
     struct {
         char name[64];
-        char reason[200];
+        char reason[480];
         uint64_t wanted, held;
         Muster__ItemState state;
     } items[WORLD_DOCS];

@@ -44,11 +44,27 @@ static void code_points_and_columns(void **state)
     assert_int_equal(utf8_next(bytes_of("", 0), &code), 0);
 }
 
+static void cleaned_in_place(void **state)
+{
+    (void)state;
+    char gbk[] = "\xc9\xcc\xbb\xa7 no", cut[] = "商户\xe5\x95", good[] = "商户 7", none[] = "";
+    utf8_clean(gbk);
+    assert_true(valid(gbk));
+    assert_non_null(strstr(gbk, " no"));
+    utf8_clean(cut);
+    assert_string_equal(cut, "商户??");
+    utf8_clean(good);
+    assert_string_equal(good, "商户 7");
+    utf8_clean(none);
+    assert_string_equal(none, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(valid_and_not),
         cmocka_unit_test(code_points_and_columns),
+        cmocka_unit_test(cleaned_in_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
