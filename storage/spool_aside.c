@@ -103,6 +103,15 @@ bool spool_set_aside(struct spool *spool, const char *name, bool with_chain, con
            (!with_chain || move(spool, name, ".chain", err)) && keep_to_quota(spool, name, err);
 }
 
+bool spool_set_chain_aside(struct spool *spool, struct err *err)
+{
+    if (!file_exists(spool->chain_path))
+        return true;
+    spool_remark(spool, "another device's chain was found; it was set aside as %s.foreign.chain",
+                 spool->path);
+    return move(spool, "foreign", ".chain", err) && keep_to_quota(spool, "foreign", err);
+}
+
 bool spool_mark_damaged(struct spool *spool, struct err *err)
 {
     char name[PATH_MAX];

@@ -23,7 +23,8 @@ struct opening {
     uint8_t boot[16];
     bool held; /* the database knows whose it is: it is not new */
     bool foreign;
-    char device[SPOOL_CHAIN_DEVICE_BYTES + 1]; /* whose it is then */
+    bool chain_foreign;
+    char device[SPOOL_CHAIN_DEVICE_BYTES + 1]; /* whose they are then */
     uint64_t starts;                           /* as the database has it */
     uint64_t unknown;
 };
@@ -98,12 +99,13 @@ static bool read_database(struct spool *spool, struct opening *opening, struct e
            spool_keys_load(spool, err);
 }
 
-static bool set_foreign_aside(struct spool *spool, const char *device, struct err *err)
+/* A chain of ours stays: it tells what a database of ours would have held. */
+static bool set_foreign_aside(struct spool *spool, const struct opening *opening, struct err *err)
 {
     char why[64 + SPOOL_CHAIN_DEVICE_BYTES];
     (void)snprintf(why, sizeof why, "the spool of device %.*s was found", SPOOL_CHAIN_DEVICE_BYTES,
-                   device);
-    return spool_set_aside(spool, "foreign", true, why, err);
+                   opening->device);
+    return spool_set_aside(spool, "foreign", opening->chain.edition == 0, why, err);
 }
 
 /* One more try is of use: what was in the way has been put out of it. */
@@ -111,10 +113,8 @@ static bool clear_the_way(struct spool *spool, struct opening *opening, const st
                           struct err *err)
 {
     spool_database_close(spool);
-    if (opening->foreign) {
-        spool_chain_done(&opening->chain);
-        return set_foreign_aside(spool, opening->device, err);
-    }
+    if (opening->foreign)
+        return set_foreign_aside(spool, opening, err);
     if (spool->damaged)
         return spool_set_aside(spool, "damaged", false, why->text, err);
     if (why->code == ERR_FULL && file_exists(spool->ballast_path))
@@ -135,15 +135,23 @@ static bool open_database(struct spool *spool, struct opening *opening, struct e
     }
 }
 
+/* Where another device's chain lies beside a database, that may be ours all the same. */
+static bool foreign_chain(struct spool *spool, struct opening *opening, struct err *err)
+{
+    memcpy(opening->device, opening->chain.device, sizeof opening->device);
+    spool_chain_done(&opening->chain);
+    if (!file_exists(spool->path))
+        return set_foreign_aside(spool, opening, err);
+    opening->chain_foreign = true;
+    return true;
+}
+
 static bool read_chain(struct spool *spool, struct opening *opening, struct err *err)
 {
     struct err why = {0};
     if (spool_chain_read(spool->chain_path, &opening->chain, &why)) {
-        if (strcmp(opening->chain.device, spool->device) == 0)
-            return true;
-        memcpy(opening->device, opening->chain.device, sizeof opening->device);
-        spool_chain_done(&opening->chain);
-        return set_foreign_aside(spool, opening->device, err);
+        return strcmp(opening->chain.device, spool->device) == 0 ||
+               foreign_chain(spool, opening, err);
     }
     if (why.code == ERR_NO_MEMORY)
         return err_set(err, why.code, "%s", why.text);
@@ -208,7 +216,8 @@ static bool start(struct spool *spool, struct opening *opening, struct err *err)
         (!spool_set_aside(spool, "damaged", false, "the database was found damaged", err) ||
          !spool_unmark(spool, err)))
         return false;
-    if (!open_database(spool, opening, err))
+    if (!open_database(spool, opening, err) ||
+        (opening->chain_foreign && !spool_set_chain_aside(spool, err)))
         return false;
     spool_database_size(spool, spool_aside_bytes(spool));
     return start_database(spool, opening, err) && start_chain(spool, opening, err) &&

@@ -133,6 +133,8 @@ void spool_database_size(struct spool *spool, int64_t aside_bytes);
  * before, as far as there is quota for it. */
 bool spool_set_aside(struct spool *spool, const char *name, bool with_chain, const char *why,
                      struct err *err) MUSTER_CHECK;
+/* The chain alone, as another device's; nothing if it is gone already. */
+bool spool_set_chain_aside(struct spool *spool, struct err *err) MUSTER_CHECK;
 int64_t spool_aside_bytes(const struct spool *spool);
 /* The next open sets the database aside. */
 bool spool_mark_damaged(struct spool *spool, struct err *err) MUSTER_CHECK;

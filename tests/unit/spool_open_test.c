@@ -289,6 +289,60 @@ static void test_another_devices_spool_is_set_aside(void **state)
     assert_int_equal(spool_starts(world->spool), 1);
 }
 
+/* Put in the place of ours, it must not take what our chain knows of ours with it. */
+static void test_a_foreign_database_leaves_our_tail(void **state)
+{
+    struct spool_world *world = *state;
+    char foreign[128];
+    uint64_t ours = push_many(world->spool, 1, 10);
+    spool_world_reopen(world);
+    stop(world);
+    struct spool_settings settings = world->settings;
+    settings.path = beside(world, ".other", foreign);
+    settings.device = "p-100002";
+    assert_true(spool_open(&settings, &world->clock, &world->spool, NULL));
+    push_many(world->spool, 1, 2);
+    stop(world);
+    copy(foreign, world->path);
+    for (int restart = 0; restart < 2; restart++) {
+        spool_world_reopen(world);
+        expect_lost(world->spool, ours, 1, 1, 1, 10, SPOOL_LOST_UNKNOWN);
+        assert_int_equal(spool_starts(world->spool), 3 + restart);
+        assert_true(there(world, ".foreign") && !there(world, ".foreign.chain"));
+        if (restart == 0)
+            expect_said(world, "p-100002");
+    }
+}
+
+static void test_a_foreign_chain_leaves_our_records(void **state)
+{
+    struct spool_world *world = *state;
+    char foreign[128], chain[128];
+    uint64_t ours = push_many(world->spool, 1, 3);
+    stop(world);
+    struct spool_settings settings = world->settings;
+    settings.path = beside(world, ".other", foreign);
+    settings.device = "p-100002";
+    for (int start = 0; start < 3; start++) {
+        assert_true(spool_open(&settings, &world->clock, &world->spool, NULL));
+        push_many(world->spool, 1, 2);
+        stop(world);
+    }
+    char foreign_chain[128];
+    copy(beside(world, ".other.chain", foreign_chain), beside(world, ".chain", chain));
+    for (int restart = 0; restart < 2; restart++) {
+        spool_world_reopen(world);
+        expect_read(world->spool, ours, 1, 1, 9, 99, 1, "x,x,x,");
+        assert_int_equal(spool_starts(world->spool), 2 + restart);
+        assert_int_equal(spool_unclosed(world->spool, NULL, 0), 1);
+        assert_true(there(world, ".foreign.chain") && !there(world, ".foreign"));
+        if (restart == 0)
+            expect_said(world, "another device's chain");
+        else
+            assert_string_equal(spool_opened(world->spool), "");
+    }
+}
+
 static void test_what_is_set_aside_counts_against_the_quota(void **state)
 {
     struct spool_world *world = *state;
@@ -411,6 +465,8 @@ int main(void)
         TEST(test_a_damaged_file_is_set_aside),
         TEST(test_any_damaged_page_is_survived),
         TEST(test_another_devices_spool_is_set_aside),
+        TEST(test_a_foreign_database_leaves_our_tail),
+        TEST(test_a_foreign_chain_leaves_our_records),
         TEST(test_what_is_set_aside_counts_against_the_quota),
         TEST(test_leftovers_of_a_power_cut_are_swept),
         TEST(test_nothing_grows_with_the_number_of_restarts),
