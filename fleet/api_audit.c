@@ -16,7 +16,9 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
-static json_t *account_json(const struct fleetdb_account *account)
+/* Of what `key` names, its first member; without one where `name` is NULL. */
+static json_t *account_json(const char *key, const char *name,
+                            const struct fleetdb_account *account)
 {
     json_t *lost = json_object();
     uint64_t sum = 0;
@@ -24,10 +26,10 @@ static json_t *account_json(const struct fleetdb_account *account)
         sum += account->lost[i];
         (void)json_object_set_new(lost, reasons[i], json_integer((json_int_t)account->lost[i]));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "submitted",
-                     (json_int_t)account->submitted, "committed", (json_int_t)account->committed,
-                     "buffered", (json_int_t)account->buffered, "lost", (json_int_t)sum,
-                     "lost_by_reason", lost, "unknown",
+    return json_pack("{s:s*, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", key, name,
+                     "submitted", (json_int_t)account->submitted, "committed",
+                     (json_int_t)account->committed, "buffered", (json_int_t)account->buffered,
+                     "lost", (json_int_t)sum, "lost_by_reason", lost, "unknown",
                      (json_int_t)account->lost[FLEETDB_LOST_UNKNOWN], "unaccounted",
                      (json_int_t)account->unaccounted, "open_streams", (json_int_t)account->open,
                      "closed_streams", (json_int_t)account->closed, "conflicts",
@@ -47,11 +49,8 @@ static json_t *add_device(struct audit *audit, const char *id,
     for (int lane = 0; lane < FLEETDB_LANES; lane++)
         fleetdb_account_add(&sum, &lanes[lane]);
     fleetdb_account_add(&audit->total, &sum);
-    json_t *object = account_json(&sum);
-    if (json_object_set_new(object, "id", json_string(id)) != 0 ||
-        json_array_append_new(audit->devices, object) != 0)
-        return NULL;
-    return object;
+    json_t *object = account_json("id", id, &sum);
+    return json_array_append_new(audit->devices, object) == 0 ? object : NULL;
 }
 
 static bool each_device(void *ctx, const char *id,
@@ -67,10 +66,11 @@ static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct
     char incarnation[17];
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, view->incarnation);
     json_t *stream =
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
-                  lane_name((Muster__Lane)view->lane), "given", (json_int_t)view->last_seq,
-                  "settled_up_to", (json_int_t)view->cumulative, "ranges", (json_int_t)view->ranges,
-                  "lost", (json_int_t)view->lost);
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
+                  lane_name((Muster__Lane)view->lane), "cumulative", (json_int_t)view->cumulative,
+                  "last_seq", (json_int_t)view->last_seq, "ranges", (json_int_t)view->ranges,
+                  "lost", (json_int_t)view->lost, "buffered", (json_int_t)view->buffered,
+                  "unaccounted", (json_int_t)view->unaccounted);
     return json_array_append_new(ctx, stream) == 0 || no_memory(err);
 }
 
@@ -81,9 +81,8 @@ static bool add_lanes(json_t *object, const struct fleetdb_account lanes[FLEETDB
     if (json_object_set_new(object, "lanes", list) != 0)
         return no_memory(err);
     for (int lane = 1; lane <= FLEETDB_LANES; lane++) {
-        json_t *account = account_json(&lanes[lane - 1]);
-        if (json_object_set_new(account, "lane", json_string(lane_name((Muster__Lane)lane))) != 0 ||
-            json_array_append_new(list, account) != 0)
+        json_t *account = account_json("lane", lane_name((Muster__Lane)lane), &lanes[lane - 1]);
+        if (json_array_append_new(list, account) != 0)
             return no_memory(err);
     }
     return true;
@@ -117,7 +116,7 @@ bool api_show_audit(void *ctx, const struct api_request *request, struct api_ans
         json_decref(audit.devices);
         return false;
     }
-    answer->json =
-        json_pack("{s:o, s:o}", "devices", audit.devices, "total", account_json(&audit.total));
+    answer->json = json_pack("{s:o, s:o}", "devices", audit.devices, "total",
+                             account_json("id", NULL, &audit.total));
     return answer->json != NULL || no_memory(err);
 }

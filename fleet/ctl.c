@@ -48,8 +48,11 @@ static void print_usage(FILE *out)
 
 static void print_help(const struct ctl_command *command, FILE *out)
 {
-    fprintf(out, "usage: musterctl %s%s%s [OPTIONS]\n\n%s\n\noptions:\n", command->words,
+    fprintf(out, "usage: musterctl %s%s%s [OPTIONS]\n\n%s\n", command->words,
             command->arguments[0] == '\0' ? "" : " ", command->arguments, command->summary);
+    if (command->notes != NULL)
+        fprintf(out, "\n%s\n", command->notes);
+    fputs("\noptions:\n", out);
     if (command->options != NULL)
         ctl_args_help(command->options, out);
     ctl_args_help(common, out);

@@ -22,6 +22,7 @@ struct ctl_command {
     const char *words;
     const char *arguments; /* for the help: "NAME FILE" */
     const char *summary;
+    const char *notes;                /* more for its own help, whole lines; NULL: none */
     const struct ctl_option *options; /* NULL: only the common ones */
     size_t argument_count;            /* so many are required */
     size_t optional_count;            /* and so many more may be given */

@@ -66,10 +66,12 @@ static bool print_streams(struct ctl *ctl, const json_t *device)
     size_t i;
     json_t *stream;
     struct ctl_table *table =
-        ctl_table_new("OPEN STREAM|LANE|>GIVEN|>SETTLED UP TO|>RANGES BEYOND|>LOST");
+        ctl_table_new("OPEN STREAM|LANE|>GIVEN|>SETTLED UP TO|>RANGES BEYOND|>LOST|>BUFFERED"
+                      "|>UNACCOUNTED");
     json_array_foreach(json_object_get(device, "streams"), i, stream)
     {
-        static const char *const numbers[] = {"given", "settled_up_to", "ranges", "lost"};
+        static const char *const numbers[] = {"last_seq", "cumulative", "ranges",
+                                              "lost",     "buffered",   "unaccounted"};
         ctl_table_text(table, ctl_text(stream, "incarnation"));
         ctl_table_text(table, ctl_text(stream, "lane"));
         for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
@@ -107,7 +109,9 @@ static int audit(struct ctl *ctl, const struct ctl_args *args, struct err *err)
                                               : EXIT_SYSTEM;
     json_decref(reply);
     if (code == EXIT_OK && unaccounted > 0) {
-        err_set(err, ERR_CONFLICT, "%" PRId64 " records are unaccounted for", unaccounted);
+        err_set(err, ERR_CONFLICT, "%" PRId64 " records are unaccounted for%s", unaccounted,
+                one ? ": what the streams do not show is missing from the tables"
+                    : "; `musterctl audit DEVICE` tells in which streams");
         code = EXIT_NO;
     }
     return code;
@@ -117,6 +121,13 @@ const struct ctl_command ctl_audit = {
     .words = "audit",
     .arguments = "[DEVICE]",
     .summary = "Account for every record; of one device against its rows. Exit code 1: not all.",
+    .notes = "Records: submitted = committed + buffered + lost + unknown + unaccounted\n"
+             "  committed    in the fleet database\n"
+             "  buffered     still with the terminal, as it last said\n"
+             "  lost         given up by the terminal, which says why: see DECLARED LOST\n"
+             "  unknown      given before the terminal's database was destroyed: at most so many\n"
+             "  unaccounted  nowhere: a hole that nobody has declared, or a row that is gone\n"
+             "Conflicts are ids that were sent once more with other content; the first one counts.",
     .optional_count = 1,
     .run = audit,
 };

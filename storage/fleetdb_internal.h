@@ -49,4 +49,8 @@ bool fleetdb_enter(struct fleetdb *db, bool *ret_own, struct err *err) MUSTER_CH
 /* Commits an own transaction if `done`, else rolls it back; returns whether all went well. */
 bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUSTER_CHECK;
 
+/* Of stream t and hello h: what the device does not name in its newest complete hello it does not
+ * hold. */
+#define FLEETDB_NAMED "(h.number IS NULL OR t.listed >= h.number OR t.incarnation = h.incarnation)"
+
 #endif

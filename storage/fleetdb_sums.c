@@ -21,15 +21,13 @@ enum query {
 #define SETTLED                                                                                    \
     "t.cumulative + coalesce((SELECT sum(g.last - g.first + 1) FROM stream_range g"                \
     " WHERE g.stream = t.id), 0)"
-/* What the device does not name in its newest complete hello it does not hold. */
-#define HELD "(h.number IS NULL OR t.listed >= h.number OR t.incarnation = h.incarnation)"
 #define ROWS_OF(table)                                                                             \
     "SELECT count(*) FROM " table " WHERE device = :device AND incarnation = :incarnation"         \
     " AND seq BETWEEN :first AND :last"
 
 static const char *const texts[QUERIES] = {
     [DEVICES] = "SELECT id, name FROM device ORDER BY name",
-    [OPEN] = "SELECT t.lane, t.last_seq, t.counted, " SETTLED ", " HELD
+    [OPEN] = "SELECT t.lane, t.last_seq, t.counted, " SETTLED ", " FLEETDB_NAMED
              ", t.incarnation, t.counted_lost FROM stream t LEFT JOIN hello h"
              " ON h.device = t.device WHERE t.device = :device",
     [OPEN_LOST] = "SELECT t.lane, l.reason, sum(l.last - l.first + 1) FROM stream t"
@@ -42,7 +40,7 @@ static const char *const texts[QUERIES] = {
     [CLOSED_EACH] = "SELECT incarnation, txn_last, event_last, health_last, txn_lost, event_lost,"
                     " health_lost FROM closed_incarnation WHERE device = :device",
     [INCOMPLETE] = "SELECT t.last_seq - (" SETTLED ") FROM stream t JOIN hello h"
-                   " ON h.device = t.device WHERE t.cumulative < t.last_seq AND NOT " HELD,
+                   " ON h.device = t.device WHERE t.cumulative < t.last_seq AND NOT " FLEETDB_NAMED,
     [DUPLICATES] = ROWS_OF("result_duplicate"),
     [ROWS + 0] = ROWS_OF("result"),
     [ROWS + 1] = ROWS_OF("event"),

@@ -67,12 +67,16 @@ static const char *const texts[QUERIES] = {
               " ON h.name = w.name ORDER BY 1",
     [EVENTS] = "SELECT wall_ms, kind, item, text FROM event WHERE device = :device"
                " ORDER BY at_ms DESC, id DESC LIMIT :max",
-    [STREAMS] = "SELECT incarnation, lane, cumulative, last_seq,"
-                " (SELECT count(*) FROM stream_range g WHERE g.stream = t.id),"
-                " (SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream_lost l"
-                "  WHERE l.stream = t.id) + counted_lost"
-                " FROM stream t WHERE device = :device"
-                " ORDER BY first_ms DESC, incarnation, lane LIMIT 100",
+    [STREAMS] =
+        "SELECT t.incarnation, t.lane, t.cumulative, t.last_seq,"
+        " (SELECT count(*) FROM stream_range g WHERE g.stream = t.id),"
+        " (SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream_lost l"
+        "  WHERE l.stream = t.id) + t.counted_lost,"
+        " t.last_seq - t.cumulative - (SELECT coalesce(sum(g.last - g.first + 1), 0)"
+        "  FROM stream_range g WHERE g.stream = t.id) AS missing, " FLEETDB_NAMED " AS named"
+        " FROM stream t LEFT JOIN hello h ON h.device = t.device WHERE t.device = :device"
+        " ORDER BY missing > 0 AND NOT named DESC, t.first_ms DESC, t.incarnation, t.lane"
+        " LIMIT 100",
     [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
     [NOT_IN_SERVICE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
                        " AND d.life_cycle <> 'in_service'",
@@ -250,6 +254,7 @@ static bool give_stream(void *ctx, sqlite3_stmt *row, struct err *err)
         .ranges = sqlite_column_u64(row, 4),
         .lost = sqlite_column_u64(row, 5),
     };
+    *(sqlite3_column_int(row, 7) ? &view.buffered : &view.unaccounted) = sqlite_column_u64(row, 6);
     return walk->each(walk->ctx, &view, err);
 }
 

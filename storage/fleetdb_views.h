@@ -64,8 +64,10 @@ struct fleetdb_stream_view {
     uint64_t cumulative, last_seq;
     uint64_t ranges;
     uint64_t lost;
+    uint64_t buffered, unaccounted; /* what is missing is one or the other */
 };
-/* Those that are not closed, newest first, at most 100. */
+/* Those that are not closed, newest first, but before them those with records that are unaccounted
+ * for; at most 100. */
 bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
                           bool (*each)(void *ctx, const struct fleetdb_stream_view *view,
                                        struct err *err),

@@ -128,6 +128,45 @@ static void a_closed_one_that_goes_on_is_opened_again(void **state)
     assert_int_equal(world_results(world), 13);
 }
 
+struct seen {
+    size_t count;
+    struct fleetdb_stream_view first;
+};
+
+static bool see_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
+{
+    struct seen *seen = ctx;
+    (void)err;
+    if (seen->count++ == 0)
+        seen->first = *view;
+    return true;
+}
+
+/* The list is bounded: what somebody must look into comes first, however old it is. */
+static void unaccounted_streams_are_shown_first(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb_device device;
+    struct seen seen = {0};
+    bool kept = false;
+    world_send_results(world, 5, 3, 4, 0);
+    world_settle(world);
+    say_hello(world, &(struct world_hello){.incarnation = 6, .starts = 2});
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(fleetdb_begin(world->fleet->db, NULL));
+    for (uint64_t i = 0; i < 120; i++) {
+        const struct fleetdb_claim claim = {.incarnation = 1000 + i, .lane = 1, .last_seq = 9};
+        assert_true(fleetdb_stream_claim(world->fleet->db, device.device, &claim,
+                                         world_wall(world) + 1, &kept, NULL));
+    }
+    assert_true(fleetdb_commit(world->fleet->db, NULL));
+    assert_true(fleetdb_view_streams(world->fleet->db, device.device, see_stream, &seen, NULL));
+    assert_int_equal(seen.count, 100);
+    assert_int_equal(seen.first.incarnation, 5);
+    assert_int_equal(seen.first.unaccounted, 2);
+    assert_int_equal(seen.first.buffered, 0);
+}
+
 static void holes_that_nobody_holds_are_unaccounted(void **state)
 {
     struct world *world = *state;
@@ -264,14 +303,6 @@ static void a_device_that_only_talks_is_bounded(void **state)
     assert_int_equal(world_account(world).committed, 4);
 }
 
-static bool count_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
-{
-    (void)view;
-    (void)err;
-    ++*(int *)ctx;
-    return true;
-}
-
 static void restarts_leave_one_row_each(void **state)
 {
     struct world *world = *state;
@@ -291,11 +322,10 @@ static void restarts_leave_one_row_each(void **state)
     }
     struct fleetdb_device device;
     struct fleetdb_account account = world_account(world);
-    int streams = 0;
+    struct seen streams = {0};
     assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
-    assert_true(
-        fleetdb_view_streams(world->fleet->db, device.device, count_stream, &streams, NULL));
-    assert_int_equal(streams, 2); /* the running one, and the one before, in grace */
+    assert_true(fleetdb_view_streams(world->fleet->db, device.device, see_stream, &streams, NULL));
+    assert_int_equal(streams.count, 2); /* the running one, and the one before, in grace */
     assert_int_equal(account.open, 2);
     assert_int_equal(account.closed, STARTS - 2);
     assert_int_equal(account.submitted, 2 * STARTS + STARTS / 10);
@@ -430,6 +460,7 @@ int main(void)
         TEST(an_old_packet_changes_nothing_of_a_closed_one),
         TEST(a_closed_one_that_goes_on_is_opened_again),
         TEST(holes_that_nobody_holds_are_unaccounted),
+        TEST(unaccounted_streams_are_shown_first),
         TEST(a_device_that_begins_anew_is_heard),
         TEST(a_hello_that_was_held_up_does_no_harm),
         TEST(a_list_that_is_too_long_is_not_complete),
