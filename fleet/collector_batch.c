@@ -61,7 +61,8 @@ static bool decode_and_store(struct collector *collector, const struct fleetdb_d
         return false;
     if (!good)
         collector_refuse(collector, REFUSED_BATCH, REASON_MALFORMED, device->id, why.text);
-    if (!good && why.code == ERR_INVALID) /* want of memory is ours, and passes */
+    /* Want of memory is ours, and passes; more than any batch may need does not. */
+    if (!good && (why.code == ERR_INVALID || arena->exceeded))
         refuse_body(collector, device, body, news, &why);
     if (good || news->undecodable)
         news->device = *device;

@@ -18,8 +18,10 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
 {
     size_t limit = arena->limit_bytes ? arena->limit_bytes : ARENA_LIMIT_BYTES;
     size_t left = limit > arena->used_bytes ? limit - arena->used_bytes : 0;
-    if (left < sizeof(struct arena_block) || size > left - sizeof(struct arena_block))
+    if (left < sizeof(struct arena_block) || size > left - sizeof(struct arena_block)) {
+        arena->exceeded = true;
         return NULL;
+    }
     left -= sizeof(struct arena_block);
     size_t room = left < BLOCK_BYTES ? left : BLOCK_BYTES;
     if (room < size)
@@ -79,6 +81,7 @@ void arena_done(struct arena *arena)
         arena->blocks = next;
     }
     arena->used_bytes = 0;
+    arena->exceeded = false;
 }
 
 static void *allocator_alloc(void *ctx, size_t size)

@@ -3,6 +3,7 @@
 #define PROTO_ARENA_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Memory that is freed all at once and never exceeds its limit. Zero-initialised plus limit is
@@ -12,6 +13,7 @@ struct arena {
     struct arena_block *blocks;
     size_t used_bytes;
     size_t limit_bytes; /* 0: 4 MiB */
+    bool exceeded;      /* something was asked for beyond it */
 };
 
 /* Zeroed, aligned for any type; NULL when the limit or the memory is reached. */

@@ -2,11 +2,14 @@
 #include "fleet/collector.h"
 
 #include "proto/limits.h"
+#include "proto/unpack.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/random_rows.h"
 #include "tests/unit/testing.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 #define LOST(why) MUSTER__LOSS_REASON__LOSS_##why
 
@@ -253,6 +256,40 @@ static void what_nobody_can_decode_is_named(void **state)
     arena_done(&arena);
 }
 
+/* Small on the wire, of a size that is allowed, and more in memory than any batch may need: that
+ * never passes, so the device must be told. */
+static void what_unfolds_beyond_all_memory_is_named_too(void **state)
+{
+    struct world *world = *state;
+    struct arena arena = {0};
+    enum { COLUMNS = 124000, PART_BYTES = 2 * COLUMNS };
+    uint8_t *plain = malloc(4 + PART_BYTES), *frame = malloc(PART_BYTES);
+    Muster__Batch batch = MUSTER__BATCH__INIT;
+    struct buf body = {0};
+    assert_true(plain != NULL && frame != NULL);
+    plain[0] = 0x0a; /* one lane of so many empty columns */
+    for (size_t i = 0; i < 3; i++)
+        plain[1 + i] = (uint8_t)((PART_BYTES >> 7 * i & 0x7f) | (i < 2 ? 0x80 : 0));
+    for (size_t i = 0; i < COLUMNS; i++) {
+        plain[4 + 2 * i] = 0x2a;
+        plain[5 + 2 * i] = 0;
+    }
+    batch.frame.data = frame;
+    batch.frame.len = ZSTD_compress(frame, PART_BYTES, plain, 4 + PART_BYTES, 1);
+    assert_false(ZSTD_isError(batch.frame.len));
+    assert_true(pack(&batch.base, &body, NULL));
+    struct buf message = world_seal(world, "batch", "t1", buf_bytes(&body));
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&message));
+    world_settle(world);
+    assert_int_equal(world->sent, 1);
+    assert_int_equal(world_receipt(world, 0, &arena)->n_undecodable, 1);
+    buf_done(&message);
+    buf_done(&body);
+    free(plain);
+    free(frame);
+    arena_done(&arena);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -265,6 +302,7 @@ int main(void)
         TEST(a_conflict_is_refused_until_it_is_given_up),
         TEST(more_conflicts_than_fit_are_told_by_and_by),
         TEST(what_nobody_can_decode_is_named),
+        TEST(what_unfolds_beyond_all_memory_is_named_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
