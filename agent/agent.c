@@ -11,6 +11,7 @@
 #include <string.h>
 
 static const int64_t forget_every_ms = 10000;
+static const int64_t forget_more_ms = 500; /* one call does little */
 static const unsigned age_rounds = 6;
 static const int64_t resend_max_ms = 600000;
 static const int64_t selfcheck_limit_ms = 120000;
@@ -168,7 +169,9 @@ static void on_forget_timer(uv_timer_t *timer)
     struct agent *agent = timer->data;
     struct spool_stats stats;
     spool_stats(agent->spool, &stats);
-    agent_save_receipts(agent);
+    if (!agent->forget_more)
+        agent_save_receipts(agent);
+    agent->forget_more = false;
     /* Age limits are in days: with nothing in grace a look now and then is enough. */
     if (agent->forget_rounds++ % age_rounds != 0 && stats.records_kept == 0)
         return;
@@ -180,6 +183,8 @@ static void on_forget_timer(uv_timer_t *timer)
             agent_spool_failed(agent, &err);
     } else if (removed > 0) {
         log_debug("%zu old records removed", removed);
+        agent->forget_more = true;
+        uv_timer_start(timer, on_forget_timer, (uint64_t)forget_more_ms, (uint64_t)forget_every_ms);
     }
 }
 

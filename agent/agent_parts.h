@@ -43,6 +43,7 @@ struct agent {
 
     bool begun; /* OPEN and the first sample are recorded, the registrar may tell its state */
     unsigned forget_rounds;
+    bool forget_more; /* the last one removed something and may have left some */
 
     struct proofs proofs;
     bool less_told;            /* that a receipt claimed less than an earlier one, this session */

@@ -157,7 +157,8 @@ bool spool_again(struct spool *spool, uint64_t incarnation, int lane, uint64_t c
                  const struct spool_range *ranges, size_t range_count,
                  struct err *err) MUSTER_CHECK;
 /* Removes segments that are wholly receipted and past their grace (by powered-on time, up to a
- * sixteenth of it late), and streams that are done; gives space back. Bounded in one call: more
+ * sixteenth of it late), and streams that are done; gives space back. Where the quota was lowered,
+ * what is beyond it goes as spool_push would make it go. Bounded in one call: more
  * may be left while it removes something. */
 bool spool_forget(struct spool *spool, size_t *ret_removed_records, struct err *err) MUSTER_CHECK;
 

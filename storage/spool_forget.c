@@ -5,9 +5,10 @@
 #include <stdio.h>
 
 enum {
-    FORGET_SEGMENTS = 1024,         /* at most in one call ... */
-    FORGET_BYTES = 4 * 1024 * 1024, /* ... or about so much: the WAL holds what it touches */
-    VACUUM_PAGES = 512,             /* given back to the file system in one call */
+    /* At most so many segments, or about so many bytes, in one call: payments wait meanwhile. */
+    FORGET_SEGMENTS = 256,
+    FORGET_BYTES = 1024 * 1024,
+    VACUUM_PAGES = 512, /* given back to the file system in one call */
     VACUUM_MIN_BYTES = 256 * 1024,
     CLOCK_SAVE_MS = 10 * 60 * 1000,
 };
@@ -108,14 +109,33 @@ static bool forget(struct spool *spool, void *ctx, struct err *err)
     return spool_clock_save(spool, err);
 }
 
+static bool count_pages(struct spool *spool, int64_t *ret_pages, int64_t *ret_free, struct err *err)
+{
+    return sqlite_pragma(spool->db, ret_free, err, "PRAGMA freelist_count") &&
+           sqlite_pragma(spool->db, ret_pages, err, "PRAGMA page_count");
+}
+
+/* A file from before the quota was lowered holds more than pushes may use now. */
+static bool keep_quota(struct spool *spool, struct err *err)
+{
+    int64_t pages = 0, free_pages = 0;
+    bool any = false;
+    if (!count_pages(spool, &pages, &free_pages, err))
+        return false;
+    int64_t over = (pages - free_pages - spool->push_pages) * spool->page_bytes;
+    if (pages <= spool->all_pages || over <= 0)
+        return true;
+    return spool_evict(spool, 0, 1, over < FORGET_BYTES ? over : FORGET_BYTES, &any, err);
+}
+
 /* Free pages are used again first; only a file that has become much too large shrinks. */
 static bool give_back(struct spool *spool, struct err *err)
 {
     int64_t free_pages = 0, pages = 0, ignored = 0;
-    if (!sqlite_pragma(spool->db, &free_pages, err, "PRAGMA freelist_count") ||
-        !sqlite_pragma(spool->db, &pages, err, "PRAGMA page_count"))
+    if (!count_pages(spool, &pages, &free_pages, err))
         return false;
-    if (free_pages < pages / 2 || free_pages * spool->page_bytes < VACUUM_MIN_BYTES)
+    if (pages <= spool->all_pages &&
+        (free_pages < pages / 2 || free_pages * spool->page_bytes < VACUUM_MIN_BYTES))
         return true;
     char sql[64];
     (void)snprintf(sql, sizeof sql, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
@@ -129,7 +149,7 @@ bool spool_forget(struct spool *spool, size_t *ret_removed_records, struct err *
     int64_t over_ms = spool_powered_ms(spool) - spool->grace_ms;
     for (size_t i = 0; i < spool->stream_count; i++)
         spool_acked_settle(&spool->streams[i].now.acked, over_ms);
-    if (!spool_reserved(spool, forget, &removal, err))
+    if (!spool_reserved(spool, forget, &removal, err) || !keep_quota(spool, err))
         return false;
     *ret_removed_records = removal.records;
     struct err why = {0};

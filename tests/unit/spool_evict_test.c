@@ -280,6 +280,30 @@ static void test_the_files_stay_within_the_quota(void **state)
     assert_true(stats_of(world->spool).records_lost > 0);
 }
 
+static void test_a_quota_that_was_lowered_is_kept(void **state)
+{
+    struct spool_world *world = *state;
+    uint64_t incarnation = spool_incarnation(world->spool);
+    for (int i = 0; i < 1500; i++) {
+        must(world->spool, 1, BODY);
+        must(world->spool, 3, BODY);
+    }
+    assert_true(stats_of(world->spool).bytes > 2 * TIGHT);
+    open_tight(world);
+    for (int i = 0; i < 100; i++)
+        forget(world->spool);
+    expect_within_quota(world);
+    struct spool_stream streams[2];
+    assert_int_equal(spool_streams(world->spool, streams, 2), 2);
+    expect_lost(world->spool, incarnation, 3, 1, 1, 1500, SPOOL_LOST_QUOTA);
+    assert_in_range(stats_of(world->spool).records, 400, 1000); /* results, as many as fit */
+    must(world->spool, 3, 100);
+    uint64_t held = stats_of(world->spool).records;
+    for (int i = 0; i < 5; i++)
+        forget(world->spool);
+    assert_int_equal(stats_of(world->spool).records, held);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spool_world_setup, spool_world_teardown)
 
 int main(void)
@@ -291,6 +315,7 @@ int main(void)
         TEST(test_a_lane_keeps_to_its_own_quota),
         TEST(test_too_old_is_given_up),
         TEST(test_keys_outlive_eviction),
+        TEST(test_a_quota_that_was_lowered_is_kept),
         TEST(test_the_files_stay_within_the_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
