@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/collector.h"
 
+#include "proto/limits.h"
 #include "proto/unpack.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/collector_world.h"
@@ -95,6 +96,48 @@ static void a_hello_is_welcomed(void **state)
     assert_int_equal(welcome->manifest.len, strlen(world->manifest));
     assert_true(welcome->receipt.len > 0);
     assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_DAMAGED);
+    arena_done(&arena);
+}
+
+/* Whatever is owed: what does not fit is said when it comes again. */
+static void a_welcome_keeps_its_limits(void **state)
+{
+    struct world *world = *state;
+    struct arena arena = {0};
+    enum { STREAMS = 12 };
+    static char manifest[LIMIT_MANIFEST_BYTES - 100];
+    static Muster__OpenStream open[STREAMS], *streams[STREAMS];
+    static struct fleetdb_stream stream;
+    uint8_t nonce[16] = "0123456789abcde";
+    const uint64_t far = (UINT64_C(1) << 53) - 3 * FLEETDB_RANGES_MAX;
+    struct fleetdb_device device;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(fleetdb_begin(world->fleet->db, NULL));
+    for (uint64_t s = 0; s < STREAMS; s++) {
+        stream = (struct fleetdb_stream){
+            .incarnation = UINT64_MAX - s, .lane = 1, .range_count = FLEETDB_RANGES_MAX};
+        for (uint64_t i = 0; i < FLEETDB_RANGES_MAX; i++)
+            stream.ranges[i] = (struct fleetdb_range){far + 3 * i, far + 3 * i + 1};
+        assert_true(fleetdb_stream_write(world->fleet->db, device.device, &stream, 1000, NULL));
+        muster__open_stream__init(&open[s]);
+        open[s].incarnation = stream.incarnation;
+        open[s].lane = MUSTER__LANE__LANE_TXN;
+        streams[s] = &open[s];
+    }
+    assert_true(fleetdb_commit(world->fleet->db, NULL));
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.n_streams = STREAMS;
+    hello.streams = streams;
+    memset(manifest, 'x', sizeof manifest - 1);
+    world->manifest = manifest;
+    world_send_hello(world, "t1", &hello);
+    world_settle(world);
+    assert_in_range(world->payloads[0].length, 1, LIMIT_WELCOME_BYTES);
+    const Muster__Welcome *welcome = (const Muster__Welcome *)world_opened(
+        world, 0, "welcome", world->fleet->director_key, &muster__welcome__descriptor, &arena);
+    assert_int_equal(welcome->manifest.len, sizeof manifest - 1);
+    assert_in_range(welcome->receipt.len, LIMIT_RECEIPT_BYTES * 2 / 3, LIMIT_RECEIPT_BYTES);
     arena_done(&arena);
 }
 
@@ -196,6 +239,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(a_hello_is_welcomed),
+        TEST(a_welcome_keeps_its_limits),
         TEST(a_hello_without_sense_gets_no_answer),
         TEST(an_old_hello_does_not_undo_a_newer_one),
         TEST(late_events_do_not_undo_newer_ones),
