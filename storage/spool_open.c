@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const int64_t CLOCK_AHEAD_MS = INT64_C(30) * 24 * 3600 * 1000;
+
 enum { TRIES = 4 }; /* a foreign one, a damaged one, a full disk; then it works or it does not */
 
 /* What was found, and what becomes of it. */
@@ -51,6 +53,15 @@ void spool_database_close(struct spool *spool)
     spool_keys_done(&spool->keys);
 }
 
+/* The newest segment may know better than the row, which is written now and then. One that is far
+ * ahead of it is damaged: no checksum covers its time, and believed it would age all that is held.
+ */
+static void set_clock(struct spool *spool, int64_t written_ms)
+{
+    if (spool->saved_ms < written_ms || spool->saved_ms - CLOCK_AHEAD_MS > written_ms)
+        spool->saved_ms = written_ms;
+}
+
 /* Whose spool it is, how often it was opened, and whether the clock of powered-on time runs on or
  * starts a new leg. What passed between the last commit and a power cut is not counted: grace is
  * rather too long. */
@@ -67,8 +78,7 @@ static bool read_meta(struct spool *spool, struct opening *opening, struct err *
         same_boot = bytes_equal(sqlite_column_bytes(query, 1),
                                 bytes_of(opening->boot, sizeof opening->boot));
         spool->base_ms = sqlite3_column_int64(query, 2);
-        if (sqlite3_column_int64(query, 3) > spool->saved_ms)
-            spool->saved_ms = sqlite3_column_int64(query, 3);
+        set_clock(spool, sqlite3_column_int64(query, 3));
         opening->starts = sqlite_column_u64(query, 4);
         (void)sqlite3_reset(query);
     }

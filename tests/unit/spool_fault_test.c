@@ -481,6 +481,28 @@ static void test_age_survives_a_power_cut(void **state)
     assert_int_equal(stats.oldest_ms, 70);
 }
 
+/* One bit of one row: else all that is held would be too old at once, and all grace over. */
+static void test_a_damaged_time_ages_nothing(void **state)
+{
+    struct spool_world *world = *state;
+    world->settings.lanes[0].age_ms = INT64_C(400) * 24 * 3600 * 1000;
+    for (int i = 0; i < 3; i++)
+        push(world->spool, 1, "", "x");
+    uint64_t incarnation = spool_incarnation(world->spool);
+    spool_close(world->spool);
+    world->spool = NULL;
+    change(world->path, "UPDATE segment SET powered_ms = powered_ms | 1 << 61"
+                        " WHERE id = (SELECT max(id) FROM segment)");
+    spool_world_reopen(world);
+    push(world->spool, 1, "", "y");
+    forget(world->spool);
+    expect_read(world->spool, incarnation, 1, 1, 9, 99, 1, "x,x,x,");
+    receipt(world->spool, incarnation, 1, 3);
+    assert_int_equal(forget(world->spool), 0); /* in grace */
+    world->boot_ms += LONG_AFTER_MS;
+    assert_int_equal(forget(world->spool), 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, spool_world_setup, spool_world_teardown)
 
 int main(void)
@@ -488,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_newer_schema_is_refused_untouched),
         TEST(test_a_damaged_record_is_never_given),
+        TEST(test_a_damaged_time_ages_nothing),
         TEST(test_sound_records_of_a_damaged_segment_are_given),
         TEST(test_a_damaged_length_takes_the_rest_with_it),
         TEST(test_a_hole_at_the_end_is_declared_too),
