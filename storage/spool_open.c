@@ -17,6 +17,9 @@
 
 static const int64_t CLOCK_AHEAD_MS = INT64_C(30) * 24 * 3600 * 1000;
 
+/* What the start writes, however full the spool is. */
+enum { START_BYTES = 256 * 1024 };
+
 enum { TRIES = 4 }; /* a foreign one, a damaged one, a full disk; then it works or it does not */
 
 /* What was found, and what becomes of it. */
@@ -240,5 +243,8 @@ bool spool_start(struct spool *spool, struct err *err)
     struct opening opening = {0};
     bool ok = start(spool, &opening, err);
     spool_chain_done(&opening.chain);
+    if (!ok && err != NULL && err->code == ERR_FULL)
+        return err_context(err, "no room to open the spool: its disk needs %d KiB free",
+                           START_BYTES / 1024);
     return ok;
 }

@@ -324,6 +324,31 @@ static void test_a_failed_write_takes_nothing_back(void **state)
     expect_readable(world->spool, spool_incarnation(world->spool), 1 + lost(world->spool), 2);
 }
 
+static void test_a_full_disk_at_the_start_says_what_to_do(void **state)
+{
+    struct spool_world *world = *state;
+    struct rlimit before, tight;
+    struct err err = {0};
+    struct spool *spool = NULL;
+    push(world->spool, 1, "", "kept");
+    uint64_t incarnation = spool_incarnation(world->spool);
+    spool_close(world->spool);
+    world->spool = NULL;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = before;
+    tight.rlim_cur = 100;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    assert_false(spool_open(&world->settings, &world->clock, &spool, &err));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, handler);
+    assert_int_equal(err.code, ERR_FULL);
+    assert_non_null(strstr(err.text, world->path));
+    assert_non_null(strstr(err.text, "KiB free"));
+    spool_world_reopen(world);
+    expect_read(world->spool, incarnation, 1, 1, 9, 99, 1, "kept,");
+}
+
 enum { CANNOT_MOUNT = 77 };
 
 static bool write_text(const char *path, const char *content)
@@ -518,6 +543,7 @@ int main(void)
         TEST(test_a_receipt_for_a_lost_tail_covers_what_is_left),
         TEST(test_over_quota_nothing_breaks_and_room_comes_back),
         TEST(test_a_failed_write_takes_nothing_back),
+        TEST(test_a_full_disk_at_the_start_says_what_to_do),
         TEST(test_a_full_disk_can_be_emptied),
         TEST(test_kill_9_loses_nothing_acknowledged),
         TEST(test_age_survives_a_power_cut),
