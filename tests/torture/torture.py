@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of agents, links, musterd and the broker at random moments under load.
 
-MUSTER_TORTURE_KILLS=N  how many (300); in rounds of at most ROUND, each in a world of its own
+MUSTER_TORTURE_KILLS=N  how many (220); in rounds of at most ROUND, each in a world of its own
 MUSTER_TORTURE_SEED=S   the choices (their timing is the machine's)
 
 Every process that was killed is started again at once, under load all the time. When a round's
@@ -94,7 +94,7 @@ def wrong(total, sound):
 
 
 def main():
-    kills = int(os.environ.get("MUSTER_TORTURE_KILLS") or 300)
+    kills = int(os.environ.get("MUSTER_TORTURE_KILLS") or 220)
     began = time.monotonic()
     seed = seed_of("torture")
     total, sound, done = {}, True, 0
