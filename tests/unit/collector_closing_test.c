@@ -128,6 +128,24 @@ static void a_closed_one_that_goes_on_is_opened_again(void **state)
     assert_int_equal(world_results(world), 13);
 }
 
+/* A hello may have been made before the first record of its own incarnation was given. */
+static void the_running_incarnation_stays_open(void **state)
+{
+    struct world *world = *state;
+    say_hello(world, &(struct world_hello){.incarnation = 6, .starts = 2});
+    world_send_results(world, 6, 1, 4, 0);
+    world_send_results(world, 6, 7, 8, 0);
+    world_settle(world);
+    say_hello(world, &(struct world_hello){.incarnation = 6, .starts = 2, .boot_ms = 1});
+    assert_int_equal(world_account(world).buffered, 2);
+    assert_int_equal(world_account(world).unaccounted, 0);
+    world_send_results(world, 6, 5, 6, 0);
+    world_settle(world);
+    say_hello(world, &(struct world_hello){.incarnation = 6, .starts = 2, .boot_ms = 2});
+    assert_int_equal(world_account(world).open, 1);
+    assert_int_equal(world_account(world).closed, 0);
+}
+
 struct seen {
     size_t count;
     struct fleetdb_stream_view first;
@@ -460,6 +478,7 @@ int main(void)
         TEST(an_old_packet_changes_nothing_of_a_closed_one),
         TEST(a_closed_one_that_goes_on_is_opened_again),
         TEST(holes_that_nobody_holds_are_unaccounted),
+        TEST(the_running_incarnation_stays_open),
         TEST(unaccounted_streams_are_shown_first),
         TEST(a_device_that_begins_anew_is_heard),
         TEST(a_hello_that_was_held_up_does_no_harm),
