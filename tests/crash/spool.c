@@ -70,12 +70,20 @@ static struct oracle_step *step_begin(struct crash *crash)
     return step;
 }
 
-static void step_end(struct crash *crash)
+static void survey(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
     struct err err = {0};
+    must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
+    for (size_t i = 0; i < seed->oracle.count; i++)
+        seed->unknown = seed->unknown || seed->oracle.now[i] == ORACLE_LOST + SPOOL_LOST_UNKNOWN;
+}
+
+static void step_end(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
     if (seed->spool != NULL) /* closed: as before */
-        must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
+        survey(crash);
     oracle_step_done(&seed->oracle, crash, crash->log.step, seed->now_ms);
 }
 
@@ -158,7 +166,7 @@ static void do_harm(struct crash *crash)
     step = step_begin(crash);
     step->chain_unsure = true;
     open_spool(crash);
-    must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
+    survey(crash);
     oracle_step_done(&seed->oracle, crash, at, seed->now_ms);
     oracle_step_done(&seed->oracle, crash, at + 1, seed->now_ms);
 }
@@ -285,7 +293,7 @@ static void do_again(struct crash *crash)
         return;
     struct oracle_step *step = step_begin(crash);
     step->may_return = step->may_settle = true;
-    step->may_lose = ~0u & ~(1u << SPOOL_LOST_UNKNOWN);
+    step->may_lose = seed->unknown ? ~0u : ~0u & ~(1u << SPOOL_LOST_UNKNOWN);
     must(crash,
          spool_again(seed->spool, of.incarnation, of.lane, crash_draw(crash, (unsigned)range.first),
                      &range, crash_draw(crash, 2), &err),
@@ -319,13 +327,12 @@ static void work(struct crash *crash, const char *dir)
         oracle_step_done(&seed->oracle, crash, 0, seed->now_ms);
         do_open(crash);
     } else {
-        struct err err = {0};
         bool unsure = seed->oracle.steps[crash->from_step].chain_unsure;
         crash->log.step = 1;
         seed->now_ms = seed->oracle.steps[crash->from_step].now_ms;
         open_spool(crash);
         buf_done(&seed->copy); /* it may be younger than the cut */
-        must(crash, oracle_survey(&seed->oracle, seed->spool, crash, &err), &err);
+        survey(crash);
         oracle_resume(&seed->oracle, crash, crash->from_step, crash->from_done);
         crash->log.step = 0;
         step_begin(crash)->chain_unsure = unsure;

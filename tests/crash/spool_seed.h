@@ -16,6 +16,7 @@ struct seed {
     struct spool *spool;
     struct buf copy; /* of the database, made when it was closed */
     uint32_t copy_note;
+    bool unknown; /* a tail was declared: asked for again, it is declared again */
     uint64_t incarnations[ORACLE_STEPS * 4]; /* that were used */
     size_t incarnation_count;
 };
