@@ -41,6 +41,14 @@ def main():
         return run_all(jobs_of(sys.argv[1], sys.argv[2:], scratch))
 
 
+def count(figures, name, value):
+    """A part's own, and with those of the other parts: inject.PART.sites is in inject.sites."""
+    figures[name] = figures.get(name, 0) + value
+    total = re.sub(r"^inject\.[a-z]+\.(sites|violations)$", r"inject.\1", name)
+    if total != name:
+        figures[total] += value
+
+
 def run_all(jobs):
     figures = {"inject.sites": 0, "inject.violations": 0}
     failed = False
@@ -50,7 +58,7 @@ def run_all(jobs):
             for line in output.splitlines():
                 figure = FIGURE.match(line)
                 if figure:
-                    figures[figure[1]] = figures.get(figure[1], 0) + int(figure[2])
+                    count(figures, figure[1], int(figure[2]))
                 else:
                     print(line)
     for name, value in figures.items():

@@ -186,8 +186,8 @@ static int finish(void)
                    sweep.sites[op]);
     }
     printf("inject.%s.runs %u count\n", sweep.part, sweep.runs);
-    printf("inject.sites %u count\n", sites);
-    printf("inject.violations %u count\n", sweep.violations);
+    printf("inject.%s.sites %u count\n", sweep.part, sites);
+    printf("inject.%s.violations %u count\n", sweep.part, sweep.violations);
     return sweep.violations == 0 && sites > 0 ? 0 : 1;
 }
 
