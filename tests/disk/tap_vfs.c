@@ -245,10 +245,7 @@ static int tap_sleep(sqlite3_vfs *vfs, int microseconds)
 
 static int tap_last_error(sqlite3_vfs *vfs, int length, char *out)
 {
-    (void)vfs;
-    (void)length;
-    (void)out;
-    return errno;
+    return stock(vfs)->xGetLastError(stock(vfs), length, out);
 }
 
 static int tap_time(sqlite3_vfs *vfs, double *ret_now)

@@ -82,7 +82,7 @@ static void refused_batches_are_named_once(void **state)
         owed_add_undecodable(owed, digest);
     }
     assert_int_equal(owed->undecodable_count, LIMIT_UNDECODABLE);
-    for (uint8_t i = 0; i < LIMIT_UNDECODABLE; i++)
+    for (int i = 0; i < LIMIT_UNDECODABLE; i++)
         assert_int_equal(owed->undecodable[i][0], i);
 }
 
