@@ -4,6 +4,7 @@
 #include "agent/agent_parts.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "proto/limits.h"
 #include "proto/record.pb-c.h"
 
@@ -162,6 +163,7 @@ static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx
 static void on_probe_timer(uv_timer_t *timer)
 {
     agent_record_health(timer->data);
+    memory_settle(); /* what came in between, came for once */
 }
 
 static void on_forget_timer(uv_timer_t *timer)

@@ -4,6 +4,7 @@
 #include "base/daemon.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 
@@ -54,6 +55,7 @@ static int run_agent(const struct agent_settings *settings)
         return exit_code_of(&err);
     }
     log_info("device %s, version " MUSTER_VERSION ", ready", settings->device);
+    memory_settle();
     daemon_loop(&run.daemon);
     agent_free(run.agent);
     daemon_end(&run.daemon);
@@ -75,6 +77,7 @@ int main(int argc, char **argv)
     struct agent_settings settings;
     struct err err = {0};
     int code = EXIT_OK;
+    memory_frugal();
     if (!daemon_parse(&program, argc, argv, &options, &code))
         return code;
     log_init(program.name, LOG_INFO);

@@ -5,6 +5,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/mqtt.h"
 #include "base/notify.h"
 #include "base/stream.h"
@@ -213,6 +214,7 @@ static void on_connected(void *ctx, const char *broker)
     (void)snprintf(status, sizeof status, "STATUS=connected to %s", broker);
     notify_send(status);
     report_state(link, "");
+    memory_settle(); /* the handshake ran through much of libcrypto */
 }
 
 static void on_disconnected(void *ctx, const char *reason, int64_t next_attempt_ms)

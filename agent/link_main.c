@@ -3,6 +3,7 @@
 #include "base/daemon.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <stdio.h>
 
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
     struct link_settings settings;
     struct err err = {0};
     int code = EXIT_OK;
+    memory_frugal();
     if (!daemon_parse(&program, argc, argv, &options, &code))
         return code;
     log_init(program.name, LOG_INFO);
