@@ -53,7 +53,8 @@ static int let_go(struct dl_phdr_info *object, size_t size, void *ctx)
         start -= start % page;
         end -= end % page; /* the last page may hold the start of the next part */
         if (end > start)
-            (void)madvise((void *)start, end - start, MADV_DONTNEED); /* a hint; it may be refused */
+            (void)madvise((void *)start, end - start,
+                          MADV_DONTNEED); /* a hint; it may be refused */
     }
     return 0;
 }
