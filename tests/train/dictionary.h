@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_TRAIN_DICTIONARY_H
+#define TESTS_TRAIN_DICTIONARY_H
+
+#include "base/buf.h"
+
+/* Samples end to end, as ZDICT wants them. */
+struct samples {
+    struct buf data;
+    size_t *sizes;
+    size_t count, room;
+};
+
+bool samples_add(struct samples *samples, struct bytes sample, struct err *err) MUSTER_CHECK;
+void samples_done(struct samples *samples);
+
+struct dictionary_plan {
+    unsigned id;
+    size_t bytes; /* of the whole dictionary, at most */
+    int level;    /* that will be compressed at */
+};
+/* Content by ZDICT's fast cover, then entropy tables over all samples. */
+bool dictionary_train(const struct samples *samples, const struct dictionary_plan *plan,
+                      struct buf *ret_dictionary, struct err *err) MUSTER_CHECK;
+/* Mean bytes of the samples' frames, without and with the dictionary. */
+bool dictionary_try(const struct samples *samples, struct bytes dictionary, int level,
+                    double *ret_plain, double *ret_with, struct err *err) MUSTER_CHECK;
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+#include "tests/train/dictionary.h"
+#include "tests/train/terminals.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Makes a zstd dictionary anew.
+ *
+ *   train-dictionary rows RECORDS ID BYTES LEVEL OUT
+ *
+ * `rows`: each sample is RECORDS packed TxnResults of one terminal, each behind its length as a
+ * varint, without the idempotency key. OUT.txt says where the dictionary comes from. The terminals
+ * tried at the end are others than those trained on.
+ */
+enum { SAMPLES_BYTES = 24 * 1024 * 1024, TERMINAL_RECORDS = 2000, TRIED_TERMINALS = 16 };
+
+struct order {
+    size_t records;
+    struct dictionary_plan plan;
+    const char *out;
+};
+
+static bool add_row(const Muster__TxnResult *txn, struct buf *sample, struct err *err)
+{
+    Muster__TxnResult row = *txn;
+    row.idempotency_key = (ProtobufCBinaryData){0};
+    uint8_t head[10];
+    size_t length = muster__txn_result__get_packed_size(&row);
+    if (!buf_append(sample, head, (size_t)varint_put(length, head), err))
+        return false;
+    uint8_t *to = buf_reserve(sample, length, err);
+    if (!to)
+        return false;
+    sample->length += muster__txn_result__pack(&row, to);
+    return true;
+}
+
+static bool sample_terminal(struct train_terminal *terminal, size_t records, size_t limit,
+                            struct samples *samples, struct err *err)
+{
+    struct buf sample = {0};
+    struct world_result result;
+    bool ok = true;
+    size_t until = samples->data.length + limit;
+    for (size_t done = 0; ok && done < TERMINAL_RECORDS && samples->data.length < until;) {
+        buf_clear(&sample);
+        for (size_t i = 0; ok && i < records; i++, done++) {
+            train_terminal_next(terminal, &result);
+            ok = add_row(&result.txn, &sample, err);
+        }
+        ok = ok && samples_add(samples, buf_bytes(&sample), err);
+    }
+    buf_done(&sample);
+    return ok;
+}
+
+static bool sample_terminals(const struct train_tables *tables, uint64_t seed, size_t terminals,
+                             size_t records, struct samples *samples, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < terminals; i++) {
+        struct train_terminal *terminal = NULL;
+        ok = train_terminal_open(tables, seed + i, &terminal, err) &&
+             sample_terminal(terminal, records, SAMPLES_BYTES / terminals, samples, err);
+        train_terminal_close(terminal);
+    }
+    return ok;
+}
+
+static bool write_origin(const struct order *order, const struct samples *samples, size_t length,
+                         double plain, double with, struct err *err)
+{
+    char path[512], text[1024];
+    (void)snprintf(path, sizeof path, "%s.txt", order->out);
+    int size = snprintf(
+        text, sizeof text,
+        "Made by: train-dictionary rows %zu %u %zu %d OUT (tests/train)\n"
+        "From: %zu samples of %zu packed results, %d terminals, seeds %d to %d\n"
+        "Dictionary: id %u, %zu bytes\n"
+        "On %d other terminals: %.1f bytes a sample at level %d, %.1f without a dictionary\n",
+        order->records, order->plan.id, order->plan.bytes, order->plan.level, samples->count,
+        order->records, TRAIN_TERMINALS, TRAIN_SEED, TRAIN_SEED_END - 1, order->plan.id, length,
+        TRIED_TERMINALS, with, order->plan.level, plain);
+    (void)fputs(text, stdout);
+    return file_write(path, bytes_of(text, (size_t)size), 0644, err);
+}
+
+static bool make(const struct order *order, const struct train_tables *tables, struct err *err)
+{
+    struct samples train = {0}, others = {0};
+    struct buf dictionary = {0};
+    double plain = 0, with = 0;
+    bool ok =
+        sample_terminals(tables, TRAIN_SEED, TRAIN_TERMINALS, order->records, &train, err) &&
+        sample_terminals(tables, TRAIN_SEED_END, TRIED_TERMINALS, order->records, &others, err) &&
+        dictionary_train(&train, &order->plan, &dictionary, err) &&
+        dictionary_try(&others, buf_bytes(&dictionary), order->plan.level, &plain, &with, err) &&
+        file_write(order->out, buf_bytes(&dictionary), 0644, err) &&
+        write_origin(order, &train, dictionary.length, plain, with, err);
+    samples_done(&train);
+    samples_done(&others);
+    buf_done(&dictionary);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    struct train_tables tables = {0};
+    struct err err = {0};
+    if (argc != 7 || strcmp(argv[1], "rows") != 0) {
+        fprintf(stderr, "usage: train-dictionary rows RECORDS ID BYTES LEVEL OUT\n");
+        return 2;
+    }
+    struct order order = {.records = strtoul(argv[2], NULL, 10),
+                          .plan = {.id = (unsigned)strtoul(argv[3], NULL, 10),
+                                   .bytes = strtoul(argv[4], NULL, 10),
+                                   .level = (int)strtol(argv[5], NULL, 10)},
+                          .out = argv[6]};
+    bool ok = order.records > 0 &&
+              train_tables_read(MUSTER_ROUTING_TABLE, MUSTER_CA_KEYS_TABLE, &tables, &err) &&
+              make(&order, &tables, &err);
+    if (!ok)
+        fprintf(stderr, "train-dictionary: %s\n", err.text);
+    train_tables_done(&tables);
+    return ok ? 0 : 1;
+}
