@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of one terminal's agent and link, connected to a broker over TLS and idle.
+"""Memory of one terminal's agent and link, connected to a broker over TLS: idle, and again after
+the agent has taken results that nobody collects (1,000,000, or as many as the argument says).
 
 Every page that either process has present counts once: file pages by (file, offset), so a page
 of libc that both map is one page, and pages of the broker or of this script are none. Anonymous
 pages belong to one process each, for neither forks from the other.
 """
 import getpass
+import json
 import os
 import pathlib
 import shutil
@@ -24,6 +26,10 @@ PRESENT = 1 << 63
 FILE_PAGE = 1 << 61  # Documentation/admin-guide/mm/pagemap.rst
 DEADLINE_S = 30
 SETTLE_S = 5  # idle: first timers have run, buffers of the handshake are given back
+BACKLOG = 1_000_000
+SEED = 20260101
+WORLD = 20_000  # different results; they come again under new keys
+FILL_S = 600
 
 
 def openssl(directory, *args):
@@ -66,7 +72,8 @@ def write_settings(directory, port):
         f"user {getpass.getuser()}\n")
     (directory / "agent.conf").write_text(
         f"[device]\nid = {DEVICE}\nserial = SN-1\nmodel = P1\n[paths]\nstate = state\nrun = run\n"
-        "[keys]\nagent = agent.pem\nroot = keys/root.bin\n")
+        "[keys]\nagent = agent.pem\nroot = keys/root.bin\n[client]\nmax = 64\n"
+        "[spool]\nquota = 2048M\n")
     (directory / "link.conf").write_text(
         f"[device]\nid = {DEVICE}\n[broker]\nservers = 127.0.0.1:{port}\n"
         "[tls]\nca = ca.pem\ncertificate = device.pem\nkey = device.key\n"
@@ -130,40 +137,88 @@ def find_broker():
         sys.exit("bench-memory: mosquitto is not installed")
 
 
-def measure(directory):
-    processes, said = [], []
+def start_link(directory, processes):
+    said = []
+    processes["link"] = start(directory, BIN / "muster-link", "--config", "link.conf")
+    wait_until_said(processes["link"], "connected to", said)
+
+
+def end(process):
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def fill(directory, count):
+    """Results of one lane, as fast as the agent answers."""
+    subprocess.run([BIN / "peers-records", "--out", "records", "--count", str(WORLD),
+                    "--seed", str(SEED)], cwd=directory, check=True, timeout=FILL_S)
+    subprocess.run([BIN / "peers-muster", "--socket", "run/client.sock", "--records", "records",
+                    "--marks", "marks", "--count", str(count), "--clients", "64"], cwd=directory,
+                   check=True, timeout=FILL_S)
+
+
+def waiting(directory):
+    told = subprocess.run([BIN / "muster", "status", "-o", "json", "--socket", "run/client.sock"],
+                          cwd=directory, check=True, capture_output=True, timeout=DEADLINE_S)
+    return int(json.loads(told.stdout)["health"]["spool_records"])
+
+
+def both(processes):
+    return [pages(processes[name].pid) for name in ("agent", "link")]
+
+
+def measure(directory, backlog):
+    """[(what, what agent and link have present)]: idle, then with the backlog. The link is away
+    while the agent takes it, so that it fills as it does while the broker is down."""
+    processes, said = {}, []
     try:
-        for words, name, *args in (
-                ("running", find_broker(), "-c", "mosquitto.conf"),
-                ("ready", BIN / "muster-agent", "--config", "agent.conf"),
-                ("connected to", BIN / "muster-link", "--config", "link.conf")):
-            processes.append(start(directory, name, *args))
-            wait_until_said(processes[-1], words, said)
-        stay_idle(processes[-1])
-        return [pages(process.pid) for process in processes[1:]]
+        processes["broker"] = start(directory, find_broker(), "-c", "mosquitto.conf")
+        wait_until_said(processes["broker"], "running", said)
+        processes["agent"] = start(directory, BIN / "muster-agent", "--config", "agent.conf")
+        wait_until_said(processes["agent"], "ready", said)
+        start_link(directory, processes)
+        stay_idle(processes["link"])
+        idle = both(processes)
+        end(processes.pop("link"))
+        fill(directory, backlog)
+        if waiting(directory) < backlog:
+            raise RuntimeError(f"{waiting(directory)} records wait where {backlog} were stored")
+        start_link(directory, processes)
+        stay_idle(processes["link"])
+        return [("idle", idle), (f"{backlog} results waiting, nobody collects", both(processes))]
     finally:
-        for process in reversed(processes):
-            process.terminate()
-            process.communicate(timeout=10)
+        for process in reversed(list(processes.values())):
+            end(process)
+
+
+def tell(what, measured):
+    """Every present page once, in kB."""
+    print(f"# agent and link, connected over TLS, {what}; every present page once")
+    for program, (shared, private) in zip(("agent", "link"), measured):
+        print(f"# {program}: {len(shared) * 4} KB of files, {private * 4} KB of its own")
+    union = len(measured[0][0] | measured[1][0]) + measured[0][1] + measured[1][1]
+    return union * PAGE // 1024
 
 
 def main():
+    backlog = int(sys.argv[1]) if len(sys.argv) > 1 else BACKLOG
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as name:
         directory = pathlib.Path(name)
         make_keys(directory)
         (directory / "run").mkdir()
         write_settings(directory, free_port())
         try:
-            measured = measure(directory)
+            measured = measure(directory, backlog)
         except RuntimeError as error:
             sys.exit(f"bench-memory: {error}")
         except PermissionError as error:
             sys.exit(f"bench-memory: cannot be measured here: {error}")
-    print("# agent and link, connected over TLS, idle; every present page once")
-    for program, (shared, private) in zip(("agent", "link"), measured):
-        print(f"# {program}: {len(shared) * 4} KB of files, {private * 4} KB of its own")
-    union = len(measured[0][0] | measured[1][0]) + measured[0][1] + measured[1][1]
-    print(f"memory.agent_link_pss_kb {union * PAGE // 1024} kB")
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            sys.exit(f"bench-memory: {error}: {(error.stderr or b'')[-500:]!r}")
+    idle_kb, backlog_kb = (tell(*one) for one in measured)
+    print(f"memory.agent_link_pss_kb {idle_kb} kB")
+    print(f"memory.backlog_1m_pss_kb {backlog_kb} kB")
+    print(f"memory.backlog_1m_ratio {backlog_kb / idle_kb:.3f} ratio")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/world/handover.h"
 
-#include "agent/client.h"
 #include "base/buf.h"
 
 #include <errno.h>
@@ -91,7 +90,7 @@ static struct muster_bytes bytes_field(ProtobufCBinaryData field)
     return (struct muster_bytes){field.data, field.len};
 }
 
-static struct muster_txn txn_of(const Muster__TxnResult *from)
+struct muster_txn handover_txn(const Muster__TxnResult *from)
 {
     return (struct muster_txn){
         .idempotency_key = bytes_field(from->idempotency_key),
@@ -174,7 +173,7 @@ bool handover_try(struct handover *handover, struct err *err)
         Muster__TxnResult *txn = muster__txn_result__unpack(NULL, next->length, next->packed);
         if (!txn)
             return err_set(err, ERR_NO_MEMORY, "no memory for a result");
-        struct muster_txn handed = txn_of(txn);
+        struct muster_txn handed = handover_txn(txn);
         struct muster_answer answer;
         bool stored = muster_record(handover->client, &handed, &answer);
         bool noted = !stored || note(handover, next->run, &answer, txn, err);

@@ -2,6 +2,7 @@
 #ifndef TESTS_WORLD_HANDOVER_H
 #define TESTS_WORLD_HANDOVER_H
 
+#include "agent/client.h"
 #include "base/err.h"
 #include "proto/record.pb-c.h"
 
@@ -25,5 +26,8 @@ bool handover_add(struct handover *handover, unsigned run, const Muster__TxnResu
  * False: the agent refused one for good, or the oracle file cannot be written. */
 bool handover_try(struct handover *handover, struct err *err) MUSTER_CHECK;
 size_t handover_waiting(const struct handover *handover);
+
+/* The same result as the client library takes it; it points into `from`. */
+struct muster_txn handover_txn(const Muster__TxnResult *from);
 
 #endif
