@@ -37,6 +37,7 @@ struct link {
     uv_timer_t join_timer, drain_timer;
     struct arena arena;
     struct link_wants wants;
+    uint64_t start;   /* random, not 0: which of the links this is */
     uint64_t refused; /* frames of the agent and messages of the broker that were not passed on */
 };
 
@@ -61,6 +62,7 @@ static bool send_up(struct link *link, const Muster__LinkUp *up)
 static void report_state(struct link *link, const char *reason)
 {
     const struct mqtt_status *status = mqtt_status(link->mqtt);
+    const struct traffic traffic = mqtt_traffic(link->mqtt);
     Muster__LinkState state = MUSTER__LINK_STATE__INIT;
     Muster__LinkUp up = MUSTER__LINK_UP__INIT;
 
@@ -68,8 +70,18 @@ static void report_state(struct link *link, const char *reason)
     state.broker = (char *)(uintptr_t)status->broker;
     state.reason = (char *)(uintptr_t)reason;
     state.next_attempt_ms = status->next_attempt_ms;
-    state.payload_bytes_up = status->bytes_up;
-    state.payload_bytes_down = status->bytes_down;
+    state.payload_bytes_up = traffic.up.payload;
+    state.payload_bytes_down = traffic.down.payload;
+    state.mqtt_bytes_up = traffic.up.mqtt;
+    state.mqtt_bytes_down = traffic.down.mqtt;
+    state.tls_bytes_up = traffic.up.tls;
+    state.tls_bytes_down = traffic.down.tls;
+    state.tcpip_bytes_up = traffic.up.tcpip;
+    state.tcpip_bytes_down = traffic.down.tcpip;
+    state.sessions = status->sessions;
+    state.resumed = status->resumed;
+    state.failures = status->failures;
+    state.link_start = link->start;
     up.what_case = MUSTER__LINK_UP__WHAT_STATE;
     up.state = &state;
     (void)send_up(link, &up);
@@ -233,6 +245,14 @@ static void on_refused(void *ctx, const char *reason)
 {
     log_warn("broker: %s", reason);
     report_state(ctx, reason);
+}
+
+/* The counts travel with what woke both up anyway. */
+static void on_traffic(void *ctx)
+{
+    struct link *link = ctx;
+
+    report_state(link, mqtt_status(link->mqtt)->reason);
 }
 
 /* ---- from the agent ---- */
@@ -417,6 +437,7 @@ bool link_open(uv_loop_t *loop, const struct link_settings *settings, struct lin
         .message = on_message,
         .puback = on_puback,
         .refused = on_refused,
+        .traffic = on_traffic,
     };
     char will_topic[TOPIC_CHARS];
     struct link *link = calloc(1, sizeof *link);
@@ -431,6 +452,7 @@ bool link_open(uv_loop_t *loop, const struct link_settings *settings, struct lin
         return false;
     }
     link->settings = *settings;
+    link->start = random_u64() | 1;
     link->loop = loop;
     link->join_backoff = (struct backoff){.first_ms = JOIN_FIRST_MS, .max_ms = JOIN_MAX_MS};
     link->arena.limit_bytes = (size_t)2 * LIMIT_LINK_FRAME_BYTES;

@@ -97,6 +97,20 @@ static void take_state(struct linkport *port, const Muster__LinkState *state)
     snprintf(port->state.broker, sizeof port->state.broker, "%s", state->broker);
     snprintf(port->state.reason, sizeof port->state.reason, "%s", state->reason);
     port->state.next_attempt_ms = state->next_attempt_ms;
+    port->state.link_start = state->link_start;
+    port->state.link_sessions = state->sessions;
+    port->state.link_resumed = state->resumed;
+    port->state.link_failures = state->failures;
+    port->state.traffic = (struct traffic){
+        .up = {.payload = state->payload_bytes_up,
+               .mqtt = state->mqtt_bytes_up,
+               .tls = state->tls_bytes_up,
+               .tcpip = state->tcpip_bytes_up},
+        .down = {.payload = state->payload_bytes_down,
+                 .mqtt = state->mqtt_bytes_down,
+                 .tls = state->tls_bytes_down,
+                 .tcpip = state->tcpip_bytes_down},
+    };
     if (state->connected && !was)
         port->state.sessions++;
     if (state->connected != was)

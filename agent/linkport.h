@@ -4,6 +4,7 @@
 
 #include "agent/peers.h"
 #include "base/buf.h"
+#include "base/traffic.h"
 
 #include <uv.h>
 
@@ -25,7 +26,13 @@ struct linkport_state {
     char broker[128];
     char reason[512]; /* why not connected */
     int64_t next_attempt_ms;
-    uint32_t sessions;       /* begun since the agent started */
+    uint32_t sessions; /* begun since the agent started */
+    /* Counted by the link since its own start, which `link_start` names (0: it has not said). So
+     * what was spent between two looks is the difference if link_start is the same, and all of the
+     * newer count if it is not; that holds over restarts of either. */
+    uint64_t link_start;
+    struct traffic traffic;
+    uint64_t link_sessions, link_resumed, link_failures;
     uint64_t frames_refused; /* from the link, or from a user who may not be the link */
 };
 

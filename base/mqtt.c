@@ -39,6 +39,9 @@ struct mqtt {
     struct resolve *resolve;
     struct addrinfo *addresses, *address; /* of the broker being tried; the next one to try */
     struct mqtt_session *session;
+    struct tls_kept kept[BROKERS_MAX];
+    struct traffic ended;    /* of sessions and attempts that are over */
+    uint64_t told_tls_bytes; /* of the session, at the last event about traffic */
 };
 
 static void attempt(struct mqtt *mqtt);
@@ -104,10 +107,21 @@ static void on_stable(uv_timer_t *timer)
     backoff_reset(&mqtt->backoff);
 }
 
+static void tell_traffic(struct mqtt *mqtt)
+{
+    uint64_t tls_bytes = mqtt_session_tls_bytes(mqtt->session);
+
+    if (tls_bytes != mqtt->told_tls_bytes && mqtt->events.traffic != NULL) {
+        mqtt->told_tls_bytes = tls_bytes;
+        mqtt->events.traffic(mqtt->ctx);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct mqtt *mqtt = timer->data;
 
+    tell_traffic(mqtt);
     mqtt_session_tick(mqtt->session);
 }
 
@@ -130,6 +144,7 @@ static void on_accepted(void *ctx)
     mqtt->status.reason[0] = '\0';
     mqtt->status.next_attempt_ms = 0;
     mqtt->status.sessions++;
+    mqtt->status.resumed += mqtt_session_resumed(mqtt->session);
     (void)uv_timer_start(&mqtt->timer, on_stable, (uint64_t)mqtt->settings.stable_ms, 0);
     if (mqtt->events.connected != NULL) {
         mqtt->events.connected(mqtt->ctx, mqtt->status.broker);
@@ -140,7 +155,6 @@ static void on_message(void *ctx, const char *topic, struct bytes payload)
 {
     struct mqtt *mqtt = ctx;
 
-    mqtt->status.bytes_down += payload.length;
     if (mqtt->events.message != NULL) {
         mqtt->events.message(mqtt->ctx, topic, payload);
     }
@@ -224,10 +238,13 @@ static bool open_session(struct mqtt *mqtt, const struct addrinfo *address, stru
         .address = text,
         .v311 = mqtt->settings.protocol == MQTT_311 || mqtt->v311[mqtt->next],
         .verify_at_ms = now_ms < floor_ms ? floor_ms : 0,
+        .kept = &mqtt->kept[mqtt->next],
+        .ended = &mqtt->ended,
     };
     if (!mqtt_session_open(mqtt->loop, &settings, &session_events, mqtt, &mqtt->session, err)) {
         return false;
     }
+    mqtt->told_tls_bytes = 0;
     mqtt_session_pause(mqtt->session, mqtt->paused);
     return true;
 }
@@ -454,6 +471,9 @@ static void on_timer_closed(uv_handle_t *handle)
     struct mqtt *mqtt = handle->data;
 
     if (--mqtt->open_timers == 0) {
+        for (size_t i = 0; i < mqtt->brokers.count; i++) {
+            tls_kept_forget(&mqtt->kept[i]);
+        }
         free(mqtt->strings);
         free(mqtt);
     }
@@ -475,17 +495,24 @@ const struct mqtt_status *mqtt_status(const struct mqtt *mqtt)
     return &mqtt->status;
 }
 
+struct traffic mqtt_traffic(const struct mqtt *mqtt)
+{
+    struct traffic total = {0};
+
+    if (mqtt->session != NULL) {
+        mqtt_session_traffic(mqtt->session, &total);
+    }
+    traffic_add(&total, &mqtt->ended);
+    return total;
+}
+
 bool mqtt_publish(struct mqtt *mqtt, uint64_t token, const char *topic, struct bytes payload,
                   bool retain, struct err *err)
 {
     if (mqtt->session == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
     }
-    if (!mqtt_session_publish(mqtt->session, token, topic, payload, retain, err)) {
-        return false;
-    }
-    mqtt->status.bytes_up += payload.length;
-    return true;
+    return mqtt_session_publish(mqtt->session, token, topic, payload, retain, err);
 }
 
 static bool change_subscription(struct mqtt *mqtt, const char *filter, bool wanted, struct err *err)

@@ -3,6 +3,7 @@
 #define BASE_MQTT_H
 
 #include "base/buf.h"
+#include "base/traffic.h"
 
 #include <stdint.h>
 #include <uv.h>
@@ -51,6 +52,9 @@ struct mqtt_events { /* any may be NULL; all may call any function below */
     void (*puback)(void *ctx, uint64_t token, bool accepted);
     /* The broker refused a subscription; the session goes on. */
     void (*refused)(void *ctx, const char *reason);
+    /* mqtt_traffic has grown. Comes with the timer that keeps a session alive, so it wakes nobody
+     * up, and not more often than every second; never from an idle session. */
+    void (*traffic)(void *ctx);
 };
 
 enum mqtt_state { MQTT_STOPPED, MQTT_WAITING, MQTT_CONNECTING, MQTT_CONNECTED };
@@ -61,10 +65,10 @@ struct mqtt_status {
     char reason[MQTT_REASON_CHARS]; /* of the last end; "" before and while connected */
     int64_t next_attempt_ms;        /* wall time, 0: none planned */
     /* Counted since mqtt_open. */
-    uint64_t sessions, failures;   /* CONNACKs that accepted; attempts and sessions that ended */
-    uint64_t oversized;            /* sessions ended by too long a message */
-    uint64_t violations;           /* sessions ended by packets that MQTT or we do not allow */
-    uint64_t bytes_up, bytes_down; /* payload */
+    uint64_t sessions, failures; /* CONNACKs that accepted; attempts and sessions that ended */
+    uint64_t resumed;            /* sessions that went on with an earlier TLS session */
+    uint64_t oversized;          /* sessions ended by too long a message */
+    uint64_t violations;         /* sessions ended by packets that MQTT or we do not allow */
 };
 
 /* Are settings and files usable? For a start-up check. */
@@ -82,6 +86,8 @@ void mqtt_stop(struct mqtt *mqtt);
 void mqtt_close(struct mqtt *mqtt);
 
 const struct mqtt_status *mqtt_status(const struct mqtt *mqtt);
+/* What all sessions and attempts have cost since mqtt_open. */
+struct traffic mqtt_traffic(const struct mqtt *mqtt);
 
 /* ERR_UNAVAILABLE: no session; ERR_FULL: the window is full, a puback will open it. `token` comes
  * back in the puback event. */

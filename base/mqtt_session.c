@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/mqtt_session.h"
-
-#include "base/tls.h"
+#include "base/mqtt_session_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,33 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PACKET_OVERHEAD_BYTES = 64 * 1024 }; /* topic, properties, TLS records and handshake */
-
-struct publish {
-    uint64_t token;
-    int mid;
-};
-
-struct mqtt_session {
-    struct mqtt_session_settings settings;
-    const struct mqtt_session_events *events;
-    void *ctx;
-    struct tls *tls;
-    struct mosquitto *mosq;
-    uv_poll_t poll;
-    int fd; /* a duplicate: libmosquitto closes its own when it likes, libuv must not see that */
-    bool in_library, closed, paused;
-    bool answered, accepted; /* a CONNACK came; and it was a yes */
-    int unmatched_pubacks;
-    int socket_errno;
-    bool ending; /* with `end` and `why`, as soon as libmosquitto has returned */
-    enum mqtt_end end;
-    struct err why;
-    char library_error[160];
-    struct publish window[MQTT_MAX_INFLIGHT];
-    size_t inflight, window_size;
-};
-
 /* The session is to end; gives where to say why, or NULL if a reason is there: the first counts. */
 static struct err *ending(struct mqtt_session *session, enum mqtt_end end)
 {
@@ -52,7 +23,7 @@ static struct err *ending(struct mqtt_session *session, enum mqtt_end end)
     return &session->why;
 }
 
-static void allow_next_packet(struct mqtt_session *session)
+void mqtt_session_allow(struct mqtt_session *session)
 {
     size_t max = session->settings.mqtt->max_message_bytes;
 
@@ -124,6 +95,7 @@ static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto
                       session->settings.mqtt->max_message_bytes);
         return;
     }
+    session->traffic.down.payload += length;
     session->events->message(session->ctx, message->topic, bytes_of(message->payload, length));
 }
 
@@ -137,7 +109,7 @@ static void on_publish(struct mosquitto *mosq, void *ctx, int mid, int code,
         if (session->window[i].mid == mid) {
             uint64_t token = session->window[i].token;
             session->window[i] = session->window[--session->inflight];
-            session->unmatched_pubacks--;
+            session->guard.pubacks--;
             if (!deaf(session)) {
                 session->events->puback(session->ctx, token, code < 128);
             }
@@ -152,43 +124,47 @@ static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int count, 
     struct mqtt_session *session = ctx;
 
     (void)mosq, (void)mid, (void)properties;
-    for (int i = 0; i < count && !deaf(session); i++) {
-        if (granted[i] >= 128) {
-            session->events->refused(session->ctx, mosquitto_reason_string(granted[i]));
-        }
+    /* Each SUBSCRIBE asks for one; a broker could fill a log with the others. */
+    if (count > 0 && granted[0] >= 128 && !deaf(session)) {
+        session->events->refused(session->ctx, mosquitto_reason_string(granted[0]));
     }
 }
 
-/*
- * libmosquitto has no other place that tells of every packet. Each resets what the broker may send;
- * those that make it hoard memory (QoS 2, PUBACKs for nothing) end the session.
- */
+/* Each packet resets what the broker may send. */
 static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *text)
 {
-    static const char received[] = " received ";
     struct mqtt_session *session = ctx;
-    size_t skip = strlen("Client ") + strlen(session->settings.mqtt->client_id);
+    bool packet;
+    const char *why =
+        mqtt_guard_line(&session->guard, text, session->settings.mqtt->client_id, &packet);
 
     (void)mosq;
     if (level == MOSQ_LOG_ERR && session->library_error[0] == '\0') {
         (void)snprintf(session->library_error, sizeof session->library_error, "%s", text);
     }
-    if (strlen(text) < skip || strncmp(text + skip, received, strlen(received)) != 0) {
-        return;
+    if (packet) {
+        mqtt_session_allow(session);
     }
-    const char *packet = text + skip + strlen(received);
-    allow_next_packet(session);
-    if (strncmp(packet, "PUBACK", 6) == 0) {
-        session->unmatched_pubacks++;
-    } else if (strncmp(packet, "PUBLISH (d0, q2", 15) == 0 ||
-               strncmp(packet, "PUBLISH (d1, q2", 15) == 0 || strncmp(packet, "PUBRE", 5) == 0) {
-        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "broker used QoS 2");
+    if (why != NULL) {
+        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
     }
+}
+
+void mqtt_session_listen(struct mqtt_session *session)
+{
+    struct mosquitto *mosq = session->mosq;
+
+    mosquitto_connect_v5_callback_set(mosq, on_connect);
+    mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
+    mosquitto_message_callback_set(mosq, on_message);
+    mosquitto_publish_v5_callback_set(mosq, on_publish);
+    mosquitto_subscribe_v5_callback_set(mosq, on_subscribe);
+    mosquitto_log_callback_set(mosq, on_log);
 }
 
 /* ---- how it ended ---- */
 
-static void describe_end(struct mqtt_session *session, int rc)
+void mqtt_session_describe_end(struct mqtt_session *session, int rc)
 {
     bool established = tls_established(session->tls);
     const char *tls_why = tls_reason(session->tls);
@@ -225,11 +201,60 @@ static void on_poll_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-static void destroy(struct mqtt_session *session)
+void mqtt_session_traffic(const struct mqtt_session *session, struct traffic *ret_traffic)
 {
+    *ret_traffic = session->traffic;
+    if (session->tls != NULL) {
+        const struct tls_counts *counts = tls_counts(session->tls);
+        ret_traffic->up.mqtt = counts->plain_up;
+        ret_traffic->down.mqtt = counts->plain_down;
+        ret_traffic->up.tls = counts->raw_up;
+        ret_traffic->down.tls = counts->raw_down;
+    }
+    if (session->fd >= 0) {
+        traffic_count_socket(session->fd, ret_traffic);
+    }
+}
+
+uint64_t mqtt_session_tls_bytes(const struct mqtt_session *session)
+{
+    const struct tls_counts *counts = tls_counts(session->tls);
+
+    return counts->raw_up + counts->raw_down;
+}
+
+bool mqtt_session_resumed(const struct mqtt_session *session)
+{
+    return tls_resumed(session->tls);
+}
+
+/* The connection ends here, with a close_notify where there is room for it and a FIN, so that both
+ * are counted. What the peer still says to that is not. */
+static void hang_up(struct mqtt_session *session)
+{
+    struct traffic traffic;
+
+    if (session->mosq == NULL) {
+        return;
+    }
     /* The handle first: its SSL object refers to the context that `tls` owns. */
     mosquitto_destroy(session->mosq);
     mosquitto_lib_cleanup();
+    session->mosq = NULL;
+    if (session->fd >= 0) {
+        (void)shutdown(session->fd, SHUT_WR);
+    }
+    mqtt_session_traffic(session, &traffic);
+    traffic_add(session->settings.ended, &traffic);
+    if (tls_resumed(session->tls) && !session->accepted) {
+        /* A broker that resumes and then does not know us any more: the next time in full. */
+        tls_kept_disappoint(session->settings.kept, session->answered);
+    }
+}
+
+void mqtt_session_destroy(struct mqtt_session *session)
+{
+    hang_up(session);
     tls_close(session->tls);
     if (session->fd >= 0) {
         uv_close((uv_handle_t *)&session->poll, on_poll_closed);
@@ -246,13 +271,13 @@ void mqtt_session_close(struct mqtt_session *session)
     }
     session->closed = true;
     if (!session->in_library) {
-        destroy(session);
+        mqtt_session_destroy(session);
     }
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void watch(struct mqtt_session *session)
+void mqtt_session_watch(struct mqtt_session *session)
 {
     const void *ssl = mosquitto_ssl_get(session->mosq);
     bool write =
@@ -270,23 +295,24 @@ static void watch(struct mqtt_session *session)
 static void settle(struct mqtt_session *session, int rc)
 {
     if (session->closed) {
-        destroy(session);
+        mqtt_session_destroy(session);
         return;
     }
-    if (session->unmatched_pubacks > 0) {
-        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE,
-                      "broker acknowledged what was never sent");
+    const char *why = mqtt_guard_settle(&session->guard);
+    if (why != NULL) {
+        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
     }
     if (rc != MOSQ_ERR_SUCCESS) {
-        describe_end(session, rc);
+        mqtt_session_describe_end(session, rc);
     }
     if (!session->ending) {
-        watch(session);
+        mqtt_session_watch(session);
         return;
     }
     session->closed = true;
+    hang_up(session);
     session->events->ended(session->ctx, session->end, session->why.text);
-    destroy(session);
+    mqtt_session_destroy(session);
 }
 
 /* ---- driving ---- */
@@ -375,7 +401,7 @@ void mqtt_session_pause(struct mqtt_session *session, bool paused)
         if (!paused && tls_has_pending(mosquitto_ssl_get(session->mosq))) {
             service(session, UV_READABLE);
         } else {
-            watch(session);
+            mqtt_session_watch(session);
         }
     }
 }
@@ -387,7 +413,7 @@ static bool sent(struct mqtt_session *session, int rc, const char *what, struct 
     switch (rc) {
     case MOSQ_ERR_SUCCESS:
         if (!session->in_library) {
-            watch(session);
+            mqtt_session_watch(session);
         }
         return true;
     case MOSQ_ERR_NO_CONN:
@@ -419,6 +445,7 @@ bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const ch
     if (!sent(session, rc, "publish", err)) {
         return false;
     }
+    session->traffic.up.payload += payload.length;
     session->window[session->inflight++] = (struct publish){.token = token, .mid = mid};
     return true;
 }
@@ -431,135 +458,10 @@ bool mqtt_session_subscribe(struct mqtt_session *session, const char *filter, bo
     }
     int rc = wanted ? mosquitto_subscribe(session->mosq, NULL, filter, 1)
                     : mosquitto_unsubscribe(session->mosq, NULL, filter);
-    return sent(session, rc, filter, err);
-}
-
-/* ---- opening ---- */
-
-static int set_options(struct mqtt_session *session)
-{
-    const struct mqtt_settings *mqtt = session->settings.mqtt;
-    struct mosquitto *mosq = session->mosq;
-    int version = session->settings.v311 ? MQTT_PROTOCOL_V311 : MQTT_PROTOCOL_V5;
-    int rc = mosquitto_int_option(mosq, MOSQ_OPT_PROTOCOL_VERSION, version);
-
-    if (rc == 0) {
-        rc = mosquitto_int_option(mosq, MOSQ_OPT_TCP_NODELAY, 1);
+    if (!sent(session, rc, filter, err)) {
+        return false;
     }
-    if (rc == 0) {
-        rc = mosquitto_int_option(mosq, MOSQ_OPT_RECEIVE_MAXIMUM, MQTT_MAX_INFLIGHT);
-    }
-    if (rc == 0) {
-        rc = mosquitto_max_inflight_messages_set(mosq, mqtt->max_inflight);
-    }
-    if (rc == 0) { /* else it would want certificate paths of its own, and change our context */
-        rc = mosquitto_int_option(mosq, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0);
-    }
-    if (rc == 0) {
-        rc = mosquitto_void_option(mosq, MOSQ_OPT_SSL_CTX, tls_context(session->tls));
-    }
-    if (rc == 0 && mqtt->will_topic != NULL) {
-        rc = mosquitto_will_set(mosq, mqtt->will_topic, (int)mqtt->will_payload.length,
-                                mqtt->will_payload.data, 1, true);
-    }
-    mosquitto_connect_v5_callback_set(mosq, on_connect);
-    mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
-    mosquitto_message_callback_set(mosq, on_message);
-    mosquitto_publish_v5_callback_set(mosq, on_publish);
-    mosquitto_subscribe_v5_callback_set(mosq, on_subscribe);
-    mosquitto_log_callback_set(mosq, on_log);
-    return rc;
-}
-
-/*
- * Only the blocking connect takes CONNECT properties, but it keeps them for the connects that
- * follow. Port -1 makes it return before it touches the network. Were that to change, the limit
- * would still hold: this only asks the broker to spare us.
- */
-static void announce_packet_limit(struct mqtt_session *session)
-{
-    size_t limit = session->settings.mqtt->max_message_bytes + PACKET_OVERHEAD_BYTES / 16;
-    mosquitto_property *properties = NULL;
-
-    if (!session->settings.v311 &&
-        mosquitto_property_add_int32(&properties, MQTT_PROP_MAXIMUM_PACKET_SIZE, (uint32_t)limit) ==
-            MOSQ_ERR_SUCCESS) {
-        (void)mosquitto_connect_bind_v5(session->mosq, session->settings.address, -1, 60, NULL,
-                                        properties);
-    }
-    mosquitto_property_free_all(&properties);
-}
-
-static bool connect_socket(struct mqtt_session *session, struct err *err)
-{
-    int keepalive_s = (int)(session->settings.mqtt->keepalive_ms / 1000);
-    int rc = mosquitto_connect_bind_async(session->mosq, session->settings.address,
-                                          atoi(session->settings.broker->port), keepalive_s, NULL);
-    int error = rc == MOSQ_ERR_ERRNO && errno != EPROTO ? errno : tls_socket_error(session->tls);
-
-    if (error != 0) {
-        return err_set(err, ERR_UNAVAILABLE, "TCP: %s", strerror(error));
-    }
-    if (rc != MOSQ_ERR_SUCCESS) { /* on a fast network the handshake can fail at once */
-        describe_end(session, rc);
-        return err_set(err, ERR_REFUSED, "%s", session->why.text);
-    }
-    int fd = mosquitto_socket(session->mosq);
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    session->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (session->fd < 0) {
-        return err_errno(err, errno, "duplicating the socket");
-    }
+    session->guard.subscribes += wanted;
+    session->guard.unsubscribes += !wanted;
     return true;
-}
-
-bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *settings,
-                       const struct mqtt_session_events *events, void *ctx,
-                       struct mqtt_session **ret_session, struct err *err)
-{
-    struct mqtt_session *session = calloc(1, sizeof *session);
-    const struct mqtt_settings *mqtt = settings->mqtt;
-    const struct tls_settings tls = {
-        .ca_path = mqtt->ca_path,
-        .certificate_path = mqtt->certificate_path,
-        .key_path = mqtt->key_path,
-        .verify_at_ms = settings->verify_at_ms,
-    };
-
-    if (session == NULL || mosquitto_lib_init() != MOSQ_ERR_SUCCESS) {
-        free(session);
-        return err_set(err, ERR_NO_MEMORY, "no memory for an MQTT session");
-    }
-    session->settings = *settings;
-    session->events = events;
-    session->ctx = ctx;
-    session->fd = -1;
-    session->window_size = mqtt->max_inflight;
-    if (!tls_open(&tls, settings->broker->host, settings->broker->numeric, &session->tls, err)) {
-        goto fail;
-    }
-    allow_next_packet(session);
-    session->mosq = mosquitto_new(mqtt->client_id, true, session);
-    if (session->mosq == NULL || set_options(session) != MOSQ_ERR_SUCCESS) {
-        (void)err_set(err, ERR_NO_MEMORY, "libmosquitto refused its settings");
-        goto fail;
-    }
-    announce_packet_limit(session);
-    if (!connect_socket(session, err)) {
-        goto fail;
-    }
-    if (uv_poll_init(loop, &session->poll, session->fd) != 0) {
-        close(session->fd);
-        session->fd = -1;
-        (void)err_set(err, ERR_IO, "the loop refused the socket");
-        goto fail;
-    }
-    session->poll.data = session;
-    session->settings.address = NULL; /* the caller's; libmosquitto has its copy */
-    watch(session);
-    *ret_session = session;
-    return true;
-fail:
-    destroy(session);
-    return false;
 }

@@ -4,6 +4,7 @@
 
 #include "base/brokers.h"
 #include "base/mqtt.h"
+#include "base/tls_kept.h"
 
 /*
  * One libmosquitto handle: one TCP connection to one address, one TLS session, one MQTT session.
@@ -25,7 +26,9 @@ struct mqtt_session_settings {
     const struct broker *broker;      /* must outlive the session */
     const char *address;              /* numeric; what is connected to */
     bool v311;
-    int64_t verify_at_ms; /* 0: the clock's time */
+    int64_t verify_at_ms;  /* 0: the clock's time */
+    struct tls_kept *kept; /* of this broker; outlives the session */
+    struct traffic *ended; /* gets what the session has cost once it is over; outlives it */
 };
 
 struct mqtt_session_events { /* none may be NULL */
@@ -52,6 +55,11 @@ bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const ch
                           struct bytes payload, bool retain, struct err *err) MUSTER_CHECK;
 bool mqtt_session_subscribe(struct mqtt_session *session, const char *filter, bool wanted,
                             struct err *err) MUSTER_CHECK;
+/* So far. */
+void mqtt_session_traffic(const struct mqtt_session *session, struct traffic *ret_traffic);
+/* Only what the socket has taken and given: cheap, and enough to see that something happened. */
+uint64_t mqtt_session_tls_bytes(const struct mqtt_session *session);
+bool mqtt_session_resumed(const struct mqtt_session *session);
 void mqtt_session_pause(struct mqtt_session *session, bool paused);
 
 #endif

@@ -13,6 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* TLS 1.2 with forward secrecy and an AEAD, or not at all (RFC 9325, 4.2); 1.3 has nothing else. */
+static const char suites_1_2[] = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
+
 struct tls {
     SSL_CTX *context;
     char host[256];
@@ -20,8 +23,13 @@ struct tls {
     int socket_error;
     bool established;
     char reason[440];
-    size_t allowed_bytes, read_bytes;
+    struct tls_counts counts;
+    uint64_t allowed_from; /* of counts.raw_down */
+    size_t allowed_bytes;
     bool overrun;
+    struct tls_kept *kept;
+    bool offered, resumed, alerted;
+    unsigned record[2]; /* length of the record being read, and being written */
 };
 
 static bool openssl_error(struct err *err, const char *what, const char *path)
@@ -73,14 +81,16 @@ static long on_bio(BIO *bio, int operation, const char *data, size_t length, int
 
     (void)data, (void)length, (void)arg_int, (void)arg_long;
     if (operation == BIO_CB_READ && tls->allowed_bytes > 0 &&
-        tls->read_bytes > tls->allowed_bytes) {
+        tls->counts.raw_down - tls->allowed_from > tls->allowed_bytes) {
         tls->overrun = true;
         BIO_clear_retry_flags(bio); /* left over from an earlier read, they would mean "later" */
         errno = EMSGSIZE;
         return -1;
     }
     if (operation == (BIO_CB_READ | BIO_CB_RETURN) && result > 0 && processed != NULL) {
-        tls->read_bytes += *processed;
+        tls->counts.raw_down += *processed;
+    } else if (operation == (BIO_CB_WRITE | BIO_CB_RETURN) && result > 0 && processed != NULL) {
+        tls->counts.raw_up += *processed;
     }
     return result;
 }
@@ -97,6 +107,51 @@ static void on_handshake_start(struct tls *tls, SSL *ssl)
     BIO_set_callback_ex(SSL_get_rbio(ssl), on_bio);
     /* libmosquitto connects to an address; SNI wants the name, and no address (RFC 6066, 3). */
     (void)SSL_set_tlsext_host_name(ssl, tls->numeric ? NULL : tls->host);
+    tls->offered = tls->kept != NULL && tls_kept_offer(tls->kept, ssl);
+}
+
+/* What a record of `length` holds for the application. All suites we offer are AEADs with a tag of
+ * 16 bytes; TLS 1.3 adds the inner type, AES-GCM in TLS 1.2 the explicit nonce. */
+static unsigned plain_bytes(const SSL *ssl, unsigned length)
+{
+    unsigned extra = 16;
+
+    if (SSL_version(ssl) >= TLS1_3_VERSION) {
+        extra += 1;
+    } else if (SSL_CIPHER_get_cipher_nid(SSL_get_current_cipher(ssl)) != NID_chacha20_poly1305) {
+        extra += 8;
+    }
+    return length > extra ? length - extra : 0;
+}
+
+/* Called for each record's header, and in TLS 1.3, where that hides it, for its true type. */
+static void on_record(int writing, int version, int what, const void *data, size_t length, SSL *ssl,
+                      void *arg)
+{
+    struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    bool hidden = SSL_version(ssl) >= TLS1_3_VERSION;
+    const uint8_t *bytes = data;
+    uint64_t *count = writing ? &tls->counts.plain_up : &tls->counts.plain_down;
+
+    (void)version, (void)arg;
+    if (what == SSL3_RT_HEADER && length == SSL3_RT_HEADER_LENGTH) {
+        tls->record[writing] = (unsigned)bytes[3] << 8 | bytes[4];
+    }
+    if (what == (hidden ? SSL3_RT_INNER_CONTENT_TYPE : SSL3_RT_HEADER) &&
+        bytes[0] == SSL3_RT_APPLICATION_DATA) {
+        *count += plain_bytes(ssl, tls->record[writing]);
+    }
+}
+
+/* A ticket came. TLS 1.3 sends it after the handshake, and as many as it likes. */
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+    if (tls->kept != NULL) {
+        tls_kept_take(tls->kept, ssl, session);
+    }
+    return 0; /* the reference stays OpenSSL's */
 }
 
 static void on_info(const SSL *ssl, int where, int value)
@@ -107,7 +162,9 @@ static void on_info(const SSL *ssl, int where, int value)
         on_handshake_start(tls, (SSL *)(uintptr_t)ssl);
     } else if (where == SSL_CB_HANDSHAKE_DONE) {
         tls->established = true;
+        tls->resumed = SSL_session_reused(ssl) == 1;
     } else if (where == SSL_CB_READ_ALERT && (value & 0xff) != SSL3_AD_CLOSE_NOTIFY) {
+        tls->alerted = true;
         set_reason(tls, "peer sent TLS alert: ", SSL_alert_desc_string_long(value));
     }
 }
@@ -175,13 +232,18 @@ bool tls_open(const struct tls_settings *settings, const char *host, bool numeri
     }
     tls->context = context;
     tls->numeric = numeric;
+    tls->kept = settings->kept;
     (void)snprintf(tls->host, sizeof tls->host, "%s", host);
     SSL_CTX_set_app_data(context, tls);
     SSL_CTX_set_default_passwd_cb(context, no_password);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, on_verify);
     SSL_CTX_set_info_callback(context, on_info);
+    SSL_CTX_set_msg_callback(context, on_record);
+    (void)SSL_CTX_set_session_cache_mode(context,
+                                         SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, on_new_session);
     if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
-        !load_files(context, settings, err) ||
+        SSL_CTX_set_cipher_list(context, suites_1_2) != 1 || !load_files(context, settings, err) ||
         !set_expected(context, tls, settings->verify_at_ms, err)) {
         tls_close(tls);
         return false;
@@ -193,6 +255,9 @@ bool tls_open(const struct tls_settings *settings, const char *host, bool numeri
 void tls_close(struct tls *tls)
 {
     if (tls != NULL) {
+        if (tls->offered && !tls->established && tls->counts.raw_down > 0) {
+            tls_kept_disappoint(tls->kept, tls->alerted);
+        }
         SSL_CTX_free(tls->context);
         free(tls);
     }
@@ -201,6 +266,16 @@ void tls_close(struct tls *tls)
 void *tls_context(struct tls *tls)
 {
     return tls->context;
+}
+
+const struct tls_counts *tls_counts(const struct tls *tls)
+{
+    return &tls->counts;
+}
+
+bool tls_resumed(const struct tls *tls)
+{
+    return tls->resumed;
 }
 
 int tls_socket_error(const struct tls *tls)
@@ -216,7 +291,7 @@ const char *tls_reason(const struct tls *tls)
 void tls_allow(struct tls *tls, size_t bytes)
 {
     tls->allowed_bytes = bytes;
-    tls->read_bytes = 0;
+    tls->allowed_from = tls->counts.raw_down;
 }
 
 bool tls_overrun(const struct tls *tls)

@@ -2,7 +2,7 @@
 #ifndef BASE_TLS_H
 #define BASE_TLS_H
 
-#include "base/err.h"
+#include "base/tls_kept.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,8 @@ struct tls;
 
 struct tls_settings {
     const char *ca_path, *certificate_path, *key_path; /* PEM */
-    int64_t verify_at_ms; /* judge certificates at this wall time; 0: at the clock's */
+    int64_t verify_at_ms;  /* judge certificates at this wall time; 0: at the clock's */
+    struct tls_kept *kept; /* resumed from, and renewed; outlives the connection; NULL: neither */
 };
 
 /* `host` is what the peer's certificate must carry. ERR_INVALID or ERR_NOT_FOUND names the file. */
@@ -24,6 +25,14 @@ bool tls_open(const struct tls_settings *settings, const char *host, bool numeri
               struct tls **ret_tls, struct err *err) MUSTER_CHECK;
 void tls_close(struct tls *tls);
 void *tls_context(struct tls *tls); /* SSL_CTX *, owned here */
+
+struct tls_counts {                /* bytes of this connection so far */
+    uint64_t plain_up, plain_down; /* of the application */
+    uint64_t raw_up, raw_down;     /* of records, handshake included */
+};
+const struct tls_counts *tls_counts(const struct tls *tls);
+/* An earlier session went on: no certificates were sent. */
+bool tls_resumed(const struct tls *tls);
 
 /* The errno of the TCP connection when TLS began to use it, 0 if it was sound. */
 int tls_socket_error(const struct tls *tls);

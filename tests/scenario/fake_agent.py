@@ -40,6 +40,8 @@ def decode(data):
         tag, at = read_varint(data, at)
         if tag & 7 == 0:
             fields[tag >> 3], at = read_varint(data, at)
+        elif tag & 7 == 1:
+            fields[tag >> 3], at = int.from_bytes(data[at:at + 8], "little"), at + 8
         else:
             assert tag & 7 == 2, f"wire type {tag & 7}"
             length, at = read_varint(data, at)
@@ -55,6 +57,13 @@ class State:
         self.broker = fields.get(2, b"").decode()
         self.reason = fields.get(3, b"").decode()
         self.next_attempt_ms = fields.get(4, 0) >> 1  # sint64, never negative here
+
+        # local.proto, LinkState: payload, MQTT, TLS and TCP/IP bytes, up and down
+        layers = ("payload", "mqtt", "tls", "tcpip")
+        self.up = {layer: fields.get(5 + 2 * i, 0) for i, layer in enumerate(layers)}
+        self.down = {layer: fields.get(6 + 2 * i, 0) for i, layer in enumerate(layers)}
+        self.sessions, self.resumed, self.failures = (fields.get(n, 0) for n in (13, 14, 15))
+        self.link_start = fields.get(16, 0)
 
     def __repr__(self):
         return f"State({self.connected}, {self.reason!r}, next {self.next_attempt_ms})"

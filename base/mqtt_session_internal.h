@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BASE_MQTT_SESSION_INTERNAL_H
+#define BASE_MQTT_SESSION_INTERNAL_H
+
+#include "base/mqtt_guard.h"
+#include "base/mqtt_session.h"
+#include "base/tls.h"
+
+#include <mosquitto.h>
+
+/* What mqtt_session.c, which drives a session, and mqtt_session_open.c, which makes it, share. */
+
+enum { PACKET_OVERHEAD_BYTES = 64 * 1024 }; /* topic, properties, TLS records and handshake */
+
+struct publish {
+    uint64_t token;
+    int mid;
+};
+
+struct mqtt_session {
+    struct mqtt_session_settings settings;
+    const struct mqtt_session_events *events;
+    void *ctx;
+    struct tls *tls;
+    struct mosquitto *mosq;
+    uv_poll_t poll;
+    struct traffic traffic; /* payload; the layers below count for themselves */
+    int fd; /* a duplicate: libmosquitto closes its own when it likes, libuv must not see that */
+    bool in_library, closed, paused;
+    bool answered, accepted; /* a CONNACK came; and it was a yes */
+    struct mqtt_guard guard;
+    int socket_errno;
+    bool ending; /* with `end` and `why`, as soon as libmosquitto has returned */
+    enum mqtt_end end;
+    struct err why;
+    char library_error[160];
+    struct publish window[MQTT_MAX_INFLIGHT];
+    size_t inflight, window_size;
+};
+
+void mqtt_session_listen(struct mqtt_session *session); /* to libmosquitto's callbacks */
+void mqtt_session_allow(struct mqtt_session *session);  /* the broker one packet */
+void mqtt_session_watch(struct mqtt_session *session);  /* the socket */
+/* `rc` is libmosquitto's; sets `why`. */
+void mqtt_session_describe_end(struct mqtt_session *session, int rc);
+void mqtt_session_destroy(struct mqtt_session *session);
+
+#endif
