@@ -14,7 +14,6 @@
 static const int64_t forget_every_ms = 10000;
 static const int64_t forget_more_ms = 500; /* one call does little */
 static const unsigned age_rounds = 6;
-static const int64_t resend_max_ms = 600000;
 static const int64_t selfcheck_limit_ms = 120000;
 
 /* ---- doing what is due ---- */
@@ -50,10 +49,10 @@ void agent_pump(struct agent *agent)
 
 /* ---- events of the parts ---- */
 
-static void on_stored(void *ctx)
+static void on_stored(void *ctx, enum haste haste)
 {
     struct agent *agent = ctx;
-    uplink_stored(&agent->sender.uplink, false, clock_boot_ms(agent->clock));
+    uplink_stored(&agent->sender.uplink, haste, clock_boot_ms(agent->clock));
     agent_pump(agent);
 }
 
@@ -74,7 +73,7 @@ static void on_link_changed(void *ctx)
     const struct linkport_state *link = linkport_state(agent->port);
     if (link->connected && !agent->sender.uplink.connected) {
         log_info("connected to %s", link->broker);
-        uplink_connected(&agent->sender.uplink);
+        uplink_connected(&agent->sender.uplink, clock_boot_ms(agent->clock));
         hello_connected(&agent->hello, clock_boot_ms(agent->clock));
         agent->less_told = false;
         agent_begin(agent);
@@ -123,6 +122,7 @@ static void on_registrar_changed(void *ctx)
     struct agent *agent = ctx;
     if (agent->registrar == NULL)
         return;
+    agent_load_profiles(agent);
     hello_lacking(&agent->hello, registrar_lacks(agent->registrar, NULL, 0) > 0,
                   clock_boot_ms(agent->clock));
     agent_pump(agent);
@@ -310,11 +310,7 @@ static void start_timers(struct agent *agent)
 
 static void init_sender(struct agent *agent)
 {
-    const struct uplink_policy policy = {
-        .linger_ms = agent->settings->uplink_linger_ms,
-        .resend_ms = agent->settings->uplink_resend_ms,
-        .resend_max_ms = resend_max_ms,
-    };
+    const struct uplink_policy policy = agent_uplink_policy(agent->settings);
     agent->sender.device = agent->settings->device;
     agent->sender.key = agent->key;
     agent->sender.spool = agent->spool;
@@ -340,8 +336,10 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     if (ok) {
         init_sender(agent);
         ok = open_registrar(agent, err) && open_intake(agent, err);
-        if (ok)
+        if (ok) {
+            agent_load_profiles(agent);
             agent_record_opened(agent);
+        }
     }
     *ret_agent = agent;
     if (ok)

@@ -12,6 +12,7 @@
 #include "agent/recorder.h"
 #include "agent/registrar.h"
 #include "agent/sender.h"
+#include "agent/suspect.h"
 #include "agent/txn.h"
 #include "base/log.h"
 #include "proto/trust.h"
@@ -36,6 +37,9 @@ struct agent {
     struct sender sender;
     struct hello hello;
     struct txn_guard guard;
+    struct suspect_profile suspects;
+    uint8_t suspects_of[32]; /* digest of the generation whose code profiles these are */
+    uint64_t suspect_results;
     uint8_t boot_id[16];
 
     uv_timer_t pump_timer, probe_timer, forget_timer;
@@ -70,6 +74,13 @@ void agent_begin(struct agent *agent);
 void agent_record_opened(struct agent *agent);
 void agent_record_health(struct agent *agent);
 void agent_sample_health(struct agent *agent, Muster__Health *ret_health);
+
+/* agent_policy.c: when things go up, and what that costs. */
+struct uplink_policy agent_uplink_policy(const struct agent_settings *settings);
+/* Reads the code profiles of the generation in force, if that is another one than before. */
+void agent_load_profiles(struct agent *agent);
+/* How much of a hurry a result is in; says so when it is suspect. */
+enum haste agent_haste_of(struct agent *agent, const Muster__TxnResult *txn);
 
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);

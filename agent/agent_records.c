@@ -35,7 +35,7 @@ bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done
         return err_set(err, ERR_INVALID, "the result is longer than %d bytes",
                        (int)LIMIT_TXN_BYTES);
     agent_begin(agent);
-    return recorder_add(agent->recorder, MUSTER__LANE__LANE_TXN,
+    return recorder_add(agent->recorder, MUSTER__LANE__LANE_TXN, agent_haste_of(agent, txn),
                         bytes_of(txn->idempotency_key.data, txn->idempotency_key.len), &txn->base,
                         done, done_ctx, err);
 }
@@ -43,7 +43,8 @@ bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done
 static void add_own(struct agent *agent, Muster__Lane lane, const ProtobufCMessage *message)
 {
     struct err err = {0};
-    if (!recorder_add(agent->recorder, lane, bytes_of(NULL, 0), message, NULL, NULL, &err))
+    enum haste haste = lane == MUSTER__LANE__LANE_HEALTH ? HASTE_RIDES : HASTE_LINGERS;
+    if (!recorder_add(agent->recorder, lane, haste, bytes_of(NULL, 0), message, NULL, NULL, &err))
         log_error("%s record of the agent's own not stored: %s", lane_name(lane), err.text);
 }
 

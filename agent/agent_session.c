@@ -163,6 +163,7 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
         log_info("welcomed; the fleet's clock is %+" PRId64 " ms from ours",
                  agent->clock_offset_ms);
     take_welcome_parts(agent, welcome);
+    uplink_welcomed(&agent->sender.uplink);
     return true;
 }
 

@@ -49,6 +49,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
 /* ---- why: the newest events and the newest results that were not approved, one story ---- */
 
 struct story {
+    const struct suspect_profile *suspects;
     struct arena *arena;
     Muster__Event **events;
     size_t count, max;
@@ -100,7 +101,8 @@ static const char *outcome_word(Muster__Outcome outcome)
     }
 }
 
-static void describe(const Muster__TxnResult *txn, char *out, size_t size)
+static void describe(const struct suspect_profile *suspects, const Muster__TxnResult *txn,
+                     char *out, size_t size)
 {
     const struct {
         bool said;
@@ -122,6 +124,9 @@ static void describe(const Muster__TxnResult *txn, char *out, size_t size)
         n += snprintf(out + n, size - (size_t)n, "%s%s", separator, own_word[i].words);
         separator = ", ";
     }
+    enum suspect why = suspect_of(suspects, txn);
+    if (why != SUSPECT_NOT && n >= 0 && (size_t)n < size)
+        (void)snprintf(out + n, size - (size_t)n, "; suspect: %s", suspect_words(why));
 }
 
 static bool take_result(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
@@ -138,7 +143,7 @@ static bool take_result(void *ctx, uint64_t incarnation, uint64_t seq, struct by
     const Muster__TxnResult *txn = (const Muster__TxnResult *)message;
     if (txn->outcome == MUSTER__OUTCOME__OUTCOME_APPROVED || story->count == story->max)
         return true;
-    describe(txn, text, sizeof text);
+    describe(story->suspects, txn, text, sizeof text);
     Muster__Event event = MUSTER__EVENT__INIT;
     event.wall_ms = txn->wall_ms;
     event.boot_ms = txn->boot_ms;
@@ -159,6 +164,7 @@ bool agent_why(struct agent *agent, uint32_t limit, struct arena *arena, Muster_
 {
     size_t max = limit == 0 ? WHY_DEFAULT : limit > WHY_MAX ? WHY_MAX : limit;
     struct story story = {
+        .suspects = &agent->suspects,
         .arena = arena,
         .events = arena_alloc(arena, 2 * max * sizeof(Muster__Event *)),
         .max = 2 * max,

@@ -14,6 +14,7 @@ enum { PENDING_MAX = 256 };
 struct pending {
     size_t key_at, key_length, body_at, body_length; /* offsets into `bytes` */
     Muster__Lane lane;
+    enum haste haste;
     recorder_done *done;
     void *ctx;
 };
@@ -41,16 +42,22 @@ static void answer_all(const struct pending *pending, size_t count,
             pending[i].done(pending[i].ctx, records == NULL ? NULL : &records[i], err);
 }
 
-static void count_stored(struct recorder *recorder, const struct spool_record *records,
-                         size_t count)
+static void count_stored(struct recorder *recorder, const struct pending *pending,
+                         const struct spool_record *records, size_t count)
 {
     uint64_t fresh = 0;
-    for (size_t i = 0; i < count; i++)
-        fresh += records[i].duplicate ? 0 : 1;
+    enum haste haste = HASTE_RIDES;
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].duplicate)
+            continue;
+        fresh++;
+        if (pending[i].haste > haste)
+            haste = pending[i].haste;
+    }
     recorder->counts.accepted += fresh;
     recorder->counts.duplicates += count - fresh;
     if (fresh > 0 && recorder->events.stored != NULL)
-        recorder->events.stored(recorder->ctx);
+        recorder->events.stored(recorder->ctx, haste);
 }
 
 /* Records of one spool_push, and what became of them. */
@@ -108,7 +115,7 @@ static void settle(struct recorder *recorder, const struct pending *pending,
     const struct err *err = &commit->err;
     if (err->code == ERR_NONE) {
         answer_all(pending + commit->at, commit->count, records + commit->at, NULL);
-        count_stored(recorder, records + commit->at, commit->count);
+        count_stored(recorder, pending + commit->at, records + commit->at, commit->count);
         return;
     }
     recorder->counts.refused += commit->count;
@@ -193,7 +200,7 @@ void recorder_close(struct recorder *recorder)
     uv_close((uv_handle_t *)&recorder->before_sleep, free_recorder);
 }
 
-bool recorder_add(struct recorder *recorder, Muster__Lane lane, struct bytes key,
+bool recorder_add(struct recorder *recorder, Muster__Lane lane, enum haste haste, struct bytes key,
                   const ProtobufCMessage *message, recorder_done *done, void *ctx, struct err *err)
 {
     /* One call of spool_push takes no more than this. */
@@ -217,6 +224,7 @@ bool recorder_add(struct recorder *recorder, Muster__Lane lane, struct bytes key
         .body_at = body_at,
         .body_length = body_length,
         .lane = lane,
+        .haste = haste,
         .done = done,
         .ctx = ctx,
     };

@@ -2,6 +2,7 @@
 #ifndef AGENT_RECORDER_H
 #define AGENT_RECORDER_H
 
+#include "agent/linger.h"
 #include "proto/record.pb-c.h"
 #include "storage/spool.h"
 
@@ -17,8 +18,8 @@ struct recorder;
 typedef void recorder_done(void *ctx, const struct spool_record *record, const struct err *err);
 
 struct recorder_events {
-    /* After each commit that stored something new. */
-    void (*stored)(void *ctx);
+    /* After each commit that stored something new; of all that, the greatest haste. */
+    void (*stored)(void *ctx, enum haste haste);
     /* The database failed (not: is full); pages may be lost from memory, so it must be reopened. */
     void (*failed)(void *ctx, const struct err *err);
 };
@@ -35,7 +36,7 @@ void recorder_close(struct recorder *recorder);
 
 /* Packs `message` (TxnResult, Event or Health, by lane) and queues it. `key` may be empty. `done`
  * may be NULL. False: it was not queued and `done` will not be called. */
-bool recorder_add(struct recorder *recorder, Muster__Lane lane, struct bytes key,
+bool recorder_add(struct recorder *recorder, Muster__Lane lane, enum haste haste, struct bytes key,
                   const ProtobufCMessage *message, recorder_done *done, void *ctx,
                   struct err *err) MUSTER_CHECK;
 /* Commits now instead of at the end of the loop's turn. */

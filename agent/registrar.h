@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "proto/arena.h"
+#include "proto/desired.pb-c.h"
 #include "proto/record.pb-c.h"
 #include "proto/trust.h"
 
@@ -67,6 +68,12 @@ bool registrar_state(const struct registrar *registrar, struct arena *arena,
 /* Blobs still needed, damaged files first, no more than a manifest has items. Fills at most `max`,
  * returns how many there are. */
 size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[32], size_t max);
+/* Gives the content of each document of this kind in the generation in force. False: what is longer
+ * than `limit_bytes`, unreadable or not what was applied was left out, with a word in the log. */
+bool registrar_documents(const struct registrar *registrar, Muster__DocumentKind kind,
+                         size_t limit_bytes,
+                         void (*each)(void *ctx, const char *name, struct bytes content),
+                         void *ctx);
 const uint8_t *registrar_generation_digest(const struct registrar *registrar); /* 32, zeros: none */
 uint64_t registrar_manifest_version(const struct registrar *registrar);        /* 0: none */
 

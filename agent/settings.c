@@ -16,6 +16,7 @@
 #define FIELD(name)                                                                                \
     offsetof(struct agent_settings, name), sizeof(((struct agent_settings *)NULL)->name)
 
+static const char *const policies[] = {"wired", "metered", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 
 const struct setting agent_settings_table[] = {
@@ -55,10 +56,17 @@ const struct setting agent_settings_table[] = {
      "the same for health samples"},
     {"spool", "health_age", SETTING_DURATION, FIELD(health_age_ms), "30d", 0, 4000 * DAY, NULL,
      "the same for health samples"},
-    {"uplink", "linger", SETTING_DURATION, FIELD(uplink_linger_ms), "1s", 0, DAY, NULL,
-     "how long a record may wait for company"},
-    {"uplink", "resend", SETTING_DURATION, FIELD(uplink_resend_ms), "30s", SECOND, HOUR, NULL,
-     "first wait for a receipt before sending again; doubles, with jitter"},
+    {"uplink", "policy", SETTING_CHOICE, FIELD(uplink_policy), "wired", 0, 0, policies,
+     "wired or metered (paid by the byte): what the durations below are when they are auto"},
+    {"uplink", "linger", SETTING_DURATION, FIELD(uplink_linger_ms), "auto", SETTING_AUTO, DAY, NULL,
+     "how long a record may wait for company; wired 5s, metered 15m; suspect results never wait"},
+    {"uplink", "quiet", SETTING_DURATION, FIELD(uplink_quiet_ms), "1m", 0, HOUR, NULL,
+     "after a suspect result was sent the next packet waits so long"},
+    {"uplink", "receipts", SETTING_DURATION, FIELD(uplink_receipts_ms), "auto", SETTING_AUTO,
+     6 * HOUR, NULL, "the fleet may collect receipts so long; wired 0s (at once), metered 1h"},
+    {"uplink", "resend", SETTING_DURATION, FIELD(uplink_resend_ms), "auto", SETTING_AUTO, DAY, NULL,
+     "first wait for a receipt before sending again, doubles, with jitter; 30s, or half as much "
+     "again as `receipts`"},
     {"registry", "hook", SETTING_PATH, FIELD(hook), "", 0, 255, NULL,
      "program that validates a new generation; empty: none"},
     {"registry", "hook_limit", SETTING_DURATION, FIELD(hook_limit_ms), "30s", 100, HOUR, NULL,
@@ -69,10 +77,37 @@ const struct setting agent_settings_table[] = {
      NULL, "bytes that generations and fetched content may take"},
     {"probe", "every", SETTING_DURATION, FIELD(probe_every_ms), "15m", SECOND, DAY, NULL,
      "time between health samples"},
+    {"probe", "record", SETTING_DURATION, FIELD(probe_record_ms), "auto", SETTING_AUTO, DAY, NULL,
+     "one record sums up the samples of so long; wired: each is a record, metered 1h"},
+    {"probe", "alone", SETTING_DURATION, FIELD(probe_alone_ms), "auto", SETTING_AUTO, 7 * DAY, NULL,
+     "a health record may wait so long for a packet to ride in; wired as `linger`, metered 6h"},
     {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {0},
 };
+
+static void fill(int64_t *value, int64_t by_policy)
+{
+    if (*value == SETTING_AUTO)
+        *value = by_policy;
+}
+
+static bool fill_by_policy(struct agent_settings *settings, const char *path, struct err *err)
+{
+    bool metered = settings->uplink_policy == AGENT_METERED;
+    fill(&settings->uplink_linger_ms, metered ? 15 * MINUTE : 5 * SECOND);
+    fill(&settings->uplink_receipts_ms, metered ? HOUR : 0);
+    int64_t late_ms = settings->uplink_receipts_ms + settings->uplink_receipts_ms / 2;
+    fill(&settings->uplink_resend_ms, late_ms > 30 * SECOND ? late_ms : 30 * SECOND);
+    fill(&settings->probe_record_ms, metered ? HOUR : 0);
+    fill(&settings->probe_alone_ms, metered ? 6 * HOUR : settings->uplink_linger_ms);
+    if (settings->uplink_resend_ms < SECOND ||
+        settings->uplink_resend_ms < settings->uplink_receipts_ms)
+        return err_set(err, ERR_INVALID,
+                       "%s: uplink.resend is shorter than %s: every record would be sent twice",
+                       path, settings->uplink_resend_ms < SECOND ? "1s" : "uplink.receipts");
+    return true;
+}
 
 bool agent_settings_load(const char *path, struct agent_settings *ret_settings, struct err *err)
 {
@@ -84,6 +119,8 @@ bool agent_settings_load(const char *path, struct agent_settings *ret_settings, 
                        "%s: device.id = %s: expected 1 to 32 of a-z, 0-9 and '-', as in the CN of "
                        "the device's certificate",
                        path, settings.device);
+    if (!fill_by_policy(&settings, path, err))
+        return false;
     *ret_settings = settings;
     return true;
 }

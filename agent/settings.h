@@ -4,6 +4,8 @@
 
 #include "base/settings.h"
 
+enum agent_policy { AGENT_WIRED, AGENT_METERED };
+
 /* agent.conf. Everything the agent may be told; `muster-agent --print-settings` explains it. */
 struct agent_settings {
     char device[33];
@@ -27,7 +29,11 @@ struct agent_settings {
     int64_t event_quota_bytes, event_age_ms;
     int64_t health_quota_bytes, health_age_ms;
 
+    /* Once loaded, none of the durations is SETTING_AUTO: the policy has filled them in. */
+    int uplink_policy; /* enum agent_policy */
     int64_t uplink_linger_ms;
+    int64_t uplink_quiet_ms;
+    int64_t uplink_receipts_ms;
     int64_t uplink_resend_ms;
 
     char hook[256];
@@ -36,6 +42,8 @@ struct agent_settings {
     int64_t registry_quota_bytes;
 
     int64_t probe_every_ms;
+    int64_t probe_record_ms;
+    int64_t probe_alone_ms;
     int log_level;
 };
 

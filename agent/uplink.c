@@ -11,14 +11,15 @@ void uplink_init(struct uplink *uplink, const struct uplink_policy *policy)
     uplink->resend_wait_ms = policy->resend_ms;
 }
 
-void uplink_connected(struct uplink *uplink)
+void uplink_connected(struct uplink *uplink, int64_t now_ms)
 {
     uplink->connected = true;
+    uplink->welcome_until_ms = now_ms + uplink->policy.welcome_ms;
     memset(uplink->in_flight, 0, sizeof uplink->in_flight);
     uplink->cursor_count = 0;
     apart_restart(&uplink->apart);
     memset(uplink->remembered, 0, sizeof uplink->remembered);
-    uplink->linger_until_ms = 0;
+    linger_release(&uplink->linger);
     uplink->resend_at_ms = 0;
     uplink->resend_wait_ms = uplink->policy.resend_ms;
 }
@@ -29,12 +30,14 @@ void uplink_disconnected(struct uplink *uplink)
     uplink->resend_at_ms = 0;
 }
 
-void uplink_stored(struct uplink *uplink, bool urgent, int64_t now_ms)
+void uplink_welcomed(struct uplink *uplink)
 {
-    if (urgent)
-        uplink->linger_until_ms = now_ms;
-    else if (uplink->linger_until_ms == 0 || uplink->linger_until_ms <= now_ms)
-        uplink->linger_until_ms = now_ms + uplink->policy.linger_ms;
+    uplink->welcome_until_ms = 0;
+}
+
+void uplink_stored(struct uplink *uplink, enum haste haste, int64_t now_ms)
+{
+    linger_stored(&uplink->linger, &uplink->policy.linger, haste, now_ms);
 }
 
 void uplink_puback(struct uplink *uplink, uint64_t token)
@@ -131,13 +134,11 @@ static bool plan_apart(const struct uplink *uplink, const struct uplink_stream *
     return true;
 }
 
-bool uplink_next(const struct uplink *uplink, const struct uplink_stream *streams,
-                 size_t stream_count, int64_t now_ms, struct uplink_plan *ret_plan)
+/* What waits in all lanes, as much as one packet takes. Returns for how many more records there
+ * would be room. */
+static size_t plan_waiting(const struct uplink *uplink, const struct uplink_stream *streams,
+                           size_t stream_count, struct uplink_plan *ret_plan)
 {
-    if (!uplink->connected || !window_open(uplink))
-        return false;
-    if (plan_apart(uplink, streams, stream_count, ret_plan))
-        return true;
     struct uplink_plan plan = {.token = uplink->next_token};
     size_t room = UPLINK_PACKET_RECORDS;
     for (size_t i = 0; i < stream_count && room > 0; i++) {
@@ -158,8 +159,35 @@ bool uplink_next(const struct uplink *uplink, const struct uplink_stream *stream
         };
         room -= count;
     }
-    bool full = room == 0;
-    if (plan.range_count == 0 || (!full && now_ms < uplink->linger_until_ms))
+    *ret_plan = plan;
+    return room;
+}
+
+static bool all_sent(const struct uplink *uplink, const struct uplink_stream *streams,
+                     size_t stream_count)
+{
+    for (size_t i = 0; i < stream_count; i++)
+        if (next_of(uplink, &streams[i]) <= streams[i].last_seq)
+            return false;
+    return true;
+}
+
+bool uplink_next(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
+                 int64_t now_ms, struct uplink_plan *ret_plan)
+{
+    struct uplink_plan plan;
+    if (!uplink->connected || !window_open(uplink) || now_ms < uplink->welcome_until_ms)
+        return false;
+    if (plan_apart(uplink, streams, stream_count, ret_plan))
+        return true;
+    size_t room = plan_waiting(uplink, streams, stream_count, &plan);
+    if (plan.range_count == 0) {
+        if (all_sent(uplink, streams, stream_count))
+            linger_drained(&uplink->linger, &uplink->policy.linger, now_ms);
+        return false;
+    }
+    /* A full packet gains nothing by waiting. */
+    if (room > 0 && !linger_over(&uplink->linger, now_ms))
         return false;
     *ret_plan = plan;
     return true;
@@ -371,10 +399,10 @@ int64_t uplink_deadline(const struct uplink *uplink, int64_t now_ms)
 {
     if (!uplink->connected)
         return INT64_MAX;
-    int64_t deadline = INT64_MAX;
+    if (now_ms < uplink->welcome_until_ms)
+        return uplink->welcome_until_ms;
     /* A linger that is over needs no timer: what may go has gone or waits for the window. */
-    if (uplink->linger_until_ms > now_ms)
-        deadline = uplink->linger_until_ms;
+    int64_t deadline = linger_deadline(&uplink->linger, now_ms);
     if (uplink->resend_at_ms != 0 && uplink->resend_at_ms < deadline)
         deadline = uplink->resend_at_ms;
     return deadline;

@@ -3,6 +3,7 @@
 #define AGENT_UPLINK_H
 
 #include "agent/apart.h"
+#include "agent/linger.h"
 
 /*
  * When to send what: the window between spool and broker, as a pure state machine. It knows
@@ -21,8 +22,10 @@ enum {
 };
 
 struct uplink_policy {
-    int64_t linger_ms;
-    int64_t resend_ms, resend_max_ms;
+    struct linger_policy linger;
+    int64_t resend_ms, resend_max_ms; /* longer than the fleet takes its time with receipts */
+    /* After a connect so long for the welcome, which says what need not be sent again. */
+    int64_t welcome_ms;
 };
 
 struct uplink_stream {
@@ -64,8 +67,9 @@ struct uplink {
     struct apart apart;
     struct uplink_packet remembered[UPLINK_REMEMBERED]; /* in turn, of this session */
     size_t remember_next;
-    int64_t linger_until_ms; /* 0: nothing waits */
-    int64_t resend_at_ms;    /* 0: nothing outstanding */
+    struct lingering linger;
+    int64_t welcome_until_ms; /* what was sent before this session waits for the welcome */
+    int64_t resend_at_ms;     /* 0: nothing outstanding */
     int64_t resend_wait_ms;
     uint64_t resends;
     uint64_t refusals_ignored; /* of what this session did not send, or cannot make smaller */
@@ -88,17 +92,20 @@ struct uplink_plan {
 };
 
 void uplink_init(struct uplink *uplink, const struct uplink_policy *policy);
-/* A session begins: everything without a receipt is sent (again), at once. */
-void uplink_connected(struct uplink *uplink);
+/* A session begins: everything without a receipt is sent (again), when the welcome has come or
+ * takes too long. */
+void uplink_connected(struct uplink *uplink, int64_t now_ms);
 void uplink_disconnected(struct uplink *uplink);
-/* Something new was stored. `urgent` ends the linger. */
-void uplink_stored(struct uplink *uplink, bool urgent, int64_t now_ms);
+/* The hello was answered, and the receipt in the answer has been taken. */
+void uplink_welcomed(struct uplink *uplink);
+/* Something new was stored. */
+void uplink_stored(struct uplink *uplink, enum haste haste, int64_t now_ms);
 /* The broker took (or refused) a packet. A refused one is resent when its receipt is overdue. */
 void uplink_puback(struct uplink *uplink, uint64_t token);
 
 /* The next packet to send now. False: nothing to send now. */
-bool uplink_next(const struct uplink *uplink, const struct uplink_stream *streams,
-                 size_t stream_count, int64_t now_ms, struct uplink_plan *ret_plan);
+bool uplink_next(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
+                 int64_t now_ms, struct uplink_plan *ret_plan);
 /* The plan was carried out with this packet. `random` is 64 uniform bits. */
 void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan,
                  const struct uplink_packet *packet, int64_t now_ms, uint64_t random);

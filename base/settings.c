@@ -60,13 +60,20 @@ static bool has_range(const struct setting *setting)
     return setting->min != 0 || setting->max != 0;
 }
 
+static bool may_be_auto(const struct setting *setting)
+{
+    return setting->type == SETTING_DURATION && setting->min == SETTING_AUTO;
+}
+
 static void expect_number(const struct setting *setting, const char *what, char *out, size_t size)
 {
     char min[32], max[32];
-    format_number(setting->min, units_of(setting->type), min, sizeof min);
+    int64_t least = may_be_auto(setting) ? 0 : setting->min;
+    format_number(least, units_of(setting->type), min, sizeof min);
     format_number(setting->max, units_of(setting->type), max, sizeof max);
     if (has_range(setting))
-        (void)snprintf(out, size, "%s from %s to %s", what, min, max);
+        (void)snprintf(out, size, "%s from %s to %s%s", what, min, max,
+                       may_be_auto(setting) ? ", or auto" : "");
     else
         (void)snprintf(out, size, "%s", what);
 }
@@ -116,6 +123,10 @@ static void expectation(const struct setting *setting, char *out, size_t size)
 
 static bool parse_number(const char *text, const struct setting *setting, int64_t *ret_value)
 {
+    if (may_be_auto(setting) && strcmp(text, "auto") == 0) {
+        *ret_value = SETTING_AUTO;
+        return true;
+    }
     const char *digits = text[0] == '-' && setting->type == SETTING_INT ? text + 1 : text;
     size_t count = strspn(digits, "0123456789");
     if (count == 0 || count > 18)

@@ -22,6 +22,10 @@ enum setting_type {
     SETTING_CHOICE,   /* int: index into `choices`, NULL-ended */
 };
 
+/* The minimum of a duration that may be given as the word "auto", which stores it: what it means is
+ * then the program's to say, for instance from another setting. */
+#define SETTING_AUTO INT64_C(-1)
+
 struct setting {
     const char *section, *key;
     enum setting_type type;

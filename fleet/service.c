@@ -205,6 +205,7 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
     const struct service *service = ctx;
     struct publisher_stats stats = publisher_stats(service->publisher);
     const struct mqtt_status *status = mqtt_status(service->mqtt);
+    const struct traffic traffic = mqtt_traffic(service->mqtt);
     const struct {
         const char *name, *type, *help;
         uint64_t value;
@@ -217,8 +218,8 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
         {"muster_broker_sessions_total", "counter", "Sessions with the broker", status->sessions},
         {"muster_broker_failures_total", "counter", "Attempts and sessions that ended",
          status->failures},
-        {"muster_broker_sent_bytes_total", "counter", "Payload sent", status->bytes_up},
-        {"muster_broker_received_bytes_total", "counter", "Payload received", status->bytes_down},
+        {"muster_broker_sent_bytes_total", "counter", "Payload sent", traffic.up.payload},
+        {"muster_broker_received_bytes_total", "counter", "Payload received", traffic.down.payload},
     };
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         if (!metrics_write_head(list[i].name, list[i].type, list[i].help, out, err) ||

@@ -191,6 +191,7 @@ agent = agent.pem
 root = ../keys/root.bin
 [uplink]
 linger = 200ms
+quiet = 200ms
 resend = 2s
 [registry]
 check_every = 2s

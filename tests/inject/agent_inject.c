@@ -133,7 +133,7 @@ static bool start(struct err *err)
         return false;
     desk.sender = (struct sender){.spool = desk.spool, .key = keys.agent, .device = DEVICE};
     uplink_init(&desk.sender.uplink, &policy);
-    uplink_connected(&desk.sender.uplink);
+    uplink_connected(&desk.sender.uplink, 0);
     return true;
 }
 
@@ -178,7 +178,7 @@ static bool record_all(struct err *err)
         if (record->acked)
             continue;
         wanted++;
-        if (!UNDER_FAULTS(recorder_add(desk.recorder, MUSTER__LANE__LANE_TXN,
+        if (!UNDER_FAULTS(recorder_add(desk.recorder, MUSTER__LANE__LANE_TXN, HASTE_LINGERS,
                                        bytes_of(record->key, strlen(record->key)), &txn.base,
                                        on_done, record, err)))
             break;

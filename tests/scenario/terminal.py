@@ -20,6 +20,7 @@ grace = {grace}
 {spool}
 [uplink]
 linger = 50ms
+quiet = 50ms
 resend = 2s
 [registry]
 check_every = 1h

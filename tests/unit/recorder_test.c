@@ -15,14 +15,16 @@ struct world {
     uv_idle_t idle; /* keeps the loop turning, as sockets do in the agent */
     struct recorder *recorder;
     unsigned commits, failures;
+    enum haste haste; /* of the last commit */
     unsigned answered, duplicates, refused;
     uint64_t last_seq;
 };
 
-static void on_stored(void *ctx)
+static void on_stored(void *ctx, enum haste haste)
 {
     struct world *world = ctx;
     world->commits++;
+    world->haste = haste;
 }
 
 static void on_failed(void *ctx, const struct err *err)
@@ -83,8 +85,8 @@ static void add(struct world *world, const char *key, const char *rrn)
     struct err err = {0};
     txn.outcome = MUSTER__OUTCOME__OUTCOME_APPROVED;
     txn.rrn = (char *)(uintptr_t)rrn;
-    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, bytes_of(key, strlen(key)),
-                             &txn.base, on_done, world, &err));
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, HASTE_LINGERS,
+                             bytes_of(key, strlen(key)), &txn.base, on_done, world, &err));
 }
 
 static void turn(struct world *world)
@@ -155,8 +157,8 @@ static void on_record_timer(uv_timer_t *timer)
     Muster__Health health = MUSTER__HEALTH__INIT;
     struct err err = {0};
     health.wall_ms = 1;
-    assert_true(recorder_add(night->world->recorder, MUSTER__LANE__LANE_HEALTH, bytes_of(NULL, 0),
-                             &health.base, on_night_done, night->world, &err));
+    assert_true(recorder_add(night->world->recorder, MUSTER__LANE__LANE_HEALTH, HASTE_RIDES,
+                             bytes_of(NULL, 0), &health.base, on_night_done, night->world, &err));
 }
 
 static void on_next_timer(uv_timer_t *timer)
@@ -201,6 +203,29 @@ static void test_closing_commits_what_waits(void **state)
         recorder_open(&world->loop, world->temp.spool, &events, world, &world->recorder, &err));
 }
 
+/* A retry of a suspect result has been sent at once before; and so has what shares its commit. */
+static void test_the_greatest_haste_of_a_commit_is_told(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    const enum haste hastes[] = {HASTE_RIDES, HASTE_URGENT, HASTE_LINGERS};
+    Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
+    for (size_t i = 0; i < 3; i++) {
+        char key[2] = {(char)('a' + i), '\0'};
+        txn.stan = 17;
+        assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, hastes[i],
+                                 bytes_of(key, 1), &txn.base, on_done, world, &err));
+    }
+    recorder_flush(world->recorder);
+    assert_int_equal(world->haste, HASTE_URGENT);
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, HASTE_URGENT,
+                             bytes_of("b", 1), &txn.base, on_done, world, &err));
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, HASTE_LINGERS,
+                             bytes_of("d", 1), &txn.base, on_done, world, &err));
+    recorder_flush(world->recorder);
+    assert_int_equal(world->haste, HASTE_LINGERS);
+}
+
 static void test_an_oversized_record_is_refused_and_the_rest_kept(void **state)
 {
     struct world *world = *state;
@@ -212,8 +237,8 @@ static void test_an_oversized_record_is_refused_and_the_rest_kept(void **state)
     Muster__Event event = MUSTER__EVENT__INIT;
     event.text = text;
     add(world, "a", "1");
-    assert_false(recorder_add(world->recorder, MUSTER__LANE__LANE_EVENT, bytes_of(NULL, 0),
-                              &event.base, on_done, world, &err));
+    assert_false(recorder_add(world->recorder, MUSTER__LANE__LANE_EVENT, HASTE_RIDES,
+                              bytes_of(NULL, 0), &event.base, on_done, world, &err));
     assert_int_equal(err.code, ERR_INVALID);
     free(text);
     add(world, "b", "2");
@@ -227,8 +252,8 @@ static void add_sample(struct world *world)
     Muster__Health health = MUSTER__HEALTH__INIT;
     struct err err = {0};
     health.wall_ms = 1;
-    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_HEALTH, bytes_of(NULL, 0),
-                             &health.base, NULL, NULL, &err));
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_HEALTH, HASTE_RIDES,
+                             bytes_of(NULL, 0), &health.base, NULL, NULL, &err));
 }
 
 /* When the spool is full a result displaces older ones, a sample only samples: in one commit with
@@ -268,6 +293,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_sample_does_not_keep_a_result_out, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_closing_commits_what_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_greatest_haste_of_a_commit_is_told, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_an_oversized_record_is_refused_and_the_rest_kept,
                                         set_up, tear_down),
     };

@@ -100,7 +100,7 @@ static void on_changed(void *ctx)
 {
     struct world *world = ctx;
     if (linkport_state(world->port)->connected)
-        uplink_connected(&world->sender.uplink);
+        uplink_connected(&world->sender.uplink, 0);
 }
 
 static void on_puback(void *ctx, uint64_t token, bool accepted)
@@ -148,7 +148,7 @@ static int set_up(void **state)
     world->sender.key = world->key;
     world->sender.device = "term-0001";
     uplink_init(&world->sender.uplink, &policy);
-    uplink_connected(&world->sender.uplink);
+    uplink_connected(&world->sender.uplink, 0);
     *state = world;
     return 0;
 }

@@ -6,13 +6,15 @@
 #include <string.h>
 
 static const struct uplink_policy policy = {
-    .linger_ms = 1000, .resend_ms = 30000, .resend_max_ms = 600000};
+    .linger = {.linger_ms = 1000}, .resend_ms = 30000, .resend_max_ms = 600000};
 
 static struct uplink connected_uplink(void)
 {
     struct uplink uplink;
+    struct uplink_plan plan;
     uplink_init(&uplink, &policy);
-    uplink_connected(&uplink);
+    uplink_connected(&uplink, 0);
+    assert_false(uplink_next(&uplink, NULL, 0, 0, &plan)); /* nothing of an earlier session */
     return uplink;
 }
 
@@ -60,7 +62,7 @@ static void test_nothing_goes_without_a_session(void **state)
     struct uplink_plan plan;
     struct uplink_stream streams[] = {stream(10, 1)};
     uplink_init(&uplink, &policy);
-    uplink_stored(&uplink, true, 0);
+    uplink_stored(&uplink, HASTE_URGENT, 0);
     assert_false(uplink_next(&uplink, streams, 1, 5000, &plan));
     assert_true(uplink_deadline(&uplink, 5000) == INT64_MAX);
 }
@@ -85,11 +87,11 @@ static void test_a_record_waits_for_company_then_goes(void **state)
     struct uplink uplink = connected_uplink();
     struct uplink_plan plan;
     struct uplink_stream streams[] = {stream(1, 1)};
-    uplink_stored(&uplink, false, 100);
+    uplink_stored(&uplink, HASTE_LINGERS, 100);
     assert_int_equal(uplink_deadline(&uplink, 100), 1100);
     assert_false(uplink_next(&uplink, streams, 1, 1099, &plan));
     streams[0].last_seq = 2;
-    uplink_stored(&uplink, false, 900); /* does not prolong the wait */
+    uplink_stored(&uplink, HASTE_LINGERS, 900); /* does not prolong the wait */
     assert_true(uplink_next(&uplink, streams, 1, 1100, &plan));
     assert_int_equal(plan.ranges[0].max_records, 2);
 }
@@ -101,11 +103,11 @@ static void test_urgent_and_full_packets_do_not_wait(void **state)
     struct uplink_plan plan;
     struct uplink_stream one[] = {stream(1, 1)};
     struct uplink_stream many[] = {stream(UPLINK_PACKET_RECORDS + 5, 1)};
-    uplink_stored(&uplink, false, 0);
+    uplink_stored(&uplink, HASTE_LINGERS, 0);
     assert_false(uplink_next(&uplink, one, 1, 1, &plan));
     assert_true(uplink_next(&uplink, many, 1, 1, &plan));
     assert_int_equal(plan.ranges[0].max_records, UPLINK_PACKET_RECORDS);
-    uplink_stored(&uplink, true, 2);
+    uplink_stored(&uplink, HASTE_URGENT, 2);
     assert_true(uplink_next(&uplink, one, 1, 2, &plan));
 }
 
@@ -238,7 +240,7 @@ static void test_a_hole_is_sent_again_even_while_later_records_are_receipted(voi
     /* Receipts fill in beyond the hole at 1: first_unsent stays. */
     int64_t deadline = uplink_deadline(&uplink, 0);
     streams[0].last_seq = 20;
-    uplink_stored(&uplink, true, deadline - 1);
+    uplink_stored(&uplink, HASTE_URGENT, deadline - 1);
     assert_true(uplink_next(&uplink, streams, 1, deadline - 1, &plan));
     assert_int_equal(plan.ranges[0].from_seq, 11);
     send_all(&uplink, &plan, deadline - 1);
@@ -284,7 +286,7 @@ static void test_a_new_session_begins_at_the_first_record_without_receipt(void *
     send_all(&uplink, &plan, 0);
     uplink_disconnected(&uplink);
     assert_false(uplink_next(&uplink, streams, 1, 0, &plan));
-    uplink_connected(&uplink);
+    uplink_connected(&uplink, 0);
     assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
     assert_int_equal(plan.ranges[0].from_seq, 3);
 }
@@ -434,7 +436,7 @@ static void test_the_halves_go_at_once_and_alone(void **state)
     send_all(&uplink, &plan, 0);
     assert_int_equal(refuse(&uplink, plan.token, &alone), UPLINK_SMALLER);
     streams[0].last_seq = 12;
-    uplink_stored(&uplink, false, 0); /* new ones wait for company; these do not */
+    uplink_stored(&uplink, HASTE_LINGERS, 0); /* new ones wait for company; these do not */
     const struct {
         int lane;
         uint64_t from, count;
@@ -467,7 +469,7 @@ static void test_a_refusal_of_what_was_not_sent_now_is_ignored(void **state)
     assert_int_equal(refuse(&uplink, token, &alone), UPLINK_IGNORED); /* a replay */
     assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
     send_all(&uplink, &plan, 0);
-    uplink_connected(&uplink);
+    uplink_connected(&uplink, 0);
     assert_int_equal(refuse(&uplink, plan.token, &alone), UPLINK_IGNORED);
     assert_int_equal(uplink.refusals_ignored, 3);
     /* All is still to be sent, and what is known of the refused ones is kept. */

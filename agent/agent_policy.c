@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_parts.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+enum { PROFILE_BYTES = 256 * 1024 };
+
+static const int64_t resend_max_ms = 600000;
+static const int64_t welcome_limit_ms = 10000;
+
+struct uplink_policy agent_uplink_policy(const struct agent_settings *settings)
+{
+    int64_t resend_ms = settings->uplink_resend_ms;
+    return (struct uplink_policy){
+        .linger = {.linger_ms = settings->uplink_linger_ms,
+                   .alone_ms = settings->probe_alone_ms,
+                   .quiet_ms = settings->uplink_quiet_ms},
+        .resend_ms = resend_ms,
+        .resend_max_ms = resend_ms > resend_max_ms ? resend_ms : resend_max_ms,
+        /* Worth the wait where much may have been committed that was not receipted yet. */
+        .welcome_ms = settings->uplink_receipts_ms > 0 ? welcome_limit_ms : 0,
+    };
+}
+
+/* ---- suspect results ---- */
+
+static void add_profile(void *ctx, const char *name, struct bytes content)
+{
+    struct agent *agent = ctx;
+    struct err err = {0};
+    if (!suspect_profile_add(&agent->suspects, content, &err))
+        log_error("code profile %s: %s: results with its other codes are not sent at once", name,
+                  err.text);
+}
+
+void agent_load_profiles(struct agent *agent)
+{
+    const uint8_t *digest = registrar_generation_digest(agent->registrar);
+    if (memcmp(agent->suspects_of, digest, sizeof agent->suspects_of) == 0)
+        return;
+    agent->suspects.count = 0;
+    /* What could not be read is tried again when it may have been repaired. */
+    if (registrar_documents(agent->registrar, MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE,
+                            PROFILE_BYTES, add_profile, agent))
+        memcpy(agent->suspects_of, digest, sizeof agent->suspects_of);
+    log_info("code profiles in force name %zu suspect codes", agent->suspects.count);
+}
+
+enum haste agent_haste_of(struct agent *agent, const Muster__TxnResult *txn)
+{
+    enum suspect why = suspect_of(&agent->suspects, txn);
+    if (why == SUSPECT_NOT)
+        return HASTE_LINGERS;
+    agent->suspect_results++;
+    log_info("suspect result, STAN %06u, code %.4s: %s", txn->stan, txn->code, suspect_words(why));
+    return HASTE_URGENT;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When packets go: the uplink with its linger. */
+#include "agent/uplink.h"
+
+#include "tests/unit/testing.h"
+
+#include <string.h>
+
+static struct uplink_stream stream(uint64_t last_seq, uint64_t first_unsent)
+{
+    return (struct uplink_stream){
+        .incarnation = 7, .lane = 1, .last_seq = last_seq, .first_unsent = first_unsent};
+}
+
+/* The plan's packet as if everything asked for was there; its digest is its token. */
+static struct uplink_packet packet_of(const struct uplink_plan *plan)
+{
+    struct uplink_packet packet = {.part_count = plan->range_count};
+    memcpy(packet.digest, &plan->token, sizeof plan->token);
+    for (size_t i = 0; i < plan->range_count; i++)
+        packet.parts[i] = (struct uplink_part){
+            .incarnation = plan->ranges[i].incarnation,
+            .lane = plan->ranges[i].lane,
+            .first = plan->ranges[i].from_seq,
+            .last = plan->ranges[i].from_seq + plan->ranges[i].max_records - 1,
+        };
+    return packet;
+}
+
+static void send_all(struct uplink *uplink, const struct uplink_plan *plan, int64_t now_ms)
+{
+    const struct uplink_packet packet = packet_of(plan);
+    uplink_sent(uplink, plan, &packet, now_ms, UINT64_MAX);
+}
+
+/* A plan for everything, also what is not full; it was sent and the broker has it. */
+static void flush(struct uplink *uplink, const struct uplink_stream *stream, int64_t now_ms)
+{
+    struct uplink_plan plan;
+    while (uplink_next(uplink, stream, 1, now_ms, &plan)) {
+        send_all(uplink, &plan, now_ms);
+        uplink_puback(uplink, plan.token);
+    }
+}
+
+static void test_a_suspect_takes_along_what_waits_and_then_there_is_a_quiet_minute(void **state)
+{
+    (void)state;
+    struct uplink uplink;
+    struct uplink_plan plan;
+    struct uplink_stream one = stream(3, 1);
+    const struct uplink_policy metered = {.linger = {.linger_ms = 900000, .quiet_ms = 60000},
+                                          .resend_ms = 5400000,
+                                          .resend_max_ms = 5400000};
+    uplink_init(&uplink, &metered);
+    uplink_connected(&uplink, 0);
+    assert_false(uplink_next(&uplink, NULL, 0, 0, &plan)); /* nothing of an earlier session */
+    uplink_stored(&uplink, HASTE_LINGERS, 100);
+    assert_false(uplink_next(&uplink, &one, 1, 5000, &plan));
+    uplink_stored(&uplink, HASTE_URGENT, 5000);
+    assert_true(uplink_next(&uplink, &one, 1, 5000, &plan));
+    assert_int_equal(plan.ranges[0].max_records, 3);
+    flush(&uplink, &one, 5000);
+    one.last_seq = 5;
+    uplink_stored(&uplink, HASTE_URGENT, 6000);
+    assert_int_equal(uplink_deadline(&uplink, 6000), 65000);
+    assert_false(uplink_next(&uplink, &one, 1, 64999, &plan));
+    assert_true(uplink_next(&uplink, &one, 1, 65000, &plan));
+    /* A backlog is not held up by it. */
+    one.last_seq = 5 + UPLINK_PACKET_RECORDS;
+    assert_true(uplink_next(&uplink, &one, 1, 6000, &plan));
+}
+
+static void test_what_was_sent_before_waits_for_the_welcome(void **state)
+{
+    (void)state;
+    struct uplink uplink;
+    struct uplink_plan plan;
+    struct uplink_stream one = stream(10, 1);
+    const struct uplink_policy metered = {.welcome_ms = 10000};
+    uplink_init(&uplink, &metered);
+    uplink_connected(&uplink, 1000);
+    assert_false(uplink_next(&uplink, &one, 1, 10999, &plan));
+    assert_int_equal(uplink_deadline(&uplink, 1000), 11000);
+    assert_true(uplink_next(&uplink, &one, 1, 11000, &plan)); /* nobody welcomes us */
+    uplink_connected(&uplink, 1000);
+    one.first_unsent = 8; /* the receipt in the welcome */
+    uplink_welcomed(&uplink);
+    assert_true(uplink_next(&uplink, &one, 1, 1001, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_suspect_takes_along_what_waits_and_then_there_is_a_quiet_minute),
+        cmocka_unit_test(test_what_was_sent_before_waits_for_the_welcome),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
