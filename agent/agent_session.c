@@ -79,6 +79,7 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     hello.model = text(agent->settings->model);
     hello.root_version = trust_version(agent->trust);
     hello.starts = spool_starts(agent->spool);
+    hello.receipt_pace_s = (uint32_t)(agent->settings->uplink_receipts_ms / 1000);
     ProtobufCBinaryData receipts[PROOFS_STREAMS];
     hello.receipts = receipts;
     hello.n_receipts = proofs_newest(&agent->proofs, receipts);

@@ -178,9 +178,14 @@ static void owe(struct collector *collector, const struct collector_news *news)
     if (news->undecodable)
         owed_add_undecodable(owed, news->digest);
     if (news->hello == NULL) {
-        receipts_owe(&owed->wait, clock_boot_ms(collector->settings.clock));
-        if (owed->wait.batches >= collector->settings.receipts.batches)
-            owed_hurry(&collector->owed, owed);
+        int64_t now_ms = clock_boot_ms(collector->settings.clock);
+        const struct receipts_policy policy =
+            receipts_paced(&collector->settings.receipts, news->device.receipt_pace_s,
+                           owed->undecodable_count > 0);
+        receipts_owe(&owed->wait, news->records, now_ms);
+        if (!owed->welcome)
+            owed_due(&collector->owed, owed,
+                     now_ms + receipts_due_ms(&owed->wait, &policy, now_ms));
     }
 }
 
@@ -201,7 +206,7 @@ static void owe_welcome(struct collector *collector, const struct collector_news
     buf_done(&manifest);
     if (!owed->welcome)
         metrics_add(collector->settings.metrics, METRIC_WELCOMES_DROPPED, 1);
-    owed_hurry(&collector->owed, owed);
+    owed_due(&collector->owed, owed, INT64_MIN);
 }
 
 static void forget_news(struct collector *collector, size_t first, size_t count)

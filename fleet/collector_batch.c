@@ -26,6 +26,7 @@ static bool store(struct collector *collector, const struct fleetdb_device *devi
             return false;
         news->streams[news->stream_count++] =
             (struct owed_stream){.incarnation = lanes[i].incarnation, .lane = (int)lanes[i].lane};
+        news->records += lanes[i].lost == MUSTER__LOSS_REASON__LOSS_NONE ? lanes[i].count : 1;
     }
     metrics_add(collector->settings.metrics, METRIC_BATCHES, 1);
     return fleetdb_seen(collector->settings.db, device->device,

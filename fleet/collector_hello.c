@@ -259,6 +259,8 @@ static bool store_hello(struct collector *collector, const struct fleetdb_device
     if (copy_id(hello->boot_id, report.boot_id, sizeof report.boot_id) == sizeof report.boot_id)
         report.boot_id_length = sizeof report.boot_id;
     return collector_state(collector, device, &report, hello->state, arena, err) &&
+           fleetdb_device_pace(collector->settings.db, device->device, hello->receipt_pace_s,
+                               err) &&
            fleetdb_online(collector->settings.db, device->device, true, now_ms, err);
 }
 

@@ -32,6 +32,7 @@ struct collector_news {
     struct fleetdb_device device; /* its row is 0: nothing */
     size_t stream_count;
     struct owed_stream *streams; /* in the arena */
+    uint64_t records;            /* of a batch */
     const Muster__Hello *hello;  /* in the arena */
     const char *refusal;         /* of the hello, a literal */
     bool undecodable;            /* the batch whose body has this digest */

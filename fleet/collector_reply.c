@@ -228,11 +228,10 @@ int64_t collector_pump(struct collector *collector)
 {
     struct owed *owed = NULL;
     while (!collector->blocked && (owed = owed_first(&collector->owed)) != NULL) {
-        int64_t due_ms = receipts_due_ms(&owed->wait, &collector->settings.receipts,
-                                         clock_boot_ms(collector->settings.clock));
-        if (!owed->welcome && due_ms > 0)
-            return due_ms;
-        if (owed->welcome || due_ms == 0)
+        int64_t now_ms = clock_boot_ms(collector->settings.clock);
+        if (owed->due_ms > now_ms)
+            return owed->due_ms - now_ms;
+        if (owed->welcome || owed->wait.batches > 0)
             collector->blocked = !reply(collector, owed);
         if (!collector->blocked)
             owed_remove(&collector->owed, owed);

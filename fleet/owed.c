@@ -10,7 +10,6 @@
 void owed_init(struct owed_table *table)
 {
     memset(table, 0, sizeof *table);
-    TAILQ_INIT(&table->queue);
 }
 
 static void free_entry(struct owed *owed)
@@ -29,8 +28,67 @@ void owed_done(struct owed_table *table)
             free_entry(owed);
         }
     }
+    free(table->heap);
     owed_init(table);
 }
+
+/* ---- the heap ---- */
+
+static bool goes_before(const struct owed *one, const struct owed *other)
+{
+    return one->due_ms < other->due_ms ||
+           (one->due_ms == other->due_ms && one->order < other->order);
+}
+
+static void put(struct owed_table *table, size_t place, struct owed *owed)
+{
+    table->heap[place] = owed;
+    owed->place = place;
+}
+
+static void settle(struct owed_table *table, struct owed *owed)
+{
+    size_t place = owed->place;
+    while (place > 0 && goes_before(owed, table->heap[(place - 1) / 2])) {
+        put(table, place, table->heap[(place - 1) / 2]);
+        place = (place - 1) / 2;
+    }
+    for (size_t child = 2 * place + 1; child < table->count; child = 2 * place + 1) {
+        if (child + 1 < table->count && goes_before(table->heap[child + 1], table->heap[child]))
+            child++;
+        if (!goes_before(table->heap[child], owed))
+            break;
+        put(table, place, table->heap[child]);
+        place = child;
+    }
+    put(table, place, owed);
+}
+
+static bool heap_room(struct owed_table *table)
+{
+    if (table->count < table->room)
+        return true;
+    size_t room = table->room == 0 ? 64 : table->room * 2;
+    struct owed **heap = realloc(table->heap, room * sizeof(struct owed *));
+    if (heap == NULL)
+        return false;
+    table->heap = heap;
+    table->room = room;
+    return true;
+}
+
+void owed_due(struct owed_table *table, struct owed *owed, int64_t due_ms)
+{
+    owed->due_ms = due_ms;
+    settle(table, owed);
+}
+
+struct owed *owed_first(const struct owed_table *table)
+{
+    return table->count > 0 ? table->heap[0] : NULL;
+}
+
+/* ---- entries ---- */
 
 static struct owed **bucket_of(struct owed_table *table, int64_t device)
 {
@@ -44,14 +102,16 @@ struct owed *owed_get(struct owed_table *table, int64_t device, const char *id)
         if (owed->device == device)
             return owed;
     }
-    struct owed *owed = calloc(1, sizeof *owed);
+    struct owed *owed = heap_room(table) ? calloc(1, sizeof *owed) : NULL;
     if (owed == NULL)
         return NULL;
     owed->device = device;
     (void)snprintf(owed->id, sizeof owed->id, "%s", id);
     owed->next = *bucket;
     *bucket = owed;
-    TAILQ_INSERT_TAIL(&table->queue, owed, queue);
+    owed->due_ms = INT64_MAX;
+    owed->order = table->orders++;
+    put(table, table->count++, owed); /* nothing is due later */
     return owed;
 }
 
@@ -100,12 +160,6 @@ void owed_add_undecodable(struct owed *owed, const uint8_t digest[OWED_DIGEST_BY
     memcpy(owed->undecodable[owed->undecodable_count++], digest, OWED_DIGEST_BYTES);
 }
 
-void owed_hurry(struct owed_table *table, struct owed *owed)
-{
-    TAILQ_REMOVE(&table->queue, owed, queue);
-    TAILQ_INSERT_HEAD(&table->queue, owed, queue);
-}
-
 bool owed_set_manifest(struct owed_table *table, struct owed *owed, struct bytes manifest,
                        size_t limit_bytes)
 {
@@ -120,18 +174,17 @@ bool owed_set_manifest(struct owed_table *table, struct owed *owed, struct bytes
     return true;
 }
 
-struct owed *owed_first(const struct owed_table *table)
-{
-    return TAILQ_FIRST(&table->queue);
-}
-
 void owed_remove(struct owed_table *table, struct owed *owed)
 {
     struct owed **at = bucket_of(table, owed->device);
     while (*at != owed)
         at = &(*at)->next;
     *at = owed->next;
-    TAILQ_REMOVE(&table->queue, owed, queue);
+    struct owed *last = table->heap[--table->count];
+    if (last != owed) {
+        put(table, owed->place, last);
+        settle(table, last);
+    }
     table->manifest_bytes -= owed->manifest.length;
     free_entry(owed);
 }

@@ -4,8 +4,6 @@
 
 #include "fleet/receipts.h"
 
-#include <sys/queue.h>
-
 /*
  * What each device is still to be told: a receipt for some of its streams, a welcome. One entry a
  * device, so that a broker that takes nothing costs bounded memory: newer news joins older, the
@@ -36,13 +34,17 @@ struct owed {
     uint8_t nonce[OWED_NONCE_BYTES];
     char refusal[OWED_REFUSAL_CHARS];
     struct buf manifest;
-    TAILQ_ENTRY(owed) queue; /* in the order in which they are due */
-    struct owed *next;       /* in its bucket */
+    int64_t due_ms;    /* boot time; what is due goes in that order */
+    uint64_t order;    /* among those due at the same time */
+    size_t place;      /* in the heap */
+    struct owed *next; /* in its bucket */
 };
 
 enum { OWED_BUCKETS = 1024 };
 struct owed_table {
-    TAILQ_HEAD(, owed) queue;
+    struct owed **heap; /* no entry is due before its parent, the one at (place - 1) / 2 */
+    size_t count, room;
+    uint64_t orders;
     struct owed *buckets[OWED_BUCKETS];
     size_t manifest_bytes; /* of all entries */
 };
@@ -50,17 +52,17 @@ struct owed_table {
 void owed_init(struct owed_table *table);
 void owed_done(struct owed_table *table);
 
-/* The device's entry; a new one goes to the end of the queue. NULL: no memory. */
+/* The device's entry; a new one is due never. NULL: no memory. */
 struct owed *owed_get(struct owed_table *table, int64_t device, const char *id);
 /* What there is no memory for is left out: it will be sent or asked for again. */
 void owed_add_stream(struct owed *owed, const struct owed_stream *stream);
 void owed_add_undecodable(struct owed *owed, const uint8_t digest[OWED_DIGEST_BYTES]);
-/* It goes first from now on. */
-void owed_hurry(struct owed_table *table, struct owed *owed);
+void owed_due(struct owed_table *table, struct owed *owed, int64_t due_ms);
 /* Replaces the manifest that goes with the welcome; false when all entries together would hold
  * more than `limit_bytes`. */
 bool owed_set_manifest(struct owed_table *table, struct owed *owed, struct bytes manifest,
                        size_t limit_bytes);
+/* The one that is due first; NULL: nothing is owed. */
 struct owed *owed_first(const struct owed_table *table);
 void owed_remove(struct owed_table *table, struct owed *owed);
 

@@ -144,11 +144,22 @@ bool receipts_has(const struct fleetdb_stream *stream, uint64_t seq)
     return receipts_has_all(stream, seq, seq);
 }
 
-void receipts_owe(struct receipts_wait *wait, int64_t now_ms)
+struct receipts_policy receipts_paced(const struct receipts_policy *policy, int64_t pace_s,
+                                      bool undecodable)
+{
+    int64_t limit_s = pace_s < RECEIPTS_PACE_MAX_S ? pace_s : RECEIPTS_PACE_MAX_S;
+    if (undecodable || limit_s * 1000 <= policy->coalesce_ms)
+        return *policy;
+    return (struct receipts_policy){.coalesce_ms = limit_s * 1000,
+                                    .records = RECEIPTS_PACED_RECORDS};
+}
+
+void receipts_owe(struct receipts_wait *wait, uint64_t records, int64_t now_ms)
 {
     if (wait->batches == 0)
         wait->since_ms = now_ms;
     wait->batches++;
+    wait->records += records;
 }
 
 int64_t receipts_due_ms(const struct receipts_wait *wait, const struct receipts_policy *policy,
@@ -157,7 +168,9 @@ int64_t receipts_due_ms(const struct receipts_wait *wait, const struct receipts_
     if (wait->batches == 0)
         return -1;
     int64_t waited_ms = now_ms - wait->since_ms;
-    if (wait->batches >= policy->batches || waited_ms >= policy->coalesce_ms)
+    if ((policy->batches > 0 && wait->batches >= policy->batches) ||
+        (policy->records > 0 && wait->records >= policy->records) ||
+        waited_ms >= policy->coalesce_ms)
         return 0;
     return policy->coalesce_ms - waited_ms;
 }

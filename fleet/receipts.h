@@ -25,16 +25,28 @@ bool receipts_span(const struct fleetdb_stream *stream, uint64_t seq, uint64_t *
 bool receipts_has_all(const struct fleetdb_stream *stream, uint64_t first, uint64_t last);
 
 /* Coalescing. A device's first committed batch starts the wait; the receipt goes when the wait is
- * over, or at once when `batches` wait. */
+ * over, or at once when so many batches or records wait. */
 struct receipts_policy {
     int64_t coalesce_ms;
-    unsigned batches;
+    unsigned batches; /* 0: however many */
+    uint64_t records; /* 0: however many */
 };
+enum {
+    RECEIPTS_PACE_MAX_S = 6 * 3600,
+    /* A device sends so many records ahead of its receipts (four times this) and no more. */
+    RECEIPTS_PACED_RECORDS = 2000,
+};
+/* For a device that pays for each receipt and asked for one in `pace_s` at the most; 0: it did not.
+ * A batch that cannot be decoded is worth one sooner. */
+struct receipts_policy receipts_paced(const struct receipts_policy *policy, int64_t pace_s,
+                                      bool undecodable);
+
 struct receipts_wait {
     unsigned batches; /* committed and not yet receipted, 0: nothing is owed */
+    uint64_t records; /* of these */
     int64_t since_ms; /* when the first of them was committed */
 };
-void receipts_owe(struct receipts_wait *wait, int64_t now_ms);
+void receipts_owe(struct receipts_wait *wait, uint64_t records, int64_t now_ms);
 /* How long until the receipt should go: 0 now, -1 nothing is owed. */
 int64_t receipts_due_ms(const struct receipts_wait *wait, const struct receipts_policy *policy,
                         int64_t now_ms);

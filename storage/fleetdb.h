@@ -43,9 +43,13 @@ struct fleetdb_device {
     int64_t device;
     char id[33]; /* the certificate's CN */
     enum fleetdb_life life;
+    int64_t receipt_pace_s; /* it wants no more than one receipt in so long; 0: at once */
 };
 /* ERR_NOT_FOUND when there is no such device. */
 bool fleetdb_device_find(struct fleetdb *db, const char *id, struct fleetdb_device *ret_device,
+                         struct err *err) MUSTER_CHECK;
+/* As its newest hello says. */
+bool fleetdb_device_pace(struct fleetdb *db, int64_t device, uint32_t receipt_pace_s,
                          struct err *err) MUSTER_CHECK;
 /* Every device that is not retired, ascending by id. A false from `each` ends it with its err. */
 bool fleetdb_device_each(struct fleetdb *db,

@@ -7,6 +7,7 @@
 enum query {
     CHECK,
     FIND,
+    PACE,
     EACH,
     AGENT_KEYS,
     OWNER_OF_SERIAL,
@@ -32,8 +33,11 @@ enum query {
 
 static const char *const texts[QUERIES] = {
     [CHECK] = "SELECT count(*) FROM (SELECT 1 FROM device LIMIT 1)",
-    [FIND] = "SELECT id, name, life_cycle FROM device WHERE name = :id",
-    [EACH] = "SELECT id, name, life_cycle FROM device WHERE life_cycle <> 'retired' ORDER BY name",
+    [FIND] = "SELECT id, name, life_cycle, receipt_pace_s FROM device WHERE name = :id",
+    [PACE] = "UPDATE device SET receipt_pace_s = :pace"
+             " WHERE id = :device AND receipt_pace_s <> :pace",
+    [EACH] = "SELECT id, name, life_cycle, receipt_pace_s FROM device WHERE life_cycle <> "
+             "'retired' ORDER BY name",
     [AGENT_KEYS] = "SELECT spki FROM agent_key WHERE device = :device AND from_ms <= :now"
                    " AND (to_ms IS NULL OR to_ms > :now) ORDER BY from_ms DESC, id DESC LIMIT :max",
     [OWNER_OF_SERIAL] = "SELECT id FROM device WHERE model = :model AND serial = :serial",
@@ -107,6 +111,7 @@ static struct fleetdb_device device_of(sqlite3_stmt *row)
     const char *life = sqlite_column_text(row, 2);
     while (device.life < FLEETDB_RETIRED && strcmp(life, life_names[device.life]) != 0)
         device.life++;
+    device.receipt_pace_s = sqlite3_column_int64(row, 3);
     return device;
 }
 
@@ -123,6 +128,15 @@ bool fleetdb_device_find(struct fleetdb *db, const char *id, struct fleetdb_devi
     *ret_device = device_of(statement);
     (void)sqlite3_reset(statement);
     return true;
+}
+
+bool fleetdb_device_pace(struct fleetdb *db, int64_t device, uint32_t receipt_pace_s,
+                         struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, PACE);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_int(statement, ":pace", receipt_pace_s);
+    return sqlite_run(db->sqlite, statement, err);
 }
 
 bool fleetdb_device_each(struct fleetdb *db,

@@ -89,6 +89,14 @@
     F(frames_refused)                                                                              \
     F(receipts_refused)                                                                            \
     F(agent_cpu_ms)                                                                                \
+    F(samples)                                                                                     \
+    F(signal_min_dbm)                                                                              \
+    F(temperature_max_mc)                                                                          \
+    F(memory_min_bytes)                                                                            \
+    F(load_max_permille)                                                                           \
+    F(traffic_month)                                                                               \
+    F(traffic_bytes)                                                                               \
+    F(traffic_payload_bytes)                                                                       \
     F(printer_paper_out)                                                                           \
     F(swipes_ok)                                                                                   \
     F(swipes_failed)                                                                               \

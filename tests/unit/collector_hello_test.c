@@ -222,6 +222,45 @@ static bool text_of(void *ctx, const struct fleetdb_event_view *view, struct err
     return true;
 }
 
+/* It is kept with the device: a collector that starts later keeps to it too. */
+static void a_device_that_pays_gets_receipts_at_its_pace(void **state)
+{
+    struct world *world = *state;
+    struct arena arena = {0};
+    uint8_t nonce[16] = {7};
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.incarnation = 7;
+    hello.starts = 1;
+    hello.receipt_pace_s = 3600;
+    world_send_hello(world, "t1", &hello);
+    world_settle(world);
+    collector_close(world->collector);
+    world_start(world);
+    world_forget_sent(world);
+    for (uint64_t seq = 1; seq <= 30; seq++) {
+        world_send_results(world, 7, seq, seq, 0);
+        assert_in_range(collector_turn(world->collector), 3600000 - 30000, 3600000);
+        world->now_ms += 1000;
+    }
+    assert_int_equal(world->sent, 0);
+    world->now_ms += 3600000 - 30000;
+    assert_int_equal(collector_turn(world->collector), -1);
+    assert_int_equal(world->sent, 1);
+    assert_int_equal(world_receipt(world, 0, &arena)->streams[0]->cumulative, 30);
+    hello.boot_ms = 1;
+    hello.receipt_pace_s = 0;
+    world_send_hello(world, "t1", &hello);
+    world_send_results(world, 7, 31, 31, 0);
+    world_settle(world);
+    assert_true(world->sent > 1);
+    world_forget_sent(world);
+    world_send_results(world, 7, 32, 32, 0);
+    world_settle(world);
+    assert_int_equal(world->sent, 1);
+    arena_done(&arena);
+}
+
 static void card_numbers_do_not_reach_the_database(void **state)
 {
     struct world *world = *state;
@@ -243,6 +282,7 @@ int main(void)
         TEST(a_hello_without_sense_gets_no_answer),
         TEST(an_old_hello_does_not_undo_a_newer_one),
         TEST(late_events_do_not_undo_newer_ones),
+        TEST(a_device_that_pays_gets_receipts_at_its_pace),
         TEST(card_numbers_do_not_reach_the_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,21 +129,47 @@ static void receipts_wait_for_company(void **state)
     static const struct receipts_policy policy = {.coalesce_ms = 200, .batches = 3};
     struct receipts_wait wait = {0};
     assert_int_equal(receipts_due_ms(&wait, &policy, 5000), -1);
-    receipts_owe(&wait, 1000);
+    receipts_owe(&wait, 1, 1000);
     assert_int_equal(receipts_due_ms(&wait, &policy, 1000), 200);
-    receipts_owe(&wait, 1150);
+    receipts_owe(&wait, 1, 1150);
     assert_int_equal(receipts_due_ms(&wait, &policy, 1150), 50); /* counted from the first */
     assert_int_equal(receipts_due_ms(&wait, &policy, 1200), 0);
-    receipts_owe(&wait, 1160);
+    receipts_owe(&wait, 1, 1160);
     assert_int_equal(receipts_due_ms(&wait, &policy, 1160), 0); /* enough of them */
+}
+
+static void a_device_that_pays_sets_the_pace(void **state)
+{
+    (void)state;
+    static const struct receipts_policy policy = {.coalesce_ms = 200, .batches = 3};
+    struct receipts_policy paced = receipts_paced(&policy, 3600, false);
+    struct receipts_wait wait = {0};
+    for (int i = 0; i < 50; i++)
+        receipts_owe(&wait, 20, 1000 + i);
+    assert_int_equal(receipts_due_ms(&wait, &paced, 2000), 3600 * 1000 - 1000);
+    assert_int_equal(receipts_due_ms(&wait, &paced, 3601000), 0);
+    /* A backlog does not stall at the end of what it may send ahead. */
+    receipts_owe(&wait, RECEIPTS_PACED_RECORDS, 2000);
+    assert_int_equal(receipts_due_ms(&wait, &paced, 2000), 0);
+    /* A pace is no way to put the fleet off for ever. */
+    paced = receipts_paced(&policy, UINT32_MAX, false);
+    assert_int_equal(paced.coalesce_ms, RECEIPTS_PACE_MAX_S * INT64_C(1000));
+    paced = receipts_paced(&policy, 3600, true);
+    assert_int_equal(paced.coalesce_ms, 200);
+    paced = receipts_paced(&policy, 0, false);
+    assert_int_equal(paced.batches, 3);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order_gives_the_map), cmocka_unit_test(ranges_are_bounded),
-        cmocka_unit_test(seqs_can_be_left_out),    cmocka_unit_test(nonsense_is_refused),
-        cmocka_unit_test(the_largest_numbers_fit), cmocka_unit_test(receipts_wait_for_company),
+        cmocka_unit_test(any_order_gives_the_map),
+        cmocka_unit_test(ranges_are_bounded),
+        cmocka_unit_test(seqs_can_be_left_out),
+        cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(the_largest_numbers_fit),
+        cmocka_unit_test(receipts_wait_for_company),
+        cmocka_unit_test(a_device_that_pays_sets_the_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,12 +40,40 @@ static void who_is_in_a_hurry_goes_first(void **state)
     struct owed_table *table = *state;
     struct owed *first = owed_get(table, 1, "one"), *second = owed_get(table, 2, "two");
     assert_ptr_equal(owed_first(table), first);
-    owed_hurry(table, second);
+    owed_due(table, second, 1000);
     assert_ptr_equal(owed_first(table), second);
     owed_remove(table, second);
     assert_ptr_equal(owed_first(table), first);
     owed_remove(table, first);
     assert_null(owed_first(table));
+}
+
+/* Thousands of devices, each with a pace of its own, some called forward, some done early. */
+static void all_go_in_the_order_in_which_they_are_due(void **state)
+{
+    struct owed_table *table = *state;
+    enum { DEVICES = 3000 };
+    uint64_t random = 88172645463325252u;
+    for (int64_t i = 1; i <= DEVICES; i++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        struct owed *owed = owed_get(table, i, "till");
+        owed_due(table, owed, (int64_t)(random % 500));
+        if (i % 3 == 0)
+            owed_due(table, owed_get(table, i / 2, "till"), (int64_t)(random % 900));
+        if (i % 7 == 0)
+            owed_remove(table, owed_get(table, i - 1, "till"));
+    }
+    int64_t due_ms = -1;
+    uint64_t order = 0;
+    size_t left = 0;
+    for (struct owed *owed; (owed = owed_first(table)) != NULL; left++) {
+        assert_true(owed->due_ms > due_ms || (owed->due_ms == due_ms && owed->order > order));
+        due_ms = owed->due_ms;
+        order = owed->order;
+        owed_remove(table, owed);
+    }
+    assert_true(left > DEVICES * 5 / 7 && left <= DEVICES);
+    assert_int_equal(table->count, 0);
 }
 
 static void add(struct owed *owed, uint64_t incarnation, bool again)
@@ -105,8 +133,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_device_has_one_entry),       TEST(who_is_in_a_hurry_goes_first),
-        TEST(the_newest_streams_are_kept),  TEST(refused_batches_are_named_once),
+        TEST(a_device_has_one_entry),
+        TEST(who_is_in_a_hurry_goes_first),
+        TEST(all_go_in_the_order_in_which_they_are_due),
+        TEST(the_newest_streams_are_kept),
+        TEST(refused_batches_are_named_once),
         TEST(manifests_are_bounded_in_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
