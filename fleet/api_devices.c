@@ -5,6 +5,7 @@
 #include "proto/record.pb-c.h"
 #include "proto/seal.h"
 #include "proto/topics.h"
+#include "storage/fleetdb_clock.h"
 #include "storage/fleetdb_views.h"
 
 #include <inttypes.h>
@@ -100,8 +101,10 @@ static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct e
     char kind[48];
     api_word(&muster__event_kind__descriptor, "EVENT_", view->kind, kind);
     return append(ctx,
-                  json_pack("{s:I, s:s, s:s, s:s}", "wall_ms", (json_int_t)view->wall_ms, "kind",
-                            kind, "item", view->item, "text", view->text),
+                  json_pack("{s:I, s:I, s:I, s:s, s:s, s:s}", "at_ms", (json_int_t)view->at_ms,
+                            "bound_ms", (json_int_t)view->bound_ms, "wall_ms",
+                            (json_int_t)view->wall_ms, "kind", kind, "item", view->item, "text",
+                            view->text),
                   err);
 }
 
@@ -124,13 +127,41 @@ static json_t *list_in(json_t *object, const char *name)
     return json_object_set_new(object, name, list) == 0 ? list : NULL;
 }
 
+/* Nothing is said of what was never seen. */
+static bool add_clock(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+{
+    struct fleetdb_device_clock clock;
+    if (!fleetdb_clock_read(db, device, &clock, err))
+        return false;
+    json_t *json = json_object();
+    bool ok = json_object_set_new(object, "clock", json) == 0 &&
+              json_object_set_new(json, "jumps", json_integer((json_int_t)clock.jumps)) == 0;
+    if (clock.checked_ms != 0)
+        ok = ok &&
+             json_object_update_new(json, json_pack("{s:I, s:I, s:I}", "checked_ms",
+                                                    (json_int_t)clock.checked_ms, "offset_ms",
+                                                    (json_int_t)clock.offset_ms, "bound_ms",
+                                                    (json_int_t)((clock.width_ms + 1) / 2))) == 0;
+    if (clock.drift_known_ppb != 0)
+        ok = ok &&
+             json_object_update_new(
+                 json, json_pack("{s:f, s:f}", "drift_ppm", (double)clock.drift_ppb / 1000,
+                                 "drift_bound_ppm", (double)clock.drift_known_ppb / 1000)) == 0;
+    if (clock.jumps != 0)
+        ok = ok && json_object_update_new(json, json_pack("{s:I, s:I}", "jump_ms",
+                                                          (json_int_t)clock.jump_ms, "jumped_ms",
+                                                          (json_int_t)clock.jumped_ms)) == 0;
+    return ok || no_memory(err);
+}
+
 static bool add_details(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
 {
     json_t *terminals = list_in(object, "terminals"), *items = list_in(object, "items");
     json_t *events = list_in(object, "events"), *streams = list_in(object, "streams");
     if (terminals == NULL || items == NULL || events == NULL || streams == NULL)
         return no_memory(err);
-    return fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
+    return add_clock(db, device, object, err) &&
+           fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
            fleetdb_view_items(db, device, add_item, items, err) &&
            fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, events, err) &&
            fleetdb_view_streams(db, device, add_stream, streams, err);

@@ -164,19 +164,21 @@ static bool show_errors(void *ctx, const struct api_request *request, struct api
 {
     const struct api_fleet *fleet = ctx;
     struct errors errors = {0};
-    int64_t since_ms = 0, device = 0, not_in_service = 0;
+    int64_t since_ms = 0, device = 0, not_in_service = 0, unsure = 0;
     if (!errors_question(fleet, request, &errors.by, &since_ms, &device, err))
         return false;
     errors.rows = json_array();
     if (!fleetdb_view_errors(fleet->db, errors.by, since_ms, device, add_error, &errors,
-                             &not_in_service, err)) {
+                             &not_in_service, err) ||
+        !fleetdb_view_unsure(fleet->db, since_ms, device, &unsure, err)) {
         json_decref(errors.rows);
         return false;
     }
     add_shares(&errors);
-    answer->json = json_pack("{s:s, s:I, s:I, s:o, s:I}", "by", by_words[errors.by], "since_ms",
-                             (json_int_t)since_ms, "total", (json_int_t)errors.total, "rows",
-                             errors.rows, "not_in_service", (json_int_t)not_in_service);
+    answer->json =
+        json_pack("{s:s, s:I, s:I, s:o, s:I, s:I}", "by", by_words[errors.by], "since_ms",
+                  (json_int_t)since_ms, "total", (json_int_t)errors.total, "rows", errors.rows,
+                  "not_in_service", (json_int_t)not_in_service, "unsure", (json_int_t)unsure);
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <uv.h>
 
+/* Between two transactions that judge times again: batches go first. */
+static const int64_t redo_pause_ms = 20;
+
 bool collector_open(const struct collector_settings *settings, const struct collector_ports *ports,
                     struct collector **ret_collector, struct err *err)
 {
@@ -17,6 +20,9 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     if (collector == NULL)
         return err_set(err, ERR_NO_MEMORY, "collector: out of memory");
     collector->settings = *settings;
+    if (collector->settings.clock_ppm == 0)
+        collector->settings.clock_ppm = TRUETIME_PPM;
+    collector->clock_work = true; /* what a restart left */
     collector->ports = *ports;
     owed_init(&collector->owed);
     if (!verify_key_of_spki(sign_key_spki(settings->receipt_key), &collector->receipt_public,
@@ -271,7 +277,11 @@ static void commit_queue(struct collector *collector)
 int64_t collector_turn(struct collector *collector)
 {
     commit_queue(collector);
-    return collector_pump(collector);
+    collector_clock_redo(collector);
+    int64_t wait_ms = collector_pump(collector);
+    if (!collector->clock_work)
+        return wait_ms;
+    return wait_ms >= 0 && wait_ms < redo_pause_ms ? wait_ms : redo_pause_ms;
 }
 
 void collector_ready(struct collector *collector)

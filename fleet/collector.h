@@ -27,6 +27,7 @@ struct collector_settings {
     struct metrics *metrics;
     const struct sign_key *receipt_key, *director_key;
     struct receipts_policy receipts;
+    int64_t clock_ppm; /* how much terminals' crystals may drift; 0: TRUETIME_PPM */
 };
 
 struct collector_ports {

@@ -122,17 +122,18 @@ static bool note_open(struct collector *collector, const struct fleetdb_device *
                                   clock_wall_ms(collector->settings.clock), &kept, err))
             return false;
     }
-    return collector_claim_streams(collector, device, open->unclosed, open->n_unclosed, 0, err);
+    return collector_clock_open(collector, device, incarnation, open, err) &&
+           collector_claim_streams(collector, device, open->unclosed, open->n_unclosed, 0, err);
 }
 
-/* Events arrive late and in any order: one that is older than what is held changes nothing. Within
- * one incarnation the monotonic clock tells, between two only the wall clock can. */
-static bool is_stale(const struct fleetdb_report *held, uint64_t incarnation,
-                     const Muster__Event *event)
+/* Events arrive late and in any order: one that is older than what is held changes nothing. */
+static bool is_stale(struct collector *collector, const struct fleetdb_device *device,
+                     const struct fleetdb_report *held, uint64_t incarnation,
+                     const Muster__Event *event, bool *ret_stale, struct err *err)
 {
-    if (held->incarnation == incarnation)
-        return signed_of(event->boot_ms) < held->boot_ms;
-    return event->wall_ms < held->wall_ms;
+    const struct collector_moment then = {incarnation, signed_of(event->boot_ms), event->wall_ms};
+    const struct collector_moment known = {held->incarnation, held->boot_ms, held->wall_ms};
+    return collector_clock_before(collector, device, &then, &known, ret_stale, err);
 }
 
 static bool note_state(struct collector *collector, const struct fleetdb_device *device,
@@ -141,9 +142,10 @@ static bool note_state(struct collector *collector, const struct fleetdb_device 
 {
     struct fleetdb_report report = {0};
     struct err why = {0};
+    bool stale = false;
     if (fleetdb_report_read(collector->settings.db, device->device, &report, &why)) {
-        if (is_stale(&report, incarnation, event))
-            return true;
+        if (!is_stale(collector, device, &report, incarnation, event, &stale, err) || stale)
+            return stale;
     } else if (why.code != ERR_NOT_FOUND) {
         return err_set(err, why.code, "%s", why.text);
     }
@@ -163,10 +165,11 @@ static bool note_item(struct collector *collector, const struct fleetdb_device *
 {
     struct fleetdb_report report = {0};
     struct err why = {0};
+    bool stale = false;
     if (!fleetdb_report_read(collector->settings.db, device->device, &report, &why))
         return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.text);
-    return is_stale(&report, incarnation, event) ||
-           write_item(collector, device->device, item, arena, err);
+    return is_stale(collector, device, &report, incarnation, event, &stale, err) &&
+           (stale || write_item(collector, device->device, item, arena, err));
 }
 
 static const ProtobufCMessageDescriptor *detail_type(Muster__EventKind kind)
@@ -179,6 +182,8 @@ static const ProtobufCMessageDescriptor *detail_type(Muster__EventKind kind)
     case MUSTER__EVENT_KIND__EVENT_DRIFT:
     case MUSTER__EVENT_KIND__EVENT_REPAIR:
         return &muster__item_report__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_CLOCK:
+        return &muster__clock_sight__descriptor;
     default:
         return NULL;
     }
@@ -194,6 +199,9 @@ static bool note_detail(struct collector *collector, const struct fleetdb_device
     case MUSTER__EVENT_KIND__EVENT_STATE:
         return note_state(collector, device, incarnation, event,
                           (const Muster__StateReport *)detail, arena, err);
+    case MUSTER__EVENT_KIND__EVENT_CLOCK:
+        return collector_clock_event(collector, device, incarnation, event,
+                                     (const Muster__ClockSight *)detail, err);
     default:
         return note_item(collector, device, incarnation, event, (const Muster__ItemReport *)detail,
                          arena, err);
@@ -288,6 +296,7 @@ bool collector_hello(struct collector *collector, const struct topic *topic, str
         collector_refuse(collector, REFUSED_HELLO, REASON_RETIRED, device.id, "it is retired");
         news->refusal = "retired";
     } else if (!collector_account(collector, &device, hello, news, &stale, err) ||
+               !collector_clock_hello(collector, &device, hello, err) ||
                (!stale && !store_hello(collector, &device, hello, &news->arena, err))) {
         return false;
     }

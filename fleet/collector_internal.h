@@ -7,6 +7,7 @@
 #include "fleet/losses.h"
 #include "fleet/owed.h"
 #include "fleet/rows.h"
+#include "fleet/truetime.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_account.h"
 #include "storage/fleetdb_records.h"
@@ -54,6 +55,7 @@ struct collector {
     struct log_gate alarms; /* of lines about what should never be */
     struct buf scratch;
     struct fleetdb_losses losses, more_losses; /* of the stream in hand */
+    bool clock_work;                           /* records may wait to be judged again */
 };
 
 /* One message inside the open transaction. False only when the database failed; what is wrong with
@@ -104,6 +106,37 @@ bool collector_claim_valid(const struct fleetdb_claim *claim);
 bool collector_claim_streams(struct collector *collector, const struct fleetdb_device *device,
                              Muster__OpenStream *const *streams, size_t count, uint64_t listed,
                              struct err *err) MUSTER_CHECK;
+
+/* ---- when it was: collector_clock.c ---- */
+
+/* What is known of the boot that an incarnation ran in; its row is 0 where it is not known. */
+bool collector_clock_boot(struct collector *collector, const struct fleetdb_device *device,
+                          uint64_t incarnation, struct fleetdb_boot *ret_boot,
+                          struct err *err) MUSTER_CHECK;
+/* What a hello, new or old, the start of an agent, and an EVENT_CLOCK say of it. */
+bool collector_clock_hello(struct collector *collector, const struct fleetdb_device *device,
+                           const Muster__Hello *hello, struct err *err) MUSTER_CHECK;
+bool collector_clock_open(struct collector *collector, const struct fleetdb_device *device,
+                          uint64_t incarnation, const Muster__Open *open,
+                          struct err *err) MUSTER_CHECK;
+bool collector_clock_event(struct collector *collector, const struct fleetdb_device *device,
+                           uint64_t incarnation, const Muster__Event *event,
+                           const Muster__ClockSight *sight, struct err *err) MUSTER_CHECK;
+/* More records of a boot came, perhaps after its successor was heard of. */
+bool collector_clock_late(struct collector *collector, const struct fleetdb_boot *boot,
+                          struct err *err) MUSTER_CHECK;
+/* A moment of one incarnation, and a moment of another: did the first come before? */
+struct collector_moment {
+    uint64_t incarnation;
+    int64_t boot_ms, wall_ms;
+};
+bool collector_clock_before(struct collector *collector, const struct fleetdb_device *device,
+                            const struct collector_moment *first,
+                            const struct collector_moment *second, bool *ret_before,
+                            struct err *err) MUSTER_CHECK;
+/* Judges some records again, in a transaction of its own; collector->clock_work tells whether
+ * there may be more. */
+void collector_clock_redo(struct collector *collector);
 
 /* Appends the sealed receipt or welcome to `out`. */
 bool collector_build_receipt(struct collector *collector, const struct owed *owed, struct buf *out,

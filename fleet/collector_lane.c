@@ -5,10 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A terminal's clock is believed between these bounds around the time of receipt. */
-static const int64_t plausible_past_ms = INT64_C(400) * 24 * 3600 * 1000;
-static const int64_t plausible_future_ms = INT64_C(10) * 60 * 1000;
-
 /* One lane of one batch while it is stored. */
 struct storing {
     struct collector *collector;
@@ -17,17 +13,25 @@ struct storing {
     const struct rows_plan *plan;
     struct arena *arena;
     int64_t now_ms;
+    struct fleetdb_boot boot;      /* that the records were made in, as far as it is known */
     struct fleetdb_stream stream;  /* before this */
     struct fleetdb_losses *losses; /* of the stream */
     bool losses_changed;
     bool *is_new; /* one a row */
 };
 
-static int64_t best_time(int64_t wall_ms, int64_t received_ms)
+static void judge_time(const struct storing *storing, struct fleetdb_record *record)
 {
-    bool plausible =
-        wall_ms > received_ms - plausible_past_ms && wall_ms < received_ms + plausible_future_ms;
-    return plausible ? wall_ms : received_ms;
+    const struct truetime_record made = {
+        .boot_ms = record->values[storing->plan->boot].integer,
+        .wall_ms = record->values[storing->plan->wall].integer,
+        .received_ms = record->received_ms,
+    };
+    const struct truetime_judged judged =
+        truetime_judge(storing->boot.boot != 0 ? &storing->boot : NULL, &made,
+                       storing->collector->settings.clock_ppm);
+    record->at_ms = judged.at_ms;
+    record->bound_ms = judged.bound_ms;
 }
 
 static void count_outcome(struct storing *storing, enum fleetdb_insert outcome)
@@ -87,7 +91,7 @@ static bool store_row(struct storing *storing, size_t index, struct err *err)
     if (!rows_values(storing->plan, row, storing->arena, values, &masked, err) ||
         !rows_digest(row, &collector->scratch, &record.digest, err))
         return false;
-    record.at_ms = best_time(values[storing->plan->wall].integer, storing->now_ms);
+    judge_time(storing, &record);
     if (storing->plan->key < storing->plan->count)
         record.key = values[storing->plan->key].bytes;
 
@@ -203,7 +207,8 @@ bool collector_lane(struct collector *collector, const struct fleetdb_device *de
         .now_ms = clock_wall_ms(collector->settings.clock),
     };
     uint64_t last = rows->first_seq + rows->count - 1;
-    if (!open_stream(&storing, last + rows->behind, err))
+    if (!open_stream(&storing, last + rows->behind, err) ||
+        !collector_clock_boot(collector, device, rows->incarnation, &storing.boot, err))
         return false;
     struct fleetdb_stream settled = storing.stream;
     struct err why = {0};
@@ -215,5 +220,6 @@ bool collector_lane(struct collector *collector, const struct fleetdb_device *de
         return too_many(&storing, &why);
     return (lost ? store_loss(&storing, last, &fits, err) : store_rows(&storing, err)) &&
            (!fits || write_stream(&storing, &settled, err)) &&
-           (lost || rows->lane != MUSTER__LANE__LANE_EVENT || note_new_events(&storing, err));
+           (lost || rows->lane != MUSTER__LANE__LANE_EVENT || note_new_events(&storing, err)) &&
+           (lost || collector_clock_late(collector, &storing.boot, err));
 }

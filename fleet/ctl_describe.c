@@ -20,6 +20,48 @@ static void add_version(struct ctl_table *table, int64_t version)
         ctl_table_count(table, version);
 }
 
+/* "3m behind the fleet (+-120 ms, 2h ago)", and what else is known. */
+static void add_clock(struct ctl_table *table, const json_t *clock, int64_t now_ms)
+{
+    char off[CTL_TEXT_BYTES], when[CTL_TEXT_BYTES], text[256] = "not compared yet";
+    int64_t offset_ms = ctl_number(clock, "offset_ms"), jumps = ctl_number(clock, "jumps");
+    int n = 0;
+    if (ctl_number(clock, "checked_ms") != 0) {
+        ctl_span_text(offset_ms, off);
+        ctl_ago_text(ctl_number(clock, "checked_ms"), now_ms, when);
+        n = snprintf(text, sizeof text, "%s %s the fleet, +-%" PRId64 " ms, seen %s", off,
+                     offset_ms < 0 ? "behind" : "ahead of", ctl_number(clock, "bound_ms"), when);
+    }
+    if (json_object_get(clock, "drift_ppm") != NULL)
+        n += snprintf(text + n, sizeof text - (size_t)n, "; drifts %+.1f ppm, +-%.1f",
+                      json_number_value(json_object_get(clock, "drift_ppm")),
+                      json_number_value(json_object_get(clock, "drift_bound_ppm")));
+    if (jumps != 0) {
+        ctl_span_text(ctl_number(clock, "jump_ms"), off);
+        ctl_ago_text(ctl_number(clock, "jumped_ms"), now_ms, when);
+        n = n == 0 ? (int)strlen(text) : n;
+        (void)snprintf(text + n, sizeof text - (size_t)n,
+                       "; set %" PRId64 " times, last %s by %s%s", jumps, when,
+                       ctl_number(clock, "jump_ms") < 0 ? "-" : "+", off);
+    }
+    ctl_table_text(table, text);
+}
+
+/* When an event was, and how sure that is. */
+static void add_when(struct ctl_table *table, const json_t *event, int64_t now_ms)
+{
+    char ago[CTL_TEXT_BYTES], bound[CTL_TEXT_BYTES];
+    int64_t bound_ms = ctl_number(event, "bound_ms");
+    ctl_ago_text(ctl_number(event, "at_ms"), now_ms, ago);
+    ctl_span_text(bound_ms, bound);
+    if (bound_ms < 0)
+        ctl_table_format(table, "%s, unsure", ago);
+    else if (bound_ms < 1000)
+        ctl_table_text(table, ago);
+    else
+        ctl_table_format(table, "%s +-%s", ago, bound);
+}
+
 static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
 {
     struct ctl_table *table = ctl_table_new("DEVICE|");
@@ -33,6 +75,8 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_text(table, yes_no(device, "online"));
     ctl_table_text(table, "last seen");
     ctl_table_ago(table, ctl_number(device, "last_seen_ms"), now_ms);
+    ctl_table_text(table, "clock");
+    add_clock(table, json_object_get(device, "clock"), now_ms);
     ctl_table_text(table, "converged");
     ctl_table_text(table, yes_no(device, "converged"));
     ctl_table_text(table, "manifest");
@@ -108,7 +152,7 @@ static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)
     struct ctl_table *table = ctl_table_new("WHEN|EVENT|DOCUMENT|TEXT");
     json_array_foreach(json_object_get(device, "events"), i, event)
     {
-        ctl_table_ago(table, ctl_number(event, "wall_ms"), now_ms);
+        add_when(table, event, now_ms);
         ctl_table_text(table, ctl_text(event, "kind"));
         ctl_table_text(table, ctl_text(event, "item"));
         ctl_table_text(table, ctl_text(event, "text"));

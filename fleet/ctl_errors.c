@@ -36,8 +36,14 @@ static int print_errors(struct ctl *ctl, const json_t *reply, struct err *err)
     ctl_count_text(ctl_number(reply, "total"), total);
     ctl_count_text(ctl_number(reply, "not_in_service"), others);
     clock_format(ctl_number(reply, "since_ms"), since);
-    fprintf(ctl->out, "%s results since %s; left out: %s of devices not in service.\n\n", total,
+    fprintf(ctl->out, "%s results since %s; left out: %s of devices not in service.\n", total,
             since, others);
+    if (ctl_number(reply, "unsure") > 0) {
+        ctl_count_text(ctl_number(reply, "unsure"), others);
+        fprintf(ctl->out, "Of %s nobody knows whether they are so new: %s\n", others,
+                "their terminals' clocks have not been compared, or not for long.");
+    }
+    fputc('\n', ctl->out);
     (void)snprintf(headings, sizeof headings, "%s|>RESULTS|>SHARE|>DECLINED|>AMOUNT (MINOR UNITS)",
                    ctl_text(reply, "by"));
     struct ctl_table *table = ctl_table_new(headings);

@@ -181,6 +181,35 @@ void ctl_count_text(int64_t count, char text[CTL_TEXT_BYTES])
     *text = '\0';
 }
 
+/* The greatest unit of which there are at least two. */
+static int64_t in_unit(int64_t seconds, char *ret_unit)
+{
+    static const struct {
+        int64_t seconds;
+        char name;
+    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (seconds < 2 * units[i].seconds)
+            continue;
+        *ret_unit = units[i].name;
+        return seconds / units[i].seconds;
+    }
+    *ret_unit = 's';
+    return seconds;
+}
+
+void ctl_span_text(int64_t span_ms, char text[CTL_TEXT_BYTES])
+{
+    char unit = 's';
+    uint64_t size = span_ms < 0 ? 0 - (uint64_t)span_ms : (uint64_t)span_ms;
+    if (size < 1000) {
+        (void)snprintf(text, CTL_TEXT_BYTES, "%d ms", (int)size);
+        return;
+    }
+    int64_t amount = in_unit((int64_t)(size / 1000), &unit);
+    (void)snprintf(text, CTL_TEXT_BYTES, "%" PRId64 "%c", amount, unit);
+}
+
 void ctl_ago_text(int64_t wall_ms, int64_t now_ms, char text[CTL_TEXT_BYTES])
 {
     if (wall_ms <= 0) {
@@ -190,18 +219,8 @@ void ctl_ago_text(int64_t wall_ms, int64_t now_ms, char text[CTL_TEXT_BYTES])
     bool ahead = wall_ms > now_ms + 999;
     int64_t seconds = (ahead ? wall_ms - now_ms : now_ms - wall_ms) / 1000;
     seconds = seconds < 0 ? 0 : seconds;
-    int64_t amount = seconds;
     char unit = 's';
-    if (seconds >= 2 * 86400) {
-        amount = seconds / 86400;
-        unit = 'd';
-    } else if (seconds >= 2 * 3600) {
-        amount = seconds / 3600;
-        unit = 'h';
-    } else if (seconds >= 2 * 60) {
-        amount = seconds / 60;
-        unit = 'm';
-    }
+    int64_t amount = in_unit(seconds, &unit);
     (void)snprintf(text, CTL_TEXT_BYTES, "%s%" PRId64 "%c%s", ahead ? "in " : "", amount, unit,
                    ahead ? "" : " ago");
 }

@@ -17,7 +17,7 @@ bool rows_plan_make(int lane, struct rows_plan *ret_plan, struct err *err)
     if (plan.count > FLEETDB_COLUMNS_MAX || plan.count != type->n_fields)
         return err_set(err, ERR_INVALID, "%s has %u fields, its table %zu columns", type->name,
                        type->n_fields, plan.count);
-    plan.masked = plan.key = plan.wall = plan.count;
+    plan.masked = plan.key = plan.wall = plan.boot = plan.count;
     for (size_t i = 0; i < plan.count; i++) {
         plan.fields[i] = protobuf_c_message_descriptor_get_field_by_name(type, columns[i]);
         if (plan.fields[i] == NULL)
@@ -28,9 +28,11 @@ bool rows_plan_make(int lane, struct rows_plan *ret_plan, struct err *err)
             plan.key = i;
         if (strcmp(columns[i], "wall_ms") == 0)
             plan.wall = i;
+        if (strcmp(columns[i], "boot_ms") == 0)
+            plan.boot = i;
     }
-    if (plan.wall == plan.count)
-        return err_set(err, ERR_INVALID, "%s has no wall_ms", type->name);
+    if (plan.wall == plan.count || plan.boot == plan.count)
+        return err_set(err, ERR_INVALID, "%s has no wall_ms or no boot_ms", type->name);
     *ret_plan = plan;
     return true;
 }

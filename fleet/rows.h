@@ -11,9 +11,9 @@
 struct rows_plan {
     const ProtobufCFieldDescriptor *fields[FLEETDB_COLUMNS_MAX]; /* in the order of the columns */
     size_t count;
-    size_t masked; /* the column that says that a text was masked; count: there is none */
-    size_t key;    /* the idempotency key's; count: there is none */
-    size_t wall;   /* wall_ms */
+    size_t masked;     /* the column that says that a text was masked; count: there is none */
+    size_t key;        /* the idempotency key's; count: there is none */
+    size_t wall, boot; /* wall_ms, boot_ms */
 };
 
 /* ERR_INVALID when fields and columns do not pair up. */

@@ -240,6 +240,7 @@ static bool open_collector(struct service *service, const struct clock *clock,
         .metrics = &service->metrics,
         .receipt_key = service->keys.receipt,
         .director_key = service->keys.director,
+        .clock_ppm = settings->clock_drift_ppm,
         .receipts = {.coalesce_ms = settings->receipt_coalesce_ms,
                      .batches = (unsigned)settings->receipt_batches},
     };

@@ -2,6 +2,7 @@
 #include "fleet/settings.h"
 
 #include "base/mqtt.h"
+#include "fleet/truetime.h"
 
 #include <stddef.h>
 
@@ -54,6 +55,9 @@ const struct setting fleet_settings_table[] = {
      NULL, "at most one receipt for each device in this time ..."},
     {"receipt", "batches", SETTING_INT, FIELD(receipt_batches), "16", 1, 1000, NULL,
      "... but at once when this many of its batches wait"},
+    {"clock", "drift_ppm", SETTING_INT, FIELD(clock_drift_ppm), "100", 1, TRUETIME_PPM_MAX, NULL,
+     "how many parts in a million terminals' clocks may run wrong, for the bound of corrected "
+     "times; more where chrony slews large steps"},
     {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {0},

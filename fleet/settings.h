@@ -29,6 +29,8 @@ struct fleet_settings {
     int64_t receipt_coalesce_ms;
     int64_t receipt_batches;
 
+    int64_t clock_drift_ppm;
+
     int log_level;
 };
 

@@ -110,8 +110,10 @@
 #define COLUMN(field) ", " #field
 #define PARAMETER(field) ", :" #field
 /* The id's parameters come first, so that the fields' are FIRST_FIELD and up. */
-#define COLUMNS(FIELDS) "device, incarnation, seq, received_ms, at_ms, digest" FIELDS(COLUMN)
-#define PARAMETERS(FIELDS) ":device, :incarnation, :seq, :received, :at, :digest" FIELDS(PARAMETER)
+#define COLUMNS(FIELDS)                                                                            \
+    "device, incarnation, seq, received_ms, at_ms, bound_ms, digest" FIELDS(COLUMN)
+#define PARAMETERS(FIELDS)                                                                         \
+    ":device, :incarnation, :seq, :received, :at, :bound, :digest" FIELDS(PARAMETER)
 #define ELSE_NOTHING " ON CONFLICT DO NOTHING"
 #define INSERT(table, FIELDS)                                                                      \
     "INSERT INTO " table " (" COLUMNS(FIELDS) ") VALUES (" PARAMETERS(FIELDS) ")" ELSE_NOTHING
@@ -119,7 +121,7 @@
     "SELECT digest FROM " table                                                                    \
     " WHERE device = :device AND incarnation = :incarnation AND seq = :seq"
 
-enum { FIRST_FIELD = 7, LANES = 3, LANE_TXN = 1 };
+enum { FIRST_FIELD = 8, LANES = 3, LANE_TXN = 1 };
 
 enum query {
     INSERT_LANE, /* + lane - 1 */
@@ -215,6 +217,7 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     bind_id(statement, record);
     sqlite_bind_int(statement, ":received", record->received_ms);
     sqlite_bind_int(statement, ":at", record->at_ms);
+    sqlite_bind_int(statement, ":bound", record->bound_ms);
     sqlite_bind_u64(statement, ":digest", record->digest);
     for (size_t i = 0; i < lanes[record->lane - 1].count; i++)
         bind_value(statement, FIRST_FIELD + (int)i, &record->values[i]);

@@ -27,7 +27,8 @@ struct fleetdb_record {
     int lane;
     uint64_t incarnation, seq;
     uint64_t digest; /* of the record as sent */
-    int64_t received_ms, at_ms;
+    int64_t received_ms;
+    int64_t at_ms, bound_ms;            /* fleet/truetime.h */
     struct bytes key;                   /* idempotency key; empty: none */
     const struct fleetdb_value *values; /* as many as fleetdb_columns says */
 };

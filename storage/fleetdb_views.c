@@ -14,6 +14,7 @@ enum query {
     STREAMS,
     LIVES,
     NOT_IN_SERVICE,
+    UNSURE,
     ERRORS_BY, /* + enum fleetdb_errors_by */
     QUERIES = ERRORS_BY + FLEETDB_BYS,
 };
@@ -65,7 +66,7 @@ static const char *const texts[QUERIES] = {
               "       JOIN document d ON d.id = a.document WHERE a.device = :device) w"
               " FULL JOIN (SELECT * FROM device_item WHERE device = :device) h"
               " ON h.name = w.name ORDER BY 1",
-    [EVENTS] = "SELECT wall_ms, kind, item, text FROM event WHERE device = :device"
+    [EVENTS] = "SELECT wall_ms, kind, item, text, at_ms, bound_ms FROM event WHERE device = :device"
                " ORDER BY at_ms DESC, id DESC LIMIT :max",
     [STREAMS] =
         "SELECT t.incarnation, t.lane, t.cumulative, t.last_seq,"
@@ -80,6 +81,9 @@ static const char *const texts[QUERIES] = {
     [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
     [NOT_IN_SERVICE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
                        " AND d.life_cycle <> 'in_service'",
+    [UNSURE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
+               " AND d.life_cycle = 'in_service'"
+               " AND (r.bound_ms = -1 OR r.at_ms - r.bound_ms < :since)",
     [ERRORS_BY + FLEETDB_BY_CODE] = ERRORS("r.code"),
     [ERRORS_BY + FLEETDB_BY_DEVICE] = ERRORS("d.name"),
     [ERRORS_BY + FLEETDB_BY_OUTCOME] = ERRORS("r.outcome"),
@@ -223,6 +227,8 @@ static bool give_event(void *ctx, sqlite3_stmt *row, struct err *err)
         .kind = sqlite3_column_int(row, 1),
         .item = sqlite_column_text(row, 2),
         .text = sqlite_column_text(row, 3),
+        .at_ms = sqlite3_column_int64(row, 4),
+        .bound_ms = sqlite3_column_int64(row, 5),
     };
     return walk->each(walk->ctx, &view, err);
 }
@@ -302,6 +308,14 @@ bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t 
     statement = query_of(db, NOT_IN_SERVICE, device);
     sqlite_bind_int(statement, ":since", since_ms);
     return sqlite_value(db->sqlite, statement, 0, ret_not_in_service, err);
+}
+
+bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,
+                         struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, UNSURE, device);
+    sqlite_bind_int(statement, ":since", since_ms);
+    return sqlite_value(db->sqlite, statement, 0, ret_results, err);
 }
 
 static bool give_life(void *ctx, sqlite3_stmt *row, struct err *err)

@@ -48,7 +48,8 @@ bool fleetdb_view_items(struct fleetdb *db, int64_t device,
                         void *ctx, struct err *err) MUSTER_CHECK;
 
 struct fleetdb_event_view {
-    int64_t wall_ms;
+    int64_t wall_ms;         /* as the device's clock had it */
+    int64_t at_ms, bound_ms; /* corrected (fleet/truetime.h) */
     int kind;
     const char *item, *text;
 };
@@ -95,6 +96,10 @@ bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t 
                          bool (*each)(void *ctx, const struct fleetdb_errors_view *view,
                                       struct err *err),
                          void *ctx, int64_t *ret_not_in_service, struct err *err) MUSTER_CHECK;
+
+/* How many of these results may have been made before `since_ms`, or at any time. */
+bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,
+                         struct err *err) MUSTER_CHECK;
 
 /* How many devices are in each state of life. */
 bool fleetdb_view_lives(struct fleetdb *db, uint64_t ret_counts[FLEETDB_LIVES],
