@@ -2,9 +2,9 @@
 #include "agent/client_txn.h"
 
 #include "agent/txn_checks.h"
+#include "base/utf8.h"
 #include "proto/local.pb-c.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,6 +95,34 @@ static enum muster_status status_of(Muster__ReplyStatus status)
     }
 }
 
+/* One line of UTF-8, whoever it was that answered. */
+static void copy_why(const char *why, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s", why);
+    utf8_clean(out); /* it may have been cut */
+    for (char *c = out; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
+/* Only an answer that names the record says that there is one. */
+static bool reply_of(const Muster__ClientReply *message, struct client_reply *reply,
+                     struct err *err)
+{
+    struct muster_answer *answer = &reply->answer;
+    answer->status = status_of(message->status);
+    bool stored = answer->status == MUSTER_STORED || answer->status == MUSTER_DUPLICATE;
+    if (message->record != NULL) {
+        answer->incarnation = message->record->incarnation;
+        answer->seq = message->record->seq;
+    }
+    if (stored && answer->seq == 0)
+        return err_set(err, ERR_IO, "an answer that says stored and names no record");
+    if (!stored)
+        copy_why(message->why, answer->text, sizeof answer->text);
+    return true;
+}
+
 bool client_txn_unpack(struct bytes frame, struct client_reply *ret_reply, struct err *err)
 {
     Muster__ClientReply *message = NULL;
@@ -103,14 +131,9 @@ bool client_txn_unpack(struct bytes frame, struct client_reply *ret_reply, struc
     if (message == NULL)
         return err_set(err, ERR_IO, "%zu bytes that are no answer", frame.length);
     struct client_reply reply = {.request_id = message->id};
-    reply.answer.status = status_of(message->status);
-    if (message->record != NULL) {
-        reply.answer.incarnation = message->record->incarnation;
-        reply.answer.seq = message->record->seq;
-    }
-    if (reply.answer.status != MUSTER_STORED && reply.answer.status != MUSTER_DUPLICATE)
-        (void)snprintf(reply.answer.text, sizeof reply.answer.text, "%s", message->why);
+    bool ok = reply_of(message, &reply, err);
     muster__client_reply__free_unpacked(message, NULL);
-    *ret_reply = reply;
-    return true;
+    if (ok)
+        *ret_reply = reply;
+    return ok;
 }

@@ -12,7 +12,8 @@ enum { CLIENT_KEY_BYTES = 32 };
 bool client_txn_pack(const struct muster_txn *txn, struct bytes key, uint64_t request_id,
                      struct buf *out, struct err *err) MUSTER_CHECK;
 
-/* What the agent said to a txn request. False: `frame` is no ClientReply. */
+/* What the agent said to a txn request. False: `frame` is no ClientReply, or one that says stored
+ * and does not say where. */
 struct client_reply {
     uint64_t request_id;
     struct muster_answer answer; /* without the key */

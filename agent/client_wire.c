@@ -165,8 +165,10 @@ bool client_wire_turn(struct client_wire *wire, int watch_fd, int64_t until_ms, 
 
 bool client_wire_next(struct client_wire *wire, struct bytes *ret_frame, struct err *err)
 {
-    struct bytes rest = bytes_of(wire->in.data + wire->in_taken, wire->in.length - wire->in_taken);
+    struct bytes rest = buf_bytes(&wire->in);
     uint64_t length = 0;
+    if (rest.length > 0) /* without any there is no place to count from either */
+        rest = bytes_of(rest.data + wire->in_taken, rest.length - wire->in_taken);
     int head = rest.length > 0 ? varint_get(rest, &length) : 0;
     if (head < 0 || length > wire->max_frame_bytes)
         return fail(wire, ERR_IO, "the answer is not a frame of this protocol", err);

@@ -44,7 +44,7 @@ static bool skip(struct lines *lines)
 bool lines_next(struct lines *lines, struct line *ret_line)
 {
     size_t left = lines->in.length - lines->taken;
-    const uint8_t *start = lines->in.data + lines->taken;
+    const uint8_t *start = left > 0 ? lines->in.data + lines->taken : NULL;
     const uint8_t *end = left > 0 ? memchr(start, '\n', left) : NULL;
     if (end == NULL && !lines->eof)
         return left > LINES_MAX_BYTES ? skip(lines) : false;

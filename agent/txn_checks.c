@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/txn_checks.h"
 
+#include "base/utf8.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -36,7 +38,8 @@ bool txn_check_text(const char *name, const char *text, size_t max_bytes, bool a
             return err_set(err, ERR_INVALID, "%s: byte %zu is 0x%02x: expected %s", name, i + 1, c,
                            alphanumeric ? "letters and digits" : "printable text");
     }
-    return true;
+    return length == 0 || utf8_valid(bytes_of(text, length)) ||
+           err_set(err, ERR_INVALID, "%s: expected UTF-8", name);
 }
 
 bool txn_check_bytes(const char *name, size_t length, size_t min, size_t max, struct err *err)

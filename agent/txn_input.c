@@ -94,12 +94,18 @@ static void *place_of(struct txn_input *input, const struct txn_field *field)
     return (char *)&input->txn + field->offset;
 }
 
-/* The list's lengths keep the sum below the store's size. */
-static char *store(struct txn_input *input, size_t length)
+/* A copy that lasts as long as the input; NULL: refused. The store has room for every field once; a
+ * flag may come again. */
+static const void *store(struct txn_input *input, const struct txn_field *field, const void *data,
+                         size_t length, struct err *err)
 {
-    if (length > sizeof input->store - input->used)
-        abort();
+    if (length > sizeof input->store - input->used) {
+        (void)err_set(err, ERR_INVALID, "%s: texts and bytes are given too many times over",
+                      field->name);
+        return NULL;
+    }
     char *to = input->store + input->used;
+    memcpy(to, data, length);
     input->used += length;
     return to;
 }
@@ -156,7 +162,9 @@ static bool take_text(struct txn_input *input, const struct txn_field *field, co
     if (length > (size_t)field->max)
         return err_set(err, ERR_INVALID, "%s has %zu bytes: expected at most %lld", field->name,
                        length, (long long)field->max);
-    const char *kept = memcpy(store(input, length + 1), text, length + 1);
+    const char *kept = store(input, field, text, length + 1, err);
+    if (kept == NULL)
+        return false;
     memcpy(place_of(input, field), &kept, sizeof kept);
     return true;
 }
@@ -174,8 +182,10 @@ static bool take_bytes(struct txn_input *input, const struct txn_field *field, c
     if (!fits)
         return err_set(err, ERR_INVALID, "%s has %zu bytes: expected %lld to %lld", field->name,
                        length, (long long)field->min, (long long)field->max);
-    const struct muster_bytes kept = {
-        memcpy(store(input, length), hex ? (void *)bytes : text, length), length};
+    const void *data = store(input, field, hex ? (const void *)bytes : text, length, err);
+    const struct muster_bytes kept = {data, length};
+    if (data == NULL)
+        return false;
     memcpy(place_of(input, field), &kept, sizeof kept);
     return true;
 }

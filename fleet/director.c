@@ -168,7 +168,8 @@ bool director_manifest(const struct director *director, const struct fleetdb_dev
      * what it holds would take away what it lives on. */
     bool above = seen_version > version && seen_version <= DIRECTOR_VERSION_MAX;
     bool same = version != 0 && seen_version == version;
-    struct bytes envelope = bytes_of(out->data + before, out->length - before);
+    struct bytes envelope =
+        version == 0 ? bytes_of(NULL, 0) : bytes_of(out->data + before, out->length - before);
     if (version != 0 && (above || (same && is_other(director, device, envelope, seen->sha256)))) {
         out->length = before;
         if (!renew(director, device, seen_version, now_ms, &version, out, err))

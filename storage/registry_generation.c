@@ -234,15 +234,28 @@ static bool sweep_leftovers(const struct registry *registry, struct err *err)
     return file_list(registry->dir, leftover_entry, &sweep, err) && !sweep.failed;
 }
 
+/* The generation in force. Its list must be its own: what is older or newer than it goes. */
+static bool current_read(const struct registry *registry, struct registry_generation *ret_current,
+                         struct err *err)
+{
+    char link[REGISTRY_PATH_BYTES], target[TARGET_BYTES], held[TARGET_BYTES] = "";
+    if (!registry_path(registry, NULL, "current", link, err) ||
+        !generation_read(registry, link, ret_current, err))
+        return false;
+    target_format(ret_current->number, target);
+    ssize_t length = readlink(link, held, sizeof held - 1);
+    held[length > 0 ? length : 0] = '\0';
+    return strcmp(held, target) == 0 ||
+           err_set(err, ERR_INVALID, "%s: the list there is of generation %" PRIu64, link,
+                   ret_current->number);
+}
+
 bool registry_load(const struct registry *registry, struct registry_held *ret_held, struct err *err)
 {
-    char link[REGISTRY_PATH_BYTES];
     struct registry_generation *current = &ret_held->current;
     struct err why = {0};
     ret_held->recovered = false;
-    if (!registry_path(registry, NULL, "current", link, err))
-        return false;
-    bool whole = generation_read(registry, link, current, &why);
+    bool whole = current_read(registry, current, &why);
     if (!whole && why.code == ERR_NO_MEMORY)
         return err_set(err, why.code, "%s", why.text);
     /* A generation newer than the one in force was renamed but never switched to: build again. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes the seeds of the fuzz targets: small valid inputs, the same at each run. Those of
  * `document` are text, written by hand. */
+#include "tests/fuzz/seeds.h"
 #include "base/file.h"
 #include "proto/columns.h"
 #include "proto/desired.pb-c.h"
@@ -9,18 +10,16 @@
 #include "proto/seal.h"
 #include "proto/unpack.h"
 #include "tests/fuzz/published_key.h"
+#include "tests/fuzz/world.h"
 #include "tests/unit/random_rows.h"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char *directory;
 
-static void must(bool ok, const struct err *err)
+void must(bool ok, const struct err *err)
 {
     if (ok)
         return;
@@ -28,7 +27,7 @@ static void must(bool ok, const struct err *err)
     exit(1);
 }
 
-static void write_seed(const char *target, const char *name, struct bytes content)
+void write_seed(const char *target, const char *name, struct bytes content)
 {
     char folder[512], path[1024];
     struct err err = {0};
@@ -38,26 +37,33 @@ static void write_seed(const char *target, const char *name, struct bytes conten
     must(file_write(path, content, 0644, &err), &err);
 }
 
-static void write_text(const char *target, const char *name, const char *text)
+void write_text(const char *target, const char *name, const char *text)
 {
     write_seed(target, name, bytes_of(text, strlen(text)));
 }
 
-/* `selector` comes before the message where it is not negative. */
-static void write_message(const char *target, const char *name, int selector,
-                          const ProtobufCMessage *message)
+void write_chosen(const char *target, const char *name, int selector, struct bytes content)
 {
     struct buf out = {0};
     struct err err = {0};
     uint8_t first = (uint8_t)selector;
-    if (selector >= 0)
-        must(buf_append(&out, &first, 1, &err), &err);
-    must(pack(message, &out, &err), &err);
+    must(selector < 0 || buf_append(&out, &first, 1, &err), &err);
+    must(buf_append(&out, content.data, content.length, &err), &err);
     write_seed(target, name, buf_bytes(&out));
     buf_done(&out);
 }
 
-static ProtobufCBinaryData filled(uint8_t *out, size_t length)
+void write_message(const char *target, const char *name, int selector,
+                   const ProtobufCMessage *message)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    must(pack(message, &out, &err), &err);
+    write_chosen(target, name, selector, buf_bytes(&out));
+    buf_done(&out);
+}
+
+ProtobufCBinaryData filled(uint8_t *out, size_t length)
 {
     memset(out, 0x5a, length);
     return (ProtobufCBinaryData){.len = length, .data = out};
@@ -65,44 +71,81 @@ static ProtobufCBinaryData filled(uint8_t *out, size_t length)
 
 /* ---- the two sockets ---- */
 
-static void local_seeds(void)
+enum { CLIENT_REQUEST, CLIENT_REPLY, LINK_UP, LINK_DOWN, KEPT_RECEIPTS };
+
+static void client_seeds(void)
 {
     struct dice dice = {.state = 11};
     struct arena arena = {0};
     struct lane_rows rows;
-    char broker[] = "broker:8883", topic[] = "muster/v1/down/t-01/receipt";
-    uint8_t bytes[16];
+    char why[] = "the disk is full";
     Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
     Muster__StatusQuery status = MUSTER__STATUS_QUERY__INIT;
-    Muster__LinkUp up = MUSTER__LINK_UP__INIT;
-    Muster__LinkState state = MUSTER__LINK_STATE__INIT;
-    Muster__LinkMessage message = MUSTER__LINK_MESSAGE__INIT;
-    Muster__LinkPuback puback = MUSTER__LINK_PUBACK__INIT;
-
+    Muster__ClientReply reply = MUSTER__CLIENT_REPLY__INIT;
+    Muster__RecordId record = MUSTER__RECORD_ID__INIT;
     random_rows(&dice, MUSTER__LANE__LANE_TXN, 2, &arena, &rows);
     request.id = 7;
     request.what_case = MUSTER__CLIENT_REQUEST__WHAT_TXN;
     request.txn = (Muster__TxnResult *)rows.rows[0];
-    write_message("client_request", "txn", -1, &request.base);
+    write_message("local", "txn", CLIENT_REQUEST, &request.base);
     request.what_case = MUSTER__CLIENT_REQUEST__WHAT_STATUS;
     request.status = &status;
-    write_message("client_request", "status", -1, &request.base);
+    write_message("local", "status", CLIENT_REQUEST, &request.base);
+    reply.id = 1;
+    reply.status = MUSTER__REPLY_STATUS__REPLY_FULL;
+    reply.why = why;
+    write_message("local", "reply_full", CLIENT_REPLY, &reply.base);
+    record.lane = MUSTER__LANE__LANE_TXN;
+    record.incarnation = 42;
+    record.seq = 3;
+    reply.status = MUSTER__REPLY_STATUS__REPLY_OK;
+    reply.record = &record;
+    write_message("local", "reply_ok", CLIENT_REPLY, &reply.base);
+    arena_done(&arena);
+}
 
+static void link_seeds(void)
+{
+    char broker[] = "broker:8883", topic[] = "muster/v1/down/t-01/receipt";
+    uint8_t bytes[32];
+    ProtobufCBinaryData blobs[2];
+    Muster__LinkUp up = MUSTER__LINK_UP__INIT;
+    Muster__LinkState state = MUSTER__LINK_STATE__INIT;
+    Muster__LinkMessage message = MUSTER__LINK_MESSAGE__INIT;
+    Muster__LinkPuback puback = MUSTER__LINK_PUBACK__INIT;
+    Muster__LinkDown down = MUSTER__LINK_DOWN__INIT;
+    Muster__LinkPublish publish = MUSTER__LINK_PUBLISH__INIT;
+    Muster__LinkFetch fetch = MUSTER__LINK_FETCH__INIT;
+    Muster__KeptReceipts kept = MUSTER__KEPT_RECEIPTS__INIT;
     state.broker = broker;
     state.connected = true;
     up.what_case = MUSTER__LINK_UP__WHAT_STATE;
     up.state = &state;
-    write_message("link_up", "state", -1, &up.base);
+    write_message("local", "link_state", LINK_UP, &up.base);
     puback.token = 300;
     up.what_case = MUSTER__LINK_UP__WHAT_PUBACK;
     up.puback = &puback;
-    write_message("link_up", "puback", -1, &up.base);
+    write_message("local", "link_puback", LINK_UP, &up.base);
     message.topic = topic;
-    message.payload = filled(bytes, sizeof bytes);
+    message.payload = filled(bytes, 16);
     up.what_case = MUSTER__LINK_UP__WHAT_MESSAGE;
     up.message = &message;
-    write_message("link_up", "message", -1, &up.base);
-    arena_done(&arena);
+    write_message("local", "link_message", LINK_UP, &up.base);
+    publish.token = 9;
+    publish.topic = topic;
+    publish.payload = message.payload;
+    down.what_case = MUSTER__LINK_DOWN__WHAT_PUBLISH;
+    down.publish = &publish;
+    write_message("local", "link_publish", LINK_DOWN, &down.base);
+    blobs[0] = blobs[1] = filled(bytes, sizeof bytes);
+    fetch.blobs = blobs;
+    fetch.n_blobs = 2;
+    down.what_case = MUSTER__LINK_DOWN__WHAT_FETCH;
+    down.fetch = &fetch;
+    write_message("local", "link_fetch", LINK_DOWN, &down.base);
+    kept.receipts = blobs;
+    kept.n_receipts = 2;
+    write_message("local", "kept", KEPT_RECEIPTS, &kept.base);
 }
 
 /* ---- bodies of envelopes ---- */
@@ -176,40 +219,15 @@ static void down_bodies(void)
 
 /* ---- envelopes ---- */
 
-static struct sign_key *published_key(void)
-{
-    uint8_t seed[32];
-    char path[] = "/tmp/fuzz-seeds.XXXXXX";
-    struct err err = {0};
-    struct sign_key *key = NULL;
-    char *text = NULL;
-    must(hex_decode(PUBLISHED_SECRET, 64, seed, sizeof seed), &err);
-    EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed);
-    BIO *bio = BIO_new(BIO_s_mem());
-    int file = mkstemp(path);
-    if (!pkey || !bio || file < 0 ||
-        PEM_write_bio_PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) != 1)
-        abort();
-    long length = BIO_get_mem_data(bio, &text);
-    must(file_write(path, bytes_of(text, (size_t)length), 0600, &err), &err);
-    must(sign_key_read(path, &key, &err), &err);
-    must(file_remove(path, &err), &err);
-    BIO_free(bio);
-    EVP_PKEY_free(pkey);
-    return key;
-}
-
 static void write_sealed(const char *target, const char *name, const char *domain,
                          const char *context, struct bytes body, bool name_keys)
 {
     struct buf out = {0};
     struct err err = {0};
-    struct sign_key *key = published_key();
-    const struct sign_key *keys[] = {key};
+    const struct sign_key *keys[] = {fuzz_key()};
     must(seal(domain, context, body, keys, 1, name_keys, &out, &err), &err);
     write_seed(target, name, buf_bytes(&out));
     buf_done(&out);
-    sign_key_free(key);
 }
 
 static void sealed_seeds(void)
@@ -302,11 +320,14 @@ int main(int argc, char **argv)
         return 2;
     }
     directory = argv[1];
-    local_seeds();
+    client_seeds();
+    link_seeds();
     up_bodies();
     down_bodies();
     sealed_seeds();
     record_seeds();
     text_seeds();
+    fleet_seeds();
+    terminal_seeds();
     return 0;
 }

@@ -362,6 +362,44 @@ static void garbage_is_refused(void **state)
         assert_int_equal(record(bench).status, MUSTER_UNREACHABLE);
 }
 
+static bool unpack_reply(Muster__ClientReply *message, struct client_reply *ret_reply)
+{
+    uint8_t packed[1024];
+    size_t length = muster__client_reply__get_packed_size(message);
+    assert_true(length <= sizeof packed);
+    (void)muster__client_reply__pack(message, packed);
+    return client_txn_unpack(bytes_of(packed, length), ret_reply, NULL);
+}
+
+static void stored_without_a_record_is_no_answer(void **state)
+{
+    Muster__ClientReply message = MUSTER__CLIENT_REPLY__INIT;
+    Muster__RecordId record = MUSTER__RECORD_ID__INIT;
+    struct client_reply reply;
+    (void)state;
+    message.status = MUSTER__REPLY_STATUS__REPLY_OK;
+    assert_false(unpack_reply(&message, &reply));
+    message.record = &record;
+    assert_false(unpack_reply(&message, &reply));
+    record.seq = 1;
+    assert_true(unpack_reply(&message, &reply));
+    message.status = MUSTER__REPLY_STATUS__REPLY_DUPLICATE;
+    message.record = NULL;
+    assert_false(unpack_reply(&message, &reply));
+}
+
+static void an_answer_is_one_line(void **state)
+{
+    Muster__ClientReply message = MUSTER__CLIENT_REPLY__INIT;
+    struct client_reply reply;
+    char why[] = "no\nroom\x1b[2J \xc3\xa9\xff";
+    (void)state;
+    message.status = MUSTER__REPLY_STATUS__REPLY_FULL;
+    message.why = why;
+    assert_true(unpack_reply(&message, &reply));
+    assert_string_equal(reply.answer.text, "no?room?[2J \xc3\xa9?");
+}
+
 static void a_close_in_mid_frame_is_no_answer(void **state)
 {
     struct bench *bench = *state;
@@ -393,6 +431,7 @@ static void wrong_fields_never_leave_the_process(void **state)
         {{.outcome = MUSTER_OUTCOME_APPROVED, .code = "12345"}, "code"},
         {{.outcome = MUSTER_OUTCOME_APPROVED, .code = "5 7"}, "code"},
         {{.outcome = MUSTER_OUTCOME_APPROVED, .app_version = "a\nb"}, "app_version"},
+        {{.outcome = MUSTER_OUTCOME_APPROVED, .app_version = "1.0\xb0"}, "app_version"},
         {{.outcome = MUSTER_OUTCOME_APPROVED, .aid = {"1234", 4}}, "aid"},
         {{.outcome = MUSTER_OUTCOME_APPROVED, .card_token = {"4111111111111111", 16}},
          "card_token"},
@@ -515,6 +554,8 @@ int main(void)
         BENCH_TEST(a_restarted_agent_is_found_again_in_the_same_call),
         BENCH_TEST(wrong_fields_never_leave_the_process),
         BENCH_TEST(the_key_is_told_even_when_nobody_answers),
+        cmocka_unit_test(stored_without_a_record_is_no_answer),
+        cmocka_unit_test(an_answer_is_one_line),
         cmocka_unit_test(a_path_that_fits_no_socket_opens_nothing),
         cmocka_unit_test(no_field_of_the_message_is_forgotten),
         cmocka_unit_test(every_field_arrives),

@@ -149,7 +149,10 @@ static void on_check(uv_check_t *check)
     while (agent->count > 0) {
         agent->count--;
         Muster__ClientReply reply = MUSTER__CLIENT_REPLY__INIT;
+        Muster__RecordId record = MUSTER__RECORD_ID__INIT;
         reply.id = agent->waiting[agent->count].id;
+        record.seq = reply.id + 1;
+        reply.record = &record;
         reply.status = agent->waiting[agent->count].status;
         reply.why = (char *)(uintptr_t)(reply.status == MUSTER__REPLY_STATUS__REPLY_OK
                                             ? ""

@@ -205,6 +205,22 @@ static void test_damaged_list(void **state)
     free(held);
 }
 
+/* A whole list in the wrong place: believed, the sweep would take away what is in force. */
+static void test_list_of_another(void **state)
+{
+    struct place *place = *state;
+    char from[256], to[256];
+    struct buf content = {0};
+    two_generations(place);
+    in_place(place, "generations/00000001/.items", from);
+    in_place(place, "generations/00000002/.items", to);
+    assert_true(file_read(from, 4096, &content, NULL));
+    assert_true(file_write(to, buf_bytes(&content), 0600, NULL));
+    buf_done(&content);
+    assert_back_to_one(place);
+    assert_true(there(place, "generations/00000002/a")); /* left for a repair to look at */
+}
+
 static void test_nothing_whole(void **state)
 {
     struct place *place = *state;
@@ -368,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_leftovers_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_current_points_nowhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_list, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_list_of_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_carry_replace_share, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_strays, set_up, tear_down),

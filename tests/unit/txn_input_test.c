@@ -144,6 +144,24 @@ static void all_fields_fit_together(void **state)
     }
 }
 
+/* A command line may give the same flag again and again. */
+static void what_does_not_fit_any_more_is_refused(void **state)
+{
+    (void)state;
+    struct txn_input input;
+    struct err err = {0};
+    bool taken = true;
+    int times = 0;
+    txn_input_clear(&input);
+    for (; taken && times < TXN_INPUT_STORE_BYTES; times++)
+        taken = txn_input_text(&input, field_of("rrn"), "123456789012", &err);
+    assert_false(taken);
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.text, "rrn"));
+    assert_string_equal(input.txn.rrn, "123456789012");
+    assert_false(txn_input_text(&input, field_of("aid"), "a000000333010101a000000333010101", &err));
+}
+
 static void no_flag_is_there_twice(void **state)
 {
     (void)state;
@@ -159,9 +177,13 @@ static void no_flag_is_there_twice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_json_line_sets_typed_fields), cmocka_unit_test(wrong_lines_say_why),
-        cmocka_unit_test(deep_nesting_is_refused),       cmocka_unit_test(flags_take_text),
-        cmocka_unit_test(all_fields_fit_together),       cmocka_unit_test(no_flag_is_there_twice),
+        cmocka_unit_test(a_json_line_sets_typed_fields),
+        cmocka_unit_test(wrong_lines_say_why),
+        cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(flags_take_text),
+        cmocka_unit_test(all_fields_fit_together),
+        cmocka_unit_test(no_flag_is_there_twice),
+        cmocka_unit_test(what_does_not_fit_any_more_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

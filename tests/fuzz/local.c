@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is said on the terminal itself: by any local program, by the agent as others read it, by a
+ * link that is not trusted, and what a damaged note may hold. The first byte chooses the message.
+ */
+#include "agent/link_wants.h"
+#include "proto/limits.h"
+#include "proto/local.pb-c.h"
+#include "tests/fuzz/fuzz.h"
+
+static void count_one(void *ctx, const uint8_t blob[32])
+{
+    (void)blob;
+    (*(size_t *)ctx)++;
+}
+
+/* The set of blobs as the link keeps it. */
+static void try_wants(const Muster__LinkFetch *fetch)
+{
+    static const struct link_wants none;
+    struct link_wants wants = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < fetch->n_blobs; i++) {
+        const uint8_t *blob = fetch->blobs[i].data;
+        if (fetch->blobs[i].len != 32)
+            continue;
+        bool room = wants.count < LIMIT_MANIFEST_ITEMS || link_wants_has(&wants, blob);
+        HOLDS(link_wants_add(&wants, blob, NULL) == room);
+        HOLDS(link_wants_has(&wants, blob) == room);
+    }
+    link_wants_diff(&wants, &none, count_one, &count);
+    HOLDS(count == wants.count && count <= LIMIT_MANIFEST_ITEMS);
+    link_wants_diff(&wants, &wants, count_one, &count);
+    HOLDS(count == wants.count);
+}
+
+static void try_link_down(struct bytes in)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_LINK_FRAME_BYTES};
+    struct arena arena = {0};
+    ProtobufCMessage *message = NULL;
+    if (unpack(&muster__link_down__descriptor, in, &limits, &arena, &message, NULL)) {
+        const Muster__LinkDown *down = (const Muster__LinkDown *)message;
+        if (down->what_case == MUSTER__LINK_DOWN__WHAT_FETCH)
+            try_wants(down->fetch);
+    }
+    arena_done(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct {
+        const ProtobufCMessageDescriptor *type;
+        size_t max_bytes;
+    } messages[] = {
+        {&muster__client_request__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__client_reply__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__link_up__descriptor, LIMIT_LINK_FRAME_BYTES},
+        {&muster__link_down__descriptor, LIMIT_LINK_FRAME_BYTES},
+        {&muster__kept_receipts__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+    };
+    if (size == 0)
+        return 0;
+    size_t which = data[0] % (sizeof messages / sizeof messages[0]);
+    struct bytes in = bytes_of(data + 1, size - 1);
+    fuzz_unpack(messages[which].type, in, messages[which].max_bytes);
+    if (messages[which].type == &muster__link_down__descriptor)
+        try_link_down(in);
+    return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Seeds of `collector`, `http` and `ctl`. */
+#include "fleet/base64.h"
+#include "proto/columns.h"
+#include "proto/desired.pb-c.h"
+#include "proto/hello.pb-c.h"
+#include "tests/fuzz/seeds.h"
+#include "tests/fuzz/world.h"
+#include "tests/unit/random_rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what devices send ---- */
+
+enum { HELLO, BODY, BATCH, PASS };
+
+static void add_message(struct buf *out, int kind, struct bytes body)
+{
+    struct err err = {0};
+    uint8_t head[] = {(uint8_t)kind, (uint8_t)body.length, (uint8_t)(body.length >> 8)};
+    must(buf_append(out, head, sizeof head, &err) && buf_append(out, body.data, body.length, &err),
+         &err);
+}
+
+static void add_packed(struct buf *out, int kind, const ProtobufCMessage *message)
+{
+    struct buf body = {0};
+    must(pack(message, &body, NULL), NULL);
+    add_message(out, kind, buf_bytes(&body));
+    buf_done(&body);
+}
+
+/* Records first..first + 3 of a lane. */
+static void add_rows(struct buf *out, Muster__Lane lane, uint64_t first, uint64_t state)
+{
+    struct dice dice = {.state = state};
+    struct arena arena = {0};
+    struct lane_rows rows;
+    struct err err = {0};
+    Muster__LaneBatch part, *parts[] = {&part};
+    Muster__BatchBody body = MUSTER__BATCH_BODY__INIT;
+    random_rows(&dice, lane, 4, &arena, &rows);
+    rows.incarnation = 42;
+    rows.first_seq = first;
+    must(columns_of_rows(&rows, &arena, &part, &err), &err);
+    body.lanes = parts;
+    body.n_lanes = 1;
+    add_packed(out, BODY, &body.base);
+    arena_done(&arena);
+}
+
+static void add_lost(struct buf *out)
+{
+    Muster__LaneBatch part = MUSTER__LANE_BATCH__INIT, *parts[] = {&part};
+    Muster__BatchBody body = MUSTER__BATCH_BODY__INIT;
+    part.lane = MUSTER__LANE__LANE_TXN;
+    part.incarnation = 42;
+    part.first_seq = 5;
+    part.count = 3;
+    part.lost = MUSTER__LOSS_REASON__LOSS_QUOTA;
+    body.lanes = parts;
+    body.n_lanes = 1;
+    add_packed(out, BODY, &body.base);
+}
+
+static void add_hello(struct buf *out, bool shows_receipt)
+{
+    uint8_t nonce[16], digest[32];
+    char version[] = "0.1.0", name[] = "aid.tsv";
+    struct buf shown = {0};
+    Muster__OpenStream stream = MUSTER__OPEN_STREAM__INIT, *streams[] = {&stream};
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
+    Muster__StreamReceipt said = MUSTER__STREAM_RECEIPT__INIT, *all[] = {&said};
+    Muster__Receipt receipt = MUSTER__RECEIPT__INIT;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    stream.incarnation = said.incarnation = 42;
+    stream.lane = said.lane = MUSTER__LANE__LANE_TXN;
+    stream.last_seq = 9;
+    said.cumulative = 8;
+    receipt.streams = all;
+    receipt.n_streams = 1;
+    must(pack(&receipt.base, &shown, NULL), NULL);
+    ProtobufCBinaryData receipts[] = {{shown.length, shown.data}};
+    item.name = name;
+    item.held_version = item.wanted_version = 1;
+    item.held_sha256 = filled(digest, sizeof digest);
+    state.items = items;
+    state.n_items = 1;
+    state.manifest_version = 1;
+    hello.nonce = filled(nonce, sizeof nonce);
+    hello.boot_id = hello.nonce;
+    hello.incarnation = 42;
+    hello.agent_version = version;
+    hello.starts = 1;
+    hello.state = &state;
+    hello.streams = streams;
+    hello.n_streams = 1;
+    hello.receipts = receipts;
+    hello.n_receipts = shows_receipt;
+    add_packed(out, HELLO, &hello.base);
+    buf_done(&shown);
+}
+
+static void collector_seeds(void)
+{
+    static const uint8_t hour[] = {0x80, 0xee, 0x36, 0};
+    struct buf out = {0};
+    add_rows(&out, MUSTER__LANE__LANE_TXN, 1, 21);
+    add_lost(&out);
+    add_hello(&out, false);
+    write_seed("collector", "records_lost_hello", buf_bytes(&out));
+    buf_clear(&out);
+    add_rows(&out, MUSTER__LANE__LANE_EVENT, 1, 22);
+    add_message(&out, PASS, bytes_of(hour, sizeof hour));
+    add_rows(&out, MUSTER__LANE__LANE_EVENT, 3, 23);
+    write_seed("collector", "conflict", buf_bytes(&out));
+    buf_clear(&out);
+    add_rows(&out, MUSTER__LANE__LANE_HEALTH, 7, 24);
+    add_hello(&out, true);
+    write_seed("collector", "restored", buf_bytes(&out));
+    buf_done(&out);
+}
+
+/* ---- HTTP ---- */
+
+static void write_request(const char *name, const char *line, const char *body)
+{
+    char text[4096];
+    int length = snprintf(text, sizeof text,
+                          "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                          "Content-Length: %zu\r\n\r\n%s",
+                          line, strlen(body), body);
+    if (length < 0 || (size_t)length >= sizeof text)
+        abort();
+    write_chosen("http", name, 20, bytes_of(text, (size_t)length));
+}
+
+static void post_document(void)
+{
+    char name[] = "codes.tsv", text[4096];
+    uint8_t digest[32];
+    struct buf body = {0}, base64 = {0};
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    header.name = name;
+    header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
+    header.epoch = header.version = 1;
+    header.length = 4;
+    header.sha256 = filled(digest, sizeof digest);
+    header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
+    must(pack(&header.base, &body, NULL), NULL);
+    struct buf envelope = fuzz_seal("document", "", buf_bytes(&body));
+    must(base64_encode(buf_bytes(&envelope), &base64, NULL), NULL);
+    (void)snprintf(text, sizeof text,
+                   "{\"header\":\"%s\",\"encodings\":[{\"coding\":\"zstd\",\"blob\":\"%064d\"}]}",
+                   (const char *)base64.data, 0);
+    write_request("document", "POST /api/v1/documents", text);
+    buf_done(&envelope);
+    buf_done(&base64);
+    buf_done(&body);
+}
+
+static void http_seeds(void)
+{
+    struct buf spki = {0};
+    char text[1024];
+    struct bytes raw = sign_key_spki(fuzz_key());
+    write_request("health", "GET /healthz", "");
+    write_request("devices", "GET /api/v1/devices", "");
+    write_request("device", "GET /api/v1/devices/t-01", "");
+    write_request("errors", "GET /api/v1/errors?by=code&since_ms=0&terminal=t%2D01", "");
+    write_request("audit", "GET /api/v1/audit?device=t-01", "");
+    write_request("manifest", "GET /api/v1/devices/t-01/manifest", "");
+    write_request("assign", "POST /api/v1/assignments",
+                  "{\"document\":\"aid.tsv\",\"devices\":[\"t-01\"],\"mode\":\"observe\"}");
+    write_request(
+        "blob",
+        "PUT /api/v1/blobs/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "");
+    must(base64_encode(raw, &spki, NULL), NULL);
+    (void)snprintf(text, sizeof text,
+                   "{\"id\":\"t-99\",\"serial\":\"SN-99\",\"model\":\"M1\",\"agent_key\":\"%s\","
+                   "\"merchant\":{\"id\":\"m\",\"name\":\"M\"},\"store\":{\"id\":\"s\","
+                   "\"name\":\"S\"},\"terminals\":[{\"index\":0,\"acquirer\":\"a\","
+                   "\"tid\":\"1\",\"mid\":\"2\"}]}",
+                   (const char *)spki.data);
+    write_request("enrol", "POST /api/v1/devices", text);
+    post_document();
+    buf_done(&spki);
+}
+
+/* ---- answers to musterctl ---- */
+
+static void write_reply(const char *name, int command, const char *json)
+{
+    struct buf out = {0};
+    must(buf_append(&out, "\0", 1, NULL) && buf_append(&out, json, strlen(json), NULL), NULL);
+    write_chosen("ctl", name, command, buf_bytes(&out));
+    buf_done(&out);
+}
+
+static void ctl_seeds(void)
+{
+    write_reply("devices", 0,
+                "{\"devices\":[{\"id\":\"t-01\",\"model\":\"M1\",\"state\":\"active\","
+                "\"online\":true,\"converged\":true,\"manifest_version\":2,"
+                "\"last_seen_ms\":1}]}");
+    write_reply("documents", 1,
+                "{\"documents\":[{\"name\":\"aid.tsv\",\"version\":1,\"kind\":\"table\","
+                "\"sha256\":\"00\",\"published_ms\":5}]}");
+    write_reply("device", 2,
+                "{\"id\":\"t-01\",\"items\":[{\"name\":\"aid.tsv\",\"state\":\"ok\"}],"
+                "\"terminals\":[{\"index\":0,\"tid\":\"1\"}],\"streams\":[{\"lane\":\"txn\","
+                "\"last_seq\":4}],\"events\":[{\"wall_ms\":5,\"text\":\"x\"}]}");
+    write_reply("errors", 3,
+                "{\"total\":5,\"not_in_service\":1,\"since_ms\":1,\"by\":\"code\",\"rows\":"
+                "[{\"key\":\"57\",\"count\":3,\"share\":0.6,\"amount_minor\":12}]}");
+    write_reply("audit", 4,
+                "{\"devices\":[{\"id\":\"t-01\",\"lanes\":[{\"lane\":\"txn\",\"submitted\":3}],"
+                "\"streams\":[]}],\"total\":{\"unaccounted\":0,\"lost_by_reason\":{\"age\":1}}}");
+}
+
+void fleet_seeds(void)
+{
+    collector_seeds();
+    http_seeds();
+    ctl_seeds();
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Seeds of what a terminal reads: from the fleet, from its own disk, from people. */
+#include "fleet/content.h"
+#include "proto/desired.pb-c.h"
+#include "proto/hello.pb-c.h"
+#include "proto/local.pb-c.h"
+#include "storage/spool_acked.h"
+#include "storage/spool_segment.h"
+#include "tests/fuzz/published_key.h"
+#include "tests/fuzz/seeds.h"
+#include "tests/fuzz/world.h"
+
+#include <string.h>
+
+#define DEVICE "t-01"
+
+/* ---- from the fleet ---- */
+
+static void receipt_seed(void)
+{
+    char device[] = DEVICE;
+    Muster__SeqRange range = MUSTER__SEQ_RANGE__INIT, *ranges[] = {&range};
+    Muster__SeqRange refused = MUSTER__SEQ_RANGE__INIT, *refusals[] = {&refused};
+    Muster__StreamReceipt streams[3], *list[3];
+    Muster__Receipt receipt = MUSTER__RECEIPT__INIT;
+    range.first = range.last = 5;
+    refused.first = refused.last = 6;
+    for (size_t i = 0; i < 3; i++) {
+        muster__stream_receipt__init(&streams[i]);
+        streams[i].incarnation = i + 1;
+        streams[i].lane = (Muster__Lane)(i + 1);
+        streams[i].cumulative = i == 2 ? 1 : 3;
+        list[i] = &streams[i];
+    }
+    streams[0].ranges = ranges;
+    streams[0].n_ranges = 1;
+    streams[1].refused = refusals;
+    streams[1].n_refused = 1;
+    receipt.device = device;
+    receipt.issued_ms = 5;
+    receipt.streams = list;
+    receipt.n_streams = 3;
+    write_message("receipt", "three_streams", 0, &receipt.base);
+    struct buf envelope = fuzz_seal("receipt", DEVICE, bytes_of("\x0a\x04" DEVICE, 6));
+    write_chosen("receipt", "envelope", 1, buf_bytes(&envelope));
+    buf_done(&envelope);
+}
+
+static void manifest_seeds(void)
+{
+    static char names[2][8] = {"aid.tsv", "par.ini"};
+    char device[] = DEVICE;
+    uint8_t digest[32];
+    struct buf bodies[2] = {{0}};
+    Muster__Encoding encoding = MUSTER__ENCODING__INIT, *encodings[] = {&encoding};
+    Muster__ManifestItem items[2], *list[2];
+    Muster__Manifest manifest = MUSTER__MANIFEST__INIT;
+    encoding.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD;
+    encoding.blob = filled(digest, sizeof digest);
+    encoding.size = 20;
+    for (size_t i = 0; i < 2; i++) {
+        Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+        header.name = names[i];
+        header.kind = (Muster__DocumentKind)(i + 1);
+        header.epoch = 1;
+        header.version = 3;
+        header.minimum_version = 2;
+        header.length = 9;
+        header.sha256 = encoding.blob;
+        header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
+        must(pack(&header.base, &bodies[i], NULL), NULL);
+        muster__manifest_item__init(&items[i]);
+        items[i].header = (ProtobufCBinaryData){bodies[i].length, bodies[i].data};
+        items[i].mode = MUSTER__ASSIGN_MODE__MODE_REPAIR;
+        items[i].encodings = encodings;
+        items[i].n_encodings = 1;
+        list[i] = &items[i];
+    }
+    manifest.device = device;
+    manifest.epoch = manifest.root_version = 1;
+    manifest.version = 7;
+    manifest.items = list;
+    manifest.n_items = 2;
+    write_message("manifest", "two_items", 0, &manifest.base);
+    struct buf envelope = fuzz_seal("manifest", DEVICE, bytes_of("\x0a\x04" DEVICE "\x18\x01", 8));
+    write_chosen("manifest", "envelope", 1, buf_bytes(&envelope));
+    buf_done(&envelope);
+    buf_done(&bodies[0]);
+    buf_done(&bodies[1]);
+}
+
+static void content_seeds(void)
+{
+    static const char text[] = "aid\tname\na000000333\tUnionPay\na000000003\tVisa\n";
+    struct buf blob = {0};
+    must(content_encode(bytes_of(text, sizeof text - 1), &blob, NULL), NULL);
+    write_chosen("content", "right", 0, buf_bytes(&blob));
+    write_chosen("content", "longer", 0x10, buf_bytes(&blob));
+    write_chosen("content", "other_hash", 0x80, buf_bytes(&blob));
+    write_chosen("content", "round", 0x40, bytes_of(text, sizeof text - 1));
+    buf_done(&blob);
+}
+
+/* ---- from another program ---- */
+
+static void client_seeds(void)
+{
+    char why[] = "no room";
+    uint8_t head[10];
+    struct buf body = {0}, frame = {0};
+    Muster__RecordId record = MUSTER__RECORD_ID__INIT;
+    Muster__ClientReply reply = MUSTER__CLIENT_REPLY__INIT;
+    reply.id = 1;
+    reply.status = MUSTER__REPLY_STATUS__REPLY_OK;
+    record.incarnation = 42;
+    record.seq = 3;
+    reply.record = &record;
+    for (int i = 0; i < 2; i++) {
+        must(pack(&reply.base, &body, NULL), NULL);
+        size_t length = varint_put(body.length, head);
+        must(buf_append(&frame, head, length, NULL) &&
+                 buf_append(&frame, body.data, body.length, NULL),
+             NULL);
+        write_seed("client", i ? "full" : "stored", buf_bytes(&frame));
+        buf_clear(&body);
+        buf_clear(&frame);
+        reply.status = MUSTER__REPLY_STATUS__REPLY_FULL;
+        reply.why = why;
+        reply.record = NULL;
+    }
+    buf_done(&body);
+    buf_done(&frame);
+}
+
+/* ---- from the disk ---- */
+
+static void segment_seeds(void)
+{
+    static const uint8_t changed[] = {2, 4, 1, 'k', 3, 'a', 'b', 'c', 9, 0, 0x20};
+    struct buf body = {0};
+    for (int i = 0; i < 3; i++)
+        must(spool_segment_put(&body, bytes_of("key", i == 1 ? 0 : 3),
+                               bytes_of("a record's bytes", 16), NULL),
+             NULL);
+    write_chosen("spool_bytes", "segment", 0, buf_bytes(&body));
+    write_chosen("spool_bytes", "changed", 1, bytes_of(changed, sizeof changed));
+    buf_done(&body);
+}
+
+static void acked_seed(void)
+{
+    static const uint8_t range[] = {9, 0, 0, 2, 0}; /* what is added */
+    struct spool_acked acked = {0};
+    struct buf out = {0};
+    must(buf_append(&out, range, sizeof range, NULL), NULL);
+    must(spool_acked_add(&acked, 1, 5, 1000, NULL) && spool_acked_add(&acked, 8, 9, 2000, NULL) &&
+             spool_acked_encode(&acked, &out, NULL),
+         NULL);
+    write_chosen("spool_bytes", "acked", 2, buf_bytes(&out));
+    spool_acked_done(&acked);
+    buf_done(&out);
+}
+
+/* Two slots of one incarnation each, whose checksums the target puts right. */
+static void chain_seed(void)
+{
+    enum { SLOT = 96, COUNT = 12, EDITION = 16, DEVICE_AT = 32, ENTRY = 64 };
+    uint8_t out[1 + 2 * SLOT] = {3};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t *slot = out + 1 + i * SLOT;
+        memcpy(slot, "MUSTERC1", 8);
+        slot[COUNT] = 1;
+        slot[EDITION] = (uint8_t)(2 + i);
+        memcpy(slot + DEVICE_AT, DEVICE, 4);
+        slot[ENTRY] = 42;
+        slot[ENTRY + 8] = 100;
+    }
+    write_chosen("spool_bytes", "chain", 3, bytes_of(out, sizeof out));
+}
+
+static void database_seeds(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t bytes[8];
+        size_t length;
+    } seeds[] = {
+        {"header", {0, 20, 0, 0, 0xff}, 5},   {"page", {0, 0, 0x10, 0, 0xff}, 5},
+        {"record", {0, 0, 0x60, 0, 0x01}, 5}, {"chain", {1, 20, 0, 0, 0x01}, 5},
+        {"cut", {0, 0, 0x50, 0}, 4},          {"cut_chain", {1, 0, 0x10, 0}, 4},
+    };
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++)
+        write_seed("spool_database", seeds[i].name, bytes_of(seeds[i].bytes, seeds[i].length));
+}
+
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+
+static void registry_seeds(void)
+{
+    static const char items[] =
+        "muster-generation\t2\t" ZEROS "\naid.tsv\t1\t2\t4\t" ZEROS "\t" ZEROS "\t9\n";
+    static const char floors[] = "manifest\t7\t" ZEROS "\naid.tsv\t3\n";
+    static const char failure[] = ZEROS "\tcontent\taid.tsv\trow 3 has 2 columns\n";
+    write_chosen("registry", "floors", 0x80 + 4, bytes_of(floors, sizeof floors - 1));
+    write_chosen("registry", "failure", 0x80 + 5, bytes_of(failure, sizeof failure - 1));
+    write_chosen("registry", "items", 0x80 + 0, bytes_of(items, sizeof items - 1));
+    write_chosen("registry", "older_items", 0x80 + 1, bytes_of(items, sizeof items - 1));
+    write_chosen("registry", "no_sum", 2, bytes_of(items, sizeof items - 1));
+    write_chosen("registry", "current", 4, bytes_of("generations/00000001", 20));
+    write_chosen("registry", "desired", 5, bytes_of("x", 1));
+}
+
+static void key_seeds(void)
+{
+    uint8_t der[48];
+    struct bytes spki = sign_key_spki(fuzz_key());
+    must(hex_decode(PKCS8_PREFIX PUBLISHED_SECRET, 96, der, sizeof der), NULL);
+    write_chosen("keys", "text", 0, bytes_of("-----BEGIN PUBLIC KEY-----\nMCow\n", 32));
+    write_chosen("keys", "private", 1, bytes_of(der, sizeof der));
+    write_chosen("keys", "public", 2, spki);
+    write_chosen("keys", "spki", 3, spki);
+}
+
+/* ---- from people and programs, as text ---- */
+
+static void input_seeds(void)
+{
+    static const char json[] =
+        "{\"idempotency_key\":\"a-1\",\"outcome\":\"declined\",\"code\":\"57\",\"stan\":12,"
+        "\"aid\":\"a000000333010101\",\"rrn\":\"123456789012\",\"amount_minor\":1250,"
+        "\"signal_dbm\":-70,\"online_pin\":true,\"app_version\":\"4111111111111111\"}";
+    static const char flags[] = "outcome=no-answer\ntype=sale\ncode=Z1\ntvr=0000008000\nstan=7\n"
+                                "idempotency_key=4111111111111111\ntable_miss\n";
+    write_chosen("txn_input", "json", 0, bytes_of(json, sizeof json - 1));
+    write_chosen("txn_input", "flags", 1, bytes_of(flags, sizeof flags - 1));
+    static const char brokers[] = "b1.example:8883, [2001:db8::1]:8883,10.0.0.1:1";
+    write_chosen("text", "brokers", 0, bytes_of(brokers, sizeof brokers - 1));
+    write_chosen("text", "utf8", 1, bytes_of("a\xc3\xa9\xe4\xb8\xad\xf0\x9f\x92\xb3\xff", 11));
+    write_chosen("text", "lines", 2, bytes_of("\x07one\ntwo\r\n\nlast", 15));
+    write_chosen("text", "base64", 3, bytes_of("TXVzdGVyIQ==", 12));
+}
+
+void terminal_seeds(void)
+{
+    receipt_seed();
+    manifest_seeds();
+    content_seeds();
+    client_seeds();
+    segment_seeds();
+    acked_seed();
+    chain_seed();
+    database_seeds();
+    registry_seeds();
+    key_seeds();
+    input_seeds();
+}
