@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE /* dl_iterate_phdr */
 #include "base/memory.h"
 
 #include <link.h>
