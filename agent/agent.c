@@ -71,6 +71,7 @@ static void on_link_changed(void *ctx)
 {
     struct agent *agent = ctx;
     const struct linkport_state *link = linkport_state(agent->port);
+    agent_look_at_traffic(agent); /* before another link counts from 0 */
     if (link->connected && !agent->sender.uplink.connected) {
         log_info("connected to %s", link->broker);
         uplink_connected(&agent->sender.uplink, clock_boot_ms(agent->clock));
@@ -163,6 +164,7 @@ static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx
 static void on_probe_timer(uv_timer_t *timer)
 {
     agent_record_health(timer->data);
+    agent_save_traffic(timer->data);
     memory_settle(); /* what came in between, came for once */
 }
 
@@ -242,7 +244,7 @@ static bool open_spool(struct agent *agent, struct err *err)
     };
     static const struct recorder_events events = {.stored = on_stored, .failed = on_spool_failed};
     return spool_open(&spool, agent->clock, &agent->spool, err) &&
-           agent_load_receipts(agent, err) &&
+           agent_load_receipts(agent, err) && agent_load_traffic(agent, err) &&
            recorder_open(agent->loop, agent->spool, &events, agent, &agent->recorder, err);
 }
 
@@ -371,6 +373,8 @@ void agent_close(struct agent *agent)
     if (agent->recorder != NULL)
         recorder_flush(agent->recorder);
     intake_close(agent->intake);
+    if (agent->spool != NULL && agent->port != NULL)
+        agent_save_traffic(agent);
     linkport_close(agent->port);
     if (agent->spool != NULL)
         agent_save_receipts(agent);

@@ -4,6 +4,7 @@
 
 /* What agent.c wires together; for the agent_*.c files only. */
 
+#include "agent/account.h"
 #include "agent/agent.h"
 #include "agent/hello.h"
 #include "agent/intake.h"
@@ -11,6 +12,7 @@
 #include "agent/proofs.h"
 #include "agent/recorder.h"
 #include "agent/registrar.h"
+#include "agent/samples.h"
 #include "agent/sender.h"
 #include "agent/suspect.h"
 #include "agent/txn.h"
@@ -40,6 +42,9 @@ struct agent {
     struct suspect_profile suspects;
     uint8_t suspects_of[32]; /* digest of the generation whose code profiles these are */
     uint64_t suspect_results;
+    struct account account;
+    struct samples samples;   /* not yet told in a health record */
+    int64_t fleet_at_boot_ms; /* the fleet's wall clock when ours since boot was 0; 0: not known */
     uint8_t boot_id[16];
 
     uv_timer_t pump_timer, probe_timer, forget_timer;
@@ -81,6 +86,10 @@ struct uplink_policy agent_uplink_policy(const struct agent_settings *settings);
 void agent_load_profiles(struct agent *agent);
 /* How much of a hurry a result is in; says so when it is suspect. */
 enum haste agent_haste_of(struct agent *agent, const Muster__TxnResult *txn);
+/* Takes what the link has counted into the month's account. */
+void agent_look_at_traffic(struct agent *agent);
+bool agent_load_traffic(struct agent *agent, struct err *err) MUSTER_CHECK;
+void agent_save_traffic(struct agent *agent);
 
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);

@@ -57,3 +57,48 @@ enum haste agent_haste_of(struct agent *agent, const Muster__TxnResult *txn)
     log_info("suspect result, STAN %06u, code %.4s: %s", txn->stan, txn->code, suspect_words(why));
     return HASTE_URGENT;
 }
+
+/* ---- what the line costs ---- */
+
+static const char traffic_note[] = "traffic";
+
+/* By the fleet's clock: a terminal whose own is wrong is billed all the same. */
+static uint32_t month_now(const struct agent *agent)
+{
+    if (agent->fleet_at_boot_ms == 0)
+        return 0;
+    return account_month_of(agent->fleet_at_boot_ms + clock_boot_ms(agent->clock));
+}
+
+void agent_look_at_traffic(struct agent *agent)
+{
+    const struct linkport_state *link = linkport_state(agent->port);
+    account_month_is(&agent->account, month_now(agent));
+    account_look(&agent->account, link->link_start, &link->traffic);
+}
+
+bool agent_load_traffic(struct agent *agent, struct err *err)
+{
+    struct buf note = {0};
+    struct err why = {0};
+    bool ok = spool_note_read(agent->spool, traffic_note, &note, err);
+    if (ok && note.length > 0 && !account_unpack(buf_bytes(&note), &agent->account, &why))
+        log_warn("the account of what the line costs begins anew: %s", why.text);
+    buf_done(&note);
+    return ok;
+}
+
+void agent_save_traffic(struct agent *agent)
+{
+    struct buf note = {0};
+    struct err err = {0};
+    agent_look_at_traffic(agent);
+    if (!agent->account.unsaved)
+        return;
+    if (account_pack(&agent->account, &note, &err) &&
+        spool_note_write(agent->spool, traffic_note, buf_bytes(&note), &err))
+        agent->account.unsaved = false;
+    else
+        log_warn("what the line costs was not saved: %s", err.text);
+    buf_done(&note);
+}

@@ -131,13 +131,25 @@ void agent_sample_health(struct agent *agent, Muster__Health *ret_health)
     health.frames_refused =
         intake_refused(agent->intake) + link->frames_refused + agent->messages_refused;
     health.receipts_refused = agent->receipts_refused;
+    agent_look_at_traffic(agent);
+    const struct traffic *traffic = &agent->account.now.traffic;
+    health.traffic_month = agent->account.now.month;
+    health.traffic_bytes = traffic->up.tcpip + traffic->down.tcpip;
+    health.traffic_payload_bytes = traffic->up.payload + traffic->down.payload;
     *ret_health = health;
 }
 
-static void add_health(struct agent *agent)
+/* A sample; with those before it, when they are to be told, a record. */
+static void add_health(struct agent *agent, bool now)
 {
+    const struct agent_settings *settings = agent->settings;
     Muster__Health health;
     agent_sample_health(agent, &health);
+    samples_add(&agent->samples, &health);
+    if (!now && !samples_due(&agent->samples, (int64_t)health.boot_ms, settings->probe_every_ms,
+                             settings->probe_record_ms))
+        return;
+    samples_tell(&agent->samples, &health);
     add_own(agent, MUSTER__LANE__LANE_HEALTH, &health.base);
 }
 
@@ -147,7 +159,7 @@ void agent_begin(struct agent *agent)
         return;
     agent->begun = true;
     record_open(agent);
-    add_health(agent);
+    add_health(agent, true);
     if (!agent->closing)
         registrar_tell(agent->registrar);
 }
@@ -161,7 +173,7 @@ void agent_record_event(struct agent *agent, const Muster__Event *event)
 void agent_record_health(struct agent *agent)
 {
     if (agent->begun)
-        add_health(agent);
+        add_health(agent, false);
     else
         agent_begin(agent); /* with a sample of its own */
 }

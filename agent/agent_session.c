@@ -158,6 +158,7 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
         return err_set(err, ERR_REFUSED, "a welcome that does not answer the newest hello");
     agent->last_welcome_ms = clock_wall_ms(agent->clock);
     agent->clock_offset_ms = welcome->wall_ms - agent->last_welcome_ms;
+    agent->fleet_at_boot_ms = welcome->wall_ms - clock_boot_ms(agent->clock);
     if (welcome->refusal[0] != '\0')
         log_warn("the fleet refuses this device: %s", welcome->refusal);
     else

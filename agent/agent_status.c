@@ -11,6 +11,45 @@
 
 enum { WHY_DEFAULT = 20, WHY_MAX = 100, WHY_LOOK_AT_RESULTS = 500 };
 
+static Muster__Traffic *traffic_message(const struct traffic *traffic, struct arena *arena)
+{
+    Muster__Traffic *message = arena_alloc(arena, sizeof *message);
+    Muster__TrafficWay *ways = arena_alloc(arena, 2 * sizeof *ways);
+    if (message == NULL || ways == NULL)
+        return NULL;
+    *message = (Muster__Traffic)MUSTER__TRAFFIC__INIT;
+    const struct traffic_way *from[] = {&traffic->up, &traffic->down};
+    for (size_t i = 0; i < 2; i++) {
+        ways[i] = (Muster__TrafficWay)MUSTER__TRAFFIC_WAY__INIT;
+        ways[i].payload = from[i]->payload;
+        ways[i].mqtt = from[i]->mqtt;
+        ways[i].tls = from[i]->tls;
+        ways[i].tcpip = from[i]->tcpip;
+    }
+    message->up = &ways[0];
+    message->down = &ways[1];
+    return message;
+}
+
+static bool say_cost(struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
+                     struct err *err)
+{
+    agent_look_at_traffic(agent);
+    const struct account *account = &agent->account;
+    status->traffic = traffic_message(&account->now.traffic, arena);
+    status->traffic_before = traffic_message(&account->before.traffic, arena);
+    if (status->traffic == NULL || status->traffic_before == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a status");
+    status->traffic_month = account->now.month;
+    status->traffic_month_before = account->before.month;
+    bool metered = agent->settings->uplink_policy == AGENT_METERED;
+    status->policy = (char *)(uintptr_t)(metered ? "metered" : "wired");
+    status->suspect_results = agent->suspect_results;
+    status->urgent_flushes = agent->sender.uplink.linger.urgent_flushes;
+    status->batches = agent->sender.batches;
+    return true;
+}
+
 bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
                   struct err *err)
 {
@@ -43,7 +82,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     status->lost_records = stats.records_lost;
     status->starts = spool_starts(agent->spool);
     reply->agent = status;
-    return true;
+    return say_cost(agent, arena, status, err);
 }
 
 /* ---- why: the newest events and the newest results that were not approved, one story ---- */

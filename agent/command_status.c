@@ -25,12 +25,39 @@ static json_t *health_json(const Muster__Health *health)
         (json_int_t)health->records_refused, "frames_refused", (json_int_t)health->frames_refused);
 }
 
+static json_t *way_json(const Muster__TrafficWay *way)
+{
+    if (way == NULL)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:I}", "payload", (json_int_t)way->payload, "mqtt",
+                     (json_int_t)way->mqtt, "tls", (json_int_t)way->tls, "tcpip",
+                     (json_int_t)way->tcpip);
+}
+
+static json_t *traffic_json(const Muster__Traffic *traffic, uint32_t month)
+{
+    if (traffic == NULL)
+        return json_null();
+    return json_pack("{s:I, s:o, s:o}", "month", (json_int_t)month, "up", way_json(traffic->up),
+                     "down", way_json(traffic->down));
+}
+
+static json_t *uplink_json(const Muster__AgentStatus *status)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "policy", status->policy, "batches",
+                     (json_int_t)status->batches, "suspect_results",
+                     (json_int_t)status->suspect_results, "urgent_flushes",
+                     (json_int_t)status->urgent_flushes, "traffic",
+                     traffic_json(status->traffic, status->traffic_month), "traffic_before",
+                     traffic_json(status->traffic_before, status->traffic_month_before));
+}
+
 static json_t *status_json(const Muster__AgentStatus *status)
 {
     char incarnation[17];
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
     return json_pack(
-        "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
         "device", status->device, "agent_version", status->agent_version, "incarnation",
         incarnation, "starts", (json_int_t)status->starts, "link_joined", (int)status->link_joined,
         "connected", (int)status->connected, "broker", status->broker, "link_reason",
@@ -38,7 +65,8 @@ static json_t *status_json(const Muster__AgentStatus *status)
         (int)status->welcomed, "last_welcome_ms", (json_int_t)status->last_welcome_ms,
         "last_receipt_ms", (json_int_t)status->last_receipt_ms, "kept_records",
         (json_int_t)status->kept_records, "lost_records", (json_int_t)status->lost_records, "state",
-        command_state_json(status->state), "health", health_json(status->health));
+        command_state_json(status->state), "health", health_json(status->health), "uplink",
+        uplink_json(status));
 }
 
 static void print_link(const Muster__AgentStatus *status)
@@ -55,6 +83,40 @@ static void print_link(const Muster__AgentStatus *status)
                      next);
     else
         (void)printf("not connected: %s\n", command_plain(status->link_reason));
+}
+
+static uint64_t kilobytes(uint64_t bytes)
+{
+    return (bytes + 512) / 1024;
+}
+
+/* "412 KB in 2026-11 (up 301, down 111): payload 180, MQTT 22, TLS 61, TCP/IP 149" */
+static void print_traffic(const char *label, const Muster__Traffic *traffic, uint32_t month)
+{
+    if (traffic == NULL || traffic->up == NULL || traffic->down == NULL)
+        return;
+    const Muster__TrafficWay *up = traffic->up, *down = traffic->down;
+    char when[32] = "since install";
+    if (month != 0)
+        (void)snprintf(when, sizeof when, "in %04u-%02u", month / 100, month % 100);
+    uint64_t payload = up->payload + down->payload, mqtt = up->mqtt + down->mqtt;
+    uint64_t tls = up->tls + down->tls, tcpip = up->tcpip + down->tcpip;
+    (void)printf("%-10s %" PRIu64 " KB %s (up %" PRIu64 ", down %" PRIu64 "): payload %" PRIu64
+                 ", MQTT %" PRIu64 ", TLS %" PRIu64 ", TCP/IP %" PRIu64 "\n",
+                 label, kilobytes(tcpip), when, kilobytes(up->tcpip), kilobytes(down->tcpip),
+                 kilobytes(payload), kilobytes(mqtt - payload), kilobytes(tls - mqtt),
+                 kilobytes(tcpip - tls));
+}
+
+static void print_uplink(const Muster__AgentStatus *status)
+{
+    (void)printf("uplink     %s; %" PRIu64 " packets since the start, %" PRIu64
+                 " suspect results, %" PRIu64 " packets at once for them\n",
+                 command_plain(status->policy), status->batches, status->suspect_results,
+                 status->urgent_flushes);
+    print_traffic("line", status->traffic, status->traffic_month);
+    if (status->traffic_month_before != 0)
+        print_traffic("before", status->traffic_before, status->traffic_month_before);
 }
 
 static void print_health(const Muster__Health *health, const Muster__AgentStatus *status)
@@ -84,6 +146,7 @@ static void print_status(const Muster__AgentStatus *status)
     (void)printf("fleet      %s; last welcome %s, last receipt %s\n",
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
                  receipt);
+    print_uplink(status);
     if (status->health != NULL)
         print_health(status->health, status);
     if (status->state == NULL)

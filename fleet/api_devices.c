@@ -27,15 +27,18 @@ static bool append(json_t *list, json_t *value, struct err *err)
 
 static json_t *device_json(const struct fleetdb_device_view *view)
 {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
-        view->id, "serial", view->serial, "model", view->model, "state", view->life, "merchant",
-        view->merchant, "store", view->store, "online", view->online, "last_seen_ms",
-        (json_int_t)view->seen_ms, "converged", view->converged, "manifest_version",
-        (json_int_t)view->manifest_version, "held_manifest_version",
-        (json_int_t)view->held_manifest_version, "generation", (json_int_t)view->generation,
-        "lacking", (json_int_t)view->lacks, "drift", (json_int_t)view->drift, "records",
-        (json_int_t)view->records, "lost", (json_int_t)view->lost);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+                     "s:I, s:I, s:I, s:I}",
+                     "id", view->id, "serial", view->serial, "model", view->model, "state",
+                     view->life, "merchant", view->merchant, "store", view->store, "online",
+                     view->online, "last_seen_ms", (json_int_t)view->seen_ms, "converged",
+                     view->converged, "manifest_version", (json_int_t)view->manifest_version,
+                     "held_manifest_version", (json_int_t)view->held_manifest_version, "generation",
+                     (json_int_t)view->generation, "lacking", (json_int_t)view->lacks, "drift",
+                     (json_int_t)view->drift, "records", (json_int_t)view->records, "lost",
+                     (json_int_t)view->lost, "traffic_month", (json_int_t)view->traffic_month,
+                     "traffic_bytes", (json_int_t)view->traffic_bytes, "traffic_payload_bytes",
+                     (json_int_t)view->traffic_payload_bytes);
 }
 
 static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)

@@ -62,6 +62,18 @@ static void add_when(struct ctl_table *table, const json_t *event, int64_t now_m
         ctl_table_format(table, "%s +-%s", ago, bound);
 }
 
+/* What a contract by volume is billed for. */
+static void add_traffic(struct ctl_table *table, const json_t *device)
+{
+    char when[32] = "since install";
+    int64_t month = ctl_number(device, "traffic_month");
+    if (month != 0)
+        (void)snprintf(when, sizeof when, "in %04d-%02d", (int)(month / 100), (int)(month % 100));
+    ctl_table_format(table, "%" PRId64 " KB %s, %" PRId64 " KB of it payload",
+                     (ctl_number(device, "traffic_bytes") + 512) / 1024, when,
+                     (ctl_number(device, "traffic_payload_bytes") + 512) / 1024);
+}
+
 static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
 {
     struct ctl_table *table = ctl_table_new("DEVICE|");
@@ -91,6 +103,8 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_count(table, ctl_number(device, "records"));
     ctl_table_text(table, "declared lost");
     ctl_table_count(table, ctl_number(device, "lost"));
+    ctl_table_text(table, "line has cost");
+    add_traffic(table, device);
     return ctl_table_print(table, ctl->out, "");
 }
 

@@ -96,7 +96,7 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
     int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table = ctl_table_new(
         "DEVICE|MODEL|STATE|MERCHANT|STORE|ONLINE|SEEN|CONVERGED|>MANIFEST|>HELD|>GENERATION|"
-        ">LACKS|>DRIFT|>RECORDS");
+        ">LACKS|>DRIFT|>RECORDS|>LINE KB");
     json_array_foreach(json_object_get(shown, "devices"), i, device)
     {
         static const char *const texts[] = {"id", "model", "state", "merchant", "store"};
@@ -110,6 +110,7 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
         ctl_table_text(table, is_converged(device) ? "yes" : "no");
         for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
             ctl_table_count(table, ctl_number(device, numbers[n]));
+        ctl_table_count(table, (ctl_number(device, "traffic_bytes") + 512) / 1024);
     }
     return ctl_table_print(table, ctl->out, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
 }

@@ -49,12 +49,16 @@ static const char *const texts[QUERIES] = {
         "    WHERE a.device = d.id)"
         " - (SELECT count(*) FROM result_duplicate u WHERE u.device = d.id),"
         " " LOST_OPEN " + (SELECT coalesce(sum(records), 0) FROM account_lost a"
-        "    WHERE a.device = d.id)"
+        "    WHERE a.device = d.id),"
+        " coalesce(h.traffic_month, 0), coalesce(h.traffic_bytes, 0),"
+        " coalesce(h.traffic_payload_bytes, 0)"
         " FROM device d LEFT JOIN store s ON s.id = d.store"
         " LEFT JOIN merchant m ON m.id = s.merchant"
         " LEFT JOIN presence p ON p.device = d.id"
         " LEFT JOIN device_report r ON r.device = d.id"
         " LEFT JOIN manifest f ON f.device = d.id"
+        " LEFT JOIN health h ON h.id = (SELECT id FROM health WHERE device = d.id"
+        "  ORDER BY at_ms DESC, id DESC LIMIT 1)"
         " WHERE :device = 0 OR d.id = :device ORDER BY d.name",
     [TERMINALS] = "SELECT t.slot, l.acquirer, l.tid, l.mid FROM device_terminal t"
                   " JOIN logical_terminal l ON l.id = t.logical_terminal"
@@ -144,6 +148,9 @@ static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
         .drift = sqlite_column_u64(row, 14),
         .records = sqlite_column_u64(row, 15),
         .lost = sqlite_column_u64(row, 16),
+        .traffic_month = (uint32_t)sqlite3_column_int64(row, 17),
+        .traffic_bytes = sqlite_column_u64(row, 18),
+        .traffic_payload_bytes = sqlite_column_u64(row, 19),
     };
     return walk->each(walk->ctx, &view, err);
 }

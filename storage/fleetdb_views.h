@@ -18,6 +18,10 @@ struct fleetdb_device_view {
     uint64_t drift;   /* items that are neither as wanted nor repaired */
     uint64_t records; /* of all lanes, committed */
     uint64_t lost;    /* declared so, the unknown tail included */
+    /* What its line has cost, as its newest health record says: in that month, or with 0 since
+     * install; on IP, and of that payload. */
+    uint32_t traffic_month;
+    uint64_t traffic_bytes, traffic_payload_bytes;
 };
 /* One device by its row, or with 0 all, ascending by id. */
 bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
