@@ -19,15 +19,15 @@ root = {root}
 grace = {grace}
 {spool}
 [uplink]
-linger = 50ms
-quiet = 50ms
-resend = 2s
+{uplink}
 [registry]
 check_every = 1h
 {registry}
 [probe]
-every = 1h
+{probe}
 """
+
+QUICK = "linger = 50ms\nquiet = 50ms\nresend = 2s"
 
 LINK = """[device]
 id = {device}
@@ -44,14 +44,14 @@ socket = run/link.sock
 
 class Terminal:
     def __init__(self, bin_dir, processes, folder, device, root, grace="0ms", registry="",
-                 spool=""):
+                 spool="", uplink=QUICK, probe="every = 1h"):
         self.bin, self.processes, self.device = bin_dir, processes, device
         self.folder = folder
         folder.mkdir()
         self.agent = self.link = None
         (folder / "agent.conf").write_text(
             AGENT.format(device=device, root=root, grace=grace, registry=registry,
-                         spool=spool))
+                         spool=spool, uplink=uplink, probe=probe))
 
     def make_key(self):
         """The agent key's public half, a PEM file."""
