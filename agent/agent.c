@@ -175,6 +175,8 @@ static void on_forget_timer(uv_timer_t *timer)
     spool_stats(agent->spool, &stats);
     if (!agent->forget_more)
         agent_save_receipts(agent);
+    agent_save_clock(agent);
+    agent_look_at_clock(agent);
     agent->forget_more = false;
     /* Age limits are in days: with nothing in grace a look now and then is enough. */
     if (agent->forget_rounds++ % age_rounds != 0 && stats.records_kept == 0)
@@ -245,6 +247,7 @@ static bool open_spool(struct agent *agent, struct err *err)
     static const struct recorder_events events = {.stored = on_stored, .failed = on_spool_failed};
     return spool_open(&spool, agent->clock, &agent->spool, err) &&
            agent_load_receipts(agent, err) && agent_load_traffic(agent, err) &&
+           agent_load_clock(agent, err) &&
            recorder_open(agent->loop, agent->spool, &events, agent, &agent->recorder, err);
 }
 
@@ -337,6 +340,7 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
               open_spool(agent, err) && open_port(agent, err);
     if (ok) {
         init_sender(agent);
+        agent_tell_link_time(agent);
         ok = open_registrar(agent, err) && open_intake(agent, err);
         if (ok) {
             agent_load_profiles(agent);
@@ -378,6 +382,8 @@ void agent_close(struct agent *agent)
     linkport_close(agent->port);
     if (agent->spool != NULL)
         agent_save_receipts(agent);
+    if (agent->spool != NULL)
+        agent_save_clock(agent);
     if (agent->registrar != NULL)
         registrar_close(agent->registrar, on_registrar_closed, agent);
     else

@@ -15,6 +15,7 @@
 #include "agent/samples.h"
 #include "agent/sender.h"
 #include "agent/suspect.h"
+#include "agent/timekeeper.h"
 #include "agent/txn.h"
 #include "base/log.h"
 #include "proto/trust.h"
@@ -58,7 +59,8 @@ struct agent {
     bool less_told;            /* that a receipt claimed less than an earlier one, this session */
     int64_t receipts_since_ms; /* those issued earlier no longer count: see agent_receipts.c */
     int64_t last_receipt_ms, last_welcome_ms; /* wall */
-    int64_t clock_offset_ms;
+    struct timekeeper timekeeper;
+    int64_t hello_asked_ms; /* time since boot, of the newest hello */
     uint64_t receipts_refused, messages_refused;
     struct log_gate gate; /* of lines that the broker can cause */
 };
@@ -101,6 +103,16 @@ bool agent_take_receipt(struct agent *agent, struct bytes envelope, struct err *
 void agent_take_again(struct agent *agent, const Muster__Welcome *welcome);
 bool agent_load_receipts(struct agent *agent, struct err *err) MUSTER_CHECK;
 void agent_save_receipts(struct agent *agent);
+
+/* agent_clock.c: what is known of true time. Looking at the clock tells of a jump, if there was
+ * one. */
+bool agent_load_clock(struct agent *agent, struct err *err) MUSTER_CHECK;
+void agent_save_clock(struct agent *agent);
+void agent_look_at_clock(struct agent *agent);
+void agent_tell_link_time(struct agent *agent);
+void agent_clock_welcomed(struct agent *agent, int64_t fleet_ms);
+/* Both times of a result, as far as the application does not say. */
+void agent_place_txn(struct agent *agent, Muster__TxnResult *txn);
 
 /* agent_status.c: answers to `muster status` and `muster why`. */
 bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,

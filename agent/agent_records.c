@@ -21,10 +21,8 @@ bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done
     if (!txn_check(txn, err))
         return false;
     txn_guard(&agent->guard, txn);
-    if (txn->wall_ms == 0)
-        txn->wall_ms = clock_wall_ms(agent->clock);
-    if (txn->boot_ms == 0)
-        txn->boot_ms = (uint64_t)clock_boot_ms(agent->clock);
+    agent_look_at_clock(agent);
+    agent_place_txn(agent, txn);
     /* What was in force is the agent's to say, whatever the application claims. */
     txn->generation = (ProtobufCBinaryData){0};
     if (registrar_manifest_version(agent->registrar) != 0) {
@@ -88,6 +86,9 @@ static void record_open(struct agent *agent)
     open.n_unclosed = earlier_streams(agent, streams, unclosed);
     open.unclosed = unclosed;
     open.boot_id = (ProtobufCBinaryData){.len = sizeof agent->boot_id, .data = agent->boot_id};
+    if (agent->timekeeper.has_before)
+        open.boot_before = (ProtobufCBinaryData){.len = sizeof agent->timekeeper.before,
+                                                 .data = agent->timekeeper.before};
     open.agent_version = (char *)(uintptr_t)MUSTER_VERSION;
     open.starts = spool_starts(agent->spool);
     struct buf detail = {.limit = LIMIT_RECORD_BYTES};
@@ -127,7 +128,8 @@ void agent_sample_health(struct agent *agent, Muster__Health *ret_health)
     health.boot_ms = (uint64_t)clock_boot_ms(agent->clock);
     health.link_connected = link->connected ? 1 : 0;
     health.link_connects = link->sessions;
-    health.clock_offset_ms = agent->clock_offset_ms;
+    health.clock_offset_ms =
+        timekeeper_offset(&agent->timekeeper, health.wall_ms, (int64_t)health.boot_ms);
     health.frames_refused =
         intake_refused(agent->intake) + link->frames_refused + agent->messages_refused;
     health.receipts_refused = agent->receipts_refused;
@@ -159,6 +161,8 @@ void agent_begin(struct agent *agent)
         return;
     agent->begun = true;
     record_open(agent);
+    agent->timekeeper.unsaved = agent->timekeeper.unsaved || !agent->timekeeper.spoke;
+    agent->timekeeper.spoke = true;
     add_health(agent, true);
     if (!agent->closing)
         registrar_tell(agent->registrar);

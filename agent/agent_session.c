@@ -71,7 +71,11 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     Muster__Hello hello = MUSTER__HELLO__INIT;
     hello.nonce = binary(nonce, 16);
     hello.wall_ms = clock_wall_ms(agent->clock);
-    hello.boot_ms = (uint64_t)clock_boot_ms(agent->clock);
+    agent->hello_asked_ms = clock_boot_ms(agent->clock);
+    hello.boot_ms = (uint64_t)agent->hello_asked_ms;
+    hello.sight_fleet_ms = agent->timekeeper.sight.fleet_ms;
+    hello.sight_asked_ms = (uint64_t)agent->timekeeper.sight.asked_ms;
+    hello.sight_came_ms = (uint64_t)agent->timekeeper.sight.came_ms;
     hello.boot_id = binary(agent->boot_id, sizeof agent->boot_id);
     hello.incarnation = spool_incarnation(agent->spool);
     hello.agent_version = text(MUSTER_VERSION);
@@ -157,13 +161,10 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
                         random_u64()))
         return err_set(err, ERR_REFUSED, "a welcome that does not answer the newest hello");
     agent->last_welcome_ms = clock_wall_ms(agent->clock);
-    agent->clock_offset_ms = welcome->wall_ms - agent->last_welcome_ms;
     agent->fleet_at_boot_ms = welcome->wall_ms - clock_boot_ms(agent->clock);
+    agent_clock_welcomed(agent, welcome->wall_ms);
     if (welcome->refusal[0] != '\0')
         log_warn("the fleet refuses this device: %s", welcome->refusal);
-    else
-        log_info("welcomed; the fleet's clock is %+" PRId64 " ms from ours",
-                 agent->clock_offset_ms);
     take_welcome_parts(agent, welcome);
     uplink_welcomed(&agent->sender.uplink);
     return true;

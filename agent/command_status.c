@@ -134,6 +134,34 @@ static void print_health(const Muster__Health *health, const Muster__AgentStatus
                  health->records_accepted, health->records_refused);
 }
 
+/* In the words of the trade: who reads it wants to know whether to set the clock. */
+static void print_clock(const Muster__AgentStatus *status)
+{
+    int64_t offset_ms = status->health->clock_offset_ms;
+    uint64_t off_ms = offset_ms < 0 ? 0 - (uint64_t)offset_ms : (uint64_t)offset_ms;
+    uint64_t seconds = off_ms / 1000;
+    char when[32];
+    if (status->last_welcome_ms == 0) {
+        (void)printf("clock      not compared with the fleet's since the start\n");
+        return;
+    }
+    command_time(status->last_welcome_ms, when);
+    (void)printf("clock      ");
+    if (off_ms < 1000)
+        (void)printf("right within a second");
+    else if (seconds < 120)
+        (void)printf("%" PRIu64 " s", seconds);
+    else if (seconds < 7200)
+        (void)printf("%" PRIu64 " min", seconds / 60);
+    else if (seconds < 172800)
+        (void)printf("%" PRIu64 " h", seconds / 3600);
+    else
+        (void)printf("%" PRIu64 " days", seconds / 86400);
+    if (off_ms >= 1000)
+        (void)printf(" %s the fleet", offset_ms > 0 ? "behind" : "ahead of");
+    (void)printf(" (last compared %s)\n", when);
+}
+
 static void print_status(const Muster__AgentStatus *status)
 {
     char welcome[32], receipt[32];
@@ -147,6 +175,8 @@ static void print_status(const Muster__AgentStatus *status)
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
                  receipt);
     print_uplink(status);
+    if (status->health != NULL)
+        print_clock(status);
     if (status->health != NULL)
         print_health(status->health, status);
     if (status->state == NULL)

@@ -303,6 +303,17 @@ static bool take_fetch(struct link *link, const Muster__LinkFetch *fetch, struct
     return true;
 }
 
+static bool take_time(struct link *link, const Muster__LinkTime *said, struct err *err)
+{
+    const struct tls_time time = {said->at_least_ms, (int64_t)said->boot_ms, said->exact};
+
+    if (said->at_least_ms <= 0 || said->boot_ms > (uint64_t)clock_boot_ms(&clock_real)) {
+        return err_set(err, ERR_INVALID, "time: a moment that is not over");
+    }
+    mqtt_time(link->mqtt, &time);
+    return true;
+}
+
 static bool take(struct link *link, const Muster__LinkDown *down, struct err *err)
 {
     switch (down->what_case) {
@@ -310,6 +321,8 @@ static bool take(struct link *link, const Muster__LinkDown *down, struct err *er
         return take_publish(link, down->publish, err);
     case MUSTER__LINK_DOWN__WHAT_FETCH:
         return take_fetch(link, down->fetch, err);
+    case MUSTER__LINK_DOWN__WHAT_TIME:
+        return take_time(link, down->time, err);
     default:
         return err_set(err, ERR_INVALID, "a frame that says nothing this version knows");
     }

@@ -26,6 +26,7 @@ struct linkport {
     struct log_gate gate; /* of lines that the other side can cause */
     uint8_t fetch[FETCH_MAX][32];
     size_t fetch_count;
+    struct linkport_time time; /* at_least_ms 0: nothing is known */
 };
 
 static bool refuse(struct linkport *port)
@@ -62,6 +63,20 @@ static void say_fetch(struct linkport *port)
     }
 }
 
+static void say_time(struct linkport *port)
+{
+    Muster__LinkTime time = MUSTER__LINK_TIME__INIT;
+    Muster__LinkDown down = MUSTER__LINK_DOWN__INIT;
+    struct err err = {0};
+    time.at_least_ms = port->time.at_least_ms;
+    time.boot_ms = (uint64_t)port->time.boot_ms;
+    time.exact = port->time.exact;
+    down.what_case = MUSTER__LINK_DOWN__WHAT_TIME;
+    down.time = &time;
+    if (port->time.at_least_ms > 0 && !send_down(port, &down, &err) && err.code != ERR_UNAVAILABLE)
+        log_warn("link: cannot say what the time is: %s", err.text);
+}
+
 static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer peer)
 {
     struct linkport *port = ctx;
@@ -77,6 +92,7 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
     port->state.joined = true;
     port->state.connected = false;
     snprintf(port->state.reason, sizeof port->state.reason, "muster-link has just joined");
+    say_time(port);
     say_fetch(port);
     port->events.changed(port->ctx);
     return true;
@@ -238,4 +254,11 @@ void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t co
     memcpy(port->fetch, blobs, port->fetch_count * sizeof *port->fetch);
     if (port->link != NULL)
         say_fetch(port);
+}
+
+void linkport_time(struct linkport *port, const struct linkport_time *time)
+{
+    port->time = *time;
+    if (port->link != NULL)
+        say_time(port);
 }

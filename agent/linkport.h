@@ -49,5 +49,11 @@ bool linkport_publish(struct linkport *port, uint64_t token, const char *topic,
                       struct bytes payload, struct err *err) MUSTER_CHECK;
 /* Replaces the set of blobs that the link is to fetch; said again when a link joins. */
 void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t count);
+/* What is proved of the time; said again when a link joins. */
+struct linkport_time {
+    int64_t at_least_ms, boot_ms;
+    bool exact;
+};
+void linkport_time(struct linkport *port, const struct linkport_time *time);
 
 #endif

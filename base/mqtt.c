@@ -40,6 +40,7 @@ struct mqtt {
     struct addrinfo *addresses, *address; /* of the broker being tried; the next one to try */
     struct mqtt_session *session;
     struct tls_kept kept[BROKERS_MAX];
+    struct tls_time time;    /* what is proved of it */
     struct traffic ended;    /* of sessions and attempts that are over */
     uint64_t told_tls_bytes; /* of the session, at the last event about traffic */
 };
@@ -224,8 +225,6 @@ static void on_connect_limit(uv_timer_t *timer)
 static bool open_session(struct mqtt *mqtt, const struct addrinfo *address, struct err *err)
 {
     char text[NI_MAXHOST];
-    int64_t now_ms = clock_wall_ms(&clock_real);
-    int64_t floor_ms = mqtt->settings.time_floor_ms;
     int rc = getnameinfo(address->ai_addr, address->ai_addrlen, text, sizeof text, NULL, 0,
                          NI_NUMERICHOST);
 
@@ -237,7 +236,8 @@ static bool open_session(struct mqtt *mqtt, const struct addrinfo *address, stru
         .broker = current(mqtt),
         .address = text,
         .v311 = mqtt->settings.protocol == MQTT_311 || mqtt->v311[mqtt->next],
-        .verify_at_ms = now_ms < floor_ms ? floor_ms : 0,
+        .judge = tls_time_judge(&mqtt->time, mqtt->settings.time_floor_ms,
+                                clock_wall_ms(&clock_real), clock_boot_ms(&clock_real)),
         .kept = &mqtt->kept[mqtt->next],
         .ended = &mqtt->ended,
     };
@@ -531,6 +531,11 @@ bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, struct err *err)
 bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct err *err)
 {
     return change_subscription(mqtt, filter, false, err);
+}
+
+void mqtt_time(struct mqtt *mqtt, const struct tls_time *time)
+{
+    mqtt->time = *time;
 }
 
 void mqtt_pause(struct mqtt *mqtt, bool paused)

@@ -3,6 +3,7 @@
 #define BASE_MQTT_H
 
 #include "base/buf.h"
+#include "base/tls_time.h"
 #include "base/traffic.h"
 
 #include <stdint.h>
@@ -99,5 +100,7 @@ bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct err *err) MU
 /* Back pressure: while paused nothing is read from the broker; at most what one TLS record holds
  * still arrives. A pause longer than the keepalive ends the session. */
 void mqtt_pause(struct mqtt *mqtt, bool paused);
+/* What is proved of the time: later attempts judge certificates by it. */
+void mqtt_time(struct mqtt *mqtt, const struct tls_time *time);
 
 #endif

@@ -26,9 +26,9 @@ struct mqtt_session_settings {
     const struct broker *broker;      /* must outlive the session */
     const char *address;              /* numeric; what is connected to */
     bool v311;
-    int64_t verify_at_ms;  /* 0: the clock's time */
-    struct tls_kept *kept; /* of this broker; outlives the session */
-    struct traffic *ended; /* gets what the session has cost once it is over; outlives it */
+    struct tls_judge judge; /* of certificates */
+    struct tls_kept *kept;  /* of this broker; outlives the session */
+    struct traffic *ended;  /* gets what the session has cost once it is over; outlives it */
 };
 
 struct mqtt_session_events { /* none may be NULL */

@@ -94,7 +94,7 @@ bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *sett
         .ca_path = mqtt->ca_path,
         .certificate_path = mqtt->certificate_path,
         .key_path = mqtt->key_path,
-        .verify_at_ms = settings->verify_at_ms,
+        .judge = settings->judge,
         .kept = settings->kept,
     };
 

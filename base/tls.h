@@ -3,6 +3,7 @@
 #define BASE_TLS_H
 
 #include "base/tls_kept.h"
+#include "base/tls_time.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +17,8 @@ struct tls;
 
 struct tls_settings {
     const char *ca_path, *certificate_path, *key_path; /* PEM */
-    int64_t verify_at_ms;  /* judge certificates at this wall time; 0: at the clock's */
-    struct tls_kept *kept; /* resumed from, and renewed; outlives the connection; NULL: neither */
+    struct tls_judge judge; /* of certificates; 0: strictly, at the clock's time */
+    struct tls_kept *kept;  /* resumed from, and renewed; outlives the connection; NULL: neither */
 };
 
 /* `host` is what the peer's certificate must carry. ERR_INVALID or ERR_NOT_FOUND names the file. */

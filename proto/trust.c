@@ -11,6 +11,7 @@ enum { ROLES = MUSTER__ROLE__ROLE_RECEIPT + 1 };
 
 struct trust {
     uint64_t version;
+    int64_t issued_ms;
     struct key_set roles[ROLES];
 };
 
@@ -68,8 +69,10 @@ static bool fill(struct trust *trust, struct bytes body, struct err *err)
     const Muster__Root *root = (const Muster__Root *)message;
     if (ok && root->version == 0)
         ok = err_set(err, ERR_INVALID, "no version");
-    if (ok)
+    if (ok) {
         trust->version = root->version;
+        trust->issued_ms = root->issued_ms;
+    }
     for (size_t i = 0; ok && i < root->n_roles; i++)
         if (known_role(root->roles[i]->role))
             ok = fill_role(&trust->roles[root->roles[i]->role], root->roles[i], err);
@@ -118,6 +121,11 @@ void trust_free(struct trust *trust)
 uint64_t trust_version(const struct trust *trust)
 {
     return trust->version;
+}
+
+int64_t trust_issued_ms(const struct trust *trust)
+{
+    return trust->issued_ms;
 }
 
 const struct key_set *trust_keys(const struct trust *trust, Muster__Role role)

@@ -13,6 +13,7 @@ struct trust;
 bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err) MUSTER_CHECK;
 void trust_free(struct trust *trust);
 uint64_t trust_version(const struct trust *trust);
+int64_t trust_issued_ms(const struct trust *trust); /* it was not earlier than that */
 /* Never NULL; a role without keys has a set that nothing satisfies. */
 const struct key_set *trust_keys(const struct trust *trust, Muster__Role role);
 

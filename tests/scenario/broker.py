@@ -40,10 +40,11 @@ persistence_location {folder}/
 
 
 class Broker:
-    def __init__(self, processes, pki, folder, persistence=False, names=None, extra=""):
+    def __init__(self, processes, pki, folder, persistence=False, names=None, extra="",
+                 server=None):
         self.processes, self.pki, self.folder = processes, pki, folder
         self.persistence, self.extra = persistence, extra
-        self.identity = pki.server(names) if names else pki.server()
+        self.identity = server or (pki.server(names) if names else pki.server())
         self.port = free_port()
         self.address = f"localhost:{self.port}"
         self.process = None

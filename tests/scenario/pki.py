@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A throw-away certificate authority, made with the openssl command."""
+import os
 import subprocess
 
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -23,16 +24,17 @@ class Pki:
                       "-keyout", folder / "ca.key", "-out", self.ca)
 
     @staticmethod
-    def _openssl(*args):
-        subprocess.run(["openssl", *[str(arg) for arg in args]], check=True, capture_output=True)
+    def _openssl(*args, env=None):
+        subprocess.run(["openssl", *[str(arg) for arg in args]], check=True, capture_output=True,
+                       env={**os.environ, **(env or {})})
 
-    def _issue(self, name, extensions):
+    def _issue(self, name, extensions, env=None):
         identity = Identity(self.folder, name)
         extras = [part for text in extensions for part in ("-addext", text)]
         self._openssl("req", "-x509", *NEW_KEY, "-days", "30", "-subj", f"/CN={name}",
                       "-CA", self.ca, "-CAkey", self.folder / "ca.key",
                       "-addext", "basicConstraints=critical,CA:FALSE", *extras,
-                      "-keyout", identity.key, "-out", identity.certificate)
+                      "-keyout", identity.key, "-out", identity.certificate, env=env)
         identity.key.chmod(0o600)
         return identity
 
@@ -42,10 +44,10 @@ class Pki:
             self.issued[name] = self._issue(name, ["extendedKeyUsage=clientAuth"])
         return self.issued[name]
 
-    def server(self, names="DNS:localhost,IP:127.0.0.1,IP:::1"):
-        key = "server:" + names
+    def server(self, names="DNS:localhost,IP:127.0.0.1,IP:::1", env=None):
+        key = f"server:{names}:{env}"
         if key not in self.issued:
             self.issued[key] = self._issue(
                 f"server-{len(self.issued)}",
-                ["extendedKeyUsage=serverAuth", f"subjectAltName={names}"])
+                ["extendedKeyUsage=serverAuth", f"subjectAltName={names}"], env)
         return self.issued[key]

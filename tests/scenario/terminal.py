@@ -68,14 +68,15 @@ class Terminal:
         self.agent.wait_line("ready")
         return self.agent
 
-    def start_link(self, broker, pki, identity=None):
+    def start_link(self, broker, pki, identity=None, env=None):
         identity = identity or pki.client(self.device)
         (self.folder / "link.conf").write_text(LINK.format(
             device=self.device, broker=broker.address, ca=pki.ca,
             certificate=identity.certificate, key=identity.key))
         self.link = self.processes.start(
             f"link {self.device}",
-            [self.bin / "muster-link", "--config", self.folder / "link.conf"], cwd=self.folder)
+            [self.bin / "muster-link", "--config", self.folder / "link.conf"], cwd=self.folder,
+            env=env)
         return self.link
 
     @property
