@@ -71,6 +71,11 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     status->broker = (char *)(uintptr_t)link->broker;
     status->link_reason = (char *)(uintptr_t)(link->connected ? "" : link->reason);
     status->next_attempt_ms = link->connected ? 0 : link->next_attempt_ms;
+    status->link_sessions = link->link_sessions;
+    status->link_resumed = link->link_resumed;
+    status->link_failures = link->link_failures;
+    status->link_failure = (char *)(uintptr_t)link->failure;
+    status->link_failed_ms = link->failed_ms;
     status->welcomed = agent->hello.welcomed;
     status->last_welcome_ms = agent->last_welcome_ms;
     status->last_receipt_ms = agent->last_receipt_ms;

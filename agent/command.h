@@ -59,6 +59,9 @@ bool command_ask(const struct command_options *options, Muster__ClientRequest *r
 /* Takes `root` over. */
 int command_print_json(const struct command_options *options, json_t *root);
 /* A time for people; "never" for 0. `out` takes 32 bytes. */
+/* How the terminal stands with its broker: of `muster status`. */
+void command_print_link(const Muster__AgentStatus *status);
+json_t *command_link_json(const Muster__AgentStatus *status);
 void command_time(int64_t wall_ms, char out[32]);
 /* Text of foreign origin for a terminal: control characters become '?', in place. */
 const char *command_plain(char *text);

@@ -57,7 +57,8 @@ static json_t *status_json(const Muster__AgentStatus *status)
     char incarnation[17];
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
     return json_pack(
-        "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+        "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
+        "s:o}",
         "device", status->device, "agent_version", status->agent_version, "incarnation",
         incarnation, "starts", (json_int_t)status->starts, "link_joined", (int)status->link_joined,
         "connected", (int)status->connected, "broker", status->broker, "link_reason",
@@ -66,23 +67,7 @@ static json_t *status_json(const Muster__AgentStatus *status)
         "last_receipt_ms", (json_int_t)status->last_receipt_ms, "kept_records",
         (json_int_t)status->kept_records, "lost_records", (json_int_t)status->lost_records, "state",
         command_state_json(status->state), "health", health_json(status->health), "uplink",
-        uplink_json(status));
-}
-
-static void print_link(const Muster__AgentStatus *status)
-{
-    char next[32];
-    command_time(status->next_attempt_ms, next);
-    (void)printf("link       ");
-    if (!status->link_joined)
-        (void)printf("muster-link is not there: start it\n");
-    else if (status->connected)
-        (void)printf("connected to %s\n", command_plain(status->broker));
-    else if (status->next_attempt_ms != 0)
-        (void)printf("not connected: %s; next attempt %s\n", command_plain(status->link_reason),
-                     next);
-    else
-        (void)printf("not connected: %s\n", command_plain(status->link_reason));
+        uplink_json(status), "link", command_link_json(status));
 }
 
 static uint64_t kilobytes(uint64_t bytes)
@@ -170,7 +155,7 @@ static void print_status(const Muster__AgentStatus *status)
     (void)printf("device     %s\n", command_plain(status->device));
     (void)printf("agent      %s, start %" PRIu64 ", incarnation %016" PRIx64 "\n",
                  command_plain(status->agent_version), status->starts, status->incarnation);
-    print_link(status);
+    command_print_link(status);
     (void)printf("fleet      %s; last welcome %s, last receipt %s\n",
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
                  receipt);

@@ -232,11 +232,14 @@ static void on_connected(void *ctx, const char *broker)
 static void on_disconnected(void *ctx, const char *reason, int64_t next_attempt_ms)
 {
     struct link *link = ctx;
-    char status[MQTT_REASON_CHARS + 64];
+    char status[MQTT_REASON_CHARS + 96], next[32];
     int64_t wait_ms = next_attempt_ms - clock_wall_ms(&clock_real);
 
-    log_warn("broker: %s; next attempt in %lld ms", reason, (long long)(wait_ms > 0 ? wait_ms : 0));
-    (void)snprintf(status, sizeof status, "STATUS=not connected: %s", reason);
+    clock_format(next_attempt_ms, next);
+    log_warn("broker: %s; next attempt in %lld ms, at %s", reason,
+             (long long)(wait_ms > 0 ? wait_ms : 0), next);
+    (void)snprintf(status, sizeof status, "STATUS=not connected: %s; next attempt at %s", reason,
+                   next);
     notify_send(status);
     report_state(link, reason);
 }

@@ -106,6 +106,14 @@ static void on_crowded(void *ctx)
                  "see that only one is started");
 }
 
+static void note_failure(struct linkport *port, const Muster__LinkState *state)
+{
+    if (state->failures == 0 || state->connected || state->reason[0] == '\0')
+        return; /* a link that is new, or says only that a subscription was refused */
+    snprintf(port->state.failure, sizeof port->state.failure, "%s", state->reason);
+    port->state.failed_ms = clock_wall_ms(&clock_real);
+}
+
 static void take_state(struct linkport *port, const Muster__LinkState *state)
 {
     bool was = port->state.connected;
@@ -113,6 +121,10 @@ static void take_state(struct linkport *port, const Muster__LinkState *state)
     snprintf(port->state.broker, sizeof port->state.broker, "%s", state->broker);
     snprintf(port->state.reason, sizeof port->state.reason, "%s", state->reason);
     port->state.next_attempt_ms = state->next_attempt_ms;
+    if (state->link_start != port->state.link_start ||
+        state->failures != port->state.link_failures) {
+        note_failure(port, state);
+    }
     port->state.link_start = state->link_start;
     port->state.link_sessions = state->sessions;
     port->state.link_resumed = state->resumed;

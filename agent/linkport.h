@@ -33,6 +33,8 @@ struct linkport_state {
     uint64_t link_start;
     struct traffic traffic;
     uint64_t link_sessions, link_resumed, link_failures;
+    char failure[512];       /* the last of these; stays while connected */
+    int64_t failed_ms;       /* wall time */
     uint64_t frames_refused; /* from the link, or from a user who may not be the link */
 };
 

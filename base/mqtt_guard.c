@@ -61,19 +61,26 @@ static const char *judge(struct mqtt_guard *guard, const char *packet)
     return NULL; /* PINGRESP; libmosquitto ends what it does not know by itself */
 }
 
+bool mqtt_guard_is(const char *line, const char *client_id, const char *words)
+{
+    static const char client[] = "Client ";
+
+    return starts(line, client) && starts(line + strlen(client), client_id) &&
+           starts(line + strlen(client) + strlen(client_id), words);
+}
+
 const char *mqtt_guard_line(struct mqtt_guard *guard, const char *line, const char *client_id,
                             bool *ret_packet)
 {
-    static const char client[] = "Client ", received[] = " received ";
-    size_t id_length = strlen(client_id);
+    static const char received[] = " received ";
 
-    *ret_packet = false;
-    if (!starts(line, client) || !starts(line + strlen(client), client_id) ||
-        !starts(line + strlen(client) + id_length, received)) {
+    *ret_packet = mqtt_guard_is(line, client_id, received);
+    if (!*ret_packet) {
         return NULL;
     }
-    *ret_packet = true;
-    return judge(guard, line + strlen(client) + id_length + strlen(received));
+    /* The publish of a PUBACK is found before the next packet is read. */
+    const char *before = mqtt_guard_settle(guard);
+    return before != NULL ? before : judge(guard, strstr(line, received) + strlen(received));
 }
 
 const char *mqtt_guard_settle(const struct mqtt_guard *guard)

@@ -20,6 +20,8 @@ struct mqtt_guard { /* zeroed: a new session */
  * broker; else why the session must end. `ret_packet` says whether it was a packet. */
 const char *mqtt_guard_line(struct mqtt_guard *guard, const char *line, const char *client_id,
                             bool *ret_packet);
+/* Whether a line is about this client, and goes on with `words`. */
+bool mqtt_guard_is(const char *line, const char *client_id, const char *words);
 /* After libmosquitto has returned: NULL, or why the session must end. */
 const char *mqtt_guard_settle(const struct mqtt_guard *guard);
 

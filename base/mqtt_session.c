@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { UNREAD_MAX = 256 };
+
 /* The session is to end; gives where to say why, or NULL if a reason is there: the first counts. */
 static struct err *ending(struct mqtt_session *session, enum mqtt_end end)
 {
@@ -33,6 +35,11 @@ void mqtt_session_allow(struct mqtt_session *session)
 static bool deaf(const struct mqtt_session *session)
 {
     return session->closed || session->ending;
+}
+
+static int64_t now_ms(const struct mqtt_session *session)
+{
+    return (int64_t)uv_now(session->loop);
 }
 
 /* ---- what libmosquitto calls ---- */
@@ -64,6 +71,8 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
         session->window_size = receive_maximum;
     }
     session->accepted = true;
+    mqtt_alive_begin(&session->alive, session->settings.mqtt->keepalive_ms, now_ms(session));
+    mqtt_alive_packet(&session->alive, tls_counts(session->tls)->raw_down, now_ms(session));
     session->events->accepted(session->ctx);
 }
 
@@ -143,10 +152,23 @@ static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *tex
         (void)snprintf(session->library_error, sizeof session->library_error, "%s", text);
     }
     if (packet) {
+        /* An answer to each may wait in memory. */
+        session->unread = mosquitto_want_write(session->mosq) ? session->unread + 1 : 0;
+        if (session->unread > UNREAD_MAX && why == NULL) {
+            why = "broker sends, and does not read our answers";
+        }
         mqtt_session_allow(session);
+        mqtt_alive_packet(&session->alive, tls_counts(session->tls)->raw_down, now_ms(session));
+    }
+    if (mqtt_guard_is(text, session->settings.mqtt->client_id, " sending PINGREQ")) {
+        mqtt_alive_ping(&session->alive, now_ms(session));
+    } else if (mqtt_guard_is(text, session->settings.mqtt->client_id, " received PINGRESP")) {
+        mqtt_alive_answer(&session->alive);
     }
     if (why != NULL) {
         (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
+        /* A record may hold thousands more of these: libmosquitto is to see no other. */
+        tls_deafen(mosquitto_ssl_get(session->mosq));
     }
 }
 
@@ -179,14 +201,16 @@ void mqtt_session_describe_end(struct mqtt_session *session, int rc)
         (void)err_set(ending(session, established ? MQTT_END_OTHER : MQTT_END_TCP), ERR_UNAVAILABLE,
                       "TCP: %s", strerror(session->socket_errno));
     } else if (!established) {
+        /* "OpenSSL Error[0]: error:0A00010B:SSL routines::wrong version number" */
+        const char *text = strrchr(session->library_error, ':');
         (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "TLS handshake failed: %s",
-                      session->library_error[0] != '\0' ? session->library_error
-                                                        : "connection closed");
+                      text != NULL ? text + 1 : "connection closed");
+    } else if (!session->answered && rc == MOSQ_ERR_PROTOCOL) {
+        (void)err_set(ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
+                      "broker sent something else instead of a CONNACK");
     } else if (!session->answered) {
         (void)err_set(ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
                       "broker closed the connection instead of a CONNACK");
-    } else if (rc == MOSQ_ERR_KEEPALIVE) {
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "no answer to a ping");
     } else if (rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_NO_CONN) {
         (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
                       "broker closed the connection");
@@ -375,10 +399,38 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     service(poll->data, status < 0 ? UV_READABLE | UV_DISCONNECT : events);
 }
 
+/* libmosquitto waits a whole keepalive for the answer to its ping, and takes a packet that is slow
+ * to come for none. So it is not asked while a ping is out. */
+static int look_alive(struct mqtt_session *session)
+{
+    const struct mqtt_settings *mqtt = session->settings.mqtt;
+
+    switch (mqtt_alive_look(&session->alive, tls_counts(session->tls)->raw_down, now_ms(session))) {
+    case MQTT_LIFE_GOOD:
+        return mosquitto_loop_misc(session->mosq);
+    case MQTT_LIFE_BUSY:
+        return MOSQ_ERR_SUCCESS;
+    case MQTT_LIFE_STIR: /* there is no call for a ping; any packet keeps a session (MQTT 3.1.2.10)
+                          */
+        session->guard.unsubscribes++;
+        return mosquitto_unsubscribe(session->mosq, NULL, mqtt->client_id);
+    case MQTT_LIFE_DEAD:
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+                      "no answer to a ping within %lld s", (long long)mqtt->keepalive_ms / 2000);
+        return MOSQ_ERR_SUCCESS;
+    case MQTT_LIFE_SLOW:
+        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+                      "broker sends a message at less than %d bytes a second",
+                      MQTT_ALIVE_BYTES_PER_S);
+        return MOSQ_ERR_SUCCESS;
+    }
+    return MOSQ_ERR_SUCCESS;
+}
+
 void mqtt_session_tick(struct mqtt_session *session)
 {
     session->in_library = true;
-    int rc = mosquitto_loop_misc(session->mosq);
+    int rc = session->accepted ? look_alive(session) : MOSQ_ERR_SUCCESS;
     session->in_library = false;
     settle(session, rc);
 }

@@ -2,6 +2,7 @@
 #ifndef BASE_MQTT_SESSION_INTERNAL_H
 #define BASE_MQTT_SESSION_INTERNAL_H
 
+#include "base/mqtt_alive.h"
 #include "base/mqtt_guard.h"
 #include "base/mqtt_session.h"
 #include "base/tls.h"
@@ -21,6 +22,7 @@ struct mqtt_session {
     struct mqtt_session_settings settings;
     const struct mqtt_session_events *events;
     void *ctx;
+    uv_loop_t *loop;
     struct tls *tls;
     struct mosquitto *mosq;
     uv_poll_t poll;
@@ -29,6 +31,8 @@ struct mqtt_session {
     bool in_library, closed, paused;
     bool answered, accepted; /* a CONNACK came; and it was a yes */
     struct mqtt_guard guard;
+    struct mqtt_alive alive;
+    unsigned unread; /* packets that came while the broker did not take what we have to say */
     int socket_errno;
     bool ending; /* with `end` and `why`, as soon as libmosquitto has returned */
     enum mqtt_end end;

@@ -4,9 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mqtt_protocol.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+    UNACKED_MIN_MS = 10000,
+    UNSENT_BYTES = 64 * 1024,
+};
 
 static int set_options(struct mqtt_session *session)
 {
@@ -57,6 +65,18 @@ static void announce_packet_limit(struct mqtt_session *session)
     mosquitto_property_free_all(&properties);
 }
 
+/* The kernel would keep megabytes for a peer that does not read, and try for 15 minutes to reach
+ * one that does not even acknowledge. What is under way is not limited. */
+static void set_tcp_limits(int fd, int64_t keepalive_ms)
+{
+    int unsent = UNSENT_BYTES;
+    unsigned unacked_ms =
+        keepalive_ms / 2 > UNACKED_MIN_MS ? (unsigned)(keepalive_ms / 2) : UNACKED_MIN_MS;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof unacked_ms);
+}
+
 static bool connect_socket(struct mqtt_session *session, struct err *err)
 {
     int keepalive_s = (int)(session->settings.mqtt->keepalive_ms / 1000);
@@ -75,6 +95,7 @@ static bool connect_socket(struct mqtt_session *session, struct err *err)
         mqtt_session_describe_end(session, rc);
         return err_set(err, ERR_REFUSED, "%s", session->why.text);
     }
+    set_tcp_limits(mosquitto_socket(session->mosq), session->settings.mqtt->keepalive_ms);
     int fd = mosquitto_socket(session->mosq);
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     session->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -105,6 +126,7 @@ bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *sett
     session->settings = *settings;
     session->events = events;
     session->ctx = ctx;
+    session->loop = loop;
     session->fd = -1;
     session->window_size = mqtt->max_inflight;
     if (!tls_open(&tls, settings->broker->host, settings->broker->numeric, &session->tls, err)) {

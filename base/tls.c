@@ -340,6 +340,13 @@ bool tls_wants_write(const void *ssl)
     return ssl != NULL && SSL_want_write((const SSL *)ssl);
 }
 
+void tls_deafen(void *ssl)
+{
+    if (ssl != NULL) {
+        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+    }
+}
+
 bool tls_has_pending(const void *ssl)
 {
     return ssl != NULL && SSL_pending((const SSL *)ssl) > 0;

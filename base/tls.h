@@ -48,6 +48,7 @@ bool tls_overrun(const struct tls *tls);
 bool tls_established(const struct tls *tls);
 /* Of the connection's `ssl` (SSL *), which may be NULL. */
 bool tls_wants_write(const void *ssl); /* the handshake waits for room to write */
+void tls_deafen(void *ssl);            /* reads nothing more, not even what is decrypted */
 bool tls_has_pending(const void *ssl); /* bytes that poll(2) does not see */
 
 #endif

@@ -8,6 +8,7 @@ import tempfile
 import pytest
 
 from broker import Broker
+from link_bench import Bench
 from pki import Pki
 from processes import Processes
 
@@ -60,6 +61,26 @@ def make_broker(processes, pki, run_dir):
 @pytest.fixture
 def broker(make_broker):
     return make_broker()
+
+
+@pytest.fixture
+def make_bench(bin_dir, processes, pki, run_dir):
+    """make_bench() for each agent and link beside others."""
+    made = []
+
+    def make():
+        folder = run_dir / f"bench-{len(made)}"
+        folder.mkdir()
+        made.append(Bench(bin_dir, processes, pki, folder))
+        return made[-1]
+    yield make
+    for bench in made:
+        bench.agent.close()
+
+
+@pytest.fixture
+def bench(make_bench):
+    return make_bench()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -143,6 +143,11 @@ class FakeAgent:
                 return None
             self.pending += data
 
+    def gone(self, timeout=20.0):
+        """Returns when the link has left; frames before that are skipped."""
+        while self.next(timeout) is not None:
+            pass
+
     def expect(self, kind, condition=lambda frame: True, timeout=20.0):
         """The next frame of `kind` that fulfils `condition`; others are skipped."""
         end = time.monotonic() + timeout
@@ -164,3 +169,15 @@ class FakeAgent:
         """The end of an attempt or a session; what a link says when it joins is not one."""
         return self.expect(State, lambda state: not state.connected and state.next_attempt_ms > 0
                            and re.search(pattern, state.reason), timeout)
+
+    def publish_until_taken(self, topic, payload, timeout=20.0):
+        """As an agent does: offers it again in each session, until the broker has taken it."""
+        end = time.monotonic() + timeout
+        while True:
+            self.connected(end - time.monotonic())
+            self.publish(1 << 40, topic, payload)
+            frame = self.expect((State, Puback), lambda frame: isinstance(frame, Puback)
+                                or not frame.connected, end - time.monotonic())
+            if isinstance(frame, Puback):
+                assert frame.accepted
+                return

@@ -25,6 +25,7 @@ class Pair:
         self.server = socket.create_connection(("127.0.0.1", proxy.target))
         self.lock = threading.Lock()
         self.passed = 0  # bytes, both ways together
+        self.silent = False
         self.threads = [threading.Thread(target=self._pump, args=ends, daemon=True) for ends in
                         ((client, self.server), (self.server, client))]
         for thread in self.threads:
@@ -37,8 +38,7 @@ class Pair:
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
                     return
-                if self.proxy.swallow:
-                    self.proxy.swallowed.set()
+                if self.silent:
                     continue
                 if self.proxy.trickle_s:
                     self.proxy.stopped.wait(self.proxy.trickle_s)
@@ -79,8 +79,6 @@ class Proxy:
 
     def __init__(self, target):
         self.target = target
-        self.swallow = False      # takes everything, passes nothing, closes nothing
-        self.swallowed = threading.Event()
         self.trickle_s = 0        # wait before each byte
         self.reset_at = None      # after so many bytes of one connection, both ways together
         self.next_reset_at = lambda: None
@@ -121,7 +119,7 @@ class Proxy:
             pair.close()
         self.pairs.clear()
 
-    def reset(self):
+    def silence(self):
+        """From now on takes everything of the connections there are, passes and closes nothing."""
         for pair in self.pairs:
-            pair.reset()
-        self.pairs.clear()
+            pair.silent = True

@@ -33,6 +33,7 @@ LINK = """[device]
 id = {device}
 [broker]
 servers = {broker}
+{extra}
 [tls]
 ca = {ca}
 certificate = {certificate}
@@ -68,10 +69,10 @@ class Terminal:
         self.agent.wait_line("ready")
         return self.agent
 
-    def start_link(self, broker, pki, identity=None, env=None):
+    def start_link(self, broker, pki, identity=None, env=None, extra=""):
         identity = identity or pki.client(self.device)
         (self.folder / "link.conf").write_text(LINK.format(
-            device=self.device, broker=broker.address, ca=pki.ca,
+            device=self.device, broker=broker.address, extra=extra, ca=pki.ca,
             certificate=identity.certificate, key=identity.key))
         self.link = self.processes.start(
             f"link {self.device}",

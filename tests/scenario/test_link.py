@@ -10,75 +10,16 @@ import pytest
 
 from fake_agent import FakeAgent, Message, Puback, State, field
 from hostile_broker import HostileBroker
+from link_bench import DEVICE, down, up
 from pki import Pki
 from processes import free_port, wait_for
 
-DEVICE = "term-1"
 OTHER = "term-2"
-
-CONFIG = """[device]
-id = {device}
-[broker]
-servers = {servers}
-protocol = {protocol}
-keepalive = 10s
-connect_limit = {connect_limit}
-retry_first = 50ms
-retry_max = {retry_max}
-stable = 1s
-[tls]
-ca = {ca}
-certificate = {certificate}
-key = {key}
-[agent]
-socket = {socket}
-[log]
-level = debug
-"""
-
-
-def up(leaf, device=DEVICE):
-    return f"muster/v1/up/{device}/{leaf}"
-
-
-def down(leaf, device=DEVICE):
-    return f"muster/v1/down/{device}/{leaf}"
 
 
 def shown(topic, payload):
     """How a subscriber of broker.py prints a message."""
     return f"{topic} {payload.hex()}"
-
-
-class Bench:
-    """A fake agent and the means to start links that join it."""
-
-    def __init__(self, bin_dir, processes, pki, folder):
-        self.bin_dir, self.processes, self.pki, self.folder = bin_dir, processes, pki, folder
-        self.socket = folder / "link.sock"
-        self.agent = FakeAgent(self.socket)
-
-    def config(self, servers, device=DEVICE, **changes):
-        identity = changes.pop("identity", None) or self.pki.client(device)
-        values = {"device": device, "servers": servers, "protocol": "auto", "ca": self.pki.ca,
-                  "certificate": identity.certificate, "key": identity.key,
-                  "socket": self.socket, "connect_limit": "10s", "retry_max": "200ms"}
-        path = self.folder / "link.conf"
-        path.write_text(CONFIG.format(**{**values, **changes}))
-        return path
-
-    def start(self, servers, **changes):
-        link = self.processes.start("muster-link", [
-            self.bin_dir / "muster-link", "--config", self.config(servers, **changes)])
-        self.agent.join()
-        return link
-
-
-@pytest.fixture
-def bench(bin_dir, processes, pki, run_dir):
-    bench = Bench(bin_dir, processes, pki, run_dir)
-    yield bench
-    bench.agent.close()
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1", "auto"])

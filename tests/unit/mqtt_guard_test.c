@@ -87,6 +87,8 @@ static void a_puback_must_find_its_publish(void **state)
     assert_non_null(mqtt_guard_settle(&guard));
     guard.pubacks--; /* its publish was found */
     assert_null(mqtt_guard_settle(&guard));
+    assert_null(feed(&guard, "Client term-1 received PUBACK (Mid: 4, RC:0)"));
+    assert_non_null(feed(&guard, "Client term-1 received PINGRESP"));
 }
 
 int main(void)
