@@ -34,14 +34,15 @@ class Pair:
     def _pump(self, source, sink):
         try:
             while True:
-                data = source.recv(1 if self.proxy.trickle_s else CHUNK)
+                trickle_s = self.proxy.trickle_s if source is self.server else 0
+                data = source.recv(1 if trickle_s else CHUNK)
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
                     return
                 if self.silent:
                     continue
-                if self.proxy.trickle_s:
-                    self.proxy.stopped.wait(self.proxy.trickle_s)
+                if trickle_s:
+                    self.proxy.stopped.wait(trickle_s)
                 if not self._pass(sink, data):
                     return
         except OSError:
@@ -79,7 +80,7 @@ class Proxy:
 
     def __init__(self, target):
         self.target = target
-        self.trickle_s = 0        # wait before each byte
+        self.trickle_s = 0        # wait before each byte that the target sends
         self.reset_at = None      # after so many bytes of one connection, both ways together
         self.next_reset_at = lambda: None
         self.resets = 0
