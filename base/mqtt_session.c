@@ -356,15 +356,23 @@ static bool nothing_unread(int fd)
     return ioctl(fd, FIONREAD, &unread) != 0 || unread == 0;
 }
 
-/* libmosquitto may stop at an old errno with bytes left that poll(2) cannot see. */
+/* libmosquitto reads one packet a call, and may stop at an old errno with bytes left that poll(2)
+ * cannot see. What has arrived together is taken in one turn of the loop, so that whoever commits
+ * at its end commits it together. */
 static int read_packets(struct mqtt_session *session)
 {
-    int rc;
+    int rc, count = 0;
+    bool more;
 
     do {
         rc = mosquitto_loop_read(session->mosq, 1);
-    } while (rc == MOSQ_ERR_SUCCESS && !deaf(session) && !session->paused &&
-             tls_has_pending(mosquitto_ssl_get(session->mosq)));
+        if (rc != MOSQ_ERR_SUCCESS || deaf(session) || session->paused) {
+            break;
+        }
+        count++;
+        more = tls_has_pending(mosquitto_ssl_get(session->mosq)) ||
+               (count < TURN_PACKETS && !nothing_unread(session->fd));
+    } while (more);
     return rc;
 }
 

@@ -11,7 +11,10 @@
 
 /* What mqtt_session.c, which drives a session, and mqtt_session_open.c, which makes it, share. */
 
-enum { PACKET_OVERHEAD_BYTES = 64 * 1024 }; /* topic, properties, TLS records and handshake */
+enum {
+    PACKET_OVERHEAD_BYTES = 64 * 1024, /* topic, properties, TLS records and handshake */
+    TURN_PACKETS = 32,                 /* read in one turn of the loop, where they are there */
+};
 
 struct publish {
     uint64_t token;

@@ -25,6 +25,11 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     collector->clock_work = true; /* what a restart left */
     collector->ports = *ports;
     owed_init(&collector->owed);
+    collector->hash = sha256_begin();
+    if (collector->hash == NULL) {
+        collector_close(collector);
+        return err_set(err, ERR_NO_MEMORY, "collector: out of memory");
+    }
     if (!verify_key_of_spki(sign_key_spki(settings->receipt_key), &collector->receipt_public,
                             err)) {
         collector_close(collector);
@@ -54,6 +59,10 @@ void collector_close(struct collector *collector)
     clear_queue(collector);
     owed_done(&collector->owed);
     buf_done(&collector->scratch);
+    if (collector->hash != NULL) {
+        uint8_t nothing[32];
+        sha256_end(collector->hash, nothing);
+    }
     verify_key_free(collector->receipt_public);
     free(collector);
 }

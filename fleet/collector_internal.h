@@ -54,6 +54,7 @@ struct collector {
     struct log_gate gate;   /* of lines about refusals */
     struct log_gate alarms; /* of lines about what should never be */
     struct buf scratch;
+    struct sha256_state *hash;
     struct fleetdb_losses losses, more_losses; /* of the stream in hand */
     bool clock_work;                           /* records may wait to be judged again */
 };

@@ -89,7 +89,7 @@ static bool store_row(struct storing *storing, size_t index, struct err *err)
     };
     bool masked = false;
     if (!rows_values(storing->plan, row, storing->arena, values, &masked, err) ||
-        !rows_digest(row, &collector->scratch, &record.digest, err))
+        !rows_digest(row, &collector->scratch, collector->hash, &record.digest, err))
         return false;
     judge_time(storing, &record);
     if (storing->plan->key < storing->plan->count)

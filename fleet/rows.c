@@ -4,7 +4,6 @@
 #include "base/mask.h"
 #include "base/utf8.h"
 #include "proto/limits.h"
-#include "proto/seal.h"
 #include "proto/unpack.h"
 
 #include <string.h>
@@ -128,14 +127,15 @@ bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, stru
     return true;
 }
 
-bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, uint64_t *ret_digest,
-                 struct err *err)
+bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256_state *hash,
+                 uint64_t *ret_digest, struct err *err)
 {
     uint8_t digest[32];
     buf_clear(scratch);
     if (!pack(row, scratch, err))
         return false;
-    sha256(buf_bytes(scratch), digest);
+    sha256_add(hash, buf_bytes(scratch));
+    sha256_next(hash, digest);
     memcpy(ret_digest, digest, sizeof *ret_digest);
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "proto/arena.h"
 #include "proto/batch.h"
+#include "proto/seal.h"
 #include "storage/fleetdb_records.h"
 
 /* A record's message as the database's values, by the message's descriptor: a field of record.proto
@@ -28,8 +29,9 @@ bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, stru
 /* A copy of foreign text as above, at most `max` bytes; NULL when the arena is full. */
 char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_masked);
 
-/* First 8 bytes of SHA-256 over the packed row; `scratch` is overwritten. */
-bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, uint64_t *ret_digest,
-                 struct err *err) MUSTER_CHECK;
+/* First 8 bytes of SHA-256 over the packed row; `scratch` is overwritten, `hash` is begun, and is
+ * begun again. */
+bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256_state *hash,
+                 uint64_t *ret_digest, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -415,6 +415,13 @@ void sha256_add(struct sha256_state *state, struct bytes data)
         abort();
 }
 
+void sha256_next(struct sha256_state *state, uint8_t ret_digest[32])
+{
+    if (EVP_DigestFinal_ex(state->md, ret_digest, NULL) != 1 ||
+        EVP_DigestInit_ex(state->md, NULL, NULL) != 1)
+        abort();
+}
+
 void sha256_end(struct sha256_state *state, uint8_t ret_digest[32])
 {
     if (EVP_DigestFinal_ex(state->md, ret_digest, NULL) != 1)

@@ -51,6 +51,8 @@ void sha256(struct bytes data, uint8_t ret_digest[32]);
 struct sha256_state;                     /* for content that is not in memory at once */
 struct sha256_state *sha256_begin(void); /* NULL: no memory */
 void sha256_add(struct sha256_state *state, struct bytes data);
+/* Ends one digest and begins the next: OpenSSL takes longer to begin than to hash a record. */
+void sha256_next(struct sha256_state *state, uint8_t ret_digest[32]);
 void sha256_end(struct sha256_state *state, uint8_t ret_digest[32]); /* frees it */
 
 #endif

@@ -87,15 +87,20 @@ static void the_digest_tells_contents_apart(void **state)
 {
     (void)state;
     struct buf scratch = {0};
+    struct sha256_state *hash = sha256_begin();
     uint64_t first = 0, again = 0, other = 0;
+    uint8_t whole[32];
     Muster__Event event = MUSTER__EVENT__INIT;
     event.text = (char *)"one";
-    assert_true(rows_digest(&event.base, &scratch, &first, NULL));
-    assert_true(rows_digest(&event.base, &scratch, &again, NULL));
+    assert_true(rows_digest(&event.base, &scratch, hash, &first, NULL));
+    assert_true(rows_digest(&event.base, &scratch, hash, &again, NULL));
     event.text = (char *)"two";
-    assert_true(rows_digest(&event.base, &scratch, &other, NULL));
+    assert_true(rows_digest(&event.base, &scratch, hash, &other, NULL));
     assert_true(first == again);
     assert_true(first != other);
+    sha256(buf_bytes(&scratch), whole); /* what was packed last */
+    assert_memory_equal(whole, &other, sizeof other);
+    sha256_end(hash, whole);
     buf_done(&scratch);
 }
 
