@@ -6,6 +6,7 @@
 #include "base/memory.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static const struct daemon program = {
     .name = "muster-link",
@@ -37,6 +38,8 @@ static int run_link(const struct link_settings *settings)
 {
     struct program_run run = {0};
     struct err err = {0};
+    /* Only names are looked up there: one that hangs, and the next. libuv would start four. */
+    (void)setenv("UV_THREADPOOL_SIZE", "2", 0);
     daemon_begin(&run.daemon, stop, &run);
     if (!link_open(&run.daemon.loop, settings, &run.link, &err)) {
         log_error("cannot start: %s", err.text);
