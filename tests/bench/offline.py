@@ -77,7 +77,7 @@ def measure_offline(terminals):
             print(f"{part}.offline_wakeups.{name} {(now_wakes - wakes) / took:.2f} 1/s")
         print(f"# {name}: {attempts} attempts failed; {terminal.status()['link_reason']}")
     for part, percent in worst.items():
-        print(f"{part}.offline_cpu_percent {percent:.3f} %  # in the worst case")
+        print(f"{part}.offline_cpu_percent {percent:.3f} %")
 
 
 def both(state, layer):
