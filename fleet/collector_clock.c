@@ -2,7 +2,9 @@
 #include "fleet/collector_internal.h"
 
 enum {
-    REDO_ROWS = 256,   /* in one transaction */
+    REDO_ROWS = 256, /* at once; and in one transaction: */
+    REDO_STEPS = 64,
+    REDO_ROWS_ALL = 1024,
     SPREAD_BOOTS = 64, /* what one fact may tell of others, at once */
     BOOT_ID_BYTES = 16,
 };
@@ -262,30 +264,42 @@ bool collector_clock_before(struct collector *collector, const struct fleetdb_de
 
 /* ---- judging again ---- */
 
-static bool redo(struct collector *collector, bool *ret_more, struct err *err)
+static bool judge_loose(struct collector *collector, const struct fleetdb_redo *work,
+                        struct err *err)
 {
     struct fleetdb *db = collector->settings.db;
-    struct fleetdb_loose loose[REDO_ROWS];
-    struct fleetdb_redo work = {.loose = loose, .max = REDO_ROWS};
     struct fleetdb_boot boot;
-    if (!fleetdb_redo_next(db, &work, ret_more, err))
+    if (!fleetdb_boot_read(db, work->boot, &boot, err))
         return false;
-    if (!*ret_more)
-        return true;
-    if (!fleetdb_boot_read(db, work.boot, &boot, err))
-        return false;
-    for (size_t i = 0; i < work.count; i++) {
-        struct fleetdb_loose *row = &loose[i];
+    for (size_t i = 0; i < work->count; i++) {
+        struct fleetdb_loose *row = &work->loose[i];
         const struct truetime_record record = {row->boot_ms, row->wall_ms, row->received_ms};
         const struct truetime_judged judged = truetime_judge(&boot, &record, ppm_of(collector));
         if (judged.at_ms == row->at_ms && judged.bound_ms == row->bound_ms)
             continue;
         row->at_ms = judged.at_ms;
         row->bound_ms = judged.bound_ms;
-        if (!fleetdb_redo_write(db, work.lane, row, err))
+        if (!fleetdb_redo_write(db, work->lane, row, err))
             return false;
     }
-    return fleetdb_redo_done(db, &work, err);
+    return fleetdb_redo_done(db, work, err);
+}
+
+static bool redo(struct collector *collector, bool *ret_more, struct err *err)
+{
+    struct fleetdb_loose loose[REDO_ROWS];
+    struct fleetdb_redo work = {.loose = loose, .max = REDO_ROWS};
+    size_t rows = 0;
+    for (size_t step = 0; step < REDO_STEPS && rows < REDO_ROWS_ALL; step++) {
+        if (!fleetdb_redo_next(collector->settings.db, &work, ret_more, err))
+            return false;
+        if (!*ret_more)
+            return true;
+        if (!judge_loose(collector, &work, err))
+            return false;
+        rows += work.count;
+    }
+    return true;
 }
 
 void collector_clock_redo(struct collector *collector)

@@ -28,6 +28,11 @@ KEPT_TO = {
     "curl/curl.h": r"fleet/",
 }
 
+# A terminal's wall clock may say anything: nothing may wait, age or expire by it. Who asks it at
+# all, to stamp, to show, or to compare it with what is proved.
+WALL_CLOCK = re.compile(r"fleet/|base/(clock\.[ch]|log\.c|mqtt\.c)$|"
+                        r"agent/(agent_\w+|registrar|link|linkport)\.c$")
+
 # Nor may libmuster, which a payment application links, pull these in by whatever it includes.
 NOT_IN_CLIENT = {"uv.h", "sqlite3.h", "mosquitto.h"}
 
@@ -83,9 +88,20 @@ def client_files(root):
     return [f"agent/{name}" for name in found.group(1).split()] if found else []
 
 
+def clock_breaches(root, paths):
+    found = []
+    for path in sorted(paths):
+        if WALL_CLOCK.match(path):
+            continue
+        with open(os.path.join(root, path), encoding="utf-8") as file:
+            if re.search(r"\b(clock_wall_ms|CLOCK_REALTIME|gettimeofday)\b", file.read()):
+                found.append(f"{path} asks the wall clock, which may say anything")
+    return found
+
+
 def breaches(root):
     tree = read_tree(root)
-    found = []
+    found = clock_breaches(root, tree)
     for path, headers in sorted(tree.items()):
         for header in headers:
             why = breach_of_layers(path, header)
@@ -161,6 +177,8 @@ PLANTED = [
     ("agent/client.h", "#include <uv.h>", "agent/client.c comes to include uv.h"),
     ("agent/client.c", '#include "base/stream.h"', "agent/client.c comes to include uv.h"),
     ("agent/agent.c", '#include "client.h"', "ours are included by folder"),
+    ("storage/spool.h", "int64_t now = clock_wall_ms(clock);", "asks the wall clock"),
+    ("agent/client.c", "clock_gettime(CLOCK_REALTIME, &now);", "asks the wall clock"),
     ("agent/CMakeLists.txt", None, "the sources of muster_client are not found"),
 ]
 
