@@ -15,6 +15,7 @@
  * What the subcommands of `muster` share. Each is one function that takes its own argv, argv[0]
  * being its name, and returns an exit code (base/exit_codes.def).
  */
+int command_decode(int argc, char **argv);
 int command_record(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_selfcheck(int argc, char **argv);

@@ -13,6 +13,7 @@ static const struct {
     {"status", command_status, "what the agent holds and how it stands with the fleet"},
     {"selfcheck", command_selfcheck, "check every applied file and repair what can be repaired"},
     {"why", command_why, "what went wrong here lately, in plain words"},
+    {"decode", command_decode, "print any message of this system from a file"},
 };
 
 static void print_help(FILE *to)

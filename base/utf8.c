@@ -79,3 +79,9 @@ unsigned utf8_columns(uint32_t code)
             return 2;
     return 1;
 }
+
+bool utf8_obeyed(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200e && code <= 0x200f) ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}

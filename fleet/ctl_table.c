@@ -30,9 +30,7 @@ static char *clean_copy(const char *text)
     for (size_t at = 0; at < length;) {
         uint32_t code = 0;
         size_t step = utf8_next(bytes_of(text + at, length - at), &code);
-        bool control = code < 0x20 || (code >= 0x7f && code < 0xa0) ||
-                       (code >= 0x200e && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
-        if (step == 0 || control) {
+        if (step == 0 || utf8_obeyed(code)) {
             *to++ = '?';
         } else {
             memcpy(to, text + at, step);

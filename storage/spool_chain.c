@@ -94,6 +94,13 @@ static bool parse(struct bytes slot, struct spool_chain *ret_chain, struct err *
     return true;
 }
 
+bool spool_chain_of(struct bytes file, struct spool_chain *ret_chain, struct err *err)
+{
+    struct bytes slot = newest_slot(file);
+    return slot.length > 0 ? parse(slot, ret_chain, err)
+                           : err_set(err, ERR_IO, "neither slot is sound");
+}
+
 bool spool_chain_read(const char *path, struct spool_chain *ret_chain, struct err *err)
 {
     struct buf file = {0};
@@ -102,9 +109,7 @@ bool spool_chain_read(const char *path, struct spool_chain *ret_chain, struct er
         bool known = why.code == ERR_NOT_FOUND || why.code == ERR_NO_MEMORY;
         return err_set(err, known ? why.code : ERR_IO, "chain of incarnations: %s", why.text);
     }
-    struct bytes slot = newest_slot(buf_bytes(&file));
-    bool ok = slot.length > 0 ? parse(slot, ret_chain, err)
-                              : err_set(err, ERR_IO, "neither slot is sound");
+    bool ok = spool_chain_of(buf_bytes(&file), ret_chain, err);
     buf_done(&file);
     return ok || err_context(err, "chain of incarnations %s", path);
 }

@@ -36,6 +36,8 @@ struct spool_chain {
  * spool_chain_done. */
 bool spool_chain_read(const char *path, struct spool_chain *ret_chain,
                       struct err *err) MUSTER_CHECK;
+/* The same of the file's bytes. */
+bool spool_chain_of(struct bytes file, struct spool_chain *ret_chain, struct err *err) MUSTER_CHECK;
 /* Durable when it returns, and counts `edition` up; what was there before still counts when it
  * fails. Of more than SPOOL_CHAIN_ENTRIES the newest are written. A chain with edition 0 goes on
  * from the edition that the file has. Makes the file if it is missing or has another length. */

@@ -70,8 +70,7 @@ static void check_text(struct bytes text, bool json)
     for (size_t at = 0, step; at < text.length; at += step) {
         step = utf8_next(bytes_of(text.data + at, text.length - at), &code);
         HOLDS(step > 0);
-        bool control = (code < 0x20 && code != '\n') || (code >= 0x7f && code < 0xa0) ||
-                       (code >= 0x200e && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+        bool control = code != '\n' && utf8_obeyed(code);
         /* JSON is for programs: only what it must escape is. */
         HOLDS(!control || (json && code >= 0x7f));
     }

@@ -37,6 +37,16 @@ void write_seed(const char *target, const char *name, struct bytes content)
     must(file_write(path, content, 0644, &err), &err);
 }
 
+struct buf read_seed(const char *target, const char *name)
+{
+    char path[1024];
+    struct buf content = {0};
+    struct err err = {0};
+    must(snprintf(path, sizeof path, "%s/%s/%s", directory, target, name) > 0, &err);
+    must(file_read(path, 1 << 20, &content, &err), &err);
+    return content;
+}
+
 void write_text(const char *target, const char *name, const char *text)
 {
     write_seed(target, name, bytes_of(text, strlen(text)));
@@ -329,5 +339,6 @@ int main(int argc, char **argv)
     text_seeds();
     fleet_seeds();
     terminal_seeds();
+    decode_seeds();
     return 0;
 }

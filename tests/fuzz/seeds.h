@@ -17,5 +17,7 @@ ProtobufCBinaryData filled(uint8_t *out, size_t length);
 
 void fleet_seeds(void);    /* what the fleet takes */
 void terminal_seeds(void); /* what a terminal takes */
+void decode_seeds(void);   /* some of all of them: after the others */
+struct buf read_seed(const char *target, const char *name);
 
 #endif
