@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/link.h"
 
+#include "agent/link_restarts.h"
 #include "agent/link_wants.h"
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -250,6 +251,13 @@ static void on_refused(void *ctx, const char *reason)
     report_state(ctx, reason);
 }
 
+static void on_stable(void *ctx)
+{
+    struct link *link = ctx;
+
+    link_restarts_forget(link->settings.runtime_directory);
+}
+
 /* The counts travel with what woke both up anyway. */
 static void on_traffic(void *ctx)
 {
@@ -359,8 +367,11 @@ static void on_opened(void *ctx, struct stream *stream)
     backoff_reset(&link->join_backoff);
     log_info("agent: joined at %s", link->settings.agent_socket);
     mqtt_start(link->mqtt);
-    const char *last = mqtt_status(link->mqtt)->reason;
-    report_state(link, last[0] != '\0' ? last : "connecting");
+    const struct mqtt_status *status = mqtt_status(link->mqtt);
+    bool held = status->failures == 0 && link->settings.restarts > 0;
+    report_state(link, status->reason[0] != '\0' ? status->reason
+                       : held ? "waiting: muster-link ended again and again with this broker"
+                              : "connecting");
 }
 
 static void on_join_timer(uv_timer_t *timer)
@@ -433,6 +444,7 @@ static struct mqtt_settings mqtt_settings_of(const struct link_settings *setting
         .retry_first_ms = settings->retry_first_ms,
         .retry_max_ms = settings->retry_max_ms,
         .stable_ms = settings->stable_ms,
+        .failures_before = settings->restarts,
         .connect_limit_ms = settings->connect_limit_ms,
     };
 }
@@ -453,6 +465,7 @@ bool link_open(uv_loop_t *loop, const struct link_settings *settings, struct lin
         .message = on_message,
         .puback = on_puback,
         .refused = on_refused,
+        .stable = on_stable,
         .traffic = on_traffic,
     };
     char will_topic[TOPIC_CHARS];
@@ -486,6 +499,7 @@ void link_close(struct link *link)
         return;
     }
     link->closing = true;
+    link_restarts_forget(link->settings.runtime_directory);
     mqtt_close(link->mqtt);
     link->mqtt = NULL;
     if (link->agent != NULL) {

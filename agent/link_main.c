@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/link.h"
+#include "agent/link_restarts.h"
 #include "base/daemon.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
@@ -34,10 +35,15 @@ static void stop(void *ctx)
     link_close(run->link);
 }
 
-static int run_link(const struct link_settings *settings)
+static int run_link(struct link_settings *settings)
 {
     struct program_run run = {0};
     struct err err = {0};
+    settings->runtime_directory = getenv("RUNTIME_DIRECTORY");
+    settings->restarts = link_restarts_count(settings->runtime_directory);
+    if (settings->restarts > 0)
+        log_warn("ended %u times before a session was stable: the first attempt waits for that",
+                 settings->restarts);
     /* Only names are looked up there: one that hangs, and the next. libuv would start four. */
     (void)setenv("UV_THREADPOOL_SIZE", "2", 0);
     daemon_begin(&run.daemon, stop, &run);

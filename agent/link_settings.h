@@ -17,6 +17,9 @@ struct link_settings {
     int64_t inflight;
     int64_t queue_bytes;
     int log_level;
+    /* Not settings: of this run. */
+    const char *runtime_directory; /* NULL: none */
+    unsigned restarts;             /* starts before this one that came to no stable session */
 };
 
 extern const struct setting link_settings_table[];

@@ -106,6 +106,9 @@ static void on_stable(uv_timer_t *timer)
 
     mqtt->stable = true;
     backoff_reset(&mqtt->backoff);
+    if (mqtt->events.stable != NULL) {
+        mqtt->events.stable(mqtt->ctx);
+    }
 }
 
 static void tell_traffic(struct mqtt *mqtt)
@@ -433,7 +436,8 @@ bool mqtt_open(uv_loop_t *loop, const struct mqtt_settings *settings,
     mqtt->events = *events;
     mqtt->ctx = ctx;
     mqtt->backoff = (struct backoff){.first_ms = mqtt->settings.retry_first_ms,
-                                     .max_ms = mqtt->settings.retry_max_ms};
+                                     .max_ms = mqtt->settings.retry_max_ms,
+                                     .failures = mqtt->settings.failures_before};
     (void)uv_timer_init(loop, &mqtt->timer); /* cannot fail */
     (void)uv_timer_init(loop, &mqtt->tick);
     mqtt->timer.data = mqtt->tick.data = mqtt;

@@ -37,7 +37,9 @@ struct mqtt_settings {   /* copied, strings too; numbers that are 0 take the def
     size_t max_message_bytes; /* an inbound payload beyond ends the session [1 MiB] */
     int64_t time_floor_ms;    /* certificates are judged at this wall time if the clock is before */
     int64_t retry_first_ms, retry_max_ms; /* back-off before jitter [1 s, 5 min] */
-    int64_t stable_ms;        /* a session this old makes the next back-off start small [30 s] */
+    int64_t stable_ms; /* a session this old makes the next back-off start small [30 s] */
+    unsigned
+        failures_before; /* in a row, of an earlier process: the first attempt waits for them */
     int64_t connect_limit_ms; /* from the first packet to the CONNACK [30 s] */
 };
 
@@ -53,6 +55,8 @@ struct mqtt_events { /* any may be NULL; all may call any function below */
     void (*puback)(void *ctx, uint64_t token, bool accepted);
     /* The broker refused a subscription; the session goes on. */
     void (*refused)(void *ctx, const char *reason);
+    /* This session is older than stable_ms. */
+    void (*stable)(void *ctx);
     /* mqtt_traffic has grown. Comes with the timer that keeps a session alive, so it wakes nobody
      * up, and not more often than every second; never from an idle session. */
     void (*traffic)(void *ctx);
