@@ -13,6 +13,14 @@ static int64_t minus(int64_t a, int64_t b)
     return difference;
 }
 
+static int64_t plus(int64_t a, int64_t b)
+{
+    int64_t sum = 0;
+    if (__builtin_add_overflow(a, b, &sum))
+        return a < 0 ? INT64_MIN : INT64_MAX;
+    return sum;
+}
+
 int64_t timekeeper_look(struct timekeeper *keeper, int64_t wall_ms, int64_t boot_ms)
 {
     int64_t offset_ms = minus(wall_ms, boot_ms);
@@ -30,14 +38,14 @@ int64_t timekeeper_look(struct timekeeper *keeper, int64_t wall_ms, int64_t boot
 int64_t timekeeper_at_least(const struct timekeeper *keeper, int64_t boot_ms)
 {
     int64_t since_ms = minus(boot_ms, keeper->at_boot_ms);
-    return keeper->at_least_ms + (since_ms > 0 ? since_ms : 0);
+    return plus(keeper->at_least_ms, since_ms > 0 ? since_ms : 0);
 }
 
 void timekeeper_welcomed(struct timekeeper *keeper, const struct timekeeper_sight *sight,
                          int64_t wall_ms)
 {
     int64_t known_ms = timekeeper_at_least(keeper, sight->came_ms);
-    int64_t step_end_ms = known_ms + step_ms, off_ms = minus(wall_ms, sight->fleet_ms);
+    int64_t step_end_ms = plus(known_ms, step_ms), off_ms = minus(wall_ms, sight->fleet_ms);
     if (sight->fleet_ms <= 0)
         return;
     keeper->sight = *sight;
@@ -56,8 +64,8 @@ int64_t timekeeper_offset(const struct timekeeper *keeper, int64_t wall_ms, int6
     const struct timekeeper_sight *sight = &keeper->sight;
     if (sight->fleet_ms == 0)
         return 0;
-    int64_t middle_ms = sight->asked_ms + (sight->came_ms - sight->asked_ms) / 2;
-    return minus(sight->fleet_ms + (boot_ms - middle_ms), wall_ms);
+    int64_t middle_ms = plus(sight->asked_ms, minus(sight->came_ms, sight->asked_ms) / 2);
+    return minus(plus(sight->fleet_ms, minus(boot_ms, middle_ms)), wall_ms);
 }
 
 int64_t timekeeper_place(const struct timekeeper *keeper, int64_t wall_ms, int64_t now_wall_ms,

@@ -2,6 +2,7 @@
 /* What is said on the terminal itself: by any local program, by the agent as others read it, by a
  * link that is not trusted, and what a damaged note may hold. The first byte chooses the message.
  */
+#include "agent/account.h"
 #include "agent/link_wants.h"
 #include "proto/limits.h"
 #include "proto/local.pb-c.h"
@@ -46,6 +47,25 @@ static void try_link_down(struct bytes in)
     arena_done(&arena);
 }
 
+/* The account of the line, as the spool's note may hold it: kept again, it is the same. */
+static void try_account(struct bytes in)
+{
+    struct account account = {0}, again = {0};
+    struct buf note = {0};
+    struct err err = {0};
+    if (account_unpack(in, &account, &err)) {
+        HOLDS(account_pack(&account, &note, NULL));
+        HOLDS(account_unpack(buf_bytes(&note), &again, NULL));
+        HOLDS(again.now.month == account.now.month && again.link_start == account.link_start);
+        HOLDS(traffic_equal(&again.now.traffic, &account.now.traffic));
+        account_look(&again, account.link_start + 1, &account.link);
+        account_month_is(&again, 202612);
+    } else {
+        HOLDS(err.code != ERR_NONE && err.text[0]);
+    }
+    buf_done(&note);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct {
@@ -57,6 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {&muster__link_up__descriptor, LIMIT_LINK_FRAME_BYTES},
         {&muster__link_down__descriptor, LIMIT_LINK_FRAME_BYTES},
         {&muster__kept_receipts__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__kept_traffic__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__kept_clock__descriptor, LIMIT_CLIENT_FRAME_BYTES},
     };
     if (size == 0)
         return 0;
@@ -65,5 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_unpack(messages[which].type, in, messages[which].max_bytes);
     if (messages[which].type == &muster__link_down__descriptor)
         try_link_down(in);
+    if (messages[which].type == &muster__kept_traffic__descriptor)
+        try_account(in);
     return 0;
 }

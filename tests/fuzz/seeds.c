@@ -81,7 +81,7 @@ ProtobufCBinaryData filled(uint8_t *out, size_t length)
 
 /* ---- the two sockets ---- */
 
-enum { CLIENT_REQUEST, CLIENT_REPLY, LINK_UP, LINK_DOWN, KEPT_RECEIPTS };
+enum { CLIENT_REQUEST, CLIENT_REPLY, LINK_UP, LINK_DOWN, KEPT_RECEIPTS, KEPT_TRAFFIC, KEPT_CLOCK };
 
 static void client_seeds(void)
 {
@@ -156,6 +156,13 @@ static void link_seeds(void)
     kept.receipts = blobs;
     kept.n_receipts = 2;
     write_message("local", "kept", KEPT_RECEIPTS, &kept.base);
+    Muster__KeptClock clock = MUSTER__KEPT_CLOCK__INIT;
+    Muster__KeptTraffic traffic = MUSTER__KEPT_TRAFFIC__INIT;
+    clock.boot_id = filled(bytes, 16);
+    clock.at_least_ms = 1790000000000;
+    write_message("local", "kept_clock", KEPT_CLOCK, &clock.base);
+    traffic.link_start = 5;
+    write_message("local", "kept_traffic", KEPT_TRAFFIC, &traffic.base);
 }
 
 /* ---- bodies of envelopes ---- */

@@ -238,6 +238,15 @@ static void input_seeds(void)
     write_chosen("text", "utf8", 1, bytes_of("a\xc3\xa9\xe4\xb8\xad\xf0\x9f\x92\xb3\xff", 11));
     write_chosen("text", "lines", 2, bytes_of("\x07one\ntwo\r\n\nlast", 15));
     write_chosen("text", "base64", 3, bytes_of("TXVzdGVyIQ==", 12));
+    static const char log[] =
+        "Client t-01 received CONNACK (0)\nClient t-01 received SUBACK\n"
+        "Client t-01 received PUBLISH (d0, q1, r0, m1, 'muster/v1/trust/1', ... (9 bytes))\n"
+        "Client t-01 sending PINGREQ\nClient t-01 received PUBACK (Mid: 1, RC:0)\n";
+    write_chosen("text", "broker_log", 4, bytes_of(log, sizeof log - 1));
+    /* One look, one welcome, one place of a time. */
+    static const uint8_t times[] = {0, 0, 0x10, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0x20,
+                                    0, 0, 0,    0, 0, 0, 7, 0, 2, 0, 5, 0, 0, 0};
+    write_seed("timekeeper", "three", bytes_of(times, sizeof times));
 }
 
 void terminal_seeds(void)

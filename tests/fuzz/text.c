@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Small parsers of text: a list of brokers, UTF-8 of foreign programs, lines of a pipe, base64 of
- * the API. The first byte chooses. */
+ * the API, libmosquitto's log of what a broker sends. The first byte chooses. */
 #include "agent/lines.h"
 #include "base/brokers.h"
+#include "base/mqtt_guard.h"
 #include "base/utf8.h"
 #include "fleet/base64.h"
 #include "tests/fuzz/world.h"
@@ -111,9 +112,29 @@ static void try_base64(struct bytes in)
     buf_done(&again);
 }
 
+/* Lines of the log, one packet each. A topic in them may say anything. */
+static void try_guard(struct bytes in)
+{
+    char *text = text_of(in), *rest = text;
+    struct mqtt_guard guard = {.subscribes = 1};
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        bool packet = false;
+        bool owed = guard.pubacks > 0;
+        const char *why = mqtt_guard_line(&guard, line, "t-01", &packet);
+        HOLDS(packet == mqtt_guard_is(line, "t-01", " received "));
+        HOLDS(packet || !why);
+        HOLDS(!(packet && owed) || why); /* acknowledged, and never sent */
+        HOLDS(!packet || !strstr(line, "received PUBREL") || why ||
+              strncmp(line, "Client t-01 received PUBREL", 27) != 0);
+        HOLDS((mqtt_guard_settle(&guard) != NULL) == (guard.pubacks > 0));
+    }
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(struct bytes in) = {try_brokers, try_utf8, try_lines, try_base64};
+    static void (*const tries[])(struct bytes in) = {try_brokers, try_utf8, try_lines, try_base64,
+                                                     try_guard};
     struct bytes in = bytes_of(data, size);
     if (size == 0)
         return 0;

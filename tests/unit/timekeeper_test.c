@@ -60,6 +60,18 @@ static void what_is_proved_rises_in_steps(void **state)
     assert_int_equal(keeper.sight.fleet_ms, NOW + 730 * DAY);
 }
 
+/* A fleet that says the last time that there is: nothing is beyond it. */
+static void the_ends_of_time_are_borne(void **state)
+{
+    struct timekeeper keeper = {0};
+    (void)state;
+    welcome(&keeper, INT64_MAX, HOUR, 17);
+    assert_true(timekeeper_at_least(&keeper, 2 * HOUR) == INT64_MAX);
+    assert_true(timekeeper_offset(&keeper, INT64_MIN, 2 * HOUR) == INT64_MAX);
+    welcome(&keeper, NOW, 3 * HOUR, 17);
+    assert_true(timekeeper_at_least(&keeper, 4 * HOUR) == INT64_MAX);
+}
+
 static void results_are_placed(void **state)
 {
     struct timekeeper keeper = {0};
@@ -85,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jumps_are_seen),
         cmocka_unit_test(what_is_proved_rises_in_steps),
+        cmocka_unit_test(the_ends_of_time_are_borne),
         cmocka_unit_test(results_are_placed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
