@@ -27,6 +27,11 @@ static const struct {
     {"instead of a CONNACK", "see the broker's log for this device"},
     {"no answer to a ping", "the line went dead: check signal and NAT timeouts; a shorter "
                             "broker.keepalive finds it sooner"},
+    {"bytes a second", "the line is too slow: check signal and APN"},
+    {"longer than", "a message is too long for a terminal: see what was published, and by whom"},
+    {"TCP: ", "check the line, and see that the broker runs"},
+    {"broker ", "see the broker's log for this device"},
+    {"again and again", "see muster-link's log, and the broker's for this device"},
     {"is not running", "systemctl status muster-link"},
     {"has not joined", "systemctl status muster-link"},
 };
