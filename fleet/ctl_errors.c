@@ -41,7 +41,7 @@ static int print_errors(struct ctl *ctl, const json_t *reply, struct err *err)
     if (ctl_number(reply, "unsure") > 0) {
         ctl_count_text(ctl_number(reply, "unsure"), others);
         fprintf(ctl->out, "Of %s nobody knows whether they are so new: %s\n", others,
-                "their terminals' clocks have not been compared, or not for long.");
+                "their terminals' clocks have not been compared with the fleet's.");
     }
     fputc('\n', ctl->out);
     (void)snprintf(headings, sizeof headings, "%s|>RESULTS|>SHARE|>DECLINED|>AMOUNT (MINOR UNITS)",

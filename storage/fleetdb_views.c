@@ -85,9 +85,12 @@ static const char *const texts[QUERIES] = {
     [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
     [NOT_IN_SERVICE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
                        " AND d.life_cycle <> 'in_service'",
-    [UNSURE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
-               " AND d.life_cycle = 'in_service'"
-               " AND (r.bound_ms = -1 OR r.at_ms - r.bound_ms < :since)",
+    /* The first condition is that of the schema's partial index. */
+    [UNSURE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device"
+               " WHERE (r.bound_ms = -1 OR r.bound_ms > 10000)"
+               " AND iif(r.bound_ms = -1, r.received_ms >= :since,"
+               "  r.at_ms - r.bound_ms < :since AND r.at_ms + r.bound_ms >= :since)"
+               " AND (:device = 0 OR r.device = :device) AND d.life_cycle = 'in_service'",
     [ERRORS_BY + FLEETDB_BY_CODE] = ERRORS("r.code"),
     [ERRORS_BY + FLEETDB_BY_DEVICE] = ERRORS("d.name"),
     [ERRORS_BY + FLEETDB_BY_OUTCOME] = ERRORS("r.outcome"),

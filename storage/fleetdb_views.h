@@ -101,7 +101,8 @@ bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t 
                                       struct err *err),
                          void *ctx, int64_t *ret_not_in_service, struct err *err) MUSTER_CHECK;
 
-/* How many of these results may have been made before `since_ms`, or at any time. */
+/* Of how many such results nobody knows whether they were made since then; they are in the window
+ * or not by the best guess. */
 bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,
                          struct err *err) MUSTER_CHECK;
 

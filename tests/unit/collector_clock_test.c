@@ -273,6 +273,26 @@ static void jumps_are_told(void **state)
     assert_in_range(bound_at(till.world, open.really_ms, -WORLD_WALL_MS), 5, 40);
 }
 
+static int64_t unsure(struct world *world, int64_t since_ms)
+{
+    int64_t results = 0;
+    assert_true(fleetdb_view_unsure(world->fleet->db, since_ms, t1(world), &results, NULL));
+    return results;
+}
+
+static void what_may_be_in_a_window_is_counted(void **state)
+{
+    struct till till = {.world = *state};
+    struct fleetdb_device_clock clock;
+    world_send_results(till.world, 7, 1, 4, 0);
+    world_settle(till.world);
+    assert_int_equal(unsure(till.world, 0), 4);
+    assert_int_equal(unsure(till.world, world_wall(till.world) - HOUR), 4);
+    assert_int_equal(unsure(till.world, world_wall(till.world) + HOUR), 0);
+    assert_true(fleetdb_clock_read(till.world->fleet->db, t1(till.world), &clock, NULL));
+    assert_int_equal(clock.checked_ms, 0);
+}
+
 /* A device that does nothing but boot leaves a bounded trace. */
 static void boots_are_forgotten(void **state)
 {
@@ -309,6 +329,7 @@ int main(void)
         IN_WORLD(boots_that_were_never_online),
         IN_WORLD(old_hellos_change_nothing),
         IN_WORLD(jumps_are_told),
+        IN_WORLD(what_may_be_in_a_window_is_counted),
         IN_WORLD(boots_are_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
