@@ -61,8 +61,11 @@ def measure(bin_dir, name, days):
             broker = Broker(processes, pki, folder)
             broker.start()
             prepare(bin_dir, folder, broker, pki, processes)
-            subprocess.run([bin_dir / "day-run", folder, str(broker.port), name, str(days)],
-                           check=True)
+            if name == "rival":
+                run = ["day-rival", folder / "term" / "link.conf", f"muster/v1/up/{DEVICE}/batch"]
+            else:
+                run = ["day-run", folder, str(broker.port), name, str(days)]
+            subprocess.run([bin_dir / run[0], *run[1:]], check=True)
         finally:
             processes.end()
 
@@ -78,6 +81,7 @@ def main():
     print("# busy; health is this machine's own, sampled every 15 min; one connect a day is in it")
     sys.stdout.flush()
     measure(bin_dir, "busy", 1)
+    measure(bin_dir, "rival", 1)
     measure(bin_dir, "median", 10)
 
 
