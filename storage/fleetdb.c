@@ -16,7 +16,10 @@ extern const unsigned fleetdb_migrations_count;
 enum {
     APPLICATION_ID = 0x4d736644, /* "MsfD" */
     CACHE_KB = 16 * 1024,
-    WAL_KEEP_BYTES = 8 * 1024 * 1024,
+    /* Keys are random, so each commit touches their index all over: the fewer checkpoints, the
+     * fewer of its pages are written again and again. */
+    CHECKPOINT_PAGES = 4096,
+    WAL_KEEP_BYTES = 16 * 1024 * 1024,
     BUSY_MS = 2000, /* a reader may hold up a checkpoint for a moment */
 };
 
@@ -93,7 +96,10 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         .queries = db->queries,
         .query_count = query_count,
     };
-    if (!sqlite_open(&settings, &db->sqlite, err)) {
+    int64_t ignored = 0;
+    if (!sqlite_open(&settings, &db->sqlite, err) ||
+        !sqlite_pragma(db->sqlite, &ignored, err, "PRAGMA wal_autocheckpoint=%d",
+                       CHECKPOINT_PAGES)) {
         fleetdb_close(db);
         return false;
     }

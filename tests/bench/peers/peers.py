@@ -101,7 +101,8 @@ class Case:
             if kill_at is not None and count >= kill_at:
                 self.killed_at, kill_at = count, None
                 self.kill()
-            quiet = now - last
+            # Who has not met the far side yet has not had its turn.
+            quiet = now - max(last, up + met) if met is not None else 0
             if quiet > QUIET_S or (quiet > AFTER_S and count >= accepted
                                    and len(arrivals.keys()) >= accepted):
                 break
