@@ -72,12 +72,16 @@ void spool_close(struct spool *spool)
 {
     if (spool == NULL)
         return;
+    bool sound = spool->loaded && !spool_must_reopen(spool, NULL);
     /* Without it the next open falls back on the newest segment's time. */
-    if (spool->loaded)
+    if (sound)
         (void)!spool_clock_save(spool, NULL);
     /* Damage that shows only when all is read: the next open is not to meet it again. */
     if (spool->loaded && spool->damaged)
         (void)!spool_mark_damaged(spool, NULL);
+    /* With exact ceilings a WAL may be missing: without them that tells of a lost one. */
+    if (spool->db != NULL && (!sound || !spool_chain_settle(spool, NULL)))
+        sqlite_keep_wal(spool->db);
     spool_database_close(spool);
     for (size_t i = 0; i < SPOOL_LANES; i++)
         buf_done(&spool->pending[i]);
@@ -100,6 +104,20 @@ uint64_t spool_starts(const struct spool *spool)
 const char *spool_opened(const struct spool *spool)
 {
     return spool->opened;
+}
+
+struct spool_salvaged spool_salvaged(const struct spool *spool)
+{
+    return spool->salvaged;
+}
+
+bool spool_must_reopen(struct spool *spool, struct err *ret_why)
+{
+    if (spool->damaged) {
+        (void)err_set(ret_why, ERR_IO, "spool %s: the database is damaged", spool->path);
+        return true;
+    }
+    return !sqlite_usable(spool->db, ret_why) || !spool_in_place(spool, ret_why);
 }
 
 struct note {

@@ -24,7 +24,8 @@
  * ceiling of the seqs that they may have given. With its help a database that was destroyed, or
  * replaced by an older copy, leaves an unknown tail that is bounded and declared.
  *
- * After a failed fsync every call is refused with ERR_IO: close and open again.
+ * After a failed fsync every call is refused with ERR_IO: close and open again. So it is when the
+ * database is no longer the file under its name: what was given since is then an unknown tail.
  */
 struct spool;
 
@@ -76,9 +77,23 @@ uint64_t spool_incarnation(const struct spool *spool);
 uint64_t spool_starts(const struct spool *spool);
 /* What spool_open had to do that people should hear of, one line: a foreign or unreadable file set
  * aside (PATH.foreign, PATH.damaged: one of each at the most, together within a quarter of the
- * quota), an unknown tail. "": nothing. A database that SQLite finds damaged later on is set aside
- * by the next open. */
+ * quota), what was salvaged from a damaged one, an unknown tail. "": nothing. A database that
+ * SQLite finds damaged later on is set aside, and salvaged, by the next open; meanwhile
+ * (PATH.salvage) it stands beside the new one, whatever the quota. */
 const char *spool_opened(const struct spool *spool);
+
+/* What was taken over from a damaged database at this open. */
+struct spool_salvaged {
+    uint64_t records; /* sound: held as before, under their old ids */
+    uint64_t lost;    /* declared as damaged */
+    uint64_t unknown; /* declared too: the fleet alone knows whether it has them */
+};
+struct spool_salvaged spool_salvaged(const struct spool *spool);
+
+/* Whether only an open can help: the database is damaged (what is sound of it is then salvaged), an
+ * fsync failed, or the file has been deleted or replaced under its name. `*ret_why` says which. The
+ * agent asks now and then: reading goes on around damage meanwhile. */
+bool spool_must_reopen(struct spool *spool, struct err *ret_why);
 
 struct spool_record {
     int lane;

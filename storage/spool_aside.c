@@ -103,6 +103,61 @@ bool spool_set_aside(struct spool *spool, const char *name, bool with_chain, con
            (!with_chain || move(spool, name, ".chain", err)) && keep_to_quota(spool, name, err);
 }
 
+/* ---- what is to be salvaged ---- */
+
+/* The database gives way before its WAL: a WAL that is alone belongs to the one that has. */
+static bool follow(const struct spool *spool, struct err *err)
+{
+    return file_exists(spool->path) || move(spool, "salvage", "-wal", err);
+}
+
+static bool name_waiting(const struct spool *spool, const char *tail, char name[PATH_MAX],
+                         struct err *err)
+{
+    return name_aside(spool, "salvage", tail, name, err);
+}
+
+bool spool_set_aside_for_salvage(struct spool *spool, const char *why, struct err *err)
+{
+    char source[PATH_MAX], journal[PATH_MAX], wal[PATH_MAX];
+    if (!name_waiting(spool, "", source, err) || !name_file(spool, "-journal", "", journal, err) ||
+        !name_file(spool, "-wal", "", wal, err))
+        return false;
+    if (file_exists(source)) {
+        spool_remark(spool, "%s; its salvage begins anew", why);
+        return file_remove(wal, err) && file_remove(spool->path, err) && file_remove(journal, err);
+    }
+    spool_remark(spool, "%s; it was set aside as %s.damaged", why, spool->path);
+    return move(spool, "salvage", "", err) && move(spool, "salvage", "-wal", err) &&
+           file_remove(journal, err);
+}
+
+bool spool_salvage_waits(struct spool *spool, char source[PATH_MAX], bool *ret_waits,
+                         struct err *err)
+{
+    char wal[PATH_MAX];
+    if (!name_waiting(spool, "", source, err) || !name_waiting(spool, "-wal", wal, err))
+        return false;
+    *ret_waits = file_exists(source);
+    return *ret_waits ? follow(spool, err) : file_remove(wal, err);
+}
+
+bool spool_salvage_finish(struct spool *spool, struct err *err)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    if (set_bytes(spool, "damaged") > 0)
+        spool_remark(spool, "it stands in the place of an older one");
+    if (!remove_set(spool, "damaged", err))
+        return false;
+    for (size_t i = 0; i < 2; i++) {
+        if (!name_waiting(spool, tails[i], from, err) ||
+            !name_aside(spool, "damaged", tails[i], to, err) ||
+            (file_exists(from) && !file_rename(from, to, err)))
+            return false;
+    }
+    return keep_to_quota(spool, "damaged", err);
+}
+
 bool spool_set_chain_aside(struct spool *spool, struct err *err)
 {
     if (!file_exists(spool->chain_path))

@@ -24,7 +24,11 @@ enum {
 _Static_assert(HEAD_BYTES + SPOOL_CHAIN_ENTRIES * ENTRY_BYTES <= SPOOL_CHAIN_SLOT_BYTES,
                "a full chain fits into its slot");
 
-static const uint8_t magic[MAGIC_BYTES] = {'M', 'U', 'S', 'T', 'E', 'R', 'C', '1'};
+static const uint8_t magic[MAGIC_BYTES] = {'M', 'U', 'S', 'T', 'E', 'R', 'C', '2'};
+static const uint8_t magic_before[MAGIC_BYTES] = {'M', 'U', 'S', 'T', 'E', 'R', 'C', '1'};
+enum { NUMBER_SHIFT = 40 };
+static const uint32_t settled_bit = UINT32_C(1) << 31;
+#define CEILING_MASK ((UINT64_C(1) << NUMBER_SHIFT) - 1)
 
 static void put_int(uint8_t *out, uint64_t value, unsigned bytes)
 {
@@ -43,9 +47,10 @@ static uint64_t get_int(const uint8_t *in, unsigned bytes)
 /* Bytes that the slot takes up if it is sound, 0 if not. */
 static size_t slot_length(struct bytes slot, unsigned number)
 {
-    if (slot.length < HEAD_BYTES || memcmp(slot.data, magic, MAGIC_BYTES) != 0)
+    if (slot.length < HEAD_BYTES || (memcmp(slot.data, magic, MAGIC_BYTES) != 0 &&
+                                     memcmp(slot.data, magic_before, MAGIC_BYTES) != 0))
         return 0;
-    uint64_t count = get_int(slot.data + COUNT_AT, 4);
+    uint64_t count = get_int(slot.data + COUNT_AT, 4) & ~settled_bit;
     if (count > SPOOL_CHAIN_ENTRIES || count > (slot.length - HEAD_BYTES) / ENTRY_BYTES)
         return 0;
     size_t length = HEAD_BYTES + (size_t)count * ENTRY_BYTES;
@@ -79,6 +84,8 @@ static bool parse(struct bytes slot, struct spool_chain *ret_chain, struct err *
         .starts = get_int(slot.data + STARTS_AT, 8),
         .count = (slot.length - HEAD_BYTES) / ENTRY_BYTES,
         .edition = get_int(slot.data + EDITION_AT, 8),
+        .settled = (get_int(slot.data + COUNT_AT, 4) & settled_bit) != 0,
+        .closes = memcmp(slot.data, magic, MAGIC_BYTES) == 0,
     };
     memcpy(chain.device, slot.data + DEVICE_AT, SPOOL_CHAIN_DEVICE_BYTES);
     chain.entries = calloc(chain.count + 1, sizeof *chain.entries);
@@ -89,6 +96,9 @@ static bool parse(struct bytes slot, struct spool_chain *ret_chain, struct err *
         chain.entries[i].incarnation = get_int(in, 8);
         for (unsigned lane = 0; lane < SPOOL_LANES; lane++)
             chain.entries[i].ceiling[lane] = get_int(in + 8 * (1 + lane), 8);
+        if (chain.closes)
+            chain.entries[i].number = (uint32_t)(chain.entries[i].ceiling[0] >> NUMBER_SHIFT);
+        chain.entries[i].ceiling[0] &= CEILING_MASK;
     }
     *ret_chain = chain;
     return true;
@@ -119,7 +129,7 @@ static size_t format(const struct spool_chain *chain, uint64_t edition, uint8_t 
 {
     size_t count = chain->count < SPOOL_CHAIN_ENTRIES ? chain->count : SPOOL_CHAIN_ENTRIES;
     memcpy(slot, magic, MAGIC_BYTES);
-    put_int(slot + COUNT_AT, count, 4);
+    put_int(slot + COUNT_AT, count | (chain->settled ? settled_bit : 0), 4);
     put_int(slot + EDITION_AT, edition, 8);
     put_int(slot + STARTS_AT, chain->starts, 8);
     memcpy(slot + DEVICE_AT, chain->device, strlen(chain->device));
@@ -128,6 +138,10 @@ static size_t format(const struct spool_chain *chain, uint64_t edition, uint8_t 
         put_int(out, chain->entries[i].incarnation, 8);
         for (unsigned lane = 0; lane < SPOOL_LANES; lane++)
             put_int(out + 8 * (1 + lane), chain->entries[i].ceiling[lane], 8);
+        put_int(out + 8,
+                (chain->entries[i].ceiling[0] & CEILING_MASK) | (uint64_t)chain->entries[i].number
+                                                                    << NUMBER_SHIFT,
+                8);
     }
     size_t length = HEAD_BYTES + count * ENTRY_BYTES;
     put_int(slot + CRC_AT, spool_segment_crc(0, bytes_of(slot + CRC_FROM, length - CRC_FROM)), 4);

@@ -9,8 +9,10 @@
  * incarnation that is not closed a ceiling of the seqs that it may have given. The file has a fixed
  * length and two slots that are written in turn in place, so that a write needs no new disk space
  * and a torn one leaves the other slot. A slot, all little-endian:
- *   "MUSTERC1" | crc32c u32 of what follows | count u32 | edition u64 | starts u64 |
+ *   "MUSTERC2" | crc32c u32 of what follows | count u32 | edition u64 | starts u64 |
  *   device, 32 bytes, zero-padded | count * (incarnation u64, ceilings u64 * SPOOL_LANES)
+ * where the upper bit of `count` says that it is settled, and the upper 24 bits of an entry's first
+ * ceiling are the incarnation's number in the database. "MUSTERC1", which had neither, can be read.
  */
 enum {
     SPOOL_CHAIN_ENTRIES = 1000,
@@ -22,6 +24,7 @@ enum {
 struct spool_chain_entry {
     uint64_t incarnation;
     uint64_t ceiling[SPOOL_LANES]; /* [lane - 1]; no higher seq was given; 0: none at all */
+    uint32_t number;               /* its short name in the database; 0: not known */
 };
 
 struct spool_chain {
@@ -30,6 +33,8 @@ struct spool_chain {
     struct spool_chain_entry *entries; /* oldest incarnation first */
     size_t count;
     uint64_t edition; /* counts writes; 0: never written */
+    bool closes;      /* read: by a version that settles it on a clean close */
+    bool settled;     /* the spool was closed: the ceilings are what was given, and in it */
 };
 
 /* The newer sound slot. ERR_NOT_FOUND: no file; ERR_IO: neither slot is sound. The caller calls

@@ -2,6 +2,9 @@
 #include "storage/spool_chain.h"
 #include "storage/spool_state.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
 extern const char *const spool_schema[];
 extern const char *const spool_schema_names[];
 extern const unsigned spool_schema_count;
@@ -14,13 +17,14 @@ static const char *const queries[SPOOL_QUERIES] = {
                          " ON CONFLICT (id) DO UPDATE SET boot = :boot, base_ms = :base,"
                          " powered_ms = :powered, starts = :starts",
     [SPOOL_META_CLOCK] = "UPDATE meta SET base_ms = :base, powered_ms = :powered",
-    [SPOOL_STREAM_LIST] = "SELECT number, lane, incarnation, last_seq, acked"
+    [SPOOL_STREAM_LIST] = "SELECT number, lane, incarnation, last_seq, acked, sum"
                           " FROM stream ORDER BY number, lane",
-    [SPOOL_STREAM_INSERT] = "INSERT INTO stream (number, lane, incarnation, last_seq, acked)"
-                            " VALUES (:number, :lane, :incarnation, 0, x'')",
+    [SPOOL_STREAM_INSERT] = "INSERT INTO stream (number, lane, incarnation, last_seq, acked, sum)"
+                            " VALUES (:number, :lane, :incarnation, 0, x'', :sum)",
     [SPOOL_STREAM_RAISE] = "UPDATE stream SET last_seq = :last_seq"
                            " WHERE number = :number AND lane = :lane",
-    [SPOOL_STREAM_UPDATE] = "UPDATE stream SET last_seq = :last_seq, acked = :acked"
+    [SPOOL_STREAM_UPDATE] = "UPDATE stream SET last_seq = :last_seq, acked = :acked,"
+                            " sum = :sum"
                             " WHERE number = :number AND lane = :lane",
     [SPOOL_STREAM_DELETE] = "DELETE FROM stream WHERE number = :number AND lane = :lane",
     [SPOOL_SEGMENT_INSERT] = "INSERT INTO segment (id, count, codec, powered_ms, body)"
@@ -57,16 +61,42 @@ static const char *const queries[SPOOL_QUERIES] = {
                           " ORDER BY id DESC",
     [SPOOL_NOTE_WRITE] = "INSERT INTO note (name, value) VALUES (:name, :value)"
                          " ON CONFLICT (name) DO UPDATE SET value = :value",
+    /* What is there already is left: salvage may be begun again. */
+    [SPOOL_SALVAGE_STREAM] = "INSERT OR IGNORE INTO stream"
+                             " (number, lane, incarnation, last_seq, acked, sum)"
+                             " VALUES (:number, :lane, :incarnation, :last_seq, :acked, :sum)",
+    [SPOOL_SALVAGE_SEGMENT] = "INSERT OR IGNORE INTO segment (id, count, codec, powered_ms, body)"
+                              " VALUES (:id, :count, :codec, :powered, :body)",
+    [SPOOL_SALVAGE_LOST] = "INSERT OR IGNORE INTO lost (id, last, reason)"
+                           " VALUES (:id, :last, :reason)",
+    [SPOOL_SALVAGE_NOTE] = "INSERT OR IGNORE INTO note (name, value)"
+                           " VALUES (CAST(:name AS TEXT), :value)",
+    [SPOOL_SALVAGE_SPENT] = "INSERT OR IGNORE INTO spent (id, incarnation, keys)"
+                            " VALUES (:id, :incarnation, :keys)",
     [SPOOL_NOTE_READ] = "SELECT value FROM note WHERE name = :name",
 };
 
 enum {
     APPLICATION_ID = 0x4d735370, /* "MsSp" */
-    PAGE_BYTES = 512,            /* least bytes on the disk per record; tests/bench/spool.c */
     CACHE_KB = 512,
     WAL_BYTES = 2 * SPOOL_CHECKPOINT_BYTES + SPOOL_PUSH_BYTES,
     RESERVE_BYTES = 128 * 1024,
 };
+
+static bool id_of(const char *path, struct file_id *ret_id)
+{
+    struct stat held;
+    *ret_id = (struct file_id){0};
+    if (stat(path, &held) != 0)
+        return false;
+    *ret_id = (struct file_id){.device = held.st_dev, .inode = held.st_ino};
+    return true;
+}
+
+static bool same_file(const struct file_id *a, const struct file_id *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
 
 bool spool_database_open(struct spool *spool, struct err *err)
 {
@@ -74,9 +104,9 @@ bool spool_database_open(struct spool *spool, struct err *err)
         .path = spool->path,
         .what = "spool",
         .application_id = APPLICATION_ID,
-        .page_bytes = PAGE_BYTES,
+        .page_bytes = SPOOL_PAGE_BYTES,
         .cache_kb = CACHE_KB,
-        .checkpoint_pages = SPOOL_CHECKPOINT_BYTES / PAGE_BYTES,
+        .checkpoint_pages = SPOOL_CHECKPOINT_BYTES / SPOOL_PAGE_BYTES,
         .wal_keep_bytes = 2 * SPOOL_CHECKPOINT_BYTES,
         .exclusive = true,
         .incremental_vacuum = true,
@@ -90,7 +120,23 @@ bool spool_database_open(struct spool *spool, struct err *err)
     if (!sqlite_open(&settings, &spool->db, err) ||
         !sqlite_pragma(spool->db, &spool->page_bytes, err, "PRAGMA page_size"))
         return false;
-    return true;
+    spool->gone = false;
+    return id_of(spool->path, &spool->file) ||
+           err_errno(err, errno, "spool %s: its database is gone at once", spool->path);
+}
+
+bool spool_in_place(struct spool *spool, struct err *err)
+{
+    struct file_id now;
+    /* Where nobody can look, it may well be there. */
+    bool looked = id_of(spool->path, &now) || errno == ENOENT;
+    if (!spool->gone && (!looked || same_file(&now, &spool->file)))
+        return true;
+    spool->gone = true;
+    return err_set(err, ERR_IO,
+                   "spool %s: the database was deleted or replaced while it was open; it must be "
+                   "opened again",
+                   spool->path);
 }
 
 void spool_database_size(struct spool *spool, int64_t aside_bytes)

@@ -8,12 +8,14 @@
 #include "storage/spool_state.h"
 
 #include "base/file.h"
+#include "storage/pages.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const int64_t CLOCK_AHEAD_MS = INT64_C(30) * 24 * 3600 * 1000;
 
@@ -32,6 +34,8 @@ struct opening {
     char device[SPOOL_CHAIN_DEVICE_BYTES + 1]; /* whose they are then */
     uint64_t starts;                           /* as the database has it */
     uint64_t unknown;
+    bool salvaged; /* once is enough: what comes of it must not be salvaged for ever */
+    bool no_wal;   /* beside the database before it was opened */
 };
 
 void spool_remark(struct spool *spool, const char *fmt, ...)
@@ -100,6 +104,26 @@ static bool finish_streams(struct spool *spool, struct err *err)
     return spool_number(spool, err);
 }
 
+/* SQLite would leave out, without a word, what stands behind a damaged place in the WAL. */
+static bool look_at_wal(struct spool *spool, struct opening *opening, struct err *err)
+{
+    char wal[PATH_MAX];
+    struct stat held;
+    bool damaged = false;
+    int length = snprintf(wal, sizeof wal, "%s-wal", spool->path);
+    if (length < 0 || (size_t)length >= sizeof wal)
+        return err_set(err, ERR_INVALID, "spool %s: the path is too long", spool->path);
+    opening->no_wal = stat(wal, &held) != 0 || held.st_size == 0;
+    if (opening->no_wal || !file_exists(spool->path))
+        return true;
+    if (!pages_wal_damaged(spool->path, SPOOL_PAGE_BYTES, &damaged, err))
+        return err->code != ERR_NO_MEMORY;
+    if (!damaged)
+        return true;
+    spool->damaged = true;
+    return err_set(err, ERR_IO, "spool %s: its WAL is damaged in the middle", spool->path);
+}
+
 static bool read_database(struct spool *spool, struct opening *opening, struct err *err)
 {
     opening->held = opening->foreign = false;
@@ -121,6 +145,13 @@ static bool set_foreign_aside(struct spool *spool, const struct opening *opening
     return spool_set_aside(spool, "foreign", opening->chain.edition == 0, why, err);
 }
 
+static bool set_damaged_aside(struct spool *spool, const struct opening *opening, const char *why,
+                              struct err *err)
+{
+    return opening->salvaged ? spool_set_aside(spool, "damaged", false, why, err)
+                             : spool_set_aside_for_salvage(spool, why, err);
+}
+
 /* One more try is of use: what was in the way has been put out of it. */
 static bool clear_the_way(struct spool *spool, struct opening *opening, const struct err *why,
                           struct err *err)
@@ -129,17 +160,42 @@ static bool clear_the_way(struct spool *spool, struct opening *opening, const st
     if (opening->foreign)
         return set_foreign_aside(spool, opening, err);
     if (spool->damaged)
-        return spool_set_aside(spool, "damaged", false, why->text, err);
+        return set_damaged_aside(spool, opening, why->text, err);
     if (why->code == ERR_FULL && file_exists(spool->ballast_path))
         return file_remove(spool->ballast_path, err);
     return err_set(err, why->code, "%s", why->text);
+}
+
+/* The database is new, or what an earlier try has put in. It is read in again with all of it. */
+static bool salvage(struct spool *spool, struct opening *opening, struct err *err)
+{
+    char source[PATH_MAX];
+    bool waits = false;
+    if (!spool_salvage_waits(spool, source, &waits, err))
+        return false;
+    if (!waits)
+        return true;
+    if (opening->salvaged) {
+        spool_remark(spool, "its salvage is given up");
+        return spool_salvage_finish(spool, err);
+    }
+    opening->salvaged = true;
+    spool_database_size(spool, 0);
+    if (!spool_salvage(spool, &opening->chain, source, err))
+        return false;
+    spool_database_close(spool);
+    if (!read_database(spool, opening, err))
+        return false;
+    spool_database_size(spool, 0);
+    return spool_salvage_declare(spool, err) && spool_salvage_finish(spool, err);
 }
 
 static bool open_database(struct spool *spool, struct opening *opening, struct err *err)
 {
     for (int tries = 1;; tries++) {
         struct err why = {0};
-        if (read_database(spool, opening, &why) && !opening->foreign)
+        if (look_at_wal(spool, opening, &why) && read_database(spool, opening, &why) &&
+            !opening->foreign && salvage(spool, opening, &why))
             return true;
         if (tries == TRIES)
             return err_set(err, why.code, "%s", why.text);
@@ -184,7 +240,8 @@ static bool write_start(struct spool *spool, void *ctx, struct err *err)
     sqlite_bind_u64(query, ":starts", spool->starts);
     if (!sqlite_run(spool->db, query, err))
         return false;
-    bool back_in_time = !opening->held || opening->starts < opening->chain.starts;
+    bool back_in_time = !opening->held || opening->starts < opening->chain.starts ||
+                        opening->chain.settled || (opening->no_wal && opening->chain.closes);
     return !back_in_time || spool_chain_declare(spool, &opening->chain, &opening->unknown, err);
 }
 
@@ -200,7 +257,9 @@ static bool start_database(struct spool *spool, struct opening *opening, struct 
     if (opening->unknown == 0)
         return true;
     spool_remark(spool, "%s, up to %" PRIu64 " records are unknown",
-                 opening->held ? "the database is an older copy" : "the database was lost",
+                 !opening->held                            ? "the database was lost"
+                 : opening->starts < opening->chain.starts ? "the database is an older copy"
+                                                           : "the newest of it was lost",
                  opening->unknown);
     spool_streams_done(spool);
     return spool_streams_load(spool, err) && finish_streams(spool, err);
@@ -226,7 +285,7 @@ static bool start(struct spool *spool, struct opening *opening, struct err *err)
         !read_chain(spool, opening, err))
         return false;
     if (spool_is_marked(spool) &&
-        (!spool_set_aside(spool, "damaged", false, "the database was found damaged", err) ||
+        (!spool_set_aside_for_salvage(spool, "the database was found damaged", err) ||
          !spool_unmark(spool, err)))
         return false;
     if (!open_database(spool, opening, err) ||

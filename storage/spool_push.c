@@ -134,15 +134,6 @@ static bool place(struct push *push, struct spool_record *record, struct err *er
     return true;
 }
 
-static bool insert_stream(struct spool *spool, int lane, struct err *err)
-{
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_STREAM_INSERT);
-    sqlite_bind_int(query, ":number", spool->number);
-    sqlite_bind_int(query, ":lane", lane);
-    sqlite_bind_u64(query, ":incarnation", spool->incarnation);
-    return sqlite_run(spool->db, query, err);
-}
-
 static bool write_lanes(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
@@ -151,7 +142,7 @@ static bool write_lanes(struct push *push, int64_t powered_ms, struct err *err)
         if (added == 0)
             continue;
         if (spool_find_number(spool, spool->number, lane) == NULL &&
-            !insert_stream(spool, lane, err))
+            !spool_stream_insert(spool, spool->incarnation, spool->number, lane, err))
             return false;
         uint64_t first = push->next_seq[lane - 1] - added;
         sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_INSERT);
@@ -190,8 +181,9 @@ static void apply(struct push *push, int64_t powered_ms)
 static bool commit(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
-    if (!spool_chain_cover(spool, push->next_seq, err) || !spool_streams_reserve(spool, err) ||
-        !spool_limit(spool, err) || !sqlite_begin(spool->db, err))
+    if (!spool_in_place(spool, err) || !spool_chain_cover(spool, push->next_seq, err) ||
+        !spool_streams_reserve(spool, err) || !spool_limit(spool, err) ||
+        !sqlite_begin(spool->db, err))
         return false;
     if (write_lanes(push, powered_ms, err))
         return sqlite_commit(spool->db, err);

@@ -15,7 +15,10 @@
 
 /* What the spool*.c files share; nobody else includes it. */
 
-enum { SPOOL_NUMBER_MAX = 0xffffff };
+enum {
+    SPOOL_NUMBER_MAX = 0xffffff,
+    SPOOL_PAGE_BYTES = 512, /* of a new file: least bytes on the disk; tests/bench/spool.c */
+};
 #define SPOOL_SEQ_MAX UINT64_C(0x1fffffffff)
 
 enum spool_query {
@@ -45,7 +48,17 @@ enum spool_query {
     SPOOL_LOST_DELETE,
     SPOOL_NOTE_WRITE,
     SPOOL_NOTE_READ,
+    SPOOL_SALVAGE_STREAM,
+    SPOOL_SALVAGE_SEGMENT,
+    SPOOL_SALVAGE_LOST,
+    SPOOL_SALVAGE_NOTE,
+    SPOOL_SALVAGE_SPENT,
     SPOOL_QUERIES,
+};
+
+/* Which file it is, whatever its name. */
+struct file_id {
+    uint64_t device, inode;
 };
 
 /* What transactions beside spool_push change. A seq that is neither receipted nor lost is owed. */
@@ -82,7 +95,10 @@ struct spool {
     uint64_t chain_edition;
     uint64_t ceiling[SPOOL_LANES]; /* of the running incarnation, as the chain has it */
     bool loaded;
-    bool damaged; /* SQLite, or a row that makes no sense, says so of the database */
+    struct spool_salvaged salvaged;
+    struct file_id file; /* of the database that is open */
+    bool gone;           /* and no longer stands under its name */
+    bool damaged;        /* SQLite, or a row that makes no sense, says so of the database */
     int64_t quota_bytes;
     int64_t grace_ms;
     struct spool_lane lanes[SPOOL_LANES];
@@ -126,6 +142,8 @@ void spool_remark(struct spool *spool, const char *fmt, ...) MUSTER_PRINTF(2, 3)
 bool spool_database_open(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Also lets go of all that was read from it. */
 void spool_database_close(struct spool *spool);
+/* Whether it still stands where it was opened; cheap enough for every commit. */
+bool spool_in_place(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Divides the quota up, less what is set aside. */
 void spool_database_size(struct spool *spool, int64_t aside_bytes);
 
@@ -136,6 +154,20 @@ bool spool_set_aside(struct spool *spool, const char *name, bool with_chain, con
 /* The chain alone, as another device's; nothing if it is gone already. */
 bool spool_set_chain_aside(struct spool *spool, struct err *err) MUSTER_CHECK;
 int64_t spool_aside_bytes(const struct spool *spool);
+/* The same for what can be salvaged: it waits as PATH.salvage until that is done. Where it waits
+ * already, the database is no more than what was taken out of it so far, and begins anew. */
+bool spool_set_aside_for_salvage(struct spool *spool, const char *why,
+                                 struct err *err) MUSTER_CHECK;
+/* Makes good what a power cut left half done; whether something waits, and under which name. */
+bool spool_salvage_waits(struct spool *spool, char source[PATH_MAX], bool *ret_waits,
+                         struct err *err) MUSTER_CHECK;
+/* It becomes PATH.damaged. */
+bool spool_salvage_finish(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* spool_salvage.c: fills the database, which is new, with what is sound in `source`; and, when that
+ * has been read in, declares what is missing. */
+bool spool_salvage(struct spool *spool, const struct spool_chain *chain, const char *source,
+                   struct err *err) MUSTER_CHECK;
+bool spool_salvage_declare(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* The next open sets the database aside. */
 bool spool_mark_damaged(struct spool *spool, struct err *err) MUSTER_CHECK;
 bool spool_is_marked(const struct spool *spool);
@@ -155,11 +187,19 @@ bool spool_chain_save(struct spool *spool, const uint64_t ceiling[SPOOL_LANES],
 bool spool_chain_declare(struct spool *spool, const struct spool_chain *chain,
                          uint64_t *ret_unknown, struct err *err) MUSTER_CHECK;
 
+/* As spool_chain_save, with the seqs that were given and no ceiling above: when no more are. */
+bool spool_chain_settle(struct spool *spool, struct err *err) MUSTER_CHECK;
+
 /* All streams from the file. */
 bool spool_streams_load(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* A new incarnation after all that the file names. */
 bool spool_number(struct spool *spool, struct err *err) MUSTER_CHECK;
 bool spool_stream_age(struct spool *spool, struct stream *stream, struct err *err) MUSTER_CHECK;
+/* Over what of a stream's row says whose the records are and which are receipted: a flip there
+ * would lose or double them, and SQLite does not see it. */
+uint32_t spool_stream_sum(uint32_t number, int lane, uint64_t incarnation, struct bytes acked);
+bool spool_stream_insert(struct spool *spool, uint64_t incarnation, uint32_t number, int lane,
+                         struct err *err) MUSTER_CHECK;
 struct stream *spool_find(const struct spool *spool, uint64_t incarnation, int lane);
 struct stream *spool_find_number(const struct spool *spool, uint32_t number, int lane);
 /* Room for one more stream in each lane, so that adding cannot fail after a commit. */

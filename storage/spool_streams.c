@@ -91,6 +91,27 @@ uint64_t stream_books_next_done(const struct stream_books *books, uint64_t from)
     return acked < lost ? acked : lost;
 }
 
+uint32_t spool_stream_sum(uint32_t number, int lane, uint64_t incarnation, struct bytes acked)
+{
+    uint8_t head[16];
+    for (unsigned i = 0; i < 8; i++) {
+        head[i] = (uint8_t)(((uint64_t)number << 8 | (uint64_t)lane) >> (8 * i));
+        head[8 + i] = (uint8_t)(incarnation >> (8 * i));
+    }
+    return spool_segment_crc(spool_segment_crc(0, bytes_of(head, sizeof head)), acked);
+}
+
+bool spool_stream_insert(struct spool *spool, uint64_t incarnation, uint32_t number, int lane,
+                         struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_STREAM_INSERT);
+    sqlite_bind_int(query, ":number", number);
+    sqlite_bind_int(query, ":lane", lane);
+    sqlite_bind_u64(query, ":incarnation", incarnation);
+    sqlite_bind_int(query, ":sum", spool_stream_sum(number, lane, incarnation, bytes_of(NULL, 0)));
+    return sqlite_run(spool->db, query, err);
+}
+
 static bool damaged(struct spool *spool, const char *what, struct err *err)
 {
     spool->damaged = true;
@@ -110,8 +131,12 @@ static bool load_rows(struct spool *spool, struct err *err)
             .incarnation = sqlite_column_u64(query, 2),
             .last_seq = sqlite_column_u64(query, 3),
         };
+        bool summed = sqlite3_column_type(query, 5) != SQLITE_NULL; /* not by earlier versions */
         if (stream.lane < 1 || stream.lane > SPOOL_LANES || stream.number > SPOOL_NUMBER_MAX ||
-            stream.last_seq > SPOOL_SEQ_MAX) {
+            stream.last_seq > SPOOL_SEQ_MAX ||
+            (summed && sqlite3_column_int64(query, 5) !=
+                           spool_stream_sum(stream.number, stream.lane, stream.incarnation,
+                                            sqlite_column_bytes(query, 4)))) {
             (void)damaged(spool, "a stream's row", err);
             break;
         }
@@ -160,12 +185,16 @@ static bool load_segments(struct spool *spool, struct err *err)
 {
     sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_SIZES);
     struct stream *stream = NULL;
+    int64_t behind = 0; /* the last segment; SQLite itself does not look whether ids ascend */
     bool row = false;
     while (sqlite_row(spool->db, query, &row, err)) {
         if (!row)
             return true;
-        stream = stream_of(spool, sqlite3_column_int64(query, 0), stream);
-        if (stream == NULL || !count_segment(spool, stream, query)) {
+        int64_t id = sqlite3_column_int64(query, 0);
+        stream = stream_of(spool, id, stream);
+        bool ascends = id >= behind;
+        behind = id + sqlite3_column_int64(query, 1);
+        if (!ascends || stream == NULL || !count_segment(spool, stream, query)) {
             (void)damaged(spool, "a segment's row", err);
             break;
         }

@@ -8,18 +8,22 @@
 enum { CEILING_MIN = 64, CEILING_MAX = 8192 }; /* a ceiling is at most so far ahead */
 
 /* The entry of a stream's incarnation, behind `count` others; streams come by number. */
-static struct spool_chain_entry *entry_of(struct spool_chain *chain, uint64_t incarnation)
+static struct spool_chain_entry *entry_of(struct spool_chain *chain, uint64_t incarnation,
+                                          uint32_t number)
 {
     if (chain->count == 0 || chain->entries[chain->count - 1].incarnation != incarnation)
-        chain->entries[chain->count++] = (struct spool_chain_entry){.incarnation = incarnation};
+        chain->entries[chain->count++] =
+            (struct spool_chain_entry){.incarnation = incarnation, .number = number};
     return &chain->entries[chain->count - 1];
 }
 
-bool spool_chain_save(struct spool *spool, const uint64_t ceiling[SPOOL_LANES], struct err *err)
+static bool save(struct spool *spool, const uint64_t ceiling[SPOOL_LANES], bool settled,
+                 struct err *err)
 {
     struct spool_chain chain = {
         .starts = spool->starts,
         .edition = spool->chain_edition,
+        .settled = settled,
         .entries = calloc(spool->stream_count + 1, sizeof *chain.entries),
     };
     if (chain.entries == NULL)
@@ -28,13 +32,30 @@ bool spool_chain_save(struct spool *spool, const uint64_t ceiling[SPOOL_LANES], 
     for (size_t i = 0; i < spool->stream_count; i++) {
         const struct stream *stream = &spool->streams[i];
         if (!stream->closing && stream->number != spool->number)
-            entry_of(&chain, stream->incarnation)->ceiling[stream->lane - 1] = stream->last_seq;
+            entry_of(&chain, stream->incarnation, stream->number)->ceiling[stream->lane - 1] =
+                stream->last_seq;
     }
-    memcpy(entry_of(&chain, spool->incarnation)->ceiling, ceiling, sizeof spool->ceiling);
+    memcpy(entry_of(&chain, spool->incarnation, spool->number)->ceiling, ceiling,
+           sizeof spool->ceiling);
     bool ok = spool_chain_write(spool->chain_path, &chain, err);
     spool->chain_edition = chain.edition;
     spool_chain_done(&chain);
     return ok;
+}
+
+bool spool_chain_save(struct spool *spool, const uint64_t ceiling[SPOOL_LANES], struct err *err)
+{
+    return save(spool, ceiling, false, err);
+}
+
+bool spool_chain_settle(struct spool *spool, struct err *err)
+{
+    uint64_t exact[SPOOL_LANES] = {0};
+    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
+        const struct stream *stream = spool_find_number(spool, spool->number, lane);
+        exact[lane - 1] = stream != NULL ? stream->last_seq : 0;
+    }
+    return save(spool, exact, true, err);
 }
 
 bool spool_chain_cover(struct spool *spool, const uint64_t next_seq[SPOOL_LANES], struct err *err)
@@ -56,16 +77,6 @@ bool spool_chain_cover(struct spool *spool, const uint64_t next_seq[SPOOL_LANES]
         return false;
     memcpy(spool->ceiling, ceiling, sizeof spool->ceiling);
     return true;
-}
-
-static bool insert_stream(struct spool *spool, uint64_t incarnation, uint32_t number, int lane,
-                          struct err *err)
-{
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_STREAM_INSERT);
-    sqlite_bind_int(query, ":number", number);
-    sqlite_bind_int(query, ":lane", lane);
-    sqlite_bind_u64(query, ":incarnation", incarnation);
-    return sqlite_run(spool->db, query, err);
 }
 
 /* last + 1 .. ceiling may have been given, and is not here. */
@@ -113,7 +124,8 @@ bool spool_chain_declare(struct spool *spool, const struct spool_chain *chain,
             uint64_t ceiling = entry->ceiling[lane - 1];
             if (ceiling <= last || ceiling > SPOOL_SEQ_MAX)
                 continue;
-            if ((stream == NULL && !insert_stream(spool, entry->incarnation, number, lane, err)) ||
+            if ((stream == NULL &&
+                 !spool_stream_insert(spool, entry->incarnation, number, lane, err)) ||
                 !declare_lane(spool, number, lane, last, ceiling, err))
                 return false;
             unknown += ceiling - last;

@@ -75,7 +75,7 @@ bool spool_reserved(struct spool *spool, bool (*write)(struct spool *, void *, s
                     void *ctx, struct err *err)
 {
     struct err why = {0};
-    if (!set_limit(spool, spool->all_pages, err))
+    if (!spool_in_place(spool, err) || !set_limit(spool, spool->all_pages, err))
         return false;
     bool done = transact(spool, write, ctx, &why);
     if (!done && why.code == ERR_FULL && spool_ballast_release(spool))
@@ -126,6 +126,9 @@ static bool write_row(struct spool *spool, const struct stream *stream, struct e
     if (ok && !stream->closing) {
         sqlite_bind_u64(query, ":last_seq", stream->last_seq);
         sqlite_bind_bytes(query, ":acked", buf_bytes(&acked));
+        sqlite_bind_int(
+            query, ":sum",
+            spool_stream_sum(stream->number, stream->lane, stream->incarnation, buf_bytes(&acked)));
     }
     ok = ok && sqlite_run(spool->db, query, err);
     buf_done(&acked);

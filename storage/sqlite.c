@@ -70,7 +70,7 @@ static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
                    io && errnum != 0 ? ": " : "", io && errnum != 0 ? strerror(errnum) : "");
 }
 
-static bool usable(const struct sqlite *db, struct err *err)
+bool sqlite_usable(const struct sqlite *db, struct err *err)
 {
     if (!db->unusable)
         return true;
@@ -81,7 +81,7 @@ static bool usable(const struct sqlite *db, struct err *err)
 
 bool sqlite_exec(struct sqlite *db, const char *sql, struct err *err)
 {
-    if (!usable(db, err))
+    if (!sqlite_usable(db, err))
         return false;
     errno = 0;
     int rc = sqlite3_exec(db->connection, sql, NULL, NULL, NULL);
@@ -162,7 +162,7 @@ void sqlite_bind_bytes(sqlite3_stmt *statement, const char *name, struct bytes v
 
 bool sqlite_row(struct sqlite *db, sqlite3_stmt *statement, bool *ret_row, struct err *err)
 {
-    if (!usable(db, err))
+    if (!sqlite_usable(db, err))
         return false;
     errno = 0;
     int rc = sqlite3_step(statement);
@@ -202,7 +202,7 @@ bool sqlite_value(struct sqlite *db, sqlite3_stmt *statement, int64_t missing, i
 /* For SQL that is run once, at open. */
 static bool value_of(struct sqlite *db, const char *sql, int64_t *ret_value, struct err *err)
 {
-    if (!usable(db, err))
+    if (!sqlite_usable(db, err))
         return false;
     sqlite3_stmt *statement = NULL;
     errno = 0;
@@ -290,6 +290,52 @@ static bool configure(struct sqlite *db, const struct sqlite_settings *settings,
                          (long long)settings->wal_keep_bytes);
 }
 
+/* All that the schema says, in the order in which it came about. */
+static const char schema_sql[] =
+    "SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema ORDER BY rowid)";
+
+static bool text_of(sqlite3 *connection, char **ret_text)
+{
+    sqlite3_stmt *statement = NULL;
+    bool ok = sqlite3_prepare_v2(connection, schema_sql, -1, &statement, NULL) == SQLITE_OK &&
+              sqlite3_step(statement) == SQLITE_ROW;
+    const unsigned char *text = ok ? sqlite3_column_text(statement, 0) : NULL;
+    *ret_text = text != NULL ? strdup((const char *)text) : NULL;
+    (void)sqlite3_finalize(statement);
+    return *ret_text != NULL;
+}
+
+/* What the migrations up to `version` make. */
+static bool schema_at(const struct sqlite_settings *settings, unsigned version, char **ret_text)
+{
+    sqlite3 *fresh = NULL;
+    *ret_text = NULL;
+    bool ok = sqlite3_open(":memory:", &fresh) == SQLITE_OK;
+    for (unsigned i = 0; ok && i < version; i++)
+        ok = sqlite3_exec(fresh, settings->migrations[i], NULL, NULL, NULL) == SQLITE_OK;
+    ok = ok && text_of(fresh, ret_text);
+    (void)sqlite3_close(fresh);
+    return ok;
+}
+
+/* A file whose marks are wrong and whose tables are just ours is no other program's, and of no
+ * later version: the marks are what is damaged. Only who can deal with that is told. */
+static bool marks_damaged(struct sqlite *db, const struct sqlite_settings *settings)
+{
+    char *held = NULL;
+    bool ours = false;
+    if (db->damaged == NULL || !text_of(db->connection, &held))
+        return false;
+    for (unsigned version = settings->migration_count; version > 0 && !ours; version--) {
+        char *made = NULL;
+        ours = schema_at(settings, version, &made) && strcmp(held, made) == 0;
+        free(made);
+    }
+    free(held);
+    *db->damaged = *db->damaged || ours;
+    return ours;
+}
+
 /* Before anything is written: is it ours, and do we understand it? An exclusive lock taken before
  * WAL needs no shared memory file. */
 static bool identify(struct sqlite *db, const struct sqlite_settings *settings, bool *ret_new,
@@ -302,6 +348,11 @@ static bool identify(struct sqlite *db, const struct sqlite_settings *settings, 
         !value_of(db, "PRAGMA application_id", &application_id, err) ||
         !value_of(db, "SELECT count(*) FROM sqlite_schema", &tables, err))
         return false;
+    bool marked = application_id == settings->application_id && version >= 0 &&
+                  version <= (int64_t)settings->migration_count;
+    if (tables > 0 && !marked && marks_damaged(db, settings))
+        return err_set(err, ERR_IO, "%s %s: its application id or schema number is damaged",
+                       db->what, db->path);
     if (tables > 0 && application_id != settings->application_id)
         return err_set(err, ERR_CONFLICT, "%s %s: the file is another program's database", db->what,
                        db->path);
@@ -403,6 +454,11 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
     db->opening = false;
     *ret_db = db;
     return true;
+}
+
+void sqlite_keep_wal(struct sqlite *db)
+{
+    (void)sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 void sqlite_close(struct sqlite *db)

@@ -44,6 +44,11 @@ struct sqlite_settings {
 bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
                  struct err *err) MUSTER_CHECK;
 void sqlite_close(struct sqlite *db);
+/* The close that follows leaves files as they are: damage is evidence, and another database may
+ * stand under the name by now. Whoever opens it next has the WAL to read. */
+void sqlite_keep_wal(struct sqlite *db);
+/* False after a failed fsync or rollback: every call is refused. */
+bool sqlite_usable(const struct sqlite *db, struct err *err);
 
 /* BEGIN IMMEDIATE. commit rolls back when it fails; rollback without a transaction is nothing. */
 bool sqlite_begin(struct sqlite *db, struct err *err) MUSTER_CHECK;

@@ -23,9 +23,13 @@ static void test_a_newer_schema_is_refused_untouched(void **state)
     spool_close(world->spool);
     world->spool = NULL;
     struct buf content = {0}, after = {0};
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "CREATE TABLE later (id INTEGER); PRAGMA user_version = 99",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
     assert_true(file_read(world->path, 1 << 20, &content, NULL));
-    content.data[63] = 99; /* user_version, in the file's header */
-    assert_true(file_write(world->path, buf_bytes(&content), 0600, NULL));
     struct err err = {0};
     assert_false(spool_open(&world->settings, &world->clock, &world->spool, &err));
     assert_int_equal(err.code, ERR_REFUSED);
@@ -33,6 +37,26 @@ static void test_a_newer_schema_is_refused_untouched(void **state)
     assert_true(bytes_equal(buf_bytes(&content), buf_bytes(&after)));
     buf_done(&content);
     buf_done(&after);
+}
+
+/* The tables are ours, so the number is what is wrong: of the schema, or of the program. */
+static void test_flips_in_the_marks_are_damage(void **state)
+{
+    struct spool_world *world = *state;
+    static const size_t places[] = {63, 71}; /* the ends of user_version and application_id */
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct spool_record record = push(world->spool, 1, "", "a");
+        struct buf content = {0};
+        spool_close(world->spool);
+        world->spool = NULL;
+        assert_true(file_read(world->path, 1 << 20, &content, NULL));
+        content.data[places[i]] ^= 0x40;
+        assert_true(file_write(world->path, buf_bytes(&content), 0600, NULL));
+        buf_done(&content);
+        spool_world_reopen(world);
+        assert_non_null(strstr(spool_opened(world->spool), "is damaged"));
+        expect_read(world->spool, record.incarnation, 1, 1, 10, 100, 1, "a,");
+    }
 }
 
 /* Flips bits in the middle of the only copy of `needle`. */
@@ -534,6 +558,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_newer_schema_is_refused_untouched),
+        TEST(test_flips_in_the_marks_are_damage),
         TEST(test_a_damaged_record_is_never_given),
         TEST(test_a_damaged_time_ages_nothing),
         TEST(test_sound_records_of_a_damaged_segment_are_given),
