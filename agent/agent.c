@@ -52,19 +52,29 @@ void agent_pump(struct agent *agent)
 static void on_stored(void *ctx, enum haste haste)
 {
     struct agent *agent = ctx;
+    agent_stored(agent);
     uplink_stored(&agent->sender.uplink, haste, clock_boot_ms(agent->clock));
     agent_pump(agent);
 }
 
+/* Only an open cures some faults; the others are told, and pass. */
 void agent_spool_failed(struct agent *agent, const struct err *err)
 {
-    if (!agent->closing)
-        agent->failed(agent->failed_ctx, err);
+    struct err why = {0};
+    if (agent->closing)
+        return;
+    if (spool_must_reopen(agent->spool, &why))
+        agent->failed(agent->failed_ctx, AGENT_REOPEN, &why);
+    else
+        agent_not_stored(agent, 0, err);
 }
 
-static void on_spool_failed(void *ctx, const struct err *err)
+static void on_not_stored(void *ctx, size_t count, const struct err *err)
 {
-    agent_spool_failed(ctx, err);
+    struct agent *agent = ctx;
+    agent_not_stored(agent, count, err);
+    if (err->code != ERR_FULL)
+        agent_spool_failed(agent, err);
 }
 
 static void on_link_changed(void *ctx)
@@ -244,7 +254,7 @@ static bool open_spool(struct agent *agent, struct err *err)
                   {settings->event_quota_bytes, settings->event_age_ms},
                   {settings->health_quota_bytes, settings->health_age_ms}},
     };
-    static const struct recorder_events events = {.stored = on_stored, .failed = on_spool_failed};
+    static const struct recorder_events events = {.stored = on_stored, .failed = on_not_stored};
     return spool_open(&spool, agent->clock, &agent->spool, err) &&
            agent_load_receipts(agent, err) && agent_load_traffic(agent, err) &&
            agent_load_clock(agent, err) &&
@@ -302,7 +312,8 @@ static bool open_intake(struct agent *agent, struct err *err)
 
 static void start_timers(struct agent *agent)
 {
-    uv_timer_t *timers[] = {&agent->pump_timer, &agent->probe_timer, &agent->forget_timer};
+    uv_timer_t *timers[] = {&agent->pump_timer, &agent->probe_timer, &agent->forget_timer,
+                            &agent->look_timer};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
         uv_timer_init(agent->loop, timers[i]);
         timers[i]->data = agent;
@@ -324,7 +335,7 @@ static void init_sender(struct agent *agent)
 }
 
 bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_settings *settings,
-                void (*failed)(void *ctx, const struct err *err), void *ctx,
+                void (*failed)(void *ctx, enum agent_end end, const struct err *err), void *ctx,
                 struct agent **ret_agent, struct err *err)
 {
     struct agent *agent = calloc(1, sizeof *agent);
@@ -345,6 +356,7 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
         if (ok) {
             agent_load_profiles(agent);
             agent_record_opened(agent);
+            agent_start_looking(agent);
         }
     }
     *ret_agent = agent;
@@ -373,6 +385,7 @@ void agent_close(struct agent *agent)
     uv_close((uv_handle_t *)&agent->pump_timer, NULL);
     uv_close((uv_handle_t *)&agent->probe_timer, NULL);
     uv_close((uv_handle_t *)&agent->forget_timer, NULL);
+    uv_close((uv_handle_t *)&agent->look_timer, NULL);
     /* What clients were not yet answered for is committed and answered before they are let go. */
     if (agent->recorder != NULL)
         recorder_flush(agent->recorder);

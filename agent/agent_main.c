@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/agent.h"
 #include "agent/agent_key.h"
+#include "agent/standby.h"
+#include "base/backoff.h"
+#include "base/clock.h"
 #include "base/daemon.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
@@ -26,40 +29,124 @@ static const struct daemon program = {
         "  --version, --help\n",
 };
 
+/* How long to wait before the spool is opened again: a disk that stays full is to be asked now and
+ * then, not a thousand times an hour. */
+enum { AGAIN_FIRST_MS = 2000, AGAIN_MAX_MS = 60000, STABLE_MS = 60000 };
+
 struct program_run {
     struct daemon_run daemon;
-    struct agent *agent;
+    struct agent *agent; /* one of these two at a time */
+    struct standby *standby;
+    struct err why; /* of the next standby; code ERR_NONE: none is needed */
 };
 
 static void stop(void *ctx)
 {
     struct program_run *run = ctx;
-    agent_close(run->agent);
+    if (run->agent != NULL)
+        agent_close(run->agent);
+    if (run->standby != NULL)
+        standby_close(run->standby);
 }
 
-static void on_failed(void *ctx, const struct err *err)
+static void on_failed(void *ctx, enum agent_end end, const struct err *err)
 {
     struct program_run *run = ctx;
-    log_error("the spool failed, stopping so that it is opened afresh: %s", err->text);
-    daemon_stop(&run->daemon, EXIT_SYSTEM);
+    run->why = *err;
+    if (end == AGENT_STALLED) {
+        log_error("stopping, to be started again: %s", err->text);
+        daemon_stop(&run->daemon, EXIT_STALLED);
+        return;
+    }
+    log_error("the spool is closed and opened afresh: %s", err->text);
+    daemon_again(&run->daemon);
+}
+
+static void on_again(void *ctx)
+{
+    struct program_run *run = ctx;
+    run->why.code = ERR_NONE;
+    daemon_again(&run->daemon);
+}
+
+/* What may pass while the program waits; a wrong setting or a missing key does not. */
+static bool may_pass(const struct err *err)
+{
+    return err->code == ERR_FULL || err->code == ERR_IO || err->code == ERR_NO_MEMORY;
+}
+
+static bool open_standby(struct program_run *run, const struct agent_settings *settings,
+                         struct backoff *backoff)
+{
+    struct err err = {0};
+    int64_t wait_ms = backoff_spread_ms(2 * backoff_ceiling_ms(backoff), random_u64());
+    (void)backoff_next_ms(backoff, 0);
+    log_error("nothing can be stored: %s; trying again in %lld s", run->why.text,
+              (long long)(wait_ms + 999) / 1000);
+    if (standby_open(&run->daemon.loop, settings, &run->why, wait_ms, on_again, run, &run->standby,
+                     &err))
+        return true;
+    log_error("cannot start: %s", err.text);
+    return false;
+}
+
+/* The agent, or its standby where it would not open; false: neither. */
+static bool open_one(struct program_run *run, const struct agent_settings *settings,
+                     struct backoff *backoff)
+{
+    struct err err = {0};
+    if (run->why.code != ERR_NONE)
+        return open_standby(run, settings, backoff);
+    if (agent_open(&run->daemon.loop, &clock_real, settings, on_failed, run, &run->agent, &err)) {
+        log_info("device %s, version " MUSTER_VERSION ", ready", settings->device);
+        memory_settle();
+        return true;
+    }
+    run->why = err;
+    if (may_pass(&err))
+        return open_standby(run, settings, backoff);
+    log_error("cannot start: %s", err.text);
+    return false;
+}
+
+/* Once around: until it is stopped, or is to begin anew with what `why` says. */
+static bool run_once(const struct agent_settings *settings, struct backoff *backoff,
+                     struct err *why, int *ret_code)
+{
+    struct program_run run = {.why = *why};
+    int64_t began_ms = clock_boot_ms(&clock_real);
+    daemon_begin(&run.daemon, stop, &run);
+    if (!open_one(&run, settings, backoff)) {
+        daemon_end(&run.daemon);
+        *ret_code = exit_code_of(&run.why);
+        return false;
+    }
+    run.why.code = ERR_NONE;
+    bool stood_by = run.standby != NULL;
+    daemon_watch(&run.daemon, NULL);
+    daemon_loop(&run.daemon);
+    agent_free(run.agent);
+    standby_free(run.standby);
+    daemon_end(&run.daemon);
+    *ret_code = run.daemon.exit_code;
+    *why = run.why;
+    /* One that went well for long is opened again at once. */
+    if (!stood_by && clock_boot_ms(&clock_real) - began_ms > STABLE_MS) {
+        backoff_reset(backoff);
+        why->code = ERR_NONE;
+    }
+    return run.daemon.again;
 }
 
 static int run_agent(const struct agent_settings *settings)
 {
-    struct program_run run = {0};
-    struct err err = {0};
-    daemon_begin(&run.daemon, stop, &run);
-    if (!agent_open(&run.daemon.loop, &clock_real, settings, on_failed, &run, &run.agent, &err)) {
-        log_error("cannot start: %s", err.text);
-        daemon_end(&run.daemon);
-        return exit_code_of(&err);
-    }
-    log_info("device %s, version " MUSTER_VERSION ", ready", settings->device);
-    memory_settle();
-    daemon_loop(&run.daemon);
-    agent_free(run.agent);
-    daemon_end(&run.daemon);
-    return run.daemon.exit_code;
+    struct backoff backoff = {.first_ms = AGAIN_FIRST_MS, .max_ms = AGAIN_MAX_MS};
+    struct err why = {0};
+    int code = EXIT_OK;
+    bool again = true;
+    while (again)
+        again = run_once(settings, &backoff, &why, &code);
+    return code;
 }
 
 static int make_key(const struct agent_settings *settings)

@@ -9,6 +9,7 @@
 #include "agent/hello.h"
 #include "agent/intake.h"
 #include "agent/linkport.h"
+#include "agent/liveness.h"
 #include "agent/proofs.h"
 #include "agent/recorder.h"
 #include "agent/registrar.h"
@@ -27,7 +28,7 @@ struct agent {
     uv_loop_t *loop;
     const struct clock *clock;
     const struct agent_settings *settings;
-    void (*failed)(void *ctx, const struct err *err);
+    void (*failed)(void *ctx, enum agent_end end, const struct err *err);
     void *failed_ctx;
 
     struct trust *trust;
@@ -48,12 +49,23 @@ struct agent {
     int64_t fleet_at_boot_ms; /* the fleet's wall clock when ours since boot was 0; 0: not known */
     uint8_t boot_id[16];
 
-    uv_timer_t pump_timer, probe_timer, forget_timer;
+    uv_timer_t pump_timer, probe_timer, forget_timer, look_timer;
     bool closing;
 
     bool begun; /* OPEN and the first sample are recorded, the registrar may tell its state */
     unsigned forget_rounds;
     bool forget_more; /* the last one removed something and may have left some */
+
+    struct liveness liveness;
+    bool told_healthy; /* to the service manager */
+    uint64_t progress; /* receipts that freed something */
+    struct {
+        char why[480]; /* "": none */
+        int64_t since_ms, tried_ms;
+        uint64_t refused;
+        bool full;
+        struct log_gate gate;
+    } fault; /* records cannot be stored */
 
     struct proofs proofs;
     bool less_told;            /* that a receipt claimed less than an earlier one, this session */
@@ -69,6 +81,13 @@ struct agent {
 void agent_pump(struct agent *agent);
 /* The spool failed for good where no record was given: it must be opened afresh. */
 void agent_spool_failed(struct agent *agent, const struct err *err);
+
+/* agent_liveness.c: faults that are told and outlasted, and whether the work gets on. */
+void agent_start_looking(struct agent *agent);
+/* Records were not stored, or were again. */
+void agent_not_stored(struct agent *agent, size_t count, const struct err *err);
+void agent_stored(struct agent *agent);
+bool agent_healthy(const struct agent *agent, char *why, size_t size);
 
 /* agent_records.c: what goes into the spool. */
 bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done *done,

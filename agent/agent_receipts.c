@@ -98,15 +98,24 @@ static bool keep_receipt(struct agent *agent, const Muster__Receipt *receipt, st
     return true;
 }
 
+static uint64_t owed_records(const struct agent *agent)
+{
+    struct spool_stats stats;
+    spool_stats(agent->spool, &stats);
+    return stats.records + stats.records_lost;
+}
+
 static bool take(struct agent *agent, struct bytes envelope, int64_t not_before_ms, struct err *err)
 {
     struct arena arena = {0};
     struct receipts_taken taken;
     struct told told = {0};
+    uint64_t owed = owed_records(agent);
     bool ok = receipts_take(agent->spool, agent->trust, agent->settings->device, envelope,
                             not_before_ms, &arena, &taken, err);
     if (taken.receipt != NULL) {
         agent->last_receipt_ms = clock_wall_ms(agent->clock);
+        agent->progress += owed_records(agent) < owed ? 1 : 0;
         take_lost(agent, &taken, &told);
         take_undecodable(agent, taken.receipt, &told);
         tell_refused(agent, &told);

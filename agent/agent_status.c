@@ -50,6 +50,21 @@ static bool say_cost(struct agent *agent, struct arena *arena, Muster__AgentStat
     return true;
 }
 
+static bool tell_health(const struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
+                        struct err *err)
+{
+    char why[640];
+    status->healthy = agent_healthy(agent, why, sizeof why);
+    status->healthy_why = arena_copy(arena, why, strlen(why) + 1);
+    status->fault = (char *)(uintptr_t)agent->fault.why;
+    status->fault_refused = agent->fault.refused;
+    struct spool_salvaged salvaged = spool_salvaged(agent->spool);
+    status->salvaged_records = salvaged.records;
+    status->salvage_lost = salvaged.lost + salvaged.unknown;
+    status->spool_opened = (char *)(uintptr_t)spool_opened(agent->spool);
+    return status->healthy_why != NULL || err_set(err, ERR_NO_MEMORY, "no memory for a status");
+}
+
 bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
                   struct err *err)
 {
@@ -86,6 +101,8 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     status->kept_records = stats.records_kept;
     status->lost_records = stats.records_lost;
     status->starts = spool_starts(agent->spool);
+    if (!tell_health(agent, arena, status, err))
+        return false;
     reply->agent = status;
     return say_cost(agent, arena, status, err);
 }

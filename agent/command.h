@@ -59,10 +59,13 @@ bool command_ask(const struct command_options *options, Muster__ClientRequest *r
 
 /* Takes `root` over. */
 int command_print_json(const struct command_options *options, json_t *root);
-/* A time for people; "never" for 0. `out` takes 32 bytes. */
 /* How the terminal stands with its broker: of `muster status`. */
 void command_print_link(const Muster__AgentStatus *status);
 json_t *command_link_json(const Muster__AgentStatus *status);
+/* Whether it is well, and what was found damaged. Adds to `object`, and returns it. */
+void command_print_well(const Muster__AgentStatus *status);
+json_t *command_add_health(json_t *object, const Muster__AgentStatus *status);
+/* A time for people; "never" for 0. `out` takes 32 bytes. */
 void command_time(int64_t wall_ms, char out[32]);
 /* Text of foreign origin for a terminal: control characters become '?', in place. */
 const char *command_plain(char *text);

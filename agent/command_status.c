@@ -155,6 +155,7 @@ static void print_status(const Muster__AgentStatus *status)
     (void)printf("device     %s\n", command_plain(status->device));
     (void)printf("agent      %s, start %" PRIu64 ", incarnation %016" PRIx64 "\n",
                  command_plain(status->agent_version), status->starts, status->incarnation);
+    command_print_well(status);
     command_print_link(status);
     (void)printf("fleet      %s; last welcome %s, last receipt %s\n",
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
@@ -192,7 +193,8 @@ int command_status(int argc, char **argv)
         err_set(&err, ERR_INVALID, "the agent's answer holds no status");
         exit_code = command_fail(&options, &err);
     } else if (options.json) {
-        exit_code = command_print_json(&options, status_json(reply->agent));
+        exit_code =
+            command_print_json(&options, command_add_health(status_json(reply->agent), reply->agent));
     } else {
         print_status(reply->agent);
     }

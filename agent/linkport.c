@@ -234,6 +234,12 @@ void linkport_close(struct linkport *port)
     stream_server_close(port->server);
 }
 
+void linkport_drop(struct linkport *port)
+{
+    if (port->link != NULL)
+        stream_close(port->link);
+}
+
 void linkport_free(struct linkport *port)
 {
     free(port);

@@ -49,6 +49,8 @@ const struct linkport_state *linkport_state(const struct linkport *port);
 /* ERR_UNAVAILABLE without a session; ERR_FULL while the link does not read. */
 bool linkport_publish(struct linkport *port, uint64_t token, const char *topic,
                       struct bytes payload, struct err *err) MUSTER_CHECK;
+/* Lets the link go, which then comes again and begins a new session. */
+void linkport_drop(struct linkport *port);
 /* Replaces the set of blobs that the link is to fetch; said again when a link joins. */
 void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t count);
 /* What is proved of the time; said again when a link joins. */

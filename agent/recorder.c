@@ -119,10 +119,9 @@ static void settle(struct recorder *recorder, const struct pending *pending,
         return;
     }
     recorder->counts.refused += commit->count;
-    log_error("%zu records not stored: %s", commit->count, err->text);
     answer_all(pending + commit->at, commit->count, NULL, err);
-    if (err->code != ERR_FULL && recorder->events.failed != NULL)
-        recorder->events.failed(recorder->ctx, err);
+    if (recorder->events.failed != NULL)
+        recorder->events.failed(recorder->ctx, commit->count, err);
 }
 
 void recorder_flush(struct recorder *recorder)

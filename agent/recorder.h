@@ -20,8 +20,8 @@ typedef void recorder_done(void *ctx, const struct spool_record *record, const s
 struct recorder_events {
     /* After each commit that stored something new; of all that, the greatest haste. */
     void (*stored)(void *ctx, enum haste haste);
-    /* The database failed (not: is full); pages may be lost from memory, so it must be reopened. */
-    void (*failed)(void *ctx, const struct err *err);
+    /* So many were not stored, and their givers have been told. */
+    void (*failed)(void *ctx, size_t count, const struct err *err);
 };
 
 struct recorder_counts {

@@ -67,6 +67,11 @@ const struct setting agent_settings_table[] = {
     {"uplink", "resend", SETTING_DURATION, FIELD(uplink_resend_ms), "auto", SETTING_AUTO, DAY, NULL,
      "first wait for a receipt before sending again, doubles, with jitter; 30s, or half as much "
      "again as `receipts`"},
+    {"uplink", "patience", SETTING_DURATION, FIELD(uplink_patience_ms), "auto", SETTING_AUTO, DAY,
+     NULL,
+     "without a receipt for what was sent, all is sent again after so long, twice that until the "
+     "link "
+     "begins anew, four times until the agent does; 10m and twice `resend`"},
     {"registry", "hook", SETTING_PATH, FIELD(hook), "", 0, 255, NULL,
      "program that validates a new generation; empty: none"},
     {"registry", "hook_limit", SETTING_DURATION, FIELD(hook_limit_ms), "30s", 100, HOUR, NULL,
@@ -99,6 +104,7 @@ static bool fill_by_policy(struct agent_settings *settings, const char *path, st
     fill(&settings->uplink_receipts_ms, metered ? HOUR : 0);
     int64_t late_ms = settings->uplink_receipts_ms + settings->uplink_receipts_ms / 2;
     fill(&settings->uplink_resend_ms, late_ms > 30 * SECOND ? late_ms : 30 * SECOND);
+    fill(&settings->uplink_patience_ms, 10 * MINUTE + 2 * settings->uplink_resend_ms);
     fill(&settings->probe_record_ms, metered ? HOUR : 0);
     fill(&settings->probe_alone_ms, metered ? 6 * HOUR : settings->uplink_linger_ms);
     if (settings->uplink_resend_ms < SECOND ||

@@ -34,7 +34,7 @@ struct agent_settings {
     int64_t uplink_linger_ms;
     int64_t uplink_quiet_ms;
     int64_t uplink_receipts_ms;
-    int64_t uplink_resend_ms;
+    int64_t uplink_resend_ms, uplink_patience_ms;
 
     char hook[256];
     int64_t hook_limit_ms;

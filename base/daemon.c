@@ -8,6 +8,8 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static bool usage_error(const struct daemon *daemon, int *ret_code)
 {
@@ -74,6 +76,7 @@ void daemon_begin(struct daemon_run *run, void (*stop)(void *ctx), void *ctx)
 {
     *run = (struct daemon_run){.stop = stop, .ctx = ctx, .exit_code = EXIT_OK};
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a full disk, not a reason to die */
     (void)uv_loop_init(&run->loop);
 }
 
@@ -83,8 +86,42 @@ static void on_signal(uv_signal_t *signal, int number)
     daemon_stop(signal->data, EXIT_OK);
 }
 
+/* ---- the service manager's watchdog ---- */
+
+static void on_watchdog(uv_timer_t *timer)
+{
+    struct daemon_run *run = timer->data;
+    if (run->lives == NULL || run->lives(run->ctx))
+        notify_send("WATCHDOG=1");
+}
+
+/* As sd_watchdog_enabled(3) has it; 0: nobody watches this process. */
+static uint64_t watchdog_ms(void)
+{
+    const char *usec = getenv("WATCHDOG_USEC");
+    const char *pid = getenv("WATCHDOG_PID");
+    if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid()))
+        return 0;
+    return strtoull(usec, NULL, 10) / 1000;
+}
+
+void daemon_watch(struct daemon_run *run, bool (*lives)(void *ctx))
+{
+    run->lives = lives;
+}
+
+static void start_watchdog(struct daemon_run *run)
+{
+    uint64_t every_ms = watchdog_ms() / 2;
+    (void)uv_timer_init(&run->loop, &run->watchdog);
+    run->watchdog.data = run;
+    if (every_ms > 0)
+        (void)uv_timer_start(&run->watchdog, on_watchdog, every_ms, every_ms);
+}
+
 void daemon_loop(struct daemon_run *run)
 {
+    start_watchdog(run);
     static const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         (void)uv_signal_init(&run->loop, &run->signals[i]);
@@ -95,16 +132,30 @@ void daemon_loop(struct daemon_run *run)
     (void)uv_run(&run->loop, UV_RUN_DEFAULT);
 }
 
+static void stop(struct daemon_run *run)
+{
+    run->stopping = true;
+    run->stop(run->ctx);
+    for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
+        uv_close((uv_handle_t *)&run->signals[i], NULL);
+    uv_close((uv_handle_t *)&run->watchdog, NULL);
+}
+
 void daemon_stop(struct daemon_run *run, int exit_code)
 {
     if (run->stopping)
         return;
-    run->stopping = true;
     run->exit_code = exit_code;
     notify_send("STOPPING=1");
-    run->stop(run->ctx);
-    for (size_t i = 0; i < sizeof run->signals / sizeof *run->signals; i++)
-        uv_close((uv_handle_t *)&run->signals[i], NULL);
+    stop(run);
+}
+
+void daemon_again(struct daemon_run *run)
+{
+    if (run->stopping)
+        return;
+    run->again = true;
+    stop(run);
 }
 
 void daemon_end(struct daemon_run *run)

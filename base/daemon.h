@@ -32,18 +32,27 @@ bool daemon_parse(const struct daemon *daemon, int argc, char **argv,
 struct daemon_run {
     uv_loop_t loop;
     uv_signal_t signals[2];
+    uv_timer_t watchdog;
     void (*stop)(void *ctx); /* closes what was opened, so that the loop runs out */
+    bool (*lives)(void *ctx);
     void *ctx;
     int exit_code;
     bool stopping;
+    bool again; /* it is to begin anew, in this process */
 };
 
 /* The loop is there; SIGPIPE is ignored. */
 void daemon_begin(struct daemon_run *run, void (*stop)(void *ctx), void *ctx);
+/* To be called before daemon_loop: the service manager's watchdog ($WATCHDOG_USEC), if there is
+ * one, is fed by the turning of the loop as long as `lives` says that the work gets on; NULL:
+ * always. */
+void daemon_watch(struct daemon_run *run, bool (*lives)(void *ctx));
 /* Tells the service manager that it is ready and runs until all is closed. */
 void daemon_loop(struct daemon_run *run);
 /* Begins to stop; the first call's exit code stays. */
 void daemon_stop(struct daemon_run *run, int exit_code);
+/* The same with nothing said to the service manager: who runs the loop begins anew. */
+void daemon_again(struct daemon_run *run);
 void daemon_end(struct daemon_run *run);
 
 #endif

@@ -114,10 +114,10 @@ static void check_packets(void)
 
 /* ---- the agent ---- */
 
-static void on_failed(void *ctx, const struct err *err)
+static void on_failed(void *ctx, size_t count, const struct err *err)
 {
-    (void)ctx, (void)err;
-    desk.failed = true;
+    (void)ctx, (void)count;
+    desk.failed = desk.failed || err->code != ERR_FULL;
 }
 
 static bool start(struct err *err)

@@ -27,11 +27,12 @@ static void on_stored(void *ctx, enum haste haste)
     world->haste = haste;
 }
 
-static void on_failed(void *ctx, const struct err *err)
+static void on_failed(void *ctx, size_t count, const struct err *err)
 {
     struct world *world = ctx;
+    assert_int_not_equal(count, 0);
     assert_int_not_equal(err->code, ERR_NONE);
-    world->failures++;
+    world->failures += err->code != ERR_FULL;
 }
 
 static void on_done(void *ctx, const struct spool_record *record, const struct err *err)
