@@ -130,11 +130,14 @@ static bool run_once(const struct agent_settings *settings, struct backoff *back
     daemon_end(&run.daemon);
     *ret_code = run.daemon.exit_code;
     *why = run.why;
-    /* One that went well for long is opened again at once. */
-    if (!stood_by && clock_boot_ms(&clock_real) - began_ms > STABLE_MS) {
+    if (stood_by)
+        return run.daemon.again;
+    /* At once, unless that was of no use just now. */
+    if (clock_boot_ms(&clock_real) - began_ms > STABLE_MS)
         backoff_reset(backoff);
+    if (backoff->failures == 0)
         why->code = ERR_NONE;
-    }
+    (void)backoff_next_ms(backoff, 0);
     return run.daemon.again;
 }
 

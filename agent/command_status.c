@@ -193,8 +193,8 @@ int command_status(int argc, char **argv)
         err_set(&err, ERR_INVALID, "the agent's answer holds no status");
         exit_code = command_fail(&options, &err);
     } else if (options.json) {
-        exit_code =
-            command_print_json(&options, command_add_health(status_json(reply->agent), reply->agent));
+        exit_code = command_print_json(&options,
+                                       command_add_health(status_json(reply->agent), reply->agent));
     } else {
         print_status(reply->agent);
     }
