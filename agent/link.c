@@ -38,7 +38,8 @@ struct link {
     uv_timer_t join_timer, drain_timer;
     struct arena arena;
     struct link_wants wants;
-    uint64_t start;   /* random, not 0: which of the links this is */
+    uint64_t start;       /* random, not 0: which of the links this is */
+    struct log_gate gate; /* of lines that the broker can cause */
     uint64_t refused; /* frames of the agent and messages of the broker that were not passed on */
 };
 
@@ -151,7 +152,9 @@ static void on_message(void *ctx, const char *topic, struct bytes payload)
 
     if (!expected(link, topic, &err)) {
         link->refused++;
-        log_warn("broker: message on %.96s refused: %s", topic, err.text);
+        if (log_gate_pass(&link->gate, clock_boot_ms(&clock_real), "the broker's log")) {
+            log_warn("broker: message on %.96s refused: %s", topic, err.text);
+        }
         return;
     }
     message.topic = (char *)(uintptr_t)topic;

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { UNREAD_MAX = 256 };
+enum { UNREAD_MAX = 1024 };
 
 /* The session is to end; gives where to say why, or NULL if a reason is there: the first counts. */
 static struct err *ending(struct mqtt_session *session, enum mqtt_end end)
@@ -152,11 +152,7 @@ static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *tex
         (void)snprintf(session->library_error, sizeof session->library_error, "%s", text);
     }
     if (packet) {
-        /* An answer to each may wait in memory. */
-        session->unread = mosquitto_want_write(session->mosq) ? session->unread + 1 : 0;
-        if (session->unread > UNREAD_MAX && why == NULL) {
-            why = "broker sends, and does not read our answers";
-        }
+        session->unread++;
         mqtt_session_allow(session);
         mqtt_alive_packet(&session->alive, tls_counts(session->tls)->raw_down, now_ms(session));
     }
@@ -306,7 +302,12 @@ void mqtt_session_watch(struct mqtt_session *session)
     const void *ssl = mosquitto_ssl_get(session->mosq);
     bool write =
         tls_established(session->tls) ? mosquitto_want_write(session->mosq) : tls_wants_write(ssl);
-    int events = (session->paused ? 0 : UV_READABLE | UV_DISCONNECT) | (write ? UV_WRITABLE : 0);
+
+    /* An answer to each packet may wait in memory. A broker that reads none of them is not read
+     * either; if that is for ever, no ping of ours is answered. */
+    session->unread = write ? session->unread : 0;
+    int readable = session->unread > UNREAD_MAX ? 0 : UV_READABLE;
+    int events = (session->paused ? 0 : readable | UV_DISCONNECT) | (write ? UV_WRITABLE : 0);
 
     if (events == 0) {
         (void)uv_poll_stop(&session->poll);

@@ -205,7 +205,8 @@ class HostileBroker:
     @staticmethod
     def _flood(peer):
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        burst = b"".join(publish(1, RECEIPT, b"") for _ in range(1000))
+        # Not for this device, so that no agent behind the link slows it down.
+        burst = publish(1, b"muster/v1/down/term-2/receipt", b"") * 1000
         while True:
             peer.sendall(burst)
 
