@@ -142,24 +142,40 @@ class Case:
 
 
 def run_case(system, scenario, pki, records):
-    """Prints its lines; False: it could not be run."""
+    """Prints its lines and returns them; None: it could not be run."""
     case = None
     try:
         case = Case(system, scenario, pki, records, RECORDS)
-        for column, (value, unit) in case.run().items():
+        columns = case.run()
+        for column, (value, unit) in columns.items():
             print(f"peers.{system}.{scenario}.{column} {value} {unit}")
         if case.killed_at is not None:
             print(f"# peers.{system}.{scenario}: killed at {case.killed_at}")
         sys.stdout.flush()
-        return True
+        return columns
     except (LateError, AssertionError, OSError, subprocess.SubprocessError) as error:
         print(f"bench-peers: {system} {scenario}: {error}", file=sys.stderr)
         if case is not None:
             case.tell()
-        return False
+        return None
     finally:
         if case is not None:
             case.close()
+
+
+def tell_ratio(scenario, results):
+    """Muster's drain beside the best other that neither lost nor doubled."""
+    sound = {name: columns["drain_s"][0] for name, columns in results.items() if columns is not None
+             and columns["lost"][0] == 0 and columns["doubled"][0] == 0}
+    if "muster" not in sound or len(results) == 1:
+        return
+    muster_s = sound.pop("muster")
+    if not sound:
+        print(f"# peers.{scenario}: no other neither lost nor doubled")
+        return
+    best = min(sound, key=sound.get)
+    print(f"peers.muster.{scenario}.drain_ratio {muster_s / sound[best]:.3f} ratio")
+    print(f"# peers.{scenario}: beside {best}, {sound[best]} s")
 
 
 def chosen(argv):
@@ -181,10 +197,17 @@ def main():
         print(f"# {RECORDS} records, kills seeded with {SEED}")
         for system in systems:
             print(f"# {SYSTEMS[system].said}")
+        print("# all with mutual TLS to one far broker or receiver; buffer_s: until all are accepted; "
+              "met_s: broker up until the system met it; drain_s: broker up until the last arrival; "
+              "cpu_s, rss_kb (sum of VmHWM), written_mb (write_bytes of /proc/PID/io): the system's "
+              "own processes on the terminal")
         pki = Pki(pathlib.Path(name) / "pki")
-        done = [run_case(system, scenario, pki, records)
-                for scenario in scenarios for system in systems]
-    return 0 if all(done) else 1
+        failed = False
+        for scenario in scenarios:
+            results = {system: run_case(system, scenario, pki, records) for system in systems}
+            tell_ratio(scenario, results)
+            failed = failed or None in results.values()
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
