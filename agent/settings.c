@@ -125,6 +125,11 @@ bool agent_settings_load(const char *path, struct agent_settings *ret_settings, 
                        "%s: device.id = %s: expected 1 to 32 of a-z, 0-9 and '-', as in the CN of "
                        "the device's certificate",
                        path, settings.device);
+    if (settings.spool_quota_bytes / SPOOL_QUOTA_BYTES_PER_KEY < settings.spool_key_window)
+        return err_set(err, ERR_INVALID,
+                       "%s: spool.quota is too small for %lld keys (spool.key_window): at least %d "
+                       "bytes for each",
+                       path, (long long)settings.spool_key_window, SPOOL_QUOTA_BYTES_PER_KEY);
     if (!fill_by_policy(&settings, path, err))
         return false;
     *ret_settings = settings;

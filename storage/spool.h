@@ -35,6 +35,7 @@ enum {
     SPOOL_PUSH_RECORDS = 1024, /* in one call, and bytes of their bodies together */
     SPOOL_PUSH_BYTES = 512 * 1024,
     SPOOL_QUOTA_MIN_BYTES = 4 * 1024 * 1024,
+    SPOOL_QUOTA_BYTES_PER_KEY = 160, /* of the window: at most a quarter may be spent keys */
 };
 
 /* Why records were given up: LossReason of record.proto. */

@@ -135,7 +135,6 @@ uint64_t stream_books_next_done(const struct stream_books *books, uint64_t from)
 
 /* What spool_open does once the settings are sound, and names are given to the files. */
 bool spool_start(struct spool *spool, struct err *err) MUSTER_CHECK;
-enum { SPOOL_QUOTA_BYTES_PER_KEY = 160 }; /* of the window: at most a quarter may be spent keys */
 /* Adds one remark to what spool_opened says. */
 void spool_remark(struct spool *spool, const char *fmt, ...) MUSTER_PRINTF(2, 3);
 

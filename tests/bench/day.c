@@ -213,9 +213,9 @@ static bool await(struct run *run, bool (*is)(struct run *run), const char *what
 
 /* ---- opening and closing ---- */
 
-static void on_failed(void *ctx, const struct err *why)
+static void on_failed(void *ctx, enum agent_end end, const struct err *why)
 {
-    (void)ctx;
+    (void)ctx, (void)end;
     fprintf(stderr, "bench-day: %s\n", why->text);
     exit(1);
 }

@@ -63,6 +63,16 @@ static void test_what_is_said_overrides_the_policy(void **state)
     assert_int_equal(settings.probe_alone_ms, HOUR);
 }
 
+static void test_a_quota_without_room_for_the_keys_is_refused(void **state)
+{
+    (void)state;
+    struct agent_settings settings;
+    struct err err = {0};
+    assert_false(load("[spool]\nquota = 4M\nkey_window = 100000", &settings, &err));
+    assert_non_null(strstr(err.text, "spool.key_window"));
+    (void)loaded("[spool]\nquota = 16M\nkey_window = 100000");
+}
+
 static void test_a_resend_before_the_receipt_can_come_is_refused(void **state)
 {
     (void)state;
@@ -82,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_policy_says_what_is_not_said),
         cmocka_unit_test(test_what_is_said_overrides_the_policy),
+        cmocka_unit_test(test_a_quota_without_room_for_the_keys_is_refused),
         cmocka_unit_test(test_a_resend_before_the_receipt_can_come_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
