@@ -216,6 +216,8 @@ static const struct decode_kind *kind_of_detail(Muster__EventKind kind)
     switch (kind) {
     case MUSTER__EVENT_KIND__EVENT_OPEN:
         return decode_kind_named("open");
+    case MUSTER__EVENT_KIND__EVENT_CLOCK:
+        return decode_kind_named("clock");
     case MUSTER__EVENT_KIND__EVENT_STATE:
         return decode_kind_named("state");
     case MUSTER__EVENT_KIND__EVENT_DRIFT:

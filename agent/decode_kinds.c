@@ -134,6 +134,7 @@ const struct decode_kind decode_kinds[] = {
     PART("txn", txn_result, LIMIT_TXN_BYTES, NULL),
     PART("event", event, LIMIT_RECORD_BYTES, NULL),
     PART("health", health, LIMIT_RECORD_BYTES, NULL),
+    PART("clock", clock_sight, LIMIT_RECORD_BYTES, NULL),
     PART("open", open, LIMIT_RECORD_BYTES, NULL),
     PART("state", state_report, LIMIT_RECORD_BYTES, NULL),
     PART("item", item_report, LIMIT_RECORD_BYTES, NULL),

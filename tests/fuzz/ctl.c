@@ -76,7 +76,7 @@ static void check_text(struct bytes text, bool json)
     }
 }
 
-static void run_command(const struct ctl_command *command, struct ctl *ctl)
+static void run_command(const struct ctl_command *command, bool whole, struct ctl *ctl)
 {
     static char device[] = "t-01";
     static char *const words[] = {device};
@@ -87,7 +87,7 @@ static void run_command(const struct ctl_command *command, struct ctl *ctl)
     ctl->out = open_memstream(&text, &length);
     HOLDS(ctl->out);
     HOLDS(ctl_args_read(&args, command->options, NULL, words,
-                        command->argument_count + command->optional_count, &err));
+                        command->argument_count + (whole ? 0 : command->optional_count), &err));
     int code = command->run(ctl, &args, &err);
     HOLDS(code >= 0 && code < EXIT_CODES && fclose(ctl->out) == 0);
     HOLDS(code == EXIT_OK || err.code != ERR_NONE);
@@ -119,7 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct ctl ctl = {.server = server, .clock = &clock_real, .json = which & 0x80};
     HOLDS(client_open(server, &ctl.client, NULL));
     HOLDS(pthread_create(&thread, NULL, run, &peer) == 0);
-    run_command(commands[which % 0x80 % (sizeof commands / sizeof commands[0])], &ctl);
+    run_command(commands[which % 0x40 % (sizeof commands / sizeof commands[0])], which & 0x40,
+                &ctl);
     client_close(ctl.client);
     HOLDS(pthread_join(thread, NULL) == 0);
     return 0;

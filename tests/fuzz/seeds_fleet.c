@@ -13,7 +13,7 @@
 
 /* ---- what devices send ---- */
 
-enum { HELLO, BODY, BATCH, PASS };
+enum { HELLO, BODY, BATCH, PASS, ONLINE };
 
 static void add_message(struct buf *out, int kind, struct bytes body)
 {
@@ -47,6 +47,69 @@ static void add_rows(struct buf *out, Muster__Lane lane, uint64_t first, uint64_
     body.lanes = parts;
     body.n_lanes = 1;
     add_packed(out, BODY, &body.base);
+    arena_done(&arena);
+}
+
+static void set_detail(Muster__Event *event, const ProtobufCMessage *detail, struct buf *kept)
+{
+    must(pack(detail, kept, NULL), NULL);
+    event->detail = (ProtobufCBinaryData){kept->length, kept->data};
+}
+
+/* A start, the time at the fleet, what is held, and how an item differs: events with a detail. */
+static void add_events(struct buf *out)
+{
+    static const Muster__EventKind kinds[] = {
+        MUSTER__EVENT_KIND__EVENT_OPEN, MUSTER__EVENT_KIND__EVENT_CLOCK,
+        MUSTER__EVENT_KIND__EVENT_STATE, MUSTER__EVENT_KIND__EVENT_DRIFT};
+    enum { EVENTS = 4 };
+    uint8_t boot[16], digest[32];
+    char name[] = "aid.tsv";
+    struct arena arena = {0};
+    struct buf details[EVENTS] = {{0}};
+    Muster__Event events[EVENTS];
+    ProtobufCMessage *rows[EVENTS];
+    Muster__LaneBatch part, *parts[] = {&part};
+    Muster__BatchBody body = MUSTER__BATCH_BODY__INIT;
+    Muster__OpenStream stream = MUSTER__OPEN_STREAM__INIT, *streams[] = {&stream};
+    Muster__Open open = MUSTER__OPEN__INIT;
+    Muster__ClockSight sight = MUSTER__CLOCK_SIGHT__INIT;
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
+    stream.incarnation = 41;
+    stream.lane = MUSTER__LANE__LANE_TXN;
+    stream.last_seq = 3;
+    open.boot_id = open.boot_before = filled(boot, sizeof boot);
+    open.unclosed = streams;
+    open.n_unclosed = 1;
+    open.starts = 2;
+    sight.fleet_ms = 1790000000000;
+    sight.asked_ms = 900;
+    sight.came_ms = 1000;
+    item.name = name;
+    item.wanted_sha256 = filled(digest, sizeof digest);
+    state.items = items;
+    state.n_items = 1;
+    const ProtobufCMessage *const messages[] = {&open.base, &sight.base, &state.base, &item.base};
+    for (size_t i = 0; i < EVENTS; i++) {
+        muster__event__init(&events[i]);
+        events[i].kind = kinds[i];
+        events[i].boot_ms = 1000 + i;
+        events[i].wall_ms = INT64_C(1790000000000) + (int64_t)i;
+        set_detail(&events[i], messages[i], &details[i]);
+        rows[i] = &events[i].base;
+    }
+    const struct lane_rows lane = {.lane = MUSTER__LANE__LANE_EVENT,
+                                   .incarnation = 42,
+                                   .first_seq = 1,
+                                   .count = EVENTS,
+                                   .rows = rows};
+    must(columns_of_rows(&lane, &arena, &part, NULL), NULL);
+    body.lanes = parts;
+    body.n_lanes = 1;
+    add_packed(out, BODY, &body.base);
+    for (size_t i = 0; i < EVENTS; i++)
+        buf_done(&details[i]);
     arena_done(&arena);
 }
 
@@ -120,6 +183,12 @@ static void collector_seeds(void)
     add_rows(&out, MUSTER__LANE__LANE_HEALTH, 7, 24);
     add_hello(&out, true);
     write_seed("collector", "restored", buf_bytes(&out));
+    buf_clear(&out);
+    add_hello(&out, false);
+    add_events(&out);
+    add_rows(&out, MUSTER__LANE__LANE_TXN, 1, 25);
+    add_message(&out, ONLINE, bytes_of("1", 1));
+    write_seed("collector", "events_online", buf_bytes(&out));
     buf_done(&out);
 }
 
@@ -167,6 +236,8 @@ static void http_seeds(void)
     char text[1024];
     struct bytes raw = sign_key_spki(fuzz_key());
     write_request("health", "GET /healthz", "");
+    write_request("metrics", "GET /metrics", "");
+    write_request("documents", "GET /api/v1/documents", "");
     write_request("devices", "GET /api/v1/devices", "");
     write_request("device", "GET /api/v1/devices/t-01", "");
     write_request("errors", "GET /api/v1/errors?by=code&since_ms=0&terminal=t%2D01", "");
@@ -212,6 +283,8 @@ static void ctl_seeds(void)
                 "{\"id\":\"t-01\",\"items\":[{\"name\":\"aid.tsv\",\"state\":\"ok\"}],"
                 "\"terminals\":[{\"index\":0,\"tid\":\"1\"}],\"streams\":[{\"lane\":\"txn\","
                 "\"last_seq\":4}],\"events\":[{\"wall_ms\":5,\"text\":\"x\"}]}");
+    write_reply("audit_of_all", 64 + 4,
+                "{\"devices\":[{\"id\":\"t-01\",\"submitted\":3}],\"total\":{\"committed\":3}}");
     write_reply("errors", 3,
                 "{\"total\":5,\"not_in_service\":1,\"since_ms\":1,\"by\":\"code\",\"rows\":"
                 "[{\"key\":\"57\",\"count\":3,\"share\":0.6,\"amount_minor\":12}]}");

@@ -237,6 +237,10 @@ static void input_seeds(void)
     write_chosen("text", "brokers", 0, bytes_of(brokers, sizeof brokers - 1));
     write_chosen("text", "utf8", 1, bytes_of("a\xc3\xa9\xe4\xb8\xad\xf0\x9f\x92\xb3\xff", 11));
     write_chosen("text", "lines", 2, bytes_of("\x07one\ntwo\r\n\nlast", 15));
+    uint8_t line[3000]; /* eight of them are longer than a line may be */
+    memset(line, 'x', sizeof line);
+    line[0] = 7;
+    write_chosen("text", "long_line", 2, bytes_of(line, sizeof line));
     write_chosen("text", "base64", 3, bytes_of("TXVzdGVyIQ==", 12));
     static const char log[] =
         "Client t-01 received CONNACK (0)\nClient t-01 received SUBACK\n"
