@@ -213,11 +213,17 @@ static bool await(struct run *run, bool (*is)(struct run *run), const char *what
 
 /* ---- opening and closing ---- */
 
-static void on_failed(void *ctx, enum agent_end end, const struct err *why)
+static void on_failed(void *ctx, const struct err *why)
 {
-    (void)ctx, (void)end;
+    (void)ctx;
     fprintf(stderr, "bench-day: %s\n", why->text);
     exit(1);
+}
+
+static void on_agent_failed(void *ctx, enum agent_end end, const struct err *why)
+{
+    (void)end;
+    on_failed(ctx, why);
 }
 
 static bool fleet_connected(struct run *run)
@@ -277,8 +283,8 @@ static bool open_all(struct run *run, struct err *err)
            service_open(&run->loop, &clock_real, &run->fleet_settings, on_failed, run,
                         &run->service, err) &&
            await(run, fleet_connected, "musterd's session", err) &&
-           agent_open(&run->loop, &clock_real, &run->agent_settings, on_failed, run, &run->agent,
-                      err) &&
+           agent_open(&run->loop, &clock_real, &run->agent_settings, on_agent_failed, run,
+                      &run->agent, err) &&
            link_open(&run->loop, &run->link_settings, &run->link, err) &&
            await(run, welcomed, "the first welcome", err) &&
            await(run, in_force, "the code profile", err);
