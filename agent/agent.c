@@ -2,6 +2,7 @@
 #include "agent/agent.h"
 
 #include "agent/agent_parts.h"
+#include "agent/dictionaries.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -244,6 +245,8 @@ static bool open_spool(struct agent *agent, struct err *err)
     if (!file_make_dir(settings->state_dir, 0750, err) ||
         !path_join(path, sizeof path, settings->state_dir, "spool.db", err))
         return false;
+    struct spool_dictionary dictionaries[DICTIONARIES_OF_RECORDS];
+    dictionaries_of_records(dictionaries);
     const struct spool_settings spool = {
         .path = path,
         .device = settings->device,
@@ -253,6 +256,8 @@ static bool open_spool(struct agent *agent, struct err *err)
         .lanes = {{settings->txn_quota_bytes, settings->txn_age_ms},
                   {settings->event_quota_bytes, settings->event_age_ms},
                   {settings->health_quota_bytes, settings->health_age_ms}},
+        .dictionaries = dictionaries,
+        .dictionary_count = DICTIONARIES_OF_RECORDS,
     };
     static const struct recorder_events events = {.stored = on_stored, .failed = on_not_stored};
     return spool_open(&spool, agent->clock, &agent->spool, err) &&

@@ -32,6 +32,20 @@ static bool name_files(struct spool *spool, const char *path)
     return spool->path != NULL && spool->ballast_path != NULL && spool->chain_path != NULL;
 }
 
+static bool learn(struct spool *spool, const struct spool_settings *settings, struct err *err)
+{
+    if (!spool_codec_open(&spool->codec, err))
+        return false;
+    for (size_t i = 0; i < settings->dictionary_count; i++) {
+        const struct spool_dictionary *dictionary = &settings->dictionaries[i];
+        if (!spool_codec_learn(spool->codec, dictionary->version, dictionary->content, err))
+            return err_context(err, "spool %s", settings->path);
+        if (dictionary->version > spool->dictionary)
+            spool->dictionary = dictionary->version;
+    }
+    return true;
+}
+
 bool spool_open(const struct spool_settings *settings, const struct clock *clock,
                 struct spool **ret_spool, struct err *err)
 {
@@ -46,9 +60,9 @@ bool spool_open(const struct spool_settings *settings, const struct clock *clock
     memcpy(spool->lanes, settings->lanes, sizeof spool->lanes);
     spool->key_window = (size_t)settings->key_window;
     memcpy(spool->device, settings->device, strlen(settings->device));
-    bool ok = name_files(spool, settings->path)
-                  ? spool_start(spool, err)
-                  : err_set(err, ERR_NO_MEMORY, "spool %s: out of memory", settings->path);
+    bool ok = name_files(spool, settings->path) ||
+              err_set(err, ERR_NO_MEMORY, "spool %s: out of memory", settings->path);
+    ok = ok && learn(spool, settings, err) && spool_start(spool, err);
     if (!ok) {
         spool_close(spool);
         return false;
@@ -83,8 +97,11 @@ void spool_close(struct spool *spool)
     if (spool->db != NULL && (!sound || !spool_chain_settle(spool, NULL)))
         sqlite_keep_wal(spool->db);
     spool_database_close(spool);
-    for (size_t i = 0; i < SPOOL_LANES; i++)
+    spool_codec_close(spool->codec);
+    for (size_t i = 0; i < SPOOL_LANES; i++) {
         buf_done(&spool->pending[i]);
+        buf_done(&spool->stored[i]);
+    }
     free(spool->path);
     free(spool->ballast_path);
     free(spool->chain_path);

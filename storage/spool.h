@@ -58,6 +58,12 @@ struct spool_lane {
     int64_t age_ms;      /* older records are given up (powered-on time); 0: never */
 };
 
+/* What bodies are compressed with: any bytes, better those that zstd trained on such records. */
+struct spool_dictionary {
+    uint32_t version; /* 1 or higher; a version never stands for other bytes */
+    struct bytes content;
+};
+
 struct spool_settings {
     const char *path;    /* database file; beside it PATH.chain, and PATH.ballast, which is freed
                           * when the disk is full */
@@ -68,6 +74,10 @@ struct spool_settings {
     int64_t key_window;  /* idempotency keys remembered at the most, newest first; the quota must
                           * have 160 bytes for each */
     struct spool_lane lanes[SPOOL_LANES]; /* [lane - 1] */
+    /* Segments are compressed with the newest, which the database keeps a copy of, so that it can
+     * be read without this program. None: they are not. Not needed after spool_open. */
+    const struct spool_dictionary *dictionaries;
+    size_t dictionary_count;
 };
 
 bool spool_open(const struct spool_settings *settings, const struct clock *clock,

@@ -28,17 +28,17 @@ static const char *const queries[SPOOL_QUERIES] = {
                             " WHERE number = :number AND lane = :lane",
     [SPOOL_STREAM_DELETE] = "DELETE FROM stream WHERE number = :number AND lane = :lane",
     [SPOOL_SEGMENT_INSERT] = "INSERT INTO segment (id, count, codec, powered_ms, body)"
-                             " VALUES (:id, :count, 0, :powered, :body)",
+                             " VALUES (:id, :count, :codec, :powered, :body)",
     [SPOOL_SEGMENT_SIZES] = "SELECT id, count, powered_ms, length(body) FROM segment ORDER BY id",
     [SPOOL_SEGMENT_POWERED] = "SELECT powered_ms FROM segment"
                               " WHERE id BETWEEN :from AND :to ORDER BY id DESC LIMIT 1",
-    [SPOOL_SEGMENT_FROM] = "SELECT id, count, body FROM segment WHERE id <= :to AND id >="
+    [SPOOL_SEGMENT_FROM] = "SELECT id, count, body, codec FROM segment WHERE id <= :to AND id >="
                            " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
                            " :from), :from) ORDER BY id",
-    [SPOOL_SEGMENT_NEWEST] = "SELECT id, count, body FROM segment"
+    [SPOOL_SEGMENT_NEWEST] = "SELECT id, count, body, codec FROM segment"
                              " WHERE id BETWEEN :from AND :to ORDER BY id DESC",
     [SPOOL_SEGMENT_LIST] = "SELECT id, count, powered_ms, length(body),"
-                           " CASE WHEN id + count > :keys THEN body END FROM segment"
+                           " CASE WHEN id + count > :keys THEN body END, codec FROM segment"
                            " WHERE id BETWEEN :from AND :to ORDER BY id",
     [SPOOL_SEGMENT_SPANS] = "SELECT id, count FROM segment WHERE id <= :to AND id >="
                             " coalesce((SELECT max(id) FROM segment WHERE id BETWEEN :low AND"
@@ -55,9 +55,10 @@ static const char *const queries[SPOOL_QUERIES] = {
                          " CASE WHEN :oldest > :to THEN :to ELSE coalesce((SELECT max(id) FROM"
                          " spent WHERE id BETWEEN :from AND :oldest), :from) - 1 END",
     [SPOOL_SPENT_LAST] = "SELECT max(id) FROM spent WHERE id BETWEEN :from AND :to",
-    [SPOOL_KEYS_NEWEST] = "SELECT id, count, body FROM segment WHERE id BETWEEN :from AND :to"
+    [SPOOL_KEYS_NEWEST] = "SELECT id, count, body, codec FROM segment WHERE"
+                          " id BETWEEN :from AND :to"
                           " UNION ALL"
-                          " SELECT id, 0, keys FROM spent WHERE id BETWEEN :from AND :to"
+                          " SELECT id, 0, keys, 0 FROM spent WHERE id BETWEEN :from AND :to"
                           " ORDER BY id DESC",
     [SPOOL_NOTE_WRITE] = "INSERT INTO note (name, value) VALUES (:name, :value)"
                          " ON CONFLICT (name) DO UPDATE SET value = :value",
@@ -74,12 +75,14 @@ static const char *const queries[SPOOL_QUERIES] = {
     [SPOOL_SALVAGE_SPENT] = "INSERT OR IGNORE INTO spent (id, incarnation, keys)"
                             " VALUES (:id, :incarnation, :keys)",
     [SPOOL_NOTE_READ] = "SELECT value FROM note WHERE name = :name",
+    [SPOOL_DICTIONARY_LIST] = "SELECT version, content FROM dictionary ORDER BY version",
+    [SPOOL_DICTIONARY_INSERT] = "INSERT INTO dictionary (version, content)"
+                                " VALUES (:version, :content)",
 };
 
 enum {
     APPLICATION_ID = 0x4d735370, /* "MsSp" */
     CACHE_KB = 512,
-    WAL_BYTES = 2 * SPOOL_CHECKPOINT_BYTES + SPOOL_PUSH_BYTES,
     RESERVE_BYTES = 128 * 1024,
 };
 
@@ -98,6 +101,36 @@ static bool same_file(const struct file_id *a, const struct file_id *b)
     return a->device == b->device && a->inode == b->inode;
 }
 
+/* Those that the program was given were learned first: what it has not from this file is sound. */
+static bool load_dictionaries(struct spool *spool, struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_DICTIONARY_LIST);
+    bool row = true;
+    spool->dictionary_held = false;
+    while (sqlite_row(spool->db, query, &row, err)) {
+        if (!row)
+            return true;
+        int64_t version = sqlite3_column_int64(query, 0);
+        struct bytes content = sqlite_column_bytes(query, 1);
+        spool->dictionary_held = spool->dictionary_held || version == spool->dictionary;
+        if (version > 0 && version <= UINT32_MAX && content.length > 0 &&
+            !spool_codec_learn(spool->codec, (uint32_t)version, content, err))
+            break;
+    }
+    (void)sqlite3_reset(query);
+    return false;
+}
+
+bool spool_dictionary_save(struct spool *spool, struct err *err)
+{
+    if (spool->dictionary == 0 || spool->dictionary_held)
+        return true;
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_DICTIONARY_INSERT);
+    sqlite_bind_int(query, ":version", spool->dictionary);
+    sqlite_bind_bytes(query, ":content", spool_codec_content(spool->codec, spool->dictionary));
+    return sqlite_run(spool->db, query, err);
+}
+
 bool spool_database_open(struct spool *spool, struct err *err)
 {
     const struct sqlite_settings settings = {
@@ -106,8 +139,8 @@ bool spool_database_open(struct spool *spool, struct err *err)
         .application_id = APPLICATION_ID,
         .page_bytes = SPOOL_PAGE_BYTES,
         .cache_kb = CACHE_KB,
-        .checkpoint_pages = SPOOL_CHECKPOINT_BYTES / SPOOL_PAGE_BYTES,
-        .wal_keep_bytes = 2 * SPOOL_CHECKPOINT_BYTES,
+        .checkpoint_pages = (int)(spool_checkpoint_bytes(spool) / SPOOL_PAGE_BYTES),
+        .wal_keep_bytes = 2 * spool_checkpoint_bytes(spool),
         .exclusive = true,
         .incremental_vacuum = true,
         .migrations = spool_schema,
@@ -118,7 +151,8 @@ bool spool_database_open(struct spool *spool, struct err *err)
         .damaged = &spool->damaged,
     };
     if (!sqlite_open(&settings, &spool->db, err) ||
-        !sqlite_pragma(spool->db, &spool->page_bytes, err, "PRAGMA page_size"))
+        !sqlite_pragma(spool->db, &spool->page_bytes, err, "PRAGMA page_size") ||
+        !load_dictionaries(spool, err))
         return false;
     spool->gone = false;
     return id_of(spool->path, &spool->file) ||
@@ -141,8 +175,9 @@ bool spool_in_place(struct spool *spool, struct err *err)
 
 void spool_database_size(struct spool *spool, int64_t aside_bytes)
 {
-    int64_t database_bytes =
-        spool->quota_bytes - aside_bytes - WAL_BYTES - SPOOL_BALLAST_BYTES - SPOOL_CHAIN_BYTES;
+    int64_t wal_bytes = 2 * spool_checkpoint_bytes(spool) + SPOOL_PUSH_BYTES;
+    int64_t database_bytes = spool->quota_bytes - aside_bytes - wal_bytes -
+                             spool_ballast_bytes(spool) - SPOOL_CHAIN_BYTES;
     spool->all_pages = database_bytes / spool->page_bytes;
     spool->push_pages = (database_bytes - RESERVE_BYTES) / spool->page_bytes;
 }

@@ -238,7 +238,7 @@ static bool write_start(struct spool *spool, void *ctx, struct err *err)
     sqlite_bind_int(query, ":base", spool->base_ms);
     sqlite_bind_int(query, ":powered", spool->saved_ms);
     sqlite_bind_u64(query, ":starts", spool->starts);
-    if (!sqlite_run(spool->db, query, err))
+    if (!sqlite_run(spool->db, query, err) || !spool_dictionary_save(spool, err))
         return false;
     bool back_in_time = !opening->held || opening->starts < opening->chain.starts ||
                         opening->chain.settled || (opening->no_wal && opening->chain.closes);

@@ -33,12 +33,15 @@ static bool check(const struct spool_record *records, size_t count, struct err *
     return true;
 }
 
-/* The key of the record at `index`; empty if it has none that can be trusted. */
-static struct bytes key_at(struct bytes body, uint64_t count, uint64_t index)
+/* Whether the record at `index` has this key; one that is damaged has none that can be trusted. */
+static bool has_key(struct spool *spool, const struct segment *segment, uint64_t index,
+                    struct bytes key, bool *ret_same, struct err *err)
 {
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    spool_segment_split(body, count, frames);
-    return frames[index].key;
+    if (!spool_split(spool, segment, frames, err))
+        return false;
+    *ret_same = bytes_equal(frames[index].key, key);
+    return true;
 }
 
 /* What the window's hash stands for. */
@@ -64,12 +67,13 @@ static bool look_in_segments(struct spool *spool, struct bytes key, struct first
     struct segment segment = spool_segment_row(query);
     uint64_t index = spool_id_seq(answer->id) - segment.first_seq;
     const struct stream *stream = spool_find_number(spool, number, lane);
+    bool ok = true;
     if (index < segment.count && stream != NULL) {
-        answer->same = bytes_equal(key_at(segment.body, segment.count, index), key);
+        ok = has_key(spool, &segment, index, key, &answer->same, err);
         answer->incarnation = stream->incarnation;
     }
     (void)sqlite3_reset(query);
-    return true;
+    return ok;
 }
 
 /* Whether the record `id` had this key, in the push under way, held, or gone. A damaged one has
@@ -81,10 +85,10 @@ static bool look_up(struct push *push, struct bytes key, struct first_answer *an
     size_t lane = (size_t)spool_id_lane(answer->id) - 1;
     uint64_t index = spool_id_seq(answer->id) + push->added[lane] - push->next_seq[lane];
     if (spool_id_number(answer->id) == spool->number && index < push->added[lane]) {
-        struct bytes body = buf_bytes(&spool->pending[lane]);
-        answer->same = bytes_equal(key_at(body, push->added[lane], index), key);
+        const struct segment pending = {.count = push->added[lane],
+                                        .body = buf_bytes(&spool->pending[lane])};
         answer->incarnation = spool->incarnation;
-        return true;
+        return has_key(spool, &pending, index, key, &answer->same, err);
     }
     return look_in_segments(spool, key, answer, err) &&
            (answer->same ||
@@ -148,8 +152,9 @@ static bool write_lanes(struct push *push, int64_t powered_ms, struct err *err)
         sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_INSERT);
         sqlite_bind_int(query, ":id", spool_id(lane, spool->number, first));
         sqlite_bind_u64(query, ":count", added);
+        sqlite_bind_int(query, ":codec", spool->stored_codec[lane - 1]);
         sqlite_bind_int(query, ":powered", powered_ms);
-        sqlite_bind_bytes(query, ":body", buf_bytes(&spool->pending[lane - 1]));
+        sqlite_bind_bytes(query, ":body", buf_bytes(&spool->stored[lane - 1]));
         if (!sqlite_run(spool->db, query, err))
             return false;
     }
@@ -173,9 +178,24 @@ static void apply(struct push *push, int64_t powered_ms)
             stream->now.unsent_ms = powered_ms;
         stream->last_seq = push->next_seq[lane - 1] - 1;
         stream->now.held += push->added[lane - 1];
-        spool->lane_bytes[lane - 1] += (int64_t)spool->pending[lane - 1].length;
+        spool->lane_bytes[lane - 1] += (int64_t)spool->stored[lane - 1].length;
     }
     spool_keys_trim(&spool->keys);
+}
+
+static bool encode_lanes(struct push *push, struct err *err)
+{
+    struct spool *spool = push->spool;
+    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
+        struct bytes body = {0};
+        uint64_t added = push->added[lane - 1], first = push->next_seq[lane - 1] - added;
+        if (added > 0 && (!spool_codec_encode(spool->codec, spool_id(lane, spool->number, first),
+                                              buf_bytes(&spool->pending[lane - 1]), added,
+                                              &spool->stored_codec[lane - 1], &body, err) ||
+                          !buf_append(&spool->stored[lane - 1], body.data, body.length, err)))
+            return false;
+    }
+    return true;
 }
 
 static bool commit(struct push *push, int64_t powered_ms, struct err *err)
@@ -201,7 +221,7 @@ static int64_t with_slack(int64_t bytes, int64_t quota_bytes)
 static bool keep_lane_quota(struct spool *spool, int lane, struct err *err)
 {
     int64_t quota_bytes = spool->lanes[lane - 1].quota_bytes;
-    int64_t added = (int64_t)spool->pending[lane - 1].length;
+    int64_t added = (int64_t)spool->stored[lane - 1].length;
     const int64_t *held = &spool->lane_bytes[lane - 1];
     if (quota_bytes == 0 || added == 0)
         return true;
@@ -233,7 +253,7 @@ static bool commit_with_room(struct push *push, int64_t powered_ms, struct err *
     int64_t wanted = 0;
     int least = 0;
     for (int lane = 1; lane <= SPOOL_LANES; lane++) {
-        wanted += 2 * (int64_t)spool->pending[lane - 1].length;
+        wanted += 2 * (int64_t)spool->stored[lane - 1].length;
         least = push->added[lane - 1] > 0 ? lane : least;
         if (!keep_lane_quota(spool, lane, err))
             return false;
@@ -267,6 +287,7 @@ bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
         const struct stream *stream = spool_find_number(spool, spool->number, lane);
         push.next_seq[lane - 1] = (stream != NULL ? stream->last_seq : 0) + 1;
         buf_clear(&spool->pending[lane - 1]);
+        buf_clear(&spool->stored[lane - 1]);
     }
     int64_t powered_ms = spool_powered_ms(spool);
     bool ok = true;
@@ -276,7 +297,7 @@ bool spool_push(struct spool *spool, struct spool_record *records, size_t count,
     for (size_t i = 0; i < SPOOL_LANES; i++)
         anything = anything || push.added[i] > 0;
     if (ok && anything)
-        ok = commit_with_room(&push, powered_ms, err);
+        ok = encode_lanes(&push, err) && commit_with_room(&push, powered_ms, err);
     if (ok)
         apply(&push, powered_ms);
     else

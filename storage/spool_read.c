@@ -21,6 +21,7 @@ struct segment spool_segment_row(sqlite3_stmt *statement)
         .first_seq = spool_id_seq(id),
         .count = count <= SPOOL_PUSH_RECORDS ? count : SPOOL_PUSH_RECORDS,
         .body = sqlite_column_bytes(statement, 2),
+        .codec = sqlite3_column_int64(statement, 3),
     };
 }
 
@@ -39,7 +40,8 @@ static bool read_segment(struct reading *reading, const struct segment *segment,
     uint64_t end = segment->first_seq + segment->count; /* behind the last that is wanted */
     if (end > reading->until)
         end = reading->until;
-    spool_segment_split(segment->body, segment->count, frames);
+    if (!spool_split(reading->spool, segment, frames, err))
+        return false;
     for (; seq < end && !reading->full; seq++) {
         struct bytes record = frames[seq - segment->first_seq].record;
         if (record.length == 0) {
@@ -161,7 +163,8 @@ static bool newest_of_segment(struct newest *newest, const struct segment *segme
     const struct stream *stream =
         spool_find_number(newest->spool, spool_id_number(segment->id), spool_id_lane(segment->id));
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    spool_segment_split(segment->body, segment->count, frames);
+    if (!spool_split(newest->spool, segment, frames, err))
+        return false;
     for (size_t i = segment->count; i > 0 && newest->left > 0; i--) {
         if (frames[i - 1].record.length == 0)
             continue;

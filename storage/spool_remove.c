@@ -14,13 +14,14 @@ struct run {
     uint64_t keys_last;
 };
 
-static bool take_keys(struct run *run, uint64_t first_seq, struct bytes body, uint64_t count,
+static bool take_keys(struct spool *spool, struct run *run, const struct segment *segment,
                       uint64_t from_seq, struct err *err)
 {
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    spool_segment_split(body, count, frames);
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t seq = first_seq + i;
+    if (!spool_split(spool, segment, frames, err))
+        return false;
+    for (uint64_t i = 0; i < segment->count; i++) {
+        uint64_t seq = segment->first_seq + i;
         if (frames[i].key.length == 0 || seq < from_seq)
             continue;
         if (run->keys.length == 0)
@@ -34,8 +35,9 @@ static bool take_keys(struct run *run, uint64_t first_seq, struct bytes body, ui
 
 /* Takes the statement's row into the run; *ret_end when the run ends before or with it. Runs have
  * no gap, so that rows of spent keys do not overlap. */
-static bool take_row(struct run *run, sqlite3_stmt *query, const struct removal *removal,
-                     uint64_t last, int64_t keys_from, bool *ret_end, struct err *err)
+static bool take_row(struct spool *spool, struct run *run, sqlite3_stmt *query,
+                     const struct removal *removal, uint64_t last, int64_t keys_from, bool *ret_end,
+                     struct err *err)
 {
     int64_t id = sqlite3_column_int64(query, 0);
     uint64_t count = sqlite_column_u64(query, 1);
@@ -46,7 +48,12 @@ static bool take_row(struct run *run, sqlite3_stmt *query, const struct removal 
         sqlite3_column_int64(query, 2) >= removal->before_ms)
         return true;
     if (sqlite3_column_type(query, 4) != SQLITE_NULL &&
-        !take_keys(run, first_seq, sqlite_column_bytes(query, 4), count,
+        !take_keys(spool, run,
+                   &(struct segment){.id = id,
+                                     .first_seq = first_seq,
+                                     .count = count,
+                                     .body = sqlite_column_bytes(query, 4),
+                                     .codec = sqlite3_column_int64(query, 5)},
                    keys_from > id ? spool_id_seq(keys_from) : first_seq, err))
         return false;
     if (run->segments++ == 0)
@@ -75,7 +82,7 @@ static bool gather(struct spool *spool, const struct stream *stream, uint64_t fi
             return false;
         if (!row)
             return true;
-        if (!take_row(run, query, removal, last, keys_from, &end, err)) {
+        if (!take_row(spool, run, query, removal, last, keys_from, &end, err)) {
             (void)sqlite3_reset(query);
             return false;
         }

@@ -51,14 +51,20 @@ static bool batch_begin(struct batch *batch, struct err *err)
 
 /* ---- what is put in ---- */
 
-static uint64_t sound_records(const struct pages_row *row, uint64_t count)
+static bool sound_records(struct spool *spool, const struct salvage_segment *place,
+                          const struct pages_row *row, uint64_t *ret_sound, struct err *err)
 {
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    uint64_t sound = 0;
-    spool_segment_split(row->columns[SEGMENT_BODY].data, (size_t)count, frames);
-    for (uint64_t i = 0; i < count; i++)
-        sound += frames[i].record.length > 0 ? 1 : 0;
-    return sound;
+    const struct segment segment = {.id = place->id,
+                                    .count = place->count,
+                                    .body = row->columns[SEGMENT_BODY].data,
+                                    .codec = row->columns[SEGMENT_CODEC].integer};
+    *ret_sound = 0;
+    if (!spool_split(spool, &segment, frames, err))
+        return false;
+    for (uint64_t i = 0; i < segment.count; i++)
+        *ret_sound += frames[i].record.length > 0 ? 1 : 0;
+    return true;
 }
 
 static bool put_segment(struct batch *batch, struct salvage_segment *segment, struct err *err)
@@ -67,7 +73,9 @@ static bool put_segment(struct batch *batch, struct salvage_segment *segment, st
     struct pages_row row;
     if (segment->doubtful || !pages_row(salvage->pages, segment->place, SALVAGE_ROW_BYTES, &row))
         return true;
-    uint64_t sound = sound_records(&row, segment->count);
+    uint64_t sound = 0;
+    if (!sound_records(salvage->spool, segment, &row, &sound, err))
+        return false;
     if (sound == 0)
         return true;
     int64_t powered_ms = row.columns[SEGMENT_POWERED].integer;

@@ -101,16 +101,30 @@ static bool load_spent(struct spool *spool, int64_t first_id, struct bytes keys)
     return true;
 }
 
-static bool load_segment(struct spool *spool, const struct segment *segment)
+static bool load_segment(struct spool *spool, const struct segment *segment, bool *ret_room,
+                         struct err *err)
 {
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    spool_segment_split(segment->body, segment->count, frames);
+    if (!spool_split(spool, segment, frames, err))
+        return false;
     for (size_t i = segment->count; i > 0; i--) {
         if (frames[i - 1].key.length > 0 &&
             !spool_keys_add_older(&spool->keys, spool_keys_hash(&spool->keys, frames[i - 1].key),
-                                  segment->id + (int64_t)i - 1))
-            return false;
+                                  segment->id + (int64_t)i - 1)) {
+            *ret_room = false;
+            break;
+        }
     }
+    return true;
+}
+
+/* A row of either table. */
+static bool load_row(struct spool *spool, sqlite3_stmt *query, bool *ret_room, struct err *err)
+{
+    struct segment segment = spool_segment_row(query);
+    if (segment.count > 0)
+        return load_segment(spool, &segment, ret_room, err);
+    *ret_room = load_spent(spool, segment.id, segment.body);
     return true;
 }
 
@@ -120,18 +134,18 @@ bool spool_keys_load(struct spool *spool, struct err *err)
         sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_KEYS_NEWEST);
         sqlite_bind_int(query, ":from", spool_id(lane, 0, 0));
         sqlite_bind_int(query, ":to", spool_id(lane, SPOOL_NUMBER_MAX, SPOOL_SEQ_MAX));
-        bool room = spool->keys.window > 0;
-        while (room) {
+        bool room = spool->keys.window > 0, ok = true;
+        while (room && ok) {
             bool row = false;
             if (!sqlite_row(spool->db, query, &row, err))
                 return false;
             if (!row)
                 break;
-            struct segment segment = spool_segment_row(query);
-            room = segment.count > 0 ? load_segment(spool, &segment)
-                                     : load_spent(spool, segment.id, segment.body);
+            ok = load_row(spool, query, &room, err);
         }
         (void)sqlite3_reset(query);
+        if (!ok)
+            return false;
     }
     return true;
 }

@@ -5,6 +5,7 @@
 #include "storage/spool.h"
 #include "storage/spool_acked.h"
 #include "storage/spool_chain.h"
+#include "storage/spool_codec.h"
 #include "storage/spool_keys.h"
 #include "storage/spool_lost.h"
 #include "storage/spool_segment.h"
@@ -53,6 +54,8 @@ enum spool_query {
     SPOOL_SALVAGE_LOST,
     SPOOL_SALVAGE_NOTE,
     SPOOL_SALVAGE_SPENT,
+    SPOOL_DICTIONARY_LIST,
+    SPOOL_DICTIONARY_INSERT,
     SPOOL_QUERIES,
 };
 
@@ -113,7 +116,12 @@ struct spool {
     size_t stream_count, stream_capacity;
     size_t key_window;
     struct spool_keys keys;
-    struct buf pending[SPOOL_LANES];    /* segment bodies of the push under way */
+    struct spool_codec *codec;
+    uint32_t dictionary;             /* the newest that settings gave; 0: none */
+    bool dictionary_held;            /* and the database has it */
+    struct buf pending[SPOOL_LANES]; /* plain bodies of the push under way */
+    struct buf stored[SPOOL_LANES];  /* as they will stand in their rows */
+    int stored_codec[SPOOL_LANES];
     int64_t lane_bytes[SPOOL_LANES];    /* of segment bodies */
     int64_t lane_removing[SPOOL_LANES]; /* of them, in the transaction that is open */
 };
@@ -143,6 +151,8 @@ bool spool_database_open(struct spool *spool, struct err *err) MUSTER_CHECK;
 void spool_database_close(struct spool *spool);
 /* Whether it still stands where it was opened; cheap enough for every commit. */
 bool spool_in_place(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* Inside of a transaction: keeps the dictionary that bodies are about to name. */
+bool spool_dictionary_save(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Divides the quota up, less what is set aside. */
 void spool_database_size(struct spool *spool, int64_t aside_bytes);
 
@@ -227,19 +237,36 @@ bool spool_clock_save(struct spool *spool, struct err *err) MUSTER_CHECK;
 bool spool_ballast(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Removes it and lets the WAL start over; false if there is none. */
 bool spool_ballast_release(struct spool *spool);
-enum {
-    SPOOL_CHECKPOINT_BYTES = 256 * 1024,
-    /* When the disk fills, the WAL can hold two checkpoints' worth that the database lacks. */
-    SPOOL_BALLAST_BYTES = 2 * SPOOL_CHECKPOINT_BYTES + 128 * 1024,
-};
+/* How long the WAL becomes before it is written back: the longer, the less often a page is. */
+enum { SPOOL_CHECKPOINT_MIN_BYTES = 256 * 1024, SPOOL_CHECKPOINT_MAX_BYTES = 1024 * 1024 };
+static inline int64_t spool_checkpoint_bytes(const struct spool *spool)
+{
+    int64_t share = spool->quota_bytes / 64;
+    if (share < SPOOL_CHECKPOINT_MIN_BYTES)
+        return SPOOL_CHECKPOINT_MIN_BYTES;
+    return share < SPOOL_CHECKPOINT_MAX_BYTES ? share : SPOOL_CHECKPOINT_MAX_BYTES;
+}
+/* When the disk fills, the WAL can hold two checkpoints' worth that the database lacks. */
+static inline int64_t spool_ballast_bytes(const struct spool *spool)
+{
+    return 2 * spool_checkpoint_bytes(spool) + 128 * 1024;
+}
 
-/* A segment row under the columns (id, count, body) of the statement. */
+/* A segment row under the columns (id, count, body, codec) of the statement. */
 struct segment {
     int64_t id;
     uint64_t first_seq, count;
     struct bytes body;
+    int64_t codec;
 };
 struct segment spool_segment_row(sqlite3_stmt *statement);
+/* Its records, valid until the statement moves or another segment is split. */
+static inline bool spool_split(struct spool *spool, const struct segment *segment,
+                               struct spool_frame ret_frames[SPOOL_PUSH_RECORDS], struct err *err)
+{
+    return spool_codec_split(spool->codec, segment->codec, segment->id, segment->body,
+                             segment->count, ret_frames, err);
+}
 
 /* What of a stream's segments is to go. */
 struct removal {

@@ -34,13 +34,14 @@ bool spool_ballast(struct spool *spool, struct err *err)
 {
     struct stat held;
     spool->tight = false;
-    if (stat(spool->ballast_path, &held) == 0 && held.st_size == SPOOL_BALLAST_BYTES)
+    const size_t length = (size_t)spool_ballast_bytes(spool);
+    if (stat(spool->ballast_path, &held) == 0 && held.st_size == (off_t)length)
         return true;
-    uint8_t *zeros = calloc(1, SPOOL_BALLAST_BYTES);
+    uint8_t *zeros = calloc(1, length);
     if (zeros == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the ballast file");
     struct err why = {0};
-    bool ok = file_write(spool->ballast_path, bytes_of(zeros, SPOOL_BALLAST_BYTES), 0600, &why);
+    bool ok = file_write(spool->ballast_path, bytes_of(zeros, length), 0600, &why);
     free(zeros);
     spool->tight = !ok;
     return ok || why.code == ERR_FULL || err_set(err, why.code, "%s", why.text);

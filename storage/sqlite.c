@@ -278,7 +278,8 @@ static bool configure(struct sqlite *db, const struct sqlite_settings *settings,
     int64_t ignored = 0;
     if (!sqlite_exec(db,
                      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                     "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0",
+                     "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
+                     "PRAGMA secure_delete=FAST",
                      err))
         return false;
     if (settings->cache_kb > 0 &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/spool.h"
+#include "agent/dictionaries.h"
 #include "base/file.h"
 #include "proto/unpack.h"
 #include "tests/bench/figures.h"
@@ -18,6 +19,7 @@
  * receipted and forgotten. Usage: bench-spool [--dir DIR].
  */
 enum { SEED = 20260101, RECORDS = 4000, PAIRS = 9, BATCH = 500, GROUP_MAX = 100 };
+enum { KEY_AT = 2 }; /* of the idempotency key in a packed result: behind its tag and length */
 
 struct group {
     size_t records;      /* a commit */
@@ -78,7 +80,8 @@ static bool make_world(struct bench *bench, struct err *err)
     return ok;
 }
 
-/* The next records of one commit, each with a key of its own as a terminal gives it. */
+/* The next records of one commit, each with a key of its own as a terminal gives it, which is the
+ * first field of its body as well. */
 static struct spool_record *next_commit(struct bench *bench, size_t count, uint64_t *keys)
 {
     if (bench->at + count > RECORDS)
@@ -87,6 +90,8 @@ static struct spool_record *next_commit(struct bench *bench, size_t count, uint6
     for (size_t i = 0; i < count; i++) {
         keys[i] = random_u64();
         records[i].key = bytes_of(&keys[i], sizeof keys[i]);
+        memcpy(bench->bodies.data + (records[i].body.data - bench->bodies.data) + KEY_AT, &keys[i],
+               sizeof keys[i]);
     }
     bench->at += count;
     return records;
@@ -225,12 +230,16 @@ static bool measure_group(struct bench *bench, const struct group *group, struct
     char path[4096];
     if (!path_join(path, sizeof path, bench->dir, "spool.db", err))
         return false;
+    struct spool_dictionary dictionaries[DICTIONARIES_OF_RECORDS];
+    dictionaries_of_records(dictionaries);
     struct spool_settings settings = {
         .path = path,
         .device = "bench",
         .quota_bytes = 256 * 1024 * 1024,
         .grace_ms = 0,
         .key_window = 10000,
+        .dictionaries = dictionaries,
+        .dictionary_count = DICTIONARIES_OF_RECORDS,
     };
     if (!spool_open(&settings, &clock_real, &bench->spool, err))
         return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/record.pb-c.h"
 #include "tests/oracle/oracle_internal.h"
+#include "tests/oracle/segment.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +21,7 @@ struct stream {
     int lane;
 };
 
-static uint32_t crc32c(uint32_t crc, struct bytes data)
+uint32_t segment_sum(uint32_t crc, struct bytes data)
 {
     crc = ~crc;
     for (size_t i = 0; i < data.length; i++) {
@@ -31,7 +32,7 @@ static uint32_t crc32c(uint32_t crc, struct bytes data)
     return ~crc;
 }
 
-static bool take_varint(struct bytes *rest, uint64_t *ret_value)
+bool segment_varint(struct bytes *rest, uint64_t *ret_value)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < rest->length && i < 10; i++) {
@@ -50,12 +51,12 @@ static bool take_record(struct bytes *rest, struct bytes *ret_key, struct bytes 
 {
     struct bytes start = *rest;
     uint64_t length = 0;
-    if (!take_varint(rest, &length) || rest->length < CRC_BYTES ||
+    if (!segment_varint(rest, &length) || rest->length < CRC_BYTES ||
         length > rest->length - CRC_BYTES || length < 2)
         return false;
     const uint8_t *sum = rest->data, *inside = sum + CRC_BYTES;
-    uint32_t crc = crc32c(0, bytes_of(start.data, (size_t)(sum - start.data)));
-    crc = crc32c(crc, bytes_of(inside, (size_t)length));
+    uint32_t crc = segment_sum(0, bytes_of(start.data, (size_t)(sum - start.data)));
+    crc = segment_sum(crc, bytes_of(inside, (size_t)length));
     uint32_t said =
         (uint32_t)sum[0] | (uint32_t)sum[1] << 8 | (uint32_t)sum[2] << 16 | (uint32_t)sum[3] << 24;
     size_t key_length = inside[0];
@@ -115,26 +116,44 @@ static bool read_segment(struct oracle *oracle, const struct inserts *inserts,
     return oracle_step(oracle, inserts->damaged, err);
 }
 
+enum { CODEC_PLAIN = 0, CODEC_ZSTD = 1 };
+
+/* (incarnation, lane, first_seq, count, body, codec, id) */
+static bool read_row(struct oracle *oracle, const struct inserts *inserts, sqlite3_stmt *rows,
+                     const char *device, struct buf *plain, struct err *err)
+{
+    const struct stream stream = {device, sqlite3_column_int64(rows, 0),
+                                  sqlite3_column_int(rows, 1)};
+    int64_t first = sqlite3_column_int64(rows, 2), count = sqlite3_column_int64(rows, 3);
+    struct bytes body =
+        bytes_of(sqlite3_column_blob(rows, 4), (size_t)sqlite3_column_bytes(rows, 4));
+    int codec = sqlite3_column_int(rows, 5);
+    if (codec == CODEC_ZSTD) {
+        if (!segment_inflate(oracle, sqlite3_column_int64(rows, 6), count, body, plain, err))
+            return false;
+        body = buf_bytes(plain);
+    } else if (codec != CODEC_PLAIN) {
+        body = bytes_of(NULL, 0);
+    }
+    return read_segment(oracle, inserts, &stream, first, count, body, err);
+}
+
 static bool read_segments(struct oracle *oracle, const char *device, struct err *err)
 {
     struct inserts inserts = {0};
+    struct buf plain = {0};
     sqlite3_stmt *rows = NULL;
     bool ok =
         oracle_prepare(oracle, "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?)", &inserts.held,
                        err) &&
         oracle_prepare(oracle, "INSERT INTO damaged VALUES (?, ?, ?, ?)", &inserts.damaged, err) &&
         oracle_prepare(oracle,
-                       "SELECT s.incarnation, g.lane, g.first_seq, g.count, g.body"
+                       "SELECT s.incarnation, g.lane, g.first_seq, g.count, g.body, g.codec, g.id"
                        " FROM place.segment g LEFT JOIN place.stream s USING (number, lane)",
                        &rows, err);
-    while (ok && sqlite3_step(rows) == SQLITE_ROW) {
-        const struct stream stream = {device, sqlite3_column_int64(rows, 0),
-                                      sqlite3_column_int(rows, 1)};
-        const struct bytes body =
-            bytes_of(sqlite3_column_blob(rows, 4), (size_t)sqlite3_column_bytes(rows, 4));
-        ok = read_segment(oracle, &inserts, &stream, sqlite3_column_int64(rows, 2),
-                          sqlite3_column_int64(rows, 3), body, err);
-    }
+    while (ok && sqlite3_step(rows) == SQLITE_ROW)
+        ok = read_row(oracle, &inserts, rows, device, &plain, err);
+    buf_done(&plain);
     if (ok && sqlite3_finalize(rows) != SQLITE_OK)
         ok = oracle_sql_fail(oracle, "segments", err);
     (void)sqlite3_finalize(inserts.held);
@@ -147,7 +166,8 @@ static bool read_acked(struct oracle *oracle, sqlite3_stmt *insert, const struct
 {
     uint64_t step = 0, span = 0, at_ms = 0, before = 0;
     while (list.length > 0) {
-        if (!take_varint(&list, &step) || !take_varint(&list, &span) || !take_varint(&list, &at_ms))
+        if (!segment_varint(&list, &step) || !segment_varint(&list, &span) ||
+            !segment_varint(&list, &at_ms))
             return err_set(err, ERR_IO, "a list of receipted ranges is damaged");
         bind_stream(insert, stream, (int64_t)(before + step));
         (void)sqlite3_bind_int64(insert, 5, (int64_t)(before + step + span));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
+#include "proto/unpack.h"
+#include "storage/spool_segment.h"
 #include "tests/train/dictionary.h"
 #include "tests/train/terminals.h"
 
@@ -12,8 +14,8 @@
  *
  *   train-dictionary rows RECORDS ID BYTES LEVEL OUT
  *
- * `rows`: each sample is RECORDS packed TxnResults of one terminal, each behind its length as a
- * varint, without the idempotency key. OUT.txt says where the dictionary comes from. The terminals
+ * `rows`: each sample is a spool's segment of RECORDS packed TxnResults of one terminal, framed as
+ * storage/spool_segment.h says. OUT.txt says where the dictionary comes from. The terminals
  * tried at the end are others than those trained on.
  */
 enum { SAMPLES_BYTES = 24 * 1024 * 1024, TERMINAL_RECORDS = 2000, TRIED_TERMINALS = 16 };
@@ -26,17 +28,11 @@ struct order {
 
 static bool add_row(const Muster__TxnResult *txn, struct buf *sample, struct err *err)
 {
-    Muster__TxnResult row = *txn;
-    row.idempotency_key = (ProtobufCBinaryData){0};
-    uint8_t head[10];
-    size_t length = muster__txn_result__get_packed_size(&row);
-    if (!buf_append(sample, head, (size_t)varint_put(length, head), err))
-        return false;
-    uint8_t *to = buf_reserve(sample, length, err);
-    if (!to)
-        return false;
-    sample->length += muster__txn_result__pack(&row, to);
-    return true;
+    struct buf row = {0};
+    const struct bytes key = bytes_of(txn->idempotency_key.data, txn->idempotency_key.len);
+    bool ok = pack(&txn->base, &row, err) && spool_segment_put(sample, key, buf_bytes(&row), err);
+    buf_done(&row);
+    return ok;
 }
 
 static bool sample_terminal(struct train_terminal *terminal, size_t records, size_t limit,
