@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a damaged disk may give back of the spool's own forms: a segment's body, the list of what
- * has been receipted, the chain of incarnations. The first byte chooses. */
+/* What a damaged disk may give back of the spool's own forms: a segment's body, plain or
+ * compressed, the list of what has been receipted, the chain of incarnations. The first byte
+ * chooses. */
 #include "storage/spool_acked.h"
 #include "storage/spool_chain.h"
+#include "storage/spool_codec.h"
 #include "storage/spool_segment.h"
 #include "tests/fuzz/world.h"
 
@@ -32,6 +34,56 @@ static void try_segment(struct bytes in)
     buf_done(&again);
 }
 
+static struct spool_codec *codec_with_dictionary(void)
+{
+    static const char content[] = "records of a terminal have much in common: declined, 57, host";
+    static struct spool_codec *codec;
+    if (!codec)
+        HOLDS(spool_codec_open(&codec, NULL) &&
+              spool_codec_learn(codec, 1, bytes_of(content, sizeof content - 1), NULL));
+    return codec;
+}
+
+/* Any bytes as a stored body of some kind. */
+static void try_stored(struct bytes in)
+{
+    struct spool_frame frames[FRAMES];
+    int64_t kind = fuzz_byte(&in) % 4, id = fuzz_byte(&in);
+    size_t count = 1 + fuzz_byte(&in) % FRAMES;
+    HOLDS(spool_codec_split(codec_with_dictionary(), kind, id, in, count, frames, NULL));
+    for (size_t i = 0; i < count; i++)
+        HOLDS(frames[i].key.length <= SPOOL_KEY_BYTES);
+}
+
+/* The body as it would be stored, then changed: no record comes out as another. With `other` it is
+ * read as another row's: then none may come out at all, but of a plain one. */
+static void try_codec(struct bytes plain, const struct bytes *wanted, size_t count,
+                      struct bytes changes)
+{
+    struct spool_frame frames[FRAMES];
+    struct bytes stored = {0};
+    struct buf damaged = {0};
+    int kind = 0;
+    bool other = fuzz_byte(&changes) % 4 == 0, same = true;
+    HOLDS(spool_codec_encode(codec_with_dictionary(), 7, plain, count, &kind, &stored, NULL));
+    HOLDS(buf_append(&damaged, stored.data, stored.length, NULL));
+    while (changes.length >= 3) {
+        size_t at = (size_t)fuzz_number(&changes, 2) % damaged.length;
+        uint8_t bits = fuzz_byte(&changes);
+        damaged.data[at] ^= bits;
+        same = same && bits == 0;
+    }
+    HOLDS(spool_codec_split(codec_with_dictionary(), kind, other ? 8 : 7, buf_bytes(&damaged),
+                            count, frames, NULL));
+    for (size_t i = 0; i < count; i++) {
+        bool given = frames[i].record.length > 0;
+        HOLDS(!given || bytes_equal(frames[i].record, wanted[i]));
+        HOLDS(given || !same || other);
+        HOLDS(!given || !other || !same || kind == SPOOL_CODEC_PLAIN);
+    }
+    buf_done(&damaged);
+}
+
 /* Records of these lengths, then bytes of the body changed: each comes out as it went in, or
  * not at all. */
 static void try_damage(struct bytes in)
@@ -48,6 +100,7 @@ static void try_damage(struct bytes in)
             wanted[i] = bytes_of("x", 1);
         HOLDS(spool_segment_put(&body, key, wanted[i], NULL));
     }
+    try_codec(buf_bytes(&body), wanted, count, in);
     HOLDS(buf_append(&damaged, body.data, body.length, NULL));
     while (in.length >= 3) {
         size_t at = (size_t)fuzz_number(&in, 2) % damaged.length;
@@ -163,7 +216,8 @@ static void try_chain(struct bytes in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(struct bytes in) = {try_segment, try_damage, try_acked, try_chain};
+    static void (*const tries[])(struct bytes in) = {try_segment, try_damage, try_acked, try_chain,
+                                                     try_stored};
     struct bytes in = bytes_of(data, size);
     if (size == 0)
         return 0;
