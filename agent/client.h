@@ -107,7 +107,8 @@ enum muster_network {
  * Texts are NUL-ended UTF-8, NULL when absent; their greatest lengths are in bytes. */
 struct muster_txn {
     /* 1 to 32 bytes that name this result and no other on this terminal; a retry repeats them.
-     * Absent: the call makes one and tells it in its answer. */
+     * Absent, the better choice where it can be kept until the answer is there: the call makes one
+     * of 8 bytes and tells it in its answer; keys made here cost next to nothing on the way up. */
     struct muster_bytes idempotency_key;
     int64_t wall_ms;   /* UTC, since 1970; 0: the agent's clock */
     uint64_t boot_ms;  /* CLOCK_BOOTTIME; 0: the agent's clock */

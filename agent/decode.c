@@ -87,8 +87,18 @@ static void put_batch(struct decoder *decoder, const Muster__Batch *batch, struc
     struct lane_rows *lanes = NULL;
     size_t count = 0;
     struct err err = {0};
-    (void)json_object_set_new(tree, "frame",
-                              json_pack("{s:I}", "bytes", (json_int_t)batch->frame.len));
+    const struct {
+        const char *name;
+        size_t length;
+    } streams[] = {{"frame", batch->frame.len},
+                   {"body", batch->body.len},
+                   {"marks", batch->marks.len},
+                   {"steps", batch->steps.len},
+                   {"raw", batch->raw.len}};
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+        if (streams[i].length > 0)
+            (void)json_object_set_new(tree, streams[i].name,
+                                      json_pack("{s:I}", "bytes", (json_int_t)streams[i].length));
     if (!batch_decode(body, &decoder->arena, &lanes, &count, &err)) {
         (void)json_object_set_new(tree, "undecodable",
                                   decode_text(bytes_of(err.text, strlen(err.text))));

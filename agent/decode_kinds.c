@@ -50,6 +50,8 @@ static bool batch_fits(const ProtobufCMessage *message)
 {
     static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd}; /* RFC 8878 */
     const Muster__Batch *batch = (const Muster__Batch *)message;
+    if (batch->dictionary != 0)
+        return batch->frame.len == 0 && batch->body.len > 0;
     return batch->frame.len > sizeof magic && memcmp(batch->frame.data, magic, sizeof magic) == 0;
 }
 

@@ -24,7 +24,7 @@ static_assert((int)SPOOL_LOST_QUOTA == (int)MUSTER__LOSS_REASON__LOSS_QUOTA &&
 
 /* Of record bodies, before compression: a packet is full with it, and its last record may go over.
  */
-enum { PACKET_BYTES = 88 * 1024, ZSTD_LEVEL = 9 };
+enum { PACKET_BYTES = 88 * 1024, ZSTD_LEVEL = 19 };
 static_assert(PACKET_BYTES + LIMIT_RECORD_BYTES < LIMIT_BATCH_WIRE_BYTES - 2048,
               "what a packet holds fits even if nothing of it can be compressed");
 

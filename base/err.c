@@ -107,6 +107,8 @@ const char *err_code_name(enum err_code code)
         return "io";
     case ERR_NO_MEMORY:
         return "no_memory";
+    case ERR_NEWER:
+        return "newer";
     }
     return "unknown";
 }

@@ -22,6 +22,7 @@ enum err_code {
     ERR_UNAVAILABLE, /* the other side is not there */
     ERR_IO,          /* the device or database failed; see the text */
     ERR_NO_MEMORY,
+    ERR_NEWER, /* sound, but of a version that this program does not know yet: update it */
 };
 
 struct err {

@@ -9,6 +9,7 @@ int exit_code_of(const struct err *err)
     case ERR_INVALID:
     case ERR_REFUSED:
     case ERR_CONFLICT:
+    case ERR_NEWER:
         return EXIT_INPUT;
     case ERR_NOT_FOUND:
         return EXIT_NOT_FOUND;

@@ -46,6 +46,16 @@ static void refuse_body(struct collector *collector, const struct fleetdb_device
                     "undecodable: a batch that %s signed: %s", device->id, why->text);
 }
 
+/* Not refused, and not receipted: the terminal keeps its records until this program is updated. */
+static void hold_back(struct collector *collector, const struct fleetdb_device *device,
+                      const struct err *why)
+{
+    metrics_add(collector->settings.metrics, METRIC_NEWER, 1);
+    collector_alarm(collector, "muster_newer_batches_total",
+                    "held back: a batch of %s, whose records stay there: %s", device->id,
+                    why->text);
+}
+
 static bool decode_and_store(struct collector *collector, const struct fleetdb_device *device,
                              struct bytes body, struct arena *arena, struct collector_news *news,
                              struct err *err)
@@ -60,6 +70,10 @@ static bool decode_and_store(struct collector *collector, const struct fleetdb_d
     }
     if (good && !store(collector, device, lanes, lane_count, arena, news, err))
         return false;
+    if (!good && why.code == ERR_NEWER) {
+        hold_back(collector, device, &why);
+        return true;
+    }
     if (!good)
         collector_refuse(collector, REFUSED_BATCH, REASON_MALFORMED, device->id, why.text);
     /* Want of memory is ours, and passes; more than any batch may need does not. */

@@ -2,13 +2,13 @@
 #include "proto/batch.h"
 
 #include "proto/columns.h"
+#include "proto/dictionary.h"
+#include "proto/frames.h"
+#include "proto/lane.h"
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
-#include <zstd.h>
-#include <zstd_errors.h>
 
 enum {
     ENCODE_ARENA_BYTES = 16 * 1024 * 1024,
@@ -106,11 +106,12 @@ static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, en
 
 /* ---- encode ---- */
 
-static bool encode_part(const struct lane_rows *rows, struct arena *arena, Muster__LaneBatch *part,
-                        struct err *err)
+static bool compose_part(const struct lane_rows *rows, const Muster__Dictionary *dictionary,
+                         struct arena *arena, struct lane_out *out, Muster__LaneBatch *part,
+                         struct err *err)
 {
     if (rows->lost == MUSTER__LOSS_REASON__LOSS_NONE) {
-        if (!columns_of_rows(rows, arena, part, err))
+        if (!lane_pack(rows, dictionary, arena, out, part, err))
             return false;
     } else {
         muster__lane_batch__init(part);
@@ -126,132 +127,164 @@ static bool encode_part(const struct lane_rows *rows, struct arena *arena, Muste
     return true;
 }
 
-static bool encode_body(const struct lane_rows *lanes, size_t lane_count, struct arena *arena,
-                        struct buf *out, struct err *err)
+static bool compose_body(const struct lane_rows *lanes, size_t lane_count,
+                         const Muster__Dictionary *dictionary, struct arena *arena,
+                         struct batch_streams *streams, struct err *err)
 {
     Muster__BatchBody body = MUSTER__BATCH_BODY__INIT;
     Muster__LaneBatch *parts = arena_alloc(arena, lane_count * sizeof *parts);
     body.lanes = arena_alloc(arena, lane_count * sizeof(Muster__LaneBatch *));
     if (!parts || !body.lanes)
         return err_set(err, ERR_NO_MEMORY, "no memory for a batch");
-    for (; body.n_lanes < lane_count; body.n_lanes++) {
+    struct lane_out out = {streams->raw, streams->marks, streams->steps};
+    bool ok = true;
+    for (; ok && body.n_lanes < lane_count; body.n_lanes++) {
         body.lanes[body.n_lanes] = &parts[body.n_lanes];
-        if (!encode_part(&lanes[body.n_lanes], arena, &parts[body.n_lanes], err))
-            return false;
+        ok = compose_part(&lanes[body.n_lanes], dictionary, arena, &out, &parts[body.n_lanes], err);
     }
-    if (muster__batch_body__get_packed_size(&body) > LIMIT_BATCH_BODY_BYTES)
-        return err_set(err, ERR_FULL, "columns of more than %d bytes", LIMIT_BATCH_BODY_BYTES);
-    return pack(&body.base, out, err);
-}
-
-static bool compress(struct bytes body, int level, struct buf *out, struct err *err)
-{
-    size_t room = ZSTD_compressBound(body.length);
-    uint8_t *frame = buf_reserve(out, room, err);
-    if (!frame)
+    streams->raw = out.raw;
+    streams->marks = out.marks;
+    streams->steps = out.steps;
+    if (!ok)
         return false;
-    ZSTD_CCtx *zstd = ZSTD_createCCtx();
-    if (!zstd)
-        return err_set(err, ERR_NO_MEMORY, "no memory for zstd");
-    /* The seal vouches for the bytes, so no checksum; the size lets the receiver refuse early. */
-    ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 0);
-    ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 1);
-    size_t size = ZSTD_compress2(zstd, frame, room, body.data, body.length);
-    ZSTD_freeCCtx(zstd);
-    if (ZSTD_isError(size))
-        return err_set(err, ERR_NO_MEMORY, "zstd: %s", ZSTD_getErrorName(size));
-    out->length += size;
-    return true;
+    size_t total = muster__batch_body__get_packed_size(&body) + out.raw.length + out.marks.length +
+                   out.steps.length;
+    if (total > LIMIT_BATCH_BODY_BYTES)
+        return err_set(err, ERR_FULL, "columns of more than %d bytes", LIMIT_BATCH_BODY_BYTES);
+    return pack(&body.base, &streams->body, err);
 }
 
-static bool encode(const struct lane_rows *lanes, size_t lane_count, int level, struct arena *arena,
-                   struct buf *body, struct buf *frame, struct err *err)
+bool batch_compose(const struct lane_rows *lanes, size_t lane_count,
+                   const Muster__Dictionary *dictionary, struct batch_streams *streams,
+                   struct err *err)
 {
-    if (level < 1 || level > 19)
-        return err_set(err, ERR_INVALID, "zstd level %d, 1 to 19 are allowed", level);
-    return check_rows(lanes, lane_count, err) && encode_body(lanes, lane_count, arena, body, err) &&
-           check_row_sizes(lanes, lane_count, ERR_FULL, err) &&
-           compress(buf_bytes(body), level, frame, err);
+    struct arena arena = {.limit_bytes = ENCODE_ARENA_BYTES};
+    bool ok = check_rows(lanes, lane_count, err) &&
+              compose_body(lanes, lane_count, dictionary, &arena, streams, err) &&
+              check_row_sizes(lanes, lane_count, ERR_FULL, err);
+    arena_done(&arena);
+    return ok;
+}
+
+void batch_streams_done(struct batch_streams *streams)
+{
+    buf_done(&streams->body);
+    buf_done(&streams->marks);
+    buf_done(&streams->steps);
+    buf_done(&streams->raw);
+}
+
+static struct bytes bytes_in(ProtobufCBinaryData data)
+{
+    return bytes_of(data.data, data.len);
+}
+
+static ProtobufCBinaryData data_in(const struct buf *buf)
+{
+    return (ProtobufCBinaryData){.len = buf->length, .data = buf->data};
+}
+
+bool batch_pack_streams(const struct batch_streams *streams, const Muster__Dictionary *dictionary,
+                        int level, struct buf *out, struct err *err)
+{
+    struct buf body = {0}, marks = {0}, steps = {0};
+    Muster__Batch batch = MUSTER__BATCH__INIT;
+    const struct frame_way text = {.level = level}, noise = {.level = level, .patternless = true};
+    bool ok =
+        frame_pack(buf_bytes(&streams->body), bytes_in(dictionary->body), &text, &body, err) &&
+        frame_pack(buf_bytes(&streams->marks), bytes_in(dictionary->marks), &noise, &marks, err) &&
+        frame_pack(buf_bytes(&streams->steps), bytes_in(dictionary->steps), &noise, &steps, err);
+    batch.dictionary = dictionary->version;
+    batch.body = data_in(&body);
+    batch.marks = data_in(&marks);
+    batch.steps = data_in(&steps);
+    batch.raw = data_in(&streams->raw);
+    if (ok && muster__batch__get_packed_size(&batch) > LIMIT_BATCH_WIRE_BYTES - SEAL_BYTES)
+        ok = err_set(err, ERR_FULL, "%zu bytes on the wire, %d are the most",
+                     muster__batch__get_packed_size(&batch), LIMIT_BATCH_WIRE_BYTES - SEAL_BYTES);
+    ok = ok && pack(&batch.base, out, err);
+    buf_done(&steps);
+    buf_done(&marks);
+    buf_done(&body);
+    return ok;
+}
+
+static bool check_level(int level, struct err *err)
+{
+    return (level >= 1 && level <= 19) ||
+           err_set(err, ERR_INVALID, "zstd level %d, 1 to 19 are allowed", level);
 }
 
 bool batch_encode(const struct lane_rows *lanes, size_t lane_count, int level, struct buf *out,
                   struct err *err)
 {
-    struct arena arena = {.limit_bytes = ENCODE_ARENA_BYTES};
-    struct buf body = {0}, frame = {0};
-    bool ok = encode(lanes, lane_count, level, &arena, &body, &frame, err);
-    Muster__Batch batch = MUSTER__BATCH__INIT;
-    batch.frame = (ProtobufCBinaryData){.len = frame.length, .data = frame.data};
-    if (ok && muster__batch__get_packed_size(&batch) > LIMIT_BATCH_WIRE_BYTES - SEAL_BYTES)
-        ok = err_set(err, ERR_FULL, "%zu bytes on the wire, %d are the most", frame.length,
-                     LIMIT_BATCH_WIRE_BYTES - SEAL_BYTES);
-    ok = ok && pack(&batch.base, out, err);
-    buf_done(&frame);
-    buf_done(&body);
+    struct arena arena = {0};
+    struct batch_streams streams = {0};
+    const Muster__Dictionary *dictionary = NULL;
+    bool ok = check_level(level, err) &&
+              dictionary_find(DICTIONARY_NEWEST, &arena, &dictionary, err) &&
+              batch_compose(lanes, lane_count, dictionary, &streams, err) &&
+              batch_pack_streams(&streams, dictionary, level, out, err);
+    batch_streams_done(&streams);
     arena_done(&arena);
     return ok || err_context(err, "batch");
 }
 
 /* ---- decode ---- */
 
-/* One whole zstd frame, needing no dictionary, of a stated and bearable size. */
-static bool check_frame(struct bytes frame, size_t *ret_size, struct err *err)
+struct decoding {
+    struct arena *arena;
+    const Muster__Dictionary *dictionary; /* that of no batch: empty */
+    struct buf body, marks, steps;
+    struct lane_in in;
+};
+
+/* All frames together unfold to no more than LIMIT_BATCH_BODY_BYTES. */
+static bool open_frames(const Muster__Batch *batch, struct decoding *decoding, struct err *err)
 {
-    unsigned long long size = ZSTD_getFrameContentSize(frame.data, frame.length);
-    if (size == ZSTD_CONTENTSIZE_ERROR)
-        return err_set(err, ERR_INVALID, "not a zstd frame");
-    if (size == ZSTD_CONTENTSIZE_UNKNOWN)
-        return err_set(err, ERR_INVALID, "a zstd frame that does not say its size");
-    if (size > LIMIT_BATCH_BODY_BYTES)
-        return err_set(err, ERR_INVALID, "a zstd frame of %llu bytes, %d are the most", size,
-                       LIMIT_BATCH_BODY_BYTES);
-    unsigned dictionary = ZSTD_getDictID_fromFrame(frame.data, frame.length);
-    if (dictionary)
-        return err_set(err, ERR_INVALID, "a zstd frame for dictionary %u, which is not known",
-                       dictionary);
-    if (ZSTD_findFrameCompressedSize(frame.data, frame.length) != frame.length)
-        return err_set(err, ERR_INVALID, "not one whole zstd frame");
-    *ret_size = (size_t)size;
+    const Muster__Dictionary *dictionary = decoding->dictionary;
+    size_t limit = LIMIT_BATCH_BODY_BYTES;
+    if (batch->dictionary == 0)
+        return frame_unpack(bytes_in(batch->frame), bytes_of(NULL, 0), limit, &decoding->body, err);
+    if (!frame_unpack(bytes_in(batch->marks), bytes_in(dictionary->marks), limit, &decoding->marks,
+                      err))
+        return err_context(err, "marks");
+    limit -= decoding->marks.length;
+    if (!frame_unpack(bytes_in(batch->steps), bytes_in(dictionary->steps), limit, &decoding->steps,
+                      err))
+        return err_context(err, "steps");
+    limit -= decoding->steps.length;
+    if (!frame_unpack(bytes_in(batch->body), bytes_in(dictionary->body), limit, &decoding->body,
+                      err))
+        return err_context(err, "body");
+    decoding->in = (struct lane_in){.raw = bytes_in(batch->raw),
+                                    .marks = buf_bytes(&decoding->marks),
+                                    .steps = buf_bytes(&decoding->steps)};
     return true;
 }
 
-static bool decompress(struct bytes frame, struct buf *out, struct err *err)
-{
-    size_t size = 0;
-    if (!check_frame(frame, &size, err))
-        return false;
-    uint8_t *room = buf_reserve(out, size ? size : 1, err);
-    if (!room)
-        return false;
-    size_t got = ZSTD_decompress(room, size, frame.data, frame.length);
-    /* Our own want of memory must not read as a batch that nobody can decode. */
-    if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
-        return err_set(err, ERR_NO_MEMORY, "zstd: %s", ZSTD_getErrorName(got));
-    if (ZSTD_isError(got))
-        return err_set(err, ERR_INVALID, "zstd: %s", ZSTD_getErrorName(got));
-    out->length += got;
-    return true;
-}
-
-static bool decode_frame(struct bytes in, struct arena *arena, struct buf *body, struct err *err)
+static bool decode_frames(struct bytes in, struct decoding *decoding, struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_BATCH_WIRE_BYTES,
                                                 .max_elements = 16};
+    static const Muster__Dictionary none = MUSTER__DICTIONARY__INIT;
     ProtobufCMessage *message = NULL;
-    if (!unpack(&muster__batch__descriptor, in, &limits, arena, &message, err))
+    if (!unpack(&muster__batch__descriptor, in, &limits, decoding->arena, &message, err))
         return false;
     const Muster__Batch *batch = (const Muster__Batch *)message;
-    if (batch->dictionary)
-        return err_set(err, ERR_INVALID, "dictionary %u is not known", batch->dictionary);
-    return decompress(bytes_of(batch->frame.data, batch->frame.len), body, err);
+    decoding->dictionary = &none;
+    if (batch->dictionary != 0 &&
+        !dictionary_find(batch->dictionary, decoding->arena, &decoding->dictionary, err))
+        return false;
+    return open_frames(batch, decoding, err);
 }
 
-static bool decode_part(const Muster__LaneBatch *part, struct arena *arena,
+static bool decode_part(const Muster__LaneBatch *part, struct decoding *decoding,
                         struct lane_rows *ret_rows, struct err *err)
 {
     if (part->lost == MUSTER__LOSS_REASON__LOSS_NONE) {
-        if (!rows_of_columns(part, arena, ret_rows, err))
+        if (!rows_of_columns(part, decoding->arena, ret_rows, err) ||
+            !lane_unpack(part, decoding->dictionary, &decoding->in, decoding->arena, ret_rows, err))
             return false;
     } else {
         if (!check_loss(part, err))
@@ -266,31 +299,42 @@ static bool decode_part(const Muster__LaneBatch *part, struct arena *arena,
     return true;
 }
 
-/* The columns stay in the arena: bytes of the rows point into them. */
-static bool decode_body(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
-                        size_t *ret_lane_count, struct err *err)
+static bool decode_lanes(const Muster__BatchBody *body, struct decoding *decoding,
+                         struct lane_rows *lanes, struct err *err)
 {
-    static const struct unpack_limits limits = {.max_bytes = LIMIT_BATCH_BODY_BYTES,
-                                                .max_elements = LIMIT_BATCH_ROWS * ROW_ELEMENTS};
-    ProtobufCMessage *message = NULL;
-    if (!unpack(&muster__batch_body__descriptor, in, &limits, arena, &message, err))
-        return false;
-    const Muster__BatchBody *body = (const Muster__BatchBody *)message;
-    if (body->n_lanes > LIMIT_BATCH_LANES)
-        return err_set(err, ERR_INVALID, "%zu streams, %d are the most", body->n_lanes,
-                       LIMIT_BATCH_LANES);
-    struct lane_rows *lanes = arena_alloc(arena, body->n_lanes * sizeof *lanes);
-    if (!lanes)
-        return err_set(err, ERR_NO_MEMORY, "needs more memory than is allowed for it");
     size_t rows = 0;
     for (size_t i = 0; i < body->n_lanes; i++) {
         rows += body->lanes[i]->lost == MUSTER__LOSS_REASON__LOSS_NONE ? body->lanes[i]->count : 0;
         if (rows > LIMIT_BATCH_ROWS) /* before memory is taken for them */
             return err_set(err, ERR_INVALID, "more than %d rows", LIMIT_BATCH_ROWS);
-        if (!decode_part(body->lanes[i], arena, &lanes[i], err))
+        if (!decode_part(body->lanes[i], decoding, &lanes[i], err))
             return false;
     }
-    if (!check_rows(lanes, body->n_lanes, err) ||
+    const struct lane_in *left = &decoding->in;
+    if (left->raw.length + left->marks.length + left->steps.length > 0)
+        return err_set(err, ERR_INVALID, "%zu bytes behind the last row",
+                       left->raw.length + left->marks.length + left->steps.length);
+    return true;
+}
+
+/* The columns stay in the arena: bytes of the rows point into them. */
+static bool decode_body(struct decoding *decoding, struct lane_rows **ret_lanes,
+                        size_t *ret_lane_count, struct err *err)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_BATCH_BODY_BYTES,
+                                                .max_elements = LIMIT_BATCH_ROWS * ROW_ELEMENTS};
+    ProtobufCMessage *message = NULL;
+    if (!unpack(&muster__batch_body__descriptor, buf_bytes(&decoding->body), &limits,
+                decoding->arena, &message, err))
+        return false;
+    const Muster__BatchBody *body = (const Muster__BatchBody *)message;
+    if (body->n_lanes > LIMIT_BATCH_LANES)
+        return err_set(err, ERR_INVALID, "%zu streams, %d are the most", body->n_lanes,
+                       LIMIT_BATCH_LANES);
+    struct lane_rows *lanes = arena_alloc(decoding->arena, body->n_lanes * sizeof *lanes);
+    if (!lanes)
+        return err_set(err, ERR_NO_MEMORY, "needs more memory than is allowed for it");
+    if (!decode_lanes(body, decoding, lanes, err) || !check_rows(lanes, body->n_lanes, err) ||
         !check_row_sizes(lanes, body->n_lanes, ERR_INVALID, err))
         return false;
     *ret_lanes = lanes;
@@ -301,9 +345,11 @@ static bool decode_body(struct bytes in, struct arena *arena, struct lane_rows *
 bool batch_decode(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
                   size_t *ret_lane_count, struct err *err)
 {
-    struct buf body = {.limit = LIMIT_BATCH_BODY_BYTES};
-    bool ok = decode_frame(in, arena, &body, err) &&
-              decode_body(buf_bytes(&body), arena, ret_lanes, ret_lane_count, err);
-    buf_done(&body);
+    struct decoding decoding = {.arena = arena};
+    bool ok =
+        decode_frames(in, &decoding, err) && decode_body(&decoding, ret_lanes, ret_lane_count, err);
+    buf_done(&decoding.body);
+    buf_done(&decoding.marks);
+    buf_done(&decoding.steps);
     return ok || err_context(err, "batch");
 }

@@ -23,14 +23,25 @@ struct lane_rows {
 const ProtobufCMessageDescriptor *lane_message(Muster__Lane lane);
 const char *lane_name(Muster__Lane lane); /* "txn" "event" "health" */
 
-/* Appends the packed Batch (not yet sealed): columns, then zstd at `level` (1..19). ERR_FULL: well
- * formed but too much for one batch (LIMIT_BATCH_*; the rows as packed messages must also stay
- * within LIMIT_BATCH_BODY_BYTES): send fewer rows. */
+/* Appends the packed Batch (not yet sealed), with the newest dictionary; zstd at `level` (1..19).
+ * ERR_FULL: well formed but too much for one batch (LIMIT_BATCH_*; the rows as packed messages must
+ * also stay within LIMIT_BATCH_BODY_BYTES): send fewer rows. */
 bool batch_encode(const struct lane_rows *lanes, size_t lane_count, int level, struct buf *out,
                   struct err *err) MUSTER_CHECK;
+/* The two steps of it, for who makes dictionaries and who wants to know what takes how much. */
+struct batch_streams {
+    struct buf body, marks, steps, raw;
+};
+bool batch_compose(const struct lane_rows *lanes, size_t lane_count,
+                   const Muster__Dictionary *dictionary, struct batch_streams *streams,
+                   struct err *err) MUSTER_CHECK;
+bool batch_pack_streams(const struct batch_streams *streams, const Muster__Dictionary *dictionary,
+                        int level, struct buf *out, struct err *err) MUSTER_CHECK;
+void batch_streams_done(struct batch_streams *streams);
+
 /* The reverse, for foreign bytes (the signature has been verified). Everything lives in `arena`,
  * whose limit bounds the memory; LIMIT_BATCH_* bound size and rows. A full batch needs up to
- * BATCH_ARENA_BYTES. */
+ * BATCH_ARENA_BYTES. ERR_NEWER: whole, but of a sender that is newer than this program. */
 bool batch_decode(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
                   size_t *ret_lane_count, struct err *err) MUSTER_CHECK;
 

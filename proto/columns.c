@@ -1,129 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/columns.h"
 
+#include "proto/cells.h"
 #include "proto/limits.h"
 #include "proto/wire.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* How the values of a field travel. */
-enum form { FORM_NUMBER, FORM_TEXT, FORM_BYTES, FORM_NONE };
-
-static enum form form_of(const ProtobufCFieldDescriptor *field)
-{
-    /* Flat rows of plain fields only: what is default is not there, nothing else to tell apart. */
-    if (field->label != PROTOBUF_C_LABEL_NONE || (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
-        return FORM_NONE;
-    switch (field->type) {
-    case PROTOBUF_C_TYPE_STRING:
-        return FORM_TEXT;
-    case PROTOBUF_C_TYPE_BYTES:
-        return FORM_BYTES;
-    case PROTOBUF_C_TYPE_MESSAGE:
-    case PROTOBUF_C_TYPE_FLOAT:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return FORM_NONE;
-    default:
-        return FORM_NUMBER;
-    }
-}
-
-static uint64_t zigzag(int64_t value)
-{
-    return ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0);
-}
-
-static int64_t unzigzag(uint64_t value)
-{
-    return (int64_t)(value >> 1 ^ (value & 1 ? UINT64_MAX : 0));
-}
-
 static size_t varint_size(uint64_t value)
 {
     uint8_t out[10];
     return varint_put(value, out);
-}
-
-static void *member(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field)
-{
-    return (uint8_t *)(uintptr_t)row + field->offset;
-}
-
-/* ---- one field of one row ---- */
-
-static uint64_t get_number(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field)
-{
-    const void *at = member(row, field);
-    switch (field->type) {
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-        return zigzag(*(const int32_t *)at);
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-        return zigzag(*(const int64_t *)at);
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-        return *(const uint64_t *)at;
-    case PROTOBUF_C_TYPE_BOOL:
-        return *(const protobuf_c_boolean *)at != 0;
-    default: /* 32 bits without a sign, enums among them */
-        return *(const uint32_t *)at;
-    }
-}
-
-/* False if the field cannot hold `value`. */
-static bool put_number(ProtobufCMessage *row, const ProtobufCFieldDescriptor *field, uint64_t value)
-{
-    void *at = member(row, field);
-    switch (field->type) {
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-        *(int32_t *)at = (int32_t)unzigzag(value);
-        return value <= UINT32_MAX;
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-        *(int64_t *)at = unzigzag(value);
-        return true;
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-        *(uint64_t *)at = value;
-        return true;
-    case PROTOBUF_C_TYPE_BOOL:
-        *(protobuf_c_boolean *)at = value != 0;
-        return value <= 1;
-    case PROTOBUF_C_TYPE_ENUM: /* a newer sender's word is kept as its number */
-        *(uint32_t *)at = (uint32_t)value;
-        return value <= INT32_MAX;
-    default:
-        *(uint32_t *)at = (uint32_t)value;
-        return value <= UINT32_MAX;
-    }
-}
-
-static ProtobufCBinaryData get_value(const ProtobufCMessage *row,
-                                     const ProtobufCFieldDescriptor *field)
-{
-    if (field->type == PROTOBUF_C_TYPE_BYTES)
-        return *(const ProtobufCBinaryData *)member(row, field);
-    char *text = *(char *const *)member(row, field);
-    return (ProtobufCBinaryData){.len = text ? strlen(text) : 0, .data = (uint8_t *)text};
-}
-
-static bool is_default(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field)
-{
-    if (form_of(field) == FORM_NUMBER)
-        return get_number(row, field) == 0;
-    return get_value(row, field).len == 0;
-}
-
-static bool same(ProtobufCBinaryData a, ProtobufCBinaryData b)
-{
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
 static bool no_memory(struct err *err)
@@ -144,7 +32,7 @@ static bool mark_present(const struct lane_rows *rows, const ProtobufCFieldDescr
     if (!bits.data)
         return no_memory(err);
     for (size_t i = 0; i < rows->count; i++) {
-        if (is_default(rows->rows[i], field))
+        if (cell_is_default(rows->rows[i], field))
             continue;
         bits.data[i / 8] = (uint8_t)(bits.data[i / 8] | 1u << i % 8);
         present++;
@@ -183,9 +71,9 @@ static bool numbers_of_rows(const struct lane_rows *rows, const ProtobufCFieldDe
         return no_memory(err);
     bool equal = true;
     for (size_t i = 0; i < rows->count; i++) {
-        if (is_default(rows->rows[i], field))
+        if (cell_is_default(rows->rows[i], field))
             continue;
-        uint64_t number = get_number(rows->rows[i], field);
+        uint64_t number = cell_number(rows->rows[i], field);
         if (field->type == PROTOBUF_C_TYPE_ENUM && number > INT32_MAX)
             return err_set(err, ERR_INVALID, "row %zu: %s is negative", i, field->name);
         column->numbers[column->n_numbers++] = number;
@@ -221,14 +109,14 @@ static bool values_of_rows(const struct lane_rows *rows, const ProtobufCFieldDes
         return no_memory(err);
     bool equal = true, one_width = form_of(field) == FORM_BYTES;
     for (size_t i = 0; i < rows->count; i++) {
-        ProtobufCBinaryData value = get_value(rows->rows[i], field);
+        ProtobufCBinaryData value = cell_value(rows->rows[i], field);
         if (value.len == 0)
             continue;
         if (value.len > LIMIT_RECORD_BYTES)
             return err_set(err, ERR_INVALID, "row %zu: %s has %zu bytes", i, field->name,
                            value.len);
         column->values[column->n_values++] = value;
-        equal = equal && same(value, column->values[0]);
+        equal = equal && value_equal(value, column->values[0]);
         one_width = one_width && value.len == column->values[0].len;
     }
     if (equal)
@@ -236,9 +124,8 @@ static bool values_of_rows(const struct lane_rows *rows, const ProtobufCFieldDes
     return equal || !one_width || pack_values(column, arena, err);
 }
 
-/* `*ret_column` stays NULL where all rows are default. */
-static bool column_of_rows(const struct lane_rows *rows, const ProtobufCFieldDescriptor *field,
-                           struct arena *arena, Muster__Column **ret_column, struct err *err)
+bool column_of_rows(const struct lane_rows *rows, const ProtobufCFieldDescriptor *field,
+                    struct arena *arena, Muster__Column **ret_column, struct err *err)
 {
     ProtobufCBinaryData bits;
     size_t present = 0;
@@ -276,8 +163,7 @@ static bool check_span(Muster__Lane lane, uint64_t first_seq, size_t count, stru
     return true;
 }
 
-bool columns_of_rows(const struct lane_rows *rows, struct arena *arena,
-                     Muster__LaneBatch *ret_batch, struct err *err)
+bool columns_begin(const struct lane_rows *rows, Muster__LaneBatch *ret_batch, struct err *err)
 {
     if (!check_span(rows->lane, rows->first_seq, rows->count, err))
         return false;
@@ -285,11 +171,21 @@ bool columns_of_rows(const struct lane_rows *rows, struct arena *arena,
     for (size_t i = 0; i < rows->count; i++)
         if (rows->rows[i]->descriptor != type)
             return err_set(err, ERR_INVALID, "row %zu is a %s", i, rows->rows[i]->descriptor->name);
-    Muster__LaneBatch batch = MUSTER__LANE_BATCH__INIT;
-    batch.lane = rows->lane;
-    batch.incarnation = rows->incarnation;
-    batch.first_seq = rows->first_seq;
-    batch.count = (uint32_t)rows->count;
+    muster__lane_batch__init(ret_batch);
+    ret_batch->lane = rows->lane;
+    ret_batch->incarnation = rows->incarnation;
+    ret_batch->first_seq = rows->first_seq;
+    ret_batch->count = (uint32_t)rows->count;
+    return true;
+}
+
+bool columns_of_rows(const struct lane_rows *rows, struct arena *arena,
+                     Muster__LaneBatch *ret_batch, struct err *err)
+{
+    Muster__LaneBatch batch;
+    if (!columns_begin(rows, &batch, err))
+        return false;
+    const ProtobufCMessageDescriptor *type = lane_message(rows->lane);
     batch.columns = arena_alloc(arena, type->n_fields * sizeof(Muster__Column *));
     if (!batch.columns)
         return no_memory(err);
@@ -376,7 +272,7 @@ static bool read_numbers(const struct reader *reader, ProtobufCMessage **rows, s
             number = delta && next ? number + (uint64_t)unzigzag(coded) : coded;
             next++;
         }
-        if (!put_number(rows[i], reader->field, number))
+        if (!cell_put_number(rows[i], reader->field, number))
             return refuse(reader, err, "a number out of range");
     }
     return true;
@@ -400,7 +296,7 @@ static bool read_texts(const struct reader *reader, ProtobufCMessage **rows, siz
             if (value.len)
                 memcpy(text, value.data, value.len);
         }
-        *(char **)member(rows[i], reader->field) = text;
+        *(char **)cell_at(rows[i], reader->field) = text;
     }
     return true;
 }
@@ -416,7 +312,7 @@ static void read_bytes(const struct reader *reader, ProtobufCMessage **rows, siz
             value.data = column->packed.data + next * column->width;
         else
             value = column->values[column->n_values == 1 ? 0 : next];
-        *(ProtobufCBinaryData *)member(rows[i], reader->field) = value;
+        *(ProtobufCBinaryData *)cell_at(rows[i], reader->field) = value;
         next++;
     }
 }

@@ -5,6 +5,8 @@
 #include "base/file.h"
 #include "proto/columns.h"
 #include "proto/desired.pb-c.h"
+#include "proto/dictionary.h"
+#include "proto/frames.h"
 #include "proto/hello.pb-c.h"
 #include "proto/local.pb-c.h"
 #include "proto/seal.h"
@@ -276,6 +278,64 @@ static void sealed_seeds(void)
 
 /* ---- records ---- */
 
+/* One zstd frame of columns, as terminals sent before there was a dictionary. */
+static void write_first_form(const char *name, const struct lane_rows *rows)
+{
+    struct arena arena = {0};
+    struct err err = {0};
+    struct buf body = {0}, frame = {0};
+    char as[32];
+    Muster__LaneBatch part, *parts[] = {&part};
+    Muster__BatchBody lanes = MUSTER__BATCH_BODY__INIT;
+    Muster__Batch batch = MUSTER__BATCH__INIT;
+    lanes.lanes = parts;
+    lanes.n_lanes = 1;
+    must(columns_of_rows(rows, &arena, &part, &err) && pack(&lanes.base, &body, &err) &&
+             frame_pack(buf_bytes(&body), bytes_of(NULL, 0), &(struct frame_way){.level = 3},
+                        &frame, &err),
+         &err);
+    batch.frame = (ProtobufCBinaryData){.len = frame.length, .data = frame.data};
+    (void)snprintf(as, sizeof as, "first_%s", name);
+    write_message("batch_decode", as, -1, &batch.base);
+    buf_done(&frame);
+    buf_done(&body);
+    arena_done(&arena);
+}
+
+static void put_sized(struct buf *out, const struct buf *part)
+{
+    struct err err = {0};
+    uint8_t head[10];
+    must(buf_append(out, head, varint_put(part->length, head), &err) &&
+             buf_append(out, part->data, part->length, &err),
+         &err);
+}
+
+static void write_lane(const char *name, const struct lane_rows *rows)
+{
+    struct arena arena = {0};
+    struct err err = {0};
+    const Muster__Dictionary *dictionary = NULL;
+    struct batch_streams streams = {0};
+    struct buf lane = {0}, out = {0};
+    must(dictionary_find(DICTIONARY_NEWEST, &arena, &dictionary, &err) &&
+             batch_compose(rows, 1, dictionary, &streams, &err),
+         &err);
+    Muster__BatchBody *body =
+        muster__batch_body__unpack(NULL, streams.body.length, streams.body.data);
+    must(body && pack(&body->lanes[0]->base, &lane, &err), &err);
+    put_sized(&out, &lane);
+    put_sized(&out, &streams.marks);
+    put_sized(&out, &streams.steps);
+    must(buf_append(&out, streams.raw.data, streams.raw.length, &err), &err);
+    write_seed("lane", name, buf_bytes(&out));
+    muster__batch_body__free_unpacked(body, NULL);
+    batch_streams_done(&streams);
+    buf_done(&out);
+    buf_done(&lane);
+    arena_done(&arena);
+}
+
 static void record_seeds(void)
 {
     static const Muster__Lane lanes[] = {MUSTER__LANE__LANE_TXN, MUSTER__LANE__LANE_EVENT,
@@ -290,6 +350,8 @@ static void record_seeds(void)
         random_rows(&dice, lanes[i], 4, &arena, &rows);
         must(batch_encode(&rows, 1, 3, &out, &err), &err);
         write_seed("batch_decode", lane_name(lanes[i]), buf_bytes(&out));
+        write_first_form(lane_name(lanes[i]), &rows);
+        write_lane(lane_name(lanes[i]), &rows);
         must(columns_of_rows(&rows, &arena, &columns, &err), &err);
         write_message("columns", lane_name(lanes[i]), -1, &columns.base);
         buf_done(&out);

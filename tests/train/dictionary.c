@@ -10,6 +10,7 @@
 enum {
     TRAIN_BYTES = 4 * 1024 * 1024, /* of samples that content is chosen from */
     SAMPLES_LIMIT_BYTES = 256 * 1024 * 1024,
+    TABLES_BYTES = 512,
 };
 
 bool samples_add(struct samples *samples, struct bytes sample, struct err *err)
@@ -55,46 +56,74 @@ static bool thin(const struct samples *samples, struct samples *ret_thin, struct
     return true;
 }
 
-static bool train_content(const struct samples *samples, size_t bytes, struct buf *ret_content,
-                          struct err *err)
+static bool train_content(const struct samples *samples, const struct dictionary_plan *plan,
+                          struct buf *ret_content, struct err *err)
 {
-    ZDICT_fastCover_params_t params = {.steps = 16, .splitPoint = 0.75, .zParams = {0}};
-    uint8_t *room = buf_reserve(ret_content, bytes, err);
+    ZDICT_cover_params_t fixed = {.k = plan->segment, .d = 8, .zParams = {0}};
+    ZDICT_fastCover_params_t tried = {.steps = 16, .splitPoint = 0.75, .zParams = {0}};
+    uint8_t *room = buf_reserve(ret_content, plan->bytes, err);
     if (!room)
         return false;
-    size_t size = ZDICT_optimizeTrainFromBuffer_fastCover(
-        room, bytes, samples->data.data, samples->sizes, (unsigned)samples->count, &params);
+    unsigned count = (unsigned)samples->count;
+    size_t size = plan->segment > 0
+                      ? ZDICT_trainFromBuffer_cover(room, plan->bytes, samples->data.data,
+                                                    samples->sizes, count, fixed)
+                      : ZDICT_optimizeTrainFromBuffer_fastCover(
+                            room, plan->bytes, samples->data.data, samples->sizes, count, &tried);
     if (!good(size, "choosing the content", err))
         return false;
     size_t head = ZDICT_getDictHeaderSize(room, size);
     if (!good(head, "reading the trained dictionary", err))
         return false;
     memmove(room, room + head, size - head);
-    ret_content->length = size - head;
+    ret_content->length += size - head;
     return true;
 }
 
-bool dictionary_train(const struct samples *samples, const struct dictionary_plan *plan,
-                      struct buf *ret_dictionary, struct err *err)
+static bool finalize(const struct samples *samples, const struct dictionary_plan *plan,
+                     struct bytes content, struct buf *ret_dictionary, struct err *err)
+{
+    ZDICT_params_t params = {.compressionLevel = plan->level, .dictID = plan->id};
+    size_t most = plan->segment > 0 ? plan->bytes + TABLES_BYTES : plan->bytes;
+    uint8_t *room = buf_reserve(ret_dictionary, most, err);
+    if (!room)
+        return false;
+    size_t size =
+        ZDICT_finalizeDictionary(room, most, content.data, content.length, samples->data.data,
+                                 samples->sizes, (unsigned)samples->count, params);
+    if (!good(size, "making the entropy tables", err))
+        return false;
+    ret_dictionary->length += size;
+    return true;
+}
+
+bool dictionary_train(const struct samples *samples, const struct samples *more,
+                      const struct dictionary_plan *plan, struct buf *ret_dictionary,
+                      struct err *err)
 {
     struct samples thinned = {0};
     struct buf content = {0};
-    ZDICT_params_t params = {.compressionLevel = plan->level, .dictID = plan->id};
-    uint8_t *room = buf_reserve(ret_dictionary, plan->bytes, err);
-    bool ok =
-        room && thin(samples, &thinned, err) && train_content(&thinned, plan->bytes, &content, err);
-    size_t size = 0;
-    if (ok) {
-        size = ZDICT_finalizeDictionary(room, plan->bytes, content.data, content.length,
-                                        samples->data.data, samples->sizes,
-                                        (unsigned)samples->count, params);
-        ok = good(size, "making the entropy tables", err);
-    }
-    if (ok)
-        ret_dictionary->length += size;
+    struct dictionary_plan part = *plan;
+    part.bytes = more ? plan->bytes / 3 : plan->bytes;
+    bool ok = true;
+    if (more)
+        ok = thin(more, &thinned, err) && train_content(&thinned, &part, &content, err);
+    samples_done(&thinned);
+    part.bytes = plan->bytes - content.length;
+    ok = ok && thin(samples, &thinned, err) && train_content(&thinned, &part, &content, err) &&
+         finalize(samples, plan, buf_bytes(&content), ret_dictionary, err);
     samples_done(&thinned);
     buf_done(&content);
     return ok;
+}
+
+bool dictionary_tables(const struct samples *samples, const struct dictionary_plan *plan,
+                       struct buf *ret_dictionary, struct err *err)
+{
+    uint8_t content[128]; /* ZDICT wants some: bytes that no sample repeats */
+    for (size_t i = 0; i < sizeof content; i++)
+        content[i] = (uint8_t)(128 + i);
+    return finalize(samples, plan, bytes_of(content, sizeof content), ret_dictionary, err);
 }
 
 static bool try_all(const struct samples *samples, ZSTD_CCtx *zstd, struct bytes dictionary,

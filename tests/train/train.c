@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "proto/unpack.h"
 #include "storage/spool_segment.h"
+#include "tests/train/batches.h"
 #include "tests/train/dictionary.h"
 #include "tests/train/terminals.h"
 
@@ -13,12 +14,19 @@
  * Makes a zstd dictionary anew.
  *
  *   train-dictionary rows RECORDS ID BYTES LEVEL OUT
+ *   train-dictionary batches VERSION LEVEL OUT
  *
+ * `batches`: proto/dictionary/VERSION.pb. One that is out is never made again: a better one is a
+ * new version (and DICTIONARY_NEWEST in proto/dictionary.h, once all musterd know it).
  * `rows`: each sample is a spool's segment of RECORDS packed TxnResults of one terminal, framed as
  * storage/spool_segment.h says. OUT.txt says where the dictionary comes from. The terminals
  * tried at the end are others than those trained on.
  */
-enum { SAMPLES_BYTES = 24 * 1024 * 1024, TERMINAL_RECORDS = 2000, TRIED_TERMINALS = 16 };
+enum {
+    SAMPLES_BYTES = 24 * 1024 * 1024,
+    TERMINAL_RECORDS = 2000,
+    TRIED_TERMINALS = 16,
+};
 
 struct order {
     size_t records;
@@ -93,7 +101,7 @@ static bool make(const struct order *order, const struct train_tables *tables, s
     bool ok =
         sample_terminals(tables, TRAIN_SEED, TRAIN_TERMINALS, order->records, &train, err) &&
         sample_terminals(tables, TRAIN_SEED_END, TRIED_TERMINALS, order->records, &others, err) &&
-        dictionary_train(&train, &order->plan, &dictionary, err) &&
+        dictionary_train(&train, NULL, &order->plan, &dictionary, err) &&
         dictionary_try(&others, buf_bytes(&dictionary), order->plan.level, &plain, &with, err) &&
         file_write(order->out, buf_bytes(&dictionary), 0644, err) &&
         write_origin(order, &train, dictionary.length, plain, with, err);
@@ -103,22 +111,38 @@ static bool make(const struct order *order, const struct train_tables *tables, s
     return ok;
 }
 
+static bool train_rows(char **arguments, const struct train_tables *tables, struct err *err)
+{
+    struct order order = {.records = strtoul(arguments[0], NULL, 10),
+                          .plan = {.id = (unsigned)strtoul(arguments[1], NULL, 10),
+                                   .bytes = strtoul(arguments[2], NULL, 10),
+                                   .level = (int)strtol(arguments[3], NULL, 10)},
+                          .out = arguments[4]};
+    return (order.records > 0 || err_set(err, ERR_INVALID, "no records in a sample")) &&
+           make(&order, tables, err);
+}
+
+static bool train_batches(char **arguments, const struct train_tables *tables, struct err *err)
+{
+    struct batches_order order = {.version = (uint32_t)strtoul(arguments[0], NULL, 10),
+                                  .level = (int)strtol(arguments[1], NULL, 10),
+                                  .out = arguments[2]};
+    return batches_train(&order, tables, err);
+}
+
 int main(int argc, char **argv)
 {
     struct train_tables tables = {0};
     struct err err = {0};
-    if (argc != 7 || strcmp(argv[1], "rows") != 0) {
-        fprintf(stderr, "usage: train-dictionary rows RECORDS ID BYTES LEVEL OUT\n");
+    bool rows = argc == 7 && strcmp(argv[1], "rows") == 0;
+    bool batches = argc == 5 && strcmp(argv[1], "batches") == 0;
+    if (!rows && !batches) {
+        fprintf(stderr, "usage: train-dictionary rows RECORDS ID BYTES LEVEL OUT\n"
+                        "       train-dictionary batches VERSION LEVEL OUT\n");
         return 2;
     }
-    struct order order = {.records = strtoul(argv[2], NULL, 10),
-                          .plan = {.id = (unsigned)strtoul(argv[3], NULL, 10),
-                                   .bytes = strtoul(argv[4], NULL, 10),
-                                   .level = (int)strtol(argv[5], NULL, 10)},
-                          .out = argv[6]};
-    bool ok = order.records > 0 &&
-              train_tables_read(MUSTER_ROUTING_TABLE, MUSTER_CA_KEYS_TABLE, &tables, &err) &&
-              make(&order, &tables, &err);
+    bool ok = train_tables_read(MUSTER_ROUTING_TABLE, MUSTER_CA_KEYS_TABLE, &tables, &err) &&
+              (rows ? train_rows : train_batches)(argv + 2, &tables, &err);
     if (!ok)
         fprintf(stderr, "train-dictionary: %s\n", err.text);
     train_tables_done(&tables);

@@ -240,7 +240,7 @@ static struct muster_answer record(struct bench *bench)
     bool ok = muster_record(bench->client, &sale, &answer);
     assert_int_equal(ok, answer.status == MUSTER_STORED || answer.status == MUSTER_DUPLICATE);
     assert_int_equal(ok, answer.text[0] == '\0');
-    assert_int_equal(answer.key_length, 16);
+    assert_int_equal(answer.key_length, 8);
     return answer;
 }
 
@@ -252,7 +252,9 @@ static void a_result_is_stored(void **state)
     assert_int_equal(first.status, MUSTER_STORED);
     assert_true(first.incarnation == 77 && first.seq == 1);
     assert_true(second.seq == 2);
-    assert_memory_not_equal(first.key, second.key, 16); /* each result its own */
+    /* each result its own, one up from the one before */
+    assert_memory_not_equal(first.key, second.key, 8);
+    assert_int_equal((uint8_t)(second.key[7] - first.key[7]), 1);
 }
 
 static void each_answer_has_its_status(void **state)

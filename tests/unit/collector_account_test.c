@@ -290,6 +290,27 @@ static void what_unfolds_beyond_all_memory_is_named_too(void **state)
     arena_done(&arena);
 }
 
+/* A terminal that was updated before its fleet keeps its records: no receipt, no refusal. */
+static void what_is_newer_is_held_back(void **state)
+{
+    struct world *world = *state;
+    Muster__Batch batch = MUSTER__BATCH__INIT;
+    uint8_t some[] = {1, 2, 3};
+    struct buf body = {0};
+    batch.dictionary = 4000;
+    batch.body = (ProtobufCBinaryData){.len = sizeof some, .data = some};
+    assert_true(pack(&batch.base, &body, NULL));
+    struct buf message = world_seal(world, "batch", "t1", buf_bytes(&body));
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&message));
+    world_settle(world);
+    assert_int_equal(world->sent, 0);
+    assert_int_equal(metric(world, METRIC_NEWER), 1);
+    assert_int_equal(metric(world, METRIC_UNDECODABLE), 0);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_MALFORMED), 0);
+    buf_done(&message);
+    buf_done(&body);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -303,6 +324,7 @@ int main(void)
         TEST(more_conflicts_than_fit_are_told_by_and_by),
         TEST(what_nobody_can_decode_is_named),
         TEST(what_unfolds_beyond_all_memory_is_named_too),
+        TEST(what_is_newer_is_held_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

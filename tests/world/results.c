@@ -48,6 +48,7 @@ struct lane {
     uint32_t stan, batch, table_version, firmware;
     int32_t signal_dbm;
     uint8_t generation[8];
+    uint64_t next_key;
 };
 
 struct results {
@@ -126,6 +127,8 @@ void results_rewind(struct results *results)
     lane->boot_wall_ms = lane->wall_ms - 4 * (int64_t)HOUR_MS;
     lane->day = lane->wall_ms / DAY_MS;
     rng_bytes(&lane->rng, lane->generation, sizeof lane->generation);
+    struct rng keys = rng_named(results->settings.deck.seed, "keys");
+    lane->next_key = rng_u64(&keys);
 }
 
 const struct deck *results_deck(const struct results *results)
@@ -316,6 +319,9 @@ void results_next(struct results *results, struct world_result *ret_result)
     results_cvm(txn->entry_mode, txn->amount_minor, ret_result);
     fill_times(txn, rng);
     fill_answer(ret_result, rng);
-    rng_bytes(rng, ret_result->key, sizeof ret_result->key);
+    rng_bytes(rng, ret_result->random_key, sizeof ret_result->random_key);
+    uint64_t key = lane->next_key++;
+    for (size_t i = sizeof ret_result->key; i-- > 0; key >>= 8)
+        ret_result->key[i] = (uint8_t)key;
     txn->idempotency_key = (ProtobufCBinaryData){sizeof ret_result->key, ret_result->key};
 }

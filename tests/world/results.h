@@ -22,8 +22,10 @@ struct results;
 struct world_result {
     Muster__TxnResult txn;
     struct card card;
-    bool carries_chip; /* chip or contactless: AID, TVR and CA key are there */
-    uint8_t key[8], tvr[5], tsi[2], cvm[3], generation[8];
+    bool carries_chip;     /* chip or contactless: AID, TVR and CA key are there */
+    uint8_t key[8];        /* as libmuster makes them: one up from a random start */
+    uint8_t random_key[8]; /* as an application may */
+    uint8_t tvr[5], tsi[2], cvm[3], generation[8];
     char rrn[13], auth_code[7], firmware[16];
 };
 
