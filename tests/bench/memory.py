@@ -94,6 +94,8 @@ def wait_until_said(process, words, said):
         for line in process.stderr:
             said.append(line)
             if words in line:
+                # Whatever else it says is read too: a full pipe would hold it up.
+                threading.Thread(target=process.stderr.read, daemon=True).start()
                 return
     finally:
         watchdog.cancel()
@@ -145,7 +147,7 @@ def start_link(directory, processes):
 
 def end(process):
     process.terminate()
-    process.communicate(timeout=30)
+    process.wait(timeout=30)
 
 
 def fill(directory, count):
