@@ -166,6 +166,22 @@ static void add_hello(struct buf *out, bool shows_receipt)
     buf_done(&shown);
 }
 
+/* As a terminal packs it. */
+static void add_batch(struct buf *out)
+{
+    struct dice dice = {.state = 26};
+    struct arena arena = {0};
+    struct lane_rows rows;
+    struct buf body = {0};
+    struct err err = {0};
+    random_rows(&dice, MUSTER__LANE__LANE_TXN, 6, &arena, &rows);
+    rows.first_seq = 1;
+    must(batch_encode(&rows, 1, 3, &body, &err), &err);
+    add_message(out, BATCH, buf_bytes(&body));
+    buf_done(&body);
+    arena_done(&arena);
+}
+
 static void collector_seeds(void)
 {
     static const uint8_t hour[] = {0x80, 0xee, 0x36, 0};
@@ -189,6 +205,9 @@ static void collector_seeds(void)
     add_rows(&out, MUSTER__LANE__LANE_TXN, 1, 25);
     add_message(&out, ONLINE, bytes_of("1", 1));
     write_seed("collector", "events_online", buf_bytes(&out));
+    buf_clear(&out);
+    add_batch(&out);
+    write_seed("collector", "batch", buf_bytes(&out));
     buf_done(&out);
 }
 
