@@ -23,8 +23,8 @@ struct bytes oracle_body(const struct oracle_record *record, uint8_t body[ORACLE
     if (record->content % 16 == 0)
         length += mixed % (ORACLE_BODY_MAX - 400);
     memset(body, (int)(mixed >> 56), length);
-    /* Every second one is nothing that could be compressed: quotas are met. */
-    for (size_t i = 0; record->content % 2 != 0 && i < length; i++) {
+    /* Every second one, and all that are long, cannot be compressed: quotas are met. */
+    for (size_t i = 0; record->content % 2 == 0 && i < length; i++) {
         mixed = mixed * 6364136223846793005u + 1442695040888963407u;
         body[i] = (uint8_t)(mixed >> 56);
     }
