@@ -93,9 +93,9 @@ void spool_close(struct spool *spool)
     /* Damage that shows only when all is read: the next open is not to meet it again. */
     if (spool->loaded && spool->damaged)
         (void)!spool_mark_damaged(spool, NULL);
-    /* With exact ceilings a WAL may be missing: without them that tells of a lost one. */
-    if (spool->db != NULL && (!sound || !spool_chain_settle(spool, NULL)))
-        sqlite_keep_wal(spool->db);
+    /* What the chain calls settled must be in the database, whatever becomes of the WAL. */
+    if (sound && spool_chain_settle(spool, NULL))
+        sqlite_fold_wal(spool->db);
     spool_database_close(spool);
     spool_codec_close(spool->codec);
     for (size_t i = 0; i < SPOOL_LANES; i++) {

@@ -143,6 +143,7 @@ bool spool_database_open(struct spool *spool, struct err *err)
         .wal_keep_bytes = 2 * spool_checkpoint_bytes(spool),
         .exclusive = true,
         .incremental_vacuum = true,
+        .keep_wal = true,
         .migrations = spool_schema,
         .migration_names = spool_schema_names,
         .migration_count = spool_schema_count,

@@ -35,7 +35,6 @@ struct opening {
     uint64_t starts;                           /* as the database has it */
     uint64_t unknown;
     bool salvaged; /* once is enough: what comes of it must not be salvaged for ever */
-    bool no_wal;   /* beside the database before it was opened */
 };
 
 void spool_remark(struct spool *spool, const char *fmt, ...)
@@ -105,7 +104,7 @@ static bool finish_streams(struct spool *spool, struct err *err)
 }
 
 /* SQLite would leave out, without a word, what stands behind a damaged place in the WAL. */
-static bool look_at_wal(struct spool *spool, struct opening *opening, struct err *err)
+static bool look_at_wal(struct spool *spool, struct err *err)
 {
     char wal[PATH_MAX];
     struct stat held;
@@ -113,8 +112,7 @@ static bool look_at_wal(struct spool *spool, struct opening *opening, struct err
     int length = snprintf(wal, sizeof wal, "%s-wal", spool->path);
     if (length < 0 || (size_t)length >= sizeof wal)
         return err_set(err, ERR_INVALID, "spool %s: the path is too long", spool->path);
-    opening->no_wal = stat(wal, &held) != 0 || held.st_size == 0;
-    if (opening->no_wal || !file_exists(spool->path))
+    if (stat(wal, &held) != 0 || held.st_size == 0 || !file_exists(spool->path))
         return true;
     if (!pages_wal_damaged(spool->path, SPOOL_PAGE_BYTES, &damaged, err))
         return err->code != ERR_NO_MEMORY;
@@ -194,8 +192,8 @@ static bool open_database(struct spool *spool, struct opening *opening, struct e
 {
     for (int tries = 1;; tries++) {
         struct err why = {0};
-        if (look_at_wal(spool, opening, &why) && read_database(spool, opening, &why) &&
-            !opening->foreign && salvage(spool, opening, &why))
+        if (look_at_wal(spool, &why) && read_database(spool, opening, &why) && !opening->foreign &&
+            salvage(spool, opening, &why))
             return true;
         if (tries == TRIES)
             return err_set(err, why.code, "%s", why.text);
@@ -240,8 +238,8 @@ static bool write_start(struct spool *spool, void *ctx, struct err *err)
     sqlite_bind_u64(query, ":starts", spool->starts);
     if (!sqlite_run(spool->db, query, err) || !spool_dictionary_save(spool, err))
         return false;
-    bool back_in_time = !opening->held || opening->starts < opening->chain.starts ||
-                        opening->chain.settled || (opening->no_wal && opening->chain.closes);
+    bool back_in_time =
+        !opening->held || opening->starts < opening->chain.starts || opening->chain.settled;
     return !back_in_time || spool_chain_declare(spool, &opening->chain, &opening->unknown, err);
 }
 

@@ -418,6 +418,16 @@ static bool prepare_all(struct sqlite *db, const struct sqlite_settings *setting
     return true;
 }
 
+static void keep_wal(struct sqlite *db, bool keep)
+{
+    (void)sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int)keep, NULL);
+}
+
+void sqlite_fold_wal(struct sqlite *db)
+{
+    keep_wal(db, false);
+}
+
 bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db, struct err *err)
 {
     struct sqlite *db = calloc(1, sizeof *db + settings->query_count * sizeof(sqlite3_stmt *));
@@ -442,6 +452,7 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
         sqlite_close(db);
         return false;
     }
+    keep_wal(db, settings->keep_wal);
     (void)sqlite3_busy_timeout(db->connection, settings->busy_ms);
     bool is_new = false;
     unsigned version = 0;
@@ -455,11 +466,6 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
     db->opening = false;
     *ret_db = db;
     return true;
-}
-
-void sqlite_keep_wal(struct sqlite *db)
-{
-    (void)sqlite3_db_config(db->connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 void sqlite_close(struct sqlite *db)

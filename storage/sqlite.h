@@ -27,7 +27,10 @@ struct sqlite_settings {
     int64_t wal_keep_bytes;  /* the WAL is cut back to this; 0: to nothing */
     bool exclusive;          /* one process, no shared memory file */
     bool incremental_vacuum; /* of a new file */
-    int busy_ms;             /* how long to wait for another process's lock */
+    bool keep_wal; /* a close leaves the files as they are, and so does an open that fails:
+                    * damage is evidence, and another database may stand under the name
+                    * by now */
+    int busy_ms;   /* how long to wait for another process's lock */
     /* Numbered migrations in order, as muster_embed makes them. Append only. */
     const char *const *migrations;
     const char *const *migration_names;
@@ -44,9 +47,8 @@ struct sqlite_settings {
 bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
                  struct err *err) MUSTER_CHECK;
 void sqlite_close(struct sqlite *db);
-/* The close that follows leaves files as they are: damage is evidence, and another database may
- * stand under the name by now. Whoever opens it next has the WAL to read. */
-void sqlite_keep_wal(struct sqlite *db);
+/* With `keep_wal`: the close that follows writes the WAL back and removes it all the same. */
+void sqlite_fold_wal(struct sqlite *db);
 /* False after a failed fsync or rollback: every call is refused. */
 bool sqlite_usable(const struct sqlite *db, struct err *err);
 
