@@ -20,31 +20,29 @@ static void add_version(struct ctl_table *table, int64_t version)
         ctl_table_count(table, version);
 }
 
-/* "3m behind the fleet (+-120 ms, 2h ago)", and what else is known. */
+/* "3m behind the fleet, +-120 ms, seen 2h ago", and what else is known. */
 static void add_clock(struct ctl_table *table, const json_t *clock, int64_t now_ms)
 {
-    char off[CTL_TEXT_BYTES], when[CTL_TEXT_BYTES], text[256] = "not compared yet";
+    char off[CTL_TEXT_BYTES], when[CTL_TEXT_BYTES];
+    char compared[128] = "not compared yet", drift[48] = "", set[128] = "";
     int64_t offset_ms = ctl_number(clock, "offset_ms"), jumps = ctl_number(clock, "jumps");
-    int n = 0;
     if (ctl_number(clock, "checked_ms") != 0) {
         ctl_span_text(offset_ms, off);
         ctl_ago_text(ctl_number(clock, "checked_ms"), now_ms, when);
-        n = snprintf(text, sizeof text, "%s %s the fleet, +-%" PRId64 " ms, seen %s", off,
-                     offset_ms < 0 ? "behind" : "ahead of", ctl_number(clock, "bound_ms"), when);
+        (void)snprintf(compared, sizeof compared, "%s %s the fleet, +-%" PRId64 " ms, seen %s", off,
+                       offset_ms < 0 ? "behind" : "ahead of", ctl_number(clock, "bound_ms"), when);
     }
     if (json_object_get(clock, "drift_ppm") != NULL)
-        n += snprintf(text + n, sizeof text - (size_t)n, "; drifts %+.1f ppm, +-%.1f",
-                      json_number_value(json_object_get(clock, "drift_ppm")),
-                      json_number_value(json_object_get(clock, "drift_bound_ppm")));
+        (void)snprintf(drift, sizeof drift, "; drifts %+.1f ppm, +-%.1f",
+                       json_number_value(json_object_get(clock, "drift_ppm")),
+                       json_number_value(json_object_get(clock, "drift_bound_ppm")));
     if (jumps != 0) {
         ctl_span_text(ctl_number(clock, "jump_ms"), off);
         ctl_ago_text(ctl_number(clock, "jumped_ms"), now_ms, when);
-        n = n == 0 ? (int)strlen(text) : n;
-        (void)snprintf(text + n, sizeof text - (size_t)n,
-                       "; set %" PRId64 " times, last %s by %s%s", jumps, when,
+        (void)snprintf(set, sizeof set, "; set %" PRId64 " times, last %s by %s%s", jumps, when,
                        ctl_number(clock, "jump_ms") < 0 ? "-" : "+", off);
     }
-    ctl_table_text(table, text);
+    ctl_table_format(table, "%s%s%s", compared, drift, set);
 }
 
 /* When an event was, and how sure that is. */
@@ -70,8 +68,8 @@ static void add_traffic(struct ctl_table *table, const json_t *device)
     if (month != 0)
         (void)snprintf(when, sizeof when, "in %04d-%02d", (int)(month / 100), (int)(month % 100));
     ctl_table_format(table, "%" PRId64 " KB %s, %" PRId64 " KB of it payload",
-                     (ctl_number(device, "traffic_bytes") + 512) / 1024, when,
-                     (ctl_number(device, "traffic_payload_bytes") + 512) / 1024);
+                     ctl_kilobytes(ctl_number(device, "traffic_bytes")), when,
+                     ctl_kilobytes(ctl_number(device, "traffic_payload_bytes")));
 }
 
 static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)

@@ -110,7 +110,7 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
         ctl_table_text(table, is_converged(device) ? "yes" : "no");
         for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
             ctl_table_count(table, ctl_number(device, numbers[n]));
-        ctl_table_count(table, (ctl_number(device, "traffic_bytes") + 512) / 1024);
+        ctl_table_count(table, ctl_kilobytes(ctl_number(device, "traffic_bytes")));
     }
     return ctl_table_print(table, ctl->out, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
 }

@@ -196,6 +196,11 @@ static int64_t in_unit(int64_t seconds, char *ret_unit)
     return seconds;
 }
 
+int64_t ctl_kilobytes(int64_t bytes)
+{
+    return bytes / 1024 + (bytes % 1024 >= 512);
+}
+
 void ctl_span_text(int64_t span_ms, char text[CTL_TEXT_BYTES])
 {
     char unit = 's';

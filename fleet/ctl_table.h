@@ -27,9 +27,11 @@ bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing);
 
 enum { CTL_TEXT_BYTES = 32 };
 void ctl_count_text(int64_t count, char text[CTL_TEXT_BYTES]);
-/* "3s ago" "12m ago" "5h ago" "4d ago", "never" for 0, "in 3s" when it lies ahead. */
+/* In KB (1,024 bytes), rounded; a terminal may have said anything. */
+int64_t ctl_kilobytes(int64_t bytes);
 /* How long that is, without its sign: "200 ms", "3s", "5m", "10h", "3652d". */
 void ctl_span_text(int64_t span_ms, char text[CTL_TEXT_BYTES]);
+/* "3s ago" "12m ago" "5h ago" "4d ago", "never" for 0, "in 3s" when it lies ahead. */
 void ctl_ago_text(int64_t wall_ms, int64_t now_ms, char text[CTL_TEXT_BYTES]);
 
 #endif

@@ -57,6 +57,8 @@ static int64_t all_say(const struct fleetdb_boot *boot, bool at_least, int64_t b
 
 struct truetime_span truetime_at(const struct fleetdb_boot *boot, int64_t boot_ms, int64_t ppm)
 {
+    if (boot_ms < 0 || boot_ms > moment_max_ms) /* a terminal says what it likes */
+        return (struct truetime_span){INT64_MIN, INT64_MAX};
     return (struct truetime_span){
         .lower_ms = all_say(boot, true, boot_ms, SIZE_MAX, ppm),
         .upper_ms = all_say(boot, false, boot_ms, SIZE_MAX, ppm),

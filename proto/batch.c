@@ -279,9 +279,20 @@ static bool decode_frames(struct bytes in, struct decoding *decoding, struct err
     return open_frames(batch, decoding, err);
 }
 
+/* What a later version may have added. */
+static bool check_known(const Muster__LaneBatch *part, struct err *err)
+{
+    if (part->lane > MUSTER__LANE__LANE_HEALTH || part->lost > MUSTER__LOSS_REASON__LOSS_UNKNOWN)
+        return err_set(err, ERR_NEWER, "lane %d, loss reason %d: not known here", (int)part->lane,
+                       (int)part->lost);
+    return true;
+}
+
 static bool decode_part(const Muster__LaneBatch *part, struct decoding *decoding,
                         struct lane_rows *ret_rows, struct err *err)
 {
+    if (!check_known(part, err))
+        return false;
     if (part->lost == MUSTER__LOSS_REASON__LOSS_NONE) {
         if (!rows_of_columns(part, decoding->arena, ret_rows, err) ||
             !lane_unpack(part, decoding->dictionary, &decoding->in, decoding->arena, ret_rows, err))

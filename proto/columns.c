@@ -243,9 +243,13 @@ static bool check_counts(const struct reader *reader, struct err *err)
                                     : !column->n_numbers && !column->packed.len;
     if (!one_form)
         return refuse(reader, err, "values of another kind than the field");
+    if (protobuf_c_enum_descriptor_get_value(&muster__coding__descriptor, (int)column->coding) ==
+        NULL)
+        return err_set(err, ERR_NEWER, "%s: coding %d is not known here", reader->field->name,
+                       (int)column->coding);
     if (column->coding != MUSTER__CODING__CODING_PLAIN &&
         (form != FORM_NUMBER || column->coding != MUSTER__CODING__CODING_DELTA))
-        return refuse(reader, err, "a coding that is not known for it");
+        return refuse(reader, err, "a coding that is not for it");
     if (form == FORM_BYTES && column->width) {
         if (column->packed.len % column->width ||
             column->packed.len / column->width != reader->present)

@@ -31,7 +31,6 @@ static const struct series_plan txn_series[] = {
 enum {
     TXN_PARTS = sizeof txn_parts / sizeof *txn_parts,
     TXN_SERIES = sizeof txn_series / sizeof *txn_series,
-    FIELDS_MAX = 128,
 };
 
 const uint32_t *lane_part_fields(uint32_t which, size_t *ret_count)
@@ -70,7 +69,7 @@ struct packing {
     const Muster__Dictionary *dictionary;
     struct arena *arena;
     struct lane_out *out;
-    bool taken[FIELDS_MAX], alike[FIELDS_MAX]; /* by the field's place in the type */
+    bool taken[LANE_FIELDS_MAX], alike[LANE_FIELDS_MAX]; /* by the field's place in the type */
     struct series_draft *drafts;
     size_t draft_count;
     Muster__LaneBatch *batch;
@@ -132,7 +131,7 @@ static bool pack_group(struct packing *packing, const uint32_t *fields, uint32_t
 /* One record for all rows. */
 static bool pack_alike(struct packing *packing, struct err *err)
 {
-    uint32_t fields[FIELDS_MAX];
+    uint32_t fields[LANE_FIELDS_MAX];
     size_t count = 0;
     for (unsigned i = 0; i < packing->type->n_fields; i++) {
         if (packing->taken[i] || !packing->alike[i])
@@ -320,6 +319,9 @@ static bool plains_unpack(const Muster__LaneBatch *batch, struct lane_in *in,
                           struct lane_rows *rows, struct err *err)
 {
     const ProtobufCMessageDescriptor *type = lane_message(rows->lane);
+    if (batch->n_plains > LANE_FIELDS_MAX)
+        return err_set(err, ERR_INVALID, "%zu plains, %d are the most", batch->n_plains,
+                       LANE_FIELDS_MAX);
     for (size_t i = 0; i < batch->n_plains; i++) {
         const Muster__Plain *plain = batch->plains[i];
         const ProtobufCFieldDescriptor *field =

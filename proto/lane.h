@@ -22,6 +22,10 @@ bool lane_unpack(const Muster__LaneBatch *batch, const Muster__Dictionary *dicti
                  struct lane_in *in, struct arena *arena, struct lane_rows *rows,
                  struct err *err) MUSTER_CHECK;
 
+/* Of parts, of series and of plains each, in one lane: no record has more fields. Each goes over
+ * all rows, and a few bytes could stand for ten thousands of them. */
+enum { LANE_FIELDS_MAX = 128 };
+
 /* ---- parts ---- */
 
 enum { PART_FIELDS = 16, PART_RECORDS = 256 };

@@ -279,6 +279,9 @@ static bool merge_rows(const struct reading *reading, struct lane_in *in, struct
 bool parts_unpack(const Muster__LaneBatch *batch, const Muster__Dictionary *dictionary,
                   struct lane_in *in, struct arena *arena, struct lane_rows *rows, struct err *err)
 {
+    if (batch->n_parts > LANE_FIELDS_MAX)
+        return err_set(err, ERR_INVALID, "%zu parts, %d are the most", batch->n_parts,
+                       LANE_FIELDS_MAX);
     for (size_t i = 0; i < batch->n_parts; i++) {
         struct reading reading = {.part = batch->parts[i], .arena = arena};
         if (reading.part->known > dictionary->n_known)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TEXT_DIGITS = 18, WIDTH_MAX = 8, UNIT_MAX = 256, SERIES_MAX = 128 };
+enum { TEXT_DIGITS = 18, WIDTH_MAX = 8, UNIT_MAX = 256 };
 
 struct reader {
     const Muster__Series *series;
@@ -130,8 +130,12 @@ static bool read_series(const struct reading *reading, struct reader *reader, st
         return take_quotients(reading, reader, err);
     case MUSTER__SHAPE__SHAPE_MIXED:
         return true;
+    case MUSTER__SHAPE__SHAPE_UNKNOWN:
+        return refuse(reader, err, "a series without a shape");
     default:
-        return refuse(reader, err, "a shape that is not known");
+        return err_set(err, ERR_NEWER, "%s: shape %d is not known here",
+                       reader->field ? reader->field->name : "a field not known here",
+                       (int)reader->series->shape);
     }
 }
 
@@ -248,9 +252,9 @@ bool series_unpack(const Muster__LaneBatch *batch, struct lane_in *in, struct ar
 {
     const ProtobufCMessageDescriptor *type = lane_message(rows->lane);
     struct reading reading = {.in = in, .arena = arena, .rows = rows, .count = batch->n_series};
-    if (batch->n_series > SERIES_MAX)
+    if (batch->n_series > LANE_FIELDS_MAX)
         return err_set(err, ERR_INVALID, "%zu series, %d are the most", batch->n_series,
-                       SERIES_MAX);
+                       LANE_FIELDS_MAX);
     reading.readers = arena_alloc(arena, batch->n_series * sizeof *reading.readers);
     if (!reading.readers)
         return lane_no_memory(err);

@@ -56,8 +56,10 @@ static const char *const texts[QUERIES] = {
     [BOOT_READ] = "SELECT before FROM clock_boot WHERE id = :boot",
     [FACTS_READ] = "SELECT boot_ms, fleet_ms, at_least FROM clock_fact WHERE boot = :boot"
                    " ORDER BY at_least, boot_ms",
+    /* Others may still name a boot that was forgotten as the one before them. */
     [FACT_ADD] = "INSERT INTO clock_fact (boot, at_least, boot_ms, fleet_ms)"
-                 " VALUES (:boot, :at_least, :boot_ms, :fleet) ON CONFLICT DO NOTHING",
+                 " SELECT id, :at_least, :boot_ms, :fleet FROM clock_boot WHERE id = :boot"
+                 " ON CONFLICT DO NOTHING",
     [BOOT_BEFORE] = "UPDATE clock_boot SET before = :before WHERE id = :boot",
     [BOOT_REDO] = "UPDATE clock_incarnation SET redo_lane = 1, redo_seq = 0 WHERE boot = :boot",
     [BOOT_AFTER] = "SELECT id FROM clock_boot WHERE before = :boot AND before <> 0"

@@ -302,6 +302,13 @@ static void ctl_seeds(void)
                 "{\"id\":\"t-01\",\"items\":[{\"name\":\"aid.tsv\",\"state\":\"ok\"}],"
                 "\"terminals\":[{\"index\":0,\"tid\":\"1\"}],\"streams\":[{\"lane\":\"txn\","
                 "\"last_seq\":4}],\"events\":[{\"wall_ms\":5,\"text\":\"x\"}]}");
+    write_reply("device_extremes", 2,
+                "{\"id\":\"t-01\",\"traffic_bytes\":9223372036854775807,"
+                "\"traffic_payload_bytes\":9223372036854775807,\"clock\":{\"checked_ms\":5,"
+                "\"offset_ms\":-9223372036854775808,\"bound_ms\":9223372036854775807,"
+                "\"drift_ppm\":1e308,\"drift_bound_ppm\":1e308,"
+                "\"jumps\":9223372036854775807,\"jump_ms\":-9223372036854775808,"
+                "\"jumped_ms\":1}}");
     write_reply("audit_of_all", 64 + 4,
                 "{\"devices\":[{\"id\":\"t-01\",\"submitted\":3}],\"total\":{\"committed\":3}}");
     write_reply("errors", 3,

@@ -462,20 +462,28 @@ static void declarations_that_are_none_are_refused(void **state)
     good.first_seq = 1;
     good.count = LIMIT_LOST_RANGE;
     good.lost = MUSTER__LOSS_REASON__LOSS_UNKNOWN;
-    Muster__LaneBatch bad[] = {good, good, good, good, good, good};
-    bad[0].lane = 4;
+    Muster__LaneBatch bad[] = {good, good, good, good, good};
+    bad[0].lane = 0;
     bad[1].first_seq = 0;
     bad[2].count = 0;
     bad[3].count++;
-    bad[4].lost = 8;
-    bad[5].columns = columns;
-    bad[5].n_columns = 1;
+    bad[4].columns = columns;
+    bad[4].n_columns = 1;
+    Muster__LaneBatch newer[] = {good, good};
+    newer[0].lane = (Muster__Lane)4;
+    newer[1].lost = (Muster__LossReason)8;
     struct buf wire = {0};
     wrap_loss(&good, &wire);
     assert_true(decodes(buf_bytes(&wire), NULL));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         wrap_loss(&bad[i], &wire);
         refused_with(buf_bytes(&wire), "no declaration of a loss");
+    }
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++) {
+        struct err err = {0};
+        wrap_loss(&newer[i], &wire);
+        assert_false(decodes(buf_bytes(&wire), &err));
+        assert_int_equal(err.code, ERR_NEWER);
     }
     good.first_seq = UINT64_MAX;
     wrap_loss(&good, &wire);

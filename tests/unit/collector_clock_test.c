@@ -320,6 +320,57 @@ static void boots_are_forgotten(void **state)
     assert_true(last > 0);
 }
 
+/* As one that is there names it, but older than all that are kept: nothing more is learnt of it. */
+static void a_boot_before_may_be_forgotten(void **state)
+{
+    struct till till = {.world = *state};
+    struct till second;
+    for (int i = 0; i <= FLEETDB_BOOTS_MAX; i++) {
+        char name[17];
+        (void)snprintf(name, sizeof name, "boot-%d", i);
+        till.world->now_ms += 60000;
+        till_boots(&till, name, 0);
+        struct kept open = make_open(&till);
+        deliver(&till, &open);
+        if (i == 1)
+            second = till;
+    }
+    uint64_t failures = till.world->metrics.values[METRIC_COMMIT_FAILURES];
+    till_sees(&second, 100);
+    assert_int_equal(till.world->metrics.values[METRIC_COMMIT_FAILURES], failures);
+    assert_int_equal(world_refused(till.world, REFUSED_HELLO, REASON_DATABASE), 0);
+}
+
+/* Times since boot that no clock can show. */
+static void impossible_times_are_borne(void **state)
+{
+    struct till till = {.world = *state};
+    struct fleetdb_device_clock clock;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    till_boots(&till, "one", 0);
+    struct kept open = make_open(&till);
+    till_sees(&till, 100);
+    deliver(&till, &open);
+    till.booted_ms = INT64_MIN / 2; /* an event of a boot as old */
+    struct kept event = make(&till, MUSTER__EVENT_KIND__EVENT_SPOOL, NULL);
+    deliver(&till, &event);
+    hello.nonce = id_of("0123456789abcdef");
+    hello.incarnation = till.incarnation;
+    hello.boot_id = id_of(till.boot);
+    hello.boot_ms = hello.sight_asked_ms = hello.sight_came_ms = UINT64_MAX;
+    hello.sight_fleet_ms = world_wall(till.world);
+    world_send_hello(till.world, "t1", &hello);
+    world_settle(till.world);
+    world_forget_sent(till.world);
+    till.booted_ms = till.world->now_ms - 5000;
+    till_boots(&till, "two", 0);
+    open = make_open(&till);
+    till_sees(&till, 100);
+    deliver(&till, &open);
+    assert_true(fleetdb_clock_read(till.world->fleet->db, t1(till.world), &clock, NULL));
+    assert_in_range(clock.width_ms, 150, 300);
+}
+
 int main(void)
 {
 #define IN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -331,6 +382,8 @@ int main(void)
         IN_WORLD(jumps_are_told),
         IN_WORLD(what_may_be_in_a_window_is_counted),
         IN_WORLD(boots_are_forgotten),
+        IN_WORLD(a_boot_before_may_be_forgotten),
+        IN_WORLD(impossible_times_are_borne),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -260,16 +260,21 @@ static void hostile_init(struct hostile *hostile, uint32_t field)
     }
 }
 
-static void refused_with(const struct hostile *hostile, const char *text)
+static void refused_as(const struct hostile *hostile, enum err_code code, const char *text)
 {
     struct arena arena = {.limit_bytes = BATCH_ARENA_BYTES};
     struct lane_rows rows;
     struct err err = {0};
     assert_false(rows_of_columns(&hostile->batch, &arena, &rows, &err));
-    assert_int_equal(err.code, ERR_INVALID);
+    assert_int_equal(err.code, code);
     if (!strstr(err.text, text))
         fail_msg("\"%s\" does not say \"%s\"", err.text, text);
     arena_done(&arena);
+}
+
+static void refused_with(const struct hostile *hostile, const char *text)
+{
+    refused_as(hostile, ERR_INVALID, text);
 }
 
 static void number_refused(uint32_t field, uint64_t number)
@@ -338,11 +343,11 @@ static void kinds_agree(void **state)
     hostile_init(&hostile, 7);
     hostile.columns[0].n_numbers = 1;
     hostile.columns[0].coding = (Muster__Coding)2;
-    refused_with(&hostile, "a coding that is not known");
+    refused_as(&hostile, ERR_NEWER, "stan: coding 2 is not known here");
     hostile_init(&hostile, 23);
     hostile.columns[0].n_values = 1;
     hostile.columns[0].coding = MUSTER__CODING__CODING_DELTA;
-    refused_with(&hostile, "a coding that is not known");
+    refused_with(&hostile, "a coding that is not for it");
     hostile_init(&hostile, 7);
     hostile.columns[0].n_numbers = hostile.columns[1].n_numbers = 1;
     hostile.batch.n_columns = 2;

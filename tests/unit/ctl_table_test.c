@@ -78,6 +78,9 @@ static void counts_and_times_for_people(void **state)
         ctl_ago_text(now_ms - ages[i].age_ms, now_ms, text);
         assert_string_equal(text, ages[i].text);
     }
+    assert_int_equal(ctl_kilobytes(1535), 1);
+    assert_int_equal(ctl_kilobytes(1536), 2);
+    assert_int_equal(ctl_kilobytes(INT64_MAX), (INT64_C(1) << 53));
     ctl_ago_text(0, now_ms, text);
     assert_string_equal(text, "never");
 }

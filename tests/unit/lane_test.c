@@ -279,7 +279,7 @@ static void series_are_checked(void **state)
     hostile_init(&hostile);
     hostile.batch.n_series = 1;
     hostile.series.field = 7;
-    refused_with(&hostile, "stan: a shape that is not known");
+    refused_with(&hostile, "stan: a series without a shape");
     hostile.series.shape = MUSTER__SHAPE__SHAPE_STEPS;
     hostile.batch.mixed_bytes = 17;
     refused_with(&hostile, "17 more bytes of mixed numbers are due, 13 are there");
@@ -369,6 +369,44 @@ static void a_newer_senders_fields_are_passed_over(void **state)
     hostile.series.of = 999;
     assert_false(unpacks(&hostile, &err));
     assert_int_equal(err.code, ERR_NEWER);
+    err = (struct err){0};
+    hostile.series.of = 0;
+    hostile.series.shape = (Muster__Shape)6;
+    assert_false(unpacks(&hostile, &err));
+    assert_int_equal(err.code, ERR_NEWER);
+}
+
+/* Or a few bytes, each time over all rows, would keep the fleet busy for minutes. */
+static void lists_are_short(void **state)
+{
+    (void)state;
+    struct hostile hostile;
+    Muster__Part *parts[LANE_FIELDS_MAX + 1];
+    Muster__Plain *plains[LANE_FIELDS_MAX + 1];
+    Muster__Series *series[LANE_FIELDS_MAX + 1];
+    ProtobufCBinaryData record = {0};
+    hostile_init(&hostile);
+    hostile.part.records = &record;
+    hostile.part.n_records = 1;
+    hostile.plain.field = 16;
+    hostile.series.field = 7;
+    hostile.series.shape = MUSTER__SHAPE__SHAPE_EQUAL;
+    for (size_t i = 0; i <= LANE_FIELDS_MAX; i++) {
+        parts[i] = &hostile.part;
+        plains[i] = &hostile.plain;
+        series[i] = &hostile.series;
+    }
+    hostile.batch.parts = parts;
+    hostile.batch.plains = plains;
+    hostile.batch.series = series;
+    hostile.batch.n_parts = hostile.batch.n_plains = hostile.batch.n_series = LANE_FIELDS_MAX;
+    assert_true(unpacks(&hostile, NULL));
+    hostile.batch.n_plains++;
+    refused_with(&hostile, "129 plains, 128 are the most");
+    hostile.batch.n_series++;
+    refused_with(&hostile, "129 series, 128 are the most");
+    hostile.batch.n_parts++;
+    refused_with(&hostile, "129 parts, 128 are the most");
 }
 
 int main(void)
@@ -384,6 +422,7 @@ int main(void)
         cmocka_unit_test(numbers_fit_their_fields),
         cmocka_unit_test(plains_are_checked),
         cmocka_unit_test(a_newer_senders_fields_are_passed_over),
+        cmocka_unit_test(lists_are_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
