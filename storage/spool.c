@@ -29,7 +29,10 @@ static bool name_files(struct spool *spool, const char *path)
         spool->ballast_path = NULL;
     if (asprintf(&spool->chain_path, "%s.chain", path) < 0)
         spool->chain_path = NULL;
-    return spool->path != NULL && spool->ballast_path != NULL && spool->chain_path != NULL;
+    if (asprintf(&spool->wal_path, "%s-wal", path) < 0)
+        spool->wal_path = NULL;
+    return spool->path != NULL && spool->ballast_path != NULL && spool->chain_path != NULL &&
+           spool->wal_path != NULL;
 }
 
 static bool learn(struct spool *spool, const struct spool_settings *settings, struct err *err)
@@ -86,7 +89,9 @@ void spool_close(struct spool *spool)
 {
     if (spool == NULL)
         return;
-    bool sound = spool->loaded && !spool_must_reopen(spool, NULL);
+    /* A WAL that is gone from its folder can still be read: closing puts it into the database. */
+    bool sound = spool->loaded && !spool->damaged && sqlite_usable(spool->db, NULL) &&
+                 spool_database_in_place(spool, NULL);
     /* Without it the next open falls back on the newest segment's time. */
     if (sound)
         (void)!spool_clock_save(spool, NULL);
@@ -105,6 +110,7 @@ void spool_close(struct spool *spool)
     free(spool->path);
     free(spool->ballast_path);
     free(spool->chain_path);
+    free(spool->wal_path);
     free(spool);
 }
 

@@ -25,7 +25,8 @@
  * replaced by an older copy, leaves an unknown tail that is bounded and declared.
  *
  * After a failed fsync every call is refused with ERR_IO: close and open again. So it is when the
- * database is no longer the file under its name: what was given since is then an unknown tail.
+ * database is no longer the file under its name: what was given since is then an unknown tail;
+ * where its WAL alone is gone, nothing is lost.
  */
 struct spool;
 

@@ -156,16 +156,38 @@ bool spool_database_open(struct spool *spool, struct err *err)
         !load_dictionaries(spool, err))
         return false;
     spool->gone = false;
+    spool->wal = (struct file_id){0};
     return id_of(spool->path, &spool->file) ||
            err_errno(err, errno, "spool %s: its database is gone at once", spool->path);
 }
 
-bool spool_in_place(struct spool *spool, struct err *err)
+/* Where nobody can look, it may well be there. */
+static bool stands(const char *path, const struct file_id *file)
 {
     struct file_id now;
-    /* Where nobody can look, it may well be there. */
-    bool looked = id_of(spool->path, &now) || errno == ENOENT;
-    if (!spool->gone && (!looked || same_file(&now, &spool->file)))
+    bool looked = id_of(path, &now) || errno == ENOENT;
+    return !looked || same_file(&now, file);
+}
+
+void spool_know_wal(struct spool *spool)
+{
+    (void)id_of(spool->wal_path, &spool->wal);
+}
+
+bool spool_in_place(struct spool *spool, struct err *err)
+{
+    if (!spool_database_in_place(spool, err))
+        return false;
+    return spool->wal.inode == 0 || stands(spool->wal_path, &spool->wal) ||
+           err_set(err, ERR_IO,
+                   "spool %s: its WAL was deleted or replaced while it was open; it must be opened "
+                   "again",
+                   spool->path);
+}
+
+bool spool_database_in_place(struct spool *spool, struct err *err)
+{
+    if (!spool->gone && stands(spool->path, &spool->file))
         return true;
     spool->gone = true;
     return err_set(err, ERR_IO,

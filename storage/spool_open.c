@@ -290,9 +290,11 @@ static bool start(struct spool *spool, struct opening *opening, struct err *err)
         (opening->chain_foreign && !spool_set_chain_aside(spool, err)))
         return false;
     spool_database_size(spool, spool_aside_bytes(spool));
-    return start_database(spool, opening, err) && start_chain(spool, opening, err) &&
-           spool_ballast(spool, err) && spool_limit(spool, err) &&
-           spool_directory(spool, dir, err) && file_sync_dir(dir, err);
+    if (!start_database(spool, opening, err))
+        return false;
+    spool_know_wal(spool);
+    return start_chain(spool, opening, err) && spool_ballast(spool, err) &&
+           spool_limit(spool, err) && spool_directory(spool, dir, err) && file_sync_dir(dir, err);
 }
 
 bool spool_start(struct spool *spool, struct err *err)

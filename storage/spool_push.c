@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-enum { SLACK_BYTES = 32 * 1024 };
+/* Free pages that let a commit go through: its leaves, and what splits above them. */
+enum { SLACK_BYTES = 32 * 1024, SLACK_PAGES = 8 };
 
 /* One call of spool_push: what it would add to each lane. */
 struct push {
@@ -235,14 +236,28 @@ static bool keep_lane_quota(struct spool *spool, int lane, struct err *err)
                           spool->path, lane, (long long)quota_bytes);
 }
 
-/* Whether pages are what is missing: on a full disk it may be the WAL that cannot grow. */
+/* Whether the limit in force leaves too few pages: else it is the disk that has no room. */
 static bool lacks_pages(struct spool *spool, int64_t wanted, bool *ret_lacks, struct err *err)
 {
-    int64_t free_pages = 0;
-    if (!sqlite_pragma(spool->db, &free_pages, err, "PRAGMA freelist_count"))
+    int64_t free_pages = 0, pages = 0;
+    if (!sqlite_pragma(spool->db, &free_pages, err, "PRAGMA freelist_count") ||
+        !sqlite_pragma(spool->db, &pages, err, "PRAGMA page_count"))
         return false;
+    if (spool->limit_pages > pages)
+        free_pages += spool->limit_pages - pages;
     *ret_lacks = free_pages * spool->page_bytes < wanted;
     return true;
+}
+
+/* Nothing is given up for a push that would not fit into the place of all that is held. */
+static bool make_room(struct spool *spool, int least, int64_t stored, int64_t wanted,
+                      bool *ret_room, struct err *err)
+{
+    int64_t held = 0;
+    for (size_t i = 0; i < SPOOL_LANES; i++)
+        held += spool->lane_bytes[i];
+    *ret_room = false;
+    return held < stored || spool_evict(spool, 0, least, wanted, ret_room, err);
 }
 
 /* A record displaces what is worth as much or less: in a mixed push that is what the least worthy
@@ -250,24 +265,26 @@ static bool lacks_pages(struct spool *spool, int64_t wanted, bool *ret_lacks, st
 static bool commit_with_room(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
-    int64_t wanted = 0;
+    int64_t stored = 0;
     int least = 0;
     for (int lane = 1; lane <= SPOOL_LANES; lane++) {
-        wanted += 2 * (int64_t)spool->stored[lane - 1].length;
+        stored += (int64_t)spool->stored[lane - 1].length;
         least = push->added[lane - 1] > 0 ? lane : least;
         if (!keep_lane_quota(spool, lane, err))
             return false;
     }
-    wanted = with_slack(wanted, spool->quota_bytes);
     bool ballast = true;
     for (;;) {
         struct err why = {0};
         bool room = false, lacks = false;
         if (commit(push, powered_ms, &why))
             return true;
+        /* On a full disk the file is as small as it is: no more goes than must. */
+        int64_t wanted = spool->tight ? 2 * stored + SLACK_PAGES * spool->page_bytes
+                                      : with_slack(2 * stored, spool->quota_bytes);
         if (why.code == ERR_FULL && !lacks_pages(spool, wanted, &lacks, err))
             return false;
-        if (lacks && !spool_evict(spool, 0, least, wanted, &room, err))
+        if (lacks && !make_room(spool, least, stored, wanted, &room, err))
             return false;
         if (why.code == ERR_FULL && !lacks && ballast) {
             room = spool_ballast_release(spool);

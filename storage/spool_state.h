@@ -90,6 +90,7 @@ struct spool {
     char *path;
     char *ballast_path;
     char *chain_path;
+    char *wal_path;
     char device[SPOOL_CHAIN_DEVICE_BYTES + 1];
     char opened[640]; /* spool_opened */
     uint64_t incarnation;
@@ -100,7 +101,8 @@ struct spool {
     bool loaded;
     struct spool_salvaged salvaged;
     struct file_id file; /* of the database that is open */
-    bool gone;           /* and no longer stands under its name */
+    struct file_id wal;  /* of its WAL; inode 0: not looked at yet */
+    bool gone;           /* the database no longer stands under its name */
     bool damaged;        /* SQLite, or a row that makes no sense, says so of the database */
     int64_t quota_bytes;
     int64_t grace_ms;
@@ -149,8 +151,11 @@ void spool_remark(struct spool *spool, const char *fmt, ...) MUSTER_PRINTF(2, 3)
 bool spool_database_open(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Also lets go of all that was read from it. */
 void spool_database_close(struct spool *spool);
-/* Whether it still stands where it was opened; cheap enough for every commit. */
+/* Whether it still stands where it was opened, its WAL too; cheap enough for every commit. */
 bool spool_in_place(struct spool *spool, struct err *err) MUSTER_CHECK;
+bool spool_database_in_place(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* Looks which file the WAL is: now that something has been committed there is one. */
+void spool_know_wal(struct spool *spool);
 /* Inside of a transaction: keeps the dictionary that bodies are about to name. */
 bool spool_dictionary_save(struct spool *spool, struct err *err) MUSTER_CHECK;
 /* Divides the quota up, less what is set aside. */

@@ -150,6 +150,26 @@ static void test_a_lost_wal_leaves_a_bounded_tail(void **state)
     expect_lost(world->spool, incarnation, 1, 1, 1, 64, SPOOL_LOST_UNKNOWN);
 }
 
+/* Whoever tidies up a folder: SQLite writes on into a file that no open would find. */
+static void test_a_wal_deleted_under_the_spool_is_missed_and_kept(void **state)
+{
+    struct spool_world *world = *state;
+    struct spool_record late = {.lane = 1, .body = text("late")};
+    struct err err = {0};
+    uint64_t incarnation = push_many(world->spool, 1, 3);
+    assert_false(spool_must_reopen(world->spool, NULL));
+    erase(world, "-wal");
+    assert_false(spool_push(world->spool, &late, 1, &err));
+    assert_int_equal(err.code, ERR_IO);
+    assert_non_null(strstr(err.text, "WAL"));
+    assert_true(spool_must_reopen(world->spool, &err));
+    spool_world_reopen(world);
+    assert_string_equal(spool_opened(world->spool), "");
+    expect_read(world->spool, incarnation, 1, 1, 9, 99, 1, "x,x,x,");
+    assert_true(spool_push(world->spool, &late, 1, NULL));
+    assert_false(spool_must_reopen(world->spool, NULL));
+}
+
 static void test_a_tail_closes_like_any_stream(void **state)
 {
     struct spool_world *world = *state;
@@ -495,6 +515,7 @@ int main(void)
         TEST(test_a_destroyed_database_leaves_a_bounded_tail),
         TEST(test_what_a_stop_wrote_down_is_exact),
         TEST(test_a_lost_wal_leaves_a_bounded_tail),
+        TEST(test_a_wal_deleted_under_the_spool_is_missed_and_kept),
         TEST(test_a_tail_closes_like_any_stream),
         TEST(test_an_older_copy_lacks_a_tail),
         TEST(test_an_older_copy_lacks_the_end_of_a_stream),
