@@ -182,7 +182,7 @@ bool columns_begin(const struct lane_rows *rows, Muster__LaneBatch *ret_batch, s
 bool columns_of_rows(const struct lane_rows *rows, struct arena *arena,
                      Muster__LaneBatch *ret_batch, struct err *err)
 {
-    Muster__LaneBatch batch;
+    Muster__LaneBatch batch = MUSTER__LANE_BATCH__INIT;
     if (!columns_begin(rows, &batch, err))
         return false;
     const ProtobufCMessageDescriptor *type = lane_message(rows->lane);

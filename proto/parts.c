@@ -83,7 +83,7 @@ static bool number_rows(struct drafting *drafting, struct arena *arena, bool *re
             drafting->numbers[row] = drafting->numbers[row - 1];
             continue;
         }
-        ProtobufCBinaryData record;
+        ProtobufCBinaryData record = {0};
         if (!part_record(drafting->rows->rows[row], drafting->fields, drafting->field_count,
                          drafting->some, arena, &record, err))
             return false;
@@ -271,7 +271,7 @@ static bool merge_rows(const struct reading *reading, struct lane_in *in, struct
     if (reading->part->marked && !lane_take(&in->marks, rows->count, "marks", &marks, err))
         return false;
     for (size_t row = 0; row < rows->count; row++)
-        if (!merge(reading, rows->rows[row], reading->part->marked ? marks.data[row] : 0, err))
+        if (!merge(reading, rows->rows[row], marks.data != NULL ? marks.data[row] : 0, err))
             return false;
     return true;
 }

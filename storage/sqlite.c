@@ -65,7 +65,8 @@ static bool fail(struct sqlite *db, int rc, const char *doing, struct err *err)
         (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB || (kind == SQLITE_ERROR && db->opening)))
         *db->damaged = true;
     bool io = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
-    return err_set(err, code_of(extended, errnum), "%s %s: %s: %s (SQLite %d)%s%s", db->what,
+    /* A statement may be longer than all that is kept of an error, and would hide why. */
+    return err_set(err, code_of(extended, errnum), "%s %s: %.120s: %s (SQLite %d)%s%s", db->what,
                    db->path, doing, sqlite3_errmsg(db->connection), extended,
                    io && errnum != 0 ? ": " : "", io && errnum != 0 ? strerror(errnum) : "");
 }

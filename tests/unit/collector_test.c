@@ -7,6 +7,8 @@
 #include "tests/unit/testing.h"
 
 #include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -286,6 +288,43 @@ static void a_database_that_fails_receipts_nothing(void **state)
     assert_int_equal(world->sent, 1);
 }
 
+static void forbid(const struct world *world, const char *device)
+{
+    char path[96], sql[256];
+    sqlite3 *other = NULL;
+    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
+    (void)snprintf(sql, sizeof sql,
+                   "CREATE TRIGGER forbidden BEFORE INSERT ON result WHEN NEW.device ="
+                   " (SELECT id FROM device WHERE name = '%s')"
+                   " BEGIN SELECT RAISE(ABORT, 'forbidden'); END",
+                   device);
+    assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+}
+
+/* One that the database cannot take, whatever the reason, among others of the same commit. */
+static void one_that_fails_takes_no_other_with_it(void **state)
+{
+    struct world *world = *state;
+    struct arena arena = {0};
+    forbid(world, "t2");
+    struct buf bad = world_seal_results(world, "t2", 9, 1, 5, 0);
+    world_send_results(world, 7, 1, 5, 0);
+    world_deliver(world, TOPIC_UP_BATCH, "t2", buf_bytes(&bad));
+    world_send_results(world, 7, 6, 10, 0);
+    buf_done(&bad);
+    world_settle(world);
+    assert_int_equal(world_results(world), 10);
+    assert_int_equal(world->sent, 1);
+    assert_int_equal(world_receipt(world, 0, &arena)->streams[0]->cumulative, 10);
+    assert_int_equal(world->metrics.values[METRIC_RECORDS_TXN], 10);
+    assert_int_equal(world->metrics.values[METRIC_BATCHES], 2);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_DATABASE), 1);
+    assert_int_equal(world->failures, 0);
+    arena_done(&arena);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -302,6 +341,7 @@ int main(void)
         TEST(what_was_not_committed_comes_again),
         TEST(a_closed_window_keeps_one_receipt_a_device),
         TEST(a_database_that_fails_receipts_nothing),
+        TEST(one_that_fails_takes_no_other_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,11 +16,17 @@ static const char *const migrations[] = {
 };
 static const char *const migration_names[] = {"0001_item.sql", "0002_note.sql", "0003_bad.sql"};
 
-enum { PUT, GET, COUNT, GET_NOTE };
+enum { PUT, GET, COUNT, PUT_LONG, GET_NOTE };
 static const char *const queries[] = {
     [PUT] = "INSERT INTO item (name, value) VALUES (:name, :value)",
     [GET] = "SELECT value FROM item WHERE name = :name",
     [COUNT] = "SELECT count(*) FROM item",
+    [PUT_LONG] =
+        "INSERT INTO item (name, value) SELECT 'one', 1 WHERE 1 IN (1000001, 1000002, 1000003,"
+        " 1000004, 1000005, 1000006, 1000007, 1000008, 1000009, 1000010, 1000011, 1000012,"
+        " 1000013, 1000014, 1000015, 1000016, 1000017, 1000018, 1000019, 1000020, 1000021,"
+        " 1000022, 1000023, 1000024, 1000025, 1000026, 1000027, 1000028, 1000029, 1000030,"
+        " 1000031, 1000032, 1000033, 1000034, 1000035, 1000036, 1000037, 1000038, 1)",
     [GET_NOTE] = "SELECT note FROM item",
 };
 
@@ -46,7 +52,7 @@ static int setup(void **state)
         .migration_names = migration_names,
         .migration_count = 2,
         .queries = queries,
-        .query_count = 3,
+        .query_count = 4,
     };
     *state = fixture;
     return 0;
@@ -166,7 +172,7 @@ static void test_an_older_schema_is_brought_up_to_date(void **state)
     assert_true(put(db, "kept", 5, NULL));
     sqlite_close(db);
     fixture->settings.migration_count = 2;
-    fixture->settings.query_count = 4; /* the fourth needs the new column */
+    fixture->settings.query_count = 5; /* the last needs the new column */
     db = opened(fixture);
     assert_int_equal(get(db, "kept"), 5);
     sqlite_close(db);
@@ -249,6 +255,18 @@ static void test_a_second_process_is_kept_out(void **state)
     sqlite_close(db);
 }
 
+static void test_a_long_statement_does_not_hide_why(void **state)
+{
+    struct sqlite *db = opened(*state);
+    struct err err = {0};
+    assert_true(put(db, "one", 1, &err));
+    assert_true(strlen(queries[PUT_LONG]) > sizeof err.text - 80);
+    assert_false(sqlite_run(db, sqlite_query(db, PUT_LONG), &err));
+    assert_non_null(strstr(err.text, "UNIQUE constraint failed: item.name"));
+    assert_non_null(strstr(err.text, "INSERT INTO item"));
+    sqlite_close(db);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -258,6 +276,7 @@ int main(void)
         TEST(test_rows_survive_reopening),
         TEST(test_rollback_takes_back),
         TEST(test_a_constraint_is_a_conflict_that_names_the_file),
+        TEST(test_a_long_statement_does_not_hide_why),
         TEST(test_a_full_database_is_full),
         TEST(test_an_older_schema_is_brought_up_to_date),
         TEST(test_a_newer_schema_is_refused_untouched),
