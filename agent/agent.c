@@ -41,6 +41,7 @@ void agent_pump(struct agent *agent)
 {
     if (agent->closing)
         return;
+    agent->pumps++;
     int64_t now_ms = clock_boot_ms(agent->clock);
     if (hello_due(&agent->hello, now_ms))
         agent_say_hello(agent);
@@ -176,13 +177,23 @@ static void on_probe_timer(uv_timer_t *timer)
 {
     agent_record_health(timer->data);
     agent_save_traffic(timer->data);
-    memory_settle(); /* what came in between, came for once */
+}
+
+/* A burst of results or a drained backlog leaves memory behind that quiet times do not need. */
+static void settle_when_idle(struct agent *agent)
+{
+    bool idle = agent->pumps == agent->pumps_seen;
+    if (idle && !agent->settled)
+        memory_settle();
+    agent->settled = idle;
+    agent->pumps_seen = agent->pumps;
 }
 
 static void on_forget_timer(uv_timer_t *timer)
 {
     struct agent *agent = timer->data;
     struct spool_stats stats;
+    settle_when_idle(agent);
     spool_stats(agent->spool, &stats);
     if (!agent->forget_more)
         agent_save_receipts(agent);

@@ -50,6 +50,8 @@ struct agent {
     uint8_t boot_id[16];
 
     uv_timer_t pump_timer, probe_timer, forget_timer, look_timer;
+    uint64_t pumps, pumps_seen; /* now, and when last looked at */
+    bool settled;               /* since the last pump */
     bool closing;
 
     bool begun; /* OPEN and the first sample are recorded, the registrar may tell its state */

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of one terminal's agent and link, connected to a broker over TLS: idle, and again after
-the agent has taken results that nobody collects (1,000,000, or as many as the argument says).
+"""Memory of one terminal's agent and link, connected to a broker over TLS: idle, and with a backlog.
 
-Every page that either process has present counts once: file pages by (file, offset), so a page
-of libc that both map is one page, and pages of the broker or of this script are none. Anonymous
-pages belong to one process each, for neither forks from the other.
+Two figures, for there are two questions. PSS, as the kernel counts it (proc(5), smaps_rollup): what
+the two add to a machine where other programs map the same libraries; a page that n processes map is
+1/n of a page for each. Alone: what the two would hold if no other process mapped any of it; every
+page that either has present counts once, libc included.
 """
 import getpass
 import json
@@ -25,8 +25,9 @@ PAGE = 4096
 PRESENT = 1 << 63
 FILE_PAGE = 1 << 61  # Documentation/admin-guide/mm/pagemap.rst
 DEADLINE_S = 30
-SETTLE_S = 5  # idle: first timers have run, buffers of the handshake are given back
+SETTLE_S = 25  # idle: first timers have run, what start-up and sending took is given back
 BACKLOG = 1_000_000
+USED = 25_000  # beyond [spool] key_window
 SEED = 20260101
 WORLD = 20_000  # different results; they come again under new keys
 FILL_S = 600
@@ -165,13 +166,22 @@ def waiting(directory):
     return int(json.loads(told.stdout)["health"]["spool_records"])
 
 
+def pss_kb(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as rollup:
+        return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+
+
 def both(processes):
-    return [pages(processes[name].pid) for name in ("agent", "link")]
+    """(PSS, alone) of agent and link together, in kB."""
+    pids = [processes[name].pid for name in ("agent", "link")]
+    files, private = zip(*map(pages, pids))
+    return sum(map(pss_kb, pids)), (len(files[0] | files[1]) + sum(private)) * PAGE // 1024
 
 
 def measure(directory, backlog):
-    """[(what, what agent and link have present)]: idle, then with the backlog. The link is away
-    while the agent takes it, so that it fills as it does while the broker is down."""
+    """[(what, (PSS, alone))]: just started, in use, with the backlog. The link is away while the
+    agent takes records, so that it fills as it does while the broker is down. "In use" has taken as
+    many results as it remembers keys of, and sent some: what only history adds is in it."""
     processes, said = {}, []
     try:
         processes["broker"] = start(directory, find_broker(), "-c", "mosquitto.conf")
@@ -180,26 +190,19 @@ def measure(directory, backlog):
         wait_until_said(processes["agent"], "ready", said)
         start_link(directory, processes)
         stay_idle(processes["link"])
-        idle = both(processes)
-        end(processes.pop("link"))
-        fill(directory, backlog)
-        if waiting(directory) < backlog:
-            raise RuntimeError(f"{waiting(directory)} records wait where {backlog} were stored")
-        start_link(directory, processes)
-        stay_idle(processes["link"])
-        return [("idle", idle), (f"{backlog} results waiting, nobody collects", both(processes))]
+        measured = [("just started", both(processes))]
+        for count in (USED, backlog):
+            end(processes.pop("link"))
+            fill(directory, count - waiting(directory))
+            if waiting(directory) < count:
+                raise RuntimeError(f"{waiting(directory)} records wait where {count} should")
+            start_link(directory, processes)
+            stay_idle(processes["link"])
+            measured.append((f"{count} results waiting, nobody collects", both(processes)))
+        return measured
     finally:
         for process in reversed(list(processes.values())):
             end(process)
-
-
-def tell(what, measured):
-    """Every present page once, in kB."""
-    print(f"# agent and link, connected over TLS, {what}; every present page once")
-    for program, (shared, private) in zip(("agent", "link"), measured):
-        print(f"# {program}: {len(shared) * 4} KB of files, {private * 4} KB of its own")
-    union = len(measured[0][0] | measured[1][0]) + measured[0][1] + measured[1][1]
-    return union * PAGE // 1024
 
 
 def main():
@@ -217,10 +220,12 @@ def main():
             sys.exit(f"bench-memory: cannot be measured here: {error}")
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             sys.exit(f"bench-memory: {error}: {(error.stderr or b'')[-500:]!r}")
-    idle_kb, backlog_kb = (tell(*one) for one in measured)
-    print(f"memory.agent_link_pss_kb {idle_kb} kB")
-    print(f"memory.backlog_1m_pss_kb {backlog_kb} kB")
-    print(f"memory.backlog_1m_ratio {backlog_kb / idle_kb:.3f} ratio")
+    print("# agent and link, connected over TLS:", "; ".join(what for what, _ in measured))
+    for name, (_, (pss, alone)) in zip(("fresh", "agent_link", "backlog_1m"), measured):
+        print(f"memory.{name}_pss_kb {pss} kB")
+        print(f"memory.{name}_alone_kb {alone} kB")
+    print(f"memory.backlog_1m_ratio {measured[2][1][0] / measured[1][1][0]:.3f} ratio")
+    print(f"memory.backlog_1m_alone_ratio {measured[2][1][1] / measured[1][1][1]:.3f} ratio")
 
 
 if __name__ == "__main__":
