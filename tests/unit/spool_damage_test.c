@@ -71,7 +71,8 @@ static size_t body_of(uint64_t incarnation, int lane, uint64_t seq, char out[BOD
     size_t length = mixed % 23 == 0 ? 500 + mixed % 1000 : HEAD_BYTES + mixed % SMALL_BYTES;
     memset(out, 'a' + (int)(mixed % 26), length);
     char head[HEAD_BYTES + 1];
-    (void)snprintf(head, sizeof head, "#%016" PRIx64 ".%d.%08" PRIu64 ":", incarnation, lane, seq);
+    (void)snprintf(head, sizeof head, "#%016" PRIx64 ".%u.%08u:", incarnation, (unsigned)lane % 10,
+                   (unsigned)(seq % 100000000));
     memcpy(out, head, HEAD_BYTES);
     return length;
 }
