@@ -175,7 +175,7 @@ static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx
 
 static void on_probe_timer(uv_timer_t *timer)
 {
-    agent_record_health(timer->data);
+    agent_record_health(timer->data, false);
     agent_save_traffic(timer->data);
 }
 

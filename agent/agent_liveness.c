@@ -50,16 +50,22 @@ void agent_stored(struct agent *agent)
     agent_record_event(agent, &event);
 }
 
-/* Where the disk can be written and the spool still cannot, an open may help. */
+/* A disk that was full shows that it no longer is by taking a sample. Where it can be written and
+ * the spool still cannot, an open may help. */
 static void try_again(struct agent *agent, int64_t now_ms)
 {
     char path[512];
     struct err err = {0};
     static const uint8_t mark[1] = {0};
-    if (agent->fault.why[0] == '\0' || agent->fault.full ||
-        now_ms - agent->fault.tried_ms < try_every_ms)
+    int64_t patience_ms = agent->settings->uplink_patience_ms;
+    int64_t every_ms = patience_ms < try_every_ms ? patience_ms : try_every_ms;
+    if (agent->fault.why[0] == '\0' || now_ms - agent->fault.tried_ms < every_ms)
         return;
     agent->fault.tried_ms = now_ms;
+    if (agent->fault.full) {
+        agent_record_health(agent, true);
+        return;
+    }
     if (spool_note_write(agent->spool, "probe", bytes_of(mark, sizeof mark), &err)) {
         agent_stored(agent);
         return;
@@ -76,12 +82,14 @@ static struct liveness_sight look_around(const struct agent *agent)
     struct spool_stats stats;
     const struct linkport_state *link = linkport_state(agent->port);
     spool_stats(agent->spool, &stats);
+    uint64_t waiting = stats.records + stats.records_lost;
+    bool owes = waiting > 0 && uplink_owes(&agent->sender.uplink, clock_boot_ms(agent->clock));
     return (struct liveness_sight){
         .joined = link->joined,
         .connected = link->connected,
         .welcomed = agent->hello.welcomed,
-        .outstanding = agent->sender.uplink.resend_at_ms != 0,
-        .waiting = stats.records + stats.records_lost,
+        .outstanding = agent->sender.uplink.resend_at_ms != 0 || owes,
+        .waiting = waiting,
         .progress = agent->progress,
         .fault = agent->fault.why[0] != '\0' ? agent->fault.why : NULL,
         .offline = link->reason,

@@ -100,7 +100,8 @@ void agent_record_event(struct agent *agent, const Muster__Event *event);
 void agent_begin(struct agent *agent);
 /* What opening the spool had to do, if anything: that is something to tell, also offline. */
 void agent_record_opened(struct agent *agent);
-void agent_record_health(struct agent *agent);
+/* Takes a sample; it becomes a record when one is due, or `now`. */
+void agent_record_health(struct agent *agent, bool now);
 void agent_sample_health(struct agent *agent, Muster__Health *ret_health);
 
 /* agent_policy.c: when things go up, and what that costs. */

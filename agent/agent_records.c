@@ -174,10 +174,10 @@ void agent_record_event(struct agent *agent, const Muster__Event *event)
     add_event(agent, event);
 }
 
-void agent_record_health(struct agent *agent)
+void agent_record_health(struct agent *agent, bool now)
 {
     if (agent->begun)
-        add_health(agent, false);
+        add_health(agent, now);
     else
         agent_begin(agent); /* with a sample of its own */
 }

@@ -115,7 +115,7 @@ static void print_health(const Muster__Health *health, const Muster__AgentStatus
                      status->lost_records);
     (void)printf("disk       %" PRIu64 " of %" PRIu64 " MiB free\n", health->disk_free_bytes >> 20,
                  health->disk_total_bytes >> 20);
-    (void)printf("taken      %" PRIu64 " results since the start, %" PRIu64 " refused\n",
+    (void)printf("taken      %" PRIu64 " records since the start, %" PRIu64 " refused\n",
                  health->records_accepted, health->records_refused);
 }
 

@@ -195,7 +195,7 @@ static enum sent publish(struct sender *sender, uint64_t token, const struct lan
 }
 
 /* Gathers the plan's ranges. *done is what of it there is to send. */
-static bool gather_plan(struct sender *sender, const struct uplink_plan *plan,
+static bool gather_plan(struct sender *sender, const struct uplink_plan *plan, int64_t now_ms,
                         struct gathering *gathering, struct uplink_plan *done,
                         struct lane_rows *lanes, struct err *err)
 {
@@ -207,7 +207,7 @@ static bool gather_plan(struct sender *sender, const struct uplink_plan *plan,
         if (!gather(sender, range, share < left ? share : left, gathering, &next, err))
             return false;
         if (gathering->rows.count == 0) {
-            uplink_skipped(&sender->uplink, plan, i, next);
+            uplink_skipped(&sender->uplink, plan, i, next, now_ms, random_u64());
             continue;
         }
         lanes[done->range_count] = gathering->rows;
@@ -264,7 +264,7 @@ static enum sent send_plan(struct sender *sender, const struct uplink_plan *plan
     struct uplink_packet packet = {0};
     struct err err = {0};
     enum sent sent = SENT_NOT_NOW;
-    if (gather_plan(sender, plan, &gathering, &done, lanes, &err))
+    if (gather_plan(sender, plan, now_ms, &gathering, &done, lanes, &err))
         sent = done.range_count > 0
                    ? publish(sender, plan->token, lanes, done.range_count, &packet, &err)
                    : SENT;

@@ -217,6 +217,12 @@ static void move_cursor(struct uplink *uplink, uint64_t incarnation, int lane, u
     };
 }
 
+static void expect_receipts(struct uplink *uplink, int64_t now_ms, uint64_t random)
+{
+    if (uplink->resend_at_ms == 0)
+        uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
+}
+
 void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan,
                  const struct uplink_packet *packet, int64_t now_ms, uint64_t random)
 {
@@ -237,12 +243,11 @@ void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan,
     uplink->remembered[uplink->remember_next] = *packet;
     uplink->remember_next = (uplink->remember_next + 1) % UPLINK_REMEMBERED;
     uplink->next_token = plan->token + 1;
-    if (uplink->resend_at_ms == 0)
-        uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
+    expect_receipts(uplink, now_ms, random);
 }
 
 void uplink_skipped(struct uplink *uplink, const struct uplink_plan *plan, size_t range,
-                    uint64_t next_seq)
+                    uint64_t next_seq, int64_t now_ms, uint64_t random)
 {
     const struct uplink_range *skipped = &plan->ranges[range];
     if (plan->apart)
@@ -250,6 +255,8 @@ void uplink_skipped(struct uplink *uplink, const struct uplink_plan *plan, size_
                     next_seq, false);
     else
         move_cursor(uplink, skipped->incarnation, skipped->lane, skipped->from_seq, next_seq);
+    /* Where nothing was sent either, it would be tried again by nobody. */
+    expect_receipts(uplink, now_ms, random);
 }
 
 /* ---- refused, given up, asked for again ---- */
@@ -393,6 +400,11 @@ void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, siz
         uplink->resend_wait_ms = uplink->policy.resend_ms;
     }
     uplink->resend_at_ms = now_ms + backoff_spread_ms(2 * uplink->resend_wait_ms, random);
+}
+
+bool uplink_owes(const struct uplink *uplink, int64_t now_ms)
+{
+    return uplink->connected && (uplink->linger.drained || linger_over(&uplink->linger, now_ms));
 }
 
 int64_t uplink_deadline(const struct uplink *uplink, int64_t now_ms)

@@ -113,7 +113,7 @@ void uplink_sent(struct uplink *uplink, const struct uplink_plan *plan,
  * now. What lies behind it shall not wait for it; it is tried again with the next resend or
  * session. */
 void uplink_skipped(struct uplink *uplink, const struct uplink_plan *plan, size_t range,
-                    uint64_t next_seq);
+                    uint64_t next_seq, int64_t now_ms, uint64_t random);
 
 enum uplink_refusal {
     UPLINK_IGNORED, /* nothing that this session sent, or nothing that could be smaller */
@@ -133,6 +133,8 @@ void uplink_again(struct uplink *uplink, uint64_t incarnation, int lane);
  * that only fills in beyond a hole does not count: the hole must still be sent again in time.) */
 void uplink_tick(struct uplink *uplink, const struct uplink_stream *streams, size_t stream_count,
                  int64_t now_ms, uint64_t random);
+/* Whether a record that waits does so for a receipt, or to be sent: not for company. */
+bool uplink_owes(const struct uplink *uplink, int64_t now_ms);
 /* When to tick and ask for a plan again, unless something happens before; INT64_MAX: never. */
 int64_t uplink_deadline(const struct uplink *uplink, int64_t now_ms);
 

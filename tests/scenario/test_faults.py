@@ -107,6 +107,17 @@ def test_a_full_disk_is_told_and_passes(alone):
     agent.wait_line("records are stored again")
 
 
+def test_a_full_disk_that_no_longer_is_needs_no_result_to_be_told(make_world):
+    terminal = make_world(spool="[uplink]\npatience = 1s").terminal
+    agent = terminal.start_agent()
+    assert terminal.record(3).returncode == 0
+    fill_disk(agent, True)
+    assert terminal.record(1, first=10).returncode != 0
+    assert terminal.status()["fault"] != ""
+    fill_disk(agent, False)
+    wait_for(lambda: terminal.status()["fault"] == "", what="the fault has passed")
+
+
 def test_an_agent_starts_on_a_full_disk_and_opens_when_it_can(alone, manager):
     alone.start_agent()
     assert alone.record(3).returncode == 0

@@ -43,6 +43,43 @@ static void flush(struct uplink *uplink, const struct uplink_stream *stream, int
     }
 }
 
+/* A disk that could not be read for a moment: nothing was sent, so no receipt is missed either. */
+static void test_what_was_skipped_is_tried_again_though_nothing_was_sent(void **state)
+{
+    (void)state;
+    struct uplink uplink;
+    struct uplink_plan plan;
+    struct uplink_stream one = stream(3, 1);
+    const struct uplink_policy wired = {.resend_ms = 30000, .resend_max_ms = 600000};
+    uplink_init(&uplink, &wired);
+    assert_false(uplink_owes(&uplink, 0));
+    uplink_connected(&uplink, 0);
+    assert_true(uplink_owes(&uplink, 0));
+    assert_true(uplink_next(&uplink, &one, 1, 0, &plan));
+    uplink_skipped(&uplink, &plan, 0, 4, 0, UINT64_MAX);
+    assert_false(uplink_next(&uplink, &one, 1, 0, &plan));
+    assert_true(uplink_owes(&uplink, 0));
+    int64_t again_ms = uplink_deadline(&uplink, 0);
+    assert_in_range(again_ms, wired.resend_ms, 2 * wired.resend_ms);
+    uplink_tick(&uplink, &one, 1, again_ms, 0);
+    assert_true(uplink_next(&uplink, &one, 1, again_ms, &plan));
+    assert_int_equal(plan.ranges[0].from_seq, 1);
+}
+
+static void test_what_lingers_is_not_owed(void **state)
+{
+    (void)state;
+    struct uplink uplink;
+    struct uplink_plan plan;
+    const struct uplink_policy metered = {.linger = {.linger_ms = 900000}};
+    uplink_init(&uplink, &metered);
+    uplink_connected(&uplink, 0);
+    assert_false(uplink_next(&uplink, NULL, 0, 0, &plan));
+    uplink_stored(&uplink, HASTE_LINGERS, 100);
+    assert_false(uplink_owes(&uplink, 900099));
+    assert_true(uplink_owes(&uplink, 900100));
+}
+
 static void test_a_suspect_takes_along_what_waits_and_then_there_is_a_quiet_minute(void **state)
 {
     (void)state;
@@ -95,6 +132,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_suspect_takes_along_what_waits_and_then_there_is_a_quiet_minute),
         cmocka_unit_test(test_what_was_sent_before_waits_for_the_welcome),
+        cmocka_unit_test(test_what_was_skipped_is_tried_again_though_nothing_was_sent),
+        cmocka_unit_test(test_what_lingers_is_not_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

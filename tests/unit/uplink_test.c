@@ -159,7 +159,7 @@ static void test_a_hole_that_stays_does_not_end_the_stream(void **state)
     struct uplink_stream streams[] = {stream(100000, 1)};
     const struct uplink_plan hole = {.range_count = 1,
                                      .ranges = {{.incarnation = 7, .lane = 1, .from_seq = 1}}};
-    uplink_skipped(&uplink, &hole, 0, 2);
+    uplink_skipped(&uplink, &hole, 0, 2, 0, 0);
     uint64_t sent = 1;
     while (sent < 100000) {
         assert_true(uplink_next(&uplink, streams, 1, 0, &plan));
