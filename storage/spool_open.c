@@ -290,11 +290,9 @@ static bool start(struct spool *spool, struct opening *opening, struct err *err)
         (opening->chain_foreign && !spool_set_chain_aside(spool, err)))
         return false;
     spool_database_size(spool, spool_aside_bytes(spool));
-    if (!start_database(spool, opening, err))
-        return false;
-    spool_know_wal(spool);
-    return start_chain(spool, opening, err) && spool_ballast(spool, err) &&
-           spool_limit(spool, err) && spool_directory(spool, dir, err) && file_sync_dir(dir, err);
+    return start_database(spool, opening, err) && start_chain(spool, opening, err) &&
+           spool_ballast(spool, err) && spool_limit(spool, err) &&
+           spool_directory(spool, dir, err) && file_sync_dir(dir, err);
 }
 
 bool spool_start(struct spool *spool, struct err *err)
@@ -302,6 +300,8 @@ bool spool_start(struct spool *spool, struct err *err)
     struct opening opening = {0};
     bool ok = start(spool, &opening, err);
     spool_chain_done(&opening.chain);
+    if (ok)
+        spool_know_wal(spool);
     if (!ok && err != NULL && err->code == ERR_FULL)
         return err_context(err, "no room to open the spool: its disk needs %d KiB free",
                            START_BYTES / 1024);
