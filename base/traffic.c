@@ -62,7 +62,7 @@ void traffic_count_tcp(const struct traffic_tcp *tcp, struct traffic *traffic)
 
 void traffic_count_socket(int fd, struct traffic *traffic)
 {
-    struct sockaddr_storage local;
+    struct sockaddr_storage local = {0};
     struct tcp_info info = {0};
     socklen_t length = sizeof info, local_length = sizeof local;
 
