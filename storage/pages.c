@@ -194,8 +194,10 @@ static bool open_pages(const char *path, uint32_t page_bytes, struct pages **ret
                        struct err *err)
 {
     struct pages *pages = calloc(1, sizeof *pages);
-    if (pages == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory to read %s", path);
+    if (pages == NULL) {
+        (void)err_set(err, ERR_NO_MEMORY, "no memory to read %s", path);
+        return false;
+    }
     pages->fd = pages->wal = -1;
     pages->searches_left = SEARCHES;
     pages->path = strdup(path);

@@ -108,19 +108,21 @@ static bool read_frames(struct wal *wal, uint32_t frames, struct err *err)
     struct pages *pages = wal->pages;
     uint32_t *pending = calloc((size_t)frames + 1, sizeof *pending); /* page of each frame */
     wal->frame = malloc(FRAME_HEAD_BYTES + (size_t)pages->page_bytes);
-    bool ok = (pending != NULL && wal->frame != NULL) ||
-              err_set(err, ERR_NO_MEMORY, "no memory for the WAL of %s", pages->path);
-    for (uint32_t number = 1; ok && number <= frames; number++) {
+    if (pending == NULL || wal->frame == NULL) {
+        free(pending);
+        free(wal->frame);
+        return err_set(err, ERR_NO_MEMORY, "no memory for the WAL of %s", pages->path);
+    }
+    for (uint32_t number = 1; number <= frames; number++) {
         if (!read_frame(wal, number, pending))
             break;
     }
-    for (uint32_t number = 1; ok && number <= wal->committed; number++)
+    for (uint32_t number = 1; number <= wal->committed; number++)
         pages->frame[pending[number]] = number;
-    if (ok)
-        pages->frame[0] = 0;
+    pages->frame[0] = 0;
     free(pending);
     free(wal->frame);
-    return ok;
+    return true;
 }
 
 bool pages_read_wal(struct pages *pages, struct err *err)
