@@ -26,7 +26,7 @@ void agent_not_stored(struct agent *agent, size_t count, const struct err *err)
     agent->fault.refused += count;
     agent->fault.full = err->code == ERR_FULL;
     (void)snprintf(agent->fault.why, sizeof agent->fault.why, "%s", err->text);
-    if (log_gate_pass(&agent->fault.gate, now_ms, "fault_refused in status"))
+    if (count > 0 && log_gate_pass(&agent->fault.gate, now_ms, "fault_refused in status"))
         log_error("%zu records not stored: %s", count, err->text);
 }
 

@@ -111,7 +111,8 @@ struct spool {
     int64_t push_pages;     /* max_page_count for pushes */
     int64_t all_pages;      /* and for what must work when those are used up */
     int64_t limit_pages;    /* which of them is in force */
-    bool tight;             /* the ballast is gone: pushes do not grow the file */
+    bool tight;             /* the ballast is gone: pushes do not grow the file, ... */
+    int64_t tight_pages;    /* ... beyond this, for which it has left room */
     int64_t base_ms;        /* powered-on time = base_ms + time since boot */
     int64_t saved_ms;       /* powered-on time last written down */
     struct stream *streams; /* by number, then lane */

@@ -25,6 +25,7 @@ bool spool_limit(struct spool *spool, struct err *err)
     if (spool->tight) {
         if (!sqlite_pragma(spool->db, &held, err, "PRAGMA page_count"))
             return false;
+        held = held < spool->tight_pages ? spool->tight_pages : held;
         pages = held < pages ? held : pages;
     }
     return set_limit(spool, pages, err);
@@ -55,6 +56,9 @@ bool spool_ballast_release(struct spool *spool)
     if (!file_exists(spool->ballast_path) || !file_remove(spool->ballast_path, NULL))
         return false;
     spool->tight = true;
+    /* The WAL needs the rest. Else a small file would keep the newest few results, and give up all
+     * that were taken before them. */
+    spool->tight_pages = spool_ballast_bytes(spool) / 4 / spool->page_bytes;
     return sqlite_pragma(spool->db, &ignored, NULL, "PRAGMA wal_checkpoint(PASSIVE)");
 }
 

@@ -356,7 +356,8 @@ static bool identify(struct sqlite *db, const struct sqlite_settings *settings, 
         return err_set(err, ERR_IO, "%s %s: its application id or schema number is damaged",
                        db->what, db->path);
     if (tables > 0 && application_id != settings->application_id)
-        return err_set(err, ERR_CONFLICT, "%s %s: the file is another program's database", db->what,
+        return err_set(err, ERR_CONFLICT,
+                       "%s %s: the file is another program's database; move it away", db->what,
                        db->path);
     if (version < 0 || version > (int64_t)settings->migration_count)
         return err_set(err, ERR_REFUSED,

@@ -99,6 +99,7 @@ def test_a_full_disk_is_told_and_passes(alone):
     assert not status["healthy"]
     assert "cannot be stored" in status["healthy_why"]
     assert status["fault_refused"] >= 1
+    assert "what to do: " in alone.muster("status").stdout
     fill_disk(agent, False)
     assert alone.record(1, first=10).returncode == 0
     wait_for(lambda: alone.status()["fault"] == "", what="the fault has passed")

@@ -405,6 +405,17 @@ static int explain(int status, const struct err *err)
     return status;
 }
 
+static bool fill_disk(const char *dir)
+{
+    char name[128];
+    static const char zeros[4096];
+    (void)snprintf(name, sizeof name, "%s/filler", dir);
+    int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (fd >= 0 && write(fd, zeros, sizeof zeros) > 0)
+        continue;
+    return fd >= 0 && close(fd) == 0;
+}
+
 /* In a child, on a file system of its own that really is full. */
 static int on_a_full_disk(struct spool_world *world)
 {
@@ -416,6 +427,14 @@ static int on_a_full_disk(struct spool_world *world)
     world->settings.grace_ms = 0;
     if (!spool_open(&world->settings, &world->clock, &spool, &err))
         return explain(1, &err);
+    /* Somebody else fills it: what is small may grow by what the ballast leaves. */
+    if (!fill_disk(world->dir))
+        return explain(7, &err);
+    for (int i = 0; i < 300; i++) {
+        struct spool_record early = {.lane = 1, .body = bytes_of(world, 64)};
+        if (!spool_push(spool, &early, 1, &err) || lost(spool) > 0)
+            return explain(8, &err);
+    }
     for (int round = 0; round < 3; round++) {
         struct spool_record record = {.lane = 1, .body = bytes_of(world, sizeof *world)};
         while (lost(spool) == 0) {
