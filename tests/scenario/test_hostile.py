@@ -262,7 +262,7 @@ class Till(threading.Thread):
         return self.count
 
 
-def test_resets_at_every_byte_and_broker_restarts_lose_and_double_nothing(
+def test_resets_all_over_and_broker_restarts_lose_and_double_nothing(
         bin_dir, processes, run_dir, broker, pki):
     fleet = FleetSide(bin_dir, processes, run_dir / "fleet")
     fleet.start(broker, pki)
