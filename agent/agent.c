@@ -362,6 +362,8 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     agent->settings = settings;
     agent->failed = failed;
     agent->failed_ctx = ctx;
+    /* A fleet that is away for days is not asked more often than receipts are worth their bytes. */
+    agent->hello.longest_wait_ms = settings->uplink_receipts_ms;
     start_timers(agent);
     bool ok = open_keys(agent, err) && clock_boot_id(agent->boot_id, err) &&
               open_spool(agent, err) && open_port(agent, err);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const int64_t first_wait_ms = 5000;
-static const int64_t longest_wait_ms = 300000;
+static const int64_t shortest_limit_ms = 300000;
 static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
 /* Time for a retained blob to arrive before the fleet is asked for it. */
 static const int64_t lacking_wait_ms = 3000;
@@ -54,7 +54,9 @@ void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, ui
     memcpy(hello->nonce, nonce, sizeof hello->nonce);
     hello->outstanding = true;
     hello->next_ms = now_ms + backoff_spread_ms(2 * hello->wait_ms, random);
-    hello->wait_ms = hello->wait_ms * 2 > longest_wait_ms ? longest_wait_ms : hello->wait_ms * 2;
+    int64_t limit_ms =
+        hello->longest_wait_ms > shortest_limit_ms ? hello->longest_wait_ms : shortest_limit_ms;
+    hello->wait_ms = hello->wait_ms * 2 > limit_ms ? limit_ms : hello->wait_ms * 2;
 }
 
 bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,

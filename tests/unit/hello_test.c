@@ -19,14 +19,14 @@ static void test_said_at_connect(void **state)
     assert_true(hello_due(&hello, 1000));
 }
 
-static void test_repeated_until_welcomed_with_growing_waits(void **state)
+/* The wait after many hellos that nobody answered. */
+static int64_t longest_wait(int64_t limit_ms)
 {
-    (void)state;
-    struct hello hello = {0};
+    struct hello hello = {.longest_wait_ms = limit_ms};
     hello_connected(&hello, 1);
     int64_t now = 1;
     int64_t last_wait = 0;
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < 16; i++) {
         assert_true(hello_due(&hello, now));
         hello_sent(&hello, nonce_a, now, UINT64_MAX);
         int64_t wait = hello_deadline(&hello) - now;
@@ -35,7 +35,15 @@ static void test_repeated_until_welcomed_with_growing_waits(void **state)
         last_wait = wait;
         now += wait;
     }
-    assert_int_equal(last_wait, 600000);
+    return last_wait;
+}
+
+static void test_repeated_until_welcomed_with_growing_waits(void **state)
+{
+    (void)state;
+    assert_int_equal(longest_wait(0), 600000);
+    assert_int_equal(longest_wait(1000), 600000);
+    assert_int_equal(longest_wait(3600000), 7200000);
 }
 
 static void test_only_the_newest_nonce_welcomes(void **state)
