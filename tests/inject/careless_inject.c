@@ -71,7 +71,17 @@ static void tamper(const char *sql)
     open_spool();
 }
 
+/* Answers, and has stored nothing. */
 static void run_loses(void)
+{
+    begin();
+    const struct spool_record never = {.incarnation = spool_incarnation(spool), .seq = 2};
+    ledger_answer(&ledger, ledger_add(&ledger, 2, 1, "b", 50), &never);
+    judge();
+}
+
+/* The spool itself sees that something went, and says so: of a disk that was sound all the time. */
+static void run_gives_up(void)
 {
     begin();
     (void)push(2, "b");
@@ -179,6 +189,7 @@ int main(int argc, char **argv)
 {
     static const struct sweep_scene scenes[] = {
         {"loses", run_loses, 0, 0, 0},
+        {"gives_up", run_gives_up, 0, 0, 0},
         {"rolls_back", run_rolls_back, 0, 0, 0},
         {"doubles", run_doubles, 0, 0, 0},
         {"stores_refused", run_stores_refused, 0, 0, 0},

@@ -131,7 +131,7 @@ def test_open_stands_in_front_of_what_is_recorded(make_world):
 # ---- losses ----
 
 def test_under_pressure_the_oldest_go_and_every_one_is_counted(make_world):
-    world = make_world(spool="txn_quota = 64K")
+    world = make_world(spool="txn_quota = 24K")
     world.terminal.start_agent()
     world.connect()
     world.broker.stop()

@@ -33,7 +33,7 @@ def destroyed(terminal):
 
 
 def damaged(terminal):
-    """The first pages are no database's any more."""
+    """The first pages are no database's any more; the records behind them are."""
     terminal.agent.kill()
     path = terminal.folder / "state" / "spool.db"
     with open(path, "r+b") as file:
@@ -125,11 +125,15 @@ def suffer(world, seed):
     oracle, sound = world.ask_oracle()
     tell_oracle("disaster", oracle)
     found += tell_audit("disaster", audit) + ([] if sound else ["the oracle found something"])
-    for one in (broken, spoiled, older):
+    for one in (broken, older):
         unknown = results_of({one.device: audit[one.device]}, "unknown")
         # Of each incarnation at most as many as it has given, and 64.
         if not 0 < unknown <= answered[one.device] + 64:
             found.append(f"{one.device} has an unknown tail of {unknown} results")
+    given_up = sum(results_of({spoiled.device: audit[spoiled.device]}, why)
+                   for why in ("lost", "unknown"))
+    if given_up > RESULTS:
+        found.append(f"{spoiled.device} salvaged all but {given_up} results")
     found += [f"{one.device} says of losses" for one in (clone, plain)
               if audit[one.device]["lost"] + audit[one.device]["unknown"] > 0]
     forgotten = audit[forgetful.device]["lost_by_reason"]["forgotten"]

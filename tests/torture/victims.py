@@ -130,7 +130,7 @@ class World:
         identity = self.pki.client(device)
         retry = "\nretry_first = 20ms\nretry_max = 300ms"
         (terminal.folder / "link.conf").write_text(LINK.format(
-            device=device, broker=self.mosquitto.address + retry, ca=self.pki.ca,
+            device=device, broker=self.mosquitto.address + retry, extra="", ca=self.pki.ca,
             certificate=identity.certificate, key=identity.key))
         terminal.agent = Victim("agent", self._spawner(terminal, "agent"))
         terminal.link = Victim("link", self._spawner(terminal, "link"))
