@@ -7,8 +7,8 @@
 
 /*
  * When to say hello, as a pure state machine: at each connect, again until welcomed (5 s doubling
- * to 5 min, or more where each costs, jittered), then daily, and when content is lacking that the broker did not have. Only
- * the answer to the newest nonce counts: that is the proof of freshness.
+ * to 5 min, or more where each costs, jittered), then daily, and when content is lacking that the
+ * broker did not have. Only the answer to the newest nonce counts: that is the proof of freshness.
  */
 struct hello {
     int64_t longest_wait_ms; /* between hellos that nobody answers; 5 min if less */
