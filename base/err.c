@@ -13,6 +13,7 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     va_list args;
     va_start(args, fmt);
     err->code = code;
+    err->reason = 0;
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
     return false;
@@ -67,6 +68,7 @@ bool err_errno(struct err *err, int errnum, const char *fmt, ...)
     va_end(args);
     append(err, strerror(errnum));
     err->code = code_of_errno(errnum);
+    err->reason = 0;
     return false;
 }
 

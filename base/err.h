@@ -27,6 +27,7 @@ enum err_code {
 
 struct err {
     enum err_code code;
+    int reason; /* which check it was, by the numbers of the module that failed; 0: none */
     char text[480];
 };
 

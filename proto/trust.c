@@ -3,14 +3,17 @@
 
 #include "proto/envelope.h"
 #include "proto/limits.h"
+#include "proto/refusal.h"
 #include "proto/unpack.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { ROLES = MUSTER__ROLE__ROLE_RECEIPT + 1 };
 
 struct trust {
     uint64_t version;
+    uint64_t epoch;
     int64_t issued_ms;
     struct key_set roles[ROLES];
 };
@@ -33,7 +36,8 @@ static bool add_key(struct key_set *set, const Muster__PublicKey *key, struct er
     for (size_t i = 0; i < set->count; i++) {
         if (bytes_equal(verify_key_spki(set->keys[i]), verify_key_spki(fresh))) {
             verify_key_free(fresh);
-            return err_set(err, ERR_INVALID, "the same key twice");
+            return refuse(err, MUSTER__REFUSAL__REFUSAL_ROOT_ROLES, ERR_INVALID,
+                          "the same key twice");
         }
     }
     set->keys[set->count++] = fresh;
@@ -43,13 +47,16 @@ static bool add_key(struct key_set *set, const Muster__PublicKey *key, struct er
 static bool fill_role(struct key_set *set, const Muster__RoleKeys *role, struct err *err)
 {
     if (set->keys)
-        return err_set(err, ERR_INVALID, "role %d twice", (int)role->role);
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_ROOT_ROLES, ERR_INVALID, "role %d twice",
+                      (int)role->role);
     if (role->n_keys > ENVELOPE_SIGNATURES)
-        return err_set(err, ERR_INVALID, "role %d has %zu keys, %d are the most", (int)role->role,
-                       role->n_keys, ENVELOPE_SIGNATURES);
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_ROOT_ROLES, ERR_INVALID,
+                      "role %d has %zu keys, %d are the most", (int)role->role, role->n_keys,
+                      ENVELOPE_SIGNATURES);
     if (role->threshold == 0 || role->threshold > role->n_keys)
-        return err_set(err, ERR_INVALID, "role %d: %u of %zu keys cannot sign", (int)role->role,
-                       role->threshold, role->n_keys);
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_ROOT_ROLES, ERR_INVALID,
+                      "role %d: %u of %zu keys cannot sign", (int)role->role, role->threshold,
+                      role->n_keys);
     set->keys = calloc(role->n_keys, sizeof(struct verify_key *));
     if (!set->keys)
         return err_set(err, ERR_NO_MEMORY, "no memory for keys");
@@ -68,9 +75,10 @@ static bool fill(struct trust *trust, struct bytes body, struct err *err)
     bool ok = unpack(&muster__root__descriptor, body, &limits, &arena, &message, err);
     const Muster__Root *root = (const Muster__Root *)message;
     if (ok && root->version == 0)
-        ok = err_set(err, ERR_INVALID, "no version");
+        ok = refuse(err, MUSTER__REFUSAL__REFUSAL_MALFORMED, ERR_INVALID, "no version");
     if (ok) {
         trust->version = root->version;
+        trust->epoch = root->epoch;
         trust->issued_ms = root->issued_ms;
     }
     for (size_t i = 0; ok && i < root->n_roles; i++)
@@ -87,10 +95,13 @@ static bool open_root(struct trust *trust, struct bytes root, struct err *err)
     struct envelope envelope;
     struct bytes body;
     if (root.length > LIMIT_ROOT_BYTES)
-        return err_set(err, ERR_INVALID, "%zu bytes where %d are the most", root.length,
-                       LIMIT_ROOT_BYTES);
-    return envelope_read(root, &envelope, err) && fill(trust, envelope.body, err) &&
-           unseal("root", "", root, &trust->roles[MUSTER__ROLE__ROLE_ROOT], &body, err);
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
+                      "%zu bytes where %d are the most", root.length, LIMIT_ROOT_BYTES);
+    if (!envelope_read(root, &envelope, err) || !fill(trust, envelope.body, err))
+        return refuse_as(err, MUSTER__REFUSAL__REFUSAL_MALFORMED);
+    return unseal("root", "", root, &trust->roles[MUSTER__ROLE__ROLE_ROOT], &body, err) ||
+           (err_context(err, "its own root keys"),
+            refuse_as(err, MUSTER__REFUSAL__REFUSAL_ROOT_OWN_KEYS));
 }
 
 bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err)
@@ -104,6 +115,43 @@ bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err)
     }
     *ret_trust = trust;
     return true;
+}
+
+/* Whether the keepers of the root in force agree to the next one is asked before anything else in
+ * it counts. */
+static bool may_follow(const struct trust *trust, const struct trust *next, struct bytes root,
+                       struct err *err)
+{
+    struct bytes body;
+    if (!unseal("root", "", root, &trust->roles[MUSTER__ROLE__ROLE_ROOT], &body, err)) {
+        (void)err_context(err, "the root keys in force");
+        return refuse_as(err, MUSTER__REFUSAL__REFUSAL_ROOT_OLD_KEYS);
+    }
+    if (next->version != trust->version + 1)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_ROOT_ORDER, ERR_REFUSED,
+                      "version %" PRIu64 " does not follow %" PRIu64 ", which is in force",
+                      next->version, trust->version);
+    if (next->epoch != trust->epoch && next->epoch != trust->epoch + 1)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_ROOT_EPOCH, ERR_REFUSED,
+                      "epoch %" PRIu64 " does not follow %" PRIu64, next->epoch, trust->epoch);
+    return true;
+}
+
+bool trust_advance(struct trust *trust, struct bytes root, struct err *err)
+{
+    struct trust *next;
+    if (!trust_open(root, &next, err))
+        return false;
+    bool ok = may_follow(trust, next, root, err);
+    if (ok) {
+        struct trust old = *trust;
+        *trust = *next;
+        *next = old;
+    } else {
+        (void)err_context(err, "trust root %" PRIu64, next->version);
+    }
+    trust_free(next);
+    return ok;
 }
 
 void trust_free(struct trust *trust)
@@ -121,6 +169,11 @@ void trust_free(struct trust *trust)
 uint64_t trust_version(const struct trust *trust)
 {
     return trust->version;
+}
+
+uint64_t trust_epoch(const struct trust *trust)
+{
+    return trust->epoch;
 }
 
 int64_t trust_issued_ms(const struct trust *trust)

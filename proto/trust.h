@@ -11,7 +11,13 @@ struct trust;
 /* `root` is the Envelope of a Root that is trusted because of where it comes from (installed with
  * the device); its own threshold of root signatures is checked all the same. */
 bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err) MUSTER_CHECK;
+/* `root` is the Envelope of the next Root: one version higher, its epoch the same or one higher,
+ * signed by enough root keys of the one in force and by enough of its own. True: it is in force
+ * now, and what trust_keys gave before must not be used any more. Otherwise nothing has changed;
+ * the error's reason is a Refusal. */
+bool trust_advance(struct trust *trust, struct bytes root, struct err *err) MUSTER_CHECK;
 void trust_free(struct trust *trust);
+uint64_t trust_epoch(const struct trust *trust);
 uint64_t trust_version(const struct trust *trust);
 int64_t trust_issued_ms(const struct trust *trust); /* it was not earlier than that */
 /* Never NULL; a role without keys has a set that nothing satisfies. */

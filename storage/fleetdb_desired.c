@@ -44,7 +44,7 @@ static const char *const queries[QUERIES] = {
         "INSERT INTO document (name, version, kind, epoch, length, sha256, minimum_version, header,"
         " published_ms) VALUES (:name, :version, :kind, :epoch, :length, :sha256, :minimum, "
         ":header,"
-        " :now) ON CONFLICT (name, version) DO NOTHING RETURNING id",
+        " :now) ON CONFLICT DO NOTHING RETURNING id",
     [DOCUMENT_FIND] = "SELECT id FROM document WHERE name = :name AND version = :version",
     [DOCUMENT_ALL] = "SELECT " DOCUMENT_COLUMNS " FROM document d ORDER BY d.name, d.version DESC",
     [DOCUMENT_STANDING] =

@@ -57,7 +57,7 @@
     F(key_missing)                                                                                 \
     F(masked)
 
-#define EVENT_FIELDS(F) F(wall_ms) F(boot_ms) F(kind) F(item) F(text) F(detail)
+#define EVENT_FIELDS(F) F(wall_ms) F(boot_ms) F(kind) F(item) F(text) F(detail) F(refusal)
 
 #define HEALTH_FIELDS(F)                                                                           \
     F(wall_ms)                                                                                     \
