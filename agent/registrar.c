@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar_internal.h"
 
+#include "agent/floors.h"
 #include "base/log.h"
 #include "proto/topics.h"
 
@@ -283,29 +284,12 @@ static bool quota_check(const struct registrar *registrar, const struct desired 
                    desired->version, needed, sync_bytes(now, 1), registrar->quota_bytes);
 }
 
-static bool version_check(const struct registrar *registrar, const struct desired *desired,
-                          struct err *err)
-{
-    const struct registry_floors *floors = &registrar->floors;
-    if (desired->version < floors->manifest_version)
-        return err_set(err, ERR_REFUSED,
-                       "manifest %" PRIu64 " is older than %" PRIu64 ", the last one accepted",
-                       desired->version, floors->manifest_version);
-    if (desired->version == floors->manifest_version &&
-        memcmp(desired->digest, floors->manifest_digest, 32) != 0)
-        return err_set(err, ERR_CONFLICT,
-                       "manifest %" PRIu64 " differs from the one accepted under this version",
-                       desired->version);
-    return true;
-}
-
 static bool desired_accept(struct registrar *registrar, struct desired *desired, struct err *err)
 {
     struct registry_floors *floors = malloc(sizeof *floors);
     if (floors == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
-    bool good = version_check(registrar, desired, err) &&
-                desired_floors(desired, &registrar->floors, floors, err) &&
+    bool good = floors_take(&registrar->floors, desired, floors, err) &&
                 quota_check(registrar, desired, err);
     if (good) {
         registrar->floors = *floors;

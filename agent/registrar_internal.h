@@ -2,31 +2,9 @@
 #ifndef AGENT_REGISTRAR_INTERNAL_H
 #define AGENT_REGISTRAR_INTERNAL_H
 
+#include "agent/desired.h"
 #include "agent/registrar.h"
-#include "agent/sync.h"
 #include "proto/limits.h"
-
-/* ---- a verified manifest (registrar_manifest.c) ---- */
-
-struct desired {
-    struct buf envelope;
-    uint8_t digest[32]; /* SHA-256 of the signed body */
-    uint64_t version;
-    int64_t expires_ms; /* 0: none */
-    struct sync_wants wants;
-    uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
-};
-
-/* The signed body, if the director's signature over it is good for this device. */
-bool desired_body(const struct trust *trust, const char *device, struct bytes envelope,
-                  struct bytes *ret_body, struct err *err) MUSTER_CHECK;
-/* The body read and every document header verified. */
-bool desired_parse(const struct trust *trust, const char *device, struct bytes envelope,
-                   struct bytes body, struct desired **ret_desired, struct err *err) MUSTER_CHECK;
-void desired_free(struct desired *desired);
-/* Refuses versions below a floor; `ret_floors` has the floors with this manifest counted in. */
-bool desired_floors(const struct desired *desired, const struct registry_floors *floors,
-                    struct registry_floors *ret_floors, struct err *err) MUSTER_CHECK;
 
 /* ---- content on a worker (registrar_content.c) ---- */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar_internal.h"
 
+#include "agent/floors.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -48,7 +49,7 @@ static void floors_load(struct registrar *registrar)
     struct registry_floors *floors = malloc(sizeof *floors);
     if (floors != NULL && registrar->desired != NULL &&
         registrar->desired->version > registrar->floors.manifest_version &&
-        desired_floors(registrar->desired, &registrar->floors, floors, NULL)) {
+        floors_take(&registrar->floors, registrar->desired, floors, NULL)) {
         registrar->floors = *floors;
         registrar->unsaved = true;
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/registrar_internal.h"
+#include "agent/desired.h"
 
 #include "agent/validate.h"
+#include "proto/limits.h"
 #include "proto/topics.h"
 #include "proto/unpack.h"
 
@@ -168,25 +169,5 @@ bool desired_parse(const struct trust *trust, const char *device, struct bytes e
         return false;
     }
     *ret_desired = desired;
-    return true;
-}
-
-bool desired_floors(const struct desired *desired, const struct registry_floors *floors,
-                    struct registry_floors *ret_floors, struct err *err)
-{
-    *ret_floors = *floors;
-    for (size_t i = 0; i < desired->wants.count; i++) {
-        const struct registry_item *item = &desired->wants.wants[i].item;
-        uint64_t floor = registry_floor(floors, item->name);
-        if (item->version < floor)
-            return err_set(err, ERR_REFUSED,
-                           "manifest %" PRIu64 ": %s: version %" PRIu64
-                           " is below the floor %" PRIu64,
-                           desired->version, item->name, item->version, floor);
-        if (!registry_floor_raise(ret_floors, item->name, desired->minimum[i], err))
-            return false;
-    }
-    ret_floors->manifest_version = desired->version;
-    memcpy(ret_floors->manifest_digest, desired->digest, 32);
     return true;
 }

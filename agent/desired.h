@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_DESIRED_H
+#define AGENT_DESIRED_H
+
+#include "agent/sync.h"
+#include "proto/trust.h"
+
+/* A manifest that was verified, and what it wants. Pure: no file, no clock. */
+struct desired {
+    struct buf envelope;
+    uint8_t digest[32]; /* SHA-256 of the signed body */
+    uint64_t version;
+    int64_t expires_ms; /* 0: none */
+    struct sync_wants wants;
+    uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
+};
+
+/* The signed body, if the director's signature over it is good for this device. */
+bool desired_body(const struct trust *trust, const char *device, struct bytes envelope,
+                  struct bytes *ret_body, struct err *err) MUSTER_CHECK;
+/* The body read and every document header verified. */
+bool desired_parse(const struct trust *trust, const char *device, struct bytes envelope,
+                   struct bytes body, struct desired **ret_desired, struct err *err) MUSTER_CHECK;
+void desired_free(struct desired *desired);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_FLOORS_H
+#define AGENT_FLOORS_H
+
+#include "agent/desired.h"
+
+/* Versions below which nothing is accepted, and how a manifest raises them. Pure. */
+
+/* Refuses what is below a floor, or contradicts what was accepted before; `ret_floors` has the
+ * floors with this manifest counted in. */
+bool floors_take(const struct registry_floors *floors, const struct desired *desired,
+                 struct registry_floors *ret_floors, struct err *err) MUSTER_CHECK;
+
+#endif
