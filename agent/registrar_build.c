@@ -84,7 +84,7 @@ static enum build_outcome item_carry(struct build_job *build, size_t i)
                  file_read(path, LIMIT_DOCUMENT_BYTES, &content, &why);
     if (sound) {
         sha256(buf_bytes(&content), digest);
-        sound = memcmp(digest, item->sha256, sizeof digest) == 0;
+        sound = memcmp(digest, registry_item_content(item), sizeof digest) == 0;
     }
     enum build_outcome outcome = BUILD_READY;
     if (sound) {
@@ -105,11 +105,13 @@ static enum build_outcome item_carry(struct build_job *build, size_t i)
 
 static enum build_outcome item_make(struct build_job *build, size_t i)
 {
-    const struct registry_item *item = &build->target.list.items[i];
+    struct registry_item *item = &build->target.list.items[i];
     struct buf content = {0};
     struct err why = {0};
     switch (content_make(build->job.registry, item, &content, &why)) {
     case CONTENT_MADE:
+        if (item->sealed)
+            sha256(buf_bytes(&content), item->opened);
         break;
     case CONTENT_NO_BLOB:
         build->no_blob[i] = true;
@@ -123,7 +125,7 @@ static enum build_outcome item_make(struct build_job *build, size_t i)
     }
     enum build_outcome outcome = content_check(build, item, buf_bytes(&content));
     if (outcome == BUILD_READY &&
-        !registry_build_write(build->job.registry, build->target.number, item->name,
+        !registry_build_write(build->job.registry, build->target.number, item->name, item->sealed,
                               buf_bytes(&content), &build->err))
         outcome = BUILD_BROKEN;
     buf_done(&content);

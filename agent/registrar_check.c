@@ -41,7 +41,7 @@ static void item_look(const struct check_job *check, const struct registry_item 
     look->finding = SYNC_SOUND;
     if (!content_hash(check->job.registry, check->current.number, item->name, look->found, &err))
         look->finding = err.code == ERR_NOT_FOUND ? SYNC_MISSING : SYNC_DAMAGED;
-    else if (memcmp(look->found, item->sha256, 32) != 0)
+    else if (memcmp(look->found, registry_item_content(item), 32) != 0)
         look->finding = SYNC_DAMAGED;
 }
 
@@ -56,11 +56,12 @@ static void previous_share(struct check_job *check, const struct registry_item *
 {
     uint8_t found[32];
     const struct registry_item *before = sync_item_of(&check->previous.list, item->name);
-    if (check->previous.number == 0 || before == NULL ||
-        memcmp(before->sha256, item->sha256, 32) != 0)
+    const uint8_t *content = registry_item_content(item);
+    if (check->previous.number == 0 || before == NULL || before->sealed != item->sealed ||
+        memcmp(registry_item_content(before), content, 32) != 0)
         return;
     if (content_hash(check->job.registry, check->previous.number, item->name, found, NULL) &&
-        memcmp(found, item->sha256, 32) == 0)
+        memcmp(found, content, 32) == 0)
         return;
     if (!registry_share(check->job.registry, check->previous.number, check->current.number,
                         item->name, &check->aside))
@@ -76,7 +77,7 @@ static void item_repair(struct check_job *check, const struct registry_item *ite
     look->no_blob = outcome == CONTENT_NO_BLOB;
     if (outcome == CONTENT_MADE) {
         look->repaired = registry_replace(check->job.registry, check->current.number, item->name,
-                                          buf_bytes(&content), &err);
+                                          item->sealed, buf_bytes(&content), &err);
         if (look->repaired)
             previous_share(check, item);
     }
@@ -147,20 +148,24 @@ static void tell_drift(struct registrar *registrar, const struct registry_item *
                        const struct check_item *look)
 {
     Muster__ItemReport report;
+    char hashes[80] = "";
+    bool missing = look->finding == SYNC_MISSING;
     char expected[65];
     char found[65];
-    bool missing = look->finding == SYNC_MISSING;
     hex_encode(item->sha256, 32, expected);
     hex_encode(look->found, 32, found);
+    if (!item->sealed) /* of what is secret, even when damaged, no hash leaves */
+        snprintf(hashes, sizeof hashes, ": expected sha256 %.16s, found %.16s", expected,
+                 missing ? "nothing" : found);
     report_item(registrar, item,
                 missing ? MUSTER__ITEM_STATE__ITEM_MISSING : MUSTER__ITEM_STATE__ITEM_DAMAGED,
                 &report);
-    report.held_sha256 = (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)look->found,
-                                               .len = missing ? 0 : sizeof look->found};
+    report.held_sha256 =
+        (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)look->found,
+                              .len = missing || item->sealed ? 0 : sizeof look->found};
     report.reason = (char *)(uintptr_t)look->why_not;
     report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, item->name, &report.base,
-                 "%s: the file is %s: expected sha256 %.16s, found %.16s%s%s", item->name,
-                 missing ? "missing" : "damaged", expected, missing ? "nothing" : found,
+                 "%s: the file is %s%s%s%s", item->name, missing ? "missing" : "damaged", hashes,
                  look->why_not[0] != '\0' ? "; not repaired: " : "", look->why_not);
 }
 

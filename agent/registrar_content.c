@@ -115,7 +115,7 @@ static bool read_document(const struct registrar *registrar, const struct regist
         !file_read(path, limit_bytes, ret_content, err))
         return false;
     sha256(buf_bytes(ret_content), digest);
-    return memcmp(digest, item->sha256, sizeof digest) == 0 ||
+    return memcmp(digest, registry_item_content(item), sizeof digest) == 0 ||
            err_set(err, ERR_INVALID, "%s is not what was applied", path);
 }
 

@@ -48,9 +48,24 @@ void sync_digest(const struct registry_items *list, uint8_t ret_digest[32])
     sha256(bytes_of(text, length), ret_digest);
 }
 
+/* By what the header names: who sealed something anew has something new to be opened. */
+static bool same_content(const struct registry_item *a, const struct registry_item *b)
+{
+    return a->sealed == b->sealed && memcmp(a->sha256, b->sha256, 32) == 0;
+}
+
 static bool same_item(const struct registry_item *a, const struct registry_item *b)
 {
-    return a->version == b->version && memcmp(a->sha256, b->sha256, 32) == 0;
+    return a->version == b->version && same_content(a, b);
+}
+
+static void target_add(struct registry_items *target, const struct registry_item *item,
+                       const struct registry_item *held)
+{
+    struct registry_item *added = &target->items[target->count++];
+    *added = *item;
+    if (held != NULL && same_content(item, held))
+        memcpy(added->opened, held->opened, sizeof added->opened);
 }
 
 void sync_target(const struct sync_wants *wants, const struct registry_items *held,
@@ -59,11 +74,11 @@ void sync_target(const struct sync_wants *wants, const struct registry_items *he
     ret_target->count = 0;
     for (size_t i = 0; i < wants->count; i++) {
         const struct sync_want *want = &wants->wants[i];
-        const struct registry_item *item = want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR
-                                               ? &want->item
-                                               : sync_item_of(held, want->item.name);
+        const struct registry_item *now = sync_item_of(held, want->item.name);
+        const struct registry_item *item =
+            want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR ? &want->item : now;
         if (item != NULL)
-            ret_target->items[ret_target->count++] = *item;
+            target_add(ret_target, item, now);
     }
 }
 
@@ -93,8 +108,7 @@ static bool is_sound(enum sync_finding finding)
 bool sync_carries(const struct registry_item *target, const struct sync_holding *held)
 {
     const struct registry_item *item = sync_item_of(held->list, target->name);
-    return item != NULL && memcmp(item->sha256, target->sha256, 32) == 0 &&
-           is_sound(finding_of(held, item));
+    return item != NULL && same_content(item, target) && is_sound(finding_of(held, item));
 }
 
 bool sync_may_repair(const struct sync_wants *wants, const char *name)

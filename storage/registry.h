@@ -34,12 +34,19 @@ enum {
 struct registry_item {
     char name[REGISTRY_NAME_CHARS + 1];
     int kind;
+    uint64_t epoch; /* 0: from a list that did not keep it */
     uint64_t version;
-    uint64_t length;    /* bytes of the content */
-    uint8_t sha256[32]; /* of the content */
+    uint64_t length;    /* bytes of what the header names: the content; sealed: what is sent */
+    uint8_t sha256[32]; /* of the same */
+    bool sealed;        /* to this device: only owner and group may read the opened file */
+    uint8_t opened[32]; /* sealed: hash of the content, zeros until it was opened; this one never
+                           leaves the terminal, for what is secret could be guessed from it */
     uint8_t blob[32];   /* from which the content can be made again */
     uint64_t blob_size;
 };
+
+/* The hash that the document's file has in a generation. */
+const uint8_t *registry_item_content(const struct registry_item *item);
 
 struct registry_items {
     size_t count;
@@ -75,7 +82,7 @@ bool registry_build_begin(const struct registry *registry, uint64_t number,
 bool registry_build_carry(const struct registry *registry, uint64_t number, uint64_t from,
                           const char *name, struct err *err) MUSTER_CHECK;
 bool registry_build_write(const struct registry *registry, uint64_t number, const char *name,
-                          struct bytes content, struct err *err) MUSTER_CHECK;
+                          bool sealed, struct bytes content, struct err *err) MUSTER_CHECK;
 bool registry_build_finish(const struct registry *registry,
                            const struct registry_generation *generation, struct bytes manifest,
                            struct err *err) MUSTER_CHECK;
@@ -93,7 +100,7 @@ bool registry_mend(const struct registry *registry, const struct registry_genera
 /* Replaces one document of a generation by writing it beside and renaming, so that other
  * generations that share the old file keep it. */
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
-                      struct bytes content, struct err *err) MUSTER_CHECK;
+                      bool sealed, struct bytes content, struct err *err) MUSTER_CHECK;
 /* The same, by hard link to the file of generation `from`. */
 bool registry_share(const struct registry *registry, uint64_t number, uint64_t from,
                     const char *name, struct err *err) MUSTER_CHECK;

@@ -61,10 +61,32 @@ static bool building_document_path(const struct registry *registry, uint64_t num
            path_join(path, REGISTRY_PATH_BYTES, dir, name, err);
 }
 
+const uint8_t *registry_item_content(const struct registry_item *item)
+{
+    return item->sealed ? item->opened : item->sha256;
+}
+
+/* Lists from before documents were sealed end with the blob. */
+enum { ITEM_FIELDS_PUBLIC = 7, ITEM_FIELDS = 10 };
+
+static bool item_parse_sealed(char *fields[SHEET_FIELDS], size_t count, struct registry_item *item)
+{
+    uint64_t sealed = 0;
+    item->epoch = 0;
+    memset(item->opened, 0, sizeof item->opened);
+    if (count == ITEM_FIELDS &&
+        (!sheet_number(fields[7], &item->epoch) || !sheet_number(fields[8], &sealed) ||
+         sealed > 1 || !sheet_digest(fields[9], item->opened)))
+        return false;
+    item->sealed = sealed == 1;
+    return true;
+}
+
 static bool item_parse(char *fields[SHEET_FIELDS], size_t count, struct registry_item *item)
 {
     uint64_t kind;
-    size_t length = count == 7 ? strlen(fields[0]) : 0;
+    bool known = count == ITEM_FIELDS_PUBLIC || count == ITEM_FIELDS;
+    size_t length = known ? strlen(fields[0]) : 0;
     if (length == 0 || length > REGISTRY_NAME_CHARS || fields[0][0] == '.' ||
         strchr(fields[0], '/') != NULL || !sheet_number(fields[1], &kind) || kind > INT32_MAX)
         return false;
@@ -72,7 +94,7 @@ static bool item_parse(char *fields[SHEET_FIELDS], size_t count, struct registry
     item->kind = (int)kind;
     return sheet_number(fields[2], &item->version) && sheet_number(fields[3], &item->length) &&
            sheet_digest(fields[4], item->sha256) && sheet_digest(fields[5], item->blob) &&
-           sheet_number(fields[6], &item->blob_size);
+           sheet_number(fields[6], &item->blob_size) && item_parse_sealed(fields, count, item);
 }
 
 static bool generation_parse(char *text, struct registry_generation *generation)
@@ -289,22 +311,31 @@ bool registry_build_carry(const struct registry *registry, uint64_t number, uint
            building_document_path(registry, number, name, path, err) && file_link(old, path, err);
 }
 
+static unsigned document_mode(bool sealed)
+{
+    return sealed ? 0640 : 0644;
+}
+
 bool registry_build_write(const struct registry *registry, uint64_t number, const char *name,
-                          struct bytes content, struct err *err)
+                          bool sealed, struct bytes content, struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
     return building_document_path(registry, number, name, path, err) &&
-           file_write(path, content, 0644, err);
+           file_write(path, content, document_mode(sealed), err);
 }
 
 static bool item_line(struct buf *sheet, const struct registry_item *item, struct err *err)
 {
     char sha256[65];
     char blob[65];
+    char opened[65];
     hex_encode(item->sha256, 32, sha256);
     hex_encode(item->blob, 32, blob);
-    return sheet_line(sheet, err, "%s\t%d\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%" PRIu64, item->name,
-                      item->kind, item->version, item->length, sha256, blob, item->blob_size);
+    hex_encode(item->opened, 32, opened);
+    return sheet_line(sheet, err,
+                      "%s\t%d\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%d\t%s",
+                      item->name, item->kind, item->version, item->length, sha256, blob,
+                      item->blob_size, item->epoch, item->sealed ? 1 : 0, opened);
 }
 
 /* The list of what the generation holds, into its folder `dir`. */
@@ -358,13 +389,13 @@ static bool is_folder(const char *path)
 }
 
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
-                      struct bytes content, struct err *err)
+                      bool sealed, struct bytes content, struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
     if (!registry_document_path(registry, number, name, path, err) ||
         (is_folder(path) && !file_remove_tree(path, err))) /* no rename replaces a folder */
         return false;
-    return file_write(path, content, 0644, err);
+    return file_write(path, content, document_mode(sealed), err);
 }
 
 /* A folder that is there, whatever stood in its place. */

@@ -20,7 +20,7 @@ bool registry_path(const struct registry *registry, const char *folder, const ch
  * A sheet is a small text file of the registry's own: lines of tab-separated fields, and a last
  * line "sum <hex>" over everything before it.
  */
-enum { SHEET_LIMIT_BYTES = 128 * 1024, SHEET_FIELDS = 8 };
+enum { SHEET_LIMIT_BYTES = 128 * 1024, SHEET_FIELDS = 16 };
 
 bool sheet_line(struct buf *sheet, struct err *err, const char *fmt, ...) MUSTER_PRINTF(3, 4);
 /* Adds the sum and writes it. */

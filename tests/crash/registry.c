@@ -61,7 +61,7 @@ static void build_document(struct crash *crash, const struct generation *made, s
              &err);
     else
         must(crash,
-             registry_build_write(seed->registry, made->number, name,
+             registry_build_write(seed->registry, made->number, name, false,
                                   content_of(made->documents[document], content), &err),
              &err);
 }
@@ -208,8 +208,8 @@ static void do_replace(struct crash *crash)
     crash->log.step++;
     of->documents[document] = ++seed->contents;
     must(crash,
-         registry_replace(seed->registry, of->number, name, content_of(seed->contents, content),
-                          &err),
+         registry_replace(seed->registry, of->number, name, false,
+                          content_of(seed->contents, content), &err),
          &err);
     step_end(crash);
     for (size_t i = 0; i < GENERATIONS; i++) {
@@ -455,7 +455,7 @@ static void check_next(struct check *check, uint64_t highest)
     made.documents[0] = UINT32_MAX;
     list_of(&made, &list);
     bool ok = registry_build_begin(check->registry, made.number, &err) &&
-              registry_build_write(check->registry, made.number, "a",
+              registry_build_write(check->registry, made.number, "a", false,
                                    content_of(UINT32_MAX, content), &err) &&
               registry_build_finish(check->registry, &list, bytes_of("manifest", 8), &err) &&
               registry_switch(check->registry, made.number, &err) &&

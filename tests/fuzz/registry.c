@@ -34,7 +34,7 @@ static void build(const struct registry *registry, uint64_t number)
     struct registry_generation generation;
     fill(&generation, number);
     HOLDS(registry_build_begin(registry, number, NULL));
-    HOLDS(registry_build_write(registry, number, "aid.tsv", bytes_of("a\tb\n", 4), NULL));
+    HOLDS(registry_build_write(registry, number, "aid.tsv", false, bytes_of("a\tb\n", 4), NULL));
     HOLDS(registry_build_finish(registry, &generation, bytes_of("m", 1), NULL));
     HOLDS(registry_switch(registry, number, NULL));
 }

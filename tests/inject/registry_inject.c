@@ -120,11 +120,12 @@ static bool take_generation(struct step *step, struct err *err)
     if (from != 0)
         good = good && registry_build_carry(desk.registry, number, from, "a", err);
     else
-        good = good &&
-               registry_build_write(desk.registry, number, "a", content_of("a", number, a), err);
-    good = good &&
-           registry_build_write(desk.registry, number, "b", content_of("b", number, b), err) &&
-           registry_build_finish(desk.registry, &made, bytes_of("m", 1), err);
+        good = good && registry_build_write(desk.registry, number, "a", false,
+                                            content_of("a", number, a), err);
+    good =
+        good &&
+        registry_build_write(desk.registry, number, "b", false, content_of("b", number, b), err) &&
+        registry_build_finish(desk.registry, &made, bytes_of("m", 1), err);
     if (!good) {
         bool ignored = registry_build_drop(desk.registry, number, NULL); /* or the next load */
         (void)ignored;
@@ -173,7 +174,7 @@ static bool take_replace(struct step *step, struct err *err)
 {
     char text[32];
     bool mended = false;
-    if (step->mark != 's' && !registry_replace(desk.registry, desk.held.current.number, "a",
+    if (step->mark != 's' && !registry_replace(desk.registry, desk.held.current.number, "a", false,
                                                content_of("a", 1, text), err))
         return false;
     desk.damaged = false;

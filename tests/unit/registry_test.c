@@ -89,8 +89,8 @@ static void build(const struct place *place, uint64_t number, const char *text)
 {
     struct registry_generation *made = generation(number, (int)number);
     assert_true(registry_build_begin(place->registry, number, NULL));
-    assert_true(
-        registry_build_write(place->registry, number, "a", bytes_of(text, strlen(text)), NULL));
+    assert_true(registry_build_write(place->registry, number, "a", false,
+                                     bytes_of(text, strlen(text)), NULL));
     assert_true(registry_build_finish(place->registry, made, bytes_of("m", 1), NULL));
     free(made);
 }
@@ -256,12 +256,69 @@ static void test_carry_replace_share(void **state)
     free(made);
     assert_true(registry_switch(place->registry, 2, NULL));
     assert_true(inode(place, "generations/00000001/a") == inode(place, "current/a"));
-    assert_true(registry_replace(place->registry, 2, "a", bytes_of("new", 3), NULL));
+    assert_true(registry_replace(place->registry, 2, "a", false, bytes_of("new", 3), NULL));
     assert_content(place, "current/a", "new");
     assert_content(place, "generations/00000001/a", "one");
     assert_true(registry_share(place->registry, 1, 2, "a", NULL));
     assert_content(place, "generations/00000001/a", "new");
     assert_true(inode(place, "generations/00000001/a") == inode(place, "current/a"));
+}
+
+/* What it was opened to, and that it is no one else's, is kept; only owner and group may read it.
+ */
+static void test_sealed(void **state)
+{
+    struct place *place = *state;
+    char path[256];
+    struct stat st;
+    struct registry_generation *made = generation(1, 1);
+    made->list.items[0].sealed = true;
+    made->list.items[0].epoch = 3;
+    memset(made->list.items[0].opened, 9, 32);
+    assert_true(registry_build_begin(place->registry, 1, NULL));
+    assert_true(registry_build_write(place->registry, 1, "a", true, bytes_of("x", 1), NULL));
+    assert_true(registry_build_finish(place->registry, made, bytes_of("m", 1), NULL));
+    assert_true(registry_switch(place->registry, 1, NULL));
+    struct registry_held *held = load(place);
+    assert_memory_equal(&held->current.list.items[0], &made->list.items[0],
+                        sizeof made->list.items[0]);
+    assert_ptr_equal(registry_item_content(&held->current.list.items[0]),
+                     held->current.list.items[0].opened);
+    free(held);
+    free(made);
+    in_place(place, "current/a", path);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    assert_true(registry_replace(place->registry, 1, "a", true, bytes_of("y", 1), NULL));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+}
+
+/* Terminals in the field hold generations that were listed with seven fields. */
+static void test_list_of_before(void **state)
+{
+    struct place *place = *state;
+    char path[256];
+    char zeros[65];
+    char text[400];
+    uint8_t digest[32] = {0};
+    build(place, 1, "one");
+    assert_true(registry_switch(place->registry, 1, NULL));
+    hex_encode(digest, 32, zeros);
+    int length = snprintf(text, sizeof text, "muster-generation\t1\t%s\na\t4\t7\t3\t%s\t%s\t11\n",
+                          zeros, zeros, zeros);
+    sha256(bytes_of(text, (size_t)length), digest);
+    hex_encode(digest, 32, zeros);
+    length += snprintf(text + length, sizeof text - (size_t)length, "sum %s\n", zeros);
+    in_place(place, "current/.items", path);
+    assert_true(file_write(path, bytes_of(text, (size_t)length), 0600, NULL));
+    struct registry_held *held = load(place);
+    assert_int_equal(held->current.number, 1);
+    assert_false(held->recovered);
+    assert_int_equal(held->current.list.items[0].version, 7);
+    assert_int_equal(held->current.list.items[0].epoch, 0);
+    assert_false(held->current.list.items[0].sealed);
+    free(held);
 }
 
 static bool keep_mine(void *ctx, const char *name)
@@ -387,6 +444,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_list_of_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nothing_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_carry_replace_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sealed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_list_of_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_strays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_blobs_and_prune, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_floors, set_up, tear_down),

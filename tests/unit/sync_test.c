@@ -238,12 +238,38 @@ static void test_not_wanted_and_no_manifest(void **state)
     assert_true(converged); /* nothing is wanted and nothing is held */
 }
 
+/* What is held of it opened goes along to the same sealed thing, and to nothing else. */
+static void test_target_sealed(void **state)
+{
+    (void)state;
+    struct bench bench = {0};
+    struct registry_items target;
+    const uint8_t zeros[32] = {0};
+    hold(&bench.held, "a", 1, 1);
+    bench.held.items[0].sealed = true;
+    memset(bench.held.items[0].opened, 9, 32);
+    want(&bench.wants, "a", 2, 1, REPAIR);
+    struct sync_holding held = holding(&bench);
+    assert_false(sync_carries(&bench.wants.wants[0].item, &held));
+    sync_target(&bench.wants, &bench.held, &target);
+    assert_memory_equal(target.items[0].opened, zeros, 32);
+    bench.wants.wants[0].item.sealed = true;
+    assert_true(sync_carries(&bench.wants.wants[0].item, &held));
+    sync_target(&bench.wants, &bench.held, &target);
+    assert_memory_equal(target.items[0].opened, bench.held.items[0].opened, 32);
+    memset(bench.wants.wants[0].item.sha256, 2, 32);
+    assert_false(sync_carries(&bench.wants.wants[0].item, &held));
+    sync_target(&bench.wants, &bench.held, &target);
+    assert_memory_equal(target.items[0].opened, zeros, 32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_target),
         cmocka_unit_test(test_same_content_under_new_version_is_carried),
         cmocka_unit_test(test_lacks_damaged_first_and_each_once),
+        cmocka_unit_test(test_target_sealed),
         cmocka_unit_test(test_bytes_count_shared_once),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_reports),
