@@ -232,10 +232,12 @@ static bool check_key(struct bytes spki, struct err *err)
 }
 
 static bool enrol(const struct api_fleet *fleet, const json_t *object, int64_t now_ms,
-                  struct buf *key, int64_t *ret_device, const char **ret_id, struct err *err)
+                  struct buf *key, json_t **ret_answer, struct err *err)
 {
     struct fleetdb_terminal terminals[TERMINALS_MAX];
     struct fleetdb_enrolment enrolment = {.terminals = terminals};
+    struct fleetdb_device known;
+    int64_t device;
     if (!api_text(object, "id", 32, &enrolment.id, err) ||
         !api_text(object, "serial", NAME_CHARS, &enrolment.serial, err) ||
         !api_text(object, "model", NAME_CHARS, &enrolment.model, err) ||
@@ -247,8 +249,13 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object, int64_t n
     if (!device_id_valid(enrolment.id))
         return err_set(err, ERR_INVALID, "id: expected 1 to 32 of a-z, 0-9 and '-'");
     enrolment.agent_key = buf_bytes(key);
-    *ret_id = enrolment.id;
-    return fleetdb_enrol(fleet->db, &enrolment, now_ms, ret_device, err);
+    enrolment.dry_run = json_is_true(json_object_get(object, "dry_run"));
+    bool is_new = !fleetdb_device_find(fleet->db, enrolment.id, &known, NULL);
+    if (!fleetdb_enrol(fleet->db, &enrolment, now_ms, &device, err))
+        return false;
+    *ret_answer = json_pack("{s:s, s:b, s:b}", "id", enrolment.id, "new", (int)is_new, "dry_run",
+                            (int)enrolment.dry_run);
+    return *ret_answer != NULL || no_memory(err);
 }
 
 bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -257,13 +264,9 @@ bool api_enrol_device(void *ctx, const struct api_request *request, struct api_a
     const struct api_fleet *fleet = ctx;
     json_t *object = NULL;
     struct buf key = {0};
-    int64_t device = 0;
-    const char *id = NULL;
     if (!api_body(request, &object, err))
         return false;
-    bool done = enrol(fleet, object, request->now_ms, &key, &device, &id, err);
-    if (done)
-        answer->json = json_pack("{s:s}", "id", id);
+    bool done = enrol(fleet, object, request->now_ms, &key, &answer->json, err);
     buf_done(&key);
     json_decref(object);
     return done;

@@ -181,6 +181,17 @@ bool ctl_device_id(const char *id, struct err *err)
     return true;
 }
 
+bool ctl_is_dry_run(const struct ctl_args *args)
+{
+    return ctl_arg(args, "--dry-run", NULL) != NULL;
+}
+
+void ctl_say_dry_run(struct ctl *ctl)
+{
+    if (!ctl->json)
+        fputs("Nothing was changed: this was a dry run.\n", ctl->out);
+}
+
 const char *ctl_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));

@@ -36,6 +36,16 @@ extern const struct ctl_command ctl_keys_make, ctl_keys_show, ctl_device_add, ct
 /* A whole run: finds the command, reads its options, runs it, prints errors to stderr. */
 int ctl_main(int argc, char *const *argv);
 
+/* Of commands that change something, among their options: `--dry-run` goes all the way to the
+ * change and tells what it would be. JSON has "dry_run": true; ctl_say_dry_run ends what people are
+ * told. */
+#define CTL_DRY_RUN                                                                                \
+    {                                                                                              \
+        .name = "--dry-run", .help = "show what would change, and change nothing"                  \
+    }
+bool ctl_is_dry_run(const struct ctl_args *args);
+void ctl_say_dry_run(struct ctl *ctl);
+
 /* A device id from the command line; a wrong one is wrong usage. */
 bool ctl_device_id(const char *id, struct err *err) MUSTER_CHECK;
 

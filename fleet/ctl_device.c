@@ -67,6 +67,20 @@ static json_t *device_json(const struct ctl_args *args, const char *agent_key, j
                      ctl_arg(args, "--region", ""), "terminals", terminals);
 }
 
+static void print_enrolled(struct ctl *ctl, const json_t *device, const json_t *reply)
+{
+    bool is_new = json_is_true(json_object_get(reply, "new"));
+    bool dry_run = json_is_true(json_object_get(reply, "dry_run"));
+    const char *what = is_new ? "is enrolled" : "is brought up to date";
+    if (dry_run)
+        what = is_new ? "would be enrolled" : "is known, and would be brought up to date";
+    fprintf(ctl->out, "Device %s %s: serial %s, model %s, logical terminals: %zu.\n",
+            ctl_text(device, "id"), what, ctl_text(device, "serial"), ctl_text(device, "model"),
+            json_array_size(json_object_get(device, "terminals")));
+    if (dry_run)
+        ctl_say_dry_run(ctl);
+}
+
 static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
 {
     json_t *reply;
@@ -80,9 +94,7 @@ static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
     if (ctl->json)
         code = ctl_print_json(ctl, reply, err);
     else
-        fprintf(ctl->out, "Device %s is enrolled: serial %s, model %s, logical terminals: %zu.\n",
-                ctl_text(device, "id"), ctl_text(device, "serial"), ctl_text(device, "model"),
-                json_array_size(json_object_get(device, "terminals")));
+        print_enrolled(ctl, device, reply);
     json_decref(reply);
     return code;
 }
@@ -97,6 +109,8 @@ static int device_add(struct ctl *ctl, const struct ctl_args *args, struct err *
         return EXIT_USAGE;
     }
     json_t *device = device_json(args, (const char *)key.data, terminals);
+    if (ctl_is_dry_run(args))
+        json_object_set_new(device, "dry_run", json_true());
     int code = post_device(ctl, device, err);
     json_decref(device);
     buf_done(&key);
@@ -119,6 +133,7 @@ static const struct ctl_option options[] = {
      .value = "INDEX:ACQUIRER:TID:MID",
      .help = "a logical terminal it carries",
      .repeats = true},
+    CTL_DRY_RUN,
     {0},
 };
 

@@ -78,6 +78,8 @@ struct fleetdb_enrolment {
     const char *store_id, *store_name, *region; /* region may be "" */
     const struct fleetdb_terminal *terminals;
     size_t terminal_count;
+    bool dry_run; /* all is checked and nothing kept; the device's row number, if new, means nothing
+                   */
 };
 /* Enrols a device, or brings a known one (same id, serial and model) up to date: a new key
  * replaces the old one from now on, a logical terminal that another device carries moves here.

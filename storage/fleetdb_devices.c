@@ -382,7 +382,10 @@ bool fleetdb_enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment
     int64_t device = 0;
     if (!fleetdb_begin(db, err))
         return false;
-    if (!fleetdb_leave(db, true, enrol(db, enrolment, now_ms, &device, err), err))
+    bool done = enrol(db, enrolment, now_ms, &device, err);
+    if (done && enrolment->dry_run)
+        fleetdb_rollback(db);
+    else if (!fleetdb_leave(db, true, done, err))
         return false;
     *ret_device = device;
     return true;
