@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A manifest as the agent takes it. The first byte chooses: the Envelope as it came, or a body
  * that the director has signed and whose headers release has signed: keys may be stolen. */
-#include "agent/registrar_internal.h"
+#include "agent/floors.h"
 #include "agent/validate.h"
+#include "proto/limits.h"
 #include "proto/topics.h"
 #include "tests/fuzz/world.h"
 
@@ -28,8 +29,8 @@ static void check_wants(const struct desired *desired)
 static void check_floors(const struct desired *desired)
 {
     static struct registry_floors none, first, second;
-    HOLDS(desired_floors(desired, &none, &first, NULL));
-    HOLDS(desired_floors(desired, &first, &second, NULL));
+    HOLDS(floors_take(&none, desired, &first, NULL));
+    HOLDS(floors_take(&first, desired, &second, NULL));
     HOLDS(first.manifest_version == desired->version && second.count == first.count);
     for (size_t i = 0; i < desired->wants.count; i++) {
         const char *name = desired->wants.wants[i].item.name;
