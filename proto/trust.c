@@ -137,21 +137,39 @@ static bool may_follow(const struct trust *trust, const struct trust *next, stru
     return true;
 }
 
-bool trust_advance(struct trust *trust, struct bytes root, struct err *err)
+static bool open_next(const struct trust *trust, struct bytes root, struct trust **ret_next,
+                      struct err *err)
 {
-    struct trust *next;
+    struct trust *next = NULL;
     if (!trust_open(root, &next, err))
         return false;
-    bool ok = may_follow(trust, next, root, err);
-    if (ok) {
-        struct trust old = *trust;
-        *trust = *next;
-        *next = old;
-    } else {
+    if (!may_follow(trust, next, root, err)) {
         (void)err_context(err, "trust root %" PRIu64, next->version);
+        trust_free(next);
+        return false;
     }
+    *ret_next = next;
+    return true;
+}
+
+bool trust_would_advance(const struct trust *trust, struct bytes root, struct err *err)
+{
+    struct trust *next = NULL;
+    bool ok = open_next(trust, root, &next, err);
     trust_free(next);
     return ok;
+}
+
+bool trust_advance(struct trust *trust, struct bytes root, struct err *err)
+{
+    struct trust *next = NULL;
+    if (!open_next(trust, root, &next, err))
+        return false;
+    struct trust old = *trust;
+    *trust = *next;
+    *next = old;
+    trust_free(next);
+    return true;
 }
 
 void trust_free(struct trust *trust)

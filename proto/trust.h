@@ -16,6 +16,9 @@ bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err) MU
  * now, and what trust_keys gave before must not be used any more. Otherwise nothing has changed;
  * the error's reason is a Refusal. */
 bool trust_advance(struct trust *trust, struct bytes root, struct err *err) MUSTER_CHECK;
+/* The same question, and nothing changes in any case: for who must keep it first. */
+bool trust_would_advance(const struct trust *trust, struct bytes root,
+                         struct err *err) MUSTER_CHECK;
 void trust_free(struct trust *trust);
 uint64_t trust_epoch(const struct trust *trust);
 uint64_t trust_version(const struct trust *trust);
