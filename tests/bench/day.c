@@ -4,7 +4,7 @@
 #include "fleet/service.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/warp.h"
-#include "tests/world/results.h"
+#include "tests/world/retail.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -47,9 +47,7 @@ struct run {
     struct link *link;
     uint16_t fleet_port;
     uint64_t stirred; /* at the end of the last step */
-    struct ranges ranges;
-    struct ca_keys ca_keys;
-    struct results *results;
+    struct retail retail;
     struct rng rng;
     struct world_result result;
 };
@@ -257,18 +255,12 @@ static bool settings_of(struct run *run, struct err *err)
 
 static bool open_world(struct run *run, struct err *err)
 {
-    const struct results_settings settings = {
-        .deck = {.world_seed = SEED,
-                 .seed = SEED,
-                 .ranges = &run->ranges,
-                 .ca_keys = &run->ca_keys,
-                 .stranger_share = RESULTS_STRANGER_SHARE},
-        .start_wall_ms = warp_wall_ms(),
-    };
+    const struct retail_settings settings = {.routing = MUSTER_ROUTING_TABLE,
+                                             .ca_keys = MUSTER_CA_KEYS_TABLE,
+                                             .seed = SEED,
+                                             .start_wall_ms = warp_wall_ms()};
     run->rng = rng_named(SEED, "day");
-    return ranges_read(MUSTER_ROUTING_TABLE, &run->ranges, err) &&
-           ca_keys_read(MUSTER_CA_KEYS_TABLE, &run->ca_keys, err) &&
-           results_open(&settings, &run->results, err);
+    return retail_open(&run->retail, &settings, err);
 }
 
 static bool open_all(struct run *run, struct err *err)
@@ -299,9 +291,7 @@ static void close_all(struct run *run)
     link_free(run->link);
     agent_free(run->agent);
     service_free(run->service);
-    results_close(run->results);
-    ca_keys_done(&run->ca_keys);
-    ranges_done(&run->ranges);
+    retail_close(&run->retail);
 }
 
 /* ---- the terminal's life ---- */
@@ -356,7 +346,7 @@ static int64_t later(int64_t wall_ms, double lane_ms)
 static bool record(struct run *run, struct err *err)
 {
     struct world_result *result = &run->result;
-    results_next(run->results, result);
+    results_next(run->retail.results, result);
     result->txn.wall_ms = warp_wall_ms();
     result->txn.boot_ms = 0; /* the agent's clock at intake */
     results_rrn(result->txn.wall_ms, result->txn.stan, result->rrn);

@@ -6,7 +6,7 @@
 #include "proto/seal.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/warp.h"
-#include "tests/world/results.h"
+#include "tests/world/retail.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -31,9 +31,7 @@ enum {
 struct rival {
     uv_loop_t loop;
     struct mqtt *mqtt;
-    struct ranges ranges;
-    struct ca_keys ca_keys;
-    struct results *results;
+    struct retail retail;
     struct world_result result;
     unsigned pubacks;
 };
@@ -139,7 +137,7 @@ static bool live(struct rival *rival, const char *topic, struct err *err)
     for (unsigned i = 0; i < BUSY_RESULTS; i++) {
         struct buf json = {0};
         advance(rival, begin_ms + (int64_t)DAY_MS * i / BUSY_RESULTS);
-        results_next(rival->results, &rival->result);
+        results_next(rival->retail.results, &rival->result);
         json_of(&rival->result.txn, &json);
         bool ok = mqtt_publish(rival->mqtt, i + 1, topic, buf_bytes(&json), false, err);
         buf_done(&json);
@@ -156,11 +154,8 @@ static bool open_rival(struct rival *rival, const char *conf, struct err *err)
 {
     static const struct mqtt_events events = {.puback = on_puback};
     struct link_settings link;
-    struct results_settings world = {.deck = {.world_seed = SEED,
-                                              .seed = SEED,
-                                              .ranges = &rival->ranges,
-                                              .ca_keys = &rival->ca_keys,
-                                              .stranger_share = RESULTS_STRANGER_SHARE}};
+    struct retail_settings world = {
+        .routing = MUSTER_ROUTING_TABLE, .ca_keys = MUSTER_CA_KEYS_TABLE, .seed = SEED};
     if (!link_settings_load(conf, &link, err))
         return false;
     warp_segments(1348);
@@ -173,9 +168,7 @@ static bool open_rival(struct rival *rival, const char *conf, struct err *err)
                                            .certificate_path = link.certificate,
                                            .key_path = link.key,
                                            .keepalive_ms = KEEPALIVE_MS};
-    return ranges_read(MUSTER_ROUTING_TABLE, &rival->ranges, err) &&
-           ca_keys_read(MUSTER_CA_KEYS_TABLE, &rival->ca_keys, err) &&
-           results_open(&world, &rival->results, err) &&
+    return retail_open(&rival->retail, &world, err) &&
            mqtt_open(&rival->loop, &settings, &events, rival, &rival->mqtt, err);
 }
 
@@ -215,8 +208,6 @@ int main(int argc, char **argv)
     figure("wire.busy_json_kb_per_day", (double)spent(&rival) / 1024, "KB");
     mqtt_close(rival.mqtt);
     uv_run(&rival.loop, UV_RUN_DEFAULT);
-    results_close(rival.results);
-    ca_keys_done(&rival.ca_keys);
-    ranges_done(&rival.ranges);
+    retail_close(&rival.retail);
     return 0;
 }

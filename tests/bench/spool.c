@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "proto/unpack.h"
 #include "tests/bench/figures.h"
-#include "tests/world/results.h"
+#include "tests/world/retail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,23 +60,11 @@ static bool make_records(struct bench *bench, struct results *results, struct er
 
 static bool make_world(struct bench *bench, struct err *err)
 {
-    struct ranges ranges = {0};
-    struct ca_keys ca_keys = {0};
-    struct results *results = NULL;
-    struct results_settings settings = {
-        .deck = {.world_seed = SEED,
-                 .seed = SEED,
-                 .ranges = &ranges,
-                 .ca_keys = &ca_keys,
-                 .stranger_share = RESULTS_STRANGER_SHARE},
-        .start_wall_ms = INT64_C(1767225600000),
-    };
-    bool ok = ranges_read(MUSTER_ROUTING_TABLE, &ranges, err) &&
-              ca_keys_read(MUSTER_CA_KEYS_TABLE, &ca_keys, err) &&
-              results_open(&settings, &results, err) && make_records(bench, results, err);
-    results_close(results);
-    ca_keys_done(&ca_keys);
-    ranges_done(&ranges);
+    struct retail retail = {0};
+    const struct retail_settings settings = {
+        .routing = MUSTER_ROUTING_TABLE, .ca_keys = MUSTER_CA_KEYS_TABLE, .seed = SEED};
+    bool ok = retail_open(&retail, &settings, err) && make_records(bench, retail.results, err);
+    retail_close(&retail);
     return ok;
 }
 

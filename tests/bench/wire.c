@@ -5,6 +5,7 @@
 #include "tests/bench/figures.h"
 #include "tests/train/terminals.h"
 #include "tests/world/entropy.h"
+#include "tests/world/retail.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -26,9 +27,7 @@ _Static_assert((int)SEED < (int)TRAIN_SEED || (int)SEED >= (int)TRAIN_SEED_END,
 static const size_t batch_sizes[] = {1, 10, 50, 500};
 
 struct world {
-    struct ranges ranges;
-    struct ca_keys ca_keys;
-    struct results *results;
+    struct retail retail;
     struct sign_key *key;
 };
 
@@ -52,25 +51,15 @@ static bool make_key(struct sign_key **ret_key, struct err *err)
 
 static bool world_open(struct world *world, struct err *err)
 {
-    struct results_settings settings = {
-        .deck = {.world_seed = SEED,
-                 .seed = SEED,
-                 .ranges = &world->ranges,
-                 .ca_keys = &world->ca_keys,
-                 .stranger_share = RESULTS_STRANGER_SHARE},
-        .start_wall_ms = INT64_C(1767225600000),
-    };
-    return ranges_read(MUSTER_ROUTING_TABLE, &world->ranges, err) &&
-           ca_keys_read(MUSTER_CA_KEYS_TABLE, &world->ca_keys, err) &&
-           results_open(&settings, &world->results, err) && make_key(&world->key, err);
+    const struct retail_settings settings = {
+        .routing = MUSTER_ROUTING_TABLE, .ca_keys = MUSTER_CA_KEYS_TABLE, .seed = SEED};
+    return retail_open(&world->retail, &settings, err) && make_key(&world->key, err);
 }
 
 static void world_done(struct world *world)
 {
     sign_key_free(world->key);
-    results_close(world->results);
-    ca_keys_done(&world->ca_keys);
-    ranges_done(&world->ranges);
+    retail_close(&world->retail);
 }
 
 static json_t *json_of_bytes(const ProtobufCBinaryData *value)
@@ -212,11 +201,11 @@ static bool measure(struct world *world, size_t batch_size, struct totals *ret_t
     struct totals totals = {0};
     if (!results)
         return err_set(err, ERR_NO_MEMORY, "no memory for results");
-    results_rewind(world->results);
+    results_rewind(world->retail.results);
     bool done = true;
     while (done && totals.records < RECORDS) {
         for (size_t i = 0; i < batch_size; i++)
-            results_next(world->results, &results[i]);
+            results_next(world->retail.results, &results[i]);
         done = measure_sealed(world, results, batch_size, totals.records + 1, &totals, err) &&
                measure_json(results, batch_size, &totals, err);
         totals.records += batch_size;
@@ -253,7 +242,7 @@ static void print_measured(const struct totals *totals, size_t n, double bound_b
 static bool run(struct world *world, struct err *err)
 {
     struct entropy_field fields[ENTROPY_MAX_FIELDS];
-    size_t count = entropy_of_results(world->results, fields);
+    size_t count = entropy_of_results(world->retail.results, fields);
     double bound_bytes = entropy_sum(fields, count) / 8;
     printf("# world: results of one retail lane, seed %d, %d results a batch size\n", SEED,
            RECORDS);

@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct peer {
@@ -32,16 +31,6 @@ static void *run(void *ctx)
     return NULL;
 }
 
-static int listen_at(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    HOLDS(fd >= 0 && strlen(path) < sizeof address.sun_path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    HOLDS(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0);
-    return fd;
-}
-
 static void check(bool stored, const struct muster_answer *answer)
 {
     HOLDS(stored == (answer->status == MUSTER_STORED || answer->status == MUSTER_DUPLICATE));
@@ -63,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (listening < 0) {
         (void)fuzz_dir();
         fuzz_path("client.sock", path);
-        listening = listen_at(path);
+        listening = fuzz_listen(path);
     }
     struct peer peer = {.listening = listening, .says = bytes_of(data, size)};
     struct muster_client_settings settings = {.socket_path = path, .deadline_ms = 5000};

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { EXIT_CODES = EXIT_NOT_FOUND + 1 };
@@ -52,16 +51,6 @@ static void *run(void *ctx)
         continue;
     (void)close(fd);
     return NULL;
-}
-
-static int listen_at(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    HOLDS(fd >= 0 && strlen(path) < sizeof address.sun_path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    HOLDS(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0);
-    return fd;
 }
 
 static void check_text(struct bytes text, bool json)
@@ -110,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (listening < 0) {
         (void)fuzz_dir();
         fuzz_path("api.sock", path);
-        listening = listen_at(path);
+        listening = fuzz_listen(path);
     }
     (void)snprintf(server, sizeof server, "unix:%s", path);
     uint8_t which = fuzz_byte(&in);

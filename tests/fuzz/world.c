@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 const char *fuzz_file(struct bytes content)
@@ -121,6 +123,16 @@ struct bytes fuzz_take(struct bytes *in, size_t count)
     in->data += taken.length;
     in->length -= taken.length;
     return taken;
+}
+
+int fuzz_listen(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    HOLDS(fd >= 0 && strlen(path) < sizeof address.sun_path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    HOLDS(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0);
+    return fd;
 }
 
 uint8_t fuzz_byte(struct bytes *in)

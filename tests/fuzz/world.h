@@ -22,6 +22,8 @@ const char *fuzz_dir(void);
 /* `name` in it. `out` takes FUZZ_PATH_BYTES. */
 enum { FUZZ_PATH_BYTES = 256 };
 void fuzz_path(const char *name, char *out);
+/* A unix socket that listens there. */
+int fuzz_listen(const char *path);
 
 /* Takes the first byte off; 0 where nothing is left. */
 uint8_t fuzz_byte(struct bytes *in);

@@ -198,14 +198,11 @@ static bool read_streams(struct oracle *oracle, const char *device, struct err *
 }
 
 /* stream.last_seq of the incarnation that was running stays behind; the segments know better. */
-static bool read_last_seqs(struct oracle *oracle, const char *device, struct err *err)
+/* Runs `sql`, whose one parameter is the device. */
+static bool copy_rows(struct oracle *oracle, const char *sql, const char *device, struct err *err)
 {
     sqlite3_stmt *copy = NULL;
-    if (!oracle_prepare(oracle,
-                        "INSERT INTO spool_stream SELECT ?, incarnation, lane, max(last_seq,"
-                        " coalesce((SELECT max(g.first_seq + g.count - 1) FROM place.segment g"
-                        " WHERE g.number = s.number AND g.lane = s.lane), 0)) FROM place.stream s",
-                        &copy, err))
+    if (!oracle_prepare(oracle, sql, &copy, err))
         return false;
     (void)sqlite3_bind_text(copy, 1, device, -1, SQLITE_STATIC);
     bool ok = oracle_step(oracle, copy, err);
@@ -213,19 +210,22 @@ static bool read_last_seqs(struct oracle *oracle, const char *device, struct err
     return ok;
 }
 
+static bool read_last_seqs(struct oracle *oracle, const char *device, struct err *err)
+{
+    return copy_rows(oracle,
+                     "INSERT INTO spool_stream SELECT ?, incarnation, lane, max(last_seq,"
+                     " coalesce((SELECT max(g.first_seq + g.count - 1) FROM place.segment g"
+                     " WHERE g.number = s.number AND g.lane = s.lane), 0)) FROM place.stream s",
+                     device, err);
+}
+
 static bool read_lost(struct oracle *oracle, const char *device, struct err *err)
 {
-    sqlite3_stmt *copy = NULL;
-    if (!oracle_prepare(oracle,
-                        "INSERT INTO lost SELECT 'spool', ?, s.incarnation, l.lane, l.first,"
-                        " l.last, l.reason FROM place.lost l JOIN place.stream s"
-                        " USING (number, lane)",
-                        &copy, err))
-        return false;
-    (void)sqlite3_bind_text(copy, 1, device, -1, SQLITE_STATIC);
-    bool ok = oracle_step(oracle, copy, err);
-    (void)sqlite3_finalize(copy);
-    return ok;
+    return copy_rows(oracle,
+                     "INSERT INTO lost SELECT 'spool', ?, s.incarnation, l.lane, l.first,"
+                     " l.last, l.reason FROM place.lost l JOIN place.stream s"
+                     " USING (number, lane)",
+                     device, err);
 }
 
 /* The bytes of every file whose name begins with the spool's. */

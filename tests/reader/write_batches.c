@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "proto/unpack.h"
 #include "tests/unit/random_rows.h"
-#include "tests/world/results.h"
+#include "tests/world/retail.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,31 +77,21 @@ static bool write_random(const char *dir, struct err *err)
 
 int main(int argc, char **argv)
 {
-    struct ranges ranges = {0};
-    struct ca_keys ca_keys = {0};
-    struct results *results = NULL;
+    struct retail retail = {0};
     struct err err = {0};
-    struct results_settings settings = {.deck = {.world_seed = SEED,
-                                                 .seed = SEED,
-                                                 .ranges = &ranges,
-                                                 .ca_keys = &ca_keys,
-                                                 .stranger_share = RESULTS_STRANGER_SHARE},
-                                        .start_wall_ms = INT64_C(1767225600000)};
+    const struct retail_settings settings = {
+        .routing = MUSTER_ROUTING_TABLE, .ca_keys = MUSTER_CA_KEYS_TABLE, .seed = SEED};
     static const size_t counts[] = {1, 2, 10, 50, 500};
     if (argc != 2) {
         fprintf(stderr, "usage: write-batches DIR\n");
         return 2;
     }
-    bool ok = ranges_read(MUSTER_ROUTING_TABLE, &ranges, &err) &&
-              ca_keys_read(MUSTER_CA_KEYS_TABLE, &ca_keys, &err) &&
-              results_open(&settings, &results, &err);
+    bool ok = retail_open(&retail, &settings, &err);
     for (size_t i = 0; ok && i < sizeof counts / sizeof *counts; i++)
-        ok = write_results(argv[1], results, counts[i], &err);
+        ok = write_results(argv[1], retail.results, counts[i], &err);
     ok = ok && write_random(argv[1], &err);
     if (!ok)
         fprintf(stderr, "write-batches: %s\n", err.text);
-    results_close(results);
-    ca_keys_done(&ca_keys);
-    ranges_done(&ranges);
+    retail_close(&retail);
     return ok ? 0 : 1;
 }

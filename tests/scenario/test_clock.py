@@ -7,6 +7,7 @@ import time
 import pytest
 
 from fleet_side import FleetSide
+from one_terminal import OneTerminal
 from processes import wait_for
 from terminal import Terminal
 
@@ -32,13 +33,9 @@ class Clock:
         new.replace(self.file)
 
 
-class World:
-    def __init__(self, bin_dir, processes, run_dir, broker, pki):
-        self.broker, self.pki, self.run_dir = broker, pki, run_dir
-        self.fleet = FleetSide(bin_dir, processes, run_dir / "fleet")
-        self.fleet.start(broker, pki)
-        self.terminal = Terminal(bin_dir, processes, run_dir / "term", "term-0001", self.fleet.root)
-        self.fleet.enrol(self.terminal)
+class World(OneTerminal):
+    def __init__(self, *where):
+        super().__init__(*where)
         self.made = []  # (first stan, last stan, not before, not after), true time in ms
         self.clock = None
 

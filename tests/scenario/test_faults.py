@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from fleet_side import FleetSide
+from one_terminal import OneTerminal
 from processes import wait_for
 from terminal import Terminal
 
@@ -17,25 +18,7 @@ STALLED = 8  # exit code
 LIVENESS = 9  # EventKind
 
 
-class World:
-    def __init__(self, bin_dir, processes, run_dir, broker, pki, **terminal):
-        self.broker, self.pki = broker, pki
-        self.fleet = FleetSide(bin_dir, processes, run_dir / "fleet")
-        self.fleet.start(broker, pki)
-        self.terminal = Terminal(bin_dir, processes, run_dir / "term", "term-0001", self.fleet.root,
-                                 **terminal)
-        self.fleet.enrol(self.terminal)
-
-    def connect(self):
-        self.terminal.start_link(self.broker, self.pki)
-        self.terminal.wait_connected()
-
-    def wait_drained(self):
-        def drained():
-            status = self.terminal.status()
-            return status["health"].get("spool_records", 0) == status["lost_records"] == 0
-        wait_for(drained, timeout=60, what="everything is receipted, losses too")
-
+class World(OneTerminal):
     def account(self):
         account = self.fleet.json("audit", "term-0001")
         assert account["total"]["unaccounted"] == 0, account

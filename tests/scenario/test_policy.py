@@ -4,25 +4,19 @@ import pathlib
 
 import pytest
 
-from fleet_side import FleetSide
+from one_terminal import OneTerminal
 from processes import wait_for
-from terminal import Terminal
 
 CODES = pathlib.Path(__file__).resolve().parents[2] / "packaging/sample/tables/codes-unionpay.tsv"
 
 
-class World:
-    def __init__(self, bin_dir, processes, run_dir, broker, pki, **terminal):
-        self.fleet = FleetSide(bin_dir, processes, run_dir / "fleet")
-        self.fleet.start(broker, pki)
-        self.terminal = Terminal(bin_dir, processes, run_dir / "term", "term-0001", self.fleet.root,
-                                 **terminal)
-        self.fleet.enrol(self.terminal)
+class World(OneTerminal):
+    def __init__(self, *where, **terminal):
+        super().__init__(*where, **terminal)
         self.fleet.publish("codes-unionpay", CODES.read_bytes(), kind="code-profile")
         self.fleet.ctl_ok("assign", "codes-unionpay", "--device", "term-0001", "--mode", "repair")
         self.terminal.start_agent()
-        self.terminal.start_link(broker, pki)
-        self.terminal.wait_connected()
+        self.connect()
         # That it converged may be told a quarter of an hour later, where each packet is paid for.
         self.terminal.agent.wait_line("code profiles in force name")
 

@@ -234,8 +234,8 @@ static void joined_paths_have_one_slash_and_fit(void **state)
     assert_string_equal(out, "/var/x");
     assert_true(path_join(out, sizeof out, "", "x", &err));
     assert_string_equal(out, "x");
-    assert_true(path_join(out, sizeof out, "/var", "xx", &err));
-    assert_false(path_join(out, sizeof out, "/var", "xxx", &err));
+    assert_true(path_join(out, sizeof out, "/var", "ab", &err));
+    assert_false(path_join(out, sizeof out, "/var", "abc", &err));
     assert_int_equal(err.code, ERR_INVALID);
 }
 

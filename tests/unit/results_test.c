@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/world/results.h"
+#include "tests/world/retail.h"
 
 #include "agent/txn.h"
 #include "tests/unit/testing.h"
@@ -12,26 +12,18 @@
 enum { DRAWS = 60000 };
 
 struct fixture {
-    struct ranges ranges;
-    struct ca_keys keys;
-    struct results *results;
+    struct retail retail;
 };
 
 static int open_world(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct err err = {0};
-    assert_true(ranges_read(MUSTER_ROUTING_TABLE, &fixture->ranges, &err));
-    assert_true(ca_keys_read(MUSTER_CA_KEYS_TABLE, &fixture->keys, &err));
-    const struct results_settings settings = {
-        .deck = {.world_seed = 3,
-                 .seed = 4,
-                 .ranges = &fixture->ranges,
-                 .ca_keys = &fixture->keys,
-                 .stranger_share = RESULTS_STRANGER_SHARE},
-        .start_wall_ms = INT64_C(1767225600000),
-    };
-    assert_true(results_open(&settings, &fixture->results, &err));
+    const struct retail_settings settings = {.routing = MUSTER_ROUTING_TABLE,
+                                             .ca_keys = MUSTER_CA_KEYS_TABLE,
+                                             .world_seed = 3,
+                                             .seed = 4};
+    assert_true(retail_open(&fixture->retail, &settings, &err));
     *state = fixture;
     return 0;
 }
@@ -39,9 +31,7 @@ static int open_world(void **state)
 static int close_world(void **state)
 {
     struct fixture *fixture = *state;
-    results_close(fixture->results);
-    ca_keys_done(&fixture->keys);
-    ranges_done(&fixture->ranges);
+    retail_close(&fixture->retail);
     free(fixture);
     return 0;
 }
@@ -53,14 +43,14 @@ static void test_rewind_repeats_the_sequence(void **state)
     uint8_t packed[500][512], again[512];
     size_t lengths[500];
     for (size_t i = 0; i < 500; i++) {
-        results_next(fixture->results, &result);
+        results_next(fixture->retail.results, &result);
         assert_in_range(muster__txn_result__get_packed_size(&result.txn), 1, sizeof *packed);
         lengths[i] = muster__txn_result__pack(&result.txn, packed[i]);
     }
     assert_true(lengths[0] != lengths[1] || memcmp(packed[0], packed[1], lengths[0]) != 0);
-    results_rewind(fixture->results);
+    results_rewind(fixture->retail.results);
     for (size_t i = 0; i < 500; i++) {
-        results_next(fixture->results, &result);
+        results_next(fixture->retail.results, &result);
         assert_int_equal(muster__txn_result__pack(&result.txn, again), lengths[i]);
         assert_memory_equal(again, packed[i], lengths[i]);
     }
@@ -72,7 +62,7 @@ static void test_an_agent_would_take_every_result(void **state)
     for (int i = 0; i < 5000; i++) {
         struct world_result result;
         struct err err = {0};
-        results_next(fixture->results, &result);
+        results_next(fixture->retail.results, &result);
         if (!txn_check(&result.txn, &err))
             fail_msg("result %d: %s", i, err.text);
     }
@@ -115,14 +105,14 @@ static void test_entropy_is_that_of_what_is_drawn(void **state)
 {
     struct fixture *fixture = *state;
     struct entropy_field fields[ENTROPY_MAX_FIELDS];
-    size_t count = entropy_of_results(fixture->results, fields);
+    size_t count = entropy_of_results(fixture->retail.results, fields);
     struct tally *code = calloc(1, sizeof *code), *entry = calloc(1, sizeof *entry);
     struct tally *tls = calloc(1, sizeof *tls);
     double repeats = 0, strangers = 0, first_route = 0;
     uint64_t newest = 0;
     for (int i = 0; i < DRAWS; i++) {
         struct world_result result;
-        results_next(fixture->results, &result);
+        results_next(fixture->retail.results, &result);
         code->counts[(unsigned)result.txn.code[0] % 64 * 64 + (unsigned)result.txn.code[1] % 64]++;
         entry->counts[result.txn.entry_mode]++;
         tls->counts[result.txn.tls_ms < 4095 ? result.txn.tls_ms : 4095]++;

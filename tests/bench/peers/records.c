@@ -5,7 +5,7 @@
  */
 #include "proto/unpack.h"
 #include "tests/world/options.h"
-#include "tests/world/results.h"
+#include "tests/world/retail.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,23 +40,12 @@ static bool write_records(struct results *results, uint64_t count, const char *p
 
 static bool run(uint64_t count, uint64_t seed, const char *path, struct err *err)
 {
-    struct ranges ranges = {0};
-    struct ca_keys ca_keys = {0};
-    struct results *results = NULL;
-    struct results_settings settings = {
-        .deck = {.world_seed = seed,
-                 .seed = seed,
-                 .ranges = &ranges,
-                 .ca_keys = &ca_keys,
-                 .stranger_share = RESULTS_STRANGER_SHARE},
-        .start_wall_ms = INT64_C(1767225600000),
-    };
-    bool ok = ranges_read(MUSTER_ROUTING_TABLE, &ranges, err) &&
-              ca_keys_read(MUSTER_CA_KEYS_TABLE, &ca_keys, err) &&
-              results_open(&settings, &results, err) && write_records(results, count, path, err);
-    results_close(results);
-    ca_keys_done(&ca_keys);
-    ranges_done(&ranges);
+    struct retail retail = {0};
+    const struct retail_settings settings = {
+        .routing = MUSTER_ROUTING_TABLE, .ca_keys = MUSTER_CA_KEYS_TABLE, .seed = seed};
+    bool ok =
+        retail_open(&retail, &settings, err) && write_records(retail.results, count, path, err);
+    retail_close(&retail);
     return ok;
 }
 
