@@ -104,17 +104,26 @@ static bool open_root(struct trust *trust, struct bytes root, struct err *err)
             refuse_as(err, MUSTER__REFUSAL__REFUSAL_ROOT_OWN_KEYS));
 }
 
-bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err)
+/* NULL: `err` says why. */
+static struct trust *opened(struct bytes root, struct err *err)
 {
     struct trust *trust = calloc(1, sizeof *trust);
-    if (!trust)
-        return err_set(err, ERR_NO_MEMORY, "no memory for the trust root");
-    if (!open_root(trust, root, err)) {
+    if (!trust) {
+        (void)err_set(err, ERR_NO_MEMORY, "no memory for the trust root");
+    } else if (!open_root(trust, root, err)) {
+        (void)err_context(err, "trust root");
         trust_free(trust);
-        return err_context(err, "trust root");
+        trust = NULL;
     }
-    *ret_trust = trust;
-    return true;
+    return trust;
+}
+
+bool trust_open(struct bytes root, struct trust **ret_trust, struct err *err)
+{
+    struct trust *trust = opened(root, err);
+    if (trust)
+        *ret_trust = trust;
+    return trust != NULL;
 }
 
 /* Whether the keepers of the root in force agree to the next one is asked before anything else in
@@ -137,33 +146,30 @@ static bool may_follow(const struct trust *trust, const struct trust *next, stru
     return true;
 }
 
-static bool open_next(const struct trust *trust, struct bytes root, struct trust **ret_next,
-                      struct err *err)
+/* NULL: `err` says why. */
+static struct trust *next_of(const struct trust *trust, struct bytes root, struct err *err)
 {
-    struct trust *next = NULL;
-    if (!trust_open(root, &next, err))
-        return false;
-    if (!may_follow(trust, next, root, err)) {
+    struct trust *next = opened(root, err);
+    if (next && !may_follow(trust, next, root, err)) {
         (void)err_context(err, "trust root %" PRIu64, next->version);
         trust_free(next);
-        return false;
+        next = NULL;
     }
-    *ret_next = next;
-    return true;
+    return next;
 }
 
 bool trust_would_advance(const struct trust *trust, struct bytes root, struct err *err)
 {
-    struct trust *next = NULL;
-    bool ok = open_next(trust, root, &next, err);
+    struct trust *next = next_of(trust, root, err);
+    bool would = next != NULL;
     trust_free(next);
-    return ok;
+    return would;
 }
 
 bool trust_advance(struct trust *trust, struct bytes root, struct err *err)
 {
-    struct trust *next = NULL;
-    if (!open_next(trust, root, &next, err))
+    struct trust *next = next_of(trust, root, err);
+    if (!next)
         return false;
     struct trust old = *trust;
     *trust = *next;
