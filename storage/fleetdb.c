@@ -33,6 +33,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_VIEWS] = &fleetdb_view_queries,
     [FLEETDB_PART_DESIRED] = &fleetdb_desired_queries,
     [FLEETDB_PART_CLOCK] = &fleetdb_clock_queries,
+    [FLEETDB_PART_ROOTS] = &fleetdb_root_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

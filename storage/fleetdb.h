@@ -6,7 +6,8 @@
 
 /*
  * The fleet's database: who is who, and what terminals have said (fleetdb_records.h), whether
- * all of it came (fleetdb_streams.h, fleetdb_account.h), what they should hold (fleetdb_desired.h),
+ * all of it came (fleetdb_streams.h, fleetdb_account.h), what they should hold (fleetdb_desired.h)
+ * and whose keys say so (fleetdb_roots.h),
  * what people ask (fleetdb_views.h). One process has it open for
  * writing; others may read the file beside it (mode=ro). WAL and synchronous=FULL: what is
  * committed is on the disk. Everything runs on the caller's thread. A device is named by its row
