@@ -86,7 +86,7 @@ static bool get_documents(void *ctx, const struct api_request *request, struct a
     struct api_desired *desired = ctx;
     (void)request;
     json_t *list = json_array();
-    if (!fleetdb_document_each(desired->db, list_document, list, err)) {
+    if (!fleetdb_document_each(desired->db, NULL, list_document, list, err)) {
         json_decref(list);
         return false;
     }
@@ -236,17 +236,18 @@ static bool get_manifest(void *ctx, const struct api_request *request, struct ap
     struct api_desired *desired = ctx;
     struct fleetdb_device device;
     struct buf envelope = {0}, text = {0};
-    uint64_t version;
+    struct fleetdb_manifest manifest;
     if (!fleetdb_device_find(desired->db, request->args[0], &device, err))
         return false;
-    bool ok = fleetdb_manifest_get(desired->db, device.device, &version, &envelope, err);
-    if (ok && version == 0)
+    bool ok = fleetdb_manifest_get(desired->db, device.device, &manifest, &envelope, err);
+    if (ok && manifest.version == 0)
         ok = err_set(err, ERR_NOT_FOUND, "device %s has no manifest; assign a document to it",
                      device.id);
     ok = ok && base64_encode(buf_bytes(&envelope), &text, err) &&
          give(answer,
-              json_pack("{s:s, s:I, s:s}", "id", device.id, "manifest_version", (json_int_t)version,
-                        "envelope", (const char *)text.data),
+              json_pack("{s:s, s:I, s:I, s:s}", "id", device.id, "manifest_epoch",
+                        (json_int_t)manifest.epoch, "manifest_version",
+                        (json_int_t)manifest.version, "envelope", (const char *)text.data),
               err);
     buf_done(&text);
     buf_done(&envelope);

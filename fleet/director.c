@@ -6,53 +6,94 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Epochs rise only with a root that says so; until roots rotate there is the first. */
-enum { FIRST_EPOCH = 1 };
+/* What goes into one manifest, and the blobs that it names. */
+struct draft {
+    struct manifest manifest;
+    uint8_t (*blobs)[32];
+    size_t blob_count;
+};
+
+enum { BLOBS_MAX = LIMIT_MANIFEST_ITEMS * FLEETDB_ENCODINGS_MAX };
 
 static bool add_assigned(void *ctx, const struct fleetdb_document *document, int mode,
                          struct err *err)
 {
-    return manifest_add(ctx, document, mode, err);
+    struct draft *draft = ctx;
+    if (!manifest_add(&draft->manifest, document, mode, err))
+        return false;
+    for (size_t i = 0; i < document->encoding_count; i++)
+        memcpy(draft->blobs[draft->blob_count++], document->encodings[i].blob, 32);
+    return true;
+}
+
+/* Seals what is assigned and keeps it. */
+static bool keep(const struct director *director, const struct fleetdb_device *device,
+                 struct fleetdb_manifest *manifest, const struct draft *draft, struct buf *out,
+                 struct err *err)
+{
+    const struct manifest_stamp stamp = {
+        .device = device->id,
+        .epoch = manifest->epoch,
+        .version = manifest->version,
+        .root_version = manifest->root_version,
+        .issued_ms = manifest->issued_ms,
+    };
+    size_t before = out->length;
+    if (!manifest_seal(&draft->manifest, &stamp, director->key, out, err))
+        return false;
+    struct bytes envelope = bytes_of(out->data + before, out->length - before);
+    manifest->blobs = (const uint8_t(*)[32])draft->blobs;
+    manifest->blob_count = draft->blob_count;
+    return fleetdb_manifest_put(director->db, device->device, manifest, envelope, err);
 }
 
 /* Signs what is assigned now as the version after `floor`, and keeps it. */
 static bool renew(const struct director *director, const struct fleetdb_device *device,
-                  uint64_t floor, int64_t now_ms, uint64_t *ret_version, struct buf *out,
-                  struct err *err)
+                  uint64_t floor, int64_t now_ms, struct fleetdb_manifest *ret_manifest,
+                  struct buf *out, struct err *err)
 {
-    const struct manifest_stamp stamp = {
-        .device = device->id,
-        .epoch = FIRST_EPOCH,
+    struct fleetdb_manifest manifest = {
+        .epoch = trust_epoch(director->trust),
         .version = floor + 1,
-        .root_version = director->root_version,
+        .root_version = trust_version(director->trust),
         .issued_ms = now_ms,
     };
-    struct manifest manifest = {0};
+    struct draft draft = {.blobs = calloc(BLOBS_MAX, sizeof *draft.blobs)};
     size_t before = out->length;
-    bool ok = fleetdb_assigned_each(director->db, device->device, add_assigned, &manifest, err) &&
-              manifest_seal(&manifest, &stamp, director->key, out, err);
-    manifest_done(&manifest);
-    struct bytes envelope = bytes_of(out->data + before, out->length - before);
-    if (!ok ||
-        !fleetdb_manifest_put(director->db, device->device, stamp.version, envelope, now_ms, err)) {
+    bool ok = draft.blobs == NULL ? err_set(err, ERR_NO_MEMORY, "no memory for a manifest")
+                                  : fleetdb_assigned_each(director->db, device->device,
+                                                          add_assigned, &draft, err) &&
+                                        keep(director, device, &manifest, &draft, out, err);
+    manifest_done(&draft.manifest);
+    free(draft.blobs);
+    if (!ok) {
         out->length = before;
         return err_context(err, "manifest of %s", device->id);
     }
-    *ret_version = stamp.version;
+    manifest.blobs = NULL;
+    manifest.blob_count = 0;
+    *ret_manifest = manifest;
     return true;
 }
 
-/* The highest version that the device may know: ours, or what it reported of itself. */
+/* The highest version in the epoch that the device may know: ours, or what it reported. */
 static bool version_floor(const struct director *director, const struct fleetdb_device *device,
                           uint64_t *ret_floor, struct err *err)
 {
-    uint64_t ours, reported;
+    const uint64_t epoch = trust_epoch(director->trust);
+    struct fleetdb_manifest ours;
+    uint64_t seen_epoch, seen;
     if (!fleetdb_manifest_get(director->db, device->device, &ours, NULL, err) ||
-        !fleetdb_manifest_reported(director->db, device->device, &reported, err))
+        !fleetdb_manifest_reported(director->db, device->device, &seen_epoch, &seen, err))
         return false;
-    *ret_floor = reported > ours && reported <= DIRECTOR_VERSION_MAX ? reported : ours;
+    uint64_t floor = ours.epoch == epoch ? ours.version : 0;
+    /* A device that does not say its epoch yet means the one it and we are in. */
+    if ((seen_epoch == epoch || seen_epoch == 0) && seen > floor && seen < LIMIT_VERSION)
+        floor = seen;
+    *ret_floor = floor;
     return true;
 }
 
@@ -72,65 +113,58 @@ static bool audit(const struct director *director, const struct director_order *
                          outcome->device.device, text, err);
 }
 
-static bool assign_one(const struct director *director, const struct director_order *order,
-                       uint64_t version, const char *id, int64_t now_ms,
-                       struct director_outcome *ret_outcome, struct err *err)
+static bool set(const struct director *director, const struct director_order *order,
+                const struct fleetdb_device *device, int64_t now_ms, uint64_t *ret_version,
+                bool *ret_changed, struct err *err)
 {
-    struct fleetdb_device device;
+    if (order->remove)
+        return fleetdb_unassign(director->db, device->device, order->document, ret_changed, err);
+    const struct fleetdb_wish wish = {.name = order->document,
+                                      .device = device->device,
+                                      .epoch = trust_epoch(director->trust),
+                                      .version = order->version};
+    int64_t document;
+    return fleetdb_document_find(director->db, &wish, &document, ret_version, err) &&
+           fleetdb_assign(director->db, device->device, order->document, document, order->mode,
+                          now_ms, ret_changed, err);
+}
+
+static bool assign_one(const struct director *director, const struct director_order *order,
+                       const char *id, int64_t now_ms, struct director_outcome *ret_outcome,
+                       struct err *err)
+{
     struct director_outcome outcome = {0};
-    if (!fleetdb_device_find(director->db, id, &device, err))
+    struct fleetdb_manifest manifest;
+    uint64_t floor, version = 0;
+    struct buf envelope = {0};
+    if (!fleetdb_device_find(director->db, id, &outcome.device, err))
         return false;
-    if (device.life == FLEETDB_RETIRED)
+    if (outcome.device.life == FLEETDB_RETIRED)
         return err_set(err, ERR_REFUSED, "device %s is retired; nothing can be assigned to it", id);
-    outcome.device = device;
-    bool ok = order->remove ? fleetdb_unassign(director->db, device.device, order->document,
-                                               &outcome.changed, err)
-                            : fleetdb_assign(director->db, device.device, order->document, version,
-                                             order->mode, now_ms, &outcome.changed, err);
-    if (!ok)
+    if (!set(director, order, &outcome.device, now_ms, &version, &outcome.changed, err))
         return false;
-    if (!outcome.changed) {
-        ok =
-            fleetdb_manifest_get(director->db, device.device, &outcome.manifest_version, NULL, err);
-    } else {
-        uint64_t floor;
-        struct buf envelope = {0};
-        ok = version_floor(director, &device, &floor, err) &&
-             renew(director, &device, floor, now_ms, &outcome.manifest_version, &envelope, err) &&
-             audit(director, order, version, &outcome, now_ms, err);
-        buf_done(&envelope);
-    }
+    bool ok = fleetdb_manifest_get(director->db, outcome.device.device, &manifest, NULL, err);
+    if (ok && outcome.changed)
+        ok = version_floor(director, &outcome.device, &floor, err) &&
+             renew(director, &outcome.device, floor, now_ms, &manifest, &envelope, err);
+    buf_done(&envelope);
+    outcome.manifest_version = ok ? manifest.version : 0;
+    if (ok && outcome.changed)
+        ok = audit(director, order, version, &outcome, now_ms, err);
     if (ok)
         *ret_outcome = outcome;
     return ok;
-}
-
-static bool find_version(const struct director *director, const struct director_order *order,
-                         uint64_t *ret_version, struct err *err)
-{
-    struct fleetdb_standing standing;
-    *ret_version = order->version;
-    if (order->remove || order->version != 0)
-        return true;
-    if (!fleetdb_document_standing(director->db, order->document, &standing, err))
-        return false;
-    if (standing.newest_version == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no document %s; publish it first",
-                       order->document);
-    *ret_version = standing.newest_version;
-    return true;
 }
 
 bool director_assign(const struct director *director, const struct director_order *order,
                      const char *const *ids, size_t count, int64_t now_ms,
                      struct director_outcome *ret_outcomes, struct err *err)
 {
-    uint64_t version;
-    if (!fleetdb_begin(director->db, err))
+    bool ok = fleetdb_begin(director->db, err);
+    if (!ok)
         return false;
-    bool ok = find_version(director, order, &version, err);
     for (size_t i = 0; ok && i < count; i++)
-        ok = assign_one(director, order, version, ids[i], now_ms, &ret_outcomes[i], err);
+        ok = assign_one(director, order, ids[i], now_ms, &ret_outcomes[i], err);
     if (!ok)
         fleetdb_rollback(director->db);
     return ok && fleetdb_commit(director->db, err);
@@ -156,25 +190,26 @@ static bool is_other(const struct director *director, const struct fleetdb_devic
 }
 
 bool director_manifest(const struct director *director, const struct fleetdb_device *device,
-                       const struct director_seen *seen, int64_t now_ms, uint64_t *ret_version,
-                       struct buf *out, struct err *err)
+                       const struct director_seen *seen, int64_t now_ms,
+                       struct fleetdb_manifest *ret_manifest, struct buf *out, struct err *err)
 {
-    uint64_t version;
+    struct fleetdb_manifest ours;
     size_t before = out->length;
-    const uint64_t seen_version = seen->version;
-    if (!fleetdb_manifest_get(director->db, device->device, &version, out, err))
+    if (!fleetdb_manifest_get(director->db, device->device, &ours, out, err))
         return false;
     /* Without a manifest of our own we know nothing about the device: to sign an empty one above
      * what it holds would take away what it lives on. */
-    bool above = seen_version > version && seen_version <= DIRECTOR_VERSION_MAX;
-    bool same = version != 0 && seen_version == version;
+    const uint64_t epoch = seen->epoch == 0 ? ours.epoch : seen->epoch;
+    bool known = ours.version != 0 && epoch == ours.epoch;
+    bool above = known && seen->version > ours.version && seen->version < LIMIT_VERSION;
+    bool same = known && seen->version == ours.version;
     struct bytes envelope =
-        version == 0 ? bytes_of(NULL, 0) : bytes_of(out->data + before, out->length - before);
-    if (version != 0 && (above || (same && is_other(director, device, envelope, seen->sha256)))) {
+        ours.version == 0 ? bytes_of(NULL, 0) : bytes_of(out->data + before, out->length - before);
+    if (above || (same && is_other(director, device, envelope, seen->sha256))) {
         out->length = before;
-        if (!renew(director, device, seen_version, now_ms, &version, out, err))
+        if (!renew(director, device, seen->version, now_ms, &ours, out, err))
             return false;
     }
-    *ret_version = version;
+    *ret_manifest = ours;
     return true;
 }

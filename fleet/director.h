@@ -2,7 +2,7 @@
 #ifndef FLEET_DIRECTOR_H
 #define FLEET_DIRECTOR_H
 
-#include "proto/seal.h"
+#include "proto/trust.h"
 #include "storage/fleetdb_desired.h"
 
 /*
@@ -13,16 +13,13 @@
 struct director {
     struct fleetdb *db;
     const struct sign_key *key; /* role DIRECTOR */
-    uint64_t root_version;
+    const struct trust *trust;  /* its root is what manifests are made under */
 };
-
-/* Above this a version that a device reports is not believed; it would use up the numbers. */
-#define DIRECTOR_VERSION_MAX (UINT64_C(1) << 53)
 
 struct director_order {
     const char *document;
     bool remove;
-    uint64_t version; /* 0: the newest */
+    uint64_t version; /* 0: the newest for the device */
     int mode;
 };
 
@@ -40,15 +37,17 @@ bool director_assign(const struct director *director, const struct director_orde
 
 /* What a device says it was last given. */
 struct director_seen {
-    uint64_t version;
+    uint64_t epoch, version;
     struct bytes sha256; /* of the manifest's body; empty: not said */
 };
 
-/* The device's newest manifest, appended to `out`; version 0 and nothing when it has none. If the
- * device has seen a higher version than ours, or another manifest under the same version (our
- * database was restored), a new one is made above it first. */
+/* The device's newest manifest, appended to `out`; all zero and nothing when it has none. If the
+ * device has seen a higher version than ours in the epoch of ours, or another manifest under the
+ * same version (our database was restored), a new one is made above it first; a version above
+ * LIMIT_VERSION is not believed. */
 bool director_manifest(const struct director *director, const struct fleetdb_device *device,
-                       const struct director_seen *seen, int64_t now_ms, uint64_t *ret_version,
-                       struct buf *out, struct err *err) MUSTER_CHECK;
+                       const struct director_seen *seen, int64_t now_ms,
+                       struct fleetdb_manifest *ret_manifest, struct buf *out,
+                       struct err *err) MUSTER_CHECK;
 
 #endif

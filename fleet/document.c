@@ -81,6 +81,8 @@ static struct fleetdb_document row_of(const Muster__DocumentHeader *header, stru
         .kind = (int)header->kind,
         .epoch = header->epoch,
         .version = header->version,
+        .scope = (int)header->scope,
+        .irreversible = header->irreversible,
         .length = header->length,
         .minimum_version = header->minimum_version,
         .published_ms = now_ms,
@@ -96,7 +98,7 @@ static bool check_standing(struct fleetdb *db, const struct fleetdb_document *do
                            struct err *err)
 {
     struct fleetdb_standing standing;
-    if (!fleetdb_document_standing(db, document->name, &standing, err))
+    if (!fleetdb_document_standing(db, document->name, document->device, &standing, err))
         return false;
     if (standing.newest_version == 0)
         return true;
@@ -146,7 +148,8 @@ static bool add(struct fleetdb *db, const struct fleetdb_document *document,
     (void)snprintf(text, sizeof text, "%s version %" PRIu64 ", %s, %" PRIu64 " bytes",
                    document->name, document->version, word_of_kind(document->kind),
                    document->length);
-    return fleetdb_document_add(db, document, err) &&
+    int64_t row;
+    return fleetdb_document_add(db, document, &row, err) &&
            fleetdb_blob_forget(db, document->published_ms - UPLOAD_KEPT_MS, err) &&
            fleetdb_audit(db, document->published_ms, "api", "publish", 0, text, err);
 }

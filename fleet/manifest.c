@@ -20,9 +20,12 @@ static Muster__Encoding *copy_encoding(struct arena *arena, const struct fleetdb
     muster__encoding__init(encoding);
     encoding->coding = (Muster__ContentCoding)from->coding;
     encoding->size = from->size;
+    encoding->piece_bytes = from->piece_bytes;
+    encoding->pieces_size = from->pieces_size;
     size_t base_bytes = from->delta ? sizeof from->base : 0;
     bool copied = copy_bytes(arena, bytes_of(from->blob, sizeof from->blob), &encoding->blob) &&
-                  copy_bytes(arena, bytes_of(from->base, base_bytes), &encoding->base_sha256);
+                  copy_bytes(arena, bytes_of(from->base, base_bytes), &encoding->base_sha256) &&
+                  copy_bytes(arena, from->data, &encoding->data);
     return copied ? encoding : NULL;
 }
 

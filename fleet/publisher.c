@@ -109,10 +109,14 @@ static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_
         publisher->stage = *ret_found ? STAGE_BLOBS : STAGE_MANIFESTS;
     }
     if (publisher->stage == STAGE_MANIFESTS) {
+        struct fleetdb_manifest_at at = {.device = publisher->after_device};
         item->what = WHAT_MANIFEST;
-        if (!fleetdb_manifest_next(db, publisher->after_device, &item->device, item->device_id,
-                                   ret_found, err))
-            return false;
+        do {
+            if (!fleetdb_manifest_next(db, at.device, &at, ret_found, err))
+                return false;
+        } while (*ret_found && at.retired);
+        item->device = at.device;
+        memcpy(item->device_id, at.id, sizeof at.id);
         publisher->stage = *ret_found ? STAGE_MANIFESTS : STAGE_DONE;
     }
     return true;
@@ -138,19 +142,19 @@ static bool load(const struct publisher *publisher, const struct item *item,
                  char topic[TOPIC_CHARS], struct buf *payload, struct err *err)
 {
     struct fleetdb *db = publisher->director->db;
-    uint64_t version;
+    struct fleetdb_manifest manifest;
     switch (item->what) {
     case WHAT_TRUST:
-        topic_format(
-            &(struct topic){.kind = TOPIC_TRUST, .version = publisher->director->root_version},
-            topic);
+        topic_format(&(struct topic){.kind = TOPIC_TRUST,
+                                     .version = trust_version(publisher->director->trust)},
+                     topic);
         return buf_append(payload, publisher->root.data, publisher->root.length, err);
     case WHAT_BLOB:
         topic_blob(item->blob, topic);
         return fleetdb_blob_get(db, item->blob, payload, err);
     case WHAT_MANIFEST:
         topic_device(TOPIC_DOWN_MANIFEST, item->device_id, topic);
-        return fleetdb_manifest_get(db, item->device, &version, payload, err);
+        return fleetdb_manifest_get(db, item->device, &manifest, payload, err);
     }
     return err_set(err, ERR_INVALID, "nothing to publish");
 }
@@ -295,24 +299,26 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
 {
     struct director_seen seen = {0};
     if (hello->state != NULL)
-        seen = (struct director_seen){.version = hello->state->manifest_version,
+        seen = (struct director_seen){.epoch = hello->state->manifest_epoch,
+                                      .version = hello->state->manifest_version,
                                       .sha256 = bytes_of(hello->state->manifest_sha256.data,
                                                          hello->state->manifest_sha256.len)};
-    uint64_t before, version;
+    struct fleetdb_manifest before, newest;
     size_t length = ret_manifest->length;
     struct wanted wanted = {.publisher = publisher, .hello = hello};
     const struct director *director = publisher->director;
     if (!fleetdb_manifest_get(director->db, device->device, &before, NULL, err) ||
-        !director_manifest(director, device, &seen, now_ms, &version, ret_manifest, err))
+        !director_manifest(director, device, &seen, now_ms, &newest, ret_manifest, err))
         return false;
-    if (version <= seen.version)
+    bool same_epoch = seen.epoch == 0 || newest.epoch == seen.epoch;
+    if (newest.version == 0 || (same_epoch && newest.version <= seen.version))
         ret_manifest->length = length;
     if (!fleetdb_assigned_each(director->db, device->device, add_blobs, &wanted, err))
         return false;
-    if (version != before) {
+    if (newest.epoch != before.epoch || newest.version != before.version) {
         log_warn("%s holds manifest %llu, we had %llu: signed %llu above it", device->id,
-                 (unsigned long long)seen.version, (unsigned long long)before,
-                 (unsigned long long)version);
+                 (unsigned long long)seen.version, (unsigned long long)before.version,
+                 (unsigned long long)newest.version);
         add_manifest(publisher, device->device, device->id);
     }
     pump(publisher);

@@ -251,9 +251,8 @@ static bool open_collector(struct service *service, const struct clock *clock,
 
 static bool open_publisher(struct service *service, struct err *err)
 {
-    service->director = (struct director){.db = service->db,
-                                          .key = service->keys.director,
-                                          .root_version = trust_version(service->keys.trust)};
+    service->director = (struct director){
+        .db = service->db, .key = service->keys.director, .trust = service->keys.trust};
     struct publisher_settings publisher = {
         .director = &service->director,
         .root = buf_bytes(&service->keys.root),

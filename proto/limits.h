@@ -20,11 +20,17 @@ enum {
     LIMIT_WELCOME_BYTES = 160 * 1024, /* a receipt and a manifest */
     LIMIT_ROOT_BYTES = 32 * 1024,
     LIMIT_BLOB_BYTES = 1024 * 1024,
-    LIMIT_DOCUMENT_BYTES = 16 * 1024 * 1024,
+    LIMIT_DOCUMENT_BYTES = 16 * 1024 * 1024, /* longer content streams, and is never a delta */
+    LIMIT_CONTENT_BYTES = 512 * 1024 * 1024, /* of one document, unfolded */
+    LIMIT_PIECE_BYTES = 128 * 1024,          /* so each is, and the last one what is left */
+    LIMIT_INLINE_BYTES = 512,                /* of a blob that the manifest carries itself */
     LIMIT_DOCUMENT_HEADER_BYTES = 1024,
     LIMIT_MANIFEST_ITEMS = 128,
     LIMIT_DEVICE_ID_CHARS = 32,
     LIMIT_DOCUMENT_NAME_CHARS = 48,
 };
+
+/* Of documents and manifests; a higher one would use up the numbers. */
+#define LIMIT_VERSION (UINT64_C(1) << 53)
 
 #endif

@@ -86,7 +86,7 @@ static void enrol(struct fleetdb *db, unsigned device)
 
 static void set_up(struct fleetdb *db)
 {
-    const struct director director = {.db = db, .key = fuzz_key(), .root_version = 1};
+    const struct director director = {.db = db, .key = fuzz_key(), .trust = fuzz_trust()};
     const struct director_order order = {.document = "aid.tsv", .mode = 2};
     const char *ids[FLEET_DEVICES];
     struct director_outcome outcomes[FLEET_DEVICES];
@@ -134,7 +134,7 @@ void fleet_world_open(struct fleet_world *world)
     memset(&metrics, 0, sizeof metrics);
     world->metrics = &metrics;
     HOLDS(fleetdb_open(path, &world->db, NULL));
-    world->director = (struct director){.db = world->db, .key = fuzz_key(), .root_version = 1};
+    world->director = (struct director){.db = world->db, .key = fuzz_key(), .trust = fuzz_trust()};
     struct publisher_settings settings = {.director = &world->director,
                                           .root = bytes_of("root", 4),
                                           .sink = {.publish = take_all},

@@ -10,7 +10,7 @@
 
 static struct director director_of(struct temp_fleet *fleet)
 {
-    return (struct director){.db = fleet->db, .key = fleet->director_key, .root_version = 1};
+    return (struct director){.db = fleet->db, .key = fleet->director_key, .trust = fleet->trust};
 }
 
 /* "version: name@version/mode ..." of a sealed manifest, its signature verified. */
@@ -53,11 +53,11 @@ static void assert_manifest(struct temp_fleet *fleet, const char *id, uint64_t s
     struct director director = director_of(fleet);
     struct fleetdb_device device;
     struct buf sealed = {0};
-    uint64_t version;
+    struct fleetdb_manifest manifest;
     char text[256];
     assert_true(fleetdb_device_find(fleet->db, id, &device, NULL));
     const struct director_seen said = {.version = seen};
-    assert_true(director_manifest(&director, &device, &said, 5000, &version, &sealed, NULL));
+    assert_true(director_manifest(&director, &device, &said, 5000, &manifest, &sealed, NULL));
     read_manifest(fleet, id, buf_bytes(&sealed), text);
     assert_string_equal(text, expected);
     buf_done(&sealed);
@@ -98,7 +98,7 @@ static void all_devices_or_none(void **state)
     struct director_outcome outcomes[2];
     struct err err = {0};
     struct fleetdb_device device;
-    uint64_t version = 9;
+    struct fleetdb_manifest manifest = {.version = 9};
     static const char *const ids[] = {"term-1", "nobody"};
     temp_fleet_device(fleet, "term-1");
     temp_fleet_publish(fleet, "bins", 1, "one");
@@ -107,8 +107,8 @@ static void all_devices_or_none(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
     assert_non_null(strstr(err.text, "nobody"));
     assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
-    assert_true(fleetdb_manifest_get(fleet->db, device.device, &version, NULL, NULL));
-    assert_int_equal(version, 0);
+    assert_true(fleetdb_manifest_get(fleet->db, device.device, &manifest, NULL, NULL));
+    assert_int_equal(manifest.version, 0);
     order.document = "missing";
     assert_false(director_assign(&director, &order, ids, 1, 4000, outcomes, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
@@ -142,7 +142,7 @@ static void another_manifest_of_the_same_version_is_overtaken(void **state)
     struct director_outcome outcome;
     struct fleetdb_device device;
     struct buf sealed = {0};
-    uint64_t version;
+    struct fleetdb_manifest manifest;
     uint8_t digest[32] = {1};
     static const char *const ids[] = {"term-1"};
     temp_fleet_device(fleet, "term-1");
@@ -150,9 +150,9 @@ static void another_manifest_of_the_same_version_is_overtaken(void **state)
     struct director_order order = {.document = "bins", .mode = 2};
     assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
     assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
-    const struct director_seen other = {1, bytes_of(digest, sizeof digest)};
-    assert_true(director_manifest(&director, &device, &other, 5000, &version, &sealed, NULL));
-    assert_int_equal(version, 2);
+    const struct director_seen other = {1, 1, bytes_of(digest, sizeof digest)};
+    assert_true(director_manifest(&director, &device, &other, 5000, &manifest, &sealed, NULL));
+    assert_int_equal(manifest.version, 2);
 
     /* What we gave is recognised: its body is what the envelope's signature is over. */
     struct verify_key *key = NULL;
@@ -161,10 +161,10 @@ static void another_manifest_of_the_same_version_is_overtaken(void **state)
     const struct key_set set = {.keys = &key, .count = 1, .threshold = 1};
     assert_true(unseal("manifest", "term-1", buf_bytes(&sealed), &set, &body, NULL));
     sha256(body, digest);
-    const struct director_seen ours = {2, bytes_of(digest, sizeof digest)};
+    const struct director_seen ours = {1, 2, bytes_of(digest, sizeof digest)};
     buf_clear(&sealed);
-    assert_true(director_manifest(&director, &device, &ours, 6000, &version, &sealed, NULL));
-    assert_int_equal(version, 2);
+    assert_true(director_manifest(&director, &device, &ours, 6000, &manifest, &sealed, NULL));
+    assert_int_equal(manifest.version, 2);
     verify_key_free(key);
     buf_done(&sealed);
 }
@@ -175,12 +175,12 @@ static void without_assignments_nothing_is_signed(void **state)
     struct director director = director_of(fleet);
     struct fleetdb_device device;
     struct buf sealed = {0};
-    uint64_t version = 9;
+    struct fleetdb_manifest manifest = {.version = 9};
     temp_fleet_device(fleet, "term-1");
     assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
     const struct director_seen said = {.version = 12};
-    assert_true(director_manifest(&director, &device, &said, 5000, &version, &sealed, NULL));
-    assert_int_equal(version, 0);
+    assert_true(director_manifest(&director, &device, &said, 5000, &manifest, &sealed, NULL));
+    assert_int_equal(manifest.version, 0);
     assert_int_equal(sealed.length, 0);
 }
 

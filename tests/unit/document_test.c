@@ -26,7 +26,7 @@ static enum err_code try(struct temp_fleet *fleet, const struct temp_document *d
 static uint64_t newest(struct temp_fleet *fleet, const char *name)
 {
     struct fleetdb_standing standing;
-    assert_true(fleetdb_document_standing(fleet->db, name, &standing, NULL));
+    assert_true(fleetdb_document_standing(fleet->db, name, 0, &standing, NULL));
     return standing.newest_version;
 }
 

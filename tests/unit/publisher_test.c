@@ -47,7 +47,7 @@ static int open_wire(void **state)
     temp_fleet_open(&fleet);
     wire->fleet = fleet;
     wire->director = (struct director){
-        .db = wire->fleet->db, .key = wire->fleet->director_key, .root_version = 1};
+        .db = wire->fleet->db, .key = wire->fleet->director_key, .trust = wire->fleet->trust};
     const struct publisher_settings settings = {
         .director = &wire->director,
         .root = buf_bytes(&wire->fleet->root),
