@@ -298,6 +298,7 @@ static bool open_registrar(struct agent *agent, struct err *err)
     const struct registrar_settings registrar = {
         .dir = dir,
         .device = settings->device,
+        .sealing_key = settings->sealing_key,
         .hook = settings->hook,
         .hook_limit_ms = settings->hook_limit_ms,
         .check_every_ms = settings->check_every_ms,

@@ -10,14 +10,19 @@
 #include "base/memory.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define MAKE_KEY "make-key"
+#define MAKE_SEALING_KEY "make-sealing-key"
 
 static const struct daemon program = {
     .name = "muster-agent",
     .config = "/etc/muster/agent.conf",
-    .action = "make-key",
+    .actions = {MAKE_KEY, MAKE_SEALING_KEY},
     .settings = agent_settings_table,
     .usage =
-        "usage: muster-agent [--config FILE] [--check-config | --make-key | --print-settings]\n"
+        "usage: muster-agent [--config FILE] [--check-config | --print-settings | --make-key |\n"
+        "                    --make-sealing-key]\n"
         "\n"
         "Keeps this terminal's results and health, delivers them, and keeps its registration as\n"
         "the fleet wants it. It has no network socket: muster-link carries what it says.\n"
@@ -25,6 +30,8 @@ static const struct daemon program = {
         "  --config FILE     settings (default /etc/muster/agent.conf)\n"
         "  --check-config    read the settings, say what is wrong, touch nothing\n"
         "  --make-key        make the agent key if there is none; print its public half (PEM)\n"
+        "  --make-sealing-key  make the key that opens what is sealed to this device, if there is\n"
+        "                    none; print a certification request (PKCS #10, PEM) for your CA\n"
         "  --print-settings  every setting with its default and meaning\n"
         "  --version, --help\n",
 };
@@ -152,10 +159,12 @@ static int run_agent(const struct agent_settings *settings)
     return code;
 }
 
-static int make_key(const struct agent_settings *settings)
+static int make_key(const char *action, const struct agent_settings *settings)
 {
     struct err err = {0};
-    if (agent_key_make(settings->agent_key, stdout, &err))
+    bool sealing = strcmp(action, MAKE_SEALING_KEY) == 0;
+    if (sealing ? agent_sealing_key_make(settings->sealing_key, settings->device, stdout, &err)
+                : agent_key_make(settings->agent_key, stdout, &err))
         return EXIT_OK;
     log_error("%s", err.text);
     return exit_code_of(&err);
@@ -179,8 +188,8 @@ int main(int argc, char **argv)
         puts("settings are good");
         return EXIT_OK;
     }
-    if (options.action)
-        return make_key(&settings);
+    if (options.action != NULL)
+        return make_key(options.action, &settings);
     log_init(program.name, (enum log_level)settings.log_level);
     return run_agent(&settings);
 }

@@ -108,6 +108,7 @@ void job_start(struct registrar *registrar, struct job *job, void (*run)(struct 
     job->work.data = job;
     job->registrar = registrar;
     job->registry = registrar->registry;
+    job->sealing_key = registrar->sealing_key;
     job->run = run;
     job->done = done;
     registrar->job = job;
@@ -208,6 +209,11 @@ static bool settings_take(struct registrar *registrar, const struct registrar_se
     if (strlen(settings->hook) >= sizeof registrar->hook)
         return err_set(err, ERR_INVALID, "registry: the hook's path is longer than %zu characters",
                        sizeof registrar->hook - 1);
+    if (strlen(settings->sealing_key) >= sizeof registrar->sealing_key)
+        return err_set(err, ERR_INVALID,
+                       "registry: the sealing key's path is longer than %zu characters",
+                       sizeof registrar->sealing_key - 1);
+    memcpy(registrar->sealing_key, settings->sealing_key, strlen(settings->sealing_key) + 1);
     memcpy(registrar->device, settings->device, strlen(settings->device) + 1);
     memcpy(registrar->hook, settings->hook, strlen(settings->hook) + 1);
     registrar->hook_limit_ms = settings->hook_limit_ms;

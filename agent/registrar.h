@@ -21,6 +21,7 @@ struct registrar;
 struct registrar_settings {
     const char *dir; /* <state>/registry, absolute */
     const char *device;
+    const char *sealing_key; /* file; read when something sealed is to be opened */
     const char *hook; /* absolute path, "" = none; run as: hook <generation dir>, cwd = that dir */
     int64_t hook_limit_ms;
     int64_t check_every_ms; /* drift check timer; 0: none */

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "proto/sealed.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,7 +95,7 @@ static enum build_outcome item_carry(struct build_job *build, size_t i)
         build->recheck = why.code != ERR_NO_MEMORY;
         outcome = build->recheck ? BUILD_LACKS : BUILD_BROKEN;
     }
-    buf_done(&content);
+    secret_done(&content);
     /* What is only observed goes along as it is; the drift check tells of it. */
     if (outcome == BUILD_READY && (sound || file_exists(path)) &&
         !registry_build_carry(registry, build->target.number, build->current.number, item->name,
@@ -108,7 +109,7 @@ static enum build_outcome item_make(struct build_job *build, size_t i)
     struct registry_item *item = &build->target.list.items[i];
     struct buf content = {0};
     struct err why = {0};
-    switch (content_make(build->job.registry, item, &content, &why)) {
+    switch (content_make(build->job.registry, build->job.sealing_key, item, &content, &why)) {
     case CONTENT_MADE:
         if (item->sealed)
             sha256(buf_bytes(&content), item->opened);
@@ -128,7 +129,7 @@ static enum build_outcome item_make(struct build_job *build, size_t i)
         !registry_build_write(build->job.registry, build->target.number, item->name, item->sealed,
                               buf_bytes(&content), &build->err))
         outcome = BUILD_BROKEN;
-    buf_done(&content);
+    secret_done(&content);
     return outcome;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "proto/sealed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static void item_repair(struct check_job *check, const struct registry_item *ite
 {
     struct buf content = {0};
     struct err err = {0};
-    enum content_outcome outcome = content_make(check->job.registry, item, &content, &err);
+    enum content_outcome outcome =
+        content_make(check->job.registry, check->job.sealing_key, item, &content, &err);
     look->no_blob = outcome == CONTENT_NO_BLOB;
     if (outcome == CONTENT_MADE) {
         look->repaired = registry_replace(check->job.registry, check->current.number, item->name,
@@ -83,7 +85,7 @@ static void item_repair(struct check_job *check, const struct registry_item *ite
     }
     if (!look->repaired && !look->no_blob)
         put_why_not(look, &err);
-    buf_done(&content);
+    secret_done(&content);
 }
 
 /* A file that nobody put there goes, but not one that the manifest knows: it may have an owner. */

@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "proto/refusal.h"
+#include "proto/sealed.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -40,6 +42,32 @@ static bool content_unfold(const struct registry_item *item, struct bytes blob, 
     return true;
 }
 
+/* What is not the document is no reason to look for a key. */
+static bool content_unseal(const char *sealing_key, const struct registry_item *item,
+                           struct bytes blob, struct buf *content, struct err *err)
+{
+    uint8_t digest[32];
+    struct sealing_key *key = NULL;
+    if (blob.length != item->length)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_LENGTH, ERR_INVALID,
+                      "%s: its blob has %zu bytes, the header says %" PRIu64, item->name,
+                      blob.length, item->length);
+    sha256(blob, digest);
+    if (memcmp(digest, item->sha256, sizeof digest) != 0)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_HASH, ERR_INVALID,
+                      "%s: its blob has another hash than the header says", item->name);
+    if (!sealing_key_read(sealing_key, &key, err)) {
+        refuse_as(err, MUSTER__REFUSAL__REFUSAL_CONTENT_SEALED);
+        if (err->code != ERR_NO_MEMORY)
+            err->code = ERR_UNAVAILABLE; /* says nothing of the content: tried again */
+        return err_context(err, "%s is sealed, and the key that opens it cannot be used",
+                           item->name);
+    }
+    bool opened = sealed_open(key, blob, content, err);
+    sealing_key_free(key);
+    return opened || err_context(err, "%s", item->name);
+}
+
 static enum content_outcome blob_fetch(const struct registry *registry,
                                        const struct registry_item *item, struct buf *ret_blob,
                                        struct err *err)
@@ -62,15 +90,23 @@ static enum content_outcome blob_fetch(const struct registry *registry,
     return registry_blob_remove(registry, item->blob, err) ? CONTENT_NO_BLOB : CONTENT_BROKEN;
 }
 
-enum content_outcome content_make(const struct registry *registry, const struct registry_item *item,
-                                  struct buf *ret_content, struct err *err)
+static bool refuses(const struct err *why)
+{
+    return why->code == ERR_INVALID || why->code == ERR_REFUSED;
+}
+
+enum content_outcome content_make(const struct registry *registry, const char *sealing_key,
+                                  const struct registry_item *item, struct buf *ret_content,
+                                  struct err *err)
 {
     struct buf blob = {0};
     struct buf content = {0};
     struct err why = {0};
     enum content_outcome outcome = blob_fetch(registry, item, &blob, err);
-    if (outcome == CONTENT_MADE && !content_unfold(item, buf_bytes(&blob), &content, &why)) {
-        outcome = why.code == ERR_INVALID ? CONTENT_REFUSED : CONTENT_BROKEN;
+    if (outcome == CONTENT_MADE &&
+        !(item->sealed ? content_unseal(sealing_key, item, buf_bytes(&blob), &content, &why)
+                       : content_unfold(item, buf_bytes(&blob), &content, &why))) {
+        outcome = refuses(&why) ? CONTENT_REFUSED : CONTENT_BROKEN;
         *err = why;
     }
     buf_done(&blob);
@@ -135,7 +171,7 @@ bool registrar_documents(const struct registrar *registrar, Muster__DocumentKind
         else
             log_warn("document %s cannot be used: %s", list->items[i].name, err.text);
         all = all && err.code == ERR_NONE;
-        buf_done(&content);
+        secret_done(&content);
     }
     return all;
 }

@@ -15,8 +15,11 @@ enum content_outcome {
     CONTENT_BROKEN,  /* disk or memory */
 };
 
-enum content_outcome content_make(const struct registry *registry, const struct registry_item *item,
-                                  struct buf *ret_content, struct err *err);
+/* `sealing_key`: file of the key that opens what is sealed. The content may be secret:
+ * secret_done. */
+enum content_outcome content_make(const struct registry *registry, const char *sealing_key,
+                                  const struct registry_item *item, struct buf *ret_content,
+                                  struct err *err);
 /* Hash of a document's file in a generation. */
 bool content_hash(const struct registry *registry, uint64_t generation, const char *name,
                   uint8_t ret_sha256[32], struct err *err) MUSTER_CHECK;
@@ -29,6 +32,7 @@ struct job {
     uv_work_t work;
     struct registrar *registrar;
     const struct registry *registry;
+    const char *sealing_key;
     void (*run)(struct job *job);
     void (*done)(struct registrar *registrar, struct job *job);
 };
@@ -73,6 +77,7 @@ struct registrar {
     struct registrar_events events;
     void *ctx;
     char device[LIMIT_DEVICE_ID_CHARS + 1];
+    char sealing_key[HOOK_PATH_BYTES];
     char hook[HOOK_PATH_BYTES];
     int64_t hook_limit_ms;
     int64_t quota_bytes;

@@ -30,6 +30,8 @@ const struct setting agent_settings_table[] = {
      "sockets: client.sock and link.sock"},
     {"keys", "agent", SETTING_PATH, FIELD(agent_key), "/etc/muster/agent.pem", 1, 255, NULL,
      "the agent's private key (Ed25519, PEM): signs hellos and batches"},
+    {"keys", "sealing", SETTING_PATH, FIELD(sealing_key), "/etc/muster/sealing.pem", 1, 255, NULL,
+     "the key (P-256, PEM) that opens what is sealed to this device; made by --make-sealing-key"},
     {"keys", "root", SETTING_PATH, FIELD(root), "/etc/muster/root.bin", 1, 255, NULL,
      "the trust root that was installed with the device"},
     {"client", "users", SETTING_TEXT, FIELD(client_users), "", 0, 255, NULL,

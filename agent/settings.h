@@ -16,6 +16,7 @@ struct agent_settings {
     char run_dir[96];
 
     char agent_key[256];
+    char sealing_key[256];
     char root[256];
 
     char client_users[256];

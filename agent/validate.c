@@ -2,6 +2,7 @@
 #include "agent/validate.h"
 
 #include "base/utf8.h"
+#include "proto/key_block.h"
 
 #include <ini.h>
 #include <stdio.h>
@@ -24,6 +25,8 @@ const char *validate_kind_name(Muster__DocumentKind kind)
         return "code-profile";
     case MUSTER__DOCUMENT_KIND__DOCUMENT_FILE:
         return "file";
+    case MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK:
+        return "key-block";
     default:
         return "unknown";
     }
@@ -261,6 +264,8 @@ bool validate_document(Muster__DocumentKind kind, struct bytes content, struct e
         return profile_validate(content, err);
     case MUSTER__DOCUMENT_KIND__DOCUMENT_FILE:
         return true;
+    case MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK:
+        return key_block_check(content, err);
     default:
         return err_set(err, ERR_INVALID, "documents of kind %d are not known to this agent",
                        (int)kind);

@@ -16,10 +16,11 @@
  *                 of them empty in a row, each code once
  *   params        UTF-8 INI: sections, keys and values, at least one value
  *   file          any bytes
+ *   key-block     one wrapped key (proto/key_block.h)
  */
 bool validate_document(Muster__DocumentKind kind, struct bytes content,
                        struct err *err) MUSTER_CHECK;
-/* "table" "params" "code-profile" "file"; "unknown" for any other. */
+/* "table" "params" "code-profile" "file" "key-block"; "unknown" for any other. */
 const char *validate_kind_name(Muster__DocumentKind kind);
 
 #endif

@@ -36,18 +36,18 @@ static bool answered(const struct daemon *daemon, int option)
     }
 }
 
+enum { FIRST_ACTION = 256 }; /* beyond what getopt gives for itself */
+
 bool daemon_parse(const struct daemon *daemon, int argc, char **argv,
                   struct daemon_options *ret_options, int *ret_code)
 {
-    const struct option known[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check-config", no_argument, NULL, 'k'},
-        {"print-settings", no_argument, NULL, 'p'},
-        {"version", no_argument, NULL, 'v'},
+    struct option known[5 + DAEMON_ACTIONS + 1] = {
+        {"config", required_argument, NULL, 'c'},   {"check-config", no_argument, NULL, 'k'},
+        {"print-settings", no_argument, NULL, 'p'}, {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
-        {daemon->action, no_argument, NULL, 'a'}, /* without a name it ends the list */
-        {0},
     };
+    for (size_t i = 0, at = 5; i < DAEMON_ACTIONS && daemon->actions[i] != NULL; i++)
+        known[at++] = (struct option){daemon->actions[i], no_argument, NULL, FIRST_ACTION + (int)i};
     struct daemon_options options = {.config = daemon->config};
     int option = 0;
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -59,8 +59,8 @@ bool daemon_parse(const struct daemon *daemon, int argc, char **argv,
             options.config = optarg;
         else if (option == 'k')
             options.check_config = true;
-        else if (option == 'a')
-            options.action = true;
+        else if (option >= FIRST_ACTION && option < FIRST_ACTION + DAEMON_ACTIONS)
+            options.action = daemon->actions[option - FIRST_ACTION];
         else
             return usage_error(daemon, ret_code);
     }

@@ -10,18 +10,21 @@
  * What every program that runs on its own has in common: the command line, and a loop that SIGTERM
  * and SIGINT end. Its main file says the rest: parse, open, run, close.
  */
+enum { DAEMON_ACTIONS = 4 };
+
 struct daemon {
     const char *name;
     const char *usage;  /* the whole text of --help */
     const char *config; /* where the settings are unless --config says otherwise */
-    const char *action; /* a long option of its own without argument, "make-key"; NULL: none */
+    /* Long options of its own without argument: "make-key". */
+    const char *actions[DAEMON_ACTIONS];
     const struct setting *settings;
 };
 
 struct daemon_options {
     const char *config;
     bool check_config;
-    bool action;
+    const char *action; /* which of them was asked for; NULL: none */
 };
 
 /* False: the program ends with *ret_code; --help and the like have been answered, or a wrong

@@ -2,6 +2,7 @@
 #include "fleet/content.h"
 
 #include "base/utf8.h"
+#include "proto/key_block.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
 
@@ -25,6 +26,8 @@ bool content_check(Muster__DocumentKind kind, struct bytes content, struct err *
                        content.length, LIMIT_DOCUMENT_BYTES);
     if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE)
         return true;
+    if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
+        return key_block_check(content, err);
     const uint8_t *nul = memchr(content.data, 0, content.length);
     if (nul != NULL)
         return err_set(err, ERR_INVALID, "byte %zu of the content is NUL, but this kind is text",

@@ -8,6 +8,7 @@ static const char *const kinds[] = {
     [MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS] = "params",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE] = "code-profile",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_FILE] = "file",
+    [MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK] = "key-block",
 };
 static const char *const modes[] = {
     [MUSTER__ASSIGN_MODE__MODE_OBSERVE] = "observe",
@@ -44,7 +45,8 @@ bool word_to_kind(const char *word, Muster__DocumentKind *ret_kind, struct err *
     int index = index_of(kinds, KINDS, word);
     if (index < 0)
         return err_set(err, ERR_INVALID,
-                       "kind %.40s is not known: expected table, params, code-profile or file",
+                       "kind %.40s is not known: expected table, params, code-profile, file "
+                       "or key-block",
                        word);
     *ret_kind = (Muster__DocumentKind)index;
     return true;

@@ -7,7 +7,8 @@
 
 /* The words of the API and the command for the contract's enumerations. */
 
-const char *word_of_kind(int kind); /* "table" "params" "code-profile" "file", or "unknown" */
+const char *
+word_of_kind(int kind); /* "table" "params" "code-profile" "file" "key-block", or "unknown" */
 bool word_to_kind(const char *word, Muster__DocumentKind *ret_kind, struct err *err) MUSTER_CHECK;
 
 const char *word_of_mode(int mode); /* "observe" "propose" "repair", or "unknown" */

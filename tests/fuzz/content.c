@@ -24,7 +24,7 @@ static bool make(const struct registry_item *item, struct bytes blob, struct buf
     struct err err = {0};
     HOLDS(registry_open(fuzz_dir(), sha256, &registry, NULL));
     HOLDS(registry_blob_write(registry, item->blob, blob, NULL));
-    enum content_outcome outcome = content_make(registry, item, ret_content, &err);
+    enum content_outcome outcome = content_make(registry, "", item, ret_content, &err);
     HOLDS(outcome == CONTENT_MADE || outcome == CONTENT_REFUSED);
     HOLDS(outcome == CONTENT_MADE || (err.code == ERR_INVALID && !ret_content->data));
     registry_close(registry);

@@ -13,7 +13,7 @@ static const struct setting no_settings[] = {{0}};
 static const struct daemon program = {
     .name = "some-daemon",
     .config = "/etc/default.conf",
-    .action = "make-key",
+    .actions = {"make-key", "make-other"},
     .settings = no_settings,
     .usage = "usage: some-daemon\n",
 };
@@ -42,14 +42,18 @@ static void test_options_are_taken(void **state)
     int code = -1;
     assert_true(parse(&program, ARGV(NULL), &options, &code));
     assert_string_equal(options.config, "/etc/default.conf");
-    assert_false(options.check_config || options.action);
+    assert_false(options.check_config);
+    assert_null(options.action);
     assert_true(
         parse(&program,
               ARGV((char *)(uintptr_t) "--config", (char *)(uintptr_t) "x.conf",
                    (char *)(uintptr_t) "--check-config", (char *)(uintptr_t) "--make-key", NULL),
               &options, &code));
     assert_string_equal(options.config, "x.conf");
-    assert_true(options.check_config && options.action);
+    assert_true(options.check_config);
+    assert_string_equal(options.action, "make-key");
+    assert_true(parse(&program, ARGV((char *)(uintptr_t) "--make-other", NULL), &options, &code));
+    assert_string_equal(options.action, "make-other");
 }
 
 static void test_a_wrong_command_line_ends_with_usage(void **state)
@@ -58,7 +62,7 @@ static void test_a_wrong_command_line_ends_with_usage(void **state)
     struct daemon plain = program;
     struct daemon_options options;
     int code = -1;
-    plain.action = NULL;
+    plain.actions[0] = NULL;
     assert_false(parse(&program, ARGV((char *)(uintptr_t) "--nonsense", NULL), &options, &code));
     assert_int_equal(code, EXIT_USAGE);
     code = -1;

@@ -87,6 +87,7 @@ int world_set_up(void **state)
     if (mkdtemp(world->dir) == NULL || uv_loop_init(&world->loop) != 0)
         return -1;
     (void)snprintf(world->registry, sizeof world->registry, "%s/registry", world->dir);
+    (void)snprintf(world->sealing_key, sizeof world->sealing_key, "%s/sealing.pem", world->dir);
     world->root = world_key(world, "root.pem");
     world->release = world_key(world, "release.pem");
     world->director = world_key(world, "director.pem");
@@ -95,6 +96,7 @@ int world_set_up(void **state)
     world->clock = (struct clock){.wall_ms = world_wall, .boot_ms = world_wall, .ctx = world};
     world->broker_up = true;
     world->settings = (struct registrar_settings){.dir = world->registry,
+                                                  .sealing_key = world->sealing_key,
                                                   .device = DEVICE,
                                                   .hook = world->hook,
                                                   .hook_limit_ms = 10000,

@@ -41,7 +41,8 @@ struct world_blob {
 struct world {
     char dir[64]; /* all of it; the registry is <dir>/registry */
     char registry[96];
-    char hook[96]; /* "" until world_hook */
+    char sealing_key[96]; /* a file that is not there until a test makes it */
+    char hook[96];        /* "" until world_hook */
     uv_loop_t loop;
     struct sign_key *root, *release, *director;
     struct trust *trust;
