@@ -173,6 +173,18 @@ static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx
     return registrar_check(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
 }
 
+static bool on_import(void *ctx, const Muster__ImportQuery *query, struct arena *arena,
+                      Muster__ClientReply *reply, struct err *err)
+{
+    return agent_import(ctx, query, arena, reply, err);
+}
+
+static bool on_settle(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err)
+{
+    struct agent *agent = ctx;
+    return registrar_settle(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
+}
+
 static void on_probe_timer(uv_timer_t *timer)
 {
     agent_record_health(timer->data, false);
@@ -320,6 +332,8 @@ static bool open_intake(struct agent *agent, struct err *err)
         .why = on_why,
         .state = on_state,
         .selfcheck = on_selfcheck,
+        .import = on_import,
+        .settle = on_settle,
     };
     return path_join(path, sizeof path, agent->settings->run_dir, "client.sock", err) &&
            peers_parse(agent->settings->client_users, &peers, err) &&
@@ -432,5 +446,6 @@ void agent_free(struct agent *agent)
     sign_key_free(agent->key);
     trust_free(agent->trust);
     proofs_done(&agent->proofs);
+    import_end(&agent->import);
     free(agent);
 }

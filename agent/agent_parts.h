@@ -7,6 +7,7 @@
 #include "agent/account.h"
 #include "agent/agent.h"
 #include "agent/hello.h"
+#include "agent/import.h"
 #include "agent/intake.h"
 #include "agent/linkport.h"
 #include "agent/liveness.h"
@@ -69,6 +70,7 @@ struct agent {
         struct log_gate gate;
     } fault; /* records cannot be stored */
 
+    struct import import; /* what is coming in from a file */
     struct proofs proofs;
     bool less_told;            /* that a receipt claimed less than an earlier one, this session */
     int64_t receipts_since_ms; /* those issued earlier no longer count: see agent_receipts.c */
@@ -118,6 +120,11 @@ void agent_save_traffic(struct agent *agent);
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);
 void agent_take_message(struct agent *agent, const char *topic, struct bytes payload);
+bool agent_take_manifest(struct agent *agent, struct bytes envelope, struct err *err) MUSTER_CHECK;
+
+/* agent_import.c: what comes in a file. */
+bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct arena *arena,
+                  Muster__ClientReply *reply, struct err *err) MUSTER_CHECK;
 
 /* agent_receipts.c: receipts, and what a fleet that was restored asks for again. */
 bool agent_take_receipt(struct agent *agent, struct bytes envelope, struct err *err) MUSTER_CHECK;

@@ -118,7 +118,7 @@ void agent_say_hello(struct agent *agent)
 
 /* ---- what comes down ---- */
 
-static bool take_manifest(struct agent *agent, struct bytes envelope, struct err *err)
+bool agent_take_manifest(struct agent *agent, struct bytes envelope, struct err *err)
 {
     if (envelope.length > LIMIT_MANIFEST_BYTES)
         return err_set(err, ERR_INVALID, "a manifest of %zu bytes: expected at most %d",
@@ -138,7 +138,7 @@ static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welco
     struct err err = {0};
     agent_take_again(agent, welcome);
     if (!agent->closing && welcome->manifest.len > 0 &&
-        !take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), &err))
+        !agent_take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), &err))
         log_warn("the manifest in a welcome was refused: %s", err.text);
 }
 
@@ -177,7 +177,7 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
     case TOPIC_DOWN_RECEIPT:
         return agent_take_receipt(agent, payload, err);
     case TOPIC_DOWN_MANIFEST:
-        return take_manifest(agent, payload, err);
+        return agent_take_manifest(agent, payload, err);
     case TOPIC_DOWN_WELCOME:
         return take_welcome(agent, payload, arena, err);
     case TOPIC_BLOB:

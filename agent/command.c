@@ -89,8 +89,9 @@ bool command_take_option(struct command_options *options, int option, const char
     }
 }
 
-bool command_parse_common(struct command_options *options, int argc, char **argv, const char *help,
-                          int *ret_exit)
+/* Behind the options, in any order with them: as many words as `max`. */
+static bool parse(struct command_options *options, int argc, char **argv, const char *help, int max,
+                  int *ret_exit)
 {
     static const struct option longs[] = {COMMAND_LONG_OPTIONS, {0}};
     int option = 0;
@@ -105,11 +106,31 @@ bool command_parse_common(struct command_options *options, int argc, char **argv
             return false;
         }
     }
-    if (optind < argc) {
-        command_say(options, "unexpected argument %s", argv[optind]);
+    if (optind + max < argc) {
+        command_say(options, "unexpected argument %s", argv[optind + max]);
         *ret_exit = command_usage_error(options);
         return false;
     }
+    return true;
+}
+
+bool command_parse_common(struct command_options *options, int argc, char **argv, const char *help,
+                          int *ret_exit)
+{
+    return parse(options, argc, argv, help, 0, ret_exit);
+}
+
+bool command_parse_one(struct command_options *options, int argc, char **argv, const char *help,
+                       const char *what, const char **ret_word, int *ret_exit)
+{
+    if (!parse(options, argc, argv, help, 1, ret_exit))
+        return false;
+    if (optind == argc) {
+        command_say(options, "%s is missing", what);
+        *ret_exit = command_usage_error(options);
+        return false;
+    }
+    *ret_word = argv[optind];
     return true;
 }
 
@@ -134,7 +155,7 @@ static bool exchange(struct client_wire *wire, const Muster__ClientRequest *requ
 {
     struct buf packed = {.limit = LIMIT_CLIENT_FRAME_BYTES};
     struct bytes frame = {0};
-    bool ok = client_wire_connect(wire, until_ms, err) && pack(&request->base, &packed, err) &&
+    bool ok = pack(&request->base, &packed, err) &&
               client_wire_queue(wire, buf_bytes(&packed), err) &&
               client_wire_receive(wire, until_ms, &frame, err);
     buf_done(&packed);
@@ -149,17 +170,40 @@ static bool exchange(struct client_wire *wire, const Muster__ClientRequest *requ
     return reply_is_ok(*ret_reply, err);
 }
 
+bool command_talk_begin(struct command_talk *talk, const struct command_options *options,
+                        struct err *err)
+{
+    *talk = (struct command_talk){.options = options};
+    if (!client_wire_init(&talk->wire, options->socket_path, LIMIT_CLIENT_FRAME_BYTES, err))
+        return false;
+    if (client_wire_connect(&talk->wire, clock_boot_ms(&clock_real) + options->deadline_ms, err))
+        return true;
+    command_talk_end(talk);
+    return false;
+}
+
+void command_talk_end(struct command_talk *talk)
+{
+    client_wire_done(&talk->wire);
+}
+
+bool command_talk_ask(struct command_talk *talk, Muster__ClientRequest *request,
+                      struct arena *arena, Muster__ClientReply **ret_reply, struct err *err)
+{
+    request->id = ++talk->asked;
+    return exchange(&talk->wire, request, clock_boot_ms(&clock_real) + talk->options->deadline_ms,
+                    arena, ret_reply, err);
+}
+
 bool command_ask(const struct command_options *options, Muster__ClientRequest *request,
                  struct arena *arena, Muster__ClientReply **ret_reply, struct err *err)
 {
-    struct client_wire wire;
+    struct command_talk talk;
     Muster__ClientReply *reply = NULL;
-    request->id = 1;
-    if (!client_wire_init(&wire, options->socket_path, LIMIT_CLIENT_FRAME_BYTES, err))
+    if (!command_talk_begin(&talk, options, err))
         return false;
-    int64_t until_ms = clock_boot_ms(&clock_real) + options->deadline_ms;
-    bool ok = exchange(&wire, request, until_ms, arena, &reply, err);
-    client_wire_done(&wire);
+    bool ok = command_talk_ask(&talk, request, arena, &reply, err);
+    command_talk_end(&talk);
     if (ok)
         *ret_reply = reply;
     return ok;

@@ -2,6 +2,7 @@
 #ifndef AGENT_COMMAND_H
 #define AGENT_COMMAND_H
 
+#include "agent/client_wire.h"
 #include "base/exit_codes.h"
 #include "proto/arena.h"
 #include "proto/local.pb-c.h"
@@ -20,6 +21,7 @@ int command_record(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_selfcheck(int argc, char **argv);
 int command_why(int argc, char **argv);
+int command_import(int argc, char **argv);
 
 struct command_options {
     const char *name; /* of the subcommand */
@@ -45,12 +47,29 @@ bool command_take_option(struct command_options *options, int option, const char
 /* Parses a command line that has no options but the common ones. False: end with *ret_exit. */
 bool command_parse_common(struct command_options *options, int argc, char **argv, const char *help,
                           int *ret_exit);
+/* The same with one word, which must be there. */
+bool command_parse_one(struct command_options *options, int argc, char **argv, const char *help,
+                       const char *what, const char **ret_word, int *ret_exit);
 
 /* "muster record: ..." on stderr, card numbers masked. */
 void command_say(const struct command_options *options, const char *fmt, ...) MUSTER_PRINTF(2, 3);
 /* Says the error and returns its exit code. */
 int command_fail(const struct command_options *options, const struct err *err);
 int command_usage_error(const struct command_options *options);
+
+/* Questions, one after the other, and their answers, which live in `arena`. */
+struct command_talk {
+    const struct command_options *options;
+    struct client_wire wire;
+    uint64_t asked;
+};
+bool command_talk_begin(struct command_talk *talk, const struct command_options *options,
+                        struct err *err) MUSTER_CHECK;
+void command_talk_end(struct command_talk *talk);
+/* `err` is set when the agent says no; the reply is given then too, unless there was none. */
+bool command_talk_ask(struct command_talk *talk, Muster__ClientRequest *request,
+                      struct arena *arena, Muster__ClientReply **ret_reply,
+                      struct err *err) MUSTER_CHECK;
 
 /* One question and its answer, which lives in `arena`. */
 bool command_ask(const struct command_options *options, Muster__ClientRequest *request,

@@ -84,6 +84,7 @@ static void reply_error(struct client *client, uint64_t request_id, const struct
     message.id = request_id;
     message.status = status_of(err);
     message.why = told.text;
+    message.refusal = (Muster__Refusal)err->reason;
     reply(client, &message);
 }
 
@@ -140,16 +141,17 @@ static bool ask_txn(struct client *client, const Muster__ClientRequest *request,
     return false;
 }
 
-static void on_checked(void *ctx)
+/* The answer to what took its time; `tell` fills it. */
+static void answer_with(struct answer *answer,
+                        bool (*tell)(struct intake *intake, struct arena *arena,
+                                     Muster__ClientReply *message, struct err *err))
 {
-    struct answer *answer = ctx;
-    struct intake *intake = answer->client->intake;
     struct arena arena = {0};
     struct err err = {0};
     Muster__ClientReply message = MUSTER__CLIENT_REPLY__INIT;
     message.id = answer->request_id;
     message.status = MUSTER__REPLY_STATUS__REPLY_OK;
-    if (intake->handlers.state(intake->ctx, &arena, &message, &err))
+    if (tell(answer->client->intake, &arena, &message, &err))
         reply(answer->client, &message);
     else
         reply_error(answer->client, answer->request_id, &err);
@@ -157,14 +159,41 @@ static void on_checked(void *ctx)
     answer_free(answer);
 }
 
-static bool ask_selfcheck(struct client *client, const Muster__ClientRequest *request,
-                          struct err *err)
+static bool tell_settled(struct intake *intake, struct arena *arena, Muster__ClientReply *message,
+                         struct err *err)
+{
+    static const Muster__ImportQuery ask = MUSTER__IMPORT_QUERY__INIT;
+    return intake->handlers.import(intake->ctx, &ask, arena, message, err) &&
+           intake->handlers.state(intake->ctx, arena, message, err);
+}
+
+static void on_settled(void *ctx)
+{
+    answer_with(ctx, tell_settled);
+}
+
+static bool tell_checked(struct intake *intake, struct arena *arena, Muster__ClientReply *message,
+                         struct err *err)
+{
+    return intake->handlers.state(intake->ctx, arena, message, err);
+}
+
+static void on_checked(void *ctx)
+{
+    answer_with(ctx, tell_checked);
+}
+
+/* Answered when the registry is where it was asked to be. */
+static bool ask_later(struct client *client, const Muster__ClientRequest *request, struct err *err)
 {
     struct answer *answer = answer_new(client, request->id, err);
     if (answer == NULL)
         return false;
     struct intake *intake = client->intake;
-    if (intake->handlers.selfcheck(intake->ctx, on_checked, answer, err))
+    const struct intake_handlers *handlers = &intake->handlers;
+    if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_SELFCHECK
+            ? handlers->selfcheck(intake->ctx, on_checked, answer, err)
+            : handlers->settle(intake->ctx, on_settled, answer, err))
         return true;
     answer_free(answer);
     return false;
@@ -177,9 +206,14 @@ static bool ask_now(struct client *client, const Muster__ClientRequest *request,
     Muster__ClientReply message = MUSTER__CLIENT_REPLY__INIT;
     message.id = request->id;
     message.status = MUSTER__REPLY_STATUS__REPLY_OK;
-    bool ok = request->what_case == MUSTER__CLIENT_REQUEST__WHAT_STATUS
-                  ? intake->handlers.status(intake->ctx, &arena, &message, err)
-                  : intake->handlers.why(intake->ctx, request->why->limit, &arena, &message, err);
+    const struct intake_handlers *handlers = &intake->handlers;
+    bool ok;
+    if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_STATUS)
+        ok = handlers->status(intake->ctx, &arena, &message, err);
+    else if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_IMPORT)
+        ok = handlers->import(intake->ctx, request->import, &arena, &message, err);
+    else
+        ok = handlers->why(intake->ctx, request->why->limit, &arena, &message, err);
     if (ok)
         reply(client, &message);
     arena_done(&arena);
@@ -192,7 +226,11 @@ static bool ask(struct client *client, const Muster__ClientRequest *request, str
     case MUSTER__CLIENT_REQUEST__WHAT_TXN:
         return ask_txn(client, request, err);
     case MUSTER__CLIENT_REQUEST__WHAT_SELFCHECK:
-        return ask_selfcheck(client, request, err);
+        return ask_later(client, request, err);
+    case MUSTER__CLIENT_REQUEST__WHAT_IMPORT:
+        return request->import->kind == MUSTER__IMPORT_KIND__IMPORT_SETTLE
+                   ? ask_later(client, request, err)
+                   : ask_now(client, request, err);
     case MUSTER__CLIENT_REQUEST__WHAT_STATUS:
     case MUSTER__CLIENT_REQUEST__WHAT_WHY:
         return ask_now(client, request, err);

@@ -24,6 +24,11 @@ struct intake_handlers {
     bool (*state)(void *ctx, struct arena *arena, Muster__ClientReply *reply, struct err *err);
     /* Starts a check; `done` is called when it is settled, then `state` is asked. */
     bool (*selfcheck)(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err);
+    /* Takes a part of a bundle; `err` names the check that refused it. */
+    bool (*import)(void *ctx, const Muster__ImportQuery *query, struct arena *arena,
+                   Muster__ClientReply *reply, struct err *err);
+    /* `done` is called when all is done that can be done, then `import` is asked, and `state`. */
+    bool (*settle)(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err);
 };
 
 bool intake_open(uv_loop_t *loop, const char *path, const struct peers *peers, unsigned max_clients,

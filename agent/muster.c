@@ -13,6 +13,8 @@ static const struct {
     {"status", command_status, "what the agent holds and how it stands with the fleet"},
     {"selfcheck", command_selfcheck, "check every applied file and repair what can be repaired"},
     {"why", command_why, "what went wrong here lately, in plain words"},
+    {"import", command_import,
+     "apply state from a file that musterctl bundle wrote: for a terminal without a line"},
     {"decode", command_decode, "print any message of this system from a file"},
 };
 

@@ -12,14 +12,6 @@
 
 enum { REFUSED_EVERY_MS = 60 * 1000 };
 
-struct waiter {
-    struct waiter *next;
-    struct registrar *registrar;
-    uv_timer_t timer;
-    void (*done)(void *ctx);
-    void *ctx;
-};
-
 /* ---- what the parts ask of each other ---- */
 
 const struct sync_wants *registrar_wants(const struct registrar *registrar)
@@ -117,21 +109,6 @@ void job_start(struct registrar *registrar, struct job *job, void (*run)(struct 
         abort();
 }
 
-static void waiter_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void waiters_answer(struct registrar *registrar)
-{
-    while (registrar->waiters != NULL) {
-        struct waiter *waiter = registrar->waiters;
-        registrar->waiters = waiter->next;
-        waiter->done(waiter->ctx);
-        uv_close((uv_handle_t *)&waiter->timer, waiter_closed);
-    }
-}
-
 static void registrar_free(struct registrar *registrar)
 {
     arrivals_free(registrar->arrivals);
@@ -178,8 +155,8 @@ static void registrar_step(struct registrar *registrar)
         busy = next_begun(registrar);
     report_all(registrar, !busy);
     static const uint8_t nothing[32];
-    if (!busy && memcmp(registrar->fetched, nothing, sizeof nothing) == 0)
-        waiters_answer(registrar);
+    if (!busy)
+        waiters_answer(registrar, memcmp(registrar->fetched, nothing, sizeof nothing) == 0);
 }
 
 static void woken(uv_async_t *wake)
@@ -266,7 +243,7 @@ void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), voi
     registrar->closing = true;
     registrar->closed = closed;
     registrar->closed_ctx = ctx;
-    waiters_answer(registrar);
+    waiters_answer(registrar, true);
     (void)uv_timer_stop(&registrar->timer);
     registrar_wake(registrar);
 }
@@ -395,38 +372,6 @@ bool registrar_blob(struct registrar *registrar, const uint8_t sha256_wanted[32]
     memcpy(arrival->sha256, sha256_wanted, 32);
     arrival->next = registrar->arrivals;
     registrar->arrivals = arrival;
-    registrar_wake(registrar);
-    return true;
-}
-
-static void waiter_late(uv_timer_t *timer)
-{
-    struct waiter *late = timer->data;
-    struct waiter **at = &late->registrar->waiters;
-    while (*at != late)
-        at = &(*at)->next;
-    *at = late->next;
-    late->done(late->ctx);
-    uv_close((uv_handle_t *)&late->timer, waiter_closed);
-}
-
-bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
-                     void *ctx, struct err *err)
-{
-    if (registrar->closing)
-        return err_set(err, ERR_UNAVAILABLE, "the registry is closing");
-    struct waiter *waiter = calloc(1, sizeof *waiter);
-    if (waiter == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for a check");
-    waiter->registrar = registrar;
-    waiter->done = done;
-    waiter->ctx = ctx;
-    (void)uv_timer_init(registrar->loop, &waiter->timer); /* cannot fail */
-    waiter->timer.data = waiter;
-    (void)uv_timer_start(&waiter->timer, waiter_late, limit_ms > 0 ? (uint64_t)limit_ms : 0, 0);
-    waiter->next = registrar->waiters;
-    registrar->waiters = waiter;
-    registrar->check_due = CHECK_ALL;
     registrar_wake(registrar);
     return true;
 }

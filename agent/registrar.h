@@ -63,6 +63,11 @@ bool registrar_blob(struct registrar *registrar, const uint8_t sha256[32], struc
 bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
                      void *ctx, struct err *err) MUSTER_CHECK;
 
+/* The same without a check, and without waiting for what only a broker can bring: `done` is called
+ * when all is done that can be done with what is here. */
+bool registrar_settle(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
+                      void *ctx, struct err *err) MUSTER_CHECK;
+
 /* Current state; every pointer in it lives in `arena`. */
 bool registrar_state(const struct registrar *registrar, struct arena *arena,
                      Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;

@@ -130,6 +130,10 @@ void job_start(struct registrar *registrar, struct job *job, void (*run)(struct 
 void registrar_stall(struct registrar *registrar, const char *what, const struct err *err);
 void registrar_wake(struct registrar *registrar);
 
+/* Answers who waits for all to be settled; `complete`: and nothing is asked of the broker either.
+ */
+void waiters_answer(struct registrar *registrar, bool complete); /* registrar_wait.c */
+
 struct sync_holding registrar_holding(const struct registrar *registrar);
 const struct sync_wants *registrar_wants(const struct registrar *registrar); /* NULL: none */
 /* The manifest was tried and did not pass. */

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A terminal that no network reaches: its state comes in a file, through the same checks."""
+import base64
+import json
+
+import pytest
+
+from ops import Ops
+from terminal import Terminal
+
+DEVICE = "shop-0001"
+TABLE = b"bin\tissuer\n" + b"".join(b"%06d\tbank %d\n" % (622000 + n, n) for n in range(3000))
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def field(number, content):
+    """One field of a message: a number, or bytes."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def bundle_of(roots=(), manifests=(), blobs=()):
+    """A bundle as proto/bundle.proto has it, written without the code under test."""
+    parts = [field(1, field(1, b"muster-bundle/1") + field(2, 1700000000000))]
+    parts += [field(2, root) for root in roots]
+    parts += [field(3, field(1, device.encode()) + field(2, envelope))
+              for device, envelope in manifests]
+    parts += [field(4, blob) for blob in blobs]
+    parts.append(field(5, field(1, len(parts) - 1)))
+    return b"".join(varint(len(part)) + part for part in parts)
+
+
+class Offline:
+    """The fleet, and a terminal whose link was never started."""
+
+    def __init__(self, bin_dir, processes, run_dir, pki, broker):
+        self.ops = Ops(bin_dir, processes, run_dir / "ops")
+        self.ops.start(broker, pki)
+        self.terminal = Terminal(bin_dir, processes, run_dir / "shop", DEVICE, self.ops.root)
+        self.ops.enrol(self.terminal)
+        self.terminal.start_agent()
+        self.file = run_dir / "state.bundle"
+
+    def manifest(self, device=DEVICE):
+        status, reply = self.ops.http("GET", f"/api/v1/devices/{device}/manifest")
+        assert status == 200, reply
+        return base64.b64decode(reply["envelope"])
+
+    def blobs(self):
+        return [row[0] for row in self.ops.query("SELECT content FROM blob")]
+
+    def push(self, name, content):
+        self.ops.publish(name, content)
+        self.ops.ctl_ok("assign", name, "--device", DEVICE, "--mode", "repair")
+
+    def give(self, content, *options):
+        self.file.write_bytes(content)
+        return self.terminal.muster("import", str(self.file), *options)
+
+    def refused(self, content, *words):
+        before = self.held()
+        done = self.give(content)
+        assert done.returncode == 3, done.stdout + done.stderr
+        for word in words:
+            assert word in done.stderr, done.stderr
+        assert self.held() == before
+
+    def held(self):
+        """What is in force, byte for byte."""
+        current = self.terminal.registry / "current"
+        return {path.name: path.read_bytes() for path in current.iterdir()} if current.exists() else {}
+
+
+@pytest.fixture
+def shop(bin_dir, processes, run_dir, pki, broker):
+    return Offline(bin_dir, processes, run_dir, pki, broker)
+
+
+def test_state_from_a_file_is_in_force_without_any_network(shop):
+    shop.push("bin-table", TABLE)
+    done = shop.give(bundle_of(manifests=[(DEVICE, shop.manifest())], blobs=shop.blobs()))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Freshness is not proved" in done.stdout
+    assert shop.held()["bin-table"] == TABLE
+    status = shop.terminal.status()
+    assert not status["connected"] and status["state"]["converged"]
+    # The same again is nothing new; in JSON it says what it is.
+    again = shop.give(bundle_of(manifests=[(DEVICE, shop.manifest())], blobs=shop.blobs()), "-o",
+                      "json")
+    told = json.loads(again.stdout)
+    assert again.returncode == 0 and told["blobs"] == 0 and told["fresh"] is False
+    assert told["device"] == DEVICE and told["manifest_version"] == 1 and told["lacking"] == 0
+    # And it outlives the agent.
+    shop.terminal.agent.stop()
+    shop.terminal.start_agent()
+    assert shop.terminal.muster("selfcheck").returncode == 0
+    assert shop.held()["bin-table"] == TABLE
+
+
+def test_a_file_is_trusted_no_more_than_the_line(shop):
+    shop.push("bin-table", TABLE)
+    old = bundle_of(manifests=[(DEVICE, shop.manifest())], blobs=shop.blobs())
+    assert shop.give(old).returncode == 0
+    shop.push("bin-table", TABLE + b"999999\tnew bank\n")
+    shop.ops.add_device("shop-0002", "12345672")
+    shop.ops.ctl_ok("assign", "bin-table", "--device", "shop-0002", "--mode", "repair")
+    manifest, blobs = shop.manifest(), shop.blobs()
+    other = shop.manifest("shop-0002")
+    changed = bytearray(manifest)
+    changed[len(changed) // 3] ^= 1
+
+    shop.refused(bundle_of(manifests=[(DEVICE, bytes(changed))], blobs=blobs), "the manifest")
+    shop.refused(bundle_of(manifests=[(DEVICE, other)], blobs=blobs), "the manifest", "signed by 0 of the 1")
+    shop.refused(bundle_of(manifests=[("shop-0002", other)], blobs=blobs), DEVICE, "shop-0002")
+    whole = bundle_of(manifests=[(DEVICE, manifest)], blobs=blobs)
+    shop.refused(whole[:-1], "copy it again")
+    shop.refused(whole[:len(whole) // 2], "copy it again")
+    shop.refused(b"bin\tissuer\n", "not a bundle")
+    forged = field(1, field(1, 2)) + field(2, field(2, bytes(64)))
+    shop.refused(bundle_of(roots=[forged], manifests=[(DEVICE, manifest)], blobs=blobs), "root 2",
+                 "root keys")
+    assert shop.give(whole).returncode == 0
+    shop.refused(old, "is older than")
+    assert shop.held()["bin-table"].endswith(b"new bank\n")
+
+
+def test_what_a_file_lacks_is_told_and_can_follow(shop):
+    shop.push("bin-table", TABLE)
+    shop.push("aid-list", b"aid\tname\nA000000333\tUnionPay\n")
+    manifest, blobs = shop.manifest(), shop.blobs()
+    done = shop.give(bundle_of(manifests=[(DEVICE, manifest)], blobs=blobs[:1]))
+    assert done.returncode == 1 and "1 blobs that it needs are not in the file" in done.stdout
+    assert shop.held() == {}, "all or nothing"
+    # A blob under a wrong name is found to be another one: its hash is its name.
+    damaged = blobs[1][:-1] + bytes([blobs[1][-1] ^ 1])
+    done = shop.give(bundle_of(manifests=[(DEVICE, manifest)], blobs=[blobs[0], damaged]))
+    assert done.returncode == 1 and shop.held() == {}
+    assert shop.give(bundle_of(manifests=[(DEVICE, manifest)], blobs=blobs)).returncode == 0
+    assert set(shop.held()) >= {"bin-table", "aid-list"}
+
+
+def test_a_wrong_command_line_is_told(shop):
+    assert shop.terminal.muster("import").returncode == 2
+    assert shop.terminal.muster("import", "one", "two").returncode == 2
+    assert shop.terminal.muster("import", str(shop.file)).returncode == 2  # not there
+    shop.terminal.agent.stop()
+    shop.file.write_bytes(b"x")
+    assert shop.terminal.muster("import", str(shop.file)).returncode == 4
