@@ -58,14 +58,24 @@ static bool read_fields(struct bytes in, struct envelope *envelope, struct err *
     return true;
 }
 
-bool envelope_read(struct bytes in, struct envelope *ret_envelope, struct err *err)
+bool envelope_read_any(struct bytes in, struct envelope *ret_envelope, struct err *err)
 {
     struct envelope envelope = {0};
     if (!read_fields(in, &envelope, err))
         return err_context(err, "envelope");
-    if (!envelope.body.data || !envelope.signature_count)
-        return err_set(err, ERR_INVALID, "envelope: no %s",
-                       envelope.body.data ? "signature" : "body");
+    if (!envelope.body.data)
+        return err_set(err, ERR_INVALID, "envelope: no body");
+    *ret_envelope = envelope;
+    return true;
+}
+
+bool envelope_read(struct bytes in, struct envelope *ret_envelope, struct err *err)
+{
+    struct envelope envelope;
+    if (!envelope_read_any(in, &envelope, err))
+        return false;
+    if (!envelope.signature_count)
+        return err_set(err, ERR_INVALID, "envelope: no signature");
     *ret_envelope = envelope;
     return true;
 }

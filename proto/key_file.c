@@ -45,24 +45,45 @@ static bool is_private(const char *path, struct err *err)
     return true;
 }
 
-bool key_file_read(const char *path, EVP_PKEY **ret_key, struct err *err)
+/* The first private key of a PEM text, else the first public one unless `private_only`. */
+static EVP_PKEY *read_pem(struct bytes pem, bool private_only)
+{
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.length);
+    if (bio == NULL)
+        return NULL;
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    if (key == NULL && !private_only && BIO_reset(bio) == 1)
+        key = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    return key;
+}
+
+static bool read_file(const char *path, bool private_only, EVP_PKEY **ret_key, struct err *err)
 {
     struct buf pem = {0};
-    if (!is_private(path, err) || !file_read(path, KEY_FILE_BYTES, &pem, err))
+    if (!file_read(path, KEY_FILE_BYTES, &pem, err))
         return false;
-    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.length);
-    EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-    BIO_free(bio);
+    EVP_PKEY *key = read_pem(buf_bytes(&pem), private_only);
     if (pem.data != NULL)
         OPENSSL_cleanse(pem.data, pem.length);
     buf_done(&pem);
     if (key == NULL) {
-        openssl_refused(err, ERR_INVALID, "no private key");
+        openssl_refused(err, ERR_INVALID, private_only ? "no private key" : "no key");
         return err_context(err, "%s", path);
     }
     ERR_clear_error();
     *ret_key = key;
     return true;
+}
+
+bool key_file_read(const char *path, EVP_PKEY **ret_key, struct err *err)
+{
+    return is_private(path, err) && read_file(path, true, ret_key, err);
+}
+
+bool key_file_read_public(const char *path, EVP_PKEY **ret_key, struct err *err)
+{
+    return read_file(path, false, ret_key, err);
 }
 
 /* Beside `path` first, so that it is whole or not there. */

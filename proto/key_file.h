@@ -10,6 +10,8 @@
 
 /* ERR_REFUSED: others may read the file, so it is nobody's secret. */
 bool key_file_read(const char *path, EVP_PKEY **ret_key, struct err *err) MUSTER_CHECK;
+/* PEM "PUBLIC KEY", or a private key's file for its public half. */
+bool key_file_read_public(const char *path, EVP_PKEY **ret_key, struct err *err) MUSTER_CHECK;
 /* ERR_CONFLICT: there is a file already; it is never overwritten. */
 bool key_file_write(const char *path, const EVP_PKEY *key, struct err *err) MUSTER_CHECK;
 

@@ -19,6 +19,17 @@ bool sign_key_read(const char *path, struct sign_key **ret_key, struct err *err)
 /* Makes a new key and writes it to `path`, mode 0600; an existing file is ERR_CONFLICT. */
 bool sign_key_make(const char *path, struct sign_key **ret_key, struct err *err) MUSTER_CHECK;
 void sign_key_free(struct sign_key *key);
+
+/* Signs with a private half that is kept elsewhere, in a token for one. */
+struct signer {
+    bool (*sign)(void *ctx, struct bytes text, uint8_t ret_signature[64], struct err *err);
+    void (*close)(void *ctx); /* by sign_key_free */
+    void *ctx;
+};
+/* Takes `signer` over when it succeeds. Each signature is checked against `spki` before it counts.
+ */
+bool sign_key_of_signer(struct bytes spki, struct signer signer, struct sign_key **ret_key,
+                        struct err *err) MUSTER_CHECK;
 /* The public half as DER SubjectPublicKeyInfo (RFC 8410); valid as long as the key. */
 struct bytes sign_key_spki(const struct sign_key *key);
 
@@ -29,6 +40,8 @@ bool verify_key_read(const char *path, struct verify_key **ret_key, struct err *
 void verify_key_free(struct verify_key *key);
 const uint8_t *verify_key_id(const struct verify_key *key); /* KEY_ID_BYTES */
 struct bytes verify_key_spki(const struct verify_key *key);
+/* Appends it as PEM "PUBLIC KEY". */
+bool verify_key_pem(const struct verify_key *key, struct buf *out, struct err *err) MUSTER_CHECK;
 
 struct key_set {
     struct verify_key **keys; /* `count` of them */
@@ -41,6 +54,15 @@ struct key_set {
 bool seal(const char *domain, const char *context, struct bytes body,
           const struct sign_key *const *keys, size_t key_count, bool name_keys, struct buf *out,
           struct err *err) MUSTER_CHECK;
+
+/* Appends `envelope`, which may have no signature yet, with one more by each key; a key that has
+ * signed before does it anew. */
+bool seal_add(const char *domain, const char *context, struct bytes envelope,
+              const struct sign_key *const *keys, size_t key_count, struct buf *out,
+              struct err *err) MUSTER_CHECK;
+/* Whether the envelope has a good signature by this key, which it names. */
+bool sealed_by(const char *domain, const char *context, struct bytes envelope,
+               const struct verify_key *key);
 
 /* Checks the signatures and gives the body, which points into `envelope`. ERR_INVALID: not an
  * envelope; ERR_REFUSED: too few good signatures by different keys of `keys`. */

@@ -26,6 +26,8 @@ KEPT_TO = {
     "mosquitto.h": r"base/mqtt\w*\.[ch]$",
     "microhttpd.h": r"fleet/",
     "curl/curl.h": r"fleet/",
+    "p11-kit/p11-kit.h": r"fleet/token\w*\.[ch]$",
+    "p11-kit/uri.h": r"fleet/token\w*\.[ch]$",
 }
 
 # A terminal's wall clock may say anything: nothing may wait, age or expire by it. Who asks it at
@@ -174,6 +176,7 @@ PLANTED = [
     ("base/buf.h", "#include <mosquitto.h>", "mosquitto.h belongs to"),
     ("agent/agent.c", "#include <mosquitto.h>", "mosquitto.h belongs to"),
     ("agent/agent.c", "#include <microhttpd.h>", "microhttpd.h belongs to"),
+    ("fleet/daemon.c", "#include <p11-kit/p11-kit.h>", "p11-kit/p11-kit.h belongs to"),
     ("agent/client.h", "#include <uv.h>", "agent/client.c comes to include uv.h"),
     ("agent/client.c", '#include "base/stream.h"', "agent/client.c comes to include uv.h"),
     ("agent/agent.c", '#include "client.h"', "ours are included by folder"),
