@@ -5,6 +5,7 @@
 #include "fleet/base64.h"
 #include "fleet/content.h"
 #include "fleet/ctl_table.h"
+#include "fleet/signers.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
@@ -170,7 +171,7 @@ static int publish_all(struct ctl *ctl, struct publish *publish, const struct ct
 {
     /* Files that are not there are wrong usage, not something that musterd does not know. */
     if (!read_args(publish, args, err) ||
-        !sign_key_read(ctl_arg(args, "--release-key", ""), &publish->release, err))
+        !signer_open(ctl_arg(args, "--release-key", ""), &publish->release, err))
         return EXIT_USAGE;
     if (!read_content(publish, args->arguments[1], err))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
@@ -196,8 +197,8 @@ static const struct ctl_option options[] = {
      .help = "table, params, code-profile or file",
      .required = true},
     {.name = "--release-key",
-     .value = "FILE",
-     .help = "the private key that signs; musterd never sees it",
+     .value = "KEY",
+     .help = "what signs: a private key's file, or a key on a token (pkcs11:...)",
      .required = true},
     {.name = "--version", .value = "N", .help = "[the newest + 1]"},
     {.name = "--minimum-version",
