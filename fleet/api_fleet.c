@@ -2,6 +2,7 @@
 #include "fleet/api_fleet.h"
 
 #include "proto/record.pb-c.h"
+#include "proto/sealed.h"
 #include "storage/fleetdb_account.h"
 #include "storage/fleetdb_views.h"
 
@@ -190,6 +191,9 @@ struct api_module api_fleet_module(struct api_fleet *fleet)
         {"GET", "/api/v1/devices", 0, api_list_devices},
         {"POST", "/api/v1/devices", ENROLMENT_BYTES, api_enrol_device},
         {"GET", "/api/v1/devices/{}", 0, api_show_device},
+        {"GET", "/api/v1/devices/{}/sealing-certificate", 0, api_show_sealing},
+        {"PUT", "/api/v1/devices/{}/sealing-certificate", SEALED_CERTIFICATE_BYTES,
+         api_put_sealing},
         {"GET", "/api/v1/errors", 0, show_errors},
         {"GET", "/api/v1/audit", 0, api_show_audit},
     };

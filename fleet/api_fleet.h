@@ -34,6 +34,10 @@ bool api_show_device(void *ctx, const struct api_request *request, struct api_an
                      struct err *err) MUSTER_CHECK;
 bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
+bool api_put_sealing(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err) MUSTER_CHECK;
+bool api_show_sealing(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err) MUSTER_CHECK;
 bool api_show_audit(void *ctx, const struct api_request *request, struct api_answer *answer,
                     struct err *err) MUSTER_CHECK;
 

@@ -29,9 +29,9 @@ struct ctl_command {
     int (*run)(struct ctl *ctl, const struct ctl_args *args, struct err *err);
 };
 
-extern const struct ctl_command ctl_keys_make, ctl_keys_show, ctl_device_add, ctl_doc_publish,
-    ctl_assign, ctl_unassign, ctl_get_devices, ctl_get_documents, ctl_describe_device, ctl_errors,
-    ctl_audit;
+extern const struct ctl_command ctl_keys_make, ctl_keys_show, ctl_device_add, ctl_device_sealing,
+    ctl_doc_publish, ctl_assign, ctl_unassign, ctl_get_devices, ctl_get_documents,
+    ctl_describe_device, ctl_errors, ctl_audit;
 
 /* A whole run: finds the command, reads its options, runs it, prints errors to stderr. */
 int ctl_main(int argc, char *const *argv);
