@@ -254,11 +254,7 @@ static bool open_keys(struct agent *agent, struct err *err)
                    : false;
     if (!make_guard_key(agent, err))
         return false;
-    struct buf root = {.limit = LIMIT_ROOT_BYTES};
-    bool ok = file_read(settings->root, LIMIT_ROOT_BYTES, &root, err) &&
-              trust_open(buf_bytes(&root), &agent->trust, err);
-    buf_done(&root);
-    return ok || err_context(err, "trust root %s", settings->root);
+    return agent_open_roots(agent, err);
 }
 
 static bool open_spool(struct agent *agent, struct err *err)
@@ -385,10 +381,12 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     if (ok) {
         init_sender(agent);
         agent_tell_link_time(agent);
+        agent_await_root(agent);
         ok = open_registrar(agent, err) && open_intake(agent, err);
         if (ok) {
             agent_load_profiles(agent);
             agent_record_opened(agent);
+            agent_tell_roots(agent);
             agent_start_looking(agent);
         }
     }
@@ -444,7 +442,7 @@ void agent_free(struct agent *agent)
     linkport_free(agent->port);
     spool_close(agent->spool);
     sign_key_free(agent->key);
-    trust_free(agent->trust);
+    roots_done(&agent->roots);
     proofs_done(&agent->proofs);
     import_end(&agent->import);
     free(agent);

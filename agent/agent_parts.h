@@ -14,6 +14,7 @@
 #include "agent/proofs.h"
 #include "agent/recorder.h"
 #include "agent/registrar.h"
+#include "agent/roots.h"
 #include "agent/samples.h"
 #include "agent/sender.h"
 #include "agent/suspect.h"
@@ -32,7 +33,8 @@ struct agent {
     void (*failed)(void *ctx, enum agent_end end, const struct err *err);
     void *failed_ctx;
 
-    struct trust *trust;
+    struct roots roots;
+    struct trust *trust; /* of `roots` */
     struct sign_key *key;
     struct spool *spool;
     struct recorder *recorder;
@@ -77,6 +79,7 @@ struct agent {
     int64_t last_receipt_ms, last_welcome_ms; /* wall */
     struct timekeeper timekeeper;
     int64_t hello_asked_ms; /* time since boot, of the newest hello */
+    int64_t root_told_ms;   /* the same, when a refused root was last told of; 0: never */
     uint64_t receipts_refused, messages_refused;
     struct log_gate gate; /* of lines that the broker can cause */
 };
@@ -125,6 +128,15 @@ bool agent_take_manifest(struct agent *agent, struct bytes envelope, struct err 
 /* agent_import.c: what comes in a file. */
 bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct arena *arena,
                   Muster__ClientReply *reply, struct err *err) MUSTER_CHECK;
+
+/* agent_roots.c: the chain of trust roots. */
+bool agent_open_roots(struct agent *agent, struct err *err) MUSTER_CHECK;
+/* That the kept chain was damaged, if it was. */
+void agent_tell_roots(struct agent *agent);
+/* Has the link subscribe to the root after the one in force. */
+void agent_await_root(struct agent *agent);
+bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelope,
+                     struct err *err) MUSTER_CHECK;
 
 /* agent_receipts.c: receipts, and what a fleet that was restored asks for again. */
 bool agent_take_receipt(struct agent *agent, struct bytes envelope, struct err *err) MUSTER_CHECK;

@@ -156,9 +156,10 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
     const Muster__Welcome *welcome = (const Muster__Welcome *)message;
     if (strcmp(welcome->device, agent->settings->device) != 0)
         return err_set(err, ERR_REFUSED, "a welcome for device %s", welcome->device);
-    if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len,
-                        registrar_lacks(agent->registrar, NULL, 0) > 0, clock_boot_ms(agent->clock),
-                        random_u64()))
+    bool lacking = registrar_lacks(agent->registrar, NULL, 0) > 0 ||
+                   welcome->root_version > trust_version(agent->trust);
+    if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len, lacking,
+                        clock_boot_ms(agent->clock), random_u64()))
         return err_set(err, ERR_REFUSED, "a welcome that does not answer the newest hello");
     agent->last_welcome_ms = clock_wall_ms(agent->clock);
     agent->fleet_at_boot_ms = welcome->wall_ms - clock_boot_ms(agent->clock);
@@ -180,6 +181,8 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
         return agent_take_manifest(agent, payload, err);
     case TOPIC_DOWN_WELCOME:
         return take_welcome(agent, payload, arena, err);
+    case TOPIC_TRUST:
+        return agent_take_root(agent, topic->version, payload, err);
     case TOPIC_BLOB:
         return registrar_blob(agent->registrar, topic->sha256, payload, err);
     default:

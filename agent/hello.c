@@ -10,6 +10,8 @@ static const int64_t shortest_limit_ms = 300000;
 static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
 /* Time for a retained blob to arrive before the fleet is asked for it. */
 static const int64_t lacking_wait_ms = 3000;
+/* A fleet whose welcome could not be read may be understood now; others are in no hurry. */
+static const int64_t anew_ms = 1000, anew_welcomed_ms = 20000;
 
 void hello_connected(struct hello *hello, int64_t now_ms)
 {
@@ -42,6 +44,17 @@ void hello_soon(struct hello *hello, int64_t now_ms)
         hello->next_ms = now_ms + lacking_wait_ms;
         hello->wait_ms = first_wait_ms;
     }
+}
+
+void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random)
+{
+    if (!hello->connected)
+        return;
+    int64_t next_ms =
+        now_ms + backoff_spread_ms(hello->welcomed ? anew_welcomed_ms : anew_ms, random);
+    if (hello->next_ms == 0 || hello->next_ms > next_ms)
+        hello->next_ms = next_ms;
+    hello->wait_ms = first_wait_ms;
 }
 
 bool hello_due(const struct hello *hello, int64_t now_ms)

@@ -25,6 +25,9 @@ void hello_disconnected(struct hello *hello);
 void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms);
 /* The fleet should hear now how things stand; once welcomed, a hello follows in seconds. */
 void hello_soon(struct hello *hello, int64_t now_ms);
+/* What was said of the trust root is no longer so: says it again, spread over some seconds, since
+ * every terminal learns of a new root in the same moment. */
+void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random);
 bool hello_due(const struct hello *hello, int64_t now_ms);
 void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint64_t random);
 /* False: not the answer to the newest hello. */

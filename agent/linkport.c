@@ -26,6 +26,7 @@ struct linkport {
     struct log_gate gate; /* of lines that the other side can cause */
     uint8_t fetch[FETCH_MAX][32];
     size_t fetch_count;
+    uint64_t trust;            /* version of the root that is waited for; 0: of none */
     struct linkport_time time; /* at_least_ms 0: nothing is known */
 };
 
@@ -53,6 +54,7 @@ static void say_fetch(struct linkport *port)
     Muster__LinkFetch fetch = MUSTER__LINK_FETCH__INIT;
     fetch.blobs = blobs;
     fetch.n_blobs = port->fetch_count;
+    fetch.trust = port->trust;
     Muster__LinkDown down = MUSTER__LINK_DOWN__INIT;
     down.what_case = MUSTER__LINK_DOWN__WHAT_FETCH;
     down.fetch = &fetch;
@@ -270,6 +272,13 @@ void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t co
 {
     port->fetch_count = count > FETCH_MAX ? FETCH_MAX : count;
     memcpy(port->fetch, blobs, port->fetch_count * sizeof *port->fetch);
+    if (port->link != NULL)
+        say_fetch(port);
+}
+
+void linkport_trust(struct linkport *port, uint64_t version)
+{
+    port->trust = version;
     if (port->link != NULL)
         say_fetch(port);
 }

@@ -53,6 +53,8 @@ bool linkport_publish(struct linkport *port, uint64_t token, const char *topic,
 void linkport_drop(struct linkport *port);
 /* Replaces the set of blobs that the link is to fetch; said again when a link joins. */
 void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t count);
+/* The version of the trust root that is waited for; said again when a link joins. */
+void linkport_trust(struct linkport *port, uint64_t version);
 /* What is proved of the time; said again when a link joins. */
 struct linkport_time {
     int64_t at_least_ms, boot_ms;

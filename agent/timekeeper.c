@@ -59,6 +59,15 @@ void timekeeper_welcomed(struct timekeeper *keeper, const struct timekeeper_sigh
     keeper->at_boot_ms = sight->came_ms;
 }
 
+void timekeeper_rooted(struct timekeeper *keeper, int64_t issued_ms, int64_t boot_ms)
+{
+    if (issued_ms <= timekeeper_at_least(keeper, boot_ms))
+        return;
+    keeper->at_least_ms = issued_ms;
+    keeper->at_boot_ms = boot_ms;
+    keeper->unsaved = true;
+}
+
 int64_t timekeeper_offset(const struct timekeeper *keeper, int64_t wall_ms, int64_t boot_ms)
 {
     const struct timekeeper_sight *sight = &keeper->sight;

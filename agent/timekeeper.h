@@ -14,7 +14,7 @@
  * outlives boots, and is what certificates are judged by where the clock is not to be believed.
  * Where the clock does not say the same, one welcome raises it by no more than 30 days beyond what
  * has passed here, so that a stolen key of the director cannot send a terminal to 2100, where no
- * certificate is good any more.
+ * certificate is good any more. A root raises it without that bound: its keys are offline.
  */
 enum { TIMEKEEPER_BOOT_BYTES = 16, TIMEKEEPER_JUMP_MS = 2000 };
 
@@ -45,6 +45,9 @@ int64_t timekeeper_look(struct timekeeper *keeper, int64_t wall_ms, int64_t boot
 /* A welcome that answers the newest hello; `wall_ms` is our clock now. */
 void timekeeper_welcomed(struct timekeeper *keeper, const struct timekeeper_sight *sight,
                          int64_t wall_ms);
+/* A root in force was issued then: so its keepers say, who may raise what is proved to any height.
+ */
+void timekeeper_rooted(struct timekeeper *keeper, int64_t issued_ms, int64_t boot_ms);
 /* What is proved of true time now. */
 int64_t timekeeper_at_least(const struct timekeeper *keeper, int64_t boot_ms);
 /* Fleet time minus ours; 0 without a sight in this boot. */

@@ -113,8 +113,8 @@ class FakeAgent:
     def publish(self, token, topic, payload):
         self.send(field(1, field(1, token) + field(2, topic) + field(3, payload)))
 
-    def fetch(self, *digests):
-        self.send(field(2, b"".join(field(1, digest) for digest in digests)))
+    def fetch(self, *digests, trust=0):
+        self.send(field(2, b"".join(field(1, digest) for digest in digests) + field(3, trust)))
 
     def _take_frame(self):
         for head in range(1, min(len(self.pending), 10) + 1):

@@ -66,6 +66,27 @@ def test_blobs_are_fetched_while_they_are_wanted(bench, broker):
     assert bench.agent.expect(Message).topic == down("receipt")
 
 
+def test_roots_come_one_by_one_and_the_manifest_after_each(bench, broker):
+    for version in (2, 3, 4):
+        broker.publish(f"muster/v1/trust/{version}", b"root %d" % version, retain=True)
+    broker.publish(down("manifest"), b"retained", retain=True)
+    bench.start(broker.address)
+    bench.agent.connected()
+    assert bench.agent.expect(Message).topic == down("manifest")
+    bench.agent.fetch(trust=3)
+    assert bench.agent.expect(Message).topic == "muster/v1/trust/3"
+    # Signed under a root that came later, the manifest could not be read: here it is again.
+    bench.agent.fetch(trust=4)
+    seen = {bench.agent.expect(Message).topic for _ in range(2)}
+    assert seen == {"muster/v1/trust/4", down("manifest")}
+    bench.agent.fetch(trust=5)
+    assert bench.agent.expect(Message).topic == down("manifest")
+    for version, size in ((4, 10), (6, 10), (5, 33 * 1024), (5, 10)):
+        broker.publish(f"muster/v1/trust/{version}", bytes(size))
+    message = bench.agent.expect(Message)
+    assert (message.topic, len(message.payload)) == ("muster/v1/trust/5", 10)
+
+
 def test_a_broker_that_stops_is_reported_waited_for_and_found_again(bench, broker):
     link = bench.start(broker.address)
     bench.agent.connected()

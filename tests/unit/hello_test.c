@@ -46,6 +46,31 @@ static void test_repeated_until_welcomed_with_growing_waits(void **state)
     assert_int_equal(longest_wait(3600000), 7200000);
 }
 
+static void test_a_new_root_is_told_soon_and_not_by_all_at_once(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_anew(&hello, 1000, 0);
+    assert_true(hello_deadline(&hello) == INT64_MAX); /* said at the connect anyway */
+    hello_connected(&hello, 1000);
+    hello_anew(&hello, 1000, UINT64_MAX);
+    assert_int_equal(hello_deadline(&hello), 1000);
+    hello_sent(&hello, nonce_a, 1000, UINT64_MAX);
+    hello_anew(&hello, 1000, UINT64_MAX); /* its welcome may not have been readable */
+    assert_in_range(hello_deadline(&hello), 1500, 2000);
+    hello_sent(&hello, nonce_b, 2000, 0);
+    assert_true(hello_welcomed(&hello, nonce_b, 16, false, 2100, 0));
+    hello_anew(&hello, 3000, 0);
+    int64_t earliest = hello_deadline(&hello);
+    assert_true(hello_welcomed(&hello, nonce_b, 16, false, 3100, 0) == false);
+    hello_sent(&hello, nonce_a, earliest, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, earliest, 0));
+    hello_anew(&hello, earliest, UINT64_MAX);
+    assert_true(hello_deadline(&hello) - earliest > earliest - 3000 + 5000);
+    hello_anew(&hello, earliest, 0); /* the next root does not put it off */
+    assert_true(hello_deadline(&hello) - earliest == earliest - 3000);
+}
+
 static void test_only_the_newest_nonce_welcomes(void **state)
 {
     (void)state;
@@ -132,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_said_at_connect),
         cmocka_unit_test(test_repeated_until_welcomed_with_growing_waits),
         cmocka_unit_test(test_only_the_newest_nonce_welcomes),
+        cmocka_unit_test(test_a_new_root_is_told_soon_and_not_by_all_at_once),
         cmocka_unit_test(test_daily_after_the_welcome),
         cmocka_unit_test(test_lacking_brings_the_next_hello_forward),
         cmocka_unit_test(test_a_hello_can_be_asked_for),

@@ -92,11 +92,29 @@ static void results_are_placed(void **state)
     assert_int_equal(timekeeper_place(&keeper, NOW + DAY, wall, now), now);
 }
 
+static void a_root_raises_it_to_any_height(void **state)
+{
+    struct timekeeper keeper = {0};
+    (void)state;
+    welcome(&keeper, NOW, HOUR, 17);
+    keeper.unsaved = false;
+    timekeeper_rooted(&keeper, NOW - DAY, 2 * HOUR);
+    timekeeper_rooted(&keeper, NOW + HOUR, 2 * HOUR);
+    assert_false(keeper.unsaved); /* nothing that was not known */
+    timekeeper_rooted(&keeper, NOW + 800 * DAY, 2 * HOUR);
+    assert_true(keeper.unsaved);
+    assert_int_equal(timekeeper_at_least(&keeper, 2 * HOUR), NOW + 800 * DAY);
+    assert_int_equal(timekeeper_at_least(&keeper, 5 * HOUR), NOW + 800 * DAY + 3 * HOUR);
+    timekeeper_rooted(&keeper, 0, 2 * HOUR); /* one that does not say when */
+    assert_int_equal(timekeeper_at_least(&keeper, 2 * HOUR), NOW + 800 * DAY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jumps_are_seen),
         cmocka_unit_test(what_is_proved_rises_in_steps),
+        cmocka_unit_test(a_root_raises_it_to_any_height),
         cmocka_unit_test(the_ends_of_time_are_borne),
         cmocka_unit_test(results_are_placed),
     };

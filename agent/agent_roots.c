@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/agent_parts.h"
+
+#include "base/file.h"
+#include "proto/refusal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* A broker may replay what it likes; ops hear of it this often. */
+static const int64_t told_every_ms = INT64_C(600) * 1000;
+
+static void tell(struct agent *agent, const struct err *why)
+{
+    Muster__Event event = MUSTER__EVENT__INIT;
+    event.kind = MUSTER__EVENT_KIND__EVENT_REFUSED;
+    event.text = (char *)(uintptr_t)why->text;
+    event.refusal = refusal_of(why);
+    agent_record_event(agent, &event);
+}
+
+bool agent_open_roots(struct agent *agent, struct err *err)
+{
+    char dir[ROOTS_DIR_BYTES];
+    const struct agent_settings *settings = agent->settings;
+    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", err) ||
+        !roots_open(settings->root, dir, &agent->roots, err))
+        return false;
+    agent->trust = agent->roots.trust;
+    return true;
+}
+
+void agent_tell_roots(struct agent *agent)
+{
+    const struct err *damage = &agent->roots.damage;
+    if (damage->code == ERR_NONE)
+        return;
+    log_warn("%s; root %" PRIu64 " is in force until the fleet has sent it again", damage->text,
+             trust_version(agent->trust));
+    tell(agent, damage);
+}
+
+void agent_await_root(struct agent *agent)
+{
+    linkport_trust(agent->port, trust_version(agent->trust) + 1);
+}
+
+static void refused(struct agent *agent, uint64_t version, const struct err *why)
+{
+    int64_t now_ms = clock_boot_ms(agent->clock);
+    if (why->reason == 0) { /* the disk, not the root: the next hello asks for it again */
+        log_error("trust root %" PRIu64 " was not kept: %s", version, why->text);
+        return;
+    }
+    if (agent->root_told_ms != 0 && now_ms < agent->root_told_ms + told_every_ms)
+        return;
+    agent->root_told_ms = now_ms;
+    tell(agent, why);
+}
+
+bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelope, struct err *err)
+{
+    struct err why = {0};
+    bool taken = false;
+    int64_t now_ms = clock_boot_ms(agent->clock);
+    if (!roots_take(&agent->roots, version, envelope, &taken, &why)) {
+        refused(agent, version, &why);
+        if (err != NULL)
+            *err = why;
+        return false;
+    }
+    if (!taken)
+        return true;
+    log_info("trust root %" PRIu64 " is in force, epoch %" PRIu64, trust_version(agent->trust),
+             trust_epoch(agent->trust));
+    timekeeper_rooted(&agent->timekeeper, trust_issued_ms(agent->trust), now_ms);
+    agent_tell_link_time(agent);
+    agent_await_root(agent);
+    hello_anew(&agent->hello, now_ms, random_u64());
+    return true;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/link_internal.h"
+
+#include "agent/link_restarts.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/notify.h"
+#include "proto/limits.h"
+#include "proto/local.pb-c.h"
+#include "proto/topics.h"
+#include "proto/unpack.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PAUSE_ABOVE_BYTES = 1024 * 1024, /* stop reading the broker while this much waits */
+    RESUME_BELOW_BYTES = 256 * 1024,
+    DRAIN_CHECK_MS = 50,
+};
+
+/* ---- to the agent ---- */
+
+static bool send_up(struct link *link, const Muster__LinkUp *up)
+{
+    struct buf frame = {.limit = LIMIT_LINK_FRAME_BYTES};
+    struct err err;
+    bool ok = link->joined && pack(&up->base, &frame, &err) &&
+              stream_send(link->agent, buf_bytes(&frame), &err);
+
+    buf_done(&frame);
+    if (!ok && link->joined) {
+        log_warn("agent: cannot pass a message on: %s", err.text);
+    }
+    return ok;
+}
+
+void link_report_state(struct link *link, const char *reason)
+{
+    const struct mqtt_status *status = mqtt_status(link->mqtt);
+    const struct traffic traffic = mqtt_traffic(link->mqtt);
+    Muster__LinkState state = MUSTER__LINK_STATE__INIT;
+    Muster__LinkUp up = MUSTER__LINK_UP__INIT;
+
+    state.connected = status->state == MQTT_CONNECTED;
+    state.broker = (char *)(uintptr_t)status->broker;
+    state.reason = (char *)(uintptr_t)reason;
+    state.next_attempt_ms = status->next_attempt_ms;
+    state.payload_bytes_up = traffic.up.payload;
+    state.payload_bytes_down = traffic.down.payload;
+    state.mqtt_bytes_up = traffic.up.mqtt;
+    state.mqtt_bytes_down = traffic.down.mqtt;
+    state.tls_bytes_up = traffic.up.tls;
+    state.tls_bytes_down = traffic.down.tls;
+    state.tcpip_bytes_up = traffic.up.tcpip;
+    state.tcpip_bytes_down = traffic.down.tcpip;
+    state.sessions = status->sessions;
+    state.resumed = status->resumed;
+    state.failures = status->failures;
+    state.link_start = link->start;
+    up.what_case = MUSTER__LINK_UP__WHAT_STATE;
+    up.state = &state;
+    (void)send_up(link, &up);
+}
+
+void link_report_puback(struct link *link, uint64_t token, bool accepted)
+{
+    Muster__LinkPuback puback = MUSTER__LINK_PUBACK__INIT;
+    Muster__LinkUp up = MUSTER__LINK_UP__INIT;
+
+    puback.token = token;
+    puback.accepted = accepted;
+    up.what_case = MUSTER__LINK_UP__WHAT_PUBACK;
+    up.puback = &puback;
+    (void)send_up(link, &up);
+}
+
+static void on_drain_check(uv_timer_t *timer)
+{
+    struct link *link = timer->data;
+
+    if (link->agent == NULL || stream_queued_bytes(link->agent) < RESUME_BELOW_BYTES) {
+        (void)uv_timer_stop(timer);
+        mqtt_pause(link->mqtt, false);
+    }
+}
+
+/* An agent that is slow slows the broker down, by TCP, instead of filling our memory. */
+static void hold_back(struct link *link)
+{
+    if (stream_queued_bytes(link->agent) > PAUSE_ABOVE_BYTES) {
+        mqtt_pause(link->mqtt, true);
+        (void)uv_timer_start(&link->drain_timer, on_drain_check, DRAIN_CHECK_MS, DRAIN_CHECK_MS);
+    }
+}
+
+/* ---- from the broker ---- */
+
+/* What is older has been taken, and may still be under way; what is newer comes in its turn. */
+static bool expected_root(const struct link *link, uint64_t version, size_t length, struct err *err)
+{
+    if (version != link->trust)
+        return err_set(err, version < link->trust ? ERR_NOT_FOUND : ERR_REFUSED,
+                       "a root that nobody waits for");
+    return length <= LIMIT_ROOT_BYTES ||
+           err_set(err, ERR_REFUSED, "a root of %zu bytes, %d are the most", length,
+                   (int)LIMIT_ROOT_BYTES);
+}
+
+static bool expected(const struct link *link, const char *text, size_t length, struct err *err)
+{
+    struct topic topic;
+
+    if (!topic_parse(text, &topic, err)) {
+        return false;
+    }
+    switch (topic.kind) {
+    case TOPIC_DOWN_MANIFEST:
+    case TOPIC_DOWN_RECEIPT:
+    case TOPIC_DOWN_WELCOME:
+        return strcmp(topic.device, link->settings.device) == 0 ||
+               err_set(err, ERR_REFUSED, "for another device");
+    case TOPIC_BLOB:
+        return link_wants_has(&link->wants, topic.sha256) ||
+               err_set(err, ERR_REFUSED, "a blob that nobody wants");
+    case TOPIC_TRUST:
+        return expected_root(link, topic.version, length, err);
+    default:
+        return err_set(err, ERR_REFUSED, "not subscribed to");
+    }
+}
+
+static void on_message(void *ctx, const char *topic, struct bytes payload)
+{
+    struct link *link = ctx;
+    Muster__LinkMessage message = MUSTER__LINK_MESSAGE__INIT;
+    Muster__LinkUp up = MUSTER__LINK_UP__INIT;
+    struct err err;
+
+    if (!expected(link, topic, payload.length, &err)) {
+        if (err.code == ERR_NOT_FOUND) {
+            return;
+        }
+        link->refused++;
+        if (log_gate_pass(&link->gate, clock_boot_ms(&clock_real), "the broker's log")) {
+            log_warn("broker: message on %.96s refused: %s", topic, err.text);
+        }
+        return;
+    }
+    message.topic = (char *)(uintptr_t)topic;
+    message.payload =
+        (ProtobufCBinaryData){.len = payload.length, .data = (uint8_t *)(uintptr_t)payload.data};
+    up.what_case = MUSTER__LINK_UP__WHAT_MESSAGE;
+    up.message = &message;
+    if (send_up(link, &up)) {
+        hold_back(link);
+    }
+}
+
+static void on_puback(void *ctx, uint64_t token, bool accepted)
+{
+    struct link *link = ctx;
+
+    if (token != LINK_OWN_TOKEN) {
+        link_report_puback(link, token, accepted);
+    } else if (!accepted) {
+        log_warn("broker: refused to take that this device is online");
+    }
+}
+
+static void subscribe(struct link *link, const char *topic)
+{
+    struct err err;
+
+    if (!mqtt_subscribe(link->mqtt, topic, &err)) {
+        log_warn("broker: cannot subscribe to %s: %s", topic, err.text);
+    }
+}
+
+static void subscribe_blob(void *ctx, const uint8_t blob[32])
+{
+    char topic[TOPIC_CHARS];
+
+    topic_blob(blob, topic);
+    subscribe(ctx, topic);
+}
+
+static void unsubscribe(struct link *link, const char *topic)
+{
+    struct err err;
+
+    if (!mqtt_unsubscribe(link->mqtt, topic, &err)) {
+        log_warn("broker: cannot unsubscribe from %s: %s", topic, err.text);
+    }
+}
+
+static void unsubscribe_blob(void *ctx, const uint8_t blob[32])
+{
+    char topic[TOPIC_CHARS];
+
+    topic_blob(blob, topic);
+    unsubscribe(ctx, topic);
+}
+
+static void trust_topic(uint64_t version, char topic[TOPIC_CHARS])
+{
+    topic_format(&(struct topic){.kind = TOPIC_TRUST, .version = version}, topic);
+}
+
+static void subscribe_trust(struct link *link)
+{
+    char topic[TOPIC_CHARS];
+
+    if (link->trust != 0) {
+        trust_topic(link->trust, topic);
+        subscribe(link, topic);
+    }
+}
+
+static void on_connected(void *ctx, const char *broker)
+{
+    static const enum topic_kind kinds[] = {TOPIC_DOWN_MANIFEST, TOPIC_DOWN_RECEIPT,
+                                            TOPIC_DOWN_WELCOME};
+    static const struct link_wants nothing = {.count = 0};
+    struct link *link = ctx;
+    char topic[TOPIC_CHARS];
+    char status[MQTT_BROKER_CHARS + 32];
+    struct err err;
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        topic_device(kinds[i], link->settings.device, topic);
+        subscribe(link, topic);
+    }
+    subscribe_trust(link);
+    link_wants_diff(&link->wants, &nothing, subscribe_blob, link);
+    topic_device(TOPIC_UP_ONLINE, link->settings.device, topic);
+    if (!mqtt_publish(link->mqtt, LINK_OWN_TOKEN, topic, bytes_of("1", 1), true, &err)) {
+        log_warn("broker: cannot say that this device is online: %s", err.text);
+    }
+    log_info("broker: connected to %s", broker);
+    (void)snprintf(status, sizeof status, "STATUS=connected to %s", broker);
+    notify_send(status);
+    link_report_state(link, "");
+    memory_settle(); /* the handshake ran through much of libcrypto */
+}
+
+static void on_disconnected(void *ctx, const char *reason, int64_t next_attempt_ms)
+{
+    struct link *link = ctx;
+    char status[MQTT_REASON_CHARS + 96], next[32];
+    int64_t wait_ms = next_attempt_ms - clock_wall_ms(&clock_real);
+
+    clock_format(next_attempt_ms, next);
+    log_warn("broker: %s; next attempt in %lld ms, at %s", reason,
+             (long long)(wait_ms > 0 ? wait_ms : 0), next);
+    (void)snprintf(status, sizeof status, "STATUS=not connected: %s; next attempt at %s", reason,
+                   next);
+    notify_send(status);
+    link_report_state(link, reason);
+}
+
+static void on_refused(void *ctx, const char *reason)
+{
+    log_warn("broker: %s", reason);
+    link_report_state(ctx, reason);
+}
+
+static void on_stable(void *ctx)
+{
+    struct link *link = ctx;
+
+    link_restarts_forget(link->settings.runtime_directory);
+}
+
+/* The counts travel with what woke both up anyway. */
+static void on_traffic(void *ctx)
+{
+    struct link *link = ctx;
+
+    link_report_state(link, mqtt_status(link->mqtt)->reason);
+}
+
+void link_want(struct link *link, const struct link_wants *wants)
+{
+    if (mqtt_status(link->mqtt)->state == MQTT_CONNECTED) {
+        link_wants_diff(&link->wants, wants, unsubscribe_blob, link);
+        link_wants_diff(wants, &link->wants, subscribe_blob, link);
+    }
+    link->wants = *wants;
+}
+
+/* What the broker keeps for this device may have come before the root that its signature needs:
+ * each root that was taken asks for it again. */
+void link_await_root(struct link *link, uint64_t version)
+{
+    char topic[TOPIC_CHARS];
+    uint64_t before = link->trust;
+
+    link->trust = version;
+    if (version == before || mqtt_status(link->mqtt)->state != MQTT_CONNECTED) {
+        return;
+    }
+    subscribe_trust(link);
+    if (before == 0) {
+        return;
+    }
+    trust_topic(before, topic);
+    unsubscribe(link, topic);
+    topic_device(TOPIC_DOWN_MANIFEST, link->settings.device, topic);
+    subscribe(link, topic);
+}
+
+const struct mqtt_events link_mqtt_events = {
+    .connected = on_connected,
+    .disconnected = on_disconnected,
+    .message = on_message,
+    .puback = on_puback,
+    .refused = on_refused,
+    .stable = on_stable,
+    .traffic = on_traffic,
+};
