@@ -7,7 +7,7 @@
 
 static bool take_root(struct agent *agent, struct bytes envelope, struct err *err)
 {
-    return trust_advance(agent->trust, envelope, err);
+    return agent_take_root(agent, trust_version(agent->trust) + 1, envelope, err);
 }
 
 /* One that is not wanted any more is no fault of the file: the line may have brought it too. */
