@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_desired.h"
 
+#include "fleet/api_assign.h"
 #include "fleet/base64.h"
 #include "fleet/document.h"
 #include "fleet/words.h"
@@ -12,8 +13,6 @@
 
 enum {
     DOCUMENT_REQUEST_BYTES = 16 * 1024,
-    ASSIGNMENT_REQUEST_BYTES = 1024 * 1024,
-    DEVICES_MAX = 20000, /* in one request */
 };
 
 static json_t *hex_text(const uint8_t *data, size_t length)
@@ -145,89 +144,6 @@ static bool post_document(void *ctx, const struct api_request *request, struct a
     return ok;
 }
 
-/* ---- POST /api/v1/assignments ---- */
-
-/* {"document", "devices"} and either "remove": true or "mode" and, unless it is the newest that is
- * meant, "version". */
-static bool read_order(const json_t *object, struct director_order *order, struct err *err)
-{
-    int64_t version = 0;
-    const char *word;
-    Muster__AssignMode mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
-    if (!api_text(object, "document", LIMIT_DOCUMENT_NAME_CHARS, &order->document, err))
-        return false;
-    if (!document_name_valid(order->document))
-        return err_set(err, ERR_INVALID, "document: %s is not a document's name", order->document);
-    order->remove = json_is_true(json_object_get(object, "remove"));
-    if (order->remove)
-        return true;
-    if (json_object_get(object, "version") != NULL &&
-        !api_number(object, "version", 1, INT64_MAX, &version, err))
-        return false;
-    if (!api_text(object, "mode", 16, &word, err) || !word_to_mode(word, &mode, err))
-        return false;
-    order->version = (uint64_t)version;
-    order->mode = (int)mode;
-    return true;
-}
-
-static bool read_devices(const json_t *object, const char **ids, size_t count, struct err *err)
-{
-    const json_t *list = json_object_get(object, "devices");
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = json_string_value(json_array_get(list, i));
-        if (ids[i] == NULL || !device_id_valid(ids[i]))
-            return err_set(err, ERR_INVALID, "devices: entry %zu is not a device id", i + 1);
-    }
-    return true;
-}
-
-static json_t *outcomes_json(const struct director_outcome *outcomes, size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:I, s:b}", "id", outcomes[i].device.id,
-                                              "manifest_version",
-                                              (json_int_t)outcomes[i].manifest_version, "changed",
-                                              (int)outcomes[i].changed));
-    return json_pack("{s:o}", "devices", list);
-}
-
-static bool assign(struct api_desired *desired, const json_t *object, size_t count, int64_t now_ms,
-                   struct api_answer *answer, struct err *err)
-{
-    struct director_order order = {0};
-    const char **ids = calloc(count, sizeof *ids);
-    struct director_outcome *outcomes = calloc(count, sizeof *outcomes);
-    bool ok = false;
-    if (ids == NULL || outcomes == NULL)
-        err_set(err, ERR_NO_MEMORY, "no memory for %zu devices", count);
-    else
-        ok = read_order(object, &order, err) && read_devices(object, ids, count, err) &&
-             director_assign(desired->director, &order, ids, count, now_ms, outcomes, err);
-    if (ok) {
-        publisher_changed(desired->publisher, order.document, outcomes, count);
-        ok = give(answer, outcomes_json(outcomes, count), err);
-    }
-    free(outcomes);
-    free(ids);
-    return ok;
-}
-
-static bool post_assignment(void *ctx, const struct api_request *request, struct api_answer *answer,
-                            struct err *err)
-{
-    json_t *object;
-    if (!api_body(request, &object, err))
-        return false;
-    size_t count = json_array_size(json_object_get(object, "devices"));
-    bool ok = count == 0 || count > DEVICES_MAX
-                  ? err_set(err, ERR_INVALID, "devices: expected an array of 1 to %d", DEVICES_MAX)
-                  : assign(ctx, object, count, request->now_ms, answer, err);
-    json_decref(object);
-    return ok;
-}
-
 /* ---- GET /api/v1/devices/{}/manifest ---- */
 
 static bool get_manifest(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -260,7 +176,7 @@ struct api_module api_desired_module(struct api_desired *desired)
         {"PUT", "/api/v1/blobs/{}", LIMIT_BLOB_BYTES, put_blob},
         {"GET", "/api/v1/documents", 0, get_documents},
         {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document},
-        {"POST", "/api/v1/assignments", ASSIGNMENT_REQUEST_BYTES, post_assignment},
+        {"POST", "/api/v1/assignments", API_ASSIGNMENT_BYTES, api_post_assignment},
         {"GET", "/api/v1/devices/{}/manifest", 0, get_manifest},
     };
     return (struct api_module){

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fleet/ctl.h"
+#include "fleet/ctl_order.h"
 
 #include "fleet/ctl_table.h"
 #include "fleet/words.h"
@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "bin-table" or "bin-table@7" */
-static bool read_document(const char *text, json_t *request, struct err *err)
+bool ctl_order_document(const char *text, json_t *request, struct err *err)
 {
     char name[LIMIT_DOCUMENT_NAME_CHARS + 2];
     const char *at = strchr(text, '@');
@@ -87,9 +86,8 @@ static int post(struct ctl *ctl, const json_t *request, struct err *err)
     return code;
 }
 
-/* Fills the devices of `request`; EXIT_OK, or why not. */
-static int read_devices(struct ctl *ctl, const struct ctl_args *args, json_t *request,
-                        struct err *err)
+int ctl_order_devices(struct ctl *ctl, const struct ctl_args *args, json_t *request,
+                      struct err *err)
 {
     json_t *devices = json_array();
     json_object_set_new(request, "devices", devices);
@@ -103,12 +101,28 @@ static int read_devices(struct ctl *ctl, const struct ctl_args *args, json_t *re
     return all && !add_all(ctl, devices, err) ? exit_code_of(err) : EXIT_OK;
 }
 
+static int try_order(struct ctl *ctl, json_t *request, struct err *err)
+{
+    json_t *plan;
+    if (!ctl_plan_ask(ctl, request, &plan, err))
+        return exit_code_of(err);
+    int code = EXIT_OK;
+    if (ctl->json)
+        code = ctl_print_json(ctl, plan, err);
+    else if (!ctl_plan_print(ctl, plan))
+        code = EXIT_SYSTEM;
+    json_decref(plan);
+    return code;
+}
+
 static int change(struct ctl *ctl, const struct ctl_args *args, json_t *request, struct err *err)
 {
-    if (request == NULL || !read_document(args->arguments[0], request, err))
+    if (request == NULL || !ctl_order_document(args->arguments[0], request, err))
         return EXIT_USAGE;
-    int code = read_devices(ctl, args, request, err);
-    return code == EXIT_OK ? post(ctl, request, err) : code;
+    int code = ctl_order_devices(ctl, args, request, err);
+    if (code != EXIT_OK)
+        return code;
+    return ctl_is_dry_run(args) ? try_order(ctl, request, err) : post(ctl, request, err);
 }
 
 static int assign(struct ctl *ctl, const struct ctl_args *args, struct err *err)
@@ -135,21 +149,17 @@ static int unassign(struct ctl *ctl, const struct ctl_args *args, struct err *er
     return code;
 }
 
-#define DEVICE_OPTIONS                                                                             \
-    {.name = "--device", .value = "ID", .help = "a device", .repeats = true},                      \
-    {                                                                                              \
-        .name = "--all", .help = "every device that is not retired"                                \
-    }
-
 static const struct ctl_option assign_options[] = {
-    DEVICE_OPTIONS,
+    CTL_ORDER_DEVICES,
     {.name = "--mode",
      .value = "MODE",
      .help = "observe: report drift; propose: ask; repair: make it so [observe]"},
+    CTL_DRY_RUN,
     {0},
 };
 static const struct ctl_option unassign_options[] = {
-    DEVICE_OPTIONS,
+    CTL_ORDER_DEVICES,
+    CTL_DRY_RUN,
     {0},
 };
 

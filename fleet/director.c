@@ -170,6 +170,17 @@ bool director_assign(const struct director *director, const struct director_orde
     return ok && fleetdb_commit(director->db, err);
 }
 
+bool director_try(const struct director *director, const struct director_order *order,
+                  const char *id, int64_t now_ms, struct director_outcome *ret_outcome,
+                  struct err *err)
+{
+    if (!fleetdb_begin(director->db, err))
+        return false;
+    bool ok = assign_one(director, order, id, now_ms, ret_outcome, err);
+    fleetdb_rollback(director->db);
+    return ok;
+}
+
 /* Is the body of our own envelope another one than the device says? An empty digest says nothing.
  */
 static bool is_other(const struct director *director, const struct fleetdb_device *device,

@@ -35,6 +35,11 @@ bool director_assign(const struct director *director, const struct director_orde
                      const char *const *ids, size_t count, int64_t now_ms,
                      struct director_outcome *ret_outcomes, struct err *err) MUSTER_CHECK;
 
+/* The same for one device, and none of it is kept: to know what would become of it. */
+bool director_try(const struct director *director, const struct director_order *order,
+                  const char *id, int64_t now_ms, struct director_outcome *ret_outcome,
+                  struct err *err) MUSTER_CHECK;
+
 /* What a device says it was last given. */
 struct director_seen {
     uint64_t epoch, version;
