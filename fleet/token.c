@@ -90,7 +90,7 @@ static bool read_spki(struct token *token, CK_OBJECT_HANDLE object, uint8_t ret_
 
 bool token_public(struct token *token, struct verify_key **ret_key, struct err *err)
 {
-    CK_OBJECT_HANDLE object;
+    CK_OBJECT_HANDLE object = 0;
     uint8_t spki[sizeof spki_prefix + POINT_BYTES];
     return token_find(token, CKO_PUBLIC_KEY, &object, err) && read_spki(token, object, spki, err) &&
            verify_key_of_spki(bytes_of(spki, sizeof spki), ret_key, err);
@@ -103,7 +103,7 @@ static bool public_of(struct token *token, CK_OBJECT_HANDLE private, uint8_t ret
 {
     CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
     uint8_t id[ID_BYTES_MAX];
-    CK_OBJECT_HANDLE object;
+    CK_OBJECT_HANDLE object = 0;
     CK_ATTRIBUTE wanted[] = {{CKA_CLASS, &class, sizeof class}, {CKA_ID, id, sizeof id}};
     CK_RV rv = token->module->C_GetAttributeValue(token->session, private, &wanted[1], 1);
     bool has_id = rv == CKR_OK && wanted[1].ulValueLen > 0;

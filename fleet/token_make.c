@@ -11,7 +11,7 @@ static bool check_unused(struct token *token, struct err *err)
 {
     static const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-        CK_OBJECT_HANDLE object;
+        CK_OBJECT_HANDLE object = 0;
         struct err found = {0};
         if (token_find(token, classes[i], &object, &found) || found.code == ERR_INVALID)
             return err_set(err, ERR_CONFLICT,

@@ -89,7 +89,7 @@ bool sign_key_of_signer(struct bytes spki, struct signer signer, struct sign_key
                         struct err *err)
 {
     struct verify_key *public = NULL;
-    if (!verify_key_of_spki(spki, &public, err))
+    if (!verify_key_of_spki(spki, &public, err) || !public)
         return false;
     struct sign_key *key = calloc(1, sizeof *key);
     if (!key) {

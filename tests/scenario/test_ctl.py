@@ -52,14 +52,16 @@ def test_keys_are_private_and_never_overwritten(bin_dir, processes, run_dir):
     ops = Ops(bin_dir, processes, run_dir / "ops")
     keys = ops.folder / "keys"
     made = sorted(path.name for path in keys.iterdir())
-    assert made == ["director.pem", "receipt.pem", "release.pem", "root.bin", "root.pem"]
+    assert made == ["custodian.pem", "director.pem", "receipt.pem", "release.pem", "root.bin",
+                    "root.pem"]
     for path in keys.glob("*.pem"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = {path: path.read_bytes() for path in keys.iterdir()}
     assert "never overwritten" in ops.fails(3, "keys", "make", keys)
     assert before == {path: path.read_bytes() for path in keys.iterdir()}
     shown = ops.json("keys", "show", keys)
-    assert [role["role"] for role in shown["roles"]] == ["root", "release", "director", "receipt"]
+    assert [role["role"] for role in shown["roles"]] == ["root", "release", "custodian", "director",
+                                                             "receipt"]
     assert all(role["keys"][0]["file"].endswith(f"{role['role']}.pem") for role in shown["roles"])
     assert ops.json("keys", "show", keys / "root.bin")["root_version"] == 1
     damaged = bytearray((keys / "root.bin").read_bytes())

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may sign: keys in files and on tokens, roots that several people sign, lost and stolen keys."""
+import os
+import pty
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ops import Ops
+from softhsm import LIBRARY, Tokens
+from wire import fields, one
+
+TABLE = b"bin\tissuer\n622000\tbank\n"
+
+
+class Keepers(Ops):
+    """The ops side, with Anna's and Bert's tokens beside the folder of keys."""
+
+    def __init__(self, bin_dir, processes, folder):
+        super().__init__(bin_dir, processes, folder)
+        self.tokens = Tokens(folder / "hsm")
+        self.tokens.add("Anna", "1234-anna")
+        self.tokens.add("Bert", "5678-bert")
+
+    def ctl(self, *args, **env):
+        if not any("pkcs11:" in str(arg) for arg in args):
+            return super().ctl(*args)
+        return subprocess.run(
+            [str(self.bin / "musterctl"), *[str(arg) for arg in args]], cwd=self.folder,
+            env={"MUSTERCTL_SERVER": f"unix:{self.folder}/api.sock", "PATH": "/usr/bin:/bin",
+                 **self.tokens.env, **env},
+            capture_output=True, text=True, timeout=90, check=False, stdin=subprocess.DEVNULL,
+            start_new_session=True)
+
+    def all_files(self):
+        return self.tokens.files() | {
+            path: path.read_bytes() for path in self.folder.rglob("*")
+            if path.is_file() and path.suffix in (".pem", ".bin", ".pub", ".signed")}
+
+    def refused(self, word, *args, code=3):
+        """Refused with this word, and nothing has changed for it."""
+        before = self.all_files()
+        assert word in self.fails(code, *args)
+        assert before == self.all_files()
+
+
+@pytest.fixture
+def keepers(bin_dir, processes, run_dir):
+    return Keepers(bin_dir, processes, run_dir / "ops")
+
+
+def verified(root, key, folder):
+    """How many of a root's signatures the openssl command verifies by a public key."""
+    outer, good = fields(root.read_bytes()), 0
+    (folder / "signed").write_bytes(b"muster/v1/root\0\0" + one(outer, 1))
+    for signature in outer.get(2, []):
+        (folder / "signature").write_bytes(one(fields(signature), 2))
+        done = subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-inkey", key,
+                               "-in", folder / "signed", "-sigfile", folder / "signature"],
+                              capture_output=True, check=False)
+        good += done.returncode == 0
+    return good
+
+
+def test_a_ceremony_of_two_of_three(keepers, broker, pki):
+    folder, tokens = keepers.folder, keepers.tokens
+    shutil.rmtree(folder / "keys")
+    anna, bert = tokens.key("Anna", "root"), tokens.key("Bert", "root")
+    release = tokens.key("Anna", "release")
+    before = tokens.files()
+    keepers.ctl_ok("keys", "new", anna, "--dry-run")
+    assert before == tokens.files()
+    for key, public in ((anna, "anna.pub"), (bert, "bert.pub"), ("carl.pem", "carl.pub"),
+                        (release, "release.pub")):
+        keepers.ctl_ok("keys", "new", key, "--public", public)
+    assert len(tokens.files()) == len(before) + 6
+    keepers.refused("never overwritten", "keys", "new", anna)
+
+    make = ("keys", "make", "keys", "--role", "root=2/3", "--key", "root=anna.pub", "--key",
+            "root=" + tokens.key("Bert", "root", pin=False), "--key", "root=carl.pub", "--key",
+            "release=release.pub")
+    assert "dry run" in keepers.ctl_ok(*make, "--dry-run")
+    assert not (folder / "keys").exists()
+    assert "keys sign" in keepers.ctl_ok(*make)
+    assert sorted(path.name for path in (folder / "keys").iterdir()) == [
+        "custodian.pem", "director.pem", "receipt.pem", "root.bin"]
+    root = folder / "keys" / "root.bin"
+    keepers.fails(1, "keys", "check", root)
+    assert not keepers.json("keys", "show", root)["complete"]
+
+    # Each signs a copy of his own, and one of the copies takes in the other.
+    shutil.copy(root, folder / "bert.bin")
+    keepers.ctl_ok("keys", "sign", root, "--key", anna)
+    keepers.fails(1, "keys", "check", root)
+    assert keepers.ctl("keys", "sign", "bert.bin", "--key", tokens.key("Bert", "root", pin=False),
+                       MUSTERCTL_PIN="5678-bert").returncode == 0
+    assert "omplete" in keepers.ctl_ok("keys", "sign", root, "--merge", "bert.bin")
+    keepers.ctl_ok("keys", "check", root)
+    assert [verified(root, folder / name, folder) for name in ("anna.pub", "bert.pub", "carl.pub")
+            ] == [1, 1, 0]
+
+    # musterd and what it checks documents with take that root; Anna's card signs a release.
+    keepers.start(broker, pki)
+    (folder / "table").write_bytes(TABLE)
+    publish = ("doc", "publish", "bin-table", "table", "--kind", "table", "--release-key")
+    assert "release keys" in keepers.fails(3, *publish, "carl.pem")
+    keepers.ctl_ok(*publish, release)
+    assert keepers.json("get", "documents")["documents"][0]["version"] == 1
+
+
+def test_keys_move_from_files_to_tokens(keepers):
+    tokens, folder = keepers.tokens, keepers.folder
+    anna = tokens.key("Anna", "root") + f"&module-path={LIBRARY}"
+    keepers.ctl_ok("keys", "new", anna)
+    change = ("keys", "rotate", "keys/root.bin", "next.bin", "--add",
+              "root=" + tokens.key("Anna", "root", pin=False), "--remove", "root=keys/root.pem")
+    before = keepers.all_files()
+    assert "dry run" in keepers.ctl_ok(*change, "--dry-run")
+    assert before == keepers.all_files()
+    keepers.ctl_ok(*change)
+    sign = ("keys", "sign", "next.bin", "--previous", "keys/root.bin")
+    keepers.refused("without seeing what it changes", "keys", "sign", "next.bin", "--key",
+                    "keys/root.pem", code=2)
+    before = keepers.all_files()
+    keepers.ctl_ok(*sign, "--key", "keys/root.pem", "--dry-run")
+    assert before == keepers.all_files()
+    keepers.ctl_ok(*sign, "--key", "keys/root.pem")
+    keepers.fails(1, "keys", "check", "next.bin", "--previous", "keys/root.bin")
+    shown = keepers.json(*sign, "--key", anna)
+    assert shown["complete"] and shown["root_version"] == 2 and shown["epoch"] == 1
+    assert {key["change"] for key in shown["roles"][0]["keys"]} == {"added", "removed"}
+    assert verified(folder / "next.bin", folder / "keys" / "root.pem", folder) == 0, "a private key"
+    keepers.ctl_ok("keys", "check", "next.bin", "--previous", "keys/root.bin", "--key", anna)
+    assert "director" in keepers.ctl_ok("keys", "check", "keys/root.bin", "--key",
+                                        "keys/director.pem")
+    keepers.fails(1, "keys", "check", "keys/root.bin", "--key", anna)
+
+
+def test_a_key_lost_or_stolen_at_three_in_the_morning(keepers):
+    def key_of(root, role):
+        shown = keepers.json("keys", "show", root)["roles"]
+        return [key["id"] for entry in shown if entry["role"] == role for key in entry["keys"]][0]
+
+    def signed(name, *options):
+        keepers.ctl_ok("keys", "revoke", "keys/root.bin", name, *options)
+        return keepers.json("keys", "sign", name, "--previous", "keys/root.bin", "--key",
+                            "keys/root.pem")
+
+    for role, epoch in (("release", 2), ("director", 2), ("custodian", 2), ("receipt", 1)):
+        old, fresh = key_of("keys/root.bin", role), f"fresh-{role}.pem"
+        keepers.ctl_ok("keys", "new", fresh)
+        replace = ("--key", old, "--add", f"{role}={fresh}")
+        stolen = signed(f"stolen-{role}.bin", "--stolen", *replace)
+        assert stolen["complete"] and stolen["epoch"] == epoch and stolen["consequences"], role
+        lost = signed(f"lost-{role}.bin", "--lost", *replace)
+        assert lost["complete"] and lost["epoch"] == 1, role
+        assert key_of(f"lost-{role}.bin", role) != old
+    shown = keepers.json("keys", "rotate", "keys/root.bin", "n", "--raise-epoch", "--dry-run")
+    assert shown["epoch"] == 2 and "signed again" in shown["consequences"][0]
+    old = key_of("keys/root.bin", "release")
+    revoke = ("keys", "revoke", "keys/root.bin", "x.bin", "--key")
+    keepers.refused("it has 0 keys", *revoke, old, "--stolen")
+    keepers.refused("--stolen", *revoke, old, code=2)
+    keepers.refused("names no such key", *revoke, "0" * 16, "--lost", code=2)
+    keepers.refused("one of director already", *revoke, old, "--lost", "--add",
+                    "release=keys/director.pem")
+
+
+def with_issued(draft, zigzag):
+    """A root's draft that says it was made at another time: field 4, a varint."""
+    def varint(value):
+        out = bytearray()
+        while value >= 0x80:
+            out.append(value & 0x7F | 0x80)
+            value >>= 7
+        return bytes(out + bytes([value]))
+
+    body = one(fields(draft), 1)
+    issued = varint(one(fields(body), 4))
+    assert body.count(b"\x20" + issued) == 1
+    body = body.replace(b"\x20" + issued, b"\x20" + varint(zigzag))
+    return b"\x0a" + varint(len(body)) + body
+
+
+def test_what_is_not_signed(keepers):
+    folder, sign = keepers.folder, ("keys", "sign", "next.bin", "--previous", "keys/root.bin")
+    keepers.ctl_ok("keys", "rotate", "keys/root.bin", "next.bin", "--raise-epoch")
+    draft = (folder / "next.bin").read_bytes()
+    keepers.refused("no root key", *sign, "--key", "keys/director.pem")
+    keepers.refused("counts once", *sign, "--key", "keys/root.pem", "--key", "keys/root.pem")
+    keepers.refused("nothing to sign with", *sign, code=2)
+    (folder / "next.bin").write_bytes(with_issued(draft, 2 * 4102444800000))
+    keepers.refused("proved time", *sign, "--key", "keys/root.pem")
+    (folder / "next.bin").write_bytes(with_issued(draft, 2000))
+    keepers.refused("a clock wrong", *sign, "--key", "keys/root.pem")
+
+    # Nobody adds his name to what was changed after another had signed it.
+    (folder / "next.bin").write_bytes(draft)
+    keepers.ctl_ok(*sign, "--key", "keys/root.pem")
+    good = (folder / "next.bin").read_bytes()
+    at = good.index(b"\x10\x02", good.index(b"\x08\x02"))
+    (folder / "next.bin").write_bytes(good[:at] + b"\x10\x01" + good[at + 2:])
+    keepers.refused("changed since", *sign, "--key", "keys/root.pem")
+    (folder / "next.bin").write_bytes(good)
+    keepers.ctl_ok("keys", "rotate", "keys/root.bin", "other.bin")
+    keepers.refused("another root", *sign, "--merge", "other.bin")
+    # A root that skips one.
+    keepers.ctl_ok("keys", "rotate", "next.bin", "third.bin")
+    keepers.refused("no gaps", "keys", "sign", "third.bin", "--previous", "keys/root.bin", "--key",
+                    "keys/root.pem")
+    keepers.refused("never overwritten", "keys", "rotate", "keys/root.bin", "next.bin")
+    keepers.refused("threshold is 1", "keys", "rotate", "keys/root.bin", "x.bin", "--threshold",
+                    "director=2", "--add", "director=" + make_public(keepers))
+    for wrong in (("--add", "king=x"), ("--add", "root"), ("--threshold", "root=0"),
+                  ("--threshold", "root=x"), ("--remove", "root=" + "0" * 16)):
+        keepers.refused("", "keys", "rotate", "keys/root.bin", "x.bin", *wrong, code=2)
+    for wrong in ("root=0/1", "root=3/2", "root=1/17", "root=", "king=1/1", "root=1/1x"):
+        keepers.refused("", "keys", "make", "more", "--role", wrong, code=2)
+
+
+def make_public(keepers):
+    keepers.ctl_ok("keys", "new", "spare.pem", "--public", "spare.pub")
+    return "spare.pub"
+
+
+def test_what_a_token_refuses(keepers):
+    anna, plain = keepers.tokens.key("Anna", "root"), keepers.tokens.key("Anna", "root", pin=False)
+    keepers.ctl_ok("keys", "new", anna)
+    check = ("keys", "check", "keys/root.bin", "--key")
+    for word, code, uri in (
+            ("no such key", 2, keepers.tokens.key("Anna", "nobody")),
+            ("no token here fits", 2, "pkcs11:token=Carl;object=root"),
+            ("2 tokens here fit", 3, "pkcs11:manufacturer=SoftHSM%20project;object=root"),
+            ("names no key", 3, "pkcs11:token=Anna"),
+            ("not a PKCS#11 URI", 3, "pkcs11:token"),
+            ("not a PKCS#11 URI", 3, "pkcs11:colour=red;object=root"),
+            ("command line is everybody's", 3, plain + "?pin-value=1234-anna"),
+            ("no terminal to ask on", 3, plain),
+            ("pin-source", 2, plain + "?pin-source=/nowhere"),
+            ("module-path", 2, plain + "?module-path=/nowhere.so")):
+        keepers.refused(word, *check, uri, code=code)
+    done = keepers.ctl(*check, plain, MUSTERCTL_PIN="wrong")
+    assert done.returncode == 3 and "login" in done.stderr and "Anna" in done.stderr
+    assert "1234" not in done.stderr + done.stdout
+    keepers.refused("no name", "keys", "new", "pkcs11:token=Anna;id=%01" +
+                    anna[anna.index("?"):])
+
+
+def test_the_pin_is_asked_for_and_not_shown(keepers):
+    keepers.ctl_ok("keys", "new", keepers.tokens.key("Anna", "root"))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(keepers.folder)
+        os.execve(keepers.bin / "musterctl",
+                  ["musterctl", "keys", "check", "keys/root.bin", "--key",
+                   keepers.tokens.key("Anna", "root", pin=False)],
+                  {"PATH": "/usr/bin:/bin", **keepers.tokens.env})
+    said, typed = b"", False
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        said += part
+        if b'PIN of the token "Anna"' in said and not typed:
+            typed = True
+            os.write(terminal, b"1234-anna\n")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    assert typed and code == 1 and b"is not named by this root" in said, said
+    assert b"1234" not in said
+    assert re.search(rb"Root version 1", said)
