@@ -299,12 +299,14 @@ static bool open_port(struct agent *agent, struct err *err)
 
 static bool open_registrar(struct agent *agent, struct err *err)
 {
-    char dir[512];
+    char dir[512], floors[512];
     const struct agent_settings *settings = agent->settings;
-    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", err))
+    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", err) ||
+        !path_join(floors, sizeof floors, settings->state_dir, "floors", err))
         return false;
     const struct registrar_settings registrar = {
         .dir = dir,
+        .floors = floors,
         .device = settings->device,
         .sealing_key = settings->sealing_key,
         .hook = settings->hook,

@@ -5,14 +5,16 @@
 #include "agent/sync.h"
 #include "proto/trust.h"
 
-/* A manifest that was verified, and what it wants. Pure: no file, no clock. */
+/* A manifest that was verified, and what it wants. Pure: no file, no clock. What is refused carries
+ * its reason. */
 struct desired {
     struct buf envelope;
     uint8_t digest[32]; /* SHA-256 of the signed body */
-    uint64_t version;
+    uint64_t epoch, version;
     int64_t expires_ms; /* 0: none */
     struct sync_wants wants;
     uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
+    bool final[REGISTRY_ITEMS];       /* it says that it cannot go back */
 };
 
 /* The signed body, if the director's signature over it is good for this device. */
@@ -21,6 +23,9 @@ bool desired_body(const struct trust *trust, const char *device, struct bytes en
 /* The body read and every document header verified. */
 bool desired_parse(const struct trust *trust, const char *device, struct bytes envelope,
                    struct bytes body, struct desired **ret_desired, struct err *err) MUSTER_CHECK;
+/* Both: whether this Envelope says under the root in force what it says. */
+bool desired_open(const struct trust *trust, const char *device, struct bytes envelope,
+                  struct desired **ret_desired, struct err *err) MUSTER_CHECK;
 void desired_free(struct desired *desired);
 
 #endif

@@ -4,10 +4,12 @@
 
 #include "agent/desired.h"
 
-/* Versions below which nothing is accepted, and how a manifest raises them. Pure. */
+/* Versions below which nothing is accepted, and how a manifest raises them. They are of one epoch:
+ * a higher one starts afresh, and that undoes what a thief has raised too far. Pure; what is
+ * refused carries its reason. */
 
-/* Refuses what is below a floor, or contradicts what was accepted before; `ret_floors` has the
- * floors with this manifest counted in. */
+/* Refuses what is below a floor, contradicts what was accepted before, or takes back what cannot go
+ * back; `ret_floors` has the floors with this manifest counted in. */
 bool floors_take(const struct registry_floors *floors, const struct desired *desired,
                  struct registry_floors *ret_floors, struct err *err) MUSTER_CHECK;
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar_internal.h"
 
-#include "agent/floors.h"
 #include "base/log.h"
 #include "proto/topics.h"
 
@@ -9,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { REFUSED_EVERY_MS = 60 * 1000 };
 
 /* ---- what the parts ask of each other ---- */
 
@@ -57,7 +54,7 @@ void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret
 {
     struct sync_holding holding = registrar_holding(registrar);
     const struct sync_wants *wants = registrar_wants(registrar);
-    bool build = wants != NULL && !registrar_failed(registrar);
+    bool build = wants != NULL && !registrar->outdated && !registrar_failed(registrar);
     sync_lacks(wants, &holding, build, blob_is_here, (void *)(uintptr_t)registrar, ret_lacks);
 }
 
@@ -226,7 +223,7 @@ bool registrar_open(uv_loop_t *loop, const struct clock *clock,
     registrar->events = *events;
     registrar->ctx = ctx;
     if (!settings_take(registrar, settings, err) ||
-        !registry_open(settings->dir, sha256, &registrar->registry, err) ||
+        !registry_open(settings->dir, settings->floors, sha256, &registrar->registry, err) ||
         !registrar_load(registrar, err) ||
         !handles_open(registrar, settings->check_every_ms, err)) {
         registrar_free(registrar);
@@ -250,99 +247,10 @@ void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), voi
 
 /* ---- from outside ---- */
 
-/* Room for the new generation beside the one in force: the spare one may go. */
-static bool quota_check(const struct registrar *registrar, const struct desired *desired,
-                        struct err *err)
-{
-    struct registry_items target;
-    sync_target(&desired->wants, &registrar->held.current.list, &target);
-    const struct registry_items *lists[] = {&target, &registrar->held.current.list};
-    uint64_t needed = sync_bytes(lists, 2);
-    if (registrar->quota_bytes <= 0 || needed <= (uint64_t)registrar->quota_bytes)
-        return true;
-    const struct registry_items *now[] = {&registrar->held.current.list};
-    return err_set(err, ERR_REFUSED,
-                   "manifest %" PRIu64 " needs %" PRIu64 " bytes beside what is in force (%" PRIu64
-                   "), the quota is %" PRId64,
-                   desired->version, needed, sync_bytes(now, 1), registrar->quota_bytes);
-}
-
-static bool desired_accept(struct registrar *registrar, struct desired *desired, struct err *err)
-{
-    struct registry_floors *floors = malloc(sizeof *floors);
-    if (floors == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
-    bool good = floors_take(&registrar->floors, desired, floors, err) &&
-                quota_check(registrar, desired, err);
-    if (good) {
-        registrar->floors = *floors;
-        desired_free(registrar->desired);
-        registrar->desired = desired;
-        registrar->unsaved = true;
-        registrar->stalled = false;
-    }
-    free(floors);
-    return good;
-}
-
-/* The director signed it, so ops must hear why it is not done; once, however often it comes, and
- * not as often as a broker replays old ones. */
-static void tell_manifest_refused(struct registrar *registrar, const uint8_t digest[32],
-                                  const struct err *why)
-{
-    int64_t now_ms = clock_boot_ms(registrar->clock);
-    if (why->code == ERR_NO_MEMORY || now_ms < registrar->refused_next_ms ||
-        memcmp(digest, registrar->refused, 32) == 0)
-        return;
-    registrar->refused_next_ms = now_ms + REFUSED_EVERY_MS;
-    memcpy(registrar->refused, digest, 32);
-    report_event(registrar, MUSTER__EVENT_KIND__EVENT_REFUSED, "", NULL,
-                 "a manifest is not accepted: %s", why->text);
-}
-
-/* NULL: refused. The registrar keeps what it gives. */
-static const struct desired *manifest_take(struct registrar *registrar, struct bytes envelope,
-                                           struct bytes body, struct err *err)
-{
-    struct desired *desired = NULL;
-    if (!desired_parse(registrar->trust, registrar->device, envelope, body, &desired, err))
-        return NULL;
-    if (!desired_accept(registrar, desired, err)) {
-        desired_free(desired);
-        return NULL;
-    }
-    return desired;
-}
-
 void registrar_tell(struct registrar *registrar)
 {
     registrar->telling = true;
     registrar_wake(registrar);
-}
-
-bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
-{
-    struct bytes body;
-    uint8_t digest[32];
-    struct err why = {0};
-    if (!desired_body(registrar->trust, registrar->device, envelope, &body, err))
-        return false;
-    sha256(body, digest);
-    if (registrar->desired != NULL && memcmp(digest, registrar->desired->digest, 32) == 0)
-        return true;
-    const struct desired *desired = manifest_take(registrar, envelope, body, &why);
-    if (desired == NULL) {
-        tell_manifest_refused(registrar, digest, &why);
-        return err_set(err, why.code, "%s", why.text);
-    }
-    log_info("registry: manifest %" PRIu64 " accepted, %zu items", desired->version,
-             desired->wants.count);
-    /* A wrong clock must not reject signed state. */
-    if (desired->expires_ms != 0 && desired->expires_ms < clock_wall_ms(registrar->clock))
-        log_warn("registry: manifest %" PRIu64 " has expired by this terminal's clock",
-                 desired->version);
-    registrar_wake(registrar);
-    return true;
 }
 
 bool registrar_blob(struct registrar *registrar, const uint8_t sha256_wanted[32], struct bytes blob,

@@ -2,6 +2,7 @@
 #ifndef AGENT_REGISTRAR_H
 #define AGENT_REGISTRAR_H
 
+#include "agent/refusals.h"
 #include "base/clock.h"
 #include "proto/arena.h"
 #include "proto/desired.pb-c.h"
@@ -19,7 +20,8 @@
 struct registrar;
 
 struct registrar_settings {
-    const char *dir; /* <state>/registry, absolute */
+    const char *dir;    /* <state>/registry, absolute */
+    const char *floors; /* <state>/floors, the second place of the version floors */
     const char *device;
     const char *sealing_key; /* file; read when something sealed is to be opened */
     const char *hook; /* absolute path, "" = none; run as: hook <generation dir>, cwd = that dir */
@@ -51,10 +53,17 @@ void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), voi
 void registrar_tell(struct registrar *registrar);
 
 /* A manifest Envelope from the broker, a welcome or a file. True: accepted or already known.
- * ERR_INVALID, ERR_REFUSED: the text says why; ERR_CONFLICT: another of the same version is
- * held. */
+ * ERR_INVALID, ERR_REFUSED: the text and the reason say why; ERR_CONFLICT: another of the same
+ * version was accepted. It is counted and told here. */
 bool registrar_manifest(struct registrar *registrar, struct bytes envelope,
                         struct err *err) MUSTER_CHECK;
+/* `trust` has another root in force: what is in force stays, and a manifest that is not good under
+ * it any more is not built, until the fleet has sent another. */
+void registrar_rooted(struct registrar *registrar);
+/* Something else from outside was refused, with its reason: counted, and told as an event, though
+ * not each time that a broker repeats itself. `what` begins the sentence. */
+void registrar_refused(struct registrar *registrar, const char *what, const struct err *why);
+const struct refusals *registrar_refusals(const struct registrar *registrar);
 /* A blob that arrived. Not wanted: ERR_NOT_FOUND; hash differs: ERR_REFUSED. */
 bool registrar_blob(struct registrar *registrar, const uint8_t sha256[32], struct bytes blob,
                     struct err *err) MUSTER_CHECK;
@@ -82,5 +91,15 @@ bool registrar_documents(const struct registrar *registrar, Muster__DocumentKind
                          void *ctx);
 const uint8_t *registrar_generation_digest(const struct registrar *registrar); /* 32, zeros: none */
 uint64_t registrar_manifest_version(const struct registrar *registrar);        /* 0: none */
+
+/* The newest accepted manifest; all zero: none. */
+struct registrar_desired {
+    uint64_t epoch, version;
+    uint8_t sha256[32]; /* of its signed body */
+    int64_t expires_ms; /* 0: never */
+    bool outdated;      /* not good under the root in force any more */
+    uint64_t root_seen; /* the highest root that was ever in force here */
+};
+void registrar_desired(const struct registrar *registrar, struct registrar_desired *ret_desired);
 
 #endif

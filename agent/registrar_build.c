@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "proto/refusal.h"
 #include "proto/sealed.h"
 
 #include <inttypes.h>
@@ -49,6 +50,7 @@ static void put_reason(struct registry_failure *failure, const struct err *why)
 {
     snprintf(failure->reason, sizeof failure->reason, "%.399s", why->text);
     utf8_clean(failure->reason);
+    failure->refusal = (int)refusal_of(why);
 }
 
 static enum build_outcome build_fail(struct build_job *build, const struct registry_item *item,
@@ -69,6 +71,7 @@ static enum build_outcome content_check(struct build_job *build, const struct re
     if (validate_document((Muster__DocumentKind)item->kind, content, &why))
         return BUILD_READY;
     err_context(&why, "%s %" PRIu64, item->name, item->version);
+    refuse_as(&why, MUSTER__REFUSAL__REFUSAL_CONTENT_CHECK);
     return build_fail(build, item, false, &why);
 }
 
@@ -176,7 +179,7 @@ static void build_run(struct job *job)
 
 static bool build_superseded(const struct registrar *registrar, const struct build_job *build)
 {
-    return registrar->closing || registrar->desired == NULL ||
+    return registrar->closing || registrar->desired == NULL || registrar->outdated ||
            memcmp(registrar->desired->digest, build->failure.manifest_digest, 32) != 0;
 }
 
@@ -191,13 +194,14 @@ static void tell_failure(struct registrar *registrar, const struct build_job *bu
                                      : MUSTER__ITEM_STATE__ITEM_DRIFT,
                     &report);
         report.reason = (char *)(uintptr_t)failure->reason;
+        report.refusal = (Muster__Refusal)failure->refusal;
     }
-    report_event(registrar,
-                 failure->content ? MUSTER__EVENT_KIND__EVENT_REFUSED
-                                  : MUSTER__EVENT_KIND__EVENT_APPLY_FAILED,
-                 failure->item, want != NULL ? &report.base : NULL,
-                 "manifest %" PRIu64 " is not applied: %s", build->manifest_version,
-                 failure->reason);
+    report_refusal(registrar,
+                   failure->content ? MUSTER__EVENT_KIND__EVENT_REFUSED
+                                    : MUSTER__EVENT_KIND__EVENT_APPLY_FAILED,
+                   failure->item, want != NULL ? &report.base : NULL,
+                   (Muster__Refusal)failure->refusal, "manifest %" PRIu64 " is not applied: %s",
+                   build->manifest_version, failure->reason);
 }
 
 static void build_failed(struct registrar *registrar, struct build_job *build)
@@ -283,6 +287,7 @@ static void hook_done(void *ctx, const struct child_result *result)
         commit_start(registrar, build);
         return;
     }
+    refuse_as(&why, MUSTER__REFUSAL__REFUSAL_CONTENT_HOOK);
     build->failure.present = true;
     put_reason(&build->failure, &why);
     job_start(registrar, &build->job, reject_run, reject_done);
@@ -383,8 +388,8 @@ bool build_start(struct registrar *registrar)
 {
     struct sync_blobs lacks;
     struct err err = {0};
-    if (registrar->desired == NULL || registrar->unsaved || registrar->stalled ||
-        registrar_failed(registrar))
+    if (registrar->desired == NULL || registrar->outdated || registrar->unsaved ||
+        registrar->stalled || registrar_failed(registrar))
         return false;
     registrar_missing(registrar, &lacks);
     if (lacks.count > 0)

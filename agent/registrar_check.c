@@ -32,7 +32,8 @@ struct check_job {
     char strays[STRAYS_MAX][STRAY_NAME_BYTES];
     bool mended;       /* what is around the documents was not in place */
     bool desired_gone; /* the manifest or its floors are not on the medium any more */
-    struct err aside;  /* what failed beside the items themselves */
+    char floors_lost[REGISTRY_LOST_CHARS]; /* what is gone of them; they are kept twice */
+    struct err aside;                      /* what failed beside the items themselves */
 };
 
 static void item_look(const struct check_job *check, const struct registry_item *item,
@@ -109,16 +110,18 @@ static void all_out_of_reach(struct check_job *check, const struct err *why)
     }
 }
 
-static bool desired_is_gone(const struct registry *registry)
+/* The manifest, or the floors in both their places. */
+static void kept_look(struct check_job *check)
 {
     struct buf envelope = {0};
     struct registry_floors *floors = calloc(1, sizeof *floors);
-    bool there = floors != NULL &&
-                 registry_desired_read(registry, LIMIT_MANIFEST_BYTES, &envelope, NULL) &&
-                 registry_floors_read(registry, floors, NULL) && floors->manifest_version > 0;
+    const struct registry *registry = check->job.registry;
+    check->desired_gone = !registry_desired_read(registry, LIMIT_MANIFEST_BYTES, &envelope, NULL) ||
+                          floors == NULL ||
+                          !registry_floors_read(registry, floors, check->floors_lost, NULL) ||
+                          floors->manifest_version == 0;
     buf_done(&envelope);
     free(floors);
-    return !there;
 }
 
 static void check_run(struct job *job)
@@ -126,7 +129,7 @@ static void check_run(struct job *job)
     struct check_job *check = (struct check_job *)job;
     struct err err = {0};
     if (check->all) {
-        check->desired_gone = desired_is_gone(job->registry);
+        kept_look(check);
         if (!registry_mend(job->registry, &check->current, &check->mended, &err)) {
             check->aside = err;
             all_out_of_reach(check, &err);
@@ -206,6 +209,15 @@ static void item_unsound(struct registrar *registrar, size_t i, const struct che
     tell_repair(registrar, item, registrar->sources[i]);
 }
 
+static void tell_floors(struct registrar *registrar, const struct check_job *check)
+{
+    if (check->floors_lost[0] == '\0' || registrar->floors_unsaved)
+        return;
+    registrar->floors_unsaved = true;
+    report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL, "%s; written again",
+                 check->floors_lost);
+}
+
 static void check_done(struct registrar *registrar, struct job *job)
 {
     struct check_job *check = (struct check_job *)job;
@@ -219,6 +231,7 @@ static void check_done(struct registrar *registrar, struct job *job)
                      "place; put back");
     if (check->desired_gone && registrar->desired != NULL)
         registrar->unsaved = true;
+    tell_floors(registrar, check);
     for (size_t i = 0; i < check->current.list.count; i++) {
         const struct check_item *look = &check->items[i];
         if (!look->look)

@@ -85,7 +85,9 @@ struct registrar {
     struct registry *registry;
     struct registry_floors floors;
     struct desired *desired; /* newest accepted, NULL: none */
-    bool unsaved;            /* not yet on the medium */
+    bool outdated;           /* it is not good under the root in force any more */
+    bool unsaved;            /* not yet on the medium, it and the floors */
+    bool floors_unsaved;     /* the floors alone */
     bool telling;            /* what is held, as events */
     struct registry_held held;
     enum sync_finding findings[REGISTRY_ITEMS]; /* of held.current, as are the next three */
@@ -109,8 +111,7 @@ struct registrar {
     unsigned handles; /* open on the loop */
 
     uint8_t fetched[32]; /* hash of the set last asked for */
-    uint8_t refused[32]; /* digest of the manifest last told to be refused */
-    int64_t refused_next_ms;
+    struct refusals refusals;
     uint8_t reported[32]; /* hash of the state last given to `changed` */
     uint8_t recorded[32]; /* hash of the state last sent as an event */
     size_t observe_count;
@@ -168,6 +169,10 @@ void arrivals_free(struct arrival *arrivals);
 
 void report_event(struct registrar *registrar, Muster__EventKind kind, const char *item,
                   const ProtobufCMessage *detail, const char *fmt, ...) MUSTER_PRINTF(5, 6);
+/* The same, with the check that said no. */
+void report_refusal(struct registrar *registrar, Muster__EventKind kind, const char *item,
+                    const ProtobufCMessage *detail, Muster__Refusal refusal, const char *fmt, ...)
+    MUSTER_PRINTF(6, 7);
 /* One held item as an event's detail; the pointers are the item's. */
 void report_item(const struct registrar *registrar, const struct registry_item *item,
                  Muster__ItemState state, Muster__ItemReport *ret_report);

@@ -21,16 +21,12 @@ static void boot_note(struct registrar *registrar, const char *text)
 static void desired_load(struct registrar *registrar)
 {
     struct buf envelope = {0};
-    struct bytes body;
     struct err err = {0};
     bool read = registry_desired_read(registrar->registry, LIMIT_MANIFEST_BYTES, &envelope, &err);
     if (!read && err.code == ERR_NOT_FOUND)
         return;
-    bool good =
-        read &&
-        desired_body(registrar->trust, registrar->device, buf_bytes(&envelope), &body, &err) &&
-        desired_parse(registrar->trust, registrar->device, buf_bytes(&envelope), body,
-                      &registrar->desired, &err);
+    bool good = read && desired_open(registrar->trust, registrar->device, buf_bytes(&envelope),
+                                     &registrar->desired, &err);
     if (!good) {
         err_context(&err, "the manifest kept here is not used");
         boot_note(registrar, err.text);
@@ -38,22 +34,41 @@ static void desired_load(struct registrar *registrar)
     buf_done(&envelope);
 }
 
+/* Floors that were lost are made again from the manifest that counted last. */
+static void floors_make(struct registrar *registrar)
+{
+    struct registry_floors *floors = malloc(sizeof *floors);
+    struct registry_floors *now = &registrar->floors;
+    const struct desired *desired = registrar->desired;
+    bool newer = desired != NULL &&
+                 (desired->epoch > now->epoch ||
+                  (desired->epoch == now->epoch && desired->version > now->manifest_version));
+    if (newer && now->epoch == 0)
+        boot_note(registrar, "version floors: both places are empty; made again from the manifest");
+    if (floors != NULL && newer && floors_take(now, desired, floors, NULL)) {
+        *now = *floors;
+        registrar->floors_unsaved = true;
+    }
+    free(floors);
+}
+
 static void floors_load(struct registrar *registrar)
 {
     struct err err = {0};
-    if (!registry_floors_read(registrar->registry, &registrar->floors, &err)) {
+    char lost[REGISTRY_LOST_CHARS] = "";
+    if (!registry_floors_read(registrar->registry, &registrar->floors, lost, &err)) {
         boot_note(registrar, err.text);
         memset(&registrar->floors, 0, sizeof registrar->floors);
     }
-    /* A floors file that was lost is made again from the manifest that counted last. */
-    struct registry_floors *floors = malloc(sizeof *floors);
-    if (floors != NULL && registrar->desired != NULL &&
-        registrar->desired->version > registrar->floors.manifest_version &&
-        floors_take(&registrar->floors, registrar->desired, floors, NULL)) {
-        registrar->floors = *floors;
-        registrar->unsaved = true;
+    if (lost[0] != '\0') {
+        boot_note(registrar, lost);
+        registrar->floors_unsaved = true;
     }
-    free(floors);
+    if (trust_version(registrar->trust) > registrar->floors.root_version) {
+        registrar->floors.root_version = trust_version(registrar->trust);
+        registrar->floors_unsaved = registrar->floors_unsaved || registrar->floors.epoch > 0;
+    }
+    floors_make(registrar);
 }
 
 static void blob_seen(void *ctx, const uint8_t sha256[32])

@@ -24,16 +24,10 @@ static ProtobufCBinaryData binary(const uint8_t *data, size_t length)
     return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)data, .len = length};
 }
 
-void report_event(struct registrar *registrar, Muster__EventKind kind, const char *item,
-                  const ProtobufCMessage *detail, const char *fmt, ...)
+static void event_send(struct registrar *registrar, Muster__EventKind kind, const char *item,
+                       const ProtobufCMessage *detail, Muster__Refusal refusal,
+                       char text[EVENT_TEXT_BYTES])
 {
-    char text[EVENT_TEXT_BYTES];
-    va_list args;
-    va_start(args, fmt);
-    int length = vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    if (length < 0)
-        text[0] = '\0';
     utf8_clean(text);
     mask_card_numbers(text, strlen(text));
     struct buf packed = {.limit = EVENT_DETAIL_BYTES};
@@ -46,9 +40,32 @@ void report_event(struct registrar *registrar, Muster__EventKind kind, const cha
     event.kind = kind;
     event.item = (char *)(uintptr_t)item;
     event.text = text;
+    event.refusal = refusal;
     event.detail = binary(packed.data, packed.length);
     registrar->events.event(registrar->ctx, &event);
     buf_done(&packed);
+}
+
+void report_event(struct registrar *registrar, Muster__EventKind kind, const char *item,
+                  const ProtobufCMessage *detail, const char *fmt, ...)
+{
+    char text[EVENT_TEXT_BYTES] = "";
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    event_send(registrar, kind, item, detail, MUSTER__REFUSAL__REFUSAL_NONE, text);
+}
+
+void report_refusal(struct registrar *registrar, Muster__EventKind kind, const char *item,
+                    const ProtobufCMessage *detail, Muster__Refusal refusal, const char *fmt, ...)
+{
+    char text[EVENT_TEXT_BYTES] = "";
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    event_send(registrar, kind, item, detail, refusal, text);
 }
 
 void report_item(const struct registrar *registrar, const struct registry_item *item,
@@ -124,6 +141,7 @@ static Muster__ItemReport *row_message(const struct sync_report *row, struct are
     item->held_version = row->held_version;
     item->state = row->state;
     item->source = row->source;
+    item->refusal = row->refusal;
     bool copied = item->name != NULL && item->reason != NULL &&
                   copy_digest(arena, row->wanted_sha256, &item->wanted_sha256) &&
                   copy_digest(arena, row->held_sha256, &item->held_sha256);
@@ -135,6 +153,7 @@ static bool state_message(const struct registrar *registrar, const struct report
 {
     Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
     state.manifest_version = registrar_manifest_version(registrar);
+    state.manifest_epoch = registrar->desired != NULL ? registrar->desired->epoch : 0;
     state.generation = registrar->held.current.number;
     state.converged = reports->converged;
     state.items = arena_alloc(arena, (reports->count + 1) * sizeof state.items[0]);

@@ -94,9 +94,11 @@ static void save_run(struct job *job)
 {
     struct save_job *save = (struct save_job *)job;
     /* Floors first: with only them on the medium, the same manifest is simply accepted again. */
-    save->saved = registry_floors_write(job->registry, &save->floors, &save->err) &&
-                  registry_desired_write(job->registry, buf_bytes(&save->envelope), &save->err) &&
-                  kept_prune(job->registry, &save->kept, &save->err);
+    save->saved = registry_floors_write(job->registry, &save->floors, &save->err);
+    if (save->saved && save->envelope.length > 0)
+        save->saved =
+            registry_desired_write(job->registry, buf_bytes(&save->envelope), &save->err) &&
+            kept_prune(job->registry, &save->kept, &save->err);
 }
 
 static void save_free(struct save_job *save)
@@ -111,30 +113,39 @@ static void save_done(struct registrar *registrar, struct job *job)
     if (!save->saved) {
         registrar_stall(registrar, "keeping the manifest", &save->err);
     } else {
-        have_keep(registrar, &save->kept);
-        if (memcmp(save->digest, registrar->desired->digest, 32) == 0)
+        if (save->envelope.length > 0)
+            have_keep(registrar, &save->kept);
+        if (save->envelope.length > 0 && memcmp(save->digest, registrar->desired->digest, 32) == 0)
             registrar->unsaved = false;
+        if (save->floors.root_version == registrar->floors.root_version)
+            registrar->floors_unsaved = false;
     }
     save_free(save);
 }
 
+static bool save_fill(const struct registrar *registrar, struct save_job *save, struct err *err)
+{
+    const struct desired *desired = registrar->unsaved ? registrar->desired : NULL;
+    save->floors = registrar->floors;
+    kept_fill(registrar, &save->kept);
+    if (desired == NULL)
+        return true;
+    memcpy(save->digest, desired->digest, 32);
+    return buf_append(&save->envelope, desired->envelope.data, desired->envelope.length, err);
+}
+
 bool save_start(struct registrar *registrar)
 {
-    if (!registrar->unsaved || registrar->stalled)
+    if ((!registrar->unsaved && !registrar->floors_unsaved) || registrar->stalled)
         return false;
-    const struct desired *desired = registrar->desired;
     struct save_job *save = calloc(1, sizeof *save);
     struct err err = {0};
-    if (save == NULL ||
-        !buf_append(&save->envelope, desired->envelope.data, desired->envelope.length, &err)) {
+    if (save == NULL || !save_fill(registrar, save, &err)) {
         free(save);
         err_set(&err, ERR_NO_MEMORY, "no memory");
         registrar_stall(registrar, "keeping the manifest", &err);
         return false;
     }
-    save->floors = registrar->floors;
-    memcpy(save->digest, desired->digest, 32);
-    kept_fill(registrar, &save->kept);
     job_start(registrar, &save->job, save_run, save_done);
     return true;
 }

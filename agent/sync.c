@@ -227,6 +227,8 @@ static void report_behind(const struct sync_report_input *input, const struct sy
         bool named = strcmp(failure->item, want->item.name) == 0;
         if (named && failure->content)
             report->state = MUSTER__ITEM_STATE__ITEM_REFUSED;
+        if (named)
+            report->refusal = (Muster__Refusal)failure->refusal;
         report_reason(report, named ? failure->reason : "the generation did not pass");
     } else if (lacks_has(input->lacks, want->item.blob)) {
         report->state = MUSTER__ITEM_STATE__ITEM_FETCHING;

@@ -87,6 +87,7 @@ struct sync_report {
     uint8_t held_sha256[32];
     Muster__ItemState state;
     Muster__RepairSource source;
+    Muster__Refusal refusal; /* which check said no to it */
     char reason[160];
 };
 

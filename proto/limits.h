@@ -2,6 +2,8 @@
 #ifndef PROTO_LIMITS_H
 #define PROTO_LIMITS_H
 
+#include <stdint.h>
+
 /* Bounds of the contract, in one place. A sender keeps within them, a receiver refuses beyond. */
 enum {
     LIMIT_CLIENT_FRAME_BYTES = 64 * 1024,

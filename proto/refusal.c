@@ -23,6 +23,14 @@ bool refuse_as(struct err *err, Muster__Refusal reason)
     return false;
 }
 
+bool refuse_unread(struct err *err, Muster__Refusal otherwise)
+{
+    if (err == NULL || err->code == ERR_NO_MEMORY)
+        return false;
+    return refuse_as(err,
+                     err->code == ERR_INVALID ? MUSTER__REFUSAL__REFUSAL_MALFORMED : otherwise);
+}
+
 Muster__Refusal refusal_of(const struct err *err)
 {
     return (Muster__Refusal)err->reason;

@@ -11,6 +11,9 @@ bool refuse(struct err *err, Muster__Refusal reason, enum err_code code, const c
     MUSTER_PRINTF(4, 5);
 /* The same for an error that is set already; one that names a check keeps it. */
 bool refuse_as(struct err *err, Muster__Refusal reason);
+/* For what unseal() or unpack() said no to: REFUSAL_MALFORMED where the bytes are wrong,
+ * `otherwise` where they are not signed as they must be; no memory is no refusal. */
+bool refuse_unread(struct err *err, Muster__Refusal otherwise);
 Muster__Refusal refusal_of(const struct err *err);
 enum { REFUSAL_NAME_CHARS = 40 };
 /* "document_floor": for people, metrics and JSON; "unknown" for one of a newer version. */

@@ -4,6 +4,7 @@
 #include "storage/registry_internal.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +19,18 @@ bool registry_path(const struct registry *registry, const char *folder, const ch
            path_join(path, REGISTRY_PATH_BYTES, base, name, err);
 }
 
-bool registry_open(const char *dir, void (*digest)(struct bytes data, uint8_t ret_digest[32]),
+bool registry_open(const char *dir, const char *floors,
+                   void (*digest)(struct bytes data, uint8_t ret_digest[32]),
                    struct registry **ret_registry, struct err *err)
 {
-    if (strlen(dir) >= REGISTRY_DIR_BYTES)
+    if (strlen(dir) >= REGISTRY_DIR_BYTES || strlen(floors) >= REGISTRY_DIR_BYTES)
         return err_set(err, ERR_INVALID, "registry folder %.64s...: more than %d characters", dir,
                        REGISTRY_DIR_BYTES - 1);
     struct registry *registry = calloc(1, sizeof *registry);
     if (registry == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the registry");
     memcpy(registry->dir, dir, strlen(dir) + 1);
+    memcpy(registry->floors, floors, strlen(floors) + 1);
     registry->digest = digest;
     char path[REGISTRY_PATH_BYTES];
     if (!registry_path(registry, NULL, "generations", path, err) ||
@@ -129,8 +132,12 @@ bool registry_failure_read(const struct registry *registry, struct registry_fail
     char *text = (char *)sheet.data;
     char *fields[SHEET_FIELDS];
     struct registry_failure failure = {.present = true};
-    bool good = sheet_next(&text, fields) == 4 && sheet_digest(fields[0], failure.manifest_digest);
+    size_t count = sheet_next(&text, fields);
+    uint64_t refusal = 0; /* a record from before they were told apart has none */
+    bool good = (count == 4 || (count == 5 && sheet_number(fields[4], &refusal))) &&
+                refusal <= INT_MAX && sheet_digest(fields[0], failure.manifest_digest);
     if (good) {
+        failure.refusal = (int)refusal;
         failure.content = strcmp(fields[1], "content") == 0;
         snprintf(failure.item, sizeof failure.item, "%s", fields[2]);
         snprintf(failure.reason, sizeof failure.reason, "%s", fields[3]);
@@ -156,8 +163,9 @@ bool registry_failure_write(const struct registry *registry, const struct regist
             *c = ' ';
     }
     bool good = registry_path(registry, NULL, "failure", path, err) &&
-                sheet_line(&sheet, err, "%s\t%s\t%s\t%s", digest,
-                           failure->content ? "content" : "generation", failure->item, reason) &&
+                sheet_line(&sheet, err, "%s\t%s\t%s\t%s\t%d", digest,
+                           failure->content ? "content" : "generation", failure->item, reason,
+                           failure->refusal) &&
                 sheet_write(registry, path, &sheet, err);
     buf_done(&sheet);
     return good;

@@ -14,7 +14,7 @@
  *   <dir>/generations/NNNNNNNN.tmp            one being built
  *   <dir>/blobs/<sha256>                      content as it was fetched
  *   <dir>/desired                             the newest accepted manifest, signed
- *   <dir>/floors                              versions below which nothing is accepted
+ *   <dir>/floors, and a second place          versions below which nothing is accepted
  *   <dir>/failure                             the manifest that did not pass, and why
  *
  * Plain blocking calls for a worker thread; the caller never runs two at a time. The registry
@@ -59,7 +59,9 @@ struct registry_generation {
     struct registry_items list;
 };
 
-bool registry_open(const char *dir, void (*digest)(struct bytes data, uint8_t ret_digest[32]),
+/* `floors` is the path of the second place of the floors, outside `dir`. */
+bool registry_open(const char *dir, const char *floors,
+                   void (*digest)(struct bytes data, uint8_t ret_digest[32]),
                    struct registry **ret_registry, struct err *err) MUSTER_CHECK;
 void registry_close(struct registry *registry);
 
@@ -139,33 +141,48 @@ bool registry_desired_read(const struct registry *registry, size_t limit, struct
 bool registry_desired_write(const struct registry *registry, struct bytes envelope,
                             struct err *err) MUSTER_CHECK;
 
+/* Of one name, in one epoch: what is of a lower epoch does not count beside it. */
 struct registry_floor {
     char name[REGISTRY_NAME_CHARS + 1];
-    uint64_t version;
+    uint64_t epoch;
+    uint64_t minimum;   /* the highest that a header stated; nothing below it is accepted */
+    uint64_t final;     /* the highest accepted that cannot go back; 0: none */
+    uint64_t version;   /* the highest accepted */
+    uint8_t sha256[32]; /* of its content, as its header says */
 };
 
 struct registry_floors {
-    uint64_t manifest_version;   /* the highest accepted */
-    uint8_t manifest_digest[32]; /* of that manifest */
+    uint64_t root_version; /* the highest seen */
+    uint64_t epoch;        /* of the newest manifest accepted, as are the next two; 0: none yet */
+    uint64_t manifest_version;
+    uint8_t manifest_digest[32];
     size_t count;
     struct registry_floor rows[REGISTRY_FLOORS];
 };
 
-/* None yet: all zero. */
+enum { REGISTRY_LOST_CHARS = 320 };
+/* The floors lie in two places, so that damage to one does not lower them: read as the higher of
+ * each row. None yet: all zero. `ret_lost` says what is gone or damaged of what should be there,
+ * "": nothing; registry_floors_write puts it right. */
 bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
-                          struct err *err) MUSTER_CHECK;
+                          char ret_lost[REGISTRY_LOST_CHARS], struct err *err) MUSTER_CHECK;
+/* One place after the other: a power cut leaves at least one of them whole. */
 bool registry_floors_write(const struct registry *registry, const struct registry_floors *floors,
                            struct err *err) MUSTER_CHECK;
-/* 0: the name has none. */
-uint64_t registry_floor(const struct registry_floors *floors, const char *name);
-/* Raises, never lowers. ERR_FULL: more names than the file may hold. */
-bool registry_floor_raise(struct registry_floors *floors, const char *name, uint64_t version,
-                          struct err *err) MUSTER_CHECK;
+/* NULL: the name has none. */
+const struct registry_floor *registry_floor_of(const struct registry_floors *floors,
+                                               const char *name);
+/* The row of this name, made if there is none; NULL: no more fit. */
+struct registry_floor *registry_floor_row(struct registry_floors *floors, const char *name);
+/* Every row at least as high as in `other`. ERR_FULL: no more fit. */
+bool registry_floors_merge(struct registry_floors *floors, const struct registry_floors *other,
+                           struct err *err) MUSTER_CHECK;
 
 struct registry_failure {
     bool present;
-    bool content;                       /* an item's content was refused; else the generation */
-    uint8_t manifest_digest[32];        /* of the manifest that is not to be tried again */
+    bool content;                /* an item's content was refused; else the generation */
+    int refusal;                 /* which check it was, by the caller's numbers; 0: unknown */
+    uint8_t manifest_digest[32]; /* of the manifest that is not to be tried again */
     char item[REGISTRY_NAME_CHARS + 1]; /* "": no one item */
     char reason[400];
 };

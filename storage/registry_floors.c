@@ -6,78 +6,207 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t registry_floor(const struct registry_floors *floors, const char *name)
+static struct registry_floor *row_find(struct registry_floors *floors, const char *name)
 {
     for (size_t i = 0; i < floors->count; i++) {
         if (strcmp(floors->rows[i].name, name) == 0)
-            return floors->rows[i].version;
+            return &floors->rows[i];
     }
-    return 0;
+    return NULL;
 }
 
-bool registry_floor_raise(struct registry_floors *floors, const char *name, uint64_t version,
-                          struct err *err)
+const struct registry_floor *registry_floor_of(const struct registry_floors *floors,
+                                               const char *name)
 {
-    for (size_t i = 0; i < floors->count; i++) {
-        if (strcmp(floors->rows[i].name, name) != 0)
-            continue;
-        if (version > floors->rows[i].version)
-            floors->rows[i].version = version;
-        return true;
-    }
-    if (version == 0)
-        return true;
-    if (floors->count == REGISTRY_FLOORS)
-        return err_set(err, ERR_FULL, "%s: the floors of %d names are kept, no more fit", name,
-                       REGISTRY_FLOORS);
-    struct registry_floor *row = &floors->rows[floors->count++];
+    return row_find((struct registry_floors *)(uintptr_t)floors, name);
+}
+
+struct registry_floor *registry_floor_row(struct registry_floors *floors, const char *name)
+{
+    struct registry_floor *row = row_find(floors, name);
+    if (row != NULL || floors->count == REGISTRY_FLOORS)
+        return row;
+    row = &floors->rows[floors->count++];
+    *row = (struct registry_floor){0};
     snprintf(row->name, sizeof row->name, "%s", name);
-    row->version = version;
+    return row;
+}
+
+static void lift(uint64_t *floor, uint64_t to)
+{
+    if (to > *floor)
+        *floor = to;
+}
+
+static void row_merge(struct registry_floor *row, const struct registry_floor *other)
+{
+    if (other->epoch < row->epoch)
+        return;
+    if (other->epoch > row->epoch) {
+        *row = *other;
+        return;
+    }
+    lift(&row->minimum, other->minimum);
+    lift(&row->final, other->final);
+    if (other->version > row->version) {
+        row->version = other->version;
+        memcpy(row->sha256, other->sha256, sizeof row->sha256);
+    }
+}
+
+bool registry_floors_merge(struct registry_floors *floors, const struct registry_floors *other,
+                           struct err *err)
+{
+    bool newer =
+        other->epoch > floors->epoch ||
+        (other->epoch == floors->epoch && other->manifest_version > floors->manifest_version);
+    for (size_t i = 0; i < other->count; i++) {
+        struct registry_floor *row = registry_floor_row(floors, other->rows[i].name);
+        if (row == NULL)
+            return err_set(err, ERR_FULL, "%s: the floors of %d names are kept, no more fit",
+                           other->rows[i].name, REGISTRY_FLOORS);
+        row_merge(row, &other->rows[i]);
+    }
+    lift(&floors->root_version, other->root_version);
+    if (newer) {
+        floors->epoch = other->epoch;
+        floors->manifest_version = other->manifest_version;
+        memcpy(floors->manifest_digest, other->manifest_digest, sizeof floors->manifest_digest);
+    }
     return true;
 }
 
-static bool floors_parse(char *text, struct registry_floors *floors)
+/* ---- as files ---- */
+
+static bool row_parse(char *fields[SHEET_FIELDS], size_t count, struct registry_floors *floors)
+{
+    struct registry_floor read = {.epoch = 1};
+    if (strlen(fields[0]) > REGISTRY_NAME_CHARS)
+        return false;
+    /* From before there were epochs: a name and its minimum. */
+    bool good = count == 2 ? sheet_number(fields[1], &read.minimum)
+                           : count == 6 && sheet_number(fields[1], &read.epoch) &&
+                                 sheet_number(fields[2], &read.minimum) &&
+                                 sheet_number(fields[3], &read.final) &&
+                                 sheet_number(fields[4], &read.version) &&
+                                 sheet_digest(fields[5], read.sha256);
+    struct registry_floor *row = good ? registry_floor_row(floors, fields[0]) : NULL;
+    if (row == NULL)
+        return false;
+    memcpy(read.name, row->name, sizeof read.name);
+    row_merge(row, &read);
+    return true;
+}
+
+static bool head_parse(char *fields[SHEET_FIELDS], size_t count, struct registry_floors *floors)
+{
+    if (count == 3 && strcmp(fields[0], "manifest") == 0) {
+        floors->epoch = 1; /* from before there were epochs */
+        return sheet_number(fields[1], &floors->manifest_version) &&
+               sheet_digest(fields[2], floors->manifest_digest);
+    }
+    return count == 5 && strcmp(fields[0], "floors") == 0 &&
+           sheet_number(fields[1], &floors->root_version) &&
+           sheet_number(fields[2], &floors->epoch) &&
+           sheet_number(fields[3], &floors->manifest_version) &&
+           sheet_digest(fields[4], floors->manifest_digest);
+}
+
+static bool floors_parse(char *text, struct registry_floors *floors, bool *ret_single)
 {
     char *fields[SHEET_FIELDS];
-    if (sheet_next(&text, fields) != 3 || strcmp(fields[0], "manifest") != 0 ||
-        !sheet_number(fields[1], &floors->manifest_version) ||
-        !sheet_digest(fields[2], floors->manifest_digest))
+    size_t count = sheet_next(&text, fields);
+    if (count == 0 || !head_parse(fields, count, floors))
         return false;
-    size_t count;
+    *ret_single = strcmp(fields[0], "manifest") == 0;
     while ((count = sheet_next(&text, fields)) > 0) {
-        uint64_t version;
-        if (count != 2 || strlen(fields[0]) > REGISTRY_NAME_CHARS ||
-            !sheet_number(fields[1], &version) ||
-            !registry_floor_raise(floors, fields[0], version, NULL))
+        if (!row_parse(fields, count, floors))
             return false;
     }
     return true;
 }
 
-bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
-                          struct err *err)
+struct copy {
+    struct registry_floors floors;
+    bool there;
+    bool single; /* of the time when there was one place only */
+    struct err lost;
+};
+
+/* False: memory. */
+static bool copy_read(const struct registry *registry, const char *path, struct copy *copy,
+                      struct err *err)
 {
-    char path[REGISTRY_PATH_BYTES];
     struct buf sheet = {0};
     struct err why = {0};
-    if (!registry_path(registry, NULL, "floors", path, err))
-        return false;
     if (!sheet_read(registry, path, &sheet, &why)) {
-        if (why.code != ERR_NOT_FOUND)
+        if (why.code == ERR_NO_MEMORY)
             return err_set(err, why.code, "%s", why.text);
-        memset(ret_floors, 0, sizeof *ret_floors);
+        if (why.code == ERR_NOT_FOUND)
+            err_set(&why, ERR_NOT_FOUND, "%s is gone", path);
+        copy->lost = why;
         return true;
     }
-    struct registry_floors *floors = calloc(1, sizeof *floors);
-    bool good = floors != NULL && floors_parse((char *)sheet.data, floors);
-    if (good)
-        *ret_floors = *floors;
-    else if (floors == NULL)
-        err_set(err, ERR_NO_MEMORY, "no memory for the version floors");
-    else
-        err_set(err, ERR_INVALID, "%s: not a list of version floors", path);
-    free(floors);
+    copy->there = floors_parse((char *)sheet.data, &copy->floors, &copy->single);
+    if (!copy->there) {
+        memset(&copy->floors, 0, sizeof copy->floors);
+        err_set(&copy->lost, ERR_INVALID, "%s is not a list of version floors", path);
+    }
     buf_done(&sheet);
+    return true;
+}
+
+/* Neither there: nothing was ever accepted, or all of it is lost; who knows a manifest will tell.
+ */
+static void say_lost(const struct copy copies[2], char ret_lost[REGISTRY_LOST_CHARS])
+{
+    const struct err *first = &copies[0].lost, *second = &copies[1].lost;
+    bool none = first->code == ERR_NOT_FOUND && second->code == ERR_NOT_FOUND;
+    bool one = copies[0].single && second->code == ERR_NOT_FOUND;
+    ret_lost[0] = '\0';
+    if (none || one || (first->code == ERR_NONE && second->code == ERR_NONE))
+        return;
+    snprintf(ret_lost, REGISTRY_LOST_CHARS, "version floors: %.130s%s%.130s", first->text,
+             first->code != ERR_NONE && second->code != ERR_NONE ? "; " : "", second->text);
+}
+
+bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
+                          char ret_lost[REGISTRY_LOST_CHARS], struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    struct copy *copies = calloc(2, sizeof *copies);
+    if (copies == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the version floors");
+    bool good = registry_path(registry, NULL, "floors", path, err) &&
+                copy_read(registry, path, &copies[0], err) &&
+                copy_read(registry, registry->floors, &copies[1], err);
+    if (good) {
+        struct err *lost = &copies[1].lost;
+        if (!registry_floors_merge(&copies[0].floors, &copies[1].floors, lost))
+            err_context(lost, "%s", registry->floors);
+        *ret_floors = copies[0].floors;
+        say_lost(copies, ret_lost);
+    }
+    free(copies);
+    return good;
+}
+
+static bool row_line(struct buf *sheet, const struct registry_floor *row, struct err *err)
+{
+    char digest[65];
+    hex_encode(row->sha256, 32, digest);
+    return sheet_line(sheet, err, "%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s",
+                      row->name, row->epoch, row->minimum, row->final, row->version, digest);
+}
+
+static bool floors_lines(const struct registry_floors *floors, struct buf *sheet, struct err *err)
+{
+    char digest[65];
+    hex_encode(floors->manifest_digest, 32, digest);
+    bool good = sheet_line(sheet, err, "floors\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s",
+                           floors->root_version, floors->epoch, floors->manifest_version, digest);
+    for (size_t i = 0; good && i < floors->count; i++)
+        good = row_line(sheet, &floors->rows[i], err);
     return good;
 }
 
@@ -85,16 +214,13 @@ bool registry_floors_write(const struct registry *registry, const struct registr
                            struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
-    char digest[65];
     struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
-    hex_encode(floors->manifest_digest, 32, digest);
-    bool good =
-        registry_path(registry, NULL, "floors", path, err) &&
-        sheet_line(&sheet, err, "manifest\t%" PRIu64 "\t%s", floors->manifest_version, digest);
-    for (size_t i = 0; good && i < floors->count; i++)
-        good =
-            sheet_line(&sheet, err, "%s\t%" PRIu64, floors->rows[i].name, floors->rows[i].version);
-    good = good && sheet_write(registry, path, &sheet, err);
+    bool good = floors_lines(floors, &sheet, err);
+    size_t length = sheet.length;
+    good = good && registry_path(registry, NULL, "floors", path, err) &&
+           sheet_write(registry, path, &sheet, err);
+    sheet.length = length; /* without the sum */
+    good = good && sheet_write(registry, registry->floors, &sheet, err);
     buf_done(&sheet);
     return good;
 }

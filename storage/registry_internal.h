@@ -9,6 +9,7 @@ enum { REGISTRY_DIR_BYTES = 512 };
 
 struct registry {
     char dir[REGISTRY_DIR_BYTES];
+    char floors[REGISTRY_PATH_BYTES]; /* the second place of the floors */
     void (*digest)(struct bytes data, uint8_t ret_digest[32]);
 };
 
@@ -20,7 +21,7 @@ bool registry_path(const struct registry *registry, const char *folder, const ch
  * A sheet is a small text file of the registry's own: lines of tab-separated fields, and a last
  * line "sum <hex>" over everything before it.
  */
-enum { SHEET_LIMIT_BYTES = 128 * 1024, SHEET_FIELDS = 16 };
+enum { SHEET_LIMIT_BYTES = 256 * 1024, SHEET_FIELDS = 16 };
 
 bool sheet_line(struct buf *sheet, struct err *err, const char *fmt, ...) MUSTER_PRINTF(3, 4);
 /* Adds the sum and writes it. */

@@ -161,6 +161,19 @@ static void do_blob(struct crash *crash)
     step_end(crash);
 }
 
+static void floors_of(uint64_t version, struct registry_floors *floors)
+{
+    struct registry_floor *row = registry_floor_row(floors, "a");
+    floors->epoch = row->epoch = 1;
+    floors->manifest_version = row->minimum = row->version = version;
+}
+
+/* Their second place: outside the registry's folder on a terminal, in what is cut here. */
+static void second_path(const char *dir, char path[LONG_PATH])
+{
+    (void)snprintf(path, LONG_PATH, "%s/second", dir);
+}
+
 static void do_small(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
@@ -176,9 +189,8 @@ static void do_small(struct crash *crash)
         ok = registry_desired_write(seed->registry, content_of(seed->contents, content), &err);
         break;
     case 1:
-        floors->manifest_version = ++seed->now.floors;
-        ok = registry_floor_raise(floors, "a", seed->now.floors, &err) &&
-             registry_floors_write(seed->registry, floors, &err);
+        floors_of(++seed->now.floors, floors);
+        ok = registry_floors_write(seed->registry, floors, &err);
         break;
     default:
         seed->now.failure = ++seed->contents;
@@ -250,6 +262,7 @@ static void resume(struct crash *crash, const struct registry_held *held)
     char path[LONG_PATH];
     struct registry_failure failure, expected;
     struct registry_floors *floors = calloc(1, sizeof *floors);
+    char lost[REGISTRY_LOST_CHARS];
     struct state last = seed->states[crash->from_step];
     struct err err = {0};
     seed->now = (struct state){.current = held->current.number, .highest = last.highest};
@@ -259,7 +272,7 @@ static void resume(struct crash *crash, const struct registry_held *held)
     take_generation(seed, &held->previous, 1);
     (void)snprintf(path, sizeof path, "%s/desired", seed->dir);
     seed->now.desired = number_in(path);
-    must(crash, floors != NULL && registry_floors_read(seed->registry, floors, &err), &err);
+    must(crash, floors != NULL && registry_floors_read(seed->registry, floors, lost, &err), &err);
     seed->now.floors = floors->manifest_version;
     free(floors);
     must(crash, registry_failure_read(seed->registry, &failure, &err), &err);
@@ -294,10 +307,12 @@ static void work(struct crash *crash, const char *dir)
     static struct registry_held held;
     struct seed *seed = crash->ctx;
     struct err err = {0};
+    char second[LONG_PATH];
     uint64_t current = current_in(dir);
     crash->log.step = 1;
     (void)snprintf(seed->dir, sizeof seed->dir, "%s", dir);
-    must(crash, registry_open(dir, sha256, &seed->registry, &err), &err);
+    second_path(dir, second);
+    must(crash, registry_open(dir, second, sha256, &seed->registry, &err), &err);
     load(crash, seed->registry, &held, &err);
     if (crash->round > 0)
         resume(crash, &held);
@@ -394,6 +409,7 @@ static void check_small(struct check *check)
 {
     struct registry_floors *floors = calloc(1, sizeof *floors);
     struct registry_failure found, before, after;
+    char lost[REGISTRY_LOST_CHARS] = "";
     char path[LONG_PATH];
     struct err err = {0};
     (void)snprintf(path, sizeof path, "%s/desired", check->dir);
@@ -401,9 +417,12 @@ static void check_small(struct check *check)
     if (desired != check->before.desired && desired != check->after.desired)
         crash_lost(check->crash, "desired is %" PRIu32 ", not %" PRIu32 " or %" PRIu32, desired,
                    check->before.desired, check->after.desired);
-    if (floors == NULL || !registry_floors_read(check->registry, floors, &err) ||
-        registry_floor(floors, "a") != floors->manifest_version)
+    bool read = floors != NULL && registry_floors_read(check->registry, floors, lost, &err);
+    const struct registry_floor *row = read ? registry_floor_of(floors, "a") : NULL;
+    if (!read || (row != NULL ? row->minimum : 0) != floors->manifest_version)
         crash_corrupt(check->crash, "floors: %s", err.text);
+    else if (lost[0] != '\0' && check->before.floors != 0)
+        crash_lost(check->crash, "%s", lost);
     else if (floors->manifest_version != check->before.floors &&
              floors->manifest_version != check->after.floors)
         crash_lost(check->crash, "the floor is %" PRIu64 ", not %" PRIu64 " or %" PRIu64,
@@ -479,7 +498,8 @@ static void check(struct crash *crash, const char *dir, unsigned step, bool done
     struct err err = {0};
     check_current(&check);
     memset(&held, 0, sizeof held);
-    if (!registry_open(dir, sha256, &check.registry, &err)) {
+    second_path(dir, path);
+    if (!registry_open(dir, path, sha256, &check.registry, &err)) {
         crash_corrupt(crash, "does not open: %s", err.text);
         return;
     }

@@ -21,8 +21,11 @@ static size_t unfold(struct bytes blob, uint8_t *out)
 static bool make(const struct registry_item *item, struct bytes blob, struct buf *ret_content)
 {
     struct registry *registry = NULL;
+    char floors[FUZZ_PATH_BYTES];
+    const char *dir = fuzz_dir();
+    fuzz_path("second", floors);
     struct err err = {0};
-    HOLDS(registry_open(fuzz_dir(), sha256, &registry, NULL));
+    HOLDS(registry_open(dir, floors, sha256, &registry, NULL));
     HOLDS(registry_blob_write(registry, item->blob, blob, NULL));
     enum content_outcome outcome = content_make(registry, "", item, ret_content, &err);
     HOLDS(outcome == CONTENT_MADE || outcome == CONTENT_REFUSED);

@@ -14,7 +14,8 @@
 static void check_wants(const struct desired *desired)
 {
     const struct sync_wants *wants = &desired->wants;
-    HOLDS(desired->version > 0 && wants->count <= LIMIT_MANIFEST_ITEMS);
+    HOLDS(desired->version > 0 && desired->version <= LIMIT_VERSION &&
+          wants->count <= LIMIT_MANIFEST_ITEMS);
     for (size_t i = 0; i < wants->count; i++) {
         const struct registry_item *item = &wants->wants[i].item;
         HOLDS(document_name_valid(item->name));
@@ -34,8 +35,9 @@ static void check_floors(const struct desired *desired)
     HOLDS(first.manifest_version == desired->version && second.count == first.count);
     for (size_t i = 0; i < desired->wants.count; i++) {
         const char *name = desired->wants.wants[i].item.name;
-        HOLDS(registry_floor(&first, name) == desired->minimum[i]);
-        HOLDS(registry_floor(&second, name) == desired->minimum[i]);
+        HOLDS(registry_floor_of(&first, name)->minimum == desired->minimum[i]);
+        HOLDS(registry_floor_of(&second, name)->minimum == desired->minimum[i]);
+        HOLDS(registry_floor_of(&second, name)->version == desired->wants.wants[i].item.version);
     }
 }
 
@@ -51,7 +53,7 @@ static void take(struct bytes envelope)
         check_floors(desired);
         desired_free(desired);
     } else {
-        HOLDS(!desired && err.code != ERR_NONE && err.text[0]);
+        HOLDS(!desired && err.code != ERR_NONE && err.text[0] && err.reason != 0);
     }
 }
 

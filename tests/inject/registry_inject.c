@@ -21,6 +21,7 @@ enum {
 
 static struct {
     char dir[PATH_BYTES];
+    char floors[PATH_BYTES + 16]; /* their second place */
     struct registry *registry;
     struct registry_held held;
     uint64_t in_force, switching; /* acknowledged; asked for */
@@ -147,10 +148,13 @@ static bool take_small_files(struct step *step, struct err *err)
     static struct registry_floors floors;
     struct registry_failure failure = {.present = true, .item = "a", .reason = "why"};
     floors.count = 0;
+    floors.epoch = 1;
     floors.manifest_version = step->number;
     desk.floor_tried = step->number;
-    if (!registry_floor_raise(&floors, "a", step->number, err) ||
-        !registry_floors_write(desk.registry, &floors, err))
+    struct registry_floor *row = registry_floor_row(&floors, "a");
+    row->epoch = 1;
+    row->minimum = step->number;
+    if (!registry_floors_write(desk.registry, &floors, err))
         return false;
     desk.floor = step->number;
     desk.desired_tried = step->mark;
@@ -203,7 +207,7 @@ static bool start(struct err *err)
 {
     if (desk.registry != NULL)
         return true;
-    if (!UNDER_FAULTS(registry_open(desk.dir, sha256, &desk.registry, err) &&
+    if (!UNDER_FAULTS(registry_open(desk.dir, desk.floors, sha256, &desk.registry, err) &&
                       registry_load(desk.registry, &desk.held, err)))
         return false;
     /* The first generation of all may have come as far as its name. */
@@ -244,15 +248,17 @@ static void judge_small_files(void)
     static struct registry_floors floors;
     struct buf desired = {0};
     struct registry_failure failure;
+    char lost[REGISTRY_LOST_CHARS] = "";
     struct err err = {0};
-    if (!registry_floors_read(desk.registry, &floors, &err) ||
+    if (!registry_floors_read(desk.registry, &floors, lost, &err) || lost[0] != '\0' ||
         !registry_desired_read(desk.registry, 16, &desired, &err) ||
         !registry_failure_read(desk.registry, &failure, &err)) {
         violation("a small file is damaged: %s", err.text);
         buf_done(&desired);
         return;
     }
-    if (registry_floor(&floors, "a") != desk.floor || floors.manifest_version != desk.floor)
+    const struct registry_floor *row = registry_floor_of(&floors, "a");
+    if (row == NULL || row->minimum != desk.floor || floors.manifest_version != desk.floor)
         violation("the floor is not %" PRIu64, desk.floor);
     if (desired.length != 1 || desired.data[0] != (uint8_t)desk.desired)
         violation("desired is not %c", desk.desired);
@@ -305,6 +311,7 @@ static void run(bool restarts)
     memset(&desk, 0, sizeof desk);
     desk.restarts = restarts;
     (void)snprintf(desk.dir, sizeof desk.dir, "%s/registry", sweep_dir());
+    (void)snprintf(desk.floors, sizeof desk.floors, "%s/second", desk.dir);
     MUST(file_remove_tree(desk.dir, &err));
     take((struct step){.take = take_blob, .mark = '0'});
     take((struct step){.take = take_blob, .mark = '1'});

@@ -72,11 +72,11 @@ class FleetSide:
                     "--store", "s1", "--store-name", "Main Street", "--region", "north",
                     "--terminal", "0:0:T0000001:M00000000000001")
 
-    def publish(self, name, content, kind="table"):
+    def publish(self, name, content, kind="table", *more):
         source = self.folder / f"{name}.source"
         source.write_bytes(content)
         return self.ctl_ok("doc", "publish", name, source, "--kind", kind,
-                           "--release-key", "keys/release.pem")
+                           "--release-key", "keys/release.pem", *more)
 
     def wait_converged(self, timeout="60s"):
         self.ctl_ok("get", "devices", "--wait", "converged", "--timeout", timeout)

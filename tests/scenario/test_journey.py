@@ -323,8 +323,8 @@ def test_a_wrong_setting_stops_before_the_spool_is_touched(world):
 
 # ---- down ----
 
-def assign(world, content=TABLE):
-    world.fleet.publish("bin-routing", content)
+def assign(world, content=TABLE, *more):
+    world.fleet.publish("bin-routing", content, "table", *more)
     world.fleet.ctl_ok("assign", "bin-routing", "--device", "term-0001", "--mode", "repair")
 
 
@@ -428,6 +428,12 @@ def test_a_fleet_database_from_a_backup_gets_its_way_again(world):
     # The device does not say hello first, so this is the version that it holds with other content.
     assign(world, TABLE + b"511111\tbank-other\t2\n")
     world.terminal.start_link(world.broker, world.pki)
+    # Nor does the database know that release has signed this very version before.
+    wait_for(lambda: any("other content was accepted as version 2" in event["text"]
+                         for event in world.fleet.json("describe", "device", "term-0001")["events"]),
+             what="the terminal says why it refuses")
+    assert applied(world).endswith(b"bank-new\t1\n")
+    assign(world, TABLE + b"511111\tbank-other\t2\n", "--version", "3")
     wait_for(lambda: applied(world).endswith(b"bank-other\t2\n"), what="the fleet's word counts")
     world.fleet.wait_converged()
 

@@ -402,7 +402,12 @@ static void test_surroundings_are_put_back(void **state)
         world_assert_document(world, "aid.tsv", AID);
         world_assert_document(world, "bin.tsv", BIN_2);
     }
-    assert_non_null(strstr(world_last(world, DRIFT)->text, "bin.tsv"));
+    assert_non_null(strstr(world_last(world, DRIFT)->text, "floors is gone; written again"));
+    assert_true(world_events(world, DRIFT, "bin.tsv") > 0);
+    assert_true(file_remove(world->floors, NULL)); /* the second place of the floors */
+    world_check(world);
+    assert_true(file_exists(world->floors));
+    assert_non_null(strstr(world_last(world, DRIFT)->text, world->floors));
     size_t told = world_events(world, DRIFT, "");
     assert_true(told > 0);
     world_check(world);

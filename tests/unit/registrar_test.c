@@ -190,7 +190,7 @@ static void test_bad_items(void **state)
     assert_refused(world, 1, docs, 1, ERR_REFUSED, "kind 99 is not known");
     docs[0] = first[1];
     docs[0].scope = MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
-    assert_refused(world, 1, docs, 1, ERR_REFUSED, "sealed documents are not known");
+    assert_refused(world, 1, docs, 1, ERR_REFUSED, "for another device");
     docs[0] = first[1];
     docs[0].length = 16 * 1024 * 1024 + 1;
     assert_refused(world, 1, docs, 1, ERR_REFUSED, "16777217 bytes");

@@ -95,8 +95,10 @@ int world_set_up(void **state)
     world->wall_ms = 1000;
     world->clock = (struct clock){.wall_ms = world_wall, .boot_ms = world_wall, .ctx = world};
     world->broker_up = true;
+    (void)snprintf(world->floors, sizeof world->floors, "%s/floors", world->dir);
     world->settings = (struct registrar_settings){.dir = world->registry,
                                                   .sealing_key = world->sealing_key,
+                                                  .floors = world->floors,
                                                   .device = DEVICE,
                                                   .hook = world->hook,
                                                   .hook_limit_ms = 10000,
@@ -171,6 +173,7 @@ static void on_event(void *ctx, const Muster__Event *event)
     assert_true(world->event_count < WORLD_EVENTS);
     struct world_event *kept = &world->events[world->event_count++];
     kept->kind = event->kind;
+    kept->refusal = event->refusal;
     (void)snprintf(kept->item, sizeof kept->item, "%s", event->item);
     (void)snprintf(kept->text, sizeof kept->text, "%s", event->text);
     if (event->item[0] != '\0' && event->detail.len > 0)

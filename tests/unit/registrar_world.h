@@ -31,6 +31,7 @@ struct world_event {
     char text[512];
     Muster__ItemState state;
     Muster__RepairSource source;
+    Muster__Refusal refusal;
 };
 
 struct world_blob {
@@ -42,6 +43,7 @@ struct world {
     char dir[64]; /* all of it; the registry is <dir>/registry */
     char registry[96];
     char sealing_key[96]; /* a file that is not there until a test makes it */
+    char floors[96];      /* their second place */
     char hook[96];        /* "" until world_hook */
     uv_loop_t loop;
     struct sign_key *root, *release, *director;

@@ -13,6 +13,7 @@
 
 struct place {
     char dir[64];
+    char floors[80]; /* their second place */
     struct registry *registry;
 };
 
@@ -23,7 +24,9 @@ static int set_up(void **state)
     (void)snprintf(place->dir, sizeof place->dir, "%s/registry_test.XXXXXX",
                    tmp != NULL ? tmp : "/tmp");
     *state = place;
-    return mkdtemp(place->dir) != NULL && registry_open(place->dir, sha256, &place->registry, NULL)
+    (void)snprintf(place->floors, sizeof place->floors, "%s/second", place->dir);
+    return mkdtemp(place->dir) != NULL &&
+                   registry_open(place->dir, place->floors, sha256, &place->registry, NULL)
                ? 0
                : -1;
 }
@@ -387,35 +390,6 @@ static void test_blobs_and_prune(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
-static void test_floors(void **state)
-{
-    struct place *place = *state;
-    struct registry_floors *floors = calloc(2, sizeof *floors);
-    struct err err = {0};
-    assert_true(registry_floors_read(place->registry, floors, NULL));
-    assert_int_equal(floors->count, 0);
-    floors->manifest_version = 12;
-    memset(floors->manifest_digest, 5, 32);
-    assert_true(registry_floor_raise(floors, "bin", 7, NULL));
-    assert_true(registry_floor_raise(floors, "bin", 3, NULL)); /* never down */
-    assert_int_equal(registry_floor(floors, "bin"), 7);
-    assert_int_equal(registry_floor(floors, "aid"), 0);
-    char name[REGISTRY_NAME_CHARS + 1];
-    for (unsigned i = 1; i < REGISTRY_FLOORS; i++) {
-        (void)snprintf(name, sizeof name, "name-of-forty-eight-characters-at-the-most-%04u", i);
-        assert_true(registry_floor_raise(floors, name, UINT64_MAX, NULL));
-    }
-    assert_false(registry_floor_raise(floors, "one-more", 1, &err));
-    assert_int_equal(err.code, ERR_FULL);
-    assert_true(registry_floors_write(place->registry, floors, NULL));
-    assert_true(registry_floors_read(place->registry, &floors[1], NULL));
-    assert_memory_equal(&floors[0], &floors[1], sizeof *floors);
-    plant(place, "floors", "manifest\t0\n");
-    assert_false(registry_floors_read(place->registry, floors, &err));
-    assert_int_equal(err.code, ERR_INVALID);
-    free(floors);
-}
-
 static void test_failure(void **state)
 {
     struct place *place = *state;
@@ -448,7 +422,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_list_of_before, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_strays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_blobs_and_prune, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_floors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failure, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

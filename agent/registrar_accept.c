@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/registrar_internal.h"
+
+#include "agent/floors.h"
+#include "base/log.h"
+#include "proto/refusal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for the new generation beside the one in force: the spare one may go. */
+static bool quota_check(const struct registrar *registrar, const struct desired *desired,
+                        struct err *err)
+{
+    struct registry_items target;
+    sync_target(&desired->wants, &registrar->held.current.list, &target);
+    const struct registry_items *lists[] = {&target, &registrar->held.current.list};
+    uint64_t needed = sync_bytes(lists, 2);
+    if (registrar->quota_bytes <= 0 || needed <= (uint64_t)registrar->quota_bytes)
+        return true;
+    const struct registry_items *now[] = {&registrar->held.current.list};
+    return refuse(err, MUSTER__REFUSAL__REFUSAL_MANIFEST_QUOTA, ERR_REFUSED,
+                  "manifest %" PRIu64 " needs %" PRIu64 " bytes beside what is in force (%" PRIu64
+                  "), the quota is %" PRId64,
+                  desired->version, needed, sync_bytes(now, 1), registrar->quota_bytes);
+}
+
+/* A chain of roots that was damaged or put back leaves older keys in force, which a newer root may
+ * have withdrawn. */
+static bool root_check(const struct registrar *registrar, struct err *err)
+{
+    uint64_t seen = registrar->floors.root_version, known = trust_version(registrar->trust);
+    return known >= seen ||
+           refuse(err, MUSTER__REFUSAL__REFUSAL_MANIFEST_ROOT, ERR_REFUSED,
+                  "root %" PRIu64 " was in force here and only %" PRIu64
+                  " is left: no manifest is accepted before the chain of roots has come again",
+                  seen, known);
+}
+
+static bool desired_accept(struct registrar *registrar, struct desired *desired, struct err *err)
+{
+    struct registry_floors *floors = malloc(sizeof *floors);
+    if (floors == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
+    bool good = root_check(registrar, err) &&
+                floors_take(&registrar->floors, desired, floors, err) &&
+                quota_check(registrar, desired, err);
+    if (good) {
+        registrar->floors = *floors;
+        desired_free(registrar->desired);
+        registrar->desired = desired;
+        registrar->outdated = false;
+        registrar->unsaved = true;
+        registrar->stalled = false;
+    }
+    free(floors);
+    return good;
+}
+
+/* NULL: refused. The registrar keeps what it gives. */
+static const struct desired *manifest_take(struct registrar *registrar, struct bytes envelope,
+                                           struct bytes body, struct err *err)
+{
+    struct desired *desired = NULL;
+    if (!desired_parse(registrar->trust, registrar->device, envelope, body, &desired, err))
+        return NULL;
+    if (!desired_accept(registrar, desired, err)) {
+        desired_free(desired);
+        return NULL;
+    }
+    return desired;
+}
+
+static bool is_held(const struct registrar *registrar, struct bytes body)
+{
+    uint8_t digest[32];
+    sha256(body, digest);
+    return registrar->desired != NULL && !registrar->outdated &&
+           memcmp(digest, registrar->desired->digest, 32) == 0;
+}
+
+static bool manifest_refused(struct registrar *registrar, const struct err *why, struct err *err)
+{
+    registrar_refused(registrar, "a manifest is not accepted", why);
+    if (err != NULL)
+        *err = *why;
+    return false;
+}
+
+bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
+{
+    struct bytes body;
+    struct err why = {0};
+    if (!desired_body(registrar->trust, registrar->device, envelope, &body, &why))
+        return manifest_refused(registrar, &why, err);
+    if (is_held(registrar, body))
+        return true;
+    const struct desired *desired = manifest_take(registrar, envelope, body, &why);
+    if (desired == NULL)
+        return manifest_refused(registrar, &why, err);
+    log_info("registry: manifest %" PRIu64 " of epoch %" PRIu64 " accepted, %zu items",
+             desired->version, desired->epoch, desired->wants.count);
+    registrar_wake(registrar);
+    return true;
+}
+
+void registrar_rooted(struct registrar *registrar)
+{
+    struct desired *again = NULL;
+    struct err why = {0};
+    if (trust_version(registrar->trust) > registrar->floors.root_version) {
+        registrar->floors.root_version = trust_version(registrar->trust);
+        registrar->floors_unsaved = true;
+    }
+    if (registrar->desired != NULL) {
+        registrar->outdated = !desired_open(registrar->trust, registrar->device,
+                                            buf_bytes(&registrar->desired->envelope), &again, &why);
+        desired_free(again);
+    }
+    if (registrar->outdated)
+        log_info("registry: what is held stays; its manifest is not good under root %" PRIu64
+                 " any more: %s",
+                 trust_version(registrar->trust), why.text);
+    registrar_wake(registrar);
+}
+
+void registrar_refused(struct registrar *registrar, const char *what, const struct err *why)
+{
+    if (refusals_add(&registrar->refusals, why, clock_boot_ms(registrar->clock)))
+        report_refusal(registrar, MUSTER__EVENT_KIND__EVENT_REFUSED, "", NULL, refusal_of(why),
+                       "%s: %s", what, why->text);
+}
+
+const struct refusals *registrar_refusals(const struct registrar *registrar)
+{
+    return &registrar->refusals;
+}
+
+void registrar_desired(const struct registrar *registrar, struct registrar_desired *ret_desired)
+{
+    const struct desired *desired = registrar->desired;
+    *ret_desired = (struct registrar_desired){.root_seen = registrar->floors.root_version,
+                                              .outdated = registrar->outdated};
+    if (desired == NULL)
+        return;
+    ret_desired->epoch = desired->epoch;
+    ret_desired->version = desired->version;
+    ret_desired->expires_ms = desired->expires_ms;
+    memcpy(ret_desired->sha256, desired->digest, sizeof ret_desired->sha256);
+}
