@@ -51,7 +51,7 @@ static bool stated_version(const struct bundle_part *part, uint64_t *ret_version
 static bool add_root(struct bundle_index *index, const struct bundle_part *part, struct err *err)
 {
     void *list = index->roots;
-    uint64_t version;
+    uint64_t version = 0;
     if (!stated_version(part, &version, err))
         return false;
     bool ok = make_room(&list, &index->root_room, index->root_count, sizeof *index->roots,

@@ -72,7 +72,7 @@ static bool read_frame(struct bundle_reader *reader, const Muster__BundlePart **
 {
     static const struct unpack_limits limits = {.max_bytes = FRAME_BYTES, .max_elements = 16};
     ProtobufCMessage *message = NULL;
-    uint64_t length;
+    uint64_t length = 0;
     if (!read_length(reader, &length, err))
         return false;
     if (length > FRAME_BYTES)
@@ -88,8 +88,10 @@ static bool read_frame(struct bundle_reader *reader, const Muster__BundlePart **
         return ended(reader, err);
     reader->frame.length = length;
     if (!unpack(&muster__bundle_part__descriptor, buf_bytes(&reader->frame), &limits,
-                &reader->arena, &message, err))
-        return err_context(err, "the frame at byte %" PRIu64, reader->at);
+                &reader->arena, &message, err)) {
+        (void)err_context(err, "the frame at byte %" PRIu64, reader->at);
+        return false;
+    }
     reader->at += length;
     *ret_part = (const Muster__BundlePart *)message;
     return true;
@@ -97,9 +99,9 @@ static bool read_frame(struct bundle_reader *reader, const Muster__BundlePart **
 
 static bool read_start(struct bundle_reader *reader, struct err *err)
 {
-    const Muster__BundlePart *part;
+    const Muster__BundlePart *part = NULL;
     struct err why = {0};
-    if (!read_frame(reader, &part, &why))
+    if (!read_frame(reader, &part, &why) || part == NULL)
         return why.code == ERR_INVALID ? err_set(err, ERR_INVALID, "it is not a bundle")
                                        : err_set(err, why.code, "%s", why.text);
     if (part->what_case != MUSTER__BUNDLE_PART__WHAT_START ||
@@ -165,8 +167,8 @@ static bool read_part(struct bundle_reader *reader, struct bundle_part *ret_part
                       uint64_t *ret_stated, struct err *err)
 {
     struct bundle_part part = {.device = "", .at = reader->at};
-    const Muster__BundlePart *message;
-    if (!read_frame(reader, &message, err))
+    const Muster__BundlePart *message = NULL;
+    if (!read_frame(reader, &message, err) || message == NULL)
         return false;
     switch (message->what_case) {
     case MUSTER__BUNDLE_PART__WHAT_ROOT:
@@ -205,7 +207,7 @@ static bool check_end(struct bundle_reader *reader, uint64_t stated, struct err 
 
 bool bundle_next(struct bundle_reader *reader, struct bundle_part *ret_part, struct err *err)
 {
-    struct bundle_part part;
+    struct bundle_part part = {0};
     uint64_t stated = 0;
     if (!read_part(reader, &part, &stated, err))
         return false;

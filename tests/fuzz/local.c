@@ -3,6 +3,7 @@
  * link that is not trusted, and what a damaged note may hold. The first byte chooses the message.
  */
 #include "agent/account.h"
+#include "agent/import.h"
 #include "agent/link_wants.h"
 #include "proto/limits.h"
 #include "proto/local.pb-c.h"
@@ -66,6 +67,32 @@ static void try_account(struct bytes in)
     buf_done(&note);
 }
 
+/* A part of a bundle, as a local program may give it: never longer than it may be. */
+static void try_import(struct bytes in)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_CLIENT_FRAME_BYTES,
+                                                .max_elements = 128};
+    struct arena arena = {0};
+    struct import import = {0};
+    ProtobufCMessage *message = NULL;
+    if (unpack(&muster__client_request__descriptor, in, &limits, &arena, &message, NULL)) {
+        const Muster__ClientRequest *request = (const Muster__ClientRequest *)message;
+        struct err err = {0};
+        bool whole = false;
+        if (request->what_case != MUSTER__CLIENT_REQUEST__WHAT_IMPORT) {
+            HOLDS(!import.part.data);
+        } else if (import_add(&import, request->import, &whole, &err)) {
+            HOLDS(import.part.length <= LIMIT_BLOB_BYTES);
+            HOLDS(whole == (import.part.length == request->import->size));
+            HOLDS(import_add(&import, request->import, &whole, NULL)); /* anew */
+        } else {
+            HOLDS(err.reason != 0 && err.text[0] && import.part.length == 0);
+        }
+    }
+    import_end(&import);
+    arena_done(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct {
@@ -85,6 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t which = data[0] % (sizeof messages / sizeof messages[0]);
     struct bytes in = bytes_of(data + 1, size - 1);
     fuzz_unpack(messages[which].type, in, messages[which].max_bytes);
+    if (messages[which].type == &muster__client_request__descriptor)
+        try_import(in);
     if (messages[which].type == &muster__link_down__descriptor)
         try_link_down(in);
     if (messages[which].type == &muster__kept_traffic__descriptor)

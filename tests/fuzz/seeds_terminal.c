@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Seeds of what a terminal reads: from the fleet, from its own disk, from people. */
 #include "fleet/content.h"
+#include "proto/bundle.h"
 #include "proto/desired.pb-c.h"
 #include "proto/hello.pb-c.h"
 #include "proto/local.pb-c.h"
@@ -10,6 +11,8 @@
 #include "tests/fuzz/seeds.h"
 #include "tests/fuzz/world.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DEVICE "t-01"
@@ -256,8 +259,58 @@ static void input_seeds(void)
     write_seed("timekeeper", "three", bytes_of(times, sizeof times));
 }
 
+/* Roots of an Envelope that says only a version, a manifest for two devices, two blobs. */
+static void bundle_seed(void)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *file = open_memstream(&text, &length);
+    struct bundle_writer writer;
+    static const struct {
+        enum bundle_what what;
+        const char *device, *content;
+    } parts[] = {{BUNDLE_MANIFEST, "t-00", "other"},
+                 {BUNDLE_MANIFEST, DEVICE, "manifest"},
+                 {BUNDLE_BLOB, "", "first"},
+                 {BUNDLE_BLOB, "", "second"}};
+    must(file != NULL && bundle_begin(&writer, file, 1234, NULL), NULL);
+    for (uint8_t version = 1; version <= 2; version++) {
+        const uint8_t body[] = {0x08, version};
+        struct buf envelope = fuzz_seal("root", "", bytes_of(body, sizeof body));
+        const struct bundle_part part = {.what = BUNDLE_ROOT, .content = buf_bytes(&envelope)};
+        must(bundle_add(&writer, &part, NULL), NULL);
+        buf_done(&envelope);
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const struct bundle_part part = {.what = parts[i].what,
+                                         .device = parts[i].device,
+                                         .content =
+                                             bytes_of(parts[i].content, strlen(parts[i].content))};
+        must(bundle_add(&writer, &part, NULL), NULL);
+    }
+    must(bundle_finish(&writer, NULL) && fclose(file) == 0, NULL);
+    write_seed("bundle", "two_devices", bytes_of(text, length));
+    free(text);
+}
+
+static void import_seed(void)
+{
+    static uint8_t data[4] = "abcd";
+    Muster__ImportQuery query = MUSTER__IMPORT_QUERY__INIT;
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    query.kind = MUSTER__IMPORT_KIND__IMPORT_BLOB;
+    query.size = 8;
+    query.data = (ProtobufCBinaryData){sizeof data, data};
+    request.id = 7;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_IMPORT;
+    request.import = &query;
+    write_message("local", "import", 0, &request.base);
+}
+
 void terminal_seeds(void)
 {
+    bundle_seed();
+    import_seed();
     receipt_seed();
     manifest_seeds();
     content_seeds();
