@@ -30,7 +30,7 @@ static bool take_part(struct agent *agent, struct err *err)
     case MUSTER__IMPORT_KIND__IMPORT_ROOT:
         return take_root(agent, part, err);
     case MUSTER__IMPORT_KIND__IMPORT_MANIFEST:
-        return agent_take_manifest(agent, part, err);
+        return agent_take_manifest(agent, part, true, err);
     default:
         return take_blob(agent, part, err);
     }

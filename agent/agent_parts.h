@@ -6,6 +6,7 @@
 
 #include "agent/account.h"
 #include "agent/agent.h"
+#include "agent/freshness.h"
 #include "agent/hello.h"
 #include "agent/import.h"
 #include "agent/intake.h"
@@ -43,6 +44,7 @@ struct agent {
     struct intake *intake;
     struct sender sender;
     struct hello hello;
+    struct freshness freshness;
     struct txn_guard guard;
     struct suspect_profile suspects;
     uint8_t suspects_of[32]; /* digest of the generation whose code profiles these are */
@@ -79,7 +81,6 @@ struct agent {
     int64_t last_receipt_ms, last_welcome_ms; /* wall */
     struct timekeeper timekeeper;
     int64_t hello_asked_ms; /* time since boot, of the newest hello */
-    int64_t root_told_ms;   /* the same, when a refused root was last told of; 0: never */
     uint64_t receipts_refused, messages_refused;
     struct log_gate gate; /* of lines that the broker can cause */
 };
@@ -120,10 +121,19 @@ void agent_look_at_traffic(struct agent *agent);
 bool agent_load_traffic(struct agent *agent, struct err *err) MUSTER_CHECK;
 void agent_save_traffic(struct agent *agent);
 
+/* agent_desired.c: desired state on its way to the registrar, and whether it is proved fresh. */
+bool agent_take_manifest(struct agent *agent, struct bytes envelope, bool from_file,
+                         struct err *err) MUSTER_CHECK;
+/* Does this welcome speak of a root or a manifest that is neither here nor in it? */
+bool agent_is_behind(const struct agent *agent, const Muster__Welcome *welcome);
+void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome);
+void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS]);
+bool agent_tell_trust(struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
+                      struct err *err) MUSTER_CHECK;
+
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);
 void agent_take_message(struct agent *agent, const char *topic, struct bytes payload);
-bool agent_take_manifest(struct agent *agent, struct bytes envelope, struct err *err) MUSTER_CHECK;
 
 /* agent_import.c: what comes in a file. */
 bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct arena *arena,

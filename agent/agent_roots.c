@@ -7,9 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A broker may replay what it likes; ops hear of it this often. */
-static const int64_t told_every_ms = INT64_C(600) * 1000;
-
 static void tell(struct agent *agent, const struct err *why)
 {
     Muster__Event event = MUSTER__EVENT__INIT;
@@ -47,15 +44,11 @@ void agent_await_root(struct agent *agent)
 
 static void refused(struct agent *agent, uint64_t version, const struct err *why)
 {
-    int64_t now_ms = clock_boot_ms(agent->clock);
     if (why->reason == 0) { /* the disk, not the root: the next hello asks for it again */
         log_error("trust root %" PRIu64 " was not kept: %s", version, why->text);
         return;
     }
-    if (agent->root_told_ms != 0 && now_ms < agent->root_told_ms + told_every_ms)
-        return;
-    agent->root_told_ms = now_ms;
-    tell(agent, why);
+    registrar_refused(agent->registrar, "a trust root is not accepted", why);
 }
 
 bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelope, struct err *err)
@@ -76,6 +69,7 @@ bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelop
     timekeeper_rooted(&agent->timekeeper, trust_issued_ms(agent->trust), now_ms);
     agent_tell_link_time(agent);
     agent_await_root(agent);
+    registrar_rooted(agent->registrar);
     hello_anew(&agent->hello, now_ms, random_u64());
     return true;
 }

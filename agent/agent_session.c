@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "proto/hello.pb-c.h"
 #include "proto/limits.h"
+#include "proto/refusal.h"
 #include "proto/topics.h"
 #include "proto/unpack.h"
 
@@ -118,19 +119,6 @@ void agent_say_hello(struct agent *agent)
 
 /* ---- what comes down ---- */
 
-bool agent_take_manifest(struct agent *agent, struct bytes envelope, struct err *err)
-{
-    if (envelope.length > LIMIT_MANIFEST_BYTES)
-        return err_set(err, ERR_INVALID, "a manifest of %zu bytes: expected at most %d",
-                       envelope.length, (int)LIMIT_MANIFEST_BYTES);
-    if (registrar_manifest(agent->registrar, envelope, err))
-        return true;
-    /* Two manifests of one version: the director settles it as soon as a hello tells ours. */
-    if (err->code == ERR_CONFLICT)
-        hello_soon(&agent->hello, clock_boot_ms(agent->clock));
-    return false;
-}
-
 /* The parts carry signatures of their own: one that does not hold spoils neither the other nor
  * the proof of freshness. */
 static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welcome)
@@ -138,7 +126,8 @@ static void take_welcome_parts(struct agent *agent, const Muster__Welcome *welco
     struct err err = {0};
     agent_take_again(agent, welcome);
     if (!agent->closing && welcome->manifest.len > 0 &&
-        !agent_take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), &err))
+        !agent_take_manifest(agent, bytes_of(welcome->manifest.data, welcome->manifest.len), false,
+                             &err))
         log_warn("the manifest in a welcome was refused: %s", err.text);
 }
 
@@ -152,20 +141,23 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
     if (!unseal("welcome", agent->settings->device, envelope,
                 trust_keys(agent->trust, MUSTER__ROLE__ROLE_DIRECTOR), &body, err) ||
         !unpack(&muster__welcome__descriptor, body, &limits, arena, &message, err))
-        return false;
+        return refuse_unread(err, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
     const Muster__Welcome *welcome = (const Muster__Welcome *)message;
     if (strcmp(welcome->device, agent->settings->device) != 0)
-        return err_set(err, ERR_REFUSED, "a welcome for device %s", welcome->device);
-    bool lacking = registrar_lacks(agent->registrar, NULL, 0) > 0 ||
-                   welcome->root_version > trust_version(agent->trust);
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_DEVICE, ERR_REFUSED, "a welcome for device %s",
+                      welcome->device);
+    bool lacking =
+        registrar_lacks(agent->registrar, NULL, 0) > 0 || agent_is_behind(agent, welcome);
     if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len, lacking,
                         clock_boot_ms(agent->clock), random_u64()))
-        return err_set(err, ERR_REFUSED, "a welcome that does not answer the newest hello");
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_WELCOME_NONCE, ERR_REFUSED,
+                      "a welcome that does not answer the newest hello");
     agent->last_welcome_ms = clock_wall_ms(agent->clock);
     agent->fleet_at_boot_ms = welcome->wall_ms - clock_boot_ms(agent->clock);
     agent_clock_welcomed(agent, welcome->wall_ms);
     if (welcome->refusal[0] != '\0')
         log_warn("the fleet refuses this device: %s", welcome->refusal);
+    agent_note_welcome(agent, welcome);
     take_welcome_parts(agent, welcome);
     uplink_welcomed(&agent->sender.uplink);
     return true;
@@ -178,7 +170,7 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
     case TOPIC_DOWN_RECEIPT:
         return agent_take_receipt(agent, payload, err);
     case TOPIC_DOWN_MANIFEST:
-        return agent_take_manifest(agent, payload, err);
+        return agent_take_manifest(agent, payload, false, err);
     case TOPIC_DOWN_WELCOME:
         return take_welcome(agent, payload, arena, err);
     case TOPIC_TRUST:
@@ -204,6 +196,12 @@ void agent_take_message(struct agent *agent, const char *name, struct bytes payl
         log_debug("%s", err.text); /* a retained blob comes again with each subscription */
     } else if (!ok) {
         agent->messages_refused++;
+        /* Manifests and roots are told where they are refused. */
+        if (topic.kind == TOPIC_DOWN_WELCOME || topic.kind == TOPIC_BLOB)
+            registrar_refused(agent->registrar,
+                              topic.kind == TOPIC_BLOB ? "a blob is not accepted"
+                                                       : "a welcome is not accepted",
+                              &err);
         if (log_gate_pass(&agent->gate, clock_boot_ms(agent->clock), "frames_refused in status"))
             log_warn("%zu bytes on %.96s refused (%s): %s", payload.length, name,
                      err_code_name(err.code), err.text);

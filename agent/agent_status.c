@@ -101,7 +101,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     status->kept_records = stats.records_kept;
     status->lost_records = stats.records_lost;
     status->starts = spool_starts(agent->spool);
-    if (!tell_health(agent, arena, status, err))
+    if (!tell_health(agent, arena, status, err) || !agent_tell_trust(agent, arena, status, err))
         return false;
     reply->agent = status;
     return say_cost(agent, arena, status, err);

@@ -81,6 +81,8 @@ int command_print_json(const struct command_options *options, json_t *root);
 /* How the terminal stands with its broker: of `muster status`. */
 void command_print_link(const Muster__AgentStatus *status);
 json_t *command_link_json(const Muster__AgentStatus *status);
+void command_print_trust(const Muster__AgentStatus *status);
+json_t *command_trust_json(const Muster__AgentStatus *status);
 /* Whether it is well, and what was found damaged. Adds to `object`, and returns it. */
 void command_print_well(const Muster__AgentStatus *status);
 json_t *command_add_health(json_t *object, const Muster__AgentStatus *status);

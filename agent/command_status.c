@@ -58,7 +58,7 @@ static json_t *status_json(const Muster__AgentStatus *status)
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "device", status->device, "agent_version", status->agent_version, "incarnation",
         incarnation, "starts", (json_int_t)status->starts, "link_joined", (int)status->link_joined,
         "connected", (int)status->connected, "broker", status->broker, "link_reason",
@@ -67,7 +67,8 @@ static json_t *status_json(const Muster__AgentStatus *status)
         "last_receipt_ms", (json_int_t)status->last_receipt_ms, "kept_records",
         (json_int_t)status->kept_records, "lost_records", (json_int_t)status->lost_records, "state",
         command_state_json(status->state), "health", health_json(status->health), "uplink",
-        uplink_json(status), "link", command_link_json(status));
+        uplink_json(status), "link", command_link_json(status), "trust",
+        command_trust_json(status));
 }
 
 static uint64_t kilobytes(uint64_t bytes)
@@ -160,6 +161,7 @@ static void print_status(const Muster__AgentStatus *status)
     (void)printf("fleet      %s; last welcome %s, last receipt %s\n",
                  status->welcomed ? "welcomed" : "not welcomed on this connection", welcome,
                  receipt);
+    command_print_trust(status);
     print_uplink(status);
     if (status->health != NULL)
         print_clock(status);

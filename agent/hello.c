@@ -8,6 +8,7 @@
 static const int64_t first_wait_ms = 5000;
 static const int64_t shortest_limit_ms = 300000;
 static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
+static const int64_t doubt_wait_ms = 30 * 1000;
 /* Time for a retained blob to arrive before the fleet is asked for it. */
 static const int64_t lacking_wait_ms = 3000;
 /* A fleet whose welcome could not be read may be understood now; others are in no hurry. */
@@ -55,6 +56,22 @@ void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random)
     if (hello->next_ms == 0 || hello->next_ms > next_ms)
         hello->next_ms = next_ms;
     hello->wait_ms = first_wait_ms;
+}
+
+void hello_doubt(struct hello *hello, int64_t now_ms)
+{
+    if (!hello->connected || !hello->welcomed || now_ms < hello->doubt_next_ms)
+        return;
+    int64_t wait_ms = hello->doubt_wait_ms == 0 ? doubt_wait_ms : 2 * hello->doubt_wait_ms;
+    hello->doubt_wait_ms = wait_ms < daily_ms ? wait_ms : daily_ms;
+    hello->doubt_next_ms = now_ms + hello->doubt_wait_ms;
+    hello_soon(hello, now_ms);
+}
+
+void hello_sure(struct hello *hello)
+{
+    hello->doubt_wait_ms = 0;
+    hello->doubt_next_ms = 0;
 }
 
 bool hello_due(const struct hello *hello, int64_t now_ms)

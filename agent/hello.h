@@ -16,7 +16,8 @@ struct hello {
     bool outstanding; /* a hello was sent and `nonce` waits for its answer */
     uint8_t nonce[16];
     int64_t wait_ms;
-    int64_t next_ms; /* 0: none planned */
+    int64_t next_ms;                      /* 0: none planned */
+    int64_t doubt_wait_ms, doubt_next_ms; /* see hello_doubt */
 };
 
 void hello_connected(struct hello *hello, int64_t now_ms);
@@ -28,6 +29,10 @@ void hello_soon(struct hello *hello, int64_t now_ms);
 /* What was said of the trust root is no longer so: says it again, spread over some seconds, since
  * every terminal learns of a new root in the same moment. */
 void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random);
+/* What came contradicts what is held, and the fleet should hear: soon the first time, then ever
+ * more seldom, for a broker may repeat itself. */
+void hello_doubt(struct hello *hello, int64_t now_ms);
+void hello_sure(struct hello *hello); /* it does not any more */
 bool hello_due(const struct hello *hello, int64_t now_ms);
 void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint64_t random);
 /* False: not the answer to the newest hello. */

@@ -151,6 +151,31 @@ static void test_nothing_after_disconnect(void **state)
     assert_false(hello_due(&hello, 1000000));
 }
 
+/* A broker that repeats what contradicts costs a hello now and then, not one each time. */
+static void test_doubt_is_told_ever_more_seldom(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    unsigned said = 0;
+    hello_connected(&hello, 0);
+    hello_doubt(&hello, 0); /* nobody has welcomed us yet: a hello is under way */
+    assert_int_equal(hello.doubt_next_ms, 0);
+    hello_sent(&hello, nonce_a, 0, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 0, 0));
+    for (int64_t now_ms = 0; now_ms < day_ms; now_ms += 1000) {
+        hello_doubt(&hello, now_ms);
+        if (!hello_due(&hello, now_ms))
+            continue;
+        said++;
+        hello_sent(&hello, nonce_a, now_ms, UINT64_MAX);
+        assert_true(hello_welcomed(&hello, nonce_a, 16, false, now_ms, UINT64_MAX));
+    }
+    assert_in_range(said, 8, 14);
+    hello_sure(&hello);
+    hello_doubt(&hello, day_ms);
+    assert_true(hello_due(&hello, day_ms + 3000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_lacking_brings_the_next_hello_forward),
         cmocka_unit_test(test_a_hello_can_be_asked_for),
         cmocka_unit_test(test_lacking_goes_on_after_a_welcome),
+        cmocka_unit_test(test_doubt_is_told_ever_more_seldom),
         cmocka_unit_test(test_nothing_after_disconnect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Desired state on its way to the registrar, and whether it is proved fresh. */
+#include "agent/agent_parts.h"
+
+#include "proto/limits.h"
+#include "proto/refusal.h"
+
+#include <string.h>
+
+static struct freshness_manifest manifest_of(const struct registrar_desired *desired)
+{
+    struct freshness_manifest manifest = {.epoch = desired->epoch, .version = desired->version};
+    memcpy(manifest.sha256, desired->sha256, sizeof manifest.sha256);
+    return manifest;
+}
+
+/* What a signed manifest contradicts, or who cannot have signed it as far as is known here: the
+ * director settles it once a hello tells how things stand. */
+static bool is_doubt(Muster__Refusal reason)
+{
+    return reason == MUSTER__REFUSAL__REFUSAL_SIGNATURE ||
+           reason == MUSTER__REFUSAL__REFUSAL_MANIFEST_ROOT ||
+           reason == MUSTER__REFUSAL__REFUSAL_MANIFEST_EPOCH ||
+           reason == MUSTER__REFUSAL__REFUSAL_MANIFEST_OLD ||
+           reason == MUSTER__REFUSAL__REFUSAL_MANIFEST_OTHER;
+}
+
+bool agent_take_manifest(struct agent *agent, struct bytes envelope, bool from_file,
+                         struct err *err)
+{
+    struct registrar_desired before, after;
+    struct err why = {0};
+    registrar_desired(agent->registrar, &before);
+    if (!registrar_manifest(agent->registrar, envelope, &why)) {
+        if (is_doubt(refusal_of(&why)))
+            hello_doubt(&agent->hello, clock_boot_ms(agent->clock));
+        if (err != NULL)
+            *err = why;
+        return false;
+    }
+    hello_sure(&agent->hello);
+    registrar_desired(agent->registrar, &after);
+    struct freshness_manifest held = manifest_of(&after);
+    if (after.version != before.version || after.epoch != before.epoch ||
+        memcmp(after.sha256, before.sha256, sizeof after.sha256) != 0)
+        freshness_accepted(&agent->freshness, &held, from_file);
+    return true;
+}
+
+static struct freshness_held held_now(const struct agent *agent)
+{
+    struct registrar_desired desired;
+    registrar_desired(agent->registrar, &desired);
+    return (struct freshness_held){
+        .root_version = trust_version(agent->trust),
+        .root_seen = desired.root_seen,
+        .manifest = manifest_of(&desired),
+        .outdated = desired.outdated,
+        .expires_ms = desired.expires_ms,
+        .at_least_ms = timekeeper_at_least(&agent->timekeeper, clock_boot_ms(agent->clock)),
+    };
+}
+
+bool agent_is_behind(const struct agent *agent, const Muster__Welcome *welcome)
+{
+    struct freshness asked = {
+        .welcomed = true,
+        .named = {.epoch = welcome->manifest_epoch, .version = welcome->manifest_version}};
+    struct freshness_held held = held_now(agent);
+    return welcome->root_version > held.root_version ||
+           (welcome->manifest.len == 0 && freshness_behind(&asked, &held.manifest));
+}
+
+void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome)
+{
+    struct freshness_manifest named = {.epoch = welcome->manifest_epoch,
+                                       .version = welcome->manifest_version};
+    if (welcome->manifest_sha256.len == sizeof named.sha256)
+        memcpy(named.sha256, welcome->manifest_sha256.data, sizeof named.sha256);
+    freshness_welcomed(&agent->freshness, welcome->root_version, &named,
+                       clock_wall_ms(agent->clock));
+}
+
+void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS])
+{
+    struct freshness_held held = held_now(agent);
+    freshness_look(&agent->freshness, &held, ret_why);
+}
+
+bool agent_tell_trust(struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
+                      struct err *err)
+{
+    char why[FRESHNESS_WHY_CHARS];
+    const struct refusals *refusals = registrar_refusals(agent->registrar);
+    agent_look_at_freshness(agent, why);
+    status->root_version = trust_version(agent->trust);
+    status->epoch = trust_epoch(agent->trust);
+    status->fresh_ms = agent->freshness.fresh_ms;
+    status->fleet_manifest = agent->freshness.named.version;
+    status->stale = arena_copy(arena, why, strlen(why) + 1);
+    status->state_refused = refusals->count;
+    status->last_refusal = refusals->last;
+    status->last_refused = (char *)(uintptr_t)refusals->why;
+    return status->stale != NULL || err_set(err, ERR_NO_MEMORY, "no memory for a status");
+}

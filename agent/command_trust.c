@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Of a status: which root is in force, whether what is held is proved fresh, what was refused. */
+#include "agent/command.h"
+
+#include "proto/refusal.h"
+
+#include <inttypes.h>
+
+json_t *command_trust_json(const Muster__AgentStatus *status)
+{
+    char reason[REFUSAL_NAME_CHARS];
+    refusal_name(status->last_refusal, reason);
+    return json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:s}", "root_version",
+                     (json_int_t)status->root_version, "epoch", (json_int_t)status->epoch,
+                     "fresh_ms", (json_int_t)status->fresh_ms, "fleet_manifest",
+                     (json_int_t)status->fleet_manifest, "stale", status->stale, "refused",
+                     (json_int_t)status->state_refused, "last_refusal", reason, "last_refused",
+                     status->last_refused);
+}
+
+void command_print_trust(const Muster__AgentStatus *status)
+{
+    char when[32], reason[REFUSAL_NAME_CHARS];
+    if (status->root_version == 0) /* an agent that does not say */
+        return;
+    (void)printf("trust      root %" PRIu64 ", epoch %" PRIu64 "; ", status->root_version,
+                 status->epoch);
+    command_time(status->fresh_ms, when);
+    if (status->stale[0] == '\0')
+        (void)printf("what is held is what the fleet wants, proved %s\n", when);
+    else
+        (void)printf("stale: %s\n", command_plain(status->stale));
+    if (status->state_refused == 0)
+        return;
+    refusal_name(status->last_refusal, reason);
+    (void)printf("refused    %" PRIu64
+                 " manifests, roots, blobs and welcomes since the start; last "
+                 "(%s): %s\n",
+                 status->state_refused, reason, command_plain(status->last_refused));
+}

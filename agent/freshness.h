@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_FRESHNESS_H
+#define AGENT_FRESHNESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Whether what is held is proved to be what the fleet wants: a welcome that answers our newest
+ * hello names it. So nobody can hold a newer manifest back unnoticed. No clock is asked: stale
+ * means to keep running and to say so. Pure. Zero-initialised is ready to use.
+ */
+struct freshness_manifest {
+    uint64_t epoch, version; /* version 0: none */
+    uint8_t sha256[32];      /* of its signed body */
+};
+
+struct freshness {
+    bool welcomed;                   /* since the agent started */
+    uint64_t root_version;           /* as the newest welcome said */
+    struct freshness_manifest named; /* the same */
+    int64_t welcomed_ms;             /* our wall clock then, to show */
+    bool came_since;  /* what is held came from the fleet after that welcome, and is newer */
+    bool imported;    /* it came from a file */
+    int64_t fresh_ms; /* wall clock of the newest welcome that named what is held; 0: none */
+};
+
+/* What is held now. */
+struct freshness_held {
+    uint64_t root_version; /* in force */
+    uint64_t root_seen;    /* the highest that ever was */
+    struct freshness_manifest manifest;
+    bool outdated;       /* it is not good under the root in force */
+    int64_t expires_ms;  /* of it, 0: never */
+    int64_t at_least_ms; /* true time is proved to be no earlier */
+};
+
+enum { FRESHNESS_WHY_CHARS = 240 };
+
+/* A welcome that answers the newest hello. */
+void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
+                        const struct freshness_manifest *named, int64_t wall_ms);
+/* Another manifest is held than before. */
+void freshness_accepted(struct freshness *freshness, const struct freshness_manifest *held,
+                        bool from_file);
+/* Does the newest welcome speak of a newer manifest than this? */
+bool freshness_behind(const struct freshness *freshness, const struct freshness_manifest *held);
+/* "": what is held is proved fresh; else why it is not. */
+void freshness_look(struct freshness *freshness, const struct freshness_held *held,
+                    char ret_why[FRESHNESS_WHY_CHARS]);
+
+#endif
