@@ -2,6 +2,7 @@
 #include "fleet/api_desired.h"
 
 #include "fleet/api_assign.h"
+#include "fleet/api_signed.h"
 #include "fleet/base64.h"
 #include "fleet/document.h"
 #include "fleet/words.h"
@@ -161,9 +162,10 @@ static bool get_manifest(void *ctx, const struct api_request *request, struct ap
                      device.id);
     ok = ok && base64_encode(buf_bytes(&envelope), &text, err) &&
          give(answer,
-              json_pack("{s:s, s:I, s:I, s:s}", "id", device.id, "manifest_epoch",
+              json_pack("{s:s, s:I, s:I, s:I, s:s}", "id", device.id, "manifest_epoch",
                         (json_int_t)manifest.epoch, "manifest_version",
-                        (json_int_t)manifest.version, "envelope", (const char *)text.data),
+                        (json_int_t)manifest.version, "root_version",
+                        (json_int_t)manifest.root_version, "envelope", (const char *)text.data),
               err);
     buf_done(&text);
     buf_done(&envelope);
@@ -174,6 +176,8 @@ struct api_module api_desired_module(struct api_desired *desired)
 {
     static const struct api_route routes[] = {
         {"PUT", "/api/v1/blobs/{}", LIMIT_BLOB_BYTES, put_blob},
+        {"GET", "/api/v1/blobs/{}", 0, api_get_blob},
+        {"GET", "/api/v1/roots/{}", 0, api_get_root},
         {"GET", "/api/v1/documents", 0, get_documents},
         {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document},
         {"POST", "/api/v1/assignments", API_ASSIGNMENT_BYTES, api_post_assignment},

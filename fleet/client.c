@@ -136,26 +136,35 @@ static enum err_code code_of_status(long status)
     }
 }
 
-static bool read_reply(struct client *client, const char *path, json_t **ret_reply, struct err *err)
+/* False: it was not answered well, and `err` says why in the server's words. */
+static bool check_status(struct client *client, const char *path, struct err *err)
 {
     long status = 0;
-    json_error_t why;
     (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
-    json_t *reply = json_loadb((const char *)client->reply.data, client->reply.length, 0, &why);
-    if (status >= 200 && status < 300 && reply != NULL) {
-        *ret_reply = reply;
-        return true;
-    }
-    const char *text = json_string_value(json_object_get(json_object_get(reply, "error"), "text"));
     if (status >= 200 && status < 300)
-        err_set(err, ERR_IO, "%s%s answered what is not JSON: %s", client->server, path, why.text);
-    else if (text != NULL)
+        return true;
+    json_t *reply = json_loadb((const char *)client->reply.data, client->reply.length, 0, NULL);
+    const char *text = json_string_value(json_object_get(json_object_get(reply, "error"), "text"));
+    if (text != NULL)
         err_set(err, code_of_status(status), "%s", text);
     else
         err_set(err, code_of_status(status), "%s%s answered with status %ld", client->server, path,
                 status);
     json_decref(reply);
     return false;
+}
+
+static bool read_reply(struct client *client, const char *path, json_t **ret_reply, struct err *err)
+{
+    json_error_t why;
+    if (!check_status(client, path, err))
+        return false;
+    json_t *reply = json_loadb((const char *)client->reply.data, client->reply.length, 0, &why);
+    if (reply == NULL)
+        return err_set(err, ERR_IO, "%s%s answered what is not JSON: %s", client->server, path,
+                       why.text);
+    *ret_reply = reply;
+    return true;
 }
 
 static void set_method(CURL *curl, const char *method, struct bytes body)
@@ -180,8 +189,9 @@ static const char *why_not(const struct client *client, CURLcode result)
     return client->detail[0] != '\0' ? client->detail : curl_easy_strerror(result);
 }
 
-static bool perform(struct client *client, const char *method, const char *path, struct bytes body,
-                    json_t **ret_reply, struct err *err)
+/* What came back is in client->reply, whatever its status. */
+static bool transfer(struct client *client, const char *method, const char *path, struct bytes body,
+                     struct err *err)
 {
     char url[URL_CHARS];
     int length = snprintf(url, sizeof url, "%s%s", client->base, path);
@@ -200,12 +210,24 @@ static bool perform(struct client *client, const char *method, const char *path,
     if (result != CURLE_OK)
         return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
                        why_not(client, result));
-    return read_reply(client, path, ret_reply, err);
+    return true;
+}
+
+static bool perform(struct client *client, const char *method, const char *path, struct bytes body,
+                    json_t **ret_reply, struct err *err)
+{
+    return transfer(client, method, path, body, err) && read_reply(client, path, ret_reply, err);
 }
 
 bool client_get(struct client *client, const char *path, json_t **ret_reply, struct err *err)
 {
     return perform(client, "GET", path, bytes_of("", 0), ret_reply, err);
+}
+
+bool client_fetch(struct client *client, const char *path, struct buf *out, struct err *err)
+{
+    return transfer(client, "GET", path, bytes_of("", 0), err) && check_status(client, path, err) &&
+           buf_append(out, client->reply.data, client->reply.length, err);
 }
 
 bool client_put(struct client *client, const char *path, struct bytes body, json_t **ret_reply,

@@ -20,6 +20,9 @@ void client_close(struct client *client);
 /* `path` begins with '/' and is percent-encoded where it must be. The caller decrefs the reply. */
 bool client_get(struct client *client, const char *path, json_t **ret_reply,
                 struct err *err) MUSTER_CHECK;
+/* The bytes themselves, appended to `out`: of a blob, of a root. */
+bool client_fetch(struct client *client, const char *path, struct buf *out,
+                  struct err *err) MUSTER_CHECK;
 bool client_put(struct client *client, const char *path, struct bytes body, json_t **ret_reply,
                 struct err *err) MUSTER_CHECK;
 bool client_post(struct client *client, const char *path, const json_t *body, json_t **ret_reply,

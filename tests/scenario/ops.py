@@ -27,15 +27,20 @@ class Ops(FleetSide):
             f"{args}: exit {done.returncode}, not {code}\n{done.stdout}{done.stderr}")
         return done.stderr
 
-    def http(self, method, path, body=None):
-        """A plain request to the API: status and JSON."""
+    def raw(self, method, path, body=None):
+        """A plain request to the API: status and bytes."""
         connection = UnixConnection(self.folder / "api.sock")
         try:
             connection.request(method, path, body=body)
             reply = connection.getresponse()
-            return reply.status, json.loads(reply.read())
+            return reply.status, reply.read()
         finally:
             connection.close()
+
+    def http(self, method, path, body=None):
+        """The same with JSON for an answer."""
+        status, reply = self.raw(method, path, body)
+        return status, json.loads(reply)
 
     def add_device(self, device, tid):
         """Enrols a device that only exists on paper, with a key of its own."""

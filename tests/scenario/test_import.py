@@ -147,6 +147,17 @@ def test_what_a_file_lacks_is_told_and_can_follow(shop):
     assert set(shop.held()) >= {"bin-table", "aid-list"}
 
 
+def test_what_is_signed_can_be_had_byte_for_byte(shop):
+    shop.push("bin-table", TABLE)
+    for digest, content in shop.ops.query("SELECT sha256, content FROM blob"):
+        assert shop.ops.raw("GET", f"/api/v1/blobs/{digest.hex()}") == (200, content)
+    assert shop.ops.http("GET", "/api/v1/blobs/" + "00" * 32)[0] == 404
+    assert shop.ops.http("GET", "/api/v1/blobs/../keys")[0] in (400, 404)
+    assert shop.ops.http("GET", "/api/v1/blobs/zz")[0] == 400
+    assert shop.ops.http("GET", "/api/v1/roots/999")[0] == 404
+    assert shop.ops.http("GET", "/api/v1/roots/-1")[0] == 400
+
+
 def test_a_wrong_command_line_is_told(shop):
     assert shop.terminal.muster("import").returncode == 2
     assert shop.terminal.muster("import", "one", "two").returncode == 2

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_CTL_FETCH_H
+#define FLEET_CTL_FETCH_H
+
+#include "fleet/ctl.h"
+#include "proto/trust.h"
+
+/* What musterd holds of signed state, appended to `out`. It is not believed: a blob is compared
+ * with its name, a chain of roots is verified from its first one on. */
+bool ctl_fetch_blob(struct ctl *ctl, const uint8_t sha256[32], struct buf *out,
+                    struct err *err) MUSTER_CHECK;
+
+/* The whole chain, ascending; `version` is somewhere in it. ERR_NOT_FOUND: musterd has no such. */
+struct ctl_roots {
+    struct buf *envelopes; /* `count` of them */
+    size_t count;
+    uint64_t first;      /* version of the first */
+    struct trust *trust; /* the newest, followed from the first */
+};
+bool ctl_fetch_roots(struct ctl *ctl, uint64_t version, struct ctl_roots *ret_roots,
+                     struct err *err) MUSTER_CHECK;
+void ctl_roots_done(struct ctl_roots *roots);
+
+#endif
