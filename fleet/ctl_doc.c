@@ -5,6 +5,7 @@
 #include "fleet/base64.h"
 #include "fleet/content.h"
 #include "fleet/ctl_table.h"
+#include "fleet/signed_document.h"
 #include "fleet/signers.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
@@ -22,7 +23,8 @@ struct publish {
     const char *name;
     Muster__DocumentKind kind;
     int64_t version, minimum_version; /* -1: not given */
-    struct sign_key *release;
+    struct signers release;
+    struct signed_document signed_before; /* by --signed; its header is NULL without */
     struct buf content, blob, header;
     uint8_t sha256[32];
     json_t *documents; /* musterd's list before */
@@ -30,33 +32,74 @@ struct publish {
 
 static void publish_done(struct publish *publish)
 {
-    sign_key_free(publish->release);
+    signers_done(&publish->release);
+    signed_document_done(&publish->signed_before);
     buf_done(&publish->content);
     buf_done(&publish->blob);
     buf_done(&publish->header);
     json_decref(publish->documents);
 }
 
+/* What was signed elsewhere says by itself what it is. */
+static bool take_signed(struct publish *publish, const char *path, struct err *err)
+{
+    if (!signed_document_read(path, &publish->signed_before, err))
+        return false;
+    const Muster__DocumentHeader *header = publish->signed_before.header;
+    if (strcmp(header->name, publish->name) != 0)
+        return err_set(err, ERR_INVALID, "%s was signed as %s", path, header->name);
+    publish->kind = header->kind;
+    publish->version = (int64_t)header->version;
+    publish->minimum_version = (int64_t)header->minimum_version;
+    return true;
+}
+
 static bool read_args(struct publish *publish, const struct ctl_args *args, struct err *err)
 {
+    const char *path = ctl_arg(args, "--signed", NULL);
     publish->name = args->arguments[0];
     if (!document_name_valid(publish->name))
         return err_set(err, ERR_INVALID,
                        "\"%.60s\" is not a document's name: expected [a-z0-9][a-z0-9._-]{0,47}",
                        publish->name);
+    if (path != NULL)
+        return take_signed(publish, path, err);
+    if (ctl_arg(args, "--release-key", NULL) == NULL)
+        return err_set(err, ERR_INVALID,
+                       "nothing to sign with: --release-key KEY, or --signed FILE");
     return word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) &&
            ctl_arg_number(args, "--version", -1, 1, INT64_MAX, &publish->version, err) &&
            ctl_arg_number(args, "--minimum-version", -1, 0, INT64_MAX, &publish->minimum_version,
-                          err);
+                          err) &&
+           signers_open(args, "--release-key", &publish->release, err);
 }
 
-static bool read_content(struct publish *publish, const char *path, struct err *err)
+static bool is_sealed(const struct publish *publish)
+{
+    return publish->signed_before.sealed.length > 0;
+}
+
+static bool read_file(struct publish *publish, const char *path, struct err *err)
 {
     if (!file_read(path, LIMIT_DOCUMENT_BYTES, &publish->content, err))
         return false;
     if (!content_check(publish->kind, buf_bytes(&publish->content), err))
         return err_context(err, "%s", path);
-    sha256(buf_bytes(&publish->content), publish->sha256);
+    return publish->signed_before.header == NULL ||
+           signed_document_names(&publish->signed_before, path, err);
+}
+
+static bool read_content(struct publish *publish, const struct ctl_args *args, struct err *err)
+{
+    bool has_file = args->argument_count > 1;
+    if (has_file == is_sealed(publish))
+        return err_set(err, ERR_INVALID,
+                       has_file ? "what is sealed is in the signed file already"
+                                : "the FILE with its content is missing");
+    if (has_file && !read_file(publish, args->arguments[1], err))
+        return false;
+    sha256(buf_bytes(has_file ? &publish->content : &publish->signed_before.sealed),
+           publish->sha256);
     return true;
 }
 
@@ -86,6 +129,9 @@ static bool is_unchanged(const struct publish *publish, const json_t *newest)
 
 static bool sign_header(struct publish *publish, const json_t *newest, struct err *err)
 {
+    const struct buf *before = &publish->signed_before.envelope;
+    if (before->length > 0)
+        return buf_append(&publish->header, before->data, before->length, err);
     if (publish->version < 0)
         publish->version = ctl_number(newest, "version") + 1;
     if (publish->minimum_version < 0)
@@ -99,12 +145,7 @@ static bool sign_header(struct publish *publish, const json_t *newest, struct er
     header.sha256 = (ProtobufCBinaryData){sizeof publish->sha256, publish->sha256};
     header.minimum_version = (uint64_t)publish->minimum_version;
     header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
-    struct buf body = {0};
-    const struct sign_key *key = publish->release;
-    bool ok = pack(&header.base, &body, err) &&
-              seal("document", "", buf_bytes(&body), &key, 1, true, &publish->header, err);
-    buf_done(&body);
-    return ok;
+    return document_header_seal(&header, &publish->release, &publish->header, err);
 }
 
 /* The blob first: musterd takes a document only when its content is there. */
@@ -123,9 +164,9 @@ static bool upload(struct ctl *ctl, const struct publish *publish, json_t **ret_
         json_decref(put);
         return false;
     }
-    json_t *request =
-        json_pack("{s:s, s:[{s:s, s:s, s:I}]}", "header", (const char *)text.data, "encodings",
-                  "coding", "zstd", "blob", hex, "size", (json_int_t)publish->blob.length);
+    json_t *request = json_pack("{s:s, s:[{s:s, s:s, s:I}]}", "header", (const char *)text.data,
+                                "encodings", "coding", is_sealed(publish) ? "cms" : "zstd", "blob",
+                                hex, "size", (json_int_t)publish->blob.length);
     bool ok = client_post(ctl->client, "/api/v1/documents", request, ret_reply, err);
     json_decref(request);
     json_decref(put);
@@ -157,7 +198,9 @@ static int publish_new(struct ctl *ctl, struct publish *publish, const json_t *n
                        struct err *err)
 {
     json_t *document;
-    if (!content_encode(buf_bytes(&publish->content), &publish->blob, err))
+    const struct buf *sealed = &publish->signed_before.sealed;
+    if (!(is_sealed(publish) ? buf_append(&publish->blob, sealed->data, sealed->length, err)
+                             : content_encode(buf_bytes(&publish->content), &publish->blob, err)))
         return err->code == ERR_FULL ? EXIT_INPUT : exit_code_of(err);
     if (!sign_header(publish, newest, err) || !upload(ctl, publish, &document, err))
         return exit_code_of(err);
@@ -170,10 +213,10 @@ static int publish_all(struct ctl *ctl, struct publish *publish, const struct ct
                        struct err *err)
 {
     /* Files that are not there are wrong usage, not something that musterd does not know. */
-    if (!read_args(publish, args, err) ||
-        !signer_open(ctl_arg(args, "--release-key", ""), &publish->release, err))
-        return EXIT_USAGE;
-    if (!read_content(publish, args->arguments[1], err))
+    if (!read_args(publish, args, err))
+        return err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? EXIT_USAGE
+                                                                      : exit_code_of(err);
+    if (!read_content(publish, args, err))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
     if (!client_get(ctl->client, "/api/v1/documents", &publish->documents, err))
         return exit_code_of(err);
@@ -192,14 +235,14 @@ static int doc_publish(struct ctl *ctl, const struct ctl_args *args, struct err 
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--kind",
-     .value = "KIND",
-     .help = "table, params, code-profile or file",
-     .required = true},
+    {.name = "--kind", .value = "KIND", .help = "table, params, code-profile or file"},
     {.name = "--release-key",
      .value = "KEY",
      .help = "what signs: a private key's file, or a key on a token (pkcs11:...)",
-     .required = true},
+     .repeats = true},
+    {.name = "--signed",
+     .value = "SIGNED",
+     .help = "what was signed without musterd (musterctl doc sign)"},
     {.name = "--version", .value = "N", .help = "[the newest + 1]"},
     {.name = "--minimum-version",
      .value = "N",
@@ -209,9 +252,10 @@ static const struct ctl_option options[] = {
 
 const struct ctl_command ctl_doc_publish = {
     .words = "doc publish",
-    .arguments = "NAME FILE",
+    .arguments = "NAME [FILE]",
     .summary = "Sign a document and hand it to musterd; the same content again is no new version.",
     .options = options,
-    .argument_count = 2,
+    .argument_count = 1,
+    .optional_count = 1,
     .run = doc_publish,
 };
