@@ -5,6 +5,7 @@
 #include "fleet/api_signed.h"
 #include "fleet/base64.h"
 #include "fleet/document.h"
+#include "fleet/encodings.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
@@ -59,69 +60,55 @@ static bool put_blob(void *ctx, const struct api_request *request, struct api_an
 
 static json_t *document_json(const struct fleetdb_document *document)
 {
-    const struct fleetdb_encoding *smallest = document->encodings;
     static const struct fleetdb_encoding none;
-    if (document->encoding_count == 0)
-        smallest = &none;
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "name", document->name,
-                     "kind", word_of_kind(document->kind), "version", (json_int_t)document->version,
-                     "epoch", (json_int_t)document->epoch, "minimum_version",
-                     (json_int_t)document->minimum_version, "length", (json_int_t)document->length,
-                     "sha256", hex_text(document->sha256, sizeof document->sha256), "blob",
-                     hex_text(smallest->blob, sizeof smallest->blob), "blob_size",
-                     (json_int_t)smallest->size, "published_ms",
-                     (json_int_t)document->published_ms);
+    const struct fleetdb_encoding *whole =
+        encoding_whole(document->encodings, document->encoding_count);
+    if (whole == NULL)
+        whole = &none;
+    const bool sealed = document->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o, s:I}", "name",
+        document->name, "kind", word_of_kind(document->kind), "scope", sealed ? "sealed" : "public",
+        "device", document->device_id, "irreversible", (int)document->irreversible, "version",
+        (json_int_t)document->version, "epoch", (json_int_t)document->epoch, "minimum_version",
+        (json_int_t)document->minimum_version, "length", (json_int_t)document->length, "sha256",
+        hex_text(document->sha256, sizeof document->sha256), "blob",
+        hex_text(whole->blob, sizeof whole->blob), "blob_size", (json_int_t)encoding_weight(whole),
+        "encodings", encodings_json(document->encodings, document->encoding_count), "published_ms",
+        (json_int_t)document->published_ms);
 }
+
+struct listing {
+    json_t *list;
+    const char *device; /* what is sealed to others is left out; NULL: nothing is */
+};
 
 static bool list_document(void *ctx, const struct fleetdb_document *document, struct err *err)
 {
-    if (json_array_append_new(ctx, document_json(document)) != 0)
+    const struct listing *listing = ctx;
+    if (listing->device != NULL && document->device != 0 &&
+        strcmp(document->device_id, listing->device) != 0)
+        return true;
+    if (json_array_append_new(listing->list, document_json(document)) != 0)
         return err_set(err, ERR_NO_MEMORY, "no memory for the list of documents");
     return true;
 }
 
+/* ?name= and ?device= for who wants to publish: all that has to do with that. */
 static bool get_documents(void *ctx, const struct api_request *request, struct api_answer *answer,
                           struct err *err)
 {
     struct api_desired *desired = ctx;
-    (void)request;
-    json_t *list = json_array();
-    if (!fleetdb_document_each(desired->db, NULL, list_document, list, err)) {
-        json_decref(list);
+    struct listing listing = {json_array(), api_query(request, "device")};
+    if (!fleetdb_document_each(desired->db, api_query(request, "name"), list_document, &listing,
+                               err)) {
+        json_decref(listing.list);
         return false;
     }
-    return give(answer, json_pack("{s:o}", "documents", list), err);
-}
-
-static bool read_encoding(const json_t *json, struct fleetdb_encoding *encoding, struct err *err)
-{
-    const char *coding, *blob;
-    if (!api_text(json, "coding", 16, &coding, err) || !api_text(json, "blob", 64, &blob, err))
-        return false;
-    if (strcmp(coding, "zstd") != 0)
-        return err_set(err, ERR_INVALID, "coding %s is not known: expected zstd", coding);
-    if (!hex_decode(blob, strlen(blob), encoding->blob, sizeof encoding->blob))
-        return err_set(err, ERR_INVALID, "blob: expected a SHA-256 in 64 hex digits");
-    encoding->coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD;
-    return true;
-}
-
-static bool read_encodings(const json_t *object,
-                           struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX],
-                           size_t *ret_count, struct err *err)
-{
-    const json_t *list = json_object_get(object, "encodings");
-    size_t count = json_array_size(list);
-    if (count == 0 || count > FLEETDB_ENCODINGS_MAX)
-        return err_set(err, ERR_INVALID, "encodings: expected an array of 1 to %d",
-                       FLEETDB_ENCODINGS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        encodings[i] = (struct fleetdb_encoding){0};
-        if (!read_encoding(json_array_get(list, i), &encodings[i], err))
-            return false;
-    }
-    *ret_count = count;
-    return true;
+    return give(answer,
+                json_pack("{s:I, s:o}", "epoch", (json_int_t)trust_epoch(desired->trust),
+                          "documents", listing.list),
+                err);
 }
 
 static bool post_document(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -136,13 +123,36 @@ static bool post_document(void *ctx, const struct api_request *request, struct a
     if (!api_body(request, &object, err))
         return false;
     bool ok = api_base64(object, "header", LIMIT_DOCUMENT_HEADER_BYTES, &header, err) &&
-              read_encodings(object, encodings, &count, err) &&
+              encodings_read(object, encodings, &count, err) &&
               document_publish(desired->db, desired->trust, buf_bytes(&header), encodings, count,
                                request->now_ms, &document, err) &&
               give(answer, document_json(&document), err);
     buf_done(&header);
     json_decref(object);
     return ok;
+}
+
+/* ---- POST /api/v1/documents/{}/encodings ---- */
+
+/* {"epoch", "version", "encodings"}: more ways to get a version that is for all. */
+static bool post_encodings(void *ctx, const struct api_request *request, struct api_answer *answer,
+                           struct err *err)
+{
+    struct api_desired *desired = ctx;
+    struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
+    int64_t epoch = 0, version = 0;
+    size_t count = 0, added = 0;
+    json_t *object;
+    if (!api_body(request, &object, err))
+        return false;
+    bool ok = api_number(object, "epoch", 1, INT64_MAX, &epoch, err) &&
+              api_number(object, "version", 1, INT64_MAX, &version, err) &&
+              encodings_read(object, encodings, &count, err);
+    json_decref(object);
+    const struct fleetdb_wish wish = {
+        .name = request->args[0], .epoch = (uint64_t)epoch, .version = (uint64_t)version};
+    return ok && document_add_encodings(desired->db, &wish, encodings, count, &added, err) &&
+           give(answer, json_pack("{s:I}", "added", (json_int_t)added), err);
 }
 
 /* ---- GET /api/v1/devices/{}/manifest ---- */
@@ -180,6 +190,7 @@ struct api_module api_desired_module(struct api_desired *desired)
         {"GET", "/api/v1/roots/{}", 0, api_get_root},
         {"GET", "/api/v1/documents", 0, get_documents},
         {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document},
+        {"POST", "/api/v1/documents/{}/encodings", DOCUMENT_REQUEST_BYTES, post_encodings},
         {"POST", "/api/v1/assignments", API_ASSIGNMENT_BYTES, api_post_assignment},
         {"GET", "/api/v1/devices/{}/manifest", 0, get_manifest},
     };

@@ -2,6 +2,7 @@
 #include "fleet/content.h"
 
 #include "base/utf8.h"
+#include "fleet/frame.h"
 #include "proto/key_block.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
@@ -11,11 +12,7 @@
 #include <string.h>
 #include <zstd.h>
 
-enum {
-    CONTENT_LEVEL = 19,
-    CONTENT_WINDOW_LOG = 23, /* 8 MiB, the window of level 19 */
-    CHUNK_BYTES = 64 * 1024,
-};
+enum { CHUNK_BYTES = 64 * 1024 };
 
 bool content_check(Muster__DocumentKind kind, struct bytes content, struct err *err)
 {
@@ -41,85 +38,156 @@ bool content_check(Muster__DocumentKind kind, struct bytes content, struct err *
 
 bool content_encode(struct bytes content, struct buf *out, struct err *err)
 {
-    size_t bound = ZSTD_compressBound(content.length);
-    uint8_t *frame = malloc(bound);
-    if (frame == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory to compress %zu bytes", content.length);
-    size_t size = ZSTD_compress(frame, bound, content.data, content.length, CONTENT_LEVEL);
-    bool ok = false;
-    if (ZSTD_isError(size))
-        err_set(err, ERR_IO, "compressing %zu bytes: %s", content.length, ZSTD_getErrorName(size));
-    else if (size > LIMIT_BLOB_BYTES)
-        err_set(err, ERR_FULL, "compressed, the content has %zu bytes, more than the %d of a blob",
-                size, LIMIT_BLOB_BYTES);
-    else
-        ok = buf_append(out, frame, size, err);
-    free(frame);
+    struct buf frame = {0};
+    bool ok = frame_make(content, bytes_of(NULL, 0), &frame, err);
+    if (ok && frame.length > LIMIT_BLOB_BYTES)
+        ok = err_set(err, ERR_FULL,
+                     "compressed, the content has %zu bytes, more than the %d of a blob",
+                     frame.length, LIMIT_BLOB_BYTES);
+    ok = ok && buf_append(out, frame.data, frame.length, err);
+    buf_done(&frame);
     return ok;
 }
 
-/* Feeds what the frame holds to `hash`, at most `length` bytes. */
-static bool hash_frame(ZSTD_DCtx *context, struct bytes blob, uint64_t length, uint8_t *chunk,
-                       struct sha256_state *hash, struct err *err)
+/* ---- unfolding ---- */
+
+struct unfolding {
+    const struct content_spec *spec;
+    ZSTD_DCtx *context; /* NULL: the bytes are the content */
+    uint8_t *chunk;
+    struct sha256_state *hash;
+    uint64_t made;
+    bool begun, ended;
+};
+
+static bool make(struct unfolding *unfolding, struct bytes part, struct err *err)
 {
-    ZSTD_inBuffer in = {.src = blob.data, .size = blob.length};
-    uint64_t total = 0;
-    for (size_t left = 1; left != 0;) {
-        ZSTD_outBuffer piece = {.dst = chunk, .size = CHUNK_BYTES};
-        left = ZSTD_decompressStream(context, &piece, &in);
+    const struct content_spec *spec = unfolding->spec;
+    unfolding->made += part.length;
+    if (unfolding->made > spec->length)
+        return err_set(err, ERR_INVALID, "the blob holds more than the %" PRIu64 " bytes named",
+                       spec->length);
+    sha256_add(unfolding->hash, part);
+    return spec->each == NULL || spec->each(spec->ctx, part, err);
+}
+
+/* A frame must state its content's size: who unfolds it wants to know before. */
+static bool check_start(const struct unfolding *unfolding, struct bytes part, struct err *err)
+{
+    unsigned long long stated = ZSTD_getFrameContentSize(part.data, part.length);
+    if (stated == ZSTD_CONTENTSIZE_ERROR)
+        return err_set(err, ERR_INVALID, "the blob is not a zstd frame");
+    return stated == unfolding->spec->length ||
+           err_set(err, ERR_INVALID,
+                   "the blob's frame does not state the %" PRIu64 " bytes of the header",
+                   unfolding->spec->length);
+}
+
+static bool take_frame(struct unfolding *unfolding, struct bytes part, struct err *err)
+{
+    ZSTD_inBuffer in = {.src = part.data, .size = part.length};
+    if (!unfolding->begun && !check_start(unfolding, part, err))
+        return false;
+    unfolding->begun = true;
+    for (bool full = true; in.pos < in.size || full;) {
+        ZSTD_outBuffer out = {.dst = unfolding->chunk, .size = CHUNK_BYTES};
+        if (unfolding->ended)
+            return in.pos == in.size ||
+                   err_set(err, ERR_INVALID, "the blob is not one whole zstd frame");
+        size_t left = ZSTD_decompressStream(unfolding->context, &out, &in);
         if (ZSTD_isError(left))
             return err_set(err, ERR_INVALID, "the blob does not decompress: %s",
                            ZSTD_getErrorName(left));
-        total += piece.pos;
-        if (total > length || (left != 0 && piece.pos == 0 && in.pos == in.size))
-            return err_set(err, ERR_INVALID, "the blob does not hold the %" PRIu64 " bytes named",
-                           length);
-        sha256_add(hash, bytes_of(chunk, piece.pos));
+        if (!make(unfolding, bytes_of(unfolding->chunk, out.pos), err))
+            return false;
+        unfolding->ended = left == 0;
+        full = out.pos == out.size;
     }
     return true;
 }
 
-static bool hash_blob(struct bytes blob, uint64_t length, uint8_t ret_digest[32], struct err *err)
+static bool take(void *ctx, struct bytes part, struct err *err)
 {
-    ZSTD_DCtx *context = ZSTD_createDCtx();
-    uint8_t *chunk = malloc(CHUNK_BYTES);
-    struct sha256_state *hash = sha256_begin();
-    bool ok = false;
-    if (context == NULL || chunk == NULL || hash == NULL) {
-        err_set(err, ERR_NO_MEMORY, "no memory to decompress a blob");
-    } else {
-        (void)ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, CONTENT_WINDOW_LOG);
-        ok = hash_frame(context, blob, length, chunk, hash, err);
+    struct unfolding *unfolding = ctx;
+    return unfolding->context != NULL ? take_frame(unfolding, part, err)
+                                      : make(unfolding, part, err);
+}
+
+static bool begin(struct unfolding *unfolding, const struct fleetdb_encoding *encoding,
+                  struct err *err)
+{
+    bool sealed = encoding->coding == MUSTER__CONTENT_CODING__CONTENT_CMS;
+    int window_log = encoding->delta ? FRAME_DELTA_WINDOW_LOG : FRAME_WINDOW_LOG;
+    struct bytes base = unfolding->spec->base;
+    unfolding->hash = sha256_begin();
+    if (!sealed) {
+        unfolding->context = ZSTD_createDCtx();
+        unfolding->chunk = malloc(CHUNK_BYTES);
     }
-    uint8_t digest[32];
-    if (hash != NULL)
-        sha256_end(hash, digest);
-    if (ok)
-        memcpy(ret_digest, digest, sizeof digest);
-    free(chunk);
-    ZSTD_freeDCtx(context);
+    if (unfolding->hash == NULL || (!sealed && !(unfolding->context && unfolding->chunk)))
+        return err_set(err, ERR_NO_MEMORY, "no memory to unfold a blob");
+    if (sealed)
+        return true;
+    size_t set = ZSTD_DCtx_setParameter(unfolding->context, ZSTD_d_windowLogMax, window_log);
+    if (!ZSTD_isError(set) && encoding->delta)
+        set = ZSTD_DCtx_refPrefix(unfolding->context, base.data, base.length);
+    return !ZSTD_isError(set) ||
+           err_set(err, ERR_IO, "unfolding a blob: %s", ZSTD_getErrorName(set));
+}
+
+/* Ends the hash in any case. */
+static bool finish(struct unfolding *unfolding, bool ok, struct err *err)
+{
+    uint8_t digest[32] = {0};
+    const struct content_spec *spec = unfolding->spec;
+    if (unfolding->hash != NULL)
+        sha256_end(unfolding->hash, digest);
+    if (!ok)
+        return false;
+    if ((unfolding->context != NULL && !unfolding->ended) || unfolding->made != spec->length)
+        return err_set(err, ERR_INVALID, "the blob does not hold the %" PRIu64 " bytes named",
+                       spec->length);
+    return memcmp(digest, spec->sha256, sizeof digest) == 0 ||
+           err_set(err, ERR_INVALID, "the blob's content does not hash to the header's sha256");
+}
+
+static bool check_spec(const struct fleetdb_encoding *encoding, const struct content_spec *spec,
+                       struct err *err)
+{
+    uint64_t most = encoding->delta ? LIMIT_DOCUMENT_BYTES : LIMIT_CONTENT_BYTES;
+    return spec->length <= most ||
+           err_set(err, ERR_INVALID,
+                   "%" PRIu64 " bytes of content are more than the %" PRIu64 " allowed%s",
+                   spec->length, most, encoding->delta ? " of a delta" : "");
+}
+
+bool content_unfold(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
+                    const struct content_spec *spec, struct err *err)
+{
+    struct unfolding unfolding = {.spec = spec};
+    if (!check_spec(encoding, spec, err))
+        return false;
+    bool ok =
+        begin(&unfolding, encoding, err) && parcel_read(source, encoding, take, &unfolding, err);
+    ok = finish(&unfolding, ok, err);
+    free(unfolding.chunk);
+    ZSTD_freeDCtx(unfolding.context);
     return ok;
 }
 
-bool content_verify(struct bytes blob, uint64_t length, const uint8_t sha256[32], struct err *err)
+static bool get_only(void *ctx, const uint8_t sha[32], struct buf *out, struct err *err)
 {
-    if (length > LIMIT_DOCUMENT_BYTES)
-        return err_set(err, ERR_INVALID,
-                       "%" PRIu64 " bytes of content are more than the %d allowed", length,
-                       LIMIT_DOCUMENT_BYTES);
-    size_t frame_bytes = ZSTD_findFrameCompressedSize(blob.data, blob.length);
-    if (ZSTD_isError(frame_bytes) || frame_bytes != blob.length)
-        return err_set(err, ERR_INVALID, "the blob is not one whole zstd frame");
-    unsigned long long stated = ZSTD_getFrameContentSize(blob.data, blob.length);
-    if (stated != length)
-        return err_set(err, ERR_INVALID,
-                       "the blob's frame does not state the %" PRIu64 " bytes of "
-                       "the header",
-                       length);
-    uint8_t digest[32];
-    if (!hash_blob(blob, length, digest, err))
-        return false;
-    if (memcmp(digest, sha256, sizeof digest) != 0)
-        return err_set(err, ERR_INVALID, "the blob's content does not hash to the header's sha256");
-    return true;
+    const struct bytes *blob = ctx;
+    (void)sha;
+    return buf_append(out, blob->data, blob->length, err);
+}
+
+bool content_verify(struct bytes blob, uint64_t length, const uint8_t sha[32], struct err *err)
+{
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD,
+                                        .size = blob.length};
+    const struct parcel_source source = {get_only, &blob};
+    const struct content_spec spec = {.length = length, .sha256 = sha};
+    sha256(blob, encoding.blob);
+    return content_unfold(&source, &encoding, &spec, err);
 }

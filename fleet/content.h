@@ -3,20 +3,34 @@
 #define FLEET_CONTENT_H
 
 #include "base/buf.h"
+#include "fleet/parcel.h"
 #include "proto/desired.pb-c.h"
 
-/* A document's content on its way to the terminals: one zstd frame that states the content's
- * size (CONTENT_ZSTD). */
+/* A document's content on its way to the terminals, and what can be checked of it. */
 
 /* What can be said before signing: not empty, within LIMIT_DOCUMENT_BYTES, and text kinds are
  * UTF-8 without NUL. The terminal validates the rest against its own rules before it applies. */
 bool content_check(Muster__DocumentKind kind, struct bytes content, struct err *err) MUSTER_CHECK;
 
-/* Appends the frame; ERR_FULL if it exceeds LIMIT_BLOB_BYTES. */
+/* Appends the whole as one frame; ERR_FULL if it exceeds LIMIT_BLOB_BYTES. */
 bool content_encode(struct bytes content, struct buf *out, struct err *err) MUSTER_CHECK;
 
-/* Foreign bytes: true if `blob` is exactly one frame of `length` bytes that hash to `sha256`.
- * Memory is bounded by the window, whatever the frame claims. */
+/* What an encoding should unfold to, and what a delta starts from. */
+struct content_spec {
+    uint64_t length;
+    const uint8_t *sha256;
+    struct bytes base; /* the content whose hash the encoding names; delta only */
+    /* Gives the content in order; NULL: it is only compared. It may only be used when all is
+     * done: before, nobody knows whether it is what was signed. */
+    bool (*each)(void *ctx, struct bytes part, struct err *err);
+    void *ctx;
+};
+/* Foreign bytes: true if the encoding unfolds to exactly that. What is sealed is compared as it is
+ * sent. Memory is bounded by a window, whatever a frame claims. */
+bool content_unfold(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
+                    const struct content_spec *spec, struct err *err) MUSTER_CHECK;
+
+/* The same of one blob that is whole and in memory. */
 bool content_verify(struct bytes blob, uint64_t length, const uint8_t sha256[32],
                     struct err *err) MUSTER_CHECK;
 

@@ -1,261 +1,138 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fleet/ctl.h"
-
 #include "base/file.h"
-#include "fleet/base64.h"
 #include "fleet/content.h"
-#include "fleet/ctl_table.h"
-#include "fleet/signed_document.h"
-#include "fleet/signers.h"
+#include "fleet/ctl_content.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
-#include "proto/topics.h"
-#include "proto/unpack.h"
 
-#include <inttypes.h>
 #include <string.h>
 
-enum { FIRST_EPOCH = 1 };
-
-/* A publish on its way: from the command line to what is sent. */
-struct publish {
-    const char *name;
-    Muster__DocumentKind kind;
-    int64_t version, minimum_version; /* -1: not given */
-    struct signers release;
-    struct signed_document signed_before; /* by --signed; its header is NULL without */
-    struct buf content, blob, header;
-    uint8_t sha256[32];
-    json_t *documents; /* musterd's list before */
+/* A file as it is read through: its length and hash, and all of it while it is short. */
+struct reading {
+    struct buf content; /* empty if it is longer than LIMIT_DOCUMENT_BYTES */
+    uint64_t length;
+    struct sha256_state *hash;
+    bool failed;
+    struct err *err;
 };
 
-static void publish_done(struct publish *publish)
+static void read_part(void *ctx, struct bytes part)
 {
-    signers_done(&publish->release);
-    signed_document_done(&publish->signed_before);
-    buf_done(&publish->content);
-    buf_done(&publish->blob);
-    buf_done(&publish->header);
-    json_decref(publish->documents);
+    struct reading *reading = ctx;
+    reading->length += part.length;
+    sha256_add(reading->hash, part);
+    if (reading->length > LIMIT_DOCUMENT_BYTES)
+        buf_done(&reading->content);
+    else if (!buf_append(&reading->content, part.data, part.length, reading->err))
+        reading->failed = true;
 }
 
-/* What was signed elsewhere says by itself what it is. */
-static bool take_signed(struct publish *publish, const char *path, struct err *err)
+/* What is long is only ever a file, of which there is nothing to check but its length. */
+static bool check(const struct ctl_publish *publish, const struct reading *reading, struct err *err)
 {
-    if (!signed_document_read(path, &publish->signed_before, err))
+    if (reading->length <= LIMIT_DOCUMENT_BYTES)
+        return content_check(publish->kind, buf_bytes(&reading->content), err);
+    const bool file = publish->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE;
+    const uint64_t most = file ? LIMIT_CONTENT_BYTES : LIMIT_DOCUMENT_BYTES;
+    return reading->length <= most ||
+           err_set(err, ERR_INVALID, "the content has %llu bytes, more than the %llu allowed",
+                   (unsigned long long)reading->length, (unsigned long long)most);
+}
+
+static bool read_content(struct ctl_publish *publish, const char *path, struct reading *reading,
+                         struct err *err)
+{
+    reading->err = err;
+    reading->hash = sha256_begin();
+    if (reading->hash == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory to read %s", path);
+    bool ok = file_scan(path, read_part, reading, err) && !reading->failed;
+    sha256_end(reading->hash, publish->sha256);
+    publish->length = reading->length;
+    if (!ok)
         return false;
-    const Muster__DocumentHeader *header = publish->signed_before.header;
-    if (strcmp(header->name, publish->name) != 0)
-        return err_set(err, ERR_INVALID, "%s was signed as %s", path, header->name);
-    publish->kind = header->kind;
-    publish->version = (int64_t)header->version;
-    publish->minimum_version = (int64_t)header->minimum_version;
-    return true;
+    return check(publish, reading, err) || err_context(err, "%s", path);
 }
 
-static bool read_args(struct publish *publish, const struct ctl_args *args, struct err *err)
+static int publish_new(struct ctl *ctl, struct ctl_publish *publish, const struct signers *signers,
+                       const char *path, const struct reading *reading, struct err *err)
 {
-    const char *path = ctl_arg(args, "--signed", NULL);
-    publish->name = args->arguments[0];
-    if (!document_name_valid(publish->name))
-        return err_set(err, ERR_INVALID,
-                       "\"%.60s\" is not a document's name: expected [a-z0-9][a-z0-9._-]{0,47}",
-                       publish->name);
-    if (path != NULL)
-        return take_signed(publish, path, err);
-    if (ctl_arg(args, "--release-key", NULL) == NULL)
-        return err_set(err, ERR_INVALID,
-                       "nothing to sign with: --release-key KEY, or --signed FILE");
-    return word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) &&
-           ctl_arg_number(args, "--version", -1, 1, INT64_MAX, &publish->version, err) &&
-           ctl_arg_number(args, "--minimum-version", -1, 0, INT64_MAX, &publish->minimum_version,
-                          err) &&
-           signers_open(args, "--release-key", &publish->release, err);
-}
-
-static bool is_sealed(const struct publish *publish)
-{
-    return publish->signed_before.sealed.length > 0;
-}
-
-static bool read_file(struct publish *publish, const char *path, struct err *err)
-{
-    if (!file_read(path, LIMIT_DOCUMENT_BYTES, &publish->content, err))
-        return false;
-    if (!content_check(publish->kind, buf_bytes(&publish->content), err))
-        return err_context(err, "%s", path);
-    return publish->signed_before.header == NULL ||
-           signed_document_names(&publish->signed_before, path, err);
-}
-
-static bool read_content(struct publish *publish, const struct ctl_args *args, struct err *err)
-{
-    bool has_file = args->argument_count > 1;
-    if (has_file == is_sealed(publish))
-        return err_set(err, ERR_INVALID,
-                       has_file ? "what is sealed is in the signed file already"
-                                : "the FILE with its content is missing");
-    if (has_file && !read_file(publish, args->arguments[1], err))
-        return false;
-    sha256(buf_bytes(has_file ? &publish->content : &publish->signed_before.sealed),
-           publish->sha256);
-    return true;
-}
-
-/* The newest version of the name, or NULL. */
-static const json_t *find_newest(const struct publish *publish)
-{
-    size_t i;
+    struct ctl_content_back back[CTL_CONTENT_BASES];
+    size_t back_count = 0;
     json_t *document;
-    const json_t *newest = NULL;
-    json_array_foreach(json_object_get(publish->documents, "documents"), i, document)
-    {
-        if (strcmp(ctl_text(document, "name"), publish->name) == 0 &&
-            (newest == NULL || ctl_number(document, "version") > ctl_number(newest, "version")))
-            newest = document;
-    }
-    return newest;
-}
-
-static bool is_unchanged(const struct publish *publish, const json_t *newest)
-{
-    char hex[65];
-    hex_encode(publish->sha256, sizeof publish->sha256, hex);
-    return publish->version < 0 && strcmp(ctl_text(newest, "sha256"), hex) == 0 &&
-           strcmp(ctl_text(newest, "kind"), word_of_kind((int)publish->kind)) == 0 &&
-           publish->minimum_version <= ctl_number(newest, "minimum_version");
-}
-
-static bool sign_header(struct publish *publish, const json_t *newest, struct err *err)
-{
-    const struct buf *before = &publish->signed_before.envelope;
-    if (before->length > 0)
-        return buf_append(&publish->header, before->data, before->length, err);
-    if (publish->version < 0)
-        publish->version = ctl_number(newest, "version") + 1;
-    if (publish->minimum_version < 0)
-        publish->minimum_version = ctl_number(newest, "minimum_version");
-    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
-    header.name = (char *)publish->name;
-    header.kind = publish->kind;
-    header.epoch = newest == NULL ? FIRST_EPOCH : (uint64_t)ctl_number(newest, "epoch");
-    header.version = (uint64_t)publish->version;
-    header.length = publish->content.length;
-    header.sha256 = (ProtobufCBinaryData){sizeof publish->sha256, publish->sha256};
-    header.minimum_version = (uint64_t)publish->minimum_version;
-    header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
-    return document_header_seal(&header, &publish->release, &publish->header, err);
-}
-
-/* The blob first: musterd takes a document only when its content is there. */
-static bool upload(struct ctl *ctl, const struct publish *publish, json_t **ret_reply,
-                   struct err *err)
-{
-    uint8_t digest[32];
-    char hex[65], path[96];
-    struct buf text = {0};
-    json_t *put = NULL;
-    sha256(buf_bytes(&publish->blob), digest);
-    hex_encode(digest, sizeof digest, hex);
-    (void)snprintf(path, sizeof path, "/api/v1/blobs/%s", hex);
-    if (!client_put(ctl->client, path, buf_bytes(&publish->blob), &put, err) ||
-        !base64_encode(buf_bytes(&publish->header), &text, err)) {
-        json_decref(put);
-        return false;
-    }
-    json_t *request = json_pack("{s:s, s:[{s:s, s:s, s:I}]}", "header", (const char *)text.data,
-                                "encodings", "coding", is_sealed(publish) ? "cms" : "zstd", "blob",
-                                hex, "size", (json_int_t)publish->blob.length);
-    bool ok = client_post(ctl->client, "/api/v1/documents", request, ret_reply, err);
-    json_decref(request);
-    json_decref(put);
-    buf_done(&text);
-    return ok;
-}
-
-static int print_published(struct ctl *ctl, const json_t *document, bool is_new, struct err *err)
-{
-    char bytes[CTL_TEXT_BYTES], sent[CTL_TEXT_BYTES];
-    if (ctl->json) {
-        json_t *shown = json_pack("{s:b, s:O}", "new", (int)is_new, "document", document);
-        int code = ctl_print_json(ctl, shown, err);
-        json_decref(shown);
-        return code;
-    }
-    ctl_count_text(ctl_number(document, "length"), bytes);
-    ctl_count_text(is_new ? ctl_number(document, "blob_size") : 0, sent);
-    fprintf(ctl->out,
-            "%s version %" PRId64 "%s\n  sha256      %s\n  bytes       %s\n"
-            "  bytes sent  %s\n",
-            ctl_text(document, "name"), ctl_number(document, "version"),
-            is_new ? " is published." : " holds this content already; nothing was published.",
-            ctl_text(document, "sha256"), bytes, sent);
-    return EXIT_OK;
-}
-
-static int publish_new(struct ctl *ctl, struct publish *publish, const json_t *newest,
-                       struct err *err)
-{
-    json_t *document;
-    const struct buf *sealed = &publish->signed_before.sealed;
-    if (!(is_sealed(publish) ? buf_append(&publish->blob, sealed->data, sealed->length, err)
-                             : content_encode(buf_bytes(&publish->content), &publish->blob, err)))
-        return err->code == ERR_FULL ? EXIT_INPUT : exit_code_of(err);
-    if (!sign_header(publish, newest, err) || !upload(ctl, publish, &document, err))
+    if (!ctl_content_whole(ctl, publish, path, err) ||
+        (reading->content.length > 0 &&
+         !ctl_content_deltas(ctl, publish, buf_bytes(&reading->content), back, &back_count, err)) ||
+        !ctl_publish_sign(publish, signers, err) || !ctl_publish_post(ctl, publish, &document, err))
         return exit_code_of(err);
-    int code = print_published(ctl, document, true, err);
+    int code = ctl_content_post_back(ctl, publish, back, back_count, err)
+                   ? ctl_publish_print(ctl, publish, document, true, err)
+                   : exit_code_of(err);
     json_decref(document);
     return code;
 }
 
-static int publish_all(struct ctl *ctl, struct publish *publish, const struct ctl_args *args,
-                       struct err *err)
+static int publish_all(struct ctl *ctl, struct ctl_publish *publish, struct signers *signers,
+                       struct reading *reading, const struct ctl_args *args, struct err *err)
 {
+    const char *path = args->arguments[1];
     /* Files that are not there are wrong usage, not something that musterd does not know. */
-    if (!read_args(publish, args, err))
-        return err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? EXIT_USAGE
-                                                                      : exit_code_of(err);
-    if (!read_content(publish, args, err))
+    if (!ctl_publish_args(publish, args->arguments[0], args, err) ||
+        !word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) ||
+        !signers_open(args, "--release-key", signers, err))
+        return EXIT_USAGE;
+    if (publish->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK) {
+        err_set(err, ERR_INVALID,
+                "a key block is never published to everybody: seal it to one "
+                "device");
+        return EXIT_USAGE;
+    }
+    const bool next = publish->version < 0;
+    if (!read_content(publish, path, reading, err))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
-    if (!client_get(ctl->client, "/api/v1/documents", &publish->documents, err))
+    if (!ctl_publish_look(ctl, publish, err))
         return exit_code_of(err);
-    const json_t *newest = find_newest(publish);
-    if (newest != NULL && is_unchanged(publish, newest))
-        return print_published(ctl, newest, false, err);
-    return publish_new(ctl, publish, newest, err);
+    if (next && ctl_publish_is_there(publish))
+        return ctl_publish_print(ctl, publish, ctl_publish_newest(publish), false, err);
+    return publish_new(ctl, publish, signers, path, reading, err);
 }
 
 static int doc_publish(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    struct publish publish = {.content = {.limit = LIMIT_DOCUMENT_BYTES}};
-    int code = publish_all(ctl, &publish, args, err);
-    publish_done(&publish);
+    struct ctl_publish publish = {0};
+    struct signers signers = {0};
+    struct reading reading = {0};
+    int code = publish_all(ctl, &publish, &signers, &reading, args, err);
+    ctl_publish_done(&publish);
+    signers_done(&signers);
+    buf_done(&reading.content);
     return code;
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--kind", .value = "KIND", .help = "table, params, code-profile or file"},
+    {.name = "--kind",
+     .value = "KIND",
+     .help = "table, params, code-profile or file",
+     .required = true},
     {.name = "--release-key",
      .value = "KEY",
-     .help = "what signs: a private key's file, or a key on a token (pkcs11:...)",
-     .repeats = true},
-    {.name = "--signed",
-     .value = "SIGNED",
-     .help = "what was signed without musterd (musterctl doc sign)"},
-    {.name = "--version", .value = "N", .help = "[the newest + 1]"},
-    {.name = "--minimum-version",
-     .value = "N",
-     .help = "terminals refuse older ones from now on; never goes down [as before]"},
+     .help = "what signs: a private key's file, or a key on a token (pkcs11:...); more than one "
+             "where the root asks for it",
+     .repeats = true,
+     .required = true},
+    CTL_PUBLISH_OPTIONS,
     {0},
 };
 
 const struct ctl_command ctl_doc_publish = {
     .words = "doc publish",
-    .arguments = "NAME [FILE]",
+    .arguments = "NAME FILE",
     .summary = "Sign a document and hand it to musterd; the same content again is no new version.",
+    .notes =
+        "Deltas from and to the last 4 versions are made along with it. A file of more than 16 "
+        "MiB\n(512 MiB at the most) is sent whole, in pieces that terminals resume.\n",
     .options = options,
-    .argument_count = 1,
-    .optional_count = 1,
+    .argument_count = 2,
     .run = doc_publish,
 };

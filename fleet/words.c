@@ -10,12 +10,21 @@ static const char *const kinds[] = {
     [MUSTER__DOCUMENT_KIND__DOCUMENT_FILE] = "file",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK] = "key-block",
 };
+static const char *const codings[] = {
+    [MUSTER__CONTENT_CODING__CONTENT_ZSTD] = "zstd",
+    [MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA] = "zstd-delta",
+    [MUSTER__CONTENT_CODING__CONTENT_CMS] = "cms",
+};
 static const char *const modes[] = {
     [MUSTER__ASSIGN_MODE__MODE_OBSERVE] = "observe",
     [MUSTER__ASSIGN_MODE__MODE_PROPOSE] = "propose",
     [MUSTER__ASSIGN_MODE__MODE_REPAIR] = "repair",
 };
-enum { KINDS = sizeof kinds / sizeof *kinds, MODES = sizeof modes / sizeof *modes };
+enum {
+    KINDS = sizeof kinds / sizeof *kinds,
+    CODINGS = sizeof codings / sizeof *codings,
+    MODES = sizeof modes / sizeof *modes,
+};
 
 static const char *word_at(const char *const *words, int count, int index)
 {
@@ -33,6 +42,21 @@ static int index_of(const char *const *words, int count, const char *word)
 const char *word_of_kind(int kind)
 {
     return word_at(kinds, KINDS, kind);
+}
+
+const char *word_of_coding(int coding)
+{
+    return word_at(codings, CODINGS, coding);
+}
+
+bool word_to_coding(const char *word, int *ret_coding, struct err *err)
+{
+    int index = index_of(codings, CODINGS, word);
+    if (index < 0)
+        return err_set(err, ERR_INVALID,
+                       "coding %.40s is not known: expected zstd, zstd-delta or cms", word);
+    *ret_coding = index;
+    return true;
 }
 
 const char *word_of_mode(int mode)

@@ -11,7 +11,6 @@ enum query {
     ASSIGN,
     UNASSIGN,
     ASSIGNED,
-    SIGNED_AGAIN,
     MANIFEST_PUT,
     MANIFEST_GET,
     MANIFEST_REPORTED,
@@ -30,10 +29,6 @@ static const char *const queries[QUERIES] = {
     [ASSIGNED] = "SELECT " FLEETDB_DOCUMENT_VALUES ", a.mode FROM assignment a"
                  " JOIN document d ON d.id = a.document LEFT JOIN device v ON v.id = d.device"
                  " WHERE a.device = :device ORDER BY a.name",
-    [SIGNED_AGAIN] = "UPDATE assignment SET document = :document, assigned_ms = :now"
-                     " WHERE document IN (SELECT o.id FROM document o JOIN document n"
-                     " ON n.id = :document WHERE o.name = n.name AND o.device IS n.device"
-                     " AND o.sha256 = n.sha256 AND o.epoch < n.epoch)",
     [MANIFEST_PUT] =
         "INSERT INTO manifest (device, epoch, version, root_version, issued_ms, envelope)"
         " VALUES (:device, :epoch, :version, :root_version, :issued, :envelope)"
@@ -108,18 +103,6 @@ bool fleetdb_assigned_each(struct fleetdb *db, int64_t device,
             return false;
         }
     }
-}
-
-bool fleetdb_assign_signed_again(struct fleetdb *db, int64_t document, int64_t now_ms,
-                                 int64_t *ret_devices, struct err *err)
-{
-    sqlite3_stmt *again = query(db, SIGNED_AGAIN);
-    sqlite_bind_int(again, ":document", document);
-    sqlite_bind_int(again, ":now", now_ms);
-    if (!sqlite_run(db->sqlite, again, err))
-        return false;
-    *ret_devices = sqlite_changes(db->sqlite);
-    return true;
 }
 
 /* ---- manifests ---- */

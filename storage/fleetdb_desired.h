@@ -21,10 +21,6 @@ bool fleetdb_assigned_each(struct fleetdb *db, int64_t device,
                            bool (*each)(void *ctx, const struct fleetdb_document *document,
                                         int mode, struct err *err),
                            void *ctx, struct err *err) MUSTER_CHECK;
-/* Whoever is assigned the same content of the same name from an earlier epoch is assigned this
- * document from now on. */
-bool fleetdb_assign_signed_again(struct fleetdb *db, int64_t document, int64_t now_ms,
-                                 int64_t *ret_devices, struct err *err) MUSTER_CHECK;
 
 /* Ordered by (epoch, version). */
 struct fleetdb_manifest {

@@ -13,6 +13,7 @@ enum query {
     FIND,
     ALL,
     OF_CONTENT,
+    OF_ROW,
     STANDING,
     BLOB_FIND,
     ENCODING_ADD,
@@ -35,6 +36,7 @@ static const char *const queries[QUERIES] = {
     [ALL] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE :name IS NULL OR d.name = :name"
             " ORDER BY d.name, coalesce(d.device, 0), d.epoch DESC, d.version DESC",
     [OF_CONTENT] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE d.sha256 = :sha256 LIMIT 1",
+    [OF_ROW] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE d.id = :row",
     [STANDING] = "SELECT d.epoch, max(d.version), max(d.minimum_version),"
                  " (SELECT kind FROM document WHERE name = :name " NEWEST ")"
                  " FROM document d WHERE d.name = :name"
@@ -265,13 +267,10 @@ bool fleetdb_document_each(struct fleetdb *db, const char *name,
     }
 }
 
-bool fleetdb_document_of_content(struct fleetdb *db, const uint8_t sha256[32],
-                                 struct fleetdb_encoding *encodings,
-                                 struct fleetdb_document *ret_document, bool *ret_found,
-                                 struct err *err)
+/* Of a statement that gives one document or none. */
+static bool read_one(struct fleetdb *db, sqlite3_stmt *find, struct fleetdb_encoding *encodings,
+                     struct fleetdb_document *ret_document, bool *ret_found, struct err *err)
 {
-    sqlite3_stmt *find = query(db, OF_CONTENT);
-    sqlite_bind_bytes(find, ":sha256", bytes_of(sha256, 32));
     bool row;
     if (!sqlite_row(db->sqlite, find, &row, err))
         return false;
@@ -281,6 +280,27 @@ bool fleetdb_document_of_content(struct fleetdb *db, const uint8_t sha256[32],
         ret_document->header = bytes_of(NULL, 0); /* it was the statement's */
     *ret_found = row;
     return ok;
+}
+
+bool fleetdb_document_get(struct fleetdb *db, int64_t row, struct fleetdb_encoding *encodings,
+                          struct fleetdb_document *ret_document, struct err *err)
+{
+    sqlite3_stmt *find = query(db, OF_ROW);
+    bool found;
+    sqlite_bind_int(find, ":row", row);
+    if (!read_one(db, find, encodings, ret_document, &found, err))
+        return false;
+    return found || err_set(err, ERR_NOT_FOUND, "there is no such document");
+}
+
+bool fleetdb_document_of_content(struct fleetdb *db, const uint8_t sha256[32],
+                                 struct fleetdb_encoding *encodings,
+                                 struct fleetdb_document *ret_document, bool *ret_found,
+                                 struct err *err)
+{
+    sqlite3_stmt *find = query(db, OF_CONTENT);
+    sqlite_bind_bytes(find, ":sha256", bytes_of(sha256, 32));
+    return read_one(db, find, encodings, ret_document, ret_found, err);
 }
 
 bool fleetdb_document_find(struct fleetdb *db, const struct fleetdb_wish *wish, int64_t *ret_row,

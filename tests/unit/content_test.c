@@ -87,7 +87,9 @@ static void a_bomb_stops_at_the_stated_length(void **state)
     struct err err = {0};
     assert_false(content_verify(bytes_of(frame, size), 1000, digest, &err));
     assert_int_equal(err.code, ERR_INVALID);
-    assert_false(content_verify(bytes_of(frame, size), big, digest, &err));
+    assert_false(content_verify(bytes_of(frame, size), big, digest, &err)); /* other content */
+    assert_false(
+        content_verify(bytes_of(frame, size), (uint64_t)LIMIT_CONTENT_BYTES + 1, digest, &err));
     assert_non_null(strstr(err.text, "more than"));
     free(frame);
     free(zeros);

@@ -197,36 +197,6 @@ static void a_wish_finds_what_is_meant_for_the_device(void **state)
     assert_int_equal(standing.newest_version, 2);
 }
 
-static void what_is_signed_again_is_followed(void **state)
-{
-    struct temp_fleet *fleet = *state;
-    uint8_t blob[32];
-    bool changed;
-    int64_t again = 0, devices = 0;
-    struct buf text = {0};
-    int64_t device = temp_fleet_device(fleet, "term-1");
-    temp_fleet_upload(fleet, "abc", blob);
-    int64_t old = add_version(fleet, "a", 5, blob);
-    assert_true(fleetdb_assign(fleet->db, device, "a", old, 2, 5, &changed, NULL));
-    struct fleetdb_document document = {.name = "a",
-                                        .kind = 1,
-                                        .epoch = 2,
-                                        .version = 1,
-                                        .length = 3,
-                                        .sha256 = {1},
-                                        .header = bytes_of("again", 5)};
-    assert_true(fleetdb_document_add(fleet->db, &document, &again, NULL));
-    assert_true(fleetdb_assign_signed_again(fleet->db, again, 6, &devices, NULL));
-    assert_int_equal(devices, 0); /* other content */
-    document.version = 2;
-    memset(document.sha256, 0, sizeof document.sha256);
-    assert_true(fleetdb_document_add(fleet->db, &document, &again, NULL));
-    assert_true(fleetdb_assign_signed_again(fleet->db, again, 6, &devices, NULL));
-    assert_int_equal(devices, 1);
-    assert_true(fleetdb_assigned_each(fleet->db, device, append_assigned, &text, NULL));
-    assert_text(&text, "2:a@2/0 ");
-}
-
 static void manifests_only_rise(void **state)
 {
     struct temp_fleet *fleet = *state;
@@ -281,13 +251,9 @@ static void cursors_visit_what_the_broker_should_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(blobs_come_back_and_strays_are_forgotten),
-        TEST(a_version_is_added_once_and_whole),
-        TEST(documents_are_listed_newest_first),
-        TEST(assignments_are_one_of_a_name),
-        TEST(a_wish_finds_what_is_meant_for_the_device),
-        TEST(what_is_signed_again_is_followed),
-        TEST(manifests_only_rise),
+        TEST(blobs_come_back_and_strays_are_forgotten),  TEST(a_version_is_added_once_and_whole),
+        TEST(documents_are_listed_newest_first),         TEST(assignments_are_one_of_a_name),
+        TEST(a_wish_finds_what_is_meant_for_the_device), TEST(manifests_only_rise),
         TEST(cursors_visit_what_the_broker_should_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

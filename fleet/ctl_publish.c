@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl_publish.h"
+
+#include "fleet/base64.h"
+#include "fleet/ctl_table.h"
+#include "fleet/words.h"
+#include "proto/limits.h"
+#include "proto/topics.h"
+#include "proto/unpack.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void ctl_publish_done(struct ctl_publish *publish)
+{
+    buf_done(&publish->header);
+    json_decref(publish->there);
+}
+
+bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struct ctl_args *args,
+                      struct err *err)
+{
+    const int64_t most = (int64_t)LIMIT_VERSION - 1;
+    publish->name = name;
+    publish->device = "";
+    publish->irreversible = ctl_arg(args, "--irreversible", NULL) != NULL;
+    publish->dry_run = ctl_is_dry_run(args);
+    if (!document_name_valid(name))
+        return err_set(err, ERR_INVALID,
+                       "\"%.60s\" is not a document's name: expected [a-z0-9][a-z0-9._-]{0,47}",
+                       name);
+    return ctl_arg_number(args, "--version", -1, 1, most, &publish->version, err) &&
+           ctl_arg_number(args, "--minimum-version", -1, 0, most, &publish->minimum_version, err);
+}
+
+/* ---- what is there ---- */
+
+const json_t *ctl_publish_newest(const struct ctl_publish *publish)
+{
+    size_t i;
+    json_t *document;
+    const json_t *newest = NULL;
+    json_array_foreach(json_object_get(publish->there, "documents"), i, document)
+    {
+        int64_t epoch = ctl_number(document, "epoch");
+        if (newest == NULL || epoch > ctl_number(newest, "epoch") ||
+            (epoch == ctl_number(newest, "epoch") &&
+             ctl_number(document, "version") > ctl_number(newest, "version")))
+            newest = document;
+    }
+    return newest;
+}
+
+bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *err)
+{
+    char path[160];
+    bool sealed = publish->device[0] != '\0';
+    (void)snprintf(path, sizeof path, "/api/v1/documents?name=%s%s%s", publish->name,
+                   sealed ? "&device=" : "", publish->device);
+    if (!client_get(ctl->client, path, &publish->there, err))
+        return false;
+    const json_t *newest = ctl_publish_newest(publish);
+    int64_t version = ctl_number(newest, "version");
+    /* In a new epoch the numbers go on, unless a thief has used them up. */
+    bool used_up = version >= (int64_t)(LIMIT_VERSION / 2) &&
+                   ctl_number(newest, "epoch") < ctl_number(publish->there, "epoch");
+    if (publish->version < 0)
+        publish->version = used_up ? 1 : version + 1;
+    if (publish->minimum_version < 0)
+        publish->minimum_version = used_up ? 0 : ctl_number(newest, "minimum_version");
+    return true;
+}
+
+bool ctl_publish_is_there(const struct ctl_publish *publish)
+{
+    char hex[65];
+    const json_t *newest = ctl_publish_newest(publish);
+    hex_encode(publish->sha256, sizeof publish->sha256, hex);
+    return newest != NULL && strcmp(ctl_text(newest, "sha256"), hex) == 0 &&
+           strcmp(ctl_text(newest, "kind"), word_of_kind((int)publish->kind)) == 0 &&
+           strcmp(ctl_text(newest, "device"), publish->device) == 0 &&
+           ctl_number(newest, "epoch") == ctl_number(publish->there, "epoch") &&
+           json_is_true(json_object_get(newest, "irreversible")) == publish->irreversible &&
+           publish->minimum_version <= ctl_number(newest, "minimum_version");
+}
+
+/* ---- sending ---- */
+
+bool ctl_publish_put(void *ctx, const uint8_t sha256[32], struct bytes blob, struct err *err)
+{
+    const struct ctl_upload *upload = ctx;
+    char hex[65], path[96];
+    json_t *reply = NULL;
+    if (upload->dry_run)
+        return true;
+    hex_encode(sha256, 32, hex);
+    (void)snprintf(path, sizeof path, "/api/v1/blobs/%s", hex);
+    bool ok = client_put(upload->ctl->client, path, blob, &reply, err);
+    json_decref(reply);
+    return ok;
+}
+
+bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers, struct err *err)
+{
+    const bool sealed = publish->device[0] != '\0';
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    header.name = (char *)publish->name;
+    header.kind = publish->kind;
+    header.epoch = (uint64_t)ctl_number(publish->there, "epoch");
+    header.version = (uint64_t)publish->version;
+    header.length = publish->length;
+    header.sha256 = (ProtobufCBinaryData){sizeof publish->sha256, publish->sha256};
+    header.minimum_version = (uint64_t)publish->minimum_version;
+    header.irreversible = publish->irreversible;
+    header.scope =
+        sealed ? MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
+    header.device = (char *)publish->device;
+    struct buf body = {0};
+    bool ok = pack(&header.base, &body, err) &&
+              seal("document", "", buf_bytes(&body), signers_keys(signers), signers->count, true,
+                   &publish->header, err);
+    buf_done(&body);
+    return ok;
+}
+
+/* As musterd would answer. */
+static json_t *what_it_would_be(const struct ctl_publish *publish)
+{
+    char hex[65];
+    const struct fleetdb_encoding *whole =
+        encoding_whole(publish->encodings, publish->encoding_count);
+    hex_encode(publish->sha256, sizeof publish->sha256, hex);
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "name", publish->name, "kind",
+        word_of_kind((int)publish->kind), "device", publish->device, "irreversible",
+        (int)publish->irreversible, "version", (json_int_t)publish->version, "epoch",
+        (json_int_t)ctl_number(publish->there, "epoch"), "minimum_version",
+        (json_int_t)publish->minimum_version, "length", (json_int_t)publish->length, "sha256", hex,
+        "blob_size", (json_int_t)(whole != NULL ? encoding_weight(whole) : 0), "encodings",
+        encodings_json(publish->encodings, publish->encoding_count));
+}
+
+bool ctl_publish_post(struct ctl *ctl, const struct ctl_publish *publish, json_t **ret_document,
+                      struct err *err)
+{
+    struct buf text = {0};
+    if (publish->dry_run) {
+        *ret_document = what_it_would_be(publish);
+        return *ret_document != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the document");
+    }
+    if (!base64_encode(buf_bytes(&publish->header), &text, err))
+        return false;
+    json_t *request = json_pack("{s:s, s:o}", "header", (const char *)text.data, "encodings",
+                                encodings_json(publish->encodings, publish->encoding_count));
+    bool ok = client_post(ctl->client, "/api/v1/documents", request, ret_document, err);
+    json_decref(request);
+    buf_done(&text);
+    return ok;
+}
+
+/* ---- telling ---- */
+
+/* The cheapest delta from the version before, or 0. */
+static uint64_t smallest_delta(const struct ctl_publish *publish)
+{
+    uint64_t smallest = 0;
+    for (size_t i = 0; i < publish->encoding_count; i++) {
+        uint64_t weight = encoding_weight(&publish->encodings[i]);
+        if (publish->encodings[i].delta && (smallest == 0 || weight < smallest))
+            smallest = weight;
+    }
+    return smallest;
+}
+
+int ctl_publish_print(struct ctl *ctl, const struct ctl_publish *publish, const json_t *document,
+                      bool is_new, struct err *err)
+{
+    char bytes[CTL_TEXT_BYTES], sent[CTL_TEXT_BYTES], delta[CTL_TEXT_BYTES];
+    if (ctl->json) {
+        json_t *shown = json_pack("{s:b, s:b, s:O}", "new", (int)is_new, "dry_run",
+                                  (int)publish->dry_run, "document", document);
+        int code = ctl_print_json(ctl, shown, err);
+        json_decref(shown);
+        return code;
+    }
+    const uint64_t smallest = smallest_delta(publish);
+    ctl_count_text(ctl_number(document, "length"), bytes);
+    ctl_count_text(is_new ? ctl_number(document, "blob_size") : 0, sent);
+    ctl_count_text((int64_t)smallest, delta);
+    fprintf(ctl->out, "%s version %" PRId64 "%s\n", ctl_text(document, "name"),
+            ctl_number(document, "version"),
+            !is_new            ? " holds this content already; nothing was published."
+            : publish->dry_run ? " would be published."
+                               : " is published.");
+    fprintf(ctl->out, "  sha256      %s\n  bytes       %s\n  bytes sent  %s%s%s%s\n",
+            ctl_text(document, "sha256"), bytes, sent, smallest != 0 ? ", or " : "",
+            smallest != 0 ? delta : "",
+            smallest != 0 ? " to a terminal that holds a version before it" : "");
+    if (publish->dry_run)
+        ctl_say_dry_run(ctl);
+    return EXIT_OK;
+}

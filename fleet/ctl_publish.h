@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_CTL_PUBLISH_H
+#define FLEET_CTL_PUBLISH_H
+
+#include "fleet/ctl.h"
+#include "fleet/encodings.h"
+#include "fleet/signers.h"
+#include "proto/desired.pb-c.h"
+
+/*
+ * A document on its way to musterd, in steps that whoever signs one shares: what is there already,
+ * the content as blobs, the signed header, and the two together. With `dry_run` nothing leaves
+ * this process but questions.
+ */
+struct ctl_publish {
+    const char *name;
+    const char *device; /* sealed to it; "" for all */
+    Muster__DocumentKind kind;
+    int64_t version, minimum_version; /* -1: the next, and as before */
+    bool irreversible, dry_run;
+    uint64_t length; /* what the header says: of the content, of what is sealed as it is sent */
+    uint8_t sha256[32];
+    struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
+    size_t encoding_count;
+    struct buf header; /* signed Envelope */
+    json_t *there;     /* musterd's word: "epoch", and "documents" of the name, newest first */
+};
+void ctl_publish_done(struct ctl_publish *publish);
+
+/* --version, --minimum-version, --irreversible and --dry-run, and the name; see
+ * CTL_PUBLISH_OPTIONS. */
+bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struct ctl_args *args,
+                      struct err *err) MUSTER_CHECK;
+#define CTL_PUBLISH_OPTIONS                                                                        \
+    {.name = "--version", .value = "N", .help = "[the newest + 1]"},                               \
+        {.name = "--minimum-version",                                                              \
+         .value = "N",                                                                             \
+         .help = "terminals refuse older ones from now on; never goes down [as before]"},          \
+        {.name = "--irreversible",                                                                 \
+         .help = "terminals that took it never go back to an older one, nor without it"},          \
+        CTL_DRY_RUN
+
+/* Asks musterd what there is of the name; fills in version and minimum version. */
+bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *err) MUSTER_CHECK;
+const json_t *ctl_publish_newest(const struct ctl_publish *publish); /* NULL: none */
+/* The newest is what this would be: signed in this epoch, with the same content and terms. */
+bool ctl_publish_is_there(const struct ctl_publish *publish);
+
+/* For a parcel: sends a blob to musterd. `ctx` is a struct ctl_upload. */
+struct ctl_upload {
+    struct ctl *ctl;
+    bool dry_run;
+};
+bool ctl_publish_put(void *ctx, const uint8_t sha256[32], struct bytes blob, struct err *err);
+
+/* Appends to publish->header, signed by all. */
+bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers,
+                      struct err *err) MUSTER_CHECK;
+/* Header and encodings; `*ret_document` is musterd's word, or what it would be. */
+bool ctl_publish_post(struct ctl *ctl, const struct ctl_publish *publish, json_t **ret_document,
+                      struct err *err) MUSTER_CHECK;
+/* Tells of `document`, which is new or was there already. */
+int ctl_publish_print(struct ctl *ctl, const struct ctl_publish *publish, const json_t *document,
+                      bool is_new, struct err *err);
+
+#endif
