@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/unpack.h"
 
+#include "proto/refusal.h"
 #include "proto/wire.h"
 
 enum { MAX_DEPTH = 4, MAX_ELEMENTS = 4096 };
@@ -11,7 +12,7 @@ struct walk {
     struct err *err;
 };
 
-static bool refuse(const struct walk *walk, const uint8_t *at, const char *what)
+static bool wrong(const struct walk *walk, const uint8_t *at, const char *what)
 {
     return err_set(walk->err, ERR_INVALID, "byte %zu: %s", (size_t)(at - walk->begin), what);
 }
@@ -19,8 +20,9 @@ static bool refuse(const struct walk *walk, const uint8_t *at, const char *what)
 static bool count(struct walk *walk, const uint8_t *at, size_t elements)
 {
     if (elements > walk->max_elements - walk->elements)
-        return err_set(walk->err, ERR_INVALID, "byte %zu: more than %zu fields and list elements",
-                       (size_t)(at - walk->begin), walk->max_elements);
+        return refuse(walk->err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
+                      "byte %zu: more than %zu fields and list elements",
+                      (size_t)(at - walk->begin), walk->max_elements);
     walk->elements += elements;
     return true;
 }
@@ -51,14 +53,14 @@ static bool walk_packed(struct walk *walk, enum wire_type type, struct bytes lis
     if (type != WIRE_VARINT) {
         size_t width = type == WIRE_64BIT ? 8 : 4;
         if (list.length % width)
-            return refuse(walk, list.data, "a packed list ends in the middle of a value");
+            return wrong(walk, list.data, "a packed list ends in the middle of a value");
         return count(walk, list.data, list.length / width);
     }
     while (list.length) {
         uint64_t value = 0;
         int length = varint_get(list, &value);
         if (length <= 0)
-            return refuse(walk, list.data, "a packed list holds a bad varint");
+            return wrong(walk, list.data, "a packed list holds a bad varint");
         if (!count(walk, list.data, 1))
             return false;
         list.data += length;
@@ -82,9 +84,9 @@ static bool walk_field(struct walk *walk, const ProtobufCFieldDescriptor *known,
     if (!count(walk, at, 1))
         return false;
     if (field->type != due)
-        return refuse(walk, at, "a value of another type than its field");
+        return wrong(walk, at, "a value of another type than its field");
     if (known->type == PROTOBUF_C_TYPE_STRING && !wire_text_valid(field->content))
-        return refuse(walk, at, "text that is not UTF-8, or holds a NUL");
+        return wrong(walk, at, "text that is not UTF-8, or holds a NUL");
     if (known->type == PROTOBUF_C_TYPE_MESSAGE)
         return walk_message(walk, known->descriptor, field->content, depth + 1);
     return true;
@@ -93,8 +95,10 @@ static bool walk_field(struct walk *walk, const ProtobufCFieldDescriptor *known,
 static bool walk_message(struct walk *walk, const ProtobufCMessageDescriptor *type, struct bytes in,
                          unsigned depth)
 {
-    if (depth > MAX_DEPTH)
-        return refuse(walk, in.data, "messages nested too deep");
+    if (depth > MAX_DEPTH) {
+        (void)wrong(walk, in.data, "messages nested too deep");
+        return refuse_as(walk->err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE);
+    }
     while (in.length) {
         struct wire_field field;
         const uint8_t *at = in.data;
@@ -142,8 +146,8 @@ bool unpack(const ProtobufCMessageDescriptor *type, struct bytes in,
         .err = err,
     };
     if (wire.length > limits->max_bytes) {
-        err_set(err, ERR_INVALID, "%zu bytes where %zu are the most", wire.length,
-                limits->max_bytes);
+        (void)refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
+                     "%zu bytes where %zu are the most", wire.length, limits->max_bytes);
         return err_context(err, "%s", type->name);
     }
     if (!walk_message(&walk, type, wire, 1))
