@@ -3,6 +3,7 @@
 #include "fleet/words.h"
 #include "proto/batch.h"
 #include "proto/record.pb-c.h"
+#include "proto/refusal.h"
 #include "proto/seal.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_clock.h"
@@ -27,18 +28,20 @@ static bool append(json_t *list, json_t *value, struct err *err)
 
 static json_t *device_json(const struct fleetdb_device_view *view)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I}",
-                     "id", view->id, "serial", view->serial, "model", view->model, "state",
-                     view->life, "merchant", view->merchant, "store", view->store, "online",
-                     view->online, "last_seen_ms", (json_int_t)view->seen_ms, "converged",
-                     view->converged, "manifest_version", (json_int_t)view->manifest_version,
-                     "held_manifest_version", (json_int_t)view->held_manifest_version, "generation",
-                     (json_int_t)view->generation, "lacking", (json_int_t)view->lacks, "drift",
-                     (json_int_t)view->drift, "records", (json_int_t)view->records, "lost",
-                     (json_int_t)view->lost, "traffic_month", (json_int_t)view->traffic_month,
-                     "traffic_bytes", (json_int_t)view->traffic_bytes, "traffic_payload_bytes",
-                     (json_int_t)view->traffic_payload_bytes);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+        "id", view->id, "serial", view->serial, "model", view->model, "state", view->life,
+        "merchant", view->merchant, "store", view->store, "online", view->online, "last_seen_ms",
+        (json_int_t)view->seen_ms, "converged", view->converged, "manifest_version",
+        (json_int_t)view->manifest_version, "held_manifest_version",
+        (json_int_t)view->held_manifest_version, "generation", (json_int_t)view->generation,
+        "lacking", (json_int_t)view->lacks, "drift", (json_int_t)view->drift, "records",
+        (json_int_t)view->records, "lost", (json_int_t)view->lost, "traffic_month",
+        (json_int_t)view->traffic_month, "traffic_bytes", (json_int_t)view->traffic_bytes,
+        "traffic_payload_bytes", (json_int_t)view->traffic_payload_bytes, "manifest_epoch",
+        (json_int_t)view->manifest_epoch, "held_manifest_epoch",
+        (json_int_t)view->held_manifest_epoch, "root_version", (json_int_t)view->root_version);
 }
 
 static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
@@ -87,27 +90,30 @@ static json_t *hex_json(struct bytes data)
 
 static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
 {
-    char state[48];
+    char state[48], refusal[REFUSAL_NAME_CHARS];
+    refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__item_state__descriptor, "ITEM_", view->state, state);
-    return append(ctx,
-                  json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s}", "name", view->name,
-                            "kind", word_of_kind(view->kind), "mode", word_of_mode(view->mode),
-                            "wanted_version", (json_int_t)view->wanted_version, "held_version",
-                            (json_int_t)view->held_version, "wanted_sha256",
-                            hex_json(view->wanted_sha256), "held_sha256",
-                            hex_json(view->held_sha256), "state", state, "reason", view->reason),
-                  err);
+    return append(
+        ctx,
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s}", "name", view->name, "kind",
+                  word_of_kind(view->kind), "mode", word_of_mode(view->mode), "wanted_version",
+                  (json_int_t)view->wanted_version, "held_version", (json_int_t)view->held_version,
+                  "wanted_sha256", hex_json(view->wanted_sha256), "held_sha256",
+                  hex_json(view->held_sha256), "state", state, "refusal", refusal, "reason",
+                  view->reason),
+        err);
 }
 
 static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)
 {
-    char kind[48];
+    char kind[48], refusal[REFUSAL_NAME_CHARS];
+    refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__event_kind__descriptor, "EVENT_", view->kind, kind);
     return append(ctx,
-                  json_pack("{s:I, s:I, s:I, s:s, s:s, s:s}", "at_ms", (json_int_t)view->at_ms,
+                  json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "at_ms", (json_int_t)view->at_ms,
                             "bound_ms", (json_int_t)view->bound_ms, "wall_ms",
-                            (json_int_t)view->wall_ms, "kind", kind, "item", view->item, "text",
-                            view->text),
+                            (json_int_t)view->wall_ms, "kind", kind, "refusal", refusal, "item",
+                            view->item, "text", view->text),
                   err);
 }
 

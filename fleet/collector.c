@@ -211,10 +211,12 @@ static void owe_welcome(struct collector *collector, const struct collector_news
     if (owed == NULL)
         return;
     owed->refusal[0] = '\0';
+    owed->wants = (struct wants){0};
     if (news->refusal != NULL)
         strncpy(owed->refusal, news->refusal, sizeof owed->refusal - 1);
     else
-        collector->ports.hello(collector->ports.ctx, &news->device, news->hello, &manifest);
+        collector->ports.hello(collector->ports.ctx, &news->device, news->hello, &owed->wants,
+                               &manifest);
     memcpy(owed->nonce, news->hello->nonce.data, sizeof owed->nonce);
     owed->welcome =
         owed_set_manifest(&collector->owed, owed, buf_bytes(&manifest), COLLECTOR_MANIFEST_BYTES);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "fleet/metrics.h"
 #include "fleet/receipts.h"
+#include "fleet/wants.h"
 #include "proto/hello.pb-c.h"
 #include "proto/seal.h"
 
@@ -34,9 +35,10 @@ struct collector_ports {
     void *ctx;
     /* Publishes. False: not now; collector_ready says when it makes sense to try again. */
     bool (*send)(void *ctx, const char *topic, struct bytes payload);
-    /* A hello was committed; appends the sealed manifest that its welcome should carry, if any. */
+    /* A hello was committed; says what the fleet wants of the device now, and appends the sealed
+     * manifest that its welcome should carry, if any. */
     void (*hello)(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                  struct buf *ret_manifest);
+                  struct wants *ret_wants, struct buf *ret_manifest);
     /* The database cannot be trusted any more: stop, and open it anew. */
     void (*failed)(void *ctx, const struct err *why);
 };

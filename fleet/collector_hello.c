@@ -53,6 +53,7 @@ static bool write_item(struct collector *collector, int64_t device, const Muster
         .held_sha256 = hash_of(item->held_sha256),
         .state = (int)item->state,
         .source = (int)item->source,
+        .refusal = (int)item->refusal,
         .reason = rows_text(item->reason, REASON_CHARS, arena, &masked),
     };
     if (row.reason == NULL)
@@ -68,6 +69,7 @@ bool collector_state(struct collector *collector, const struct fleetdb_device *d
     struct fleetdb_report row = *report;
     if (state != NULL) {
         row.manifest_version = (uint64_t)signed_of(state->manifest_version);
+        row.manifest_epoch = (uint64_t)signed_of(state->manifest_epoch);
         row.generation = (uint64_t)signed_of(state->generation);
         row.converged = state->converged;
         row.generation_digest_length =
@@ -213,6 +215,7 @@ bool collector_event(struct collector *collector, const struct fleetdb_device *d
 {
     static const struct unpack_limits limits = {.max_bytes = DETAIL_BYTES};
     const ProtobufCMessageDescriptor *type = detail_type(event->kind);
+    metrics_terminal_refusal(collector->settings.metrics, (int)event->refusal);
     if (type == NULL || event->detail.len == 0)
         return true;
     struct arena arena = {.limit_bytes = DETAIL_ARENA_BYTES};

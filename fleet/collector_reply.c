@@ -183,6 +183,11 @@ static bool pack_welcome(struct collector *collector, const struct owed *owed,
     welcome.receipt.len = receipt->length;
     welcome.manifest.data = owed->manifest.data;
     welcome.manifest.len = owed->manifest.length;
+    welcome.root_version = owed->wants.root_version;
+    welcome.manifest_epoch = owed->wants.epoch;
+    welcome.manifest_version = owed->wants.version;
+    welcome.manifest_sha256.data = (uint8_t *)(uintptr_t)owed->wants.sha256;
+    welcome.manifest_sha256.len = owed->wants.version != 0 ? sizeof owed->wants.sha256 : 0;
     welcome.refusal = (char *)(uintptr_t)owed->refusal;
     welcome.n_again = again.count;
     welcome.again = again.list;

@@ -20,6 +20,16 @@ static void add_version(struct ctl_table *table, int64_t version)
         ctl_table_count(table, version);
 }
 
+/* "document_floor: bin.tsv: version 3 is below the floor 4" */
+static void add_refused(struct ctl_table *table, const json_t *row, const char *text)
+{
+    const char *refusal = ctl_text(row, "refusal");
+    if (refusal[0] == '\0' || strcmp(refusal, "none") == 0)
+        ctl_table_text(table, text);
+    else
+        ctl_table_format(table, "%s: %s", refusal, text);
+}
+
 /* "3m behind the fleet, +-120 ms, seen 2h ago", and what else is known. */
 static void add_clock(struct ctl_table *table, const json_t *clock, int64_t now_ms)
 {
@@ -90,9 +100,12 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_text(table, "converged");
     ctl_table_text(table, yes_no(device, "converged"));
     ctl_table_text(table, "manifest");
-    ctl_table_format(table, "%" PRId64 ", the device holds %" PRId64,
-                     ctl_number(device, "manifest_version"),
-                     ctl_number(device, "held_manifest_version"));
+    ctl_table_format(
+        table, "%" PRId64 " of epoch %" PRId64 ", the device holds %" PRId64 " of epoch %" PRId64,
+        ctl_number(device, "manifest_version"), ctl_number(device, "manifest_epoch"),
+        ctl_number(device, "held_manifest_version"), ctl_number(device, "held_manifest_epoch"));
+    ctl_table_text(table, "trust root");
+    add_version(table, ctl_number(device, "root_version"));
     ctl_table_text(table, "generation");
     add_version(table, ctl_number(device, "generation"));
     ctl_table_text(table, "blobs lacking");
@@ -134,7 +147,7 @@ static bool print_items(struct ctl *ctl, const json_t *device)
         add_version(table, ctl_number(item, "wanted_version"));
         add_version(table, ctl_number(item, "held_version"));
         ctl_table_text(table, ctl_text(item, "state"));
-        ctl_table_text(table, ctl_text(item, "reason"));
+        add_refused(table, item, ctl_text(item, "reason"));
     }
     return ctl_table_print(table, ctl->out, "No documents assigned.");
 }
@@ -167,7 +180,7 @@ static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)
         add_when(table, event, now_ms);
         ctl_table_text(table, ctl_text(event, "kind"));
         ctl_table_text(table, ctl_text(event, "item"));
-        ctl_table_text(table, ctl_text(event, "text"));
+        add_refused(table, event, ctl_text(event, "text"));
     }
     return ctl_table_print(table, ctl->out, "No events yet.");
 }

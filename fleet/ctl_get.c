@@ -20,7 +20,8 @@ static bool is_true(const json_t *device, const char *name)
 static bool is_converged(const json_t *device)
 {
     return is_true(device, "converged") &&
-           ctl_number(device, "manifest_version") == ctl_number(device, "held_manifest_version");
+           ctl_number(device, "manifest_version") == ctl_number(device, "held_manifest_version") &&
+           ctl_number(device, "manifest_epoch") == ctl_number(device, "held_manifest_epoch");
 }
 
 static bool is_online(const json_t *device)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/metrics.h"
 
+#include "proto/refusal.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +42,14 @@ const char *refusal_reason_name(enum refusal_reason reason)
 void metrics_refuse(struct metrics *metrics, enum refusal_kind kind, enum refusal_reason reason)
 {
     metrics->refused[kind][reason]++;
+}
+
+void metrics_terminal_refusal(struct metrics *metrics, int reason)
+{
+    unsigned number = (unsigned)reason;
+    /* Of a newer agent: counted under "unknown". */
+    if (number != MUSTER__REFUSAL__REFUSAL_NONE)
+        metrics->terminal_refusals[number < METRICS_TERMINAL_REASONS ? number : 0]++;
 }
 
 void metrics_commit(struct metrics *metrics, uint64_t latency_us)
@@ -109,6 +119,27 @@ static bool write_refusals(const struct metrics *metrics, struct buf *out, struc
     return true;
 }
 
+/* Every reason from the start, so that the first of its kind is an increase too. */
+static bool write_terminal_refusals(const struct metrics *metrics, struct buf *out, struct err *err)
+{
+    static const char name[] = "muster_terminal_refusals_total";
+    if (!metrics_write_head(name, "counter", "Signed state that terminals refused, by reason", out,
+                            err))
+        return false;
+    for (size_t i = 0; i < METRICS_TERMINAL_REASONS; i++) {
+        char word[REFUSAL_NAME_CHARS], labels[LINE_BYTES / 2];
+        bool known = protobuf_c_enum_descriptor_get_value(&muster__refusal__descriptor, (int)i);
+        if (i != 0 && !known) {
+            continue;
+        }
+        refusal_name(i == 0 ? (Muster__Refusal)METRICS_TERMINAL_REASONS : (Muster__Refusal)i, word);
+        (void)snprintf(labels, sizeof labels, "reason=\"%s\"", word);
+        if (!metrics_write_series(name, labels, metrics->terminal_refusals[i], out, err))
+            return false;
+    }
+    return true;
+}
+
 static bool write_commits(const struct metrics *metrics, struct buf *out, struct err *err)
 {
     static const char name[] = "muster_commit_seconds";
@@ -134,5 +165,5 @@ static bool write_commits(const struct metrics *metrics, struct buf *out, struct
 bool metrics_write(const struct metrics *metrics, struct buf *out, struct err *err)
 {
     return write_list(metrics, out, err) && write_refusals(metrics, out, err) &&
-           write_commits(metrics, out, err);
+           write_terminal_refusals(metrics, out, err) && write_commits(metrics, out, err);
 }

@@ -24,12 +24,13 @@ enum refusal_reason {
     REFUSAL_REASONS,
 };
 
-enum { METRICS_LATENCY_BUCKETS = 10 };
+enum { METRICS_LATENCY_BUCKETS = 10, METRICS_TERMINAL_REASONS = 96 };
 
 struct metrics {
     uint64_t values[METRICS];
     uint64_t refused[REFUSAL_KINDS][REFUSAL_REASONS];
-    uint64_t commits[METRICS_LATENCY_BUCKETS + 1]; /* by latency; the last has no bound */
+    uint64_t terminal_refusals[METRICS_TERMINAL_REASONS]; /* by Refusal */
+    uint64_t commits[METRICS_LATENCY_BUCKETS + 1];        /* by latency; the last has no bound */
     uint64_t commit_us_sum;
 };
 
@@ -42,6 +43,8 @@ static inline void metrics_set(struct metrics *metrics, enum metric metric, uint
     metrics->values[metric] = value;
 }
 void metrics_refuse(struct metrics *metrics, enum refusal_kind kind, enum refusal_reason reason);
+/* What a terminal refused, as its event says (a Refusal); none is not counted. */
+void metrics_terminal_refusal(struct metrics *metrics, int reason);
 void metrics_commit(struct metrics *metrics, uint64_t latency_us);
 
 const char *refusal_kind_name(enum refusal_kind kind);

@@ -3,6 +3,7 @@
 #define FLEET_OWED_H
 
 #include "fleet/receipts.h"
+#include "fleet/wants.h"
 
 /*
  * What each device is still to be told: a receipt for some of its streams, a welcome. One entry a
@@ -34,10 +35,11 @@ struct owed {
     uint8_t nonce[OWED_NONCE_BYTES];
     char refusal[OWED_REFUSAL_CHARS];
     struct buf manifest;
-    int64_t due_ms;    /* boot time; what is due goes in that order */
-    uint64_t order;    /* among those due at the same time */
-    size_t place;      /* in the heap */
-    struct owed *next; /* in its bucket */
+    struct wants wants; /* what the welcome says beside it */
+    int64_t due_ms;     /* boot time; what is due goes in that order */
+    uint64_t order;     /* among those due at the same time */
+    size_t place;       /* in the heap */
+    struct owed *next;  /* in its bucket */
 };
 
 enum { OWED_BUCKETS = 1024 };

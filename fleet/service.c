@@ -89,13 +89,15 @@ static bool send_message(void *ctx, const char *topic, struct bytes payload)
 }
 
 static void on_hello(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                     struct buf *ret_manifest)
+                     struct wants *ret_wants, struct buf *ret_manifest)
 {
     struct service *service = ctx;
     struct err err = {0};
     if (!publisher_hello(service->publisher, device, hello, clock_wall_ms(&clock_real),
                          ret_manifest, &err))
         log_error("no manifest for %s: %s", device->id, err.text);
+    else if (!wants_read(&service->director, device->device, ret_wants, &err))
+        log_error("a welcome for %s says nothing of manifests: %s", device->id, err.text);
 }
 
 static void on_failed(void *ctx, const struct err *why)

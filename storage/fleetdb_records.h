@@ -53,7 +53,7 @@ struct fleetdb_report {
     int64_t wall_ms, boot_ms;
     char agent_version[65];
     uint64_t root_version;
-    uint64_t manifest_version, generation;
+    uint64_t manifest_epoch, manifest_version, generation;
     uint8_t generation_digest[32];
     size_t generation_digest_length; /* 0..32 */
     bool converged;
@@ -70,6 +70,7 @@ struct fleetdb_item {
     uint64_t wanted_version, held_version;
     struct bytes wanted_sha256, held_sha256; /* 32 bytes or empty */
     int state, source;                       /* ItemState, RepairSource */
+    int refusal;                             /* Refusal: the check that said no to it; 0: none */
     const char *reason;
 };
 bool fleetdb_items_clear(struct fleetdb *db, int64_t device, struct err *err) MUSTER_CHECK;

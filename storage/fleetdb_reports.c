@@ -19,14 +19,14 @@ enum query {
 static const char *const texts[QUERIES] = {
     [REPORT_READ] = "SELECT received_ms, hello_ms, incarnation, boot_id, wall_ms, boot_ms,"
                     " agent_version, root_version, manifest_version, generation,"
-                    " generation_digest, converged, lacks"
+                    " generation_digest, converged, lacks, manifest_epoch"
                     " FROM device_report WHERE device = :device",
     [REPORT_WRITE] = "INSERT INTO device_report (device, received_ms, hello_ms, incarnation,"
                      " boot_id, wall_ms, boot_ms, agent_version, root_version, manifest_version,"
-                     " generation, generation_digest, converged, lacks)"
+                     " generation, generation_digest, converged, lacks, manifest_epoch)"
                      " VALUES (:device, :received, :hello, :incarnation, :boot_id, :wall, :boot,"
                      " :agent_version, :root_version, :manifest_version, :generation, :digest,"
-                     " :converged, :lacks)"
+                     " :converged, :lacks, :manifest_epoch)"
                      " ON CONFLICT (device) DO UPDATE SET received_ms = excluded.received_ms,"
                      " hello_ms = max(hello_ms, excluded.hello_ms),"
                      " incarnation = excluded.incarnation, boot_id = excluded.boot_id,"
@@ -34,19 +34,21 @@ static const char *const texts[QUERIES] = {
                      " agent_version = excluded.agent_version,"
                      " root_version = excluded.root_version,"
                      " manifest_version = excluded.manifest_version,"
+                     " manifest_epoch = excluded.manifest_epoch,"
                      " generation = excluded.generation,"
                      " generation_digest = excluded.generation_digest,"
                      " converged = excluded.converged, lacks = excluded.lacks",
     [ITEMS_CLEAR] = "DELETE FROM device_item WHERE device = :device",
     [ITEM_WRITE] = "INSERT INTO device_item (device, name, wanted_version, held_version,"
-                   " wanted_sha256, held_sha256, state, source, reason, updated_ms)"
+                   " wanted_sha256, held_sha256, state, source, reason, refusal, updated_ms)"
                    " VALUES (:device, :name, :wanted_version, :held_version, :wanted_sha256,"
-                   " :held_sha256, :state, :source, :reason, :now)"
+                   " :held_sha256, :state, :source, :reason, :refusal, :now)"
                    " ON CONFLICT (device, name) DO UPDATE SET"
                    " wanted_version = excluded.wanted_version,"
                    " held_version = excluded.held_version,"
                    " wanted_sha256 = excluded.wanted_sha256, held_sha256 = excluded.held_sha256,"
                    " state = excluded.state, source = excluded.source, reason = excluded.reason,"
+                   " refusal = excluded.refusal,"
                    " updated_ms = excluded.updated_ms",
     [ONLINE] = "INSERT INTO presence (device, online, since_ms, seen_ms)"
                " VALUES (:device, :online, :now, :online * :now)"
@@ -97,6 +99,7 @@ bool fleetdb_report_read(struct fleetdb *db, int64_t device, struct fleetdb_repo
         .generation = sqlite_column_u64(row, 9),
         .converged = sqlite3_column_int64(row, 11) != 0,
         .lacks = (uint32_t)sqlite3_column_int64(row, 12),
+        .manifest_epoch = sqlite_column_u64(row, 13),
     };
     report.boot_id_length = copy_bytes(row, 3, report.boot_id, sizeof report.boot_id);
     (void)snprintf(report.agent_version, sizeof report.agent_version, "%s",
@@ -122,6 +125,7 @@ bool fleetdb_report_write(struct fleetdb *db, int64_t device, const struct fleet
     sqlite_bind_text(statement, ":agent_version", report->agent_version);
     sqlite_bind_u64(statement, ":root_version", report->root_version);
     sqlite_bind_u64(statement, ":manifest_version", report->manifest_version);
+    sqlite_bind_u64(statement, ":manifest_epoch", report->manifest_epoch);
     sqlite_bind_u64(statement, ":generation", report->generation);
     sqlite_bind_bytes(statement, ":digest",
                       bytes_of(report->generation_digest, report->generation_digest_length));
@@ -150,6 +154,7 @@ bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb
     sqlite_bind_int(statement, ":state", item->state);
     sqlite_bind_int(statement, ":source", item->source);
     sqlite_bind_text(statement, ":reason", item->reason);
+    sqlite_bind_int(statement, ":refusal", item->refusal);
     sqlite_bind_int(statement, ":now", now_ms);
     return sqlite_run(db->sqlite, statement, err);
 }

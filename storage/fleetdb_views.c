@@ -36,7 +36,9 @@ static const char *const texts[QUERIES] = {
     [DEVICES] =
         "SELECT d.id, d.name, d.serial, d.model, d.life_cycle, coalesce(m.code, ''),"
         " coalesce(s.code, ''), coalesce(p.online, 0), coalesce(p.seen_ms, 0),"
-        " coalesce(r.converged AND r.manifest_version >= coalesce(f.version, 0), 0),"
+        " coalesce(r.converged AND (iif(r.manifest_epoch = 0, coalesce(f.epoch, 0),"
+        "   r.manifest_epoch), r.manifest_version)"
+        "  >= (coalesce(f.epoch, 0), coalesce(f.version, 0)), 0),"
         " coalesce(f.version, 0), r.manifest_version, r.generation, r.lacks,"
         " (SELECT count(*) FROM device_item i WHERE i.device = d.id"
         "  AND i.state NOT IN (0, 1, 5)),"
@@ -51,7 +53,8 @@ static const char *const texts[QUERIES] = {
         " " LOST_OPEN " + (SELECT coalesce(sum(records), 0) FROM account_lost a"
         "    WHERE a.device = d.id),"
         " coalesce(h.traffic_month, 0), coalesce(h.traffic_bytes, 0),"
-        " coalesce(h.traffic_payload_bytes, 0)"
+        " coalesce(h.traffic_payload_bytes, 0),"
+        " coalesce(f.epoch, 0), r.manifest_epoch, r.root_version"
         " FROM device d LEFT JOIN store s ON s.id = d.store"
         " LEFT JOIN merchant m ON m.id = s.merchant"
         " LEFT JOIN presence p ON p.device = d.id"
@@ -65,13 +68,13 @@ static const char *const texts[QUERIES] = {
                   " WHERE t.device = :device AND t.to_ms IS NULL ORDER BY t.slot",
     [ITEMS] = "SELECT coalesce(w.name, h.name), coalesce(w.kind, 0), coalesce(w.mode, 0),"
               " coalesce(w.version, h.wanted_version), h.held_version,"
-              " coalesce(w.sha256, h.wanted_sha256), h.held_sha256, h.state, h.reason"
+              " coalesce(w.sha256, h.wanted_sha256), h.held_sha256, h.state, h.reason, h.refusal"
               " FROM (SELECT a.name, d.kind, a.mode, d.version, d.sha256 FROM assignment a"
               "       JOIN document d ON d.id = a.document WHERE a.device = :device) w"
               " FULL JOIN (SELECT * FROM device_item WHERE device = :device) h"
               " ON h.name = w.name ORDER BY 1",
-    [EVENTS] = "SELECT wall_ms, kind, item, text, at_ms, bound_ms FROM event WHERE device = :device"
-               " ORDER BY at_ms DESC, id DESC LIMIT :max",
+    [EVENTS] = "SELECT wall_ms, kind, item, text, at_ms, bound_ms, refusal FROM event"
+               " WHERE device = :device ORDER BY at_ms DESC, id DESC LIMIT :max",
     [STREAMS] =
         "SELECT t.incarnation, t.lane, t.cumulative, t.last_seq,"
         " (SELECT count(*) FROM stream_range g WHERE g.stream = t.id),"
@@ -154,6 +157,9 @@ static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
         .traffic_month = (uint32_t)sqlite3_column_int64(row, 17),
         .traffic_bytes = sqlite_column_u64(row, 18),
         .traffic_payload_bytes = sqlite_column_u64(row, 19),
+        .manifest_epoch = sqlite_column_u64(row, 20),
+        .held_manifest_epoch = sqlite_column_u64(row, 21),
+        .root_version = sqlite_column_u64(row, 22),
     };
     return walk->each(walk->ctx, &view, err);
 }
@@ -211,6 +217,7 @@ static bool give_item(void *ctx, sqlite3_stmt *row, struct err *err)
         .held_sha256 = sqlite_column_bytes(row, 6),
         .state = sqlite3_column_int(row, 7),
         .reason = sqlite_column_text(row, 8),
+        .refusal = sqlite3_column_int(row, 9),
     };
     return walk->each(walk->ctx, &view, err);
 }
@@ -239,6 +246,7 @@ static bool give_event(void *ctx, sqlite3_stmt *row, struct err *err)
         .text = sqlite_column_text(row, 3),
         .at_ms = sqlite3_column_int64(row, 4),
         .bound_ms = sqlite3_column_int64(row, 5),
+        .refusal = sqlite3_column_int(row, 6),
     };
     return walk->each(walk->ctx, &view, err);
 }

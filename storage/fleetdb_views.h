@@ -13,7 +13,9 @@ struct fleetdb_device_view {
     bool online;
     int64_t seen_ms; /* 0: never */
     bool converged;  /* it says that it holds all of the newest manifest */
-    uint64_t manifest_version, held_manifest_version, generation;
+    uint64_t manifest_epoch, manifest_version, held_manifest_epoch, held_manifest_version;
+    uint64_t root_version; /* that it knows; 0: not said */
+    uint64_t generation;
     uint32_t lacks;
     uint64_t drift;   /* items that are neither as wanted nor repaired */
     uint64_t records; /* of all lanes, committed */
@@ -43,7 +45,7 @@ struct fleetdb_item_view {
     int kind, mode;                        /* of the assignment; 0 where only the device has it */
     uint64_t wanted_version, held_version; /* the fleet's word, the device's word */
     struct bytes wanted_sha256, held_sha256;
-    int state;
+    int state, refusal; /* ItemState; Refusal, 0: none */
     const char *reason;
 };
 bool fleetdb_view_items(struct fleetdb *db, int64_t device,
@@ -54,7 +56,7 @@ bool fleetdb_view_items(struct fleetdb *db, int64_t device,
 struct fleetdb_event_view {
     int64_t wall_ms;         /* as the device's clock had it */
     int64_t at_ms, bound_ms; /* corrected (fleet/truetime.h) */
-    int kind;
+    int kind, refusal;       /* EventKind; Refusal, 0: none */
     const char *item, *text;
 };
 /* Newest first. */

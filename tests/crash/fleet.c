@@ -107,11 +107,12 @@ static bool send(void *ctx, const char *topic, struct bytes payload)
 }
 
 static void no_hello(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                     struct buf *ret_manifest)
+                     struct wants *ret_wants, struct buf *ret_manifest)
 {
     (void)ctx;
     (void)device;
     (void)hello;
+    (void)ret_wants;
     (void)ret_manifest;
 }
 

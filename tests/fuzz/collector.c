@@ -90,10 +90,11 @@ static bool hear(void *ctx, const char *text, struct bytes payload)
 }
 
 static void on_hello(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                     struct buf *ret_manifest)
+                     struct wants *ret_wants, struct buf *ret_manifest)
 {
     struct scene *scene = ctx;
     HOLDS(publisher_hello(scene->world.publisher, device, hello, wall(scene), ret_manifest, NULL));
+    HOLDS(wants_read(&scene->world.director, device->device, ret_wants, NULL));
 }
 
 static void on_failed(void *ctx, const struct err *why)

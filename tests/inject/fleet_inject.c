@@ -71,9 +71,9 @@ static bool on_send(void *ctx, const char *topic, struct bytes payload)
 }
 
 static void on_hello(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                     struct buf *ret_manifest)
+                     struct wants *ret_wants, struct buf *ret_manifest)
 {
-    (void)ctx, (void)device, (void)hello, (void)ret_manifest;
+    (void)ctx, (void)device, (void)hello, (void)ret_wants, (void)ret_manifest;
 }
 
 static void on_failed(void *ctx, const struct err *why)

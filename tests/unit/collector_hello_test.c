@@ -3,6 +3,7 @@
 
 #include "proto/limits.h"
 #include "proto/unpack.h"
+#include "storage/fleetdb_records.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
@@ -19,6 +20,7 @@ static void send_event(struct world *world, uint64_t seq, int kind, const Protob
     event.kind = (Muster__EventKind)kind;
     event.wall_ms = wall_ms;
     event.boot_ms = seq;
+    event.refusal = (Muster__Refusal)world->event_refusal;
     event.text = (char *)"card 4111111111111111 refused";
     if (detail != NULL) {
         assert_true(pack(detail, &packed, NULL));
@@ -71,6 +73,7 @@ static void a_hello_is_welcomed(void **state)
     item.name = (char *)"bins";
     item.state = MUSTER__ITEM_STATE__ITEM_DAMAGED;
     Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    report.manifest_epoch = 2;
     report.manifest_version = 3;
     report.n_items = 1;
     report.items = items;
@@ -82,6 +85,8 @@ static void a_hello_is_welcomed(void **state)
     hello.n_streams = 1;
     hello.streams = streams;
     world->manifest = "a sealed manifest";
+    world->wants = (struct wants){.root_version = 3, .epoch = 2, .version = 9};
+    world->wants.sha256[31] = 7;
     world_send_hello(world, "t1", &hello);
     world_settle(world);
 
@@ -94,6 +99,11 @@ static void a_hello_is_welcomed(void **state)
     assert_int_equal(welcome->wall_ms, world_wall(world));
     assert_string_equal(welcome->refusal, "");
     assert_int_equal(welcome->manifest.len, strlen(world->manifest));
+    assert_int_equal(welcome->root_version, 3);
+    assert_int_equal(welcome->manifest_epoch, 2);
+    assert_int_equal(welcome->manifest_version, 9);
+    assert_int_equal(welcome->manifest_sha256.len, 32);
+    assert_int_equal(welcome->manifest_sha256.data[31], 7);
     assert_true(welcome->receipt.len > 0);
     assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_DAMAGED);
     arena_done(&arena);
@@ -273,6 +283,52 @@ static void card_numbers_do_not_reach_the_database(void **state)
     assert_string_equal(text, "card **************** refused");
 }
 
+static bool refusal_of_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)
+{
+    (void)err;
+    *(int *)ctx = view->refusal;
+    return true;
+}
+
+static bool refusal_of_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
+{
+    (void)err;
+    if (strcmp(view->name, "bins") == 0)
+        *(int *)ctx = view->refusal;
+    return true;
+}
+
+/* What a terminal refused is kept with its reason, and counted once however often it comes. */
+static void what_a_terminal_refused_is_kept_and_counted(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb_device device;
+    struct fleetdb_report told;
+    const int reason = MUSTER__REFUSAL__REFUSAL_DOCUMENT_FLOOR;
+    int found = 0;
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    item.name = (char *)"bins";
+    item.refusal = MUSTER__REFUSAL__REFUSAL_CONTENT_HASH;
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    report.manifest_epoch = 4;
+    report.n_items = 1;
+    report.items = items;
+    world->event_refusal = reason;
+    for (int i = 0; i < 2; i++) {
+        send_event(world, 1, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+        world_settle(world);
+    }
+    assert_int_equal(world->metrics.terminal_refusals[reason], 1);
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(
+        fleetdb_view_events(world->fleet->db, device.device, 1, refusal_of_event, &found, NULL));
+    assert_int_equal(found, reason);
+    assert_true(fleetdb_view_items(world->fleet->db, device.device, refusal_of_item, &found, NULL));
+    assert_int_equal(found, MUSTER__REFUSAL__REFUSAL_CONTENT_HASH);
+    assert_true(fleetdb_report_read(world->fleet->db, device.device, &told, NULL));
+    assert_int_equal(told.manifest_epoch, 4);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -284,6 +340,7 @@ int main(void)
         TEST(late_events_do_not_undo_newer_ones),
         TEST(a_device_that_pays_gets_receipts_at_its_pace),
         TEST(card_numbers_do_not_reach_the_database),
+        TEST(what_a_terminal_refused_is_kept_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,12 +33,13 @@ static bool take(void *ctx, const char *topic, struct bytes payload)
 }
 
 static void hello_came(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                       struct buf *ret_manifest)
+                       struct wants *ret_wants, struct buf *ret_manifest)
 {
     struct world *world = ctx;
     assert_string_equal(device->id, "t1");
     assert_int_equal(hello->nonce.len, 16);
     world->hellos++;
+    *ret_wants = world->wants;
     if (world->manifest != NULL)
         assert_true(buf_append(ret_manifest, world->manifest, strlen(world->manifest), NULL));
 }

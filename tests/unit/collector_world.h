@@ -22,6 +22,8 @@ struct world {
     int64_t now_ms;
     bool closed_window; /* the broker takes nothing */
     unsigned hellos, failures;
+    int event_refusal;  /* of the events that a test sends */
+    struct wants wants; /* what the fleet is said to want */
     const char *manifest;
     size_t sent;
     char topics[WORLD_SENT_MAX][TOPIC_CHARS];

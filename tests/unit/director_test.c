@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/director.h"
 
+#include "fleet/wants.h"
 #include "proto/unpack.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
@@ -169,6 +170,38 @@ static void another_manifest_of_the_same_version_is_overtaken(void **state)
     buf_done(&sealed);
 }
 
+/* What a welcome says is wanted is the very manifest that was signed last. */
+static void what_is_wanted_is_the_newest_manifest(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    struct fleetdb_device device;
+    struct fleetdb_manifest manifest;
+    struct wants wants;
+    struct buf sealed = {0};
+    struct bytes body = {0};
+    uint8_t digest[32];
+    static const char *const ids[] = {"term-1"};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
+    assert_true(wants_read(&director, device.device, &wants, NULL));
+    assert_int_equal(wants.root_version, trust_version(fleet->trust));
+    assert_int_equal(wants.version, 0);
+    const struct director_order order = {.document = "bins", .mode = 2};
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_true(fleetdb_manifest_get(fleet->db, device.device, &manifest, &sealed, NULL));
+    assert_true(unseal("manifest", "term-1", buf_bytes(&sealed),
+                       trust_keys(fleet->trust, MUSTER__ROLE__ROLE_DIRECTOR), &body, NULL));
+    sha256(body, digest);
+    assert_true(wants_read(&director, device.device, &wants, NULL));
+    assert_int_equal(wants.epoch, trust_epoch(fleet->trust));
+    assert_int_equal(wants.version, 1);
+    assert_memory_equal(wants.sha256, digest, sizeof digest);
+    buf_done(&sealed);
+}
+
 static void without_assignments_nothing_is_signed(void **state)
 {
     struct temp_fleet *fleet = *state;
@@ -194,6 +227,7 @@ int main(void)
         TEST(a_restored_database_continues_above_the_device),
         TEST(another_manifest_of_the_same_version_is_overtaken),
         TEST(without_assignments_nothing_is_signed),
+        TEST(what_is_wanted_is_the_newest_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

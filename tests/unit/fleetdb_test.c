@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb.h"
 
+#include "storage/fleetdb_desired.h"
 #include "storage/fleetdb_records.h"
 #include "storage/fleetdb_streams.h"
 #include "storage/fleetdb_views.h"
@@ -323,6 +324,22 @@ static void a_device_is_seen_as_reported(void **state)
     assert_int_equal(report.boot_ms, 77);
 }
 
+/* Versions begin again with an epoch: a device in an older one holds nothing of the newer. */
+static void a_higher_epoch_is_newer_than_any_version(void **state)
+{
+    struct fleetdb *db = db_of(state);
+    int64_t device = temp_fleet_device(*state, "d1");
+    const struct fleetdb_manifest manifest = {.epoch = 2, .version = 1};
+    struct fleetdb_report report = {.manifest_epoch = 1, .manifest_version = 9, .converged = true};
+    assert_true(fleetdb_manifest_put(db, device, &manifest, bytes_of("m", 1), NULL));
+    assert_true(fleetdb_report_write(db, device, &report, NULL));
+    assert_false(view_of(db, device).converged);
+    report.manifest_epoch = 2;
+    report.manifest_version = 1;
+    assert_true(fleetdb_report_write(db, device, &report, NULL));
+    assert_true(view_of(db, device).converged);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
@@ -331,7 +348,7 @@ int main(void)
         TEST(a_key_is_replaced_from_now_on),      TEST(a_swap_moves_the_logical_terminal),
         TEST(only_one_process_opens_it),          TEST(an_id_is_held_once),
         TEST(what_is_not_committed_is_not_there), TEST(streams_are_read_as_written),
-        TEST(a_device_is_seen_as_reported),
+        TEST(a_device_is_seen_as_reported),       TEST(a_higher_epoch_is_newer_than_any_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

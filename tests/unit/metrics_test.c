@@ -41,6 +41,26 @@ static void refusals_name_kind_and_reason(void **state)
     buf_done(&out);
 }
 
+/* Each from the start, so that the first of its kind is an increase too. */
+static void what_terminals_refuse_is_named(void **state)
+{
+    (void)state;
+    struct metrics metrics = {0};
+    struct buf out = {0};
+    assert_non_null(strstr(text_of(&metrics, &out),
+                           "muster_terminal_refusals_total{reason=\"document_floor\"} 0\n"));
+    metrics_terminal_refusal(&metrics, 0);
+    metrics_terminal_refusal(&metrics, 34);
+    metrics_terminal_refusal(&metrics, METRICS_TERMINAL_REASONS);
+    metrics_terminal_refusal(&metrics, -1);
+    buf_clear(&out);
+    const char *text = text_of(&metrics, &out);
+    assert_non_null(strstr(text, "muster_terminal_refusals_total{reason=\"document_floor\"} 1\n"));
+    assert_non_null(strstr(text, "muster_terminal_refusals_total{reason=\"unknown\"} 2\n"));
+    assert_null(strstr(text, "reason=\"none\""));
+    buf_done(&out);
+}
+
 static void the_histogram_is_cumulative(void **state)
 {
     (void)state;
@@ -64,6 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(series_of_a_name_share_one_head),
         cmocka_unit_test(refusals_name_kind_and_reason),
+        cmocka_unit_test(what_terminals_refuse_is_named),
         cmocka_unit_test(the_histogram_is_cumulative),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
