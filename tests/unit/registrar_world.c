@@ -23,7 +23,7 @@ static ProtobufCBinaryData binary(struct bytes bytes)
     return (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)bytes.data, .len = bytes.length};
 }
 
-static struct sign_key *world_key(struct world *world, const char *name)
+struct sign_key *world_key(struct world *world, const char *name)
 {
     char path[256];
     struct sign_key *key;
@@ -43,16 +43,22 @@ static void seal_message(const char *domain, const char *context, const Protobuf
     buf_done(&body);
 }
 
-static void world_root(struct world *world)
+enum { WORLD_ROLES = 4 };
+
+/* A root that names the keys that the world has now. */
+static void root_seal(const struct world *world, uint64_t version, uint64_t epoch,
+                      struct buf *ret_envelope)
 {
-    const struct sign_key *keys[] = {world->root, world->release, world->director};
-    const Muster__Role names[] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
-                                  MUSTER__ROLE__ROLE_DIRECTOR};
-    Muster__PublicKey public[3];
-    Muster__PublicKey *lists[3];
-    Muster__RoleKeys roles[3];
-    Muster__RoleKeys *role_list[3];
-    for (size_t i = 0; i < 3; i++) {
+    const struct sign_key *keys[WORLD_ROLES] = {world->root, world->release, world->director,
+                                                world->custodian};
+    const Muster__Role names[WORLD_ROLES] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
+                                             MUSTER__ROLE__ROLE_DIRECTOR,
+                                             MUSTER__ROLE__ROLE_CUSTODIAN};
+    Muster__PublicKey public[WORLD_ROLES];
+    Muster__PublicKey *lists[WORLD_ROLES];
+    Muster__RoleKeys roles[WORLD_ROLES];
+    Muster__RoleKeys *role_list[WORLD_ROLES];
+    for (size_t i = 0; i < WORLD_ROLES; i++) {
         muster__public_key__init(&public[i]);
         public[i].algorithm = MUSTER__KEY_ALGORITHM__KEY_ALGORITHM_ED25519;
         public[i].spki = binary(sign_key_spki(keys[i]));
@@ -65,16 +71,33 @@ static void world_root(struct world *world)
         role_list[i] = &roles[i];
     }
     Muster__Root root = MUSTER__ROOT__INIT;
-    root.version = 1;
-    root.epoch = 1;
+    root.version = version;
+    root.epoch = epoch;
     root.roles = role_list;
-    root.n_roles = 3;
+    root.n_roles = WORLD_ROLES;
+    seal_message("root", "", &root.base, world->root, ret_envelope);
+}
+
+void world_root_first(struct world *world)
+{
     struct buf envelope = {0};
     struct err err = {0};
-    seal_message("root", "", &root.base, world->root, &envelope);
+    world->epoch = world->root_version = 1;
+    root_seal(world, 1, 1, &envelope);
     if (!trust_open(buf_bytes(&envelope), &world->trust, &err))
         fail_msg("%s", err.text);
     buf_done(&envelope);
+}
+
+void world_root_next(struct world *world, uint64_t epoch)
+{
+    struct buf envelope = {0};
+    struct err err = {0};
+    root_seal(world, trust_version(world->trust) + 1, epoch, &envelope);
+    if (!trust_advance(world->trust, buf_bytes(&envelope), &err))
+        fail_msg("%s", err.text);
+    buf_done(&envelope);
+    registrar_rooted(world->registrar);
 }
 
 int world_set_up(void **state)
@@ -91,7 +114,8 @@ int world_set_up(void **state)
     world->root = world_key(world, "root.pem");
     world->release = world_key(world, "release.pem");
     world->director = world_key(world, "director.pem");
-    world_root(world);
+    world->custodian = world_key(world, "custodian.pem");
+    world_root_first(world);
     world->wall_ms = 1000;
     world->clock = (struct clock){.wall_ms = world_wall, .boot_ms = world_wall, .ctx = world};
     world->broker_up = true;
@@ -118,6 +142,7 @@ int world_tear_down(void **state)
     sign_key_free(world->root);
     sign_key_free(world->release);
     sign_key_free(world->director);
+    sign_key_free(world->custodian);
     bool clean = uv_loop_close(&world->loop) == 0 && file_remove_tree(world->dir, NULL);
     free(world);
     return clean ? 0 : -1;
@@ -294,7 +319,10 @@ static void doc_header(struct world *world, const struct world_doc *doc, struct 
     header.name = (char *)(uintptr_t)doc->name;
     header.kind = doc->kind != 0 ? doc->kind : MUSTER__DOCUMENT_KIND__DOCUMENT_FILE;
     header.scope = doc->scope != 0 ? doc->scope : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
-    header.epoch = 1;
+    header.epoch = doc->epoch != 0 ? doc->epoch : world->epoch;
+    header.irreversible = doc->final;
+    if (doc->device != NULL)
+        header.device = (char *)(uintptr_t)doc->device;
     header.version = doc->version;
     header.minimum_version = doc->minimum;
     header.length = doc->length != 0 ? doc->length : length;
@@ -332,9 +360,9 @@ void world_manifest(struct world *world, uint64_t version, const struct world_do
         item_list[i] = &items[i];
     }
     manifest.device = (char *)(uintptr_t)world->settings.device;
-    manifest.epoch = 1;
+    manifest.epoch = world->epoch;
     manifest.version = version;
-    manifest.root_version = 1;
+    manifest.root_version = world->root_version;
     manifest.items = item_list;
     manifest.n_items = count;
     seal_message("manifest", world->settings.device, &manifest.base, world->director, ret_envelope);

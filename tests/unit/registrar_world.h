@@ -23,6 +23,9 @@ struct world_doc {
     uint64_t length;               /* instead of the content's */
     const struct sign_key *signer; /* instead of release */
     bool no_encoding;
+    uint64_t epoch;     /* 0: the world's */
+    bool final;         /* cannot go back */
+    const char *device; /* that the header names; NULL: none */
 };
 
 struct world_event {
@@ -46,8 +49,9 @@ struct world {
     char floors[96];      /* their second place */
     char hook[96];        /* "" until world_hook */
     uv_loop_t loop;
-    struct sign_key *root, *release, *director;
+    struct sign_key *root, *release, *director, *custodian;
     struct trust *trust;
+    uint64_t epoch, root_version; /* that documents and manifests say */
     struct clock clock;
     int64_t wall_ms;
     struct registrar *registrar;
@@ -72,6 +76,13 @@ int world_tear_down(void **state);
 void world_open(struct world *world);
 void world_close(struct world *world); /* waits for it */
 void world_reopen(struct world *world);
+
+/* Trust that knows the first root only. */
+void world_root_first(struct world *world);
+/* The next root is in force, with the keys that the world has now; the registrar is told. */
+void world_root_next(struct world *world, uint64_t epoch);
+/* Another key for a role, made under this name; the caller has the root name it. */
+struct sign_key *world_key(struct world *world, const char *name);
 
 /* Signs the documents and the manifest, publishes the blobs; the caller calls buf_done. */
 void world_manifest(struct world *world, uint64_t version, const struct world_doc *docs,
