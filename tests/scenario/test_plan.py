@@ -124,3 +124,73 @@ def test_what_a_terminal_holds_is_known(bin_dir, processes, run_dir, pki, broker
     assert "the file is deleted" in ops.ctl_ok("unassign", "bin-table", "--device", "till-1",
                                                "--dry-run")
     assert ops.query("SELECT count(*) FROM assignment") == [(1,)]
+
+
+ROW = b"622007\tbank 7\n"
+
+
+def test_a_diff_names_rows_and_weighs_bytes(ops):
+    ops.release("bin-table", TABLE)
+    ops.release("bin-table", TABLE.replace(ROW, b"622007\tbank seven\n") + b"700000\tnew\n")
+    new = ops.folder / "new.tsv"
+    new.write_bytes(TABLE.replace(ROW, b""))
+    with unchanged(ops):
+        two = ops.json("diff", "bin-table", "1", "2")
+        assert two["rows"] == {"added": 1, "removed": 0, "changed": 1, "same": 499,
+                               "reordered": False, "columns_changed": False}
+        assert {"what": "changed", "section": "", "before": ROW.decode().strip(),
+                "after": "622007\tbank seven"} in two["changes"]
+        assert two["bytes"]["before"] == len(TABLE)
+        assert 0 < two["bytes"]["delta"] < two["bytes"]["whole"] < two["bytes"]["after"]
+        # From the newest published one to a file; and back again, by a column's name.
+        file = ops.json("diff", "bin-table", "./new.tsv", "--key", "bin")
+        assert file["rows"]["removed"] == 2 and file["rows"]["added"] == 0
+        told = ops.ctl_ok("diff", "bin-table", "./new.tsv", "1")
+        assert "1 added, 0 removed, 0 changed, 499 the same" in told and f"+ {ROW.decode()}" in told
+        assert ops.json("diff", "bin-table", "1", "1")["changes"] == []
+        few = ops.ctl_ok("diff", "bin-table", "./new.tsv", "--rows", "1")
+        assert "... and 1 more rows" in few
+        ops.fails(7, "diff", "bin-table", "9")
+        ops.fails(7, "diff", "no-such-table", "./new.tsv")
+        ops.fails(2, "diff", "bin-table", "./nowhere.tsv")
+        ops.fails(2, "diff", "bin-table", "1", "2", "--key", "iin")
+
+
+def test_a_file_is_planned_before_anybody_signs_it(bin_dir, processes, run_dir, pki, broker, ops):
+    terminal = Terminal(bin_dir, processes, run_dir / "till", "till-1", ops.root)
+    ops.enrol(terminal)
+    ops.release("bin-table", TABLE)
+    ops.ctl_ok("assign", "bin-table", "--device", "till-1", "--mode", "repair")
+    terminal.start_agent()
+    terminal.start_link(broker, pki)
+    ops.wait_converged()
+    ops.add_device("term-2", "12345672")
+    new = ops.folder / "new.tsv"
+    new.write_bytes(TABLE.replace(ROW, b"622007\tbank seven\n"))
+    push = ("plan", "bin-table", "--file", new, "--all", "--mode", "repair")
+    files = all_files(ops)
+    plan = ops.json(*push)
+    told = ops.ctl_ok(*push)
+    assert all_files(ops) == files and ops.query("SELECT count(*) FROM document") == [(1,)]
+    devices = by_device(plan)
+    assert devices["till-1"]["way"] == "delta" and devices["term-2"]["way"] == "whole"
+    assert 0 < devices["till-1"]["bytes"] < devices["term-2"]["bytes"]
+    assert devices["till-1"]["to"]["version"] == 2
+    assert plan["content"] == [{
+        "from": 1, "devices": 1, "bytes": plan["content"][0]["bytes"],
+        "rows": {"added": 0, "removed": 0, "changed": 1, "same": 499, "reordered": False,
+                 "columns_changed": False}}]
+    assert "2 would change" in told and "Nothing was changed" in told
+    # Published, it is planned the same, byte for byte; assigned, it is what comes.
+    ops.release("bin-table", new.read_bytes())
+    published = by_device(ops.json("plan", "bin-table@2", "--all", "--mode", "repair"))
+    assert published["till-1"]["bytes"] == devices["till-1"]["bytes"]
+    assert published["term-2"]["bytes"] == devices["term-2"]["bytes"]
+    away = by_device(ops.json("plan", "bin-table", "--remove", "--device", "till-1"))
+    assert away["till-1"]["deletes"]
+    ops.fails(2, "plan", "bin-table@1", "--file", new, "--all")
+    ops.fails(2, "plan", "bin-table@1", "--remove", "--all")
+    ops.fails(2, "plan", "new-table", "--file", new, "--all")  # of what kind?
+    first = by_device(ops.json("plan", "new-table", "--file", new, "--kind", "table", "--all",
+                               "--mode", "repair"))
+    assert first["till-1"]["from"] is None and first["till-1"]["way"] == "whole"
