@@ -16,5 +16,7 @@ install(FILES packaging/sample/agent.conf packaging/sample/link.conf
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster/examples COMPONENT terminal)
 install(PROGRAMS packaging/sample/validate-hook
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster/examples COMPONENT terminal)
+install(FILES packaging/operations.md
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster COMPONENT ops)
 install(FILES packaging/sample/musterd.conf
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/muster/examples COMPONENT ops)
