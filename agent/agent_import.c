@@ -5,6 +5,8 @@
 
 #include "proto/limits.h"
 
+#include <string.h>
+
 static bool take_root(struct agent *agent, struct bytes envelope, struct err *err)
 {
     return agent_take_root(agent, trust_version(agent->trust) + 1, envelope, err);
@@ -51,6 +53,11 @@ static bool tell(struct agent *agent, bool whole, struct arena *arena, Muster__C
     told->n_lacks = count < LIMIT_MANIFEST_ITEMS ? count : LIMIT_MANIFEST_ITEMS;
     for (size_t i = 0; i < told->n_lacks; i++)
         told->lacks[i] = (ProtobufCBinaryData){.len = 32, .data = blobs[i]};
+    char stale[FRESHNESS_WHY_CHARS];
+    agent_look_at_freshness(agent, stale);
+    told->stale = arena_copy(arena, stale, strlen(stale) + 1);
+    if (told->stale == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for an answer");
     told->device = (char *)(uintptr_t)agent->settings->device;
     told->root_version = trust_version(agent->trust);
     told->manifest_version = registrar_manifest_version(agent->registrar);

@@ -189,12 +189,13 @@ static int print_json(const struct import_run *run)
 {
     const Muster__ImportReply *told = run->reply->import;
     return command_print_json(
-        run->options, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "device",
-                                told->device, "root_version", (json_int_t)told->root_version,
-                                "manifest_version", (json_int_t)told->manifest_version, "roots",
-                                (json_int_t)run->roots, "blobs", (json_int_t)run->blobs, "bytes",
-                                (json_int_t)run->bytes, "lacking", (json_int_t)told->n_lacks,
-                                "fresh", 0, "state", command_state_json(run->reply->state)));
+        run->options,
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:o}", "device", told->device,
+                  "root_version", (json_int_t)told->root_version, "manifest_version",
+                  (json_int_t)told->manifest_version, "roots", (json_int_t)run->roots, "blobs",
+                  (json_int_t)run->blobs, "bytes", (json_int_t)run->bytes, "lacking",
+                  (json_int_t)told->n_lacks, "fresh", (int)(told->stale[0] == '\0'), "stale",
+                  told->stale, "state", command_state_json(run->reply->state)));
 }
 
 static void print_text(const struct import_run *run)
@@ -210,8 +211,12 @@ static void print_text(const struct import_run *run)
             "%zu blobs that it needs are not in the file: make the bundle anew, or let the "
             "terminal connect.\n",
             told->n_lacks);
-    (void)printf("Freshness is not proved: the file may be older than what the fleet wants now. It "
-                 "is proved\nat the next connection; until then 'muster status' says so.\n");
+    if (told->stale[0] == '\0')
+        (void)printf("The fleet has said that this is what it wants now.\n");
+    else
+        (void)printf("Freshness is not proved: %s. The file may be older than what the fleet wants "
+                     "now;\nthe next connection will tell, and until then 'muster status' does.\n",
+                     command_plain(told->stale));
 }
 
 static int run_file(const struct command_options *options, FILE *file, struct err *err)

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "fleet/content.h"
 #include "fleet/ctl_content.h"
+#include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
@@ -55,6 +56,55 @@ static bool read_content(struct ctl_publish *publish, const char *path, struct r
     return check(publish, reading, err) || err_context(err, "%s", path);
 }
 
+/* ---- what was signed before ---- */
+
+/* It says by itself what it is. */
+static bool take_signed(struct ctl_publish *publish, struct signed_document *before,
+                        const char *path, struct err *err)
+{
+    if (!signed_document_read(path, before, err))
+        return false;
+    const Muster__DocumentHeader *header = before->header;
+    if (strcmp(header->name, publish->name) != 0)
+        return err_set(err, ERR_INVALID, "%s was signed as %s", path, header->name);
+    if (header->version >= LIMIT_VERSION || header->minimum_version > header->version)
+        return err_set(err, ERR_INVALID, "%s: its versions are out of range", path);
+    publish->kind = header->kind;
+    publish->device = header->device;
+    publish->version = (int64_t)header->version;
+    publish->minimum_version = (int64_t)header->minimum_version;
+    publish->irreversible = header->irreversible;
+    publish->length = header->length;
+    memcpy(publish->sha256, header->sha256.data, sizeof publish->sha256);
+    return buf_append(&publish->header, before->envelope.data, before->envelope.length, err);
+}
+
+/* What is sealed goes as it is, in one blob. */
+static bool put_sealed(struct ctl *ctl, struct ctl_publish *publish,
+                       const struct signed_document *before, struct err *err)
+{
+    struct ctl_upload upload = {ctl, publish->dry_run};
+    struct fleetdb_encoding *encoding = &publish->encodings[publish->encoding_count++];
+    *encoding = (struct fleetdb_encoding){.coding = MUSTER__CONTENT_CODING__CONTENT_CMS,
+                                          .size = before->sealed.length};
+    memcpy(encoding->blob, publish->sha256, sizeof encoding->blob);
+    return ctl_publish_put(&upload, encoding->blob, buf_bytes(&before->sealed), err);
+}
+
+static int publish_sealed(struct ctl *ctl, struct ctl_publish *publish,
+                          const struct signed_document *before, struct err *err)
+{
+    json_t *document;
+    if (!put_sealed(ctl, publish, before, err) || !ctl_publish_look(ctl, publish, err) ||
+        !ctl_publish_post(ctl, publish, &document, err))
+        return exit_code_of(err);
+    int code = ctl_publish_print(ctl, publish, document, true, err);
+    json_decref(document);
+    return code;
+}
+
+/* ---- doc publish ---- */
+
 static int publish_new(struct ctl *ctl, struct ctl_publish *publish, const struct signers *signers,
                        const char *path, const struct reading *reading, struct err *err)
 {
@@ -64,7 +114,8 @@ static int publish_new(struct ctl *ctl, struct ctl_publish *publish, const struc
     if (!ctl_content_whole(ctl, publish, path, err) ||
         (reading->content.length > 0 &&
          !ctl_content_deltas(ctl, publish, buf_bytes(&reading->content), back, &back_count, err)) ||
-        !ctl_publish_sign(publish, signers, err) || !ctl_publish_post(ctl, publish, &document, err))
+        (publish->header.length == 0 && !ctl_publish_sign(publish, signers, err)) ||
+        !ctl_publish_post(ctl, publish, &document, err))
         return exit_code_of(err);
     int code = ctl_content_post_back(ctl, publish, back, back_count, err)
                    ? ctl_publish_print(ctl, publish, document, true, err)
@@ -73,23 +124,46 @@ static int publish_new(struct ctl *ctl, struct ctl_publish *publish, const struc
     return code;
 }
 
+/* The options, and all that must be there to sign with, or is signed already. */
+static bool read_args(struct ctl_publish *publish, struct signers *signers,
+                      struct signed_document *before, const struct ctl_args *args, struct err *err)
+{
+    const char *path = ctl_arg(args, "--signed", NULL);
+    if (!ctl_publish_args(publish, args->arguments[0], args, err))
+        return false;
+    if (path != NULL) {
+        bool has_file = args->argument_count > 1;
+        if (!take_signed(publish, before, path, err))
+            return false;
+        return has_file == (before->sealed.length == 0) ||
+               err_set(err, ERR_INVALID,
+                       has_file ? "what is sealed is in the signed file already"
+                                : "the FILE with the content is missing");
+    }
+    if (args->argument_count < 2 || ctl_arg(args, "--release-key", NULL) == NULL)
+        return err_set(err, ERR_INVALID,
+                       "expected a FILE and --release-key KEY to sign it with, or --signed SIGNED");
+    return word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) &&
+           (publish->kind != MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
+            err_set(err, ERR_INVALID,
+                    "a key block is never published to everybody: seal it to one device")) &&
+           signers_open(args, "--release-key", signers, err);
+}
+
 static int publish_all(struct ctl *ctl, struct ctl_publish *publish, struct signers *signers,
-                       struct reading *reading, const struct ctl_args *args, struct err *err)
+                       struct signed_document *before, struct reading *reading,
+                       const struct ctl_args *args, struct err *err)
 {
     const char *path = args->arguments[1];
     /* Files that are not there are wrong usage, not something that musterd does not know. */
-    if (!ctl_publish_args(publish, args->arguments[0], args, err) ||
-        !word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) ||
-        !signers_open(args, "--release-key", signers, err))
-        return EXIT_USAGE;
-    if (publish->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK) {
-        err_set(err, ERR_INVALID,
-                "a key block is never published to everybody: seal it to one "
-                "device");
-        return EXIT_USAGE;
-    }
+    if (!read_args(publish, signers, before, args, err))
+        return err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? EXIT_USAGE
+                                                                      : exit_code_of(err);
+    if (before->sealed.length > 0)
+        return publish_sealed(ctl, publish, before, err);
     const bool next = publish->version < 0;
-    if (!read_content(publish, path, reading, err))
+    if (!read_content(publish, path, reading, err) ||
+        (before->header != NULL && !signed_document_names(before, path, err)))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
     if (!ctl_publish_look(ctl, publish, err))
         return exit_code_of(err);
@@ -102,37 +176,39 @@ static int doc_publish(struct ctl *ctl, const struct ctl_args *args, struct err 
 {
     struct ctl_publish publish = {0};
     struct signers signers = {0};
+    struct signed_document before = {.header = NULL};
     struct reading reading = {0};
-    int code = publish_all(ctl, &publish, &signers, &reading, args, err);
+    int code = publish_all(ctl, &publish, &signers, &before, &reading, args, err);
     ctl_publish_done(&publish);
+    signed_document_done(&before);
     signers_done(&signers);
     buf_done(&reading.content);
     return code;
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--kind",
-     .value = "KIND",
-     .help = "table, params, code-profile or file",
-     .required = true},
+    {.name = "--kind", .value = "KIND", .help = "table, params, code-profile or file"},
     {.name = "--release-key",
      .value = "KEY",
      .help = "what signs: a private key's file, or a key on a token (pkcs11:...); more than one "
              "where the root asks for it",
-     .repeats = true,
-     .required = true},
+     .repeats = true},
+    {.name = "--signed",
+     .value = "SIGNED",
+     .help = "in their place: what was signed without musterd (musterctl doc sign)"},
     CTL_PUBLISH_OPTIONS,
     {0},
 };
 
 const struct ctl_command ctl_doc_publish = {
     .words = "doc publish",
-    .arguments = "NAME FILE",
+    .arguments = "NAME [FILE]",
     .summary = "Sign a document and hand it to musterd; the same content again is no new version.",
     .notes =
         "Deltas from and to the last 4 versions are made along with it. A file of more than 16 "
         "MiB\n(512 MiB at the most) is sent whole, in pieces that terminals resume.\n",
     .options = options,
-    .argument_count = 2,
+    .argument_count = 1,
+    .optional_count = 1,
     .run = doc_publish,
 };

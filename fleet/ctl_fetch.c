@@ -90,7 +90,8 @@ bool ctl_fetch_roots(struct ctl *ctl, uint64_t version, struct ctl_roots *ret_ro
                      struct err *err)
 {
     struct ctl_roots roots = {0};
-    if (!fetch_chain(ctl, version, &roots, err) || !follow_chain(&roots, err)) {
+    if (!fetch_chain(ctl, version, &roots, err) || roots.envelopes == NULL ||
+        !follow_chain(&roots, err)) {
         ctl_roots_done(&roots);
         return false;
     }

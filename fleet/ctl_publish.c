@@ -3,10 +3,10 @@
 
 #include "fleet/base64.h"
 #include "fleet/ctl_table.h"
+#include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
-#include "proto/unpack.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -115,12 +115,7 @@ bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers
     header.scope =
         sealed ? MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
     header.device = (char *)publish->device;
-    struct buf body = {0};
-    bool ok = pack(&header.base, &body, err) &&
-              seal("document", "", buf_bytes(&body), signers_keys(signers), signers->count, true,
-                   &publish->header, err);
-    buf_done(&body);
-    return ok;
+    return document_header_seal(&header, signers, &publish->header, err);
 }
 
 /* As musterd would answer. */

@@ -8,6 +8,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What fits into LIMIT_DOCUMENT_HEADER_BYTES beside the header itself. */
+enum { HEADER_SIGNATURES = 8 };
+
 static const char *const names[ROOT_ROLES] = {
     [MUSTER__ROLE__ROLE_UNKNOWN] = "",          [MUSTER__ROLE__ROLE_ROOT] = "root",
     [MUSTER__ROLE__ROLE_RELEASE] = "release",   [MUSTER__ROLE__ROLE_CUSTODIAN] = "custodian",
@@ -223,6 +226,10 @@ static bool check_role(const struct root_draft *draft, size_t role, struct err *
         return err_set(err, ERR_INVALID,
                        "%s: musterd signs with one key, so its threshold is 1, not %zu",
                        names[role], keys->threshold);
+    if (role != MUSTER__ROLE__ROLE_ROOT && keys->threshold > HEADER_SIGNATURES)
+        return err_set(err, ERR_INVALID,
+                       "%s: a document has room for %d signatures, so its threshold is not %zu",
+                       names[role], HEADER_SIGNATURES, keys->threshold);
     for (size_t i = 0; i < keys->count; i++) {
         size_t first = root_draft_role_of(draft, verify_key_id(keys->keys[i]));
         for (size_t j = 0; j < i; j++)

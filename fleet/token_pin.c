@@ -5,10 +5,10 @@
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 static const char variable[] = "MUSTERCTL_PIN";
@@ -40,19 +40,56 @@ static bool pin_of_file(const char *source, char ret_pin[TOKEN_PIN_BYTES], struc
     return ok || err_context(err, "pin-source %s", source);
 }
 
+/* Key by key, so that the terminal is put back as it was whatever is typed. False: given up. */
+static bool read_keys(int tty, char ret_pin[TOKEN_PIN_BYTES])
+{
+    enum { INTERRUPT = 3, END = 4, BACKSPACE = 8, KILL = 21, DELETE = 127 };
+    size_t length = 0;
+    char key = 0;
+    while (read(tty, &key, 1) == 1 && key != INTERRUPT && key != END) {
+        if (key == '\r' || key == '\n') {
+            ret_pin[length] = '\0';
+            return length > 0;
+        }
+        if (key == KILL)
+            length = 0;
+        else if (key == BACKSPACE || key == DELETE)
+            length -= length > 0;
+        else if (length < TOKEN_PIN_BYTES - 1)
+            ret_pin[length++] = key;
+    }
+    return false;
+}
+
+/* The terminal stops to show what is typed before anybody is asked to type. */
+static bool ask_on(int tty, const char *label, char ret_pin[TOKEN_PIN_BYTES])
+{
+    struct termios shown, hidden;
+    if (tcgetattr(tty, &shown) < 0)
+        return false;
+    hidden = shown;
+    hidden.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG);
+    hidden.c_cc[VMIN] = 1;
+    hidden.c_cc[VTIME] = 0;
+    if (tcsetattr(tty, TCSAFLUSH, &hidden) < 0)
+        return false;
+    bool ok = dprintf(tty, "PIN of the token \"%s\": ", label) > 0 && read_keys(tty, ret_pin);
+    (void)tcsetattr(tty, TCSAFLUSH, &shown);
+    (void)dprintf(tty, "\n");
+    return ok;
+}
+
 static bool ask(const struct token *token, char ret_pin[TOKEN_PIN_BYTES], struct err *err)
 {
-    char prompt[80];
     int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (tty < 0)
         return err_set(err, ERR_INVALID,
                        "the token \"%s\" wants a PIN and there is no terminal to ask on: add "
                        "?pin-source=FILE to the URI, or set %s",
                        token->label, variable);
+    bool ok = ask_on(tty, token->label, ret_pin);
     (void)close(tty);
-    (void)snprintf(prompt, sizeof prompt, "PIN of the token \"%s\": ", token->label);
-    return EVP_read_pw_string(ret_pin, TOKEN_PIN_BYTES - 1, prompt, 0) == 0 ||
-           err_set(err, ERR_INVALID, "no PIN was given for the token \"%s\"", token->label);
+    return ok || err_set(err, ERR_INVALID, "no PIN was given for the token \"%s\"", token->label);
 }
 
 bool token_pin(const struct token *token, char ret_pin[TOKEN_PIN_BYTES], struct err *err)

@@ -10,6 +10,7 @@
 #include "proto/hello.pb-c.h"
 #include "proto/local.pb-c.h"
 #include "proto/seal.h"
+#include "proto/signed.pb-c.h"
 #include "proto/unpack.h"
 #include "tests/fuzz/published_key.h"
 #include "tests/fuzz/world.h"
@@ -249,6 +250,32 @@ static void write_sealed(const char *target, const char *name, const char *domai
     buf_done(&out);
 }
 
+/* A document that was signed away from musterd. */
+static void signed_seed(void)
+{
+    uint8_t digest[32];
+    char name[] = "bin-routing";
+    struct buf body = {0}, envelope = {0};
+    struct err err = {0};
+    const struct sign_key *keys[] = {fuzz_key()};
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    Muster__SignedDocument file = MUSTER__SIGNED_DOCUMENT__INIT;
+    header.name = name;
+    header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
+    header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
+    header.length = 6;
+    sha256(bytes_of("sealed", 6), digest);
+    header.sha256 = (ProtobufCBinaryData){sizeof digest, digest};
+    must(pack(&header.base, &body, &err) &&
+             seal("document", "", buf_bytes(&body), keys, 1, true, &envelope, &err),
+         &err);
+    file.header = (ProtobufCBinaryData){envelope.length, envelope.data};
+    file.sealed = (ProtobufCBinaryData){6, (uint8_t *)(uintptr_t) "sealed"};
+    write_message("trust_root", "signed", -1, &file.base);
+    buf_done(&envelope);
+    buf_done(&body);
+}
+
 static void sealed_seeds(void)
 {
     uint8_t spki[44];
@@ -265,6 +292,7 @@ static void sealed_seeds(void)
     role.keys = keys;
     role.n_keys = 1;
     root.version = 1;
+    root.epoch = 1;
     root.roles = roles;
     root.n_roles = 1;
     must(pack(&root.base, &body, &err), &err);
@@ -403,6 +431,7 @@ int main(int argc, char **argv)
     link_seeds();
     up_bodies();
     down_bodies();
+    signed_seed();
     sealed_seeds();
     record_seeds();
     text_seeds();

@@ -2,7 +2,6 @@
 """Who may sign: keys in files and on tokens, roots that several people sign, lost and stolen keys."""
 import os
 import pty
-import re
 import shutil
 import subprocess
 
@@ -248,8 +247,8 @@ def test_what_a_token_refuses(keepers):
                     anna[anna.index("?"):])
 
 
-def test_the_pin_is_asked_for_and_not_shown(keepers):
-    keepers.ctl_ok("keys", "new", keepers.tokens.key("Anna", "root"))
+def typed_at_the_prompt(keepers, keys):
+    """What a terminal shows when these keys are typed as the PIN of Anna's token; the exit code."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(keepers.folder)
@@ -263,14 +262,79 @@ def test_the_pin_is_asked_for_and_not_shown(keepers):
             part = os.read(terminal, 4096)
         except OSError:
             break
-        if not part:
-            break
         said += part
-        if b'PIN of the token "Anna"' in said and not typed:
+        if not typed and b'PIN of the token "Anna": ' in said:
+            os.write(terminal, keys)
             typed = True
-            os.write(terminal, b"1234-anna\n")
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(terminal)
-    assert typed and code == 1 and b"is not named by this root" in said, said
-    assert b"1234" not in said
-    assert re.search(rb"Root version 1", said)
+    assert typed, said
+    return code, said[said.index(b"PIN of"):]
+
+
+def test_the_pin_is_asked_for_and_not_shown(keepers):
+    keepers.ctl_ok("keys", "new", keepers.tokens.key("Anna", "root"))
+    code, said = typed_at_the_prompt(keepers, b"wrong\x159\x7f1234-annb\x7fa\n")
+    assert code == 1 and b"is not named by this root" in said, said
+    assert b"1234" not in said and b"anna" not in said.replace(b"Anna", b"")
+    for keys in (b"\n", b"123\x03", b"\x04"):
+        code, said = typed_at_the_prompt(keepers, keys)
+        assert code == 3 and b"no PIN was given" in said and b"123" not in said
+
+
+def test_two_sign_a_document_away_from_musterd(keepers, broker, pki):
+    folder, tokens = keepers.folder, keepers.tokens
+    shutil.rmtree(folder / "keys")
+    bert = tokens.key("Bert", "release")
+    keepers.ctl_ok("keys", "new", bert, "--public", "bert.pub")
+    keepers.ctl_ok("keys", "make", "keys", "--role", "release=2/2", "--key", "release=bert.pub")
+    keepers.start(broker, pki)
+    (folder / "table").write_bytes(TABLE)
+    (folder / "other").write_bytes(TABLE + b"623000\tbank\n")
+    by = ("--root", "keys/root.bin", "--key")
+    sign = ("doc", "sign", "bin-table", "table", "one.signed", "--kind", "table", "--version", "7",
+            *by, "keys/release.pem")
+    publish = ("doc", "publish", "bin-table", "table", "--signed", "one.signed")
+
+    before = keepers.all_files()
+    assert keepers.json(*sign, "--dry-run")["dry_run"]
+    assert before == keepers.all_files()
+    assert "doc cosign" in keepers.ctl_ok(*sign)
+    keepers.refused("never overwritten", *sign)
+    assert "release keys" in keepers.fails(3, *publish)
+    cosign = ("doc", "cosign", "one.signed")
+    keepers.refused("has not seen", *cosign, *by, bert)
+    keepers.refused("not the content", *cosign, "other", *by, bert)
+    keepers.refused("no release key", *cosign, "table", *by, "keys/director.pem")
+    assert keepers.json(*cosign, "table", *by, bert, "--dry-run")["complete"]
+    assert "release keys" in keepers.fails(3, *publish)
+    assert "doc publish" in keepers.ctl_ok(*cosign, "table", *by, bert)
+    assert (folder / "one.signed").stat().st_size < 1024
+    keepers.refused("not the content", "doc", "publish", "bin-table", "other", "--signed",
+                    "one.signed")
+    keepers.refused("was signed as", "doc", "publish", "aid-table", "table", "--signed",
+                    "one.signed", code=2)
+    assert keepers.json(*publish)["document"]["version"] == 7
+    # Both at once, where both are in the room.
+    assert keepers.json("doc", "publish", "bin-table", "other", "--kind", "table", "--release-key",
+                        "keys/release.pem", "--release-key", bert)["document"]["version"] == 8
+    assert "release keys" in keepers.fails(3, "doc", "publish", "bin-table", "table", "--kind",
+                                           "table", "--release-key", "keys/release.pem")
+
+    # What was changed on the way, or signed before the epoch rose, gathers no more signatures.
+    good = (folder / "one.signed").read_bytes()
+    at = good.index(b"bin-table")
+    (folder / "one.signed").write_bytes(good[:at] + b"aid" + good[at + 3:])
+    keepers.refused("changed since", *cosign, "table", *by, bert)
+    (folder / "one.signed").write_bytes(good)
+    keepers.ctl_ok("keys", "rotate", "keys/root.bin", "next.bin", "--raise-epoch")
+    keepers.ctl_ok("keys", "sign", "next.bin", "--previous", "keys/root.bin", "--key",
+                   "keys/root.pem")
+    keepers.refused("of epoch 2", *cosign, "table", "--root", "next.bin", "--key", bert)
+    options = {"--kind": "table", "--version": "1", "--root": "keys/root.bin",
+               "--key": "keys/release.pem"}
+    for option, value, word in (("--kind", "hat", "not known"), ("--version", "0", "whole number"),
+                                ("--root", "/nowhere", "/nowhere"), ("--device", "D", "device id"),
+                                ("--device", "term-1", "certificate")):
+        wrong = [part for pair in {**options, option: value}.items() for part in pair]
+        keepers.refused(word, "doc", "sign", "x", "table", "x.signed", *wrong, code=2)
