@@ -22,6 +22,7 @@ enum { PATH_BYTES = 1024 };
 struct bundling {
     struct ctl *ctl;
     const char *path;
+    struct buf pinned;          /* --root */
     char part_path[PATH_BYTES]; /* written here, and renamed when it is whole */
     struct bundle_writer writer;
     struct ctl_roots roots;
@@ -37,6 +38,7 @@ struct bundling {
 static void bundling_done(struct bundling *run)
 {
     ctl_roots_done(&run->roots);
+    buf_done(&run->pinned);
     json_decref(run->manifests);
     json_decref(run->blobs);
     json_decref(run->wanted);
@@ -223,14 +225,14 @@ static bool fetch_manifests(struct bundling *run, const json_t *devices, bool al
 static int print_bundle(const struct bundling *run, struct err *err)
 {
     size_t devices = json_object_size(run->manifests), missing = json_array_size(run->without);
-    uint64_t last = run->roots.first + run->roots.count - 1;
+    uint64_t last = trust_version(run->roots.trust);
     struct ctl *ctl = run->ctl;
     char bytes[CTL_TEXT_BYTES];
     if (ctl->json) {
         json_t *shown =
             json_pack("{s:s, s:I, s:O, s:I, s:I, s:I, s:I}", "file", run->path, "devices",
-                      (json_int_t)devices, "without_manifest", run->without, "first_root",
-                      (json_int_t)run->roots.first, "newest_root", (json_int_t)last, "blobs",
+                      (json_int_t)devices, "without_manifest", run->without, "roots",
+                      (json_int_t)run->roots.count, "newest_root", (json_int_t)last, "blobs",
                       (json_int_t)run->written, "bytes", (json_int_t)run->bytes);
         int code = ctl_print_json(ctl, shown, err);
         json_decref(shown);
@@ -238,9 +240,9 @@ static int print_bundle(const struct bundling *run, struct err *err)
     }
     ctl_count_text((int64_t)run->bytes, bytes);
     fprintf(ctl->out,
-            "%s: %zu devices, roots %" PRIu64 " to %" PRIu64 ", %zu blobs, %s bytes.\n"
+            "%s: %zu devices, %zu roots up to version %" PRIu64 ", %zu blobs, %s bytes.\n"
             "On the terminal: muster import FILE\n",
-            run->path, devices, run->roots.first, last, run->written, bytes);
+            run->path, devices, run->roots.count, last, run->written, bytes);
     if (missing > 0)
         fprintf(ctl->out, "%zu devices have no manifest and are not in it.\n", missing);
     return EXIT_OK;
@@ -255,12 +257,16 @@ static int bundle(struct ctl *ctl, const struct ctl_args *args, struct err *err)
                            .wanted = json_array(),
                            .without = json_array()};
     json_t *request = json_object();
-    int code = ctl_order_devices(ctl, args, request, err);
+    const char *root = ctl_arg(args, "--root", NULL);
+    int code =
+        root == NULL || file_read(root, LIMIT_ROOT_BYTES, &run.pinned, err) ? EXIT_OK : EXIT_USAGE;
+    if (code == EXIT_OK)
+        code = ctl_order_devices(ctl, args, request, err);
     const json_t *devices = json_object_get(request, "devices");
     bool all = ctl_arg(args, "--all", NULL) != NULL;
     if (code == EXIT_OK) {
         bool ok = fetch_manifests(&run, devices, all, err) &&
-                  ctl_fetch_roots(ctl, run.root_version, &run.roots, err) &&
+                  ctl_fetch_roots(ctl, run.root_version, buf_bytes(&run.pinned), &run.roots, err) &&
                   write_bundle(&run, err);
         code = ok ? print_bundle(&run, err) : exit_code_of(err);
     }
@@ -271,6 +277,9 @@ static int bundle(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 
 static const struct ctl_option options[] = {
     CTL_ORDER_DEVICES,
+    {.name = "--root",
+     .value = "FILE",
+     .help = "the root.bin of the terminals: musterd's roots must follow it [its first one]"},
     {0},
 };
 

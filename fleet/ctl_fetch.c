@@ -75,23 +75,40 @@ static bool fetch_chain(struct ctl *ctl, uint64_t version, struct ctl_roots *roo
     return roots->count > 0 || err_set(err, ERR_NOT_FOUND, "musterd has no root %" PRIu64, version);
 }
 
-/* As a terminal will that was made with the first one. */
-static bool follow_chain(struct ctl_roots *roots, struct err *err)
+/* As a terminal will that was made with the pinned one, or with the first there is. */
+static bool follow_chain(struct ctl_roots *roots, struct bytes pinned, struct err *err)
 {
-    if (!trust_open(buf_bytes(&roots->envelopes[0]), &roots->trust, err))
+    if (pinned.length == 0 && roots->envelopes != NULL)
+        pinned = buf_bytes(&roots->envelopes[0]);
+    if (!trust_open(pinned, &roots->trust, err))
         return false;
-    for (size_t i = 1; i < roots->count; i++)
-        if (!trust_advance(roots->trust, buf_bytes(&roots->envelopes[i]), err))
+    for (size_t i = 0; i < roots->count; i++)
+        if (roots->first + i > trust_version(roots->trust) &&
+            !trust_advance(roots->trust, buf_bytes(&roots->envelopes[i]), err))
             return false;
     return true;
 }
 
-bool ctl_fetch_roots(struct ctl *ctl, uint64_t version, struct ctl_roots *ret_roots,
-                     struct err *err)
+/* Nothing was fetched: the pinned one is all of it, if nothing is made under another. */
+static bool only_pinned(struct ctl_roots *roots, uint64_t version, struct err *err)
+{
+    if (trust_version(roots->trust) == version)
+        return true;
+    return err_set(err, ERR_NOT_FOUND,
+                   "musterd has no root %" PRIu64 ", and the one given is version %" PRIu64,
+                   version, trust_version(roots->trust));
+}
+
+bool ctl_fetch_roots(struct ctl *ctl, uint64_t version, struct bytes pinned,
+                     struct ctl_roots *ret_roots, struct err *err)
 {
     struct ctl_roots roots = {0};
-    if (!fetch_chain(ctl, version, &roots, err) || roots.envelopes == NULL ||
-        !follow_chain(&roots, err)) {
+    struct err why = {0};
+    bool fetched = fetch_chain(ctl, version, &roots, &why);
+    bool ok = fetched || (why.code == ERR_NOT_FOUND && pinned.length > 0) ||
+              err_set(err, why.code, "%s", why.text);
+    if (!ok || !follow_chain(&roots, pinned, err) ||
+        (!fetched && !only_pinned(&roots, version, err))) {
         ctl_roots_done(&roots);
         return false;
     }

@@ -2,6 +2,7 @@
 """A terminal that no network reaches: its state comes in a file, through the same checks."""
 import base64
 import json
+import random
 
 import pytest
 
@@ -104,6 +105,47 @@ def test_state_from_a_file_is_in_force_without_any_network(shop):
     shop.terminal.start_agent()
     assert shop.terminal.muster("selfcheck").returncode == 0
     assert shop.held()["bin-table"] == TABLE
+
+
+def bundle(shop, *options):
+    return shop.ops.json("bundle", shop.file, "--root", shop.ops.root, *options)
+
+
+def take(shop, code=0):
+    done = shop.terminal.muster("import", str(shop.file), "-o", "json")
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def test_what_musterctl_writes_is_what_a_terminal_takes(shop):
+    firmware = random.Random(5).randbytes(600_000)
+    shop.push("bin-table", TABLE)
+    source = shop.ops.folder / "firmware.bin"
+    source.write_bytes(firmware)
+    shop.ops.ctl_ok("doc", "publish", "firmware", source, "--kind", "file", "--release-key",
+                    "keys/release.pem")
+    shop.ops.ctl_ok("assign", "firmware", "--device", DEVICE, "--mode", "repair")
+    shop.ops.add_device("shop-0002", "12345672")
+    shop.ops.ctl_ok("assign", "bin-table", "--device", "shop-0002", "--mode", "repair")
+    made = bundle(shop, "--all")
+    assert made["devices"] == 2 and made["blobs"] == 2 and made["newest_root"] == 1
+    assert take(shop)["lacking"] == 0
+    assert shop.held()["firmware"] == firmware and shop.held()["bin-table"] == TABLE
+    # What is held is not given again.
+    shop.push("bin-table", TABLE + b"999999\tnew bank\n")
+    bundle(shop, "--device", DEVICE)
+    told = take(shop)
+    assert shop.held()["bin-table"] == TABLE + b"999999\tnew bank\n"
+    assert told["blobs"] <= 1
+    # What is not there is told, and leaves no file behind.
+    shop.file.unlink()
+    shop.ops.add_device("shop-0003", "12345673")
+    shop.ops.fails(7, "bundle", shop.file, "--device", "shop-0003", "--root", shop.ops.root)
+    shop.ops.fails(7, "bundle", shop.file, "--device", "nobody", "--root", shop.ops.root)
+    shop.ops.fails(2, "bundle", shop.file, "--root", shop.ops.root)
+    shop.ops.ctl_ok("keys", "make", shop.ops.folder / "other")
+    shop.ops.fails(3, "bundle", shop.file, "--all", "--root", shop.ops.folder / "other/root.bin")
+    assert [path.name for path in shop.file.parent.glob("state.bundle*")] == []
 
 
 def test_a_file_is_trusted_no_more_than_the_line(shop):
