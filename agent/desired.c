@@ -33,11 +33,12 @@ bool desired_body(const struct trust *trust, const char *device, struct bytes en
 /* The first encoding that this agent can open; all zero when there is none. */
 static void encoding_pick(const Muster__ManifestItem *item, struct registry_item *ret_item)
 {
+    const Muster__ContentCoding coding = ret_item->sealed ? MUSTER__CONTENT_CODING__CONTENT_CMS
+                                                          : MUSTER__CONTENT_CODING__CONTENT_ZSTD;
     for (size_t i = 0; i < item->n_encodings; i++) {
         const Muster__Encoding *encoding = item->encodings[i];
-        if (encoding->coding != MUSTER__CONTENT_CODING__CONTENT_ZSTD ||
-            encoding->blob.len != sizeof ret_item->blob || encoding->size == 0 ||
-            encoding->size > LIMIT_BLOB_BYTES)
+        if (encoding->coding != coding || encoding->blob.len != sizeof ret_item->blob ||
+            encoding->size == 0 || encoding->size > LIMIT_BLOB_BYTES)
             continue;
         memcpy(ret_item->blob, encoding->blob.data, sizeof ret_item->blob);
         ret_item->blob_size = encoding->size;

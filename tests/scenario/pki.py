@@ -78,6 +78,14 @@ class Pki:
         new.key = old.key
         return new
 
+    def sealing(self, request, name):
+        """The certificate of a device's sealing key, as its request asks for it."""
+        certificate = self.folder / f"{name}.sealing.pem"
+        self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey",
+                      self.folder / "ca.key", "-days", "30", "-copy_extensions", "copy",
+                      "-out", certificate)
+        return certificate
+
     def named(self, common_name, names):
         """A broker with a common name of its own choice."""
         return self._issue(f"named-{len(self.issued)}",

@@ -14,6 +14,7 @@ state = state
 run = run
 [keys]
 agent = agent.pem
+sealing = sealing.pem
 root = {root}
 [spool]
 grace = {grace}
@@ -62,6 +63,15 @@ class Terminal:
         public = self.folder / "agent.pub"
         public.write_bytes(made.stdout)
         return public
+
+    def make_sealing_key(self):
+        """A certification request for the sealing key, a PEM file."""
+        made = subprocess.run(
+            [self.bin / "muster-agent", "--config", self.folder / "agent.conf",
+             "--make-sealing-key"], check=True, stdout=subprocess.PIPE)
+        request = self.folder / "sealing.csr"
+        request.write_bytes(made.stdout)
+        return request
 
     def start_agent(self, *wrapper, env=None):
         argv = [*wrapper, self.bin / "muster-agent", "--config", self.folder / "agent.conf"]

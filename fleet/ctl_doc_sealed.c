@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/file.h"
+#include "fleet/base64.h"
+#include "fleet/content.h"
+#include "fleet/ctl_publish.h"
+#include "fleet/ctl_seal.h"
+#include "fleet/words.h"
+#include "proto/limits.h"
+#include "proto/sealed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_BYTES = 1024 };
+
+/* The same for every device that is sealed to. */
+struct sealing_run {
+    const struct ctl_args *args;
+    Muster__DocumentKind kind;
+    struct signers signers;
+    struct sealing_authority *authority;
+    json_t *done; /* what is told of each, for -o json */
+};
+
+/* "keys/{}.tr31": the file of this device; without {} the same file for all. */
+static bool path_for(const char *pattern, const char *device, char path[PATH_BYTES],
+                     struct err *err)
+{
+    const char *hole = strstr(pattern, "{}");
+    int before = hole != NULL ? (int)(hole - pattern) : (int)strlen(pattern);
+    int length = snprintf(path, PATH_BYTES, "%.*s%s%s", before, pattern, hole != NULL ? device : "",
+                          hole != NULL ? hole + 2 : "");
+    return length < PATH_BYTES || err_set(err, ERR_INVALID, "the path %.60s... is too long", path);
+}
+
+static bool fetch_certificate(struct ctl *ctl, const char *device, struct buf *ret_certificate,
+                              struct err *err)
+{
+    char path[96];
+    json_t *reply = NULL;
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s/sealing-certificate", device);
+    if (!client_get(ctl->client, path, &reply, err))
+        return false;
+    const char *text = ctl_text(reply, "certificate");
+    ret_certificate->limit = SEALED_CERTIFICATE_BYTES;
+    bool ok = base64_decode(text, strlen(text), ret_certificate, err);
+    json_decref(reply);
+    return ok || err_context(err, "the sealing certificate of %s", device);
+}
+
+/* Nothing is sealed to a certificate that was not checked right here. */
+static bool seal_content(struct ctl *ctl, const struct sealing_run *run, const char *device,
+                         struct buf *sealed, struct err *err)
+{
+    char path[PATH_BYTES];
+    struct buf content = {.limit = LIMIT_DOCUMENT_BYTES};
+    struct buf certificate = {0};
+    bool ok = path_for(run->args->arguments[1], device, path, err) &&
+              file_read(path, LIMIT_BLOB_BYTES, &content, err) &&
+              (content_check(run->kind, buf_bytes(&content), err) || err_context(err, "%s", path));
+    ok = ok && fetch_certificate(ctl, device, &certificate, err) &&
+         sealing_certificate_check(run->authority, device, buf_bytes(&certificate), err) &&
+         sealed_make(buf_bytes(&certificate), buf_bytes(&content), sealed, err);
+    if (ok && sealed->length > LIMIT_BLOB_BYTES)
+        ok = err_set(err, ERR_FULL, "%s: sealed it has %zu bytes, at most %d are sent at once",
+                     path, sealed->length, LIMIT_BLOB_BYTES);
+    secret_done(&content);
+    buf_done(&certificate);
+    return ok;
+}
+
+/* What is sent is what the header names. */
+static bool upload(struct ctl *ctl, struct ctl_publish *publish, struct bytes sealed,
+                   struct err *err)
+{
+    struct ctl_upload upload = {.ctl = ctl, .dry_run = publish->dry_run};
+    struct fleetdb_encoding *encoding = &publish->encodings[0];
+    sha256(sealed, publish->sha256);
+    publish->length = sealed.length;
+    *encoding = (struct fleetdb_encoding){.coding = MUSTER__CONTENT_CODING__CONTENT_CMS,
+                                          .size = sealed.length};
+    memcpy(encoding->blob, publish->sha256, sizeof encoding->blob);
+    publish->encoding_count = 1;
+    return ctl_publish_put(&upload, publish->sha256, sealed, err);
+}
+
+static bool tell(struct ctl *ctl, const struct sealing_run *run, const struct ctl_publish *publish,
+                 json_t *document, struct err *err)
+{
+    if (ctl->json)
+        return json_array_append(run->done, document) == 0 ||
+               err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    fprintf(ctl->out, "%s version %lld %s to %s: %zu bytes sent.\n", publish->name,
+            (long long)publish->version, publish->dry_run ? "would be sealed" : "is sealed",
+            publish->device, (size_t)publish->length);
+    return true;
+}
+
+static bool seal_one(struct ctl *ctl, const struct sealing_run *run, const char *device,
+                     struct err *err)
+{
+    struct ctl_publish publish = {0};
+    struct buf sealed = {0};
+    json_t *document = NULL;
+    bool ok = ctl_publish_args(&publish, run->args->arguments[0], run->args, err);
+    publish.kind = run->kind;
+    publish.device = device;
+    ok = ok && seal_content(ctl, run, device, &sealed, err) &&
+         ctl_publish_look(ctl, &publish, err) && upload(ctl, &publish, buf_bytes(&sealed), err) &&
+         ctl_publish_sign(&publish, &run->signers, err) &&
+         ctl_publish_post(ctl, &publish, &document, err) && tell(ctl, run, &publish, document, err);
+    json_decref(document);
+    buf_done(&sealed);
+    ctl_publish_done(&publish);
+    return ok;
+}
+
+static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
+{
+    struct ctl_publish wanted = {0};
+    size_t at = 0;
+    if (!ctl_publish_args(&wanted, run->args->arguments[0], run->args, err) ||
+        !word_to_kind(ctl_arg(run->args, "--kind", ""), &run->kind, err))
+        return false;
+    bool key_block = run->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    const char *option = key_block ? "--custodian-key" : "--release-key";
+    for (const char *id; (id = ctl_arg_next(run->args, "--device", &at)) != NULL;) {
+        if (!ctl_device_id(id, err))
+            return false;
+    }
+    if (ctl_arg(run->args, option, NULL) == NULL)
+        return err_set(err, ERR_INVALID, "%s is signed with %s",
+                       key_block ? "a key block" : "what is no key block", option);
+    return signers_open(run->args, option, &run->signers, err) &&
+           ctl_open_authority(ctl, run->args, &run->authority, err);
+}
+
+static int seal_all(struct ctl *ctl, struct sealing_run *run, struct err *err)
+{
+    size_t at = 0;
+    for (const char *id; (id = ctl_arg_next(run->args, "--device", &at)) != NULL;) {
+        if (!seal_one(ctl, run, id, err))
+            return exit_code_of(err);
+    }
+    bool dry = ctl_is_dry_run(run->args);
+    if (dry)
+        ctl_say_dry_run(ctl);
+    if (!ctl->json)
+        return EXIT_OK;
+    json_t *shown = json_pack("{s:b, s:O}", "dry_run", (int)dry, "documents", run->done);
+    int code = ctl_print_json(ctl, shown, err);
+    json_decref(shown);
+    return code;
+}
+
+static int doc_seal(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    struct sealing_run run = {.args = args, .done = json_array()};
+    int code = open_run(ctl, &run, err) ? seal_all(ctl, &run, err) : EXIT_USAGE;
+    sealing_authority_close(run.authority);
+    signers_done(&run.signers);
+    json_decref(run.done);
+    return code;
+}
+
+static const struct ctl_option options[] = {
+    {.name = "--device",
+     .value = "ID",
+     .help = "to whom it is sealed; each device gets a version of its own",
+     .required = true,
+     .repeats = true},
+    {.name = "--kind",
+     .value = "KIND",
+     .help = "params, key-block, file, table or code-profile",
+     .required = true},
+    {.name = "--device-ca",
+     .value = "FILE",
+     .help = "your CA for devices, PEM: to no other certificate is sealed",
+     .required = true},
+    {.name = "--crl", .value = "FILE", .help = "what that CA has revoked, PEM"},
+    {.name = "--release-key",
+     .value = "KEY",
+     .help = "signs all but key blocks: a private key's file or pkcs11:...",
+     .repeats = true},
+    {.name = "--custodian-key",
+     .value = "KEY",
+     .help = "signs key blocks: a private key's file or pkcs11:...",
+     .repeats = true},
+    CTL_PUBLISH_OPTIONS,
+    {0},
+};
+
+const struct ctl_command ctl_doc_seal = {
+    .words = "doc seal",
+    .arguments = "NAME FILE",
+    .summary = "Seal a document to single devices, sign it and hand it to musterd.",
+    .notes =
+        "{} in FILE stands for the device: keys/{}.tr31 is another file for each. musterd and\n"
+        "the broker only ever hold what is sealed; the content is not written anywhere here.\n"
+        "Sealing again is a new version: what is sealed cannot be compared with what was.\n"
+        "A key block is a wrapped key (ANSI X9.143, TR-31); a clear one is refused.",
+    .options = options,
+    .argument_count = 2,
+    .run = doc_seal,
+};
