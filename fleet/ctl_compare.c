@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_compare.h"
 
+#include "base/utf8.h"
 #include "fleet/frame.h"
 #include "fleet/tablediff.h"
 #include "proto/limits.h"
@@ -109,10 +110,17 @@ bool ctl_compare(const struct ctl_contents *contents, json_t **ret_compared, str
 
 void ctl_print_line(struct ctl *ctl, const char *mark, const char *line)
 {
+    struct bytes left = bytes_of(line, strlen(line));
     fputs(mark, ctl->out);
-    for (; *line != '\0'; line++) {
-        unsigned char c = (unsigned char)*line;
-        fputc((c < 0x20 && c != '\t') || c == 0x7f ? '?' : c, ctl->out);
+    while (left.length > 0) {
+        uint32_t code = 0;
+        size_t step = utf8_next(left, &code);
+        if (step == 0 || (utf8_obeyed(code) && code != '\t'))
+            fputc('?', ctl->out);
+        else
+            (void)fwrite(left.data, 1, step, ctl->out);
+        step = step == 0 ? 1 : step;
+        left = bytes_of(left.data + step, left.length - step);
     }
     fputc('\n', ctl->out);
 }

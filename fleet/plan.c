@@ -247,6 +247,9 @@ static bool plan_removal(const struct plan *plan, struct look *look, struct err 
     struct plan_device *device = look->device;
     if (!try_order(plan, device, err))
         return false;
+    if (device->from.irreversible)
+        return refuse_device(device, MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE,
+                             "it is irreversible: who took it is never without it");
     device->deletes =
         device->changed && look->held && device->from.mode == MUSTER__ASSIGN_MODE__MODE_REPAIR;
     return true;

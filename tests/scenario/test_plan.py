@@ -126,6 +126,21 @@ def test_what_a_terminal_holds_is_known(bin_dir, processes, run_dir, pki, broker
     assert ops.query("SELECT count(*) FROM assignment") == [(1,)]
 
 
+def test_a_dry_publish_changes_nothing(ops):
+    ops.release("bin-table", TABLE)
+    (ops.folder / "bin-table.content").write_bytes(TABLE + b"999999\tnew\n")
+    publish = ("doc", "publish", "bin-table", ops.folder / "bin-table.content", "--kind", "table",
+               "--release-key", "keys/release.pem")
+    with unchanged(ops):
+        told = ops.ctl_ok(*publish, "--dry-run")
+        assert "version 2 would be published" in told and "Nothing was changed" in told
+        dry = ops.json(*publish, "--dry-run")
+        assert dry["new"] and dry["dry_run"] and dry["document"]["version"] == 2
+    done = ops.json(*publish)
+    assert done["document"]["version"] == 2 and not done["dry_run"]
+    assert done["document"]["sha256"] == dry["document"]["sha256"]
+
+
 ROW = b"622007\tbank 7\n"
 
 
