@@ -50,7 +50,10 @@ static int read_published(struct diff *diff, int64_t version, struct side *side,
     side->document = ctl_document_find(diff->documents, diff->name, version);
     if (side->document == NULL) {
         if (version == 0)
-            err_set(err, ERR_NOT_FOUND, "there is no document %s; publish it first", diff->name);
+            err_set(err, ERR_NOT_FOUND,
+                    "there is no document %s that is for all; what is sealed to a device cannot be "
+                    "compared",
+                    diff->name);
         else
             err_set(err, ERR_NOT_FOUND, "there is no version %" PRId64 " of %s", version,
                     diff->name);

@@ -148,6 +148,33 @@ def test_what_musterctl_writes_is_what_a_terminal_takes(shop):
     assert [path.name for path in shop.file.parent.glob("state.bundle*")] == []
 
 
+def next_root(shop, version):
+    """The root of that version, as its keeper signs it; it changes nothing but the version."""
+    keys = shop.ops.folder / "keys"
+    before = keys / ("root.bin" if version == 2 else f"root-{version - 1}.bin")
+    after = keys / f"root-{version}.bin"
+    shop.ops.ctl_ok("keys", "rotate", before, after)
+    shop.ops.ctl_ok("keys", "sign", after, "--previous", before, "--key", keys / "root.pem")
+    return after.read_bytes()
+
+
+def test_roots_come_in_a_file_too_one_by_one(shop):
+    shop.push("bin-table", TABLE)
+    roots = [shop.ops.root.read_bytes(), next_root(shop, 2), next_root(shop, 3)]
+    rest = {"manifests": [(DEVICE, shop.manifest())], "blobs": shop.blobs()}
+    shop.refused(bundle_of(roots=[roots[2]], **rest), "root 3", "root_order")
+    assert shop.terminal.status()["trust"]["root_version"] == 1
+    shop.file.write_bytes(bundle_of(roots=roots, **rest))
+    told = take(shop)
+    assert told["roots"] == 2 and told["root_version"] == 3
+    assert shop.held()["bin-table"] == TABLE
+    # They are kept: the next start follows them again, and knows them.
+    shop.terminal.agent.stop()
+    shop.terminal.start_agent()
+    assert shop.terminal.status()["trust"]["root_version"] == 3
+    assert take(shop)["roots"] == 0
+
+
 def test_a_file_is_trusted_no_more_than_the_line(shop):
     shop.push("bin-table", TABLE)
     old = bundle_of(manifests=[(DEVICE, shop.manifest())], blobs=shop.blobs())

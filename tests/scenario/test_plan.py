@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a push would change, told before it is signed: nothing may change for the asking."""
 import contextlib
+import json
 import pathlib
 import sqlite3
 
@@ -82,6 +83,18 @@ def test_a_dry_assignment_tells_of_each_device_and_changes_nothing(ops):
         ops.fails(2, "assign", "no-such-table", "--dry-run")
         strange = by_device(ops.json("assign", "no-such-table", "--device", "term-1", "--dry-run"))
         away = by_device(ops.json("unassign", "bin-table", "--all", "--dry-run"))
+        # What is planned must be said whole.
+        for wrong in ({}, [], {"version": 2}, {"version": 0, "sha256": "00" * 32,
+                                               "minimum_version": 0, "encodings": [{"size": 1}]},
+                      {"version": 2, "sha256": "zz", "minimum_version": 0,
+                       "encodings": [{"size": 1}]},
+                      {"version": 2, "sha256": "00" * 32, "minimum_version": 3,
+                       "encodings": [{"size": 1}]},
+                      {"version": 2, "sha256": "00" * 32, "minimum_version": 0,
+                       "encodings": [{"size": 1, "base": "x"}]}):
+            request = {"document": "bin-table", "mode": "repair", "devices": ["term-1"],
+                       "dry_run": True, "candidate": wrong}
+            assert ops.http("POST", "/api/v1/assignments", json.dumps(request))[0] == 400, wrong
     assert plan["term-1"]["from"]["version"] == 1 and plan["term-1"]["to"]["version"] == 2
     assert plan["term-1"]["changed"] and plan["term-1"]["way"] == "whole"
     assert plan["term-1"]["manifest_version"] == 2 and not plan["term-1"]["online"]
