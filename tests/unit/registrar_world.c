@@ -310,12 +310,21 @@ static void publish_content(struct world *world, const char *content, Muster__En
     encoding->size = length;
 }
 
+static bool is_sent_sealed(const struct world_doc *doc)
+{
+    return doc->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED && doc->blob.data != NULL;
+}
+
 static void doc_header(struct world *world, const struct world_doc *doc, struct buf *out)
 {
     Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
     uint8_t digest[32];
     size_t length = doc->content != NULL ? strlen(doc->content) : 0;
     sha256(bytes_of(doc->content, length), digest);
+    if (is_sent_sealed(doc)) { /* named by what is sent */
+        sha256(doc->blob, digest);
+        length = doc->blob.length;
+    }
     header.name = (char *)(uintptr_t)doc->name;
     header.kind = doc->kind != 0 ? doc->kind : MUSTER__DOCUMENT_KIND__DOCUMENT_FILE;
     header.scope = doc->scope != 0 ? doc->scope : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
@@ -343,7 +352,8 @@ void world_manifest(struct world *world, uint64_t version, const struct world_do
     for (size_t i = 0; i < count; i++) {
         muster__manifest_item__init(&items[i]);
         muster__encoding__init(&encodings[i]);
-        encodings[i].coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD;
+        encodings[i].coding = is_sent_sealed(&docs[i]) ? MUSTER__CONTENT_CODING__CONTENT_CMS
+                                                       : MUSTER__CONTENT_CODING__CONTENT_ZSTD;
         if (docs[i].blob.data != NULL) {
             world_publish(world, docs[i].blob, blobs[i]);
             encodings[i].size = docs[i].blob.length;
