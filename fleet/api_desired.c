@@ -80,8 +80,20 @@ static json_t *document_json(const struct fleetdb_document *document)
 
 struct listing {
     json_t *list;
+    bool headers;       /* with each document's header, as it was signed */
     const char *device; /* what is sealed to others is left out; NULL: nothing is */
 };
+
+static bool add_header(json_t *shown, struct bytes header, struct err *err)
+{
+    struct buf text = {0};
+    bool ok = base64_encode(header, &text, err);
+    if (ok)
+        ok = json_object_set_new(shown, "header", json_string((const char *)text.data)) == 0 ||
+             err_set(err, ERR_NO_MEMORY, "no memory for the list of documents");
+    buf_done(&text);
+    return ok;
+}
 
 static bool list_document(void *ctx, const struct fleetdb_document *document, struct err *err)
 {
@@ -89,17 +101,24 @@ static bool list_document(void *ctx, const struct fleetdb_document *document, st
     if (listing->device != NULL && document->device != 0 &&
         strcmp(document->device_id, listing->device) != 0)
         return true;
-    if (json_array_append_new(listing->list, document_json(document)) != 0)
+    json_t *shown = document_json(document);
+    if (listing->headers && !add_header(shown, document->header, err)) {
+        json_decref(shown);
+        return false;
+    }
+    if (json_array_append_new(listing->list, shown) != 0)
         return err_set(err, ERR_NO_MEMORY, "no memory for the list of documents");
     return true;
 }
 
-/* ?name= and ?device= for who wants to publish: all that has to do with that. */
+/* ?name= and ?device= for who wants to publish: all that has to do with that. ?headers=1 for who
+ * wants to see by himself who has signed. */
 static bool get_documents(void *ctx, const struct api_request *request, struct api_answer *answer,
                           struct err *err)
 {
     struct api_desired *desired = ctx;
-    struct listing listing = {json_array(), api_query(request, "device")};
+    struct listing listing = {json_array(), api_query(request, "headers") != NULL,
+                              api_query(request, "device")};
     if (!fleetdb_document_each(desired->db, api_query(request, "name"), list_document, &listing,
                                err)) {
         json_decref(listing.list);

@@ -9,14 +9,14 @@
 #define DEFAULT_SERVER "unix:/run/musterd/api.sock"
 
 static const struct ctl_command *const commands[] = {
-    &ctl_keys_make,   &ctl_keys_new,      &ctl_keys_rotate,
-    &ctl_keys_revoke, &ctl_keys_sign,     &ctl_keys_check,
-    &ctl_keys_show,   &ctl_device_add,    &ctl_device_sealing,
-    &ctl_doc_seal,    &ctl_doc_publish,   &ctl_doc_sign,
-    &ctl_doc_cosign,  &ctl_assign,        &ctl_unassign,
-    &ctl_get_devices, &ctl_get_documents, &ctl_describe_device,
-    &ctl_errors,      &ctl_audit,         &ctl_bundle,
-    &ctl_diff,        &ctl_plan,
+    &ctl_keys_make,       &ctl_keys_new,    &ctl_keys_rotate,
+    &ctl_keys_revoke,     &ctl_keys_sign,   &ctl_keys_check,
+    &ctl_keys_show,       &ctl_device_add,  &ctl_device_sealing,
+    &ctl_doc_seal,        &ctl_doc_publish, &ctl_doc_sign,
+    &ctl_doc_cosign,      &ctl_doc_resign,  &ctl_assign,
+    &ctl_unassign,        &ctl_get_devices, &ctl_get_documents,
+    &ctl_describe_device, &ctl_errors,      &ctl_audit,
+    &ctl_bundle,          &ctl_diff,        &ctl_plan,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -338,3 +338,65 @@ def test_two_sign_a_document_away_from_musterd(keepers, broker, pki):
                                 ("--device", "term-1", "certificate")):
         wrong = [part for pair in {**options, option: value}.items() for part in pair]
         keepers.refused(word, "doc", "sign", "x", "table", "x.signed", *wrong, code=2)
+
+
+def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
+    """After the epoch rose, and after the release key was replaced: by who checks what was signed."""
+    folder = keepers.folder
+    old = folder / "keys" / "root.bin"
+
+    def next_root(name, *change):
+        keepers.ctl_ok("keys", "rotate", old, name, *change)
+        keepers.ctl_ok("keys", "sign", name, "--previous", old, "--key", "keys/root.pem")
+        shutil.copy(old, folder / f"before-{name}")
+        keepers.process.stop()
+        shutil.copy(folder / name, old)
+        keepers.start(broker, pki)
+
+    def wanted(device):
+        return {item["name"]: (item["wanted_version"], item["mode"])
+                for item in keepers.json("describe", "device", device)["items"]}
+
+    keepers.start(broker, pki)
+    for device in ("term-1", "term-2", "term-3"):
+        keepers.add_device(device, "1234567" + device[-1])
+    keepers.release("bin-table", TABLE)
+    keepers.ctl_ok("assign", "bin-table", "--device", "term-1", "--mode", "repair")
+    keepers.release("bin-table", TABLE + b"623000\tnew\n")
+    keepers.release("bin-table", TABLE + b"624000\tnobody's\n")
+    keepers.release("aid-table", TABLE + b"625000\taid\n")
+    keepers.ctl_ok("assign", "bin-table@2", "--device", "term-2", "--device", "term-3")
+    keepers.ctl_ok("assign", "aid-table", "--all")
+    before = [wanted(device) for device in ("term-1", "term-2", "term-3")]
+    next_root("two.bin", "--raise-epoch")
+
+    resign = ("doc", "resign", "--root", old, "--previous", "before-two.bin", "--key")
+    rows = keepers.query("SELECT count(*) FROM document")
+    assert keepers.json(*resign, "keys/release.pem", "--dry-run")["dry_run"]
+    assert rows == keepers.query("SELECT count(*) FROM document")
+    assert "left to" in keepers.fails(1, *resign, "keys/custodian.pem")
+    assert rows == keepers.query("SELECT count(*) FROM document")
+    done = keepers.json(*resign, "keys/release.pem")["documents"]
+    assert [(row["name"], row["epoch"], row["version"], row["devices"], row["result"])
+            for row in done] == [("bin-table", 2, 1, 1, "signed again"),
+                                 ("bin-table", 2, 2, 2, "signed again"),
+                                 ("aid-table", 2, 1, 3, "signed again")]
+    assert before == [wanted(device) for device in ("term-1", "term-2", "term-3")]
+    assert keepers.query("SELECT DISTINCT document.epoch FROM assignment JOIN document ON"
+                         " document.id = assignment.document") == [(2,)]
+    again = keepers.json(*resign, "keys/release.pem")["documents"]
+    assert {row["result"] for row in again} == {"was signed already"}
+
+    # Another release key in the same epoch: the numbers go on.
+    keepers.ctl_ok("keys", "new", "fresh.pem")
+    next_root("three.bin", "--add", "release=fresh.pem", "--remove", "release=keys/release.pem")
+    resign = ("doc", "resign", "aid-table", "--root", old, "--previous", "before-three.bin")
+    assert "left to" in keepers.fails(1, *resign, "--key", "keys/release.pem")
+    done = keepers.json(*resign, "--key", "fresh.pem")["documents"]
+    assert [(row["name"], row["version"]) for row in done] == [("aid-table", 2)]
+    # A musterd in other hands: what it lists was not signed by the keys that count.
+    keepers.ctl_ok("keys", "make", "others")
+    said = keepers.fails(3, "doc", "resign", "bin-table", "--root", old, "--previous",
+                         "others/root.bin", "--key", "fresh.pem")
+    assert "refused" in said
+    assert wanted("term-2") == {"bin-table": (2, "observe"), "aid-table": (2, "observe")}
