@@ -121,6 +121,24 @@ static void test_sealed_to_another(void **state)
     buf_done(&sealed);
 }
 
+/* Sealed to this device as well, but not what was signed: the director cannot swap them. */
+static void test_another_one_that_is_sealed_here(void **state)
+{
+    struct world *world = *state;
+    struct buf sealed = seal_to(world->sealing_key, SECRET);
+    struct buf other = seal_to(world->sealing_key, "[wifi]\npassphrase = barracuda\n");
+    struct world_doc doc = document(world, &other, 1);
+    assert_int_equal(sealed.length, other.length);
+    doc.named = buf_bytes(&sealed);
+    world_apply(world, 1, &doc, 1);
+    assert_false(world_has(world, "current/wifi.ini"));
+    assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_REFUSED);
+    assert_int_equal(world_last(world, MUSTER__EVENT_KIND__EVENT_REFUSED)->refusal,
+                     MUSTER__REFUSAL__REFUSAL_CONTENT_HASH);
+    buf_done(&sealed);
+    buf_done(&other);
+}
+
 /* A key that is not there yet, or cannot be read, says nothing against what is sealed to it. */
 static void test_key_that_comes_late(void **state)
 {
@@ -147,6 +165,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_carried_into_the_next_generation, world_set_up,
                                         world_tear_down),
         cmocka_unit_test_setup_teardown(test_sealed_to_another, world_set_up, world_tear_down),
+        cmocka_unit_test_setup_teardown(test_another_one_that_is_sealed_here, world_set_up,
+                                        world_tear_down),
         cmocka_unit_test_setup_teardown(test_key_that_comes_late, world_set_up, world_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -322,8 +322,9 @@ static void doc_header(struct world *world, const struct world_doc *doc, struct 
     size_t length = doc->content != NULL ? strlen(doc->content) : 0;
     sha256(bytes_of(doc->content, length), digest);
     if (is_sent_sealed(doc)) { /* named by what is sent */
-        sha256(doc->blob, digest);
-        length = doc->blob.length;
+        struct bytes sent = doc->named.data != NULL ? doc->named : doc->blob;
+        sha256(sent, digest);
+        length = sent.length;
     }
     header.name = (char *)(uintptr_t)doc->name;
     header.kind = doc->kind != 0 ? doc->kind : MUSTER__DOCUMENT_KIND__DOCUMENT_FILE;

@@ -26,6 +26,7 @@ struct world_doc {
     uint64_t epoch;     /* 0: the world's */
     bool final;         /* cannot go back */
     const char *device; /* that the header names; NULL: none */
+    struct bytes named; /* sealed: what the header names instead of the blob */
 };
 
 struct world_event {
