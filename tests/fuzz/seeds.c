@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes the seeds of the fuzz targets: small valid inputs, the same at each run. Those of
- * `document` are text, written by hand. */
+ * `document` are text, written by hand; those of `sealed`, which differ each time, made once. */
 #include "tests/fuzz/seeds.h"
 #include "base/file.h"
 #include "proto/columns.h"
