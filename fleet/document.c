@@ -106,7 +106,7 @@ static bool open_envelope(const struct trust *trust, struct bytes envelope, stru
 bool document_open(const struct trust *trust, struct bytes envelope, struct arena *arena,
                    const Muster__DocumentHeader **ret_header, struct err *err)
 {
-    const Muster__DocumentHeader *header;
+    const Muster__DocumentHeader *header = NULL;
     if (envelope.length > LIMIT_DOCUMENT_HEADER_BYTES)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
                       "a document header of %zu bytes is over the %d allowed", envelope.length,

@@ -50,7 +50,7 @@ struct plan_device {
     uint64_t manifest_version; /* that would be signed; 0: unknown, or none */
     bool refused;              /* by the fleet, or by the terminal when it hears of it */
     Muster__Refusal reason;    /* by the terminal */
-    char why[240];
+    char why[480];
 };
 
 /* False from `each` ends it with its err. What cannot be done for one device is told in it. */
