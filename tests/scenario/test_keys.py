@@ -340,6 +340,37 @@ def test_two_sign_a_document_away_from_musterd(keepers, broker, pki):
         keepers.refused(word, "doc", "sign", "x", "table", "x.signed", *wrong, code=2)
 
 
+def seal_offline(keepers, pki, device):
+    """A key block, sealed to the device and signed without musterd: the content, and how it opens."""
+    folder = keepers.folder
+    block = b"D0112P0AE00E0000" + b"0123456789ABCDEF" * 6
+    (folder / "block").write_bytes(block)
+    subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={device}", "-addext",
+                    "keyUsage=critical,keyAgreement", "-keyout", folder / "sealing.pem", "-out",
+                    folder / "sealing.csr"], check=True, capture_output=True)
+    certificate = pki.sealing(folder / "sealing.csr", device)
+    sign = ["doc", "sign", "tmk.key", "block", "block.signed", "--kind", "key-block", "--version",
+            "1", "--root", "keys/root.bin", "--certificate", certificate, "--device-ca", pki.ca]
+    keepers.refused("add --device", *sign, "--key", "keys/custodian.pem", code=2)
+    keepers.refused("no custodian key", *sign, "--device", device, "--key", "keys/release.pem")
+    keepers.refused("term-9", *sign, "--device", "term-9", "--key", "keys/custodian.pem")
+    keepers.ctl_ok(*sign, "--device", device, "--key", "keys/custodian.pem")
+    signed = (folder / "block.signed").read_bytes()
+    assert block not in signed and b"0123456789ABCDEF" not in signed
+    opened = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-inkey",
+                             folder / "sealing.pem"], input=one(fields(signed), 2),
+                            capture_output=True, check=True)
+    assert opened.stdout == block
+    (folder / "block.signed").write_bytes(signed[:-1] + bytes([signed[-1] ^ 1]))
+    keepers.refused("not what was signed", "doc", "publish", "tmk.key", "--signed", "block.signed")
+    (folder / "block.signed").write_bytes(signed)
+    keepers.refused("in the signed file", "doc", "publish", "tmk.key", "block", "--signed",
+                    "block.signed", code=2)
+    keepers.ctl_ok("doc", "publish", "tmk.key", "--signed", "block.signed")
+    keepers.ctl_ok("assign", "tmk.key", "--device", device)
+
+
 def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
     """After the epoch rose, and after the release key was replaced: by who checks what was signed."""
     folder = keepers.folder
@@ -367,25 +398,26 @@ def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
     keepers.release("aid-table", TABLE + b"625000\taid\n")
     keepers.ctl_ok("assign", "bin-table@2", "--device", "term-2", "--device", "term-3")
     keepers.ctl_ok("assign", "aid-table", "--all")
+    seal_offline(keepers, pki, "term-3")
     before = [wanted(device) for device in ("term-1", "term-2", "term-3")]
     next_root("two.bin", "--raise-epoch")
 
     resign = ("doc", "resign", "--root", old, "--previous", "before-two.bin", "--key")
     rows = keepers.query("SELECT count(*) FROM document")
-    assert keepers.json(*resign, "keys/release.pem", "--dry-run")["dry_run"]
+    both = ("keys/release.pem", "--key", "keys/custodian.pem")
+    assert keepers.json(*resign, *both, "--dry-run")["dry_run"]
     assert rows == keepers.query("SELECT count(*) FROM document")
-    assert "left to" in keepers.fails(1, *resign, "keys/custodian.pem")
-    assert rows == keepers.query("SELECT count(*) FROM document")
-    done = keepers.json(*resign, "keys/release.pem")["documents"]
+    assert "1 documents are left to" in keepers.fails(1, *resign, "keys/release.pem")
+    assert rows[0][0] + 3 == keepers.query("SELECT count(*) FROM document")[0][0]
+    done = keepers.json(*resign, *both)["documents"]
     assert [(row["name"], row["epoch"], row["version"], row["devices"], row["result"])
-            for row in done] == [("bin-table", 2, 1, 1, "signed again"),
-                                 ("bin-table", 2, 2, 2, "signed again"),
-                                 ("aid-table", 2, 1, 3, "signed again")]
+            for row in done] == [("tmk.key", 2, 1, 1, "signed again"),
+                                 ("bin-table", 2, 1, 1, "was signed already"),
+                                 ("bin-table", 2, 2, 2, "was signed already"),
+                                 ("aid-table", 2, 1, 3, "was signed already")]
     assert before == [wanted(device) for device in ("term-1", "term-2", "term-3")]
     assert keepers.query("SELECT DISTINCT document.epoch FROM assignment JOIN document ON"
                          " document.id = assignment.document") == [(2,)]
-    again = keepers.json(*resign, "keys/release.pem")["documents"]
-    assert {row["result"] for row in again} == {"was signed already"}
 
     # Another release key in the same epoch: the numbers go on.
     keepers.ctl_ok("keys", "new", "fresh.pem")
