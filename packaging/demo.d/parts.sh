@@ -188,6 +188,7 @@ state = state
 run = run
 [keys]
 agent = agent.pem
+sealing = sealing.pem
 root = ../keys/root.bin
 [uplink]
 linger = 200ms
@@ -213,6 +214,16 @@ socket = run/link.sock
 END
 }
 
+# What only this till may read is sealed to a key that it makes itself and the CA of devices names.
+enrol_sealing_key() {
+    local at=$work/pki/$1.sealing
+    "$bin/muster-agent" --config "$work/$1/agent.conf" --make-sealing-key >"$at.csr" \
+        2>>"$work/$1/agent.log"
+    openssl x509 -req -in "$at.csr" -CA "$work/pki/ca.pem" -CAkey "$work/pki/ca.key" \
+        -CAcreateserial -days 2 -copy_extensions copy -out "$at.pem" 2>/dev/null
+    musterctl device sealing "$1" "$at.pem" --device-ca "$work/pki/ca.pem" >>"$work/fleet/ctl.log"
+}
+
 enrol_till() {
     local till=$1 number=${1#till-} args=() host
     "$bin/muster-agent" --config "$work/$till/agent.conf" --make-key >"$work/$till/agent.pub" \
@@ -223,6 +234,7 @@ enrol_till() {
     musterctl device add "$till" --serial "82100000$number" --model P400 --merchant "m-$number" \
         --store "s-$number" --region demo --agent-key "$work/$till/agent.pub" "${args[@]}" \
         >>"$work/fleet/ctl.log"
+    enrol_sealing_key "$till"
     start_agent "$till"
     start "link $till" "$work/$till/link.log" "$bin/muster-link" --config "$work/$till/link.conf"
 }
@@ -252,7 +264,9 @@ publish_params() {
                     "$(mid_of "$till")"
             done
         } >"$work/documents/params.$till"
-        publish "params.$till" "$work/documents/params.$till" params
+        musterctl doc seal "params.$till" "$work/documents/params.$till" --kind params \
+            --device "$till" --device-ca "$work/pki/ca.pem" \
+            --release-key "$work/keys/release.pem" >>"$work/fleet/ctl.log"
         assign "params.$till" repair "$till"
     done
 }
