@@ -3,6 +3,7 @@
 
 #include "fleet/manifest.h"
 #include "fleet/words.h"
+#include "proto/refusal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -129,6 +130,42 @@ static bool set(const struct director *director, const struct director_order *or
                           now_ms, ret_changed, err);
 }
 
+/* What is assigned of this name and cannot go back; version 0: nothing. */
+struct final {
+    const char *name;
+    uint64_t epoch, version;
+};
+
+static bool note_final(void *ctx, const struct fleetdb_document *document, int mode,
+                       struct err *err)
+{
+    struct final *final = ctx;
+    (void)err;
+    if (document->irreversible && mode == MUSTER__ASSIGN_MODE__MODE_REPAIR &&
+        document->epoch == final->epoch && strcmp(document->name, final->name) == 0)
+        final->version = document->version;
+    return true;
+}
+
+static bool find_final(const struct director *director, const char *name, int64_t device,
+                       struct final *ret_final, struct err *err)
+{
+    *ret_final = (struct final){.name = name, .epoch = trust_epoch(director->trust)};
+    return fleetdb_assigned_each(director->db, device, note_final, ret_final, err);
+}
+
+/* A terminal refuses every manifest without it: better that it is never signed. */
+static bool check_final(const struct director_order *order, const struct final *final,
+                        uint64_t version, struct err *err)
+{
+    if (final->version == 0 || (!order->remove && version >= final->version))
+        return true;
+    return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE, ERR_REFUSED,
+                  "%s: version %" PRIu64 " is assigned and cannot be taken back%s", order->document,
+                  final->version,
+                  order->remove ? "; assign a newer version that can, then unassign that" : "");
+}
+
 static bool assign_one(const struct director *director, const struct director_order *order,
                        const char *id, int64_t now_ms, struct director_outcome *ret_outcome,
                        struct err *err)
@@ -141,7 +178,10 @@ static bool assign_one(const struct director *director, const struct director_or
         return false;
     if (outcome.device.life == FLEETDB_RETIRED)
         return err_set(err, ERR_REFUSED, "device %s is retired; nothing can be assigned to it", id);
-    if (!set(director, order, &outcome.device, now_ms, &version, &outcome.changed, err))
+    struct final final;
+    if (!find_final(director, order->document, outcome.device.device, &final, err) ||
+        !set(director, order, &outcome.device, now_ms, &version, &outcome.changed, err) ||
+        !check_final(order, &final, version, err))
         return false;
     bool ok = fleetdb_manifest_get(director->db, outcome.device.device, &manifest, NULL, err);
     if (ok && outcome.changed)

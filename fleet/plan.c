@@ -2,6 +2,7 @@
 #include "fleet/plan.h"
 
 #include "proto/limits.h"
+#include "proto/refusal.h"
 #include "storage/fleetdb_views.h"
 
 #include <inttypes.h>
@@ -50,7 +51,7 @@ static bool bear(struct plan_device *device, const struct err *why, struct err *
     case ERR_REFUSED:
     case ERR_FULL:
     case ERR_INVALID:
-        return refuse_device(device, MUSTER__REFUSAL__REFUSAL_NONE, why->text);
+        return refuse_device(device, refusal_of(why), why->text);
     default:
         if (err != NULL)
             *err = *why;

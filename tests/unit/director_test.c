@@ -2,6 +2,7 @@
 #include "fleet/director.h"
 
 #include "fleet/wants.h"
+#include "proto/refusal.h"
 #include "proto/unpack.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
@@ -170,6 +171,35 @@ static void another_manifest_of_the_same_version_is_overtaken(void **state)
     buf_done(&sealed);
 }
 
+/* Terminals would refuse every manifest that takes it back or leaves it out. */
+static void what_cannot_go_back_stays_assigned(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    struct err err = {0};
+    static const char *const ids[] = {"term-1"};
+    struct director_order order = {.document = "bins", .mode = 2};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    temp_fleet_put(
+        fleet, &(struct temp_document){.name = "bins", .text = "two", .version = 2, .final = true});
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    order.version = 1;
+    assert_false(director_assign(&director, &order, ids, 1, 4000, &outcome, &err));
+    assert_int_equal(refusal_of(&err), MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE);
+    const struct director_order remove = {.document = "bins", .remove = true};
+    assert_false(director_assign(&director, &remove, ids, 1, 4000, &outcome, &err));
+    assert_int_equal(refusal_of(&err), MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE);
+    assert_non_null(strstr(err.text, "version 2 is assigned and cannot be taken back"));
+    assert_manifest(fleet, "term-1", 0, "1: bins@2/2");
+    temp_fleet_publish(fleet, "bins", 3, "three");
+    order.version = 0;
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_true(director_assign(&director, &remove, ids, 1, 4000, &outcome, NULL));
+    assert_manifest(fleet, "term-1", 0, "3:");
+}
+
 /* What a welcome says is wanted is the very manifest that was signed last. */
 static void what_is_wanted_is_the_newest_manifest(void **state)
 {
@@ -228,6 +258,7 @@ int main(void)
         TEST(another_manifest_of_the_same_version_is_overtaken),
         TEST(without_assignments_nothing_is_signed),
         TEST(what_is_wanted_is_the_newest_manifest),
+        TEST(what_cannot_go_back_stays_assigned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,10 +294,12 @@ static void test_refusals_are_told_with_their_reason(void **state)
     size_t told = world_events(world, REFUSED, NULL);
     assert_refused(world, 3, &doc, 1, REASON(MANIFEST_OLD));
     assert_int_equal(world_events(world, REFUSED, NULL), told);
+    doc.mode = OBSERVE;
+    assert_refused(world, 5, &doc, 1, REASON(MANIFEST_OTHER));
     doc.signer = world->director;
     assert_refused(world, 6, &doc, 1, REASON(DOCUMENT_SIGNATURE));
     assert_int_equal(world_last(world, REFUSED)->refusal, REASON(DOCUMENT_SIGNATURE));
-    assert_int_equal(registrar_refusals(world->registrar)->count, 3);
+    assert_int_equal(registrar_refusals(world->registrar)->count, 4);
     assert_int_equal(registrar_refusals(world->registrar)->last, REASON(DOCUMENT_SIGNATURE));
 }
 

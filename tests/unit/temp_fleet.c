@@ -134,6 +134,7 @@ struct buf temp_fleet_header(const struct temp_document *document, const struct 
     header.epoch = 1;
     header.version = document->version;
     header.minimum_version = document->minimum_version;
+    header.irreversible = document->final;
     header.length = strlen(document->text);
     header.sha256 = (ProtobufCBinaryData){sizeof digest, digest};
     header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
@@ -146,11 +147,15 @@ struct buf temp_fleet_header(const struct temp_document *document, const struct 
 void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t version,
                         const char *text)
 {
+    temp_fleet_put(fleet, &(struct temp_document){.name = name, .text = text, .version = version});
+}
+
+void temp_fleet_put(struct temp_fleet *fleet, const struct temp_document *document)
+{
     struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
-    const struct temp_document document = {.name = name, .text = text, .version = version};
     struct fleetdb_document published;
-    struct buf header = temp_fleet_header(&document, fleet->release_key);
-    temp_fleet_upload(fleet, text, encoding.blob);
+    struct buf header = temp_fleet_header(document, fleet->release_key);
+    temp_fleet_upload(fleet, document->text, encoding.blob);
     OK(document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 1, 2000, &published,
                         &err));
     buf_done(&header);

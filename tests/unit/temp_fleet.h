@@ -23,12 +23,14 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
 struct temp_document {
     const char *name, *text;
     uint64_t version, minimum_version;
+    bool final; /* cannot go back */
 };
 /* Stores `text` as a blob. */
 void temp_fleet_upload(struct temp_fleet *fleet, const char *text, uint8_t ret_blob[32]);
 /* A table's header for the text, signed with `key`; the caller calls buf_done. */
 struct buf temp_fleet_header(const struct temp_document *document, const struct sign_key *key);
 /* Both, and publishes. */
+void temp_fleet_put(struct temp_fleet *fleet, const struct temp_document *document);
 void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t version,
                         const char *text);
 
