@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/director.h"
 
+#include "fleet/choice.h"
 #include "fleet/manifest.h"
 #include "fleet/words.h"
 #include "proto/refusal.h"
@@ -12,21 +13,77 @@
 
 /* What goes into one manifest, and the blobs that it names. */
 struct draft {
+    const struct director *director;
+    int64_t device;
     struct manifest manifest;
+    bool lean;
+    size_t inline_left;
     uint8_t (*blobs)[32];
     size_t blob_count;
+    struct choice choice; /* of the document just added */
 };
 
 enum { BLOBS_MAX = LIMIT_MANIFEST_ITEMS * FLEETDB_ENCODINGS_MAX };
+
+/* Terminals refuse the whole manifest for one document of another epoch, so none is made. */
+static bool check_epoch(const struct director *director, const struct fleetdb_document *document,
+                        struct err *err)
+{
+    const uint64_t epoch = trust_epoch(director->trust);
+    return document->epoch == epoch ||
+           refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_EPOCH, ERR_REFUSED,
+                  "document %s version %" PRIu64 " is of epoch %" PRIu64
+                  ", and the root in force of epoch %" PRIu64 ": publish it again",
+                  document->name, document->version, document->epoch, epoch);
+}
 
 static bool add_assigned(void *ctx, const struct fleetdb_document *document, int mode,
                          struct err *err)
 {
     struct draft *draft = ctx;
-    if (!manifest_add(&draft->manifest, document, mode, err))
+    struct choice *choice = &draft->choice;
+    struct fleetdb_document chosen = *document;
+    if (!check_epoch(draft->director, document, err) ||
+        !choice_make(draft->director->db, draft->device, document,
+                     draft->lean ? NULL : &draft->inline_left, choice, err))
         return false;
-    for (size_t i = 0; i < document->encoding_count; i++)
-        memcpy(draft->blobs[draft->blob_count++], document->encodings[i].blob, 32);
+    chosen.encodings = choice->encodings;
+    chosen.encoding_count = choice->count;
+    if (!manifest_add(&draft->manifest, &chosen, mode, err))
+        return false;
+    for (size_t i = 0; i < choice->count; i++)
+        memcpy(draft->blobs[draft->blob_count++], choice->encodings[i].blob, 32);
+    return true;
+}
+
+static void draft_free(struct draft *draft)
+{
+    if (draft == NULL)
+        return;
+    manifest_done(&draft->manifest);
+    free(draft->blobs);
+    free(draft);
+}
+
+static bool draft_make(const struct director *director, int64_t device, bool lean,
+                       struct draft **ret_draft, struct err *err)
+{
+    struct draft *draft = calloc(1, sizeof *draft);
+    if (draft != NULL)
+        draft->blobs = calloc(BLOBS_MAX, sizeof *draft->blobs);
+    if (draft == NULL || draft->blobs == NULL) {
+        draft_free(draft);
+        return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
+    }
+    draft->director = director;
+    draft->device = device;
+    draft->lean = lean;
+    draft->inline_left = CHOICE_INLINE_BYTES;
+    if (!fleetdb_assigned_each(director->db, device, add_assigned, draft, err)) {
+        draft_free(draft);
+        return false;
+    }
+    *ret_draft = draft;
     return true;
 }
 
@@ -51,6 +108,17 @@ static bool keep(const struct director *director, const struct fleetdb_device *d
     return fleetdb_manifest_put(director->db, device->device, manifest, envelope, err);
 }
 
+static bool draft_and_keep(const struct director *director, const struct fleetdb_device *device,
+                           bool lean, struct fleetdb_manifest *manifest, struct buf *out,
+                           struct err *err)
+{
+    struct draft *draft = NULL;
+    bool ok = draft_make(director, device->device, lean, &draft, err) &&
+              keep(director, device, manifest, draft, out, err);
+    draft_free(draft);
+    return ok;
+}
+
 /* Signs what is assigned now as the version after `floor`, and keeps it. */
 static bool renew(const struct director *director, const struct fleetdb_device *device,
                   uint64_t floor, int64_t now_ms, struct fleetdb_manifest *ret_manifest,
@@ -62,14 +130,13 @@ static bool renew(const struct director *director, const struct fleetdb_device *
         .root_version = trust_version(director->trust),
         .issued_ms = now_ms,
     };
-    struct draft draft = {.blobs = calloc(BLOBS_MAX, sizeof *draft.blobs)};
     size_t before = out->length;
-    bool ok = draft.blobs == NULL ? err_set(err, ERR_NO_MEMORY, "no memory for a manifest")
-                                  : fleetdb_assigned_each(director->db, device->device,
-                                                          add_assigned, &draft, err) &&
-                                        keep(director, device, &manifest, &draft, out, err);
-    manifest_done(&draft.manifest);
-    free(draft.blobs);
+    struct err why = {0};
+    bool ok = draft_and_keep(director, device, false, &manifest, out, &why);
+    if (!ok && why.code == ERR_FULL)
+        ok = draft_and_keep(director, device, true, &manifest, out, err);
+    else if (!ok && err != NULL)
+        *err = why;
     if (!ok) {
         out->length = before;
         return err_context(err, "manifest of %s", device->id);

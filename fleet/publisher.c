@@ -151,7 +151,8 @@ static bool load(const struct publisher *publisher, const struct item *item,
         return buf_append(payload, publisher->root.data, publisher->root.length, err);
     case WHAT_BLOB:
         topic_blob(item->blob, topic);
-        return fleetdb_blob_get(db, item->blob, payload, err);
+        return fleetdb_blob_retained(db, item->blob, err) &&
+               fleetdb_blob_get(db, item->blob, payload, err);
     case WHAT_MANIFEST:
         topic_device(TOPIC_DOWN_MANIFEST, item->device_id, topic);
         return fleetdb_manifest_get(db, item->device, &manifest, payload, err);
@@ -250,18 +251,35 @@ static bool is_lacked(const Muster__Hello *hello, const uint8_t blob[32])
     return false;
 }
 
+static void add_blob(const struct wanted *wanted, const uint8_t blob[32])
+{
+    struct item item = {.what = WHAT_BLOB};
+    memcpy(item.blob, blob, sizeof item.blob);
+    if (wanted->hello == NULL || is_lacked(wanted->hello, blob))
+        add_news(wanted->publisher, &item);
+}
+
+static bool add_pieces(const struct wanted *wanted, const uint8_t list[32], struct err *err)
+{
+    struct buf hashes = {.limit = LIMIT_BLOB_BYTES};
+    bool ok = fleetdb_blob_get(wanted->publisher->director->db, list, &hashes, err);
+    for (size_t at = 0; ok && at + 32 <= hashes.length; at += 32)
+        add_blob(wanted, hashes.data + at);
+    buf_done(&hashes);
+    return ok;
+}
+
 static bool add_blobs(void *ctx, const struct fleetdb_document *document, int mode, struct err *err)
 {
     (void)mode;
-    (void)err;
     const struct wanted *wanted = ctx;
     if (wanted->document != NULL && strcmp(wanted->document, document->name) != 0)
         return true;
     for (size_t i = 0; i < document->encoding_count; i++) {
-        struct item item = {.what = WHAT_BLOB};
-        memcpy(item.blob, document->encodings[i].blob, sizeof item.blob);
-        if (wanted->hello == NULL || is_lacked(wanted->hello, item.blob))
-            add_news(wanted->publisher, &item);
+        const struct fleetdb_encoding *encoding = &document->encodings[i];
+        add_blob(wanted, encoding->blob);
+        if (encoding->piece_bytes != 0 && !add_pieces(wanted, encoding->blob, err))
+            return false;
     }
     return true;
 }

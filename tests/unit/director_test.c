@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/director.h"
 
+#include "fleet/choice.h"
 #include "fleet/wants.h"
 #include "proto/refusal.h"
 #include "proto/unpack.h"
+#include "storage/fleetdb_records.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
@@ -247,6 +249,54 @@ static void without_assignments_nothing_is_signed(void **state)
     assert_int_equal(sealed.length, 0);
 }
 
+/* What the choice is made from: a whole and three deltas, each from other content. */
+static void a_device_is_given_what_it_can_use(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    struct fleetdb_encoding encodings[5] = {{.coding = 1, .size = 5000}};
+    struct fleetdb_document document = {
+        .name = "bins", .encodings = encodings, .encoding_count = 5, .sha256 = {9}};
+    for (size_t i = 1; i < 5; i++)
+        encodings[i] = (struct fleetdb_encoding){
+            .coding = 2, .delta = true, .size = 1000 + i, .base = {(uint8_t)i}};
+    size_t left = 1024;
+    struct choice choice;
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.count, 3); /* it has not said what it holds */
+    const uint8_t held[32] = {4};
+    struct fleetdb_item item = {
+        .name = "bins", .held_version = 4, .held_sha256 = bytes_of(held, 32), .reason = ""};
+    assert_true(fleetdb_item_write(fleet->db, device, &item, 5, NULL));
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.count, 4);
+    assert_int_equal(choice.encodings[3].base[0], 4);
+    assert_true(choice_make(fleet->db, device, &document, NULL, &choice, NULL));
+    assert_int_equal(choice.count, 1); /* lean */
+    item.held_sha256 = bytes_of(document.sha256, 32);
+    assert_true(fleetdb_item_write(fleet->db, device, &item, 6, NULL));
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.count, 1);
+    assert_int_equal(left, 1024);
+}
+
+static void what_is_short_travels_in_the_manifest(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    struct fleetdb_encoding encoding = {.coding = 1};
+    struct fleetdb_document document = {.name = "a", .encodings = &encoding, .encoding_count = 1};
+    temp_fleet_upload(fleet, "short", encoding.blob);
+    assert_true(fleetdb_blob_size(fleet->db, encoding.blob, &encoding.size, NULL));
+    size_t left = encoding.size;
+    struct choice choice;
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.encodings[0].data.length, encoding.size);
+    assert_int_equal(left, 0);
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.encodings[0].data.length, 0); /* no room left */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
 
 int main(void)
@@ -254,6 +304,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_change_makes_one_new_complete_manifest),
         TEST(all_devices_or_none),
+        TEST(a_device_is_given_what_it_can_use),
+        TEST(what_is_short_travels_in_the_manifest),
         TEST(a_restored_database_continues_above_the_device),
         TEST(another_manifest_of_the_same_version_is_overtaken),
         TEST(without_assignments_nothing_is_signed),
