@@ -205,10 +205,10 @@ static void registry_seeds(void)
     static const char floors[] = "manifest\t7\t" ZEROS "\naid.tsv\t3\n";
     static const char failure[] = ZEROS "\tcontent\taid.tsv\trow 3 has 2 columns\n";
     static const char first[] = "floors\t2\t1\t7\t" ZEROS "\naid.tsv\t1\t3\t0\t4\t" ZEROS "\n";
-    write_chosen("registry", "floors", 0x80 + 0, bytes_of(first, sizeof first - 1));
-    write_chosen("registry", "second_floors", 0x80 + 6, bytes_of(first, sizeof first - 1));
-    write_chosen("registry", "floors_before_epochs", 0x80 + 0, bytes_of(floors, sizeof floors - 1));
-    write_chosen("registry", "failure", 0x80 + 5, bytes_of(failure, sizeof failure - 1));
+    write_chosen("registry", "floors", 0x80 + 5, bytes_of(first, sizeof first - 1));
+    write_chosen("registry", "second_floors", 0x80 + 4, bytes_of(first, sizeof first - 1));
+    write_chosen("registry", "floors_before_epochs", 0x80 + 5, bytes_of(floors, sizeof floors - 1));
+    write_chosen("registry", "failure", 0x80 + 6, bytes_of(failure, sizeof failure - 1));
     write_chosen("registry", "items", 0x80 + 0, bytes_of(items, sizeof items - 1));
     write_chosen("registry", "older_items", 0x80 + 1, bytes_of(items, sizeof items - 1));
     write_chosen("registry", "no_sum", 2, bytes_of(items, sizeof items - 1));
