@@ -233,6 +233,21 @@ static bool check_final(const struct director_order *order, const struct final *
                   order->remove ? "; assign a newer version that can, then unassign that" : "");
 }
 
+/* In a new epoch documents are signed again one by one: until the last one of the device is, its
+ * manifest stays as it is, or none of them could ever be the first. */
+static bool renew_or_wait(const struct director *director, const struct fleetdb_device *device,
+                          uint64_t floor, int64_t now_ms, struct fleetdb_manifest *manifest,
+                          struct buf *envelope, struct err *err)
+{
+    struct err why = {0};
+    if (renew(director, device, floor, now_ms, manifest, envelope, &why) ||
+        refusal_of(&why) == MUSTER__REFUSAL__REFUSAL_DOCUMENT_EPOCH)
+        return true;
+    if (err != NULL)
+        *err = why;
+    return false;
+}
+
 static bool assign_one(const struct director *director, const struct director_order *order,
                        const char *id, int64_t now_ms, struct director_outcome *ret_outcome,
                        struct err *err)
@@ -253,7 +268,7 @@ static bool assign_one(const struct director *director, const struct director_or
     bool ok = fleetdb_manifest_get(director->db, outcome.device.device, &manifest, NULL, err);
     if (ok && outcome.changed)
         ok = version_floor(director, &outcome.device, &floor, err) &&
-             renew(director, &outcome.device, floor, now_ms, &manifest, &envelope, err);
+             renew_or_wait(director, &outcome.device, floor, now_ms, &manifest, &envelope, err);
     buf_done(&envelope);
     outcome.manifest_version = ok ? manifest.version : 0;
     if (ok && outcome.changed)
