@@ -99,6 +99,7 @@ static void run_share(struct run *run, const char *folder, int out)
     run_variants(run, &attacks_on_manifests);
     run_variants(run, &attacks_on_documents);
     run_variants(run, &attacks_on_roots);
+    run_variants(run, &attacks_on_secrets);
     run_pairs(run);
     must(write(out, &run->tally, sizeof run->tally) == (ssize_t)sizeof run->tally, "the tally",
          NULL);

@@ -172,6 +172,14 @@ static void minimum_to_the_end(struct strike *strike)
     item->document.minimum = UINT64_MAX;
 }
 
+/* As far as the numbers allow: everything that release signed before is below it now. */
+static void minimum_ahead(struct strike *strike)
+{
+    struct item *item = forged(strike, DOCUMENT_BIN);
+    item->document.version = UINT64_C(1) << 40;
+    item->document.minimum = UINT64_C(1) << 40;
+}
+
 static void next_epoch(struct strike *strike)
 {
     forged(strike, DOCUMENT_BIN)->document.epoch++;
@@ -261,6 +269,7 @@ static const struct variant list[] = {
     {ATTACK_FAST_FORWARD, "version leaps", BOTH, .mutate = leap, WHY(DOCUMENT_VERSION)},
     {ATTACK_FAST_FORWARD, "floor to the end", BOTH, .mutate = minimum_to_the_end,
      WHY(DOCUMENT_VERSION)},
+    {ATTACK_FAST_FORWARD, "floor far ahead", BOTH, .mutate = minimum_ahead},
     {ATTACK_MIXED_BUNDLES, "other content under a version", BOTH, .mutate = other_content,
      WHY(DOCUMENT_OTHER)},
     {ATTACK_ENDLESS, "length", BOTH, .mutate = endless, WHY(DOCUMENT_LENGTH)},

@@ -183,14 +183,15 @@ static void too_many_actions(struct strike *strike)
 static void fewer_items(struct strike *strike)
 {
     forge(strike);
-    strike->draft.items[DOCUMENT_EXTRA] = strike->draft.items[DOCUMENT_LIMITS];
-    strike->draft.count--;
+    strike->draft.count = DOCUMENT_WIFI;
 }
 
 /* What cannot go back cannot go away either. */
 static void dropped(struct strike *strike)
 {
     forge(strike);
+    strike->draft.items[DOCUMENT_LIMITS] = strike->draft.items[DOCUMENT_PIN];
+    strike->draft.items[DOCUMENT_PIN] = strike->draft.items[DOCUMENT_WIFI];
     strike->draft.count--;
 }
 

@@ -30,12 +30,25 @@ static void mix(struct strike *strike)
     strike->draft.forged = true;
 }
 
+/* What is sealed to the other, as it was signed for him. */
+static void mix_secret(struct strike *strike)
+{
+    struct item *item = &strike->draft.items[DOCUMENT_WIFI];
+    item->document.device = strike->other;
+    item->document.version = 1;
+    item->document.sealed =
+        buf_bytes(&fleet_device(&strike->fleet, strike->other)->secrets[SECRET_WIFI][0].sealed);
+    strike->draft.forged = true;
+}
+
 #define WHY(reason_name) .reason = MUSTER__REFUSAL__REFUSAL_##reason_name
 
 static const struct variant list[] = {
     {ATTACK_WRONG, "manifest replayed", .spoil = replay, WHY(SIGNATURE)},
     {ATTACK_WRONG, "manifest relabelled", .needs = NEED_DIRECTOR, .mutate = relabel, WHY(DEVICE)},
     {ATTACK_MIX, "document of another", .needs = NEED_DIRECTOR, .mutate = mix,
+     WHY(DOCUMENT_DEVICE)},
+    {ATTACK_MIX, "secret of another", .needs = NEED_DIRECTOR, .mutate = mix_secret,
      WHY(DOCUMENT_DEVICE)},
     {ATTACK_EAVESDROP, "read with another's key", MESSAGE_READ, WHY(CONTENT_SEALED)},
 };

@@ -263,8 +263,9 @@ static void make_ready(struct strike *strike, const struct variant *variant)
 
 /* ---- the control ---- */
 
-/* The message as it should have been is taken, and what it wants is in force. */
-static const char *control(struct strike *strike, const struct variant *variant)
+/* The message as it should have been is taken, and what it wants is in force. What a thief got
+ * `taken` is undone by new keys and the next epoch. */
+static const char *control(struct strike *strike, const struct variant *variant, bool taken)
 {
     struct draft draft;
     struct err err = {0};
@@ -277,6 +278,10 @@ static const char *control(struct strike *strike, const struct variant *variant)
         must(terminal_root(&strike->terminal, buf_bytes(&envelope), &err), "the control root",
              &err);
         buf_done(&envelope);
+    }
+    if (taken && variant->message == MESSAGE_MANIFEST) {
+        strike_rotate(strike, true);
+        strike->version = VERSION_NEXT; /* of the new epoch, however far the thief went */
     }
     if (variant->message == MESSAGE_BLOB) {
         terminal_fetch(&strike->terminal, &strike->blobs, SIZE_MAX);
@@ -331,7 +336,7 @@ static const char *judge(struct strike *strike, const struct variant *variant,
         else
             wrong = nothing_changed(strike, before, variant->late && reason == variant->reason);
     }
-    return wrong != NULL ? wrong : control(strike, variant);
+    return wrong != NULL ? wrong : control(strike, variant, verdict->accepted);
 }
 
 void strike_run(const struct fleet *fleet, const char *templates, const struct variant *variant,

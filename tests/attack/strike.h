@@ -31,7 +31,9 @@ enum {
     DOCUMENT_EXTRA,      /* a file */
     DOCUMENT_LIMITS,     /* irreversible from VERSION_HELD on */
     DOCUMENTS_PUBLIC,
-    DOCUMENTS = DOCUMENTS_PUBLIC,
+    DOCUMENT_PIN = DOCUMENTS_PUBLIC, /* sealed: custodian signs it */
+    DOCUMENT_WIFI,                   /* sealed: release signs it */
+    DOCUMENTS,
 };
 
 enum {
@@ -125,6 +127,6 @@ struct variants {
     size_t count;
 };
 extern const struct variants attacks_on_manifests, attacks_on_documents, attacks_on_roots,
-    attacks_on_pairs;
+    attacks_on_secrets, attacks_on_pairs;
 
 #endif

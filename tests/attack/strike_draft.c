@@ -37,8 +37,8 @@ struct bytes document_content(size_t document, uint64_t version)
 
 static uint64_t version_of(size_t document, uint64_t manifest)
 {
-    static const uint64_t versions[DOCUMENTS][4] = {
-        {1, 1, 1, 2}, {1, 2, 3, 4}, {1, 1, 2, 3}, {1, 2, 2, 2}};
+    static const uint64_t versions[DOCUMENTS][4] = {{1, 1, 1, 2}, {1, 2, 3, 4}, {1, 1, 2, 3},
+                                                    {1, 2, 2, 2}, {1, 1, 1, 1}, {1, 1, 1, 2}};
     size_t at = manifest >= VERSION_NEXT ? 3 : (size_t)(manifest - VERSION_OLD);
     return versions[document][at];
 }
@@ -57,6 +57,21 @@ void public_document(size_t document, uint64_t version, struct document *ret_doc
     ret_document->irreversible = document == DOCUMENT_LIMITS && version >= 2;
 }
 
+static void sealed_document(const struct strike *strike, size_t document,
+                            struct document *ret_document)
+{
+    const struct fleet_device *device = fleet_device(&strike->fleet, strike->device);
+    size_t which = document == DOCUMENT_PIN ? SECRET_PIN : SECRET_WIFI;
+    const struct secret *secret = &device->secrets[which][ret_document->version - 1];
+    ret_document->name = document == DOCUMENT_PIN ? "pin.tr31" : "wifi.ini";
+    ret_document->kind = document == DOCUMENT_PIN ? MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK
+                                                  : MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS;
+    ret_document->scope = MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
+    ret_document->device = strike->device;
+    ret_document->content = buf_bytes(&secret->plain);
+    ret_document->sealed = buf_bytes(&secret->sealed);
+}
+
 void strike_draft(const struct strike *strike, uint64_t version, struct draft *ret_draft)
 {
     *ret_draft = (struct draft){.device = strike->device,
@@ -70,7 +85,10 @@ void strike_draft(const struct strike *strike, uint64_t version, struct draft *r
         item->mode = MUSTER__ASSIGN_MODE__MODE_REPAIR;
         item->document.epoch = strike->epoch;
         item->document.version = version_of(i, version);
-        public_document(i, version_of(i, version), &item->document);
+        if (i < DOCUMENTS_PUBLIC)
+            public_document(i, version_of(i, version), &item->document);
+        else
+            sealed_document(strike, i, &item->document);
     }
 }
 

@@ -1,0 +1,244 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a change of the big table costs a terminal's line, beside zsync and casync.
+
+sync.py BIN_DIR. musterd, broker, agent and link of a terminal on a metered line; bytes are IP packets
+both ways as the link counts them, from the order until the fleet knows that it is done and the line
+has been still: announcement, content, report and receipt. Of the manifest's message only the bytes
+that are not content are left out; content that it carries inside counts. The others' bytes are what
+their HTTP client and its server exchange, without TCP and IP.
+"""
+import hashlib
+import http.server
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/scenario"))
+
+from broker import Broker  # noqa: E402
+from fleet_side import FleetSide  # noqa: E402
+from pki import Pki  # noqa: E402
+from processes import Processes, wait_for  # noqa: E402
+from terminal import Terminal  # noqa: E402
+
+TABLE = ROOT / "packaging/sample/tables/bin-world.tsv"
+DEVICE = "term-0001"
+NAME = "bin-world.tsv"
+STILL_S = 6  # without a byte: the exchange is over (the link counts for the agent every 5 s)
+NO_BYTES = {"tcpip": 0}
+UPLINK = "linger = 50ms\nquiet = 50ms\nresend = 30s"
+
+
+# ---- the changes ----
+
+def change_row(line, mark):
+    """Another issuer in the same row."""
+    cells = line.split(b"\t")
+    cells[-1] = b"issuer%04d\n" % mark
+    return b"\t".join(cells)
+
+
+def versions(table):
+    """(name, content), each following the one before."""
+    lines = table.splitlines(keepends=True)
+    draw = random.Random(5)
+    yield "new_table", table
+    middle = len(lines) // 2
+    lines[middle] = change_row(lines[middle], 1)
+    yield "changed_row", b"".join(lines)
+    third = len(lines) // 3
+    lines.insert(third, change_row(lines[third], 2))
+    yield "inserted_row", b"".join(lines)
+    for at in sorted(draw.sample(range(1, len(lines)), len(lines) // 100)):
+        lines[at] = change_row(lines[at], at)
+    yield "one_percent", b"".join(lines)
+
+
+# ---- this system ----
+
+def line_bytes(terminal):
+    traffic = terminal.status()["uplink"]["traffic"]
+    return (traffic["up"] or NO_BYTES)["tcpip"] + (traffic["down"] or NO_BYTES)["tcpip"]
+
+
+def still_bytes(terminal):
+    """What the line has cost, once nothing has moved on it for a while."""
+    seen, since = line_bytes(terminal), time.monotonic()
+
+    def still():
+        nonlocal seen, since
+        now = line_bytes(terminal)
+        if now != seen:
+            seen, since = now, time.monotonic()
+        return time.monotonic() - since >= STILL_S
+    wait_for(still, 60, "a line that is still")
+    return seen
+
+
+def manifest_only(fleet, terminal):
+    """Bytes of the newest manifest's envelope, less the content that it carries inside."""
+    envelope, = fleet.query("SELECT envelope FROM manifest ORDER BY rowid DESC LIMIT 1")[0]
+    path = terminal.folder / "manifest.bin"
+    path.write_bytes(envelope)
+    said = subprocess.run([terminal.bin / "muster", "decode", "--as", "manifest", "--json", path],
+                          capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    inside = sum(len(found) // 2 for found in re.findall(r'"data": *"([0-9a-f]*)"', said.stdout))
+    return len(envelope) - inside, inside
+
+
+def holds(terminal, content):
+    held = terminal.registry / "current" / NAME
+    return held.exists() and held.read_bytes() == content
+
+
+def measure(bin_dir, processes, folder, table):
+    pki = Pki(folder / "pki")
+    (folder / "broker").mkdir()
+    broker = Broker(processes, pki, folder / "broker").start()
+    fleet = FleetSide(bin_dir, processes, folder / "fleet")
+    fleet.start(broker, pki)
+    terminal = Terminal(bin_dir, processes, folder / "term", DEVICE, fleet.root, grace="24h",
+                        uplink=UPLINK, probe="every = 24h")
+    fleet.enrol(terminal)
+    terminal.start_agent()
+    terminal.start_link(broker, pki, extra="keepalive = 40s")
+    terminal.wait_connected()
+    costs = {}
+    for name, content in versions(table):
+        fleet.publish(NAME, content)
+        before = still_bytes(terminal)
+        fleet.ctl_ok("assign", NAME, "--device", DEVICE, "--mode", "repair")
+        wait_for(lambda wanted=content: holds(terminal, wanted), 60, f"{name} is held")
+        fleet.wait_converged()
+        spent = still_bytes(terminal) - before
+        manifest, inside = manifest_only(fleet, terminal)
+        costs[name] = spent - manifest
+        print(f"# {name}: {spent} B on the line, {manifest} of them the manifest's, which carries "
+              f"{inside} B of content")
+        print(f"sync.{name}.bytes {costs[name]} B", flush=True)
+    return costs
+
+
+# ---- the others ----
+
+class Counting(http.server.SimpleHTTPRequestHandler):
+    """Serves files, also parts of them, and counts what it takes and gives."""
+    protocol_version = "HTTP/1.1"
+    total = 0
+
+    def parts(self, size):
+        asked = self.headers.get("Range", "")
+        if not asked.startswith("bytes="):
+            return None
+        found = []
+        for part in asked[6:].split(","):
+            first, last = part.strip().split("-")
+            found.append((int(first), min(int(last) if last else size - 1, size - 1)))
+        return found
+
+    def do_GET(self):
+        Counting.total += len(self.raw_requestline) + len(bytes(self.headers))
+        path = pathlib.Path(self.translate_path(self.path))
+        content = path.read_bytes() if path.is_file() else b""
+        head = [("Content-Type", "application/octet-stream")]
+        parts = self.parts(len(content))
+        if not path.is_file():
+            status, body = 404, b""
+        elif parts is None:
+            status, body = 200, content
+        elif len(parts) == 1:
+            first, last = parts[0]
+            status, body = 206, content[first:last + 1]
+            head.append(("Content-Range", f"bytes {first}-{last}/{len(content)}"))
+        else:
+            status, body = 206, b""
+            for first, last in parts:
+                body += (f"\r\n--part\r\nContent-Range: bytes {first}-{last}/{len(content)}\r\n\r\n"
+                         .encode() + content[first:last + 1])
+            body += b"\r\n--part--\r\n"
+            head = [("Content-Type", "multipart/byteranges; boundary=part")]
+        head.append(("Content-Length", str(len(body))))
+        Counting.total += 17 + sum(len(name) + len(value) + 4 for name, value in head) + len(body)
+        self.send_response_only(status)
+        for name, value in head:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def tool(*argv, cwd):
+    done = subprocess.run([str(arg) for arg in argv], cwd=cwd, capture_output=True, text=True,
+                          timeout=120, check=False)
+    if done.returncode != 0:
+        sys.exit(f"bench-sync: {argv[0]}: {done.stderr[-400:]}")
+
+
+def with_zsync(served, here, address, before, after):
+    (served / "table").write_bytes(after)
+    tool("zsyncmake", "-u", "table", "-o", "table.zsync", "table", cwd=served)
+    (here / "old").write_bytes(before)
+    tool("zsync", "-q", "-i", "old", "-o", "new", f"{address}/table.zsync", cwd=here)
+    return (here / "new").read_bytes() == after
+
+
+def with_casync(served, here, address, before, after):
+    (served / "table").write_bytes(after)
+    tool("casync", "make", "--store=default.castr", "table.caibx", "table", cwd=served)
+    (here / "old").write_bytes(before)
+    tool("casync", "make", "--store=seed.castr", "seed.caibx", "old", cwd=here)
+    tool("casync", "extract", f"--store={address}/default.castr", "--seed=old",
+         f"{address}/table.caibx", "new", cwd=here)
+    return (here / "new").read_bytes() == after
+
+
+def measure_others(folder, table):
+    served = folder / "served"
+    served.mkdir()
+
+    def handler(*args):
+        return Counting(*args, directory=str(served))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    for name, way in (("zsync", with_zsync), ("casync", with_casync)):
+        if shutil.which(name) is None:
+            print(f"# {name} is not installed: packaging/setup bench")
+            continue
+        before = b"\n"
+        for change, after in versions(table):
+            with tempfile.TemporaryDirectory(dir=folder) as here:
+                Counting.total = 0
+                if not way(served, pathlib.Path(here), address, before, after):
+                    sys.exit(f"bench-sync: {name} did not make {change}")
+            print(f"sync.{change}.{name}_bytes {Counting.total} B", flush=True)
+            before = after
+    server.shutdown()
+
+
+def main(bin_dir):
+    table = TABLE.read_bytes()
+    print(f"# {TABLE.name}: {len(table)} bytes, {hashlib.sha256(table).hexdigest()[:16]}")
+    processes = Processes()
+    with tempfile.TemporaryDirectory(prefix="muster-sync-") as made:
+        folder = pathlib.Path(made)
+        try:
+            measure(bin_dir, processes, folder, table)
+        finally:
+            processes.end()
+        measure_others(folder, table)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
