@@ -303,6 +303,18 @@ bool director_try(const struct director *director, const struct director_order *
     return ok;
 }
 
+bool director_renew(const struct director *director, const struct fleetdb_device *device,
+                    int64_t now_ms, struct err *err)
+{
+    struct fleetdb_manifest manifest;
+    struct buf envelope = {0};
+    uint64_t floor;
+    bool ok = version_floor(director, device, &floor, err) &&
+              renew(director, device, floor, now_ms, &manifest, &envelope, err);
+    buf_done(&envelope);
+    return ok;
+}
+
 /* Is the body of our own envelope another one than the device says? An empty digest says nothing.
  */
 static bool is_other(const struct director *director, const struct fleetdb_device *device,

@@ -40,6 +40,10 @@ bool director_try(const struct director *director, const struct director_order *
                   const char *id, int64_t now_ms, struct director_outcome *ret_outcome,
                   struct err *err) MUSTER_CHECK;
 
+/* Signs anew what the device is assigned, under the root in force. */
+bool director_renew(const struct director *director, const struct fleetdb_device *device,
+                    int64_t now_ms, struct err *err) MUSTER_CHECK;
+
 /* What a device says it was last given. */
 struct director_seen {
     uint64_t epoch, version;

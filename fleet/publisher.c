@@ -4,6 +4,9 @@
 #include "base/log.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
+#include "storage/fleetdb_roots.h"
+
+#include <inttypes.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,7 @@ enum what { WHAT_TRUST, WHAT_BLOB, WHAT_MANIFEST };
 /* One retained message that is to be sent. */
 struct item {
     enum what what;
+    uint64_t root; /* version */
     uint8_t blob[32];
     int64_t device;
     char device_id[33];
@@ -25,17 +29,18 @@ enum stage { STAGE_TRUST, STAGE_BLOBS, STAGE_MANIFESTS, STAGE_DONE };
 
 struct publisher {
     const struct director *director;
-    struct buf root;
     struct publisher_sink sink;
     unsigned window, inflight;
     uint64_t sent;
     bool connected;
     enum stage stage;
+    uint64_t after_root;
     uint8_t after_blob[32];
     int64_t after_device;
     struct item news[NEWS_MAX]; /* a ring */
     unsigned news_first, news_count;
     struct publisher_stats stats;
+    struct log_gate gate; /* of lines that a terminal can cause */
 };
 
 bool publisher_open(const struct publisher_settings *settings, struct publisher **ret_publisher,
@@ -48,19 +53,12 @@ bool publisher_open(const struct publisher_settings *settings, struct publisher 
     publisher->sink = settings->sink;
     publisher->window = settings->window;
     publisher->stage = STAGE_DONE;
-    if (!buf_append(&publisher->root, settings->root.data, settings->root.length, err)) {
-        publisher_close(publisher);
-        return false;
-    }
     *ret_publisher = publisher;
     return true;
 }
 
 void publisher_close(struct publisher *publisher)
 {
-    if (publisher == NULL)
-        return;
-    buf_done(&publisher->root);
     free(publisher);
 }
 
@@ -69,6 +67,7 @@ void publisher_close(struct publisher *publisher)
 static void walk_all(struct publisher *publisher)
 {
     publisher->stage = STAGE_TRUST;
+    publisher->after_root = 0;
     memset(publisher->after_blob, 0, sizeof publisher->after_blob);
     publisher->after_device = 0;
     publisher->news_count = 0;
@@ -76,7 +75,7 @@ static void walk_all(struct publisher *publisher)
 
 static bool same_item(const struct item *a, const struct item *b)
 {
-    return a->what == b->what && a->device == b->device &&
+    return a->what == b->what && a->root == b->root && a->device == b->device &&
            memcmp(a->blob, b->blob, sizeof a->blob) == 0;
 }
 
@@ -95,13 +94,31 @@ static void add_news(struct publisher *publisher, const struct item *item)
     publisher->news[(publisher->news_first + publisher->news_count++) % NEWS_MAX] = *item;
 }
 
+/* All of them: a terminal takes them one by one, from the one that it knows. */
+static bool peek_root(struct publisher *publisher, struct item *item, bool *ret_found,
+                      struct err *err)
+{
+    struct fleetdb_root root = {0};
+    struct buf envelope = {.limit = LIMIT_ROOT_BYTES};
+    bool ok = fleetdb_root_next(publisher->director->db, publisher->after_root, &root, &envelope,
+                                ret_found, err);
+    buf_done(&envelope);
+    item->what = WHAT_TRUST;
+    item->root = root.version;
+    return ok;
+}
+
 /* The walk's next message; moves to the next stage where one is exhausted. */
 static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_found,
                       struct err *err)
 {
     struct fleetdb *db = publisher->director->db;
-    *ret_found = publisher->stage == STAGE_TRUST;
-    item->what = WHAT_TRUST;
+    *ret_found = false;
+    if (publisher->stage == STAGE_TRUST) {
+        if (!peek_root(publisher, item, ret_found, err))
+            return false;
+        publisher->stage = *ret_found ? STAGE_TRUST : STAGE_BLOBS;
+    }
     if (publisher->stage == STAGE_BLOBS) {
         item->what = WHAT_BLOB;
         if (!fleetdb_wanted_blob_next(db, publisher->after_blob, item->blob, ret_found, err))
@@ -128,7 +145,7 @@ static void advance(struct publisher *publisher, const struct item *item, bool f
         publisher->news_first = (publisher->news_first + 1) % NEWS_MAX;
         publisher->news_count--;
     } else if (item->what == WHAT_TRUST) {
-        publisher->stage = STAGE_BLOBS;
+        publisher->after_root = item->root;
     } else if (item->what == WHAT_BLOB) {
         memcpy(publisher->after_blob, item->blob, sizeof item->blob);
     } else {
@@ -145,10 +162,8 @@ static bool load(const struct publisher *publisher, const struct item *item,
     struct fleetdb_manifest manifest;
     switch (item->what) {
     case WHAT_TRUST:
-        topic_format(&(struct topic){.kind = TOPIC_TRUST,
-                                     .version = trust_version(publisher->director->trust)},
-                     topic);
-        return buf_append(payload, publisher->root.data, publisher->root.length, err);
+        topic_format(&(struct topic){.kind = TOPIC_TRUST, .version = item->root}, topic);
+        return fleetdb_root_get(db, item->root, payload, err);
     case WHAT_BLOB:
         topic_blob(item->blob, topic);
         return fleetdb_blob_retained(db, item->blob, err) &&
@@ -311,6 +326,45 @@ void publisher_changed(struct publisher *publisher, const char *document,
     pump(publisher);
 }
 
+void publisher_root(struct publisher *publisher, uint64_t version)
+{
+    add_news(publisher, &(struct item){.what = WHAT_TRUST, .root = version});
+    pump(publisher);
+}
+
+void publisher_renewed(struct publisher *publisher, const struct fleetdb_device *device)
+{
+    add_manifest(publisher, device->device, device->id);
+    pump(publisher);
+}
+
+/* The one after the root that the device knows; once it has taken that it says hello again. Sent
+ * before anything else, since what follows may be signed by keys that only the root names. */
+static bool send_root(struct publisher *publisher, const struct fleetdb_device *device,
+                      uint64_t known, int64_t now_ms, struct err *err)
+{
+    uint64_t first, newest;
+    if (!fleetdb_root_range(publisher->director->db, &first, &newest, err))
+        return false;
+    if (known == 0 || known == newest)
+        return true; /* an agent that does not say, or nothing newer */
+    if (known < newest && known + 1 >= first) {
+        publisher_root(publisher, known + 1);
+        return true;
+    }
+    if (!log_gate_pass(&publisher->gate, now_ms, "get roots"))
+        return true;
+    if (known > newest)
+        log_error("%s knows root %" PRIu64 " and the newest here is %" PRIu64
+                  ": publish those in between with musterctl root publish",
+                  device->id, known, newest);
+    else
+        log_error("%s knows root %" PRIu64 " and the first here is %" PRIu64
+                  ": publish those before it with musterctl root publish, newest first",
+                  device->id, known, first);
+    return true;
+}
+
 bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
                      struct err *err)
@@ -325,7 +379,8 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
     size_t length = ret_manifest->length;
     struct wanted wanted = {.publisher = publisher, .hello = hello};
     const struct director *director = publisher->director;
-    if (!fleetdb_manifest_get(director->db, device->device, &before, NULL, err) ||
+    if (!send_root(publisher, device, hello->root_version, now_ms, err) ||
+        !fleetdb_manifest_get(director->db, device->device, &before, NULL, err) ||
         !director_manifest(director, device, &seen, now_ms, &newest, ret_manifest, err))
         return false;
     bool same_epoch = seen.epoch == 0 || newest.epoch == seen.epoch;

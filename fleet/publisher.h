@@ -7,9 +7,9 @@
 
 /*
  * Keeps the broker's retained messages as the database says: down/<device>/manifest, the
- * blob/<sha256> of what any device is assigned, trust/<version>. At each connect all of it is
- * published again, by cursors over the database; what changes in between goes first. Never more
- * than `window` are under way, and nothing is queued but what has changed, as row numbers and
+ * blob/<sha256> of what any device is assigned, trust/<version> of every root. At each connect all
+ * of it is published again, by cursors over the database; what changes in between goes first. Never
+ * more than `window` are under way, and nothing is queued but what has changed, as row numbers and
  * hashes in a fixed ring; should that overflow, the walk over everything begins anew.
  */
 struct publisher;
@@ -23,7 +23,6 @@ struct publisher_sink {
 
 struct publisher_settings {
     const struct director *director; /* must outlive the publisher, as its database must */
-    struct bytes root;               /* Envelope of the root, copied */
     struct publisher_sink sink;
     unsigned window; /* leaves the rest of the session's window to receipts */
 };
@@ -44,10 +43,15 @@ void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted
 void publisher_changed(struct publisher *publisher, const char *document,
                        const struct director_outcome *outcomes, size_t count);
 
-/* A verified hello: appends the newest manifest's Envelope for the welcome to `ret_manifest` if
- * the device holds an older one, and publishes again those of the blobs it lacks that are meant
- * for it. If it holds a newer one than we have, or another under the same version, ours is
- * made anew above it. */
+/* There is another root. */
+void publisher_root(struct publisher *publisher, uint64_t version);
+/* The device's manifest was signed again, naming the same blobs. */
+void publisher_renewed(struct publisher *publisher, const struct fleetdb_device *device);
+
+/* A verified hello: sends the root that the device needs next, if any, and appends the newest
+ * manifest's Envelope for the welcome to `ret_manifest` if the device holds an older one, and
+ * publishes again those of the blobs it lacks that are meant for it. If it holds a newer one than
+ * we have, or another under the same version, ours is made anew above it. */
 bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
                      struct err *err) MUSTER_CHECK;

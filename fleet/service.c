@@ -257,7 +257,6 @@ static bool open_publisher(struct service *service, struct err *err)
         .db = service->db, .key = service->keys.director, .trust = service->keys.trust};
     struct publisher_settings publisher = {
         .director = &service->director,
-        .root = buf_bytes(&service->keys.root),
         .sink = {.publish = publish_retained, .ctx = service},
         .window = PUBLISHER_WINDOW,
     };

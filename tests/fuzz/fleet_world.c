@@ -135,10 +135,8 @@ void fleet_world_open(struct fleet_world *world)
     world->metrics = &metrics;
     HOLDS(fleetdb_open(path, &world->db, NULL));
     world->director = (struct director){.db = world->db, .key = fuzz_key(), .trust = fuzz_trust()};
-    struct publisher_settings settings = {.director = &world->director,
-                                          .root = bytes_of("root", 4),
-                                          .sink = {.publish = take_all},
-                                          .window = 4};
+    struct publisher_settings settings = {
+        .director = &world->director, .sink = {.publish = take_all}, .window = 4};
     HOLDS(publisher_open(&settings, &world->publisher, NULL));
 }
 

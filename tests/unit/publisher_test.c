@@ -2,6 +2,7 @@
 #include "fleet/publisher.h"
 
 #include "proto/topics.h"
+#include "storage/fleetdb_roots.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
@@ -39,6 +40,15 @@ static bool take(void *ctx, uint64_t token, const char *topic, struct bytes payl
     return true;
 }
 
+static void add_root(struct wire *wire, uint64_t version)
+{
+    bool added = false;
+    const struct fleetdb_root root = {
+        .version = version, .epoch = 1, .envelope = bytes_of("root", 4)};
+    assert_true(fleetdb_root_add(wire->fleet->db, &root, &added, NULL));
+    assert_true(added);
+}
+
 static int open_wire(void **state)
 {
     struct wire *wire = calloc(1, sizeof *wire);
@@ -46,11 +56,11 @@ static int open_wire(void **state)
     assert_non_null(wire);
     temp_fleet_open(&fleet);
     wire->fleet = fleet;
+    add_root(wire, 1);
     wire->director = (struct director){
         .db = wire->fleet->db, .key = wire->fleet->director_key, .trust = wire->fleet->trust};
     const struct publisher_settings settings = {
         .director = &wire->director,
-        .root = buf_bytes(&wire->fleet->root),
         .sink = {take, wire},
         .window = WINDOW,
     };
@@ -209,6 +219,51 @@ static void too_many_changes_become_a_walk_over_all(void **state)
     assert_true(count_topics(wire, before, "/blob/") >= 1);
 }
 
+static void knows_root(struct wire *wire, uint64_t version)
+{
+    struct fleetdb_device device;
+    struct buf manifest = {0};
+    Muster__Hello message = MUSTER__HELLO__INIT;
+    message.root_version = version;
+    assert_true(fleetdb_device_find(wire->fleet->db, "term-0", &device, NULL));
+    assert_true(publisher_hello(wire->publisher, &device, &message, 5000, &manifest, NULL));
+    buf_done(&manifest);
+}
+
+static void every_root_is_kept_at_the_broker_and_the_next_one_sent_first(void **state)
+{
+    struct wire *wire = *state;
+    enrol(wire, 1);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    assign(wire, "bins", 1);
+    add_root(wire, 2);
+    add_root(wire, 3);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    static const char *const walk[] = {"muster/v1/trust/1", "muster/v1/trust/2",
+                                       "muster/v1/trust/3", "muster/v1/blob/",
+                                       "muster/v1/down/term-0/manifest"};
+    assert_int_equal(wire->sent, 5);
+    for (size_t i = 0; i < wire->sent; i++)
+        assert_non_null(strstr(wire->topics[i], walk[i]));
+    size_t before = wire->sent;
+    static const uint64_t needs_none[] = {0, 3, 4, UINT64_MAX};
+    for (size_t i = 0; i < sizeof needs_none / sizeof *needs_none; i++)
+        knows_root(wire, needs_none[i]);
+    assert_int_equal(wire->sent, before);
+    for (uint64_t known = 1; known < 3; known++) {
+        knows_root(wire, known);
+        drain(wire);
+        assert_string_equal(wire->topics[wire->sent - 1], walk[known]);
+        assert_int_equal(wire->sent, before + known);
+    }
+    add_root(wire, 4);
+    publisher_root(wire->publisher, 4);
+    publisher_renewed(wire->publisher, &(struct fleetdb_device){.device = 1, .id = "term-0"});
+    assert_string_equal(wire->topics[before + 2], "muster/v1/trust/4");
+    assert_string_equal(wire->topics[before + 3], "muster/v1/down/term-0/manifest");
+}
+
 static void hello(struct wire *wire, uint64_t held, const uint8_t *lacked, struct buf *manifest)
 {
     struct err err = {0};
@@ -266,6 +321,7 @@ int main(void)
         TEST(a_full_window_is_waited_out),
         TEST(too_many_changes_become_a_walk_over_all),
         TEST(a_hello_gets_what_the_device_is_missing),
+        TEST(every_root_is_kept_at_the_broker_and_the_next_one_sent_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
