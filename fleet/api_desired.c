@@ -146,6 +146,8 @@ static bool post_document(void *ctx, const struct api_request *request, struct a
               document_publish(desired->db, desired->trust, buf_bytes(&header), encodings, count,
                                request->now_ms, &document, err) &&
               give(answer, document_json(&document), err);
+    if (ok && desired->renewal != NULL && desired->renewal->waiting > 0)
+        renewal_begin(desired->renewal);
     buf_done(&header);
     json_decref(object);
     return ok;

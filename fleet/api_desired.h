@@ -4,6 +4,7 @@
 
 #include "fleet/api.h"
 #include "fleet/publisher.h"
+#include "fleet/renewal.h"
 #include "proto/trust.h"
 
 /* Desired state over HTTP: uploads, documents, assignments, a device's manifest. */
@@ -12,6 +13,7 @@ struct api_desired {
     const struct trust *trust;
     const struct director *director;
     struct publisher *publisher;
+    struct renewal *renewal; /* NULL: none; documents signed again let it go on */
 };
 
 /* Its routes; `desired` is their ctx and must live as long. */

@@ -13,6 +13,26 @@
 /* Between two transactions that judge times again: batches go first. */
 static const int64_t redo_pause_ms = 20;
 
+bool collector_keys(struct collector *collector, const struct sign_key *director,
+                    const struct sign_key *receipt, struct err *err)
+{
+    struct verify_key *public = NULL, **keys = collector->receipt_public;
+    size_t count = collector->receipt_public_count;
+    bool known = count > 0 && bytes_equal(verify_key_spki(keys[0]), sign_key_spki(receipt));
+    if (!known && !verify_key_of_spki(sign_key_spki(receipt), &public, err))
+        return false;
+    if (!known) {
+        if (count == COLLECTOR_RECEIPT_KEYS)
+            verify_key_free(keys[--count]);
+        memmove(&keys[1], &keys[0], count * sizeof(struct verify_key *));
+        keys[0] = public;
+        collector->receipt_public_count = count + 1;
+    }
+    collector->settings.director_key = director;
+    collector->settings.receipt_key = receipt;
+    return true;
+}
+
 bool collector_open(const struct collector_settings *settings, const struct collector_ports *ports,
                     struct collector **ret_collector, struct err *err)
 {
@@ -30,8 +50,7 @@ bool collector_open(const struct collector_settings *settings, const struct coll
         collector_close(collector);
         return err_set(err, ERR_NO_MEMORY, "collector: out of memory");
     }
-    if (!verify_key_of_spki(sign_key_spki(settings->receipt_key), &collector->receipt_public,
-                            err)) {
+    if (!collector_keys(collector, settings->director_key, settings->receipt_key, err)) {
         collector_close(collector);
         return false;
     }
@@ -63,7 +82,8 @@ void collector_close(struct collector *collector)
         uint8_t nothing[32];
         sha256_end(collector->hash, nothing);
     }
-    verify_key_free(collector->receipt_public);
+    for (size_t i = 0; i < collector->receipt_public_count; i++)
+        verify_key_free(collector->receipt_public[i]);
     free(collector);
 }
 

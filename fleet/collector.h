@@ -48,6 +48,10 @@ bool collector_open(const struct collector_settings *settings, const struct coll
 /* What is not committed yet is dropped: it was never receipted. */
 void collector_close(struct collector *collector);
 
+/* Signs with these from now on; receipts of the key before still prove what they say. */
+bool collector_keys(struct collector *collector, const struct sign_key *director,
+                    const struct sign_key *receipt, struct err *err) MUSTER_CHECK;
+
 /* Keeps the message for this turn; a full queue is worked off at once. */
 void collector_message(struct collector *collector, const char *topic, struct bytes payload);
 /* Once a loop turn: commits what waits, sends what is due. Returns after how many milliseconds it

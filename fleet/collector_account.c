@@ -148,7 +148,7 @@ static bool read_receipt(struct collector *collector, const struct fleetdb_devic
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_RECEIPT_BYTES,
                                                 .max_elements = RECEIPT_ELEMENTS};
-    const struct key_set key = {&collector->receipt_public, 1, 1};
+    const struct key_set key = {collector->receipt_public, collector->receipt_public_count, 1};
     struct arena arena = {.limit_bytes = RECEIPT_ARENA_BYTES};
     struct bytes body;
     ProtobufCMessage *message = NULL;

@@ -41,10 +41,14 @@ struct collector_news {
     struct arena arena;
 };
 
+enum { COLLECTOR_RECEIPT_KEYS = 4 };
+
 struct collector {
     struct collector_settings settings;
     struct collector_ports ports;
-    struct verify_key *receipt_public; /* what this fleet's receipts are verified with */
+    /* What this fleet's receipts are verified with, newest first. */
+    struct verify_key *receipt_public[COLLECTOR_RECEIPT_KEYS];
+    size_t receipt_public_count;
     struct rows_plan plans[COLLECTOR_LANES];
     struct collector_message queue[COLLECTOR_QUEUE_MESSAGES];
     struct collector_news news[COLLECTOR_QUEUE_MESSAGES];

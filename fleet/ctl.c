@@ -17,6 +17,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_unassign,        &ctl_get_devices, &ctl_get_documents,
     &ctl_describe_device, &ctl_errors,      &ctl_audit,
     &ctl_bundle,          &ctl_diff,        &ctl_plan,
+    &ctl_root_publish,    &ctl_get_roots,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/service.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mqtt.h"
 #include "base/notify.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_roots.h"
 #include "fleet/collector.h"
 #include "fleet/http.h"
 #include "fleet/publisher.h"
@@ -17,7 +19,7 @@
 #include <stdlib.h>
 
 /* Content may fill half of the session's window, so that receipts always find room. */
-enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 2 };
+enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 3 };
 
 struct service {
     struct service_keys keys;
@@ -26,12 +28,14 @@ struct service {
     struct collector *collector;
     struct director director;
     struct publisher *publisher;
+    struct renewal renewal;
     struct mqtt *mqtt;
     uint64_t next_token;
     char trouble[480]; /* why records do not come though connected; "": they do */
 
     struct api_fleet api_fleet;
     struct api_desired api_desired;
+    struct api_roots api_roots;
     struct api_module modules[MODULES];
     struct api api;
     struct http *http;
@@ -58,20 +62,30 @@ static void on_timer(uv_timer_t *timer)
     (void)uv_idle_start(&service->kick, on_idle);
 }
 
+static void kick(struct service *service)
+{
+    (void)uv_idle_start(&service->kick, on_idle);
+}
+
+static void on_renewed(void *ctx, const struct fleetdb_device *device)
+{
+    struct service *service = ctx;
+    publisher_renewed(service->publisher, device);
+}
+
 static void on_turn(uv_check_t *turn)
 {
     struct service *service = turn->data;
     int64_t wait_ms = collector_turn(service->collector);
     if (!service->handles_open) /* it failed, and was closed */
         return;
-    (void)uv_idle_stop(&service->kick);
+    bool more = renewal_step(&service->renewal, clock_wall_ms(&clock_real), on_renewed, service);
+    if (more)
+        kick(service);
+    else
+        (void)uv_idle_stop(&service->kick);
     if (wait_ms >= 0)
         (void)uv_timer_start(&service->timer, on_timer, (uint64_t)wait_ms, 0);
-}
-
-static void kick(struct service *service)
-{
-    (void)uv_idle_start(&service->kick, on_idle);
 }
 
 /* ---- what the collector needs ---- */
@@ -231,6 +245,21 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
     return true;
 }
 
+/* What is signed from here on is signed with the keys that the newest root names. */
+static bool on_root(void *ctx, uint64_t version, bool newest, struct err *err)
+{
+    struct service *service = ctx;
+    publisher_root(service->publisher, version);
+    if (!newest)
+        return true;
+    log_info("root %llu is in force", (unsigned long long)version);
+    service->director.key = service_ring_key(&service->keys.director);
+    renewal_begin(&service->renewal);
+    kick(service);
+    return collector_keys(service->collector, service->director.key,
+                          service_ring_key(&service->keys.receipt), err);
+}
+
 /* ---- opening ---- */
 
 static bool open_collector(struct service *service, const struct clock *clock,
@@ -240,8 +269,8 @@ static bool open_collector(struct service *service, const struct clock *clock,
         .db = service->db,
         .clock = clock,
         .metrics = &service->metrics,
-        .receipt_key = service->keys.receipt,
-        .director_key = service->keys.director,
+        .receipt_key = service_ring_key(&service->keys.receipt),
+        .director_key = service_ring_key(&service->keys.director),
         .clock_ppm = settings->clock_drift_ppm,
         .receipts = {.coalesce_ms = settings->receipt_coalesce_ms,
                      .batches = (unsigned)settings->receipt_batches},
@@ -253,8 +282,11 @@ static bool open_collector(struct service *service, const struct clock *clock,
 
 static bool open_publisher(struct service *service, struct err *err)
 {
-    service->director = (struct director){
-        .db = service->db, .key = service->keys.director, .trust = service->keys.trust};
+    service->director = (struct director){.db = service->db,
+                                          .key = service_ring_key(&service->keys.director),
+                                          .trust = service->keys.trust};
+    service->renewal.director = &service->director;
+    renewal_begin(&service->renewal); /* what a restart has interrupted */
     struct publisher_settings publisher = {
         .director = &service->director,
         .sink = {.publish = publish_retained, .ctx = service},
@@ -274,7 +306,14 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
     service->api_desired = (struct api_desired){.db = service->db,
                                                 .trust = service->keys.trust,
                                                 .director = &service->director,
-                                                .publisher = service->publisher};
+                                                .publisher = service->publisher,
+                                                .renewal = &service->renewal};
+    service->api_roots = (struct api_roots){.db = service->db,
+                                            .keys = &service->keys,
+                                            .renewal = &service->renewal,
+                                            .added = on_root,
+                                            .ctx = service};
+    service->modules[2] = api_roots_module(&service->api_roots);
     service->modules[0] = api_fleet_module(&service->api_fleet);
     service->modules[1] = api_desired_module(&service->api_desired);
     service->api = (struct api){.modules = service->modules, .module_count = MODULES};
@@ -309,6 +348,8 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
     struct mqtt_settings session = session_settings(settings);
     if (!service_keys_read(settings, &service->keys, err) ||
         !fleetdb_open(settings->database, &service->db, err) ||
+        !service_keys_follow(&service->keys, service->db, clock_wall_ms(clock), err) ||
+        !service_keys_choose(&service->keys, service->keys.trust, err) ||
         !open_collector(service, clock, settings, err) || !open_publisher(service, err) ||
         !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
         !open_http(service, loop, clock, settings, err))
@@ -343,7 +384,11 @@ bool service_check(const struct fleet_settings *settings, struct err *err)
     struct mqtt_settings session = session_settings(settings);
     if (!service_keys_read(settings, &keys, err))
         return false;
+    /* With a database the newest root is known only there, which is not touched here. */
+    bool good = file_exists(settings->database) || service_keys_choose(&keys, keys.trust, err);
     service_keys_done(&keys);
+    if (!good)
+        return false;
     return mqtt_check(&session, err);
 }
 

@@ -4,35 +4,49 @@
 #include "base/file.h"
 #include "proto/limits.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-/* A key that the root does not name would sign what every terminal refuses. */
-static bool check_role(const struct trust *trust, Muster__Role role, const struct sign_key *key,
-                       const char *setting, const char *path, struct err *err)
+/* ---- files ---- */
+
+static bool read_one(struct service_ring *ring, const char *path, struct err *err)
 {
-    const struct key_set *set = trust_keys(trust, role);
-    for (size_t i = 0; i < set->count; i++) {
-        if (bytes_equal(verify_key_spki(set->keys[i]), sign_key_spki(key)))
-            return true;
+    if (ring->count == SERVICE_KEYS_MAX)
+        return err_set(err, ERR_INVALID, "more than %d files", SERVICE_KEYS_MAX);
+    if (!sign_key_read(path, &ring->keys[ring->count], err))
+        return false;
+    ring->count++;
+    return true;
+}
+
+/* "old.pem, new.pem" */
+static bool read_ring(struct service_ring *ring, const char *list, const char *setting,
+                      struct err *err)
+{
+    char text[sizeof((struct fleet_settings *)NULL)->director_key];
+    char *rest = text;
+    (void)snprintf(text, sizeof text, "%s", list);
+    for (char *path; (path = strsep(&rest, ",")) != NULL;) {
+        path += strspn(path, " \t");
+        path[strcspn(path, " \t")] = '\0';
+        if (path[0] != '\0' && !read_one(ring, path, err))
+            return err_context(err, "%s", setting);
     }
-    return err_set(err, ERR_INVALID, "%s = %s: the root does not name this key for its role",
-                   setting, path);
+    return ring->count > 0 || err_set(err, ERR_INVALID, "%s names no file", setting);
 }
 
 static bool read_all(const struct fleet_settings *settings, struct service_keys *keys,
                      struct err *err)
 {
-    if (!sign_key_read(settings->director_key, &keys->director, err))
-        return err_context(err, "keys.director");
-    if (!sign_key_read(settings->receipt_key, &keys->receipt, err))
-        return err_context(err, "keys.receipt");
-    if (!file_read(settings->root, LIMIT_ROOT_BYTES, &keys->root, err) ||
-        !trust_open(buf_bytes(&keys->root), &keys->trust, err))
-        return err_context(err, "keys.root = %s", settings->root);
-    return check_role(keys->trust, MUSTER__ROLE__ROLE_DIRECTOR, keys->director, "keys.director",
-                      settings->director_key, err) &&
-           check_role(keys->trust, MUSTER__ROLE__ROLE_RECEIPT, keys->receipt, "keys.receipt",
-                      settings->receipt_key, err);
+    keys->director.role = MUSTER__ROLE__ROLE_DIRECTOR;
+    keys->receipt.role = MUSTER__ROLE__ROLE_RECEIPT;
+    if (!read_ring(&keys->director, settings->director_key, "keys.director", err) ||
+        !read_ring(&keys->receipt, settings->receipt_key, "keys.receipt", err))
+        return false;
+    return (file_read(settings->root, LIMIT_ROOT_BYTES, &keys->root, err) &&
+            trust_open(buf_bytes(&keys->root), &keys->trust, err)) ||
+           err_context(err, "keys.root = %s", settings->root);
 }
 
 bool service_keys_read(const struct fleet_settings *settings, struct service_keys *ret_keys,
@@ -47,11 +61,123 @@ bool service_keys_read(const struct fleet_settings *settings, struct service_key
     return true;
 }
 
+static void ring_done(struct service_ring *ring)
+{
+    for (size_t i = 0; i < ring->count; i++)
+        sign_key_free(ring->keys[i]);
+}
+
 void service_keys_done(struct service_keys *keys)
 {
-    sign_key_free(keys->director);
-    sign_key_free(keys->receipt);
+    ring_done(&keys->director);
+    ring_done(&keys->receipt);
     trust_free(keys->trust);
     buf_done(&keys->root);
     memset(keys, 0, sizeof *keys);
+}
+
+/* ---- the chain ---- */
+
+static bool advance(struct service_keys *keys, struct fleetdb *db, uint64_t newest, struct err *err)
+{
+    while (trust_version(keys->trust) < newest) {
+        struct buf root = {.limit = LIMIT_ROOT_BYTES};
+        bool ok = fleetdb_root_get(db, trust_version(keys->trust) + 1, &root, err) &&
+                  trust_advance(keys->trust, buf_bytes(&root), err);
+        buf_done(&root);
+        if (!ok)
+            return err_context(err, "the chain of roots in the database");
+    }
+    return true;
+}
+
+/* Before the file's root is the newest of the chain, the one before it must agree. */
+static bool check_follows(struct fleetdb *db, uint64_t newest, struct bytes root, struct err *err)
+{
+    struct buf before = {.limit = LIMIT_ROOT_BYTES};
+    struct trust *trust = NULL;
+    bool ok = fleetdb_root_get(db, newest, &before, err) &&
+              trust_open(buf_bytes(&before), &trust, err) && trust_would_advance(trust, root, err);
+    trust_free(trust);
+    buf_done(&before);
+    return ok;
+}
+
+bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
+                         struct err *err)
+{
+    uint64_t first, newest;
+    bool added = false;
+    const struct fleetdb_root root = {.version = trust_version(keys->trust),
+                                      .epoch = trust_epoch(keys->trust),
+                                      .issued_ms = trust_issued_ms(keys->trust),
+                                      .published_ms = now_ms,
+                                      .envelope = buf_bytes(&keys->root)};
+    bool ok = fleetdb_root_range(db, &first, &newest, err) &&
+              (newest == 0 || root.version != newest + 1 ||
+               check_follows(db, newest, root.envelope, err)) &&
+              fleetdb_root_add(db, &root, &added, err) && advance(keys, db, newest, err);
+    return ok || err_context(err, "keys.root and the database");
+}
+
+/* ---- which of the keys ---- */
+
+static bool names(const struct trust *trust, Muster__Role role, const struct sign_key *key)
+{
+    const struct key_set *set = trust_keys(trust, role);
+    for (size_t i = 0; i < set->count; i++)
+        if (bytes_equal(verify_key_spki(set->keys[i]), sign_key_spki(key)))
+            return true;
+    return false;
+}
+
+static bool check_offline(const struct service_ring *ring, const struct trust *trust,
+                          const char *setting, struct err *err)
+{
+    static const Muster__Role offline[] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
+                                           MUSTER__ROLE__ROLE_CUSTODIAN};
+    for (size_t i = 0; i < ring->count; i++)
+        for (size_t r = 0; r < sizeof offline / sizeof *offline; r++)
+            if (names(trust, offline[r], ring->keys[i]))
+                return err_set(err, ERR_REFUSED,
+                               "%s: root %" PRIu64 " names this key for a role that is kept "
+                               "offline: musterd must not hold it",
+                               setting, trust_version(trust));
+    return true;
+}
+
+static bool choose(const struct service_ring *ring, const struct trust *trust, const char *setting,
+                   size_t *ret_used, struct err *err)
+{
+    if (!check_offline(ring, trust, setting, err))
+        return false;
+    if (trust_keys(trust, ring->role)->threshold > 1)
+        return err_set(err, ERR_REFUSED,
+                       "%s: root %" PRIu64 " asks for %zu keys, musterd signs with one", setting,
+                       trust_version(trust), trust_keys(trust, ring->role)->threshold);
+    for (size_t i = 0; i < ring->count; i++)
+        if (names(trust, ring->role, ring->keys[i])) {
+            *ret_used = i;
+            return true;
+        }
+    return err_set(err, ERR_INVALID,
+                   "%s: root %" PRIu64 " does not name this key for its role; add the file of the "
+                   "one it names and start musterd again",
+                   setting, trust_version(trust));
+}
+
+bool service_keys_choose(struct service_keys *keys, const struct trust *trust, struct err *err)
+{
+    size_t director, receipt;
+    if (!choose(&keys->director, trust, "keys.director", &director, err) ||
+        !choose(&keys->receipt, trust, "keys.receipt", &receipt, err))
+        return false;
+    keys->director.used = director;
+    keys->receipt.used = receipt;
+    return true;
+}
+
+const struct sign_key *service_ring_key(const struct service_ring *ring)
+{
+    return ring->keys[ring->used];
 }

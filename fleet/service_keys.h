@@ -4,16 +4,37 @@
 
 #include "fleet/settings.h"
 #include "proto/trust.h"
+#include "storage/fleetdb_roots.h"
 
-/* The keys that musterd signs with, checked against the root that the terminals know. */
-struct service_keys {
-    struct sign_key *director, *receipt;
-    struct trust *trust;
-    struct buf root; /* Envelope */
+enum { SERVICE_KEYS_MAX = 4 };
+
+/* Key files of one role; the one in use is that which the newest root names. */
+struct service_ring {
+    Muster__Role role;
+    struct sign_key *keys[SERVICE_KEYS_MAX];
+    size_t count, used;
 };
 
+/* The keys that musterd signs with, and the newest root. */
+struct service_keys {
+    struct service_ring director, receipt;
+    struct trust *trust; /* stays the same object while it advances */
+    struct buf root;     /* Envelope of the file */
+};
+
+/* The files; which of the keys is used says service_keys_choose. */
 bool service_keys_read(const struct fleet_settings *settings, struct service_keys *ret_keys,
                        struct err *err) MUSTER_CHECK;
 void service_keys_done(struct service_keys *keys);
+
+/* Advances from the file's root along the database's chain, which gets the file's root if it is
+ * the next of it. */
+bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
+                         struct err *err) MUSTER_CHECK;
+/* Takes of each role the key that `trust` names. Refused, with nothing changed: there is none, one
+ * is not enough, or a key is named for a role that is kept offline. */
+bool service_keys_choose(struct service_keys *keys, const struct trust *trust,
+                         struct err *err) MUSTER_CHECK;
+const struct sign_key *service_ring_key(const struct service_ring *ring);
 
 #endif

@@ -16,8 +16,8 @@ struct fleet_settings {
     char certificate[256];
     char tls_key[256];
 
-    char director_key[256];
-    char receipt_key[256];
+    char director_key[512]; /* one file, or several: a, b */
+    char receipt_key[512];
     char root[256];
 
     char database[256];

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_roots.h"
+
+#include "fleet/base64.h"
+#include "proto/limits.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { REQUEST_BYTES = LIMIT_ROOT_BYTES * 2 };
+
+/* ---- GET ---- */
+
+static json_t *root_json(struct fleetdb *db, const struct fleetdb_root *root, struct err *err)
+{
+    int64_t devices = 0;
+    if (!fleetdb_root_devices(db, root->version, &devices, err))
+        return NULL;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "version", (json_int_t)root->version, "epoch",
+                     (json_int_t)root->epoch, "issued_ms", (json_int_t)root->issued_ms,
+                     "published_ms", (json_int_t)root->published_ms, "devices",
+                     (json_int_t)devices);
+}
+
+static bool list_roots(struct api_roots *roots, json_t *list, struct err *err)
+{
+    struct fleetdb_root root = {0};
+    for (bool found = true; found;) {
+        struct buf envelope = {.limit = LIMIT_ROOT_BYTES};
+        bool ok = fleetdb_root_next(roots->db, root.version, &root, &envelope, &found, err);
+        if (ok && found && json_array_append_new(list, root_json(roots->db, &root, err)) != 0)
+            ok = err_set(err, ERR_NO_MEMORY, "no memory for the roots");
+        buf_done(&envelope);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool get_roots(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err)
+{
+    struct api_roots *roots = ctx;
+    int64_t behind = 0;
+    json_t *list = json_array();
+    (void)request;
+    if (!list_roots(roots, list, err) ||
+        !fleetdb_manifests_behind(roots->db, trust_version(roots->keys->trust), &behind, err)) {
+        json_decref(list);
+        return false;
+    }
+    answer->json = json_pack(
+        "{s:o, s:I, s:I, s:I, s:s}", "roots", list, "manifests_behind", (json_int_t)behind,
+        "devices_waiting", (json_int_t)roots->renewal->waiting, "signing",
+        (json_int_t)roots->renewal->walking, "document", roots->renewal->document);
+    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+/* ---- POST ---- */
+
+/* One before the first: the first must follow from it. */
+static bool check_before(struct api_roots *roots, struct trust *next, struct err *err)
+{
+    struct buf first = {.limit = LIMIT_ROOT_BYTES};
+    bool ok = fleetdb_root_get(roots->db, trust_version(next) + 1, &first, err) &&
+              trust_would_advance(next, buf_bytes(&first), err);
+    buf_done(&first);
+    return ok;
+}
+
+static bool keep(struct api_roots *roots, const struct trust *next, struct bytes envelope,
+                 int64_t now_ms, struct err *err)
+{
+    char text[80];
+    bool added = false;
+    const struct fleetdb_root root = {.version = trust_version(next),
+                                      .epoch = trust_epoch(next),
+                                      .issued_ms = trust_issued_ms(next),
+                                      .published_ms = now_ms,
+                                      .envelope = envelope};
+    (void)snprintf(text, sizeof text, "root %" PRIu64 ", epoch %" PRIu64, root.version, root.epoch);
+    if (!fleetdb_begin(roots->db, err))
+        return false;
+    bool ok = fleetdb_root_add(roots->db, &root, &added, err) &&
+              fleetdb_audit(roots->db, now_ms, "api", "root", 0, text, err);
+    if (!ok)
+        fleetdb_rollback(roots->db);
+    return ok && fleetdb_commit(roots->db, err);
+}
+
+/* Everything that could be said against it is, before it is kept: then there is no way back. */
+static bool take(struct api_roots *roots, struct trust *next, struct bytes envelope, bool dry_run,
+                 int64_t now_ms, struct err *err)
+{
+    struct trust *trust = roots->keys->trust;
+    uint64_t version = trust_version(next), first, newest;
+    if (!fleetdb_root_range(roots->db, &first, &newest, err))
+        return false;
+    bool earlier = version + 1 == first;
+    bool ok = earlier ? check_before(roots, next, err) : trust_would_advance(trust, envelope, err);
+    if (!ok)
+        return false;
+    struct service_keys chosen = *roots->keys;
+    if (!earlier && !service_keys_choose(&chosen, next, err))
+        return false;
+    if (dry_run)
+        return true;
+    if (!keep(roots, next, envelope, now_ms, err) ||
+        (!earlier && !trust_advance(trust, envelope, err)))
+        return false;
+    if (!earlier)
+        *roots->keys = chosen;
+    return roots->added(roots->ctx, version, !earlier, err);
+}
+
+static bool publish(struct api_roots *roots, struct bytes envelope, bool dry_run,
+                    const struct api_request *request, struct api_answer *answer, struct err *err)
+{
+    struct trust *next = NULL;
+    struct buf held = {.limit = LIMIT_ROOT_BYTES};
+    if (!trust_open(envelope, &next, err))
+        return false;
+    bool known = fleetdb_root_get(roots->db, trust_version(next), &held, NULL) &&
+                 bytes_equal(buf_bytes(&held), envelope);
+    bool ok = known || take(roots, next, envelope, dry_run, request->now_ms, err);
+    if (ok) {
+        answer->json = json_pack("{s:b, s:b, s:I, s:I}", "new", (int)!known, "dry_run",
+                                 (int)dry_run, "version", (json_int_t)trust_version(next), "epoch",
+                                 (json_int_t)trust_epoch(next));
+        ok = answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    }
+    buf_done(&held);
+    trust_free(next);
+    return ok;
+}
+
+static bool post_root(void *ctx, const struct api_request *request, struct api_answer *answer,
+                      struct err *err)
+{
+    struct buf envelope = {.limit = LIMIT_ROOT_BYTES};
+    json_t *object;
+    if (!api_body(request, &object, err))
+        return false;
+    bool ok = api_base64(object, "root", LIMIT_ROOT_BYTES, &envelope, err) &&
+              publish(ctx, buf_bytes(&envelope), json_is_true(json_object_get(object, "dry_run")),
+                      request, answer, err);
+    buf_done(&envelope);
+    json_decref(object);
+    return ok;
+}
+
+struct api_module api_roots_module(struct api_roots *roots)
+{
+    static const struct api_route routes[] = {
+        {"GET", "/api/v1/roots", 0, get_roots},
+        {"POST", "/api/v1/roots", REQUEST_BYTES, post_root},
+    };
+    return (struct api_module){
+        .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = roots};
+}
