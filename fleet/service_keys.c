@@ -168,7 +168,7 @@ static bool choose(const struct service_ring *ring, const struct trust *trust, c
 
 bool service_keys_choose(struct service_keys *keys, const struct trust *trust, struct err *err)
 {
-    size_t director, receipt;
+    size_t director = 0, receipt = 0;
     if (!choose(&keys->director, trust, "keys.director", &director, err) ||
         !choose(&keys->receipt, trust, "keys.receipt", &receipt, err))
         return false;
