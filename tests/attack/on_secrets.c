@@ -91,11 +91,12 @@ static void for_nobody(struct strike *strike)
     item->document.version = 3;
 }
 
+/* An older secret of the same device and length. */
 static void other_seal(struct strike *strike)
 {
     struct item *item = &strike->draft.items[DOCUMENT_WIFI];
     strike->draft.forged = true;
-    item->blob = buf_bytes(&secret_of(strike, strike->device, SECRET_PIN)->sealed);
+    item->blob = buf_bytes(&secret_of(strike, strike->device, SECRET_WIFI)->sealed);
 }
 
 static void key_block_by_release(struct strike *strike)
@@ -144,8 +145,8 @@ static const struct variant list[] = {
      WHY(CONTENT_SEALED)},
     {ATTACK_ARBITRARY, "seal changed", RELEASE, .mutate = change_tag, .late = true,
      WHY(CONTENT_SEALED)},
-    {ATTACK_MIX, "seals of two documents", DIRECTOR, .mutate = other_seal, .late = true,
-     WHY(CONTENT_LENGTH)},
+    {ATTACK_MIX, "an older secret under the header", DIRECTOR, .mutate = other_seal, .late = true,
+     WHY(CONTENT_HASH)},
 };
 
 const struct variants attacks_on_secrets = {list, sizeof list / sizeof list[0]};
