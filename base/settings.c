@@ -97,8 +97,9 @@ static void expectation(const struct setting *setting, char *out, size_t size)
     switch (setting->type) {
     case SETTING_TEXT:
     case SETTING_PATH:
+    case SETTING_PATHS:
         (void)snprintf(out, size, "%s of %" PRId64 " to %" PRId64 " characters",
-                       setting->type == SETTING_PATH ? "a path" : "a text", setting->min,
+                       setting->type == SETTING_TEXT ? "a text" : "a path", setting->min,
                        longest_text(setting));
         return;
     case SETTING_INT:
@@ -177,18 +178,47 @@ static bool has_control_characters(const char *text)
     return false;
 }
 
+/* Appends the path, which is relative to the folder of the settings file. */
+static bool add_path(const struct loader *loader, const char *path, size_t length, char *out,
+                     size_t size)
+{
+    const char *slash = path[0] == '/' ? NULL : strrchr(loader->path, '/');
+    size_t used = strlen(out);
+    int folder = slash == NULL ? 0 : (int)(slash - loader->path) + 1;
+    int n = snprintf(out + used, size - used, "%s%.*s%.*s", used > 0 ? "," : "", folder,
+                     loader->path, (int)length, path);
+    return n >= 0 && (size_t)n < size - used;
+}
+
+static bool add_paths(const struct loader *loader, const char *list, char *out, size_t size)
+{
+    for (;;) {
+        list += strspn(list, ", \t");
+        size_t length = strcspn(list, ",");
+        if (length == 0)
+            return true;
+        const char *next = list + length;
+        while (list[length - 1] == ' ' || list[length - 1] == '\t')
+            length--;
+        if (!add_path(loader, list, length, out, size))
+            return false;
+        list = next;
+    }
+}
+
 static bool store_text(const struct loader *loader, const struct setting *setting,
                        const char *value)
 {
-    char full[PATH_MAX];
-    const char *slash = strrchr(loader->path, '/');
-    if (setting->type == SETTING_PATH && value[0] != '/' && value[0] != '\0' && slash != NULL) {
-        int n = snprintf(full, sizeof full, "%.*s/%s", (int)(slash - loader->path), loader->path,
-                         value);
-        if (n < 0 || (size_t)n >= sizeof full)
-            return false;
+    char full[PATH_MAX] = "";
+    bool good = true;
+    if (setting->type == SETTING_PATHS)
+        good = add_paths(loader, value, full, sizeof full);
+    else if (setting->type == SETTING_PATH && value[0] != '\0')
+        good = add_path(loader, value, strlen(value), full, sizeof full);
+    if (!good)
+        return false;
+    if (setting->type != SETTING_TEXT)
         value = full;
-    }
     int64_t length = (int64_t)strlen(value);
     if (length < setting->min || length > longest_text(setting) || has_control_characters(value))
         return false;
@@ -206,6 +236,7 @@ static bool store(const struct loader *loader, const struct setting *setting, co
     switch (setting->type) {
     case SETTING_TEXT:
     case SETTING_PATH:
+    case SETTING_PATHS:
         return store_text(loader, setting, value);
     case SETTING_INT:
     case SETTING_DURATION:

@@ -20,7 +20,7 @@ static bool read_one(struct service_ring *ring, const char *path, struct err *er
     return true;
 }
 
-/* "old.pem, new.pem" */
+/* As SETTING_PATHS leaves them: "/etc/musterd/old.pem,/etc/musterd/new.pem". */
 static bool read_ring(struct service_ring *ring, const char *list, const char *setting,
                       struct err *err)
 {
@@ -28,9 +28,7 @@ static bool read_ring(struct service_ring *ring, const char *list, const char *s
     char *rest = text;
     (void)snprintf(text, sizeof text, "%s", list);
     for (char *path; (path = strsep(&rest, ",")) != NULL;) {
-        path += strspn(path, " \t");
-        path[strcspn(path, " \t")] = '\0';
-        if (path[0] != '\0' && !read_one(ring, path, err))
+        if (!read_one(ring, path, err))
             return err_context(err, "%s", setting);
     }
     return ring->count > 0 || err_set(err, ERR_INVALID, "%s names no file", setting);

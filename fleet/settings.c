@@ -36,11 +36,11 @@ const struct setting fleet_settings_table[] = {
      NULL, "certificate and chain (PEM)"},
     {"tls", "key", SETTING_PATH, FIELD(tls_key), "/etc/musterd/tls/musterd.key", 1, 255, NULL,
      "its private key (PEM)"},
-    {"keys", "director", SETTING_TEXT, FIELD(director_key), "/etc/musterd/director.pem", 1, 511,
+    {"keys", "director", SETTING_PATHS, FIELD(director_key), "/etc/musterd/director.pem", 1, 511,
      NULL,
      "private key of the role director (Ed25519, PEM): signs manifests and welcomes; of several "
      "files (a, b) the one that the newest root names is used"},
-    {"keys", "receipt", SETTING_TEXT, FIELD(receipt_key), "/etc/musterd/receipt.pem", 1, 511, NULL,
+    {"keys", "receipt", SETTING_PATHS, FIELD(receipt_key), "/etc/musterd/receipt.pem", 1, 511, NULL,
      "private key of the role receipt (Ed25519, PEM), or several files likewise"},
     {"keys", "root", SETTING_PATH, FIELD(root), "/etc/musterd/root.bin", 1, 255, NULL,
      "the trust root as installed on the terminals; newer ones are in the database"},

@@ -17,6 +17,7 @@ struct program {
     char device[33];
     char state[300];
     char hook[300];
+    char keys[700];
     int64_t retries;
     bool on;
     int64_t keepalive_ms;
@@ -31,6 +32,7 @@ static const struct setting table[] = {
     {"device", "id", SETTING_TEXT, FIELD(device), NULL, 1, 32, NULL, "who this is"},
     {"device", "state", SETTING_PATH, FIELD(state), "/var/lib/muster", 1, 0, NULL, "its folder"},
     {"device", "hook", SETTING_PATH, FIELD(hook), "", 0, 0, NULL, "program that checks"},
+    {"device", "keys", SETTING_PATHS, FIELD(keys), "/etc/a.pem", 1, 0, NULL, "its keys"},
     {"link", "retries", SETTING_INT, FIELD(retries), "-3", -5, 5, NULL, "tries"},
     {"link", "on", SETTING_BOOL, FIELD(on), "yes", 0, 0, NULL, "whether"},
     {"link", "keepalive", SETTING_DURATION, FIELD(keepalive_ms), "20m", 10000, 7200000, NULL,
@@ -143,7 +145,7 @@ static const struct {
      "expected a text of 1 to 32 characters"},
     {"[device]\nid = a\tb\n", "%s:2: device.id = a\tb: expected a text of 1 to 32 characters"},
     {"[device]\nid = d\nname = x\n",
-     "%s:3: unknown key device.name: expected one of id, state, hook"},
+     "%s:3: unknown key device.name: expected one of id, state, hook, keys"},
     {"[device]\nid = d\n[lnik]\non = yes\n",
      "%s:4: unknown section [lnik]: expected one of [device], [link]"},
     {"id = d\n", "%s:1: unknown section []: expected one of [device], [link]"},
@@ -168,6 +170,25 @@ static void what_is_wrong_is_told_with_its_line(void **state)
         assert_string_equal(err.text + strlen(place->path), rest);
         assert_int_equal(err.code, ERR_INVALID);
     }
+}
+
+static void several_paths_are_each_relative_to_the_file(void **state)
+{
+    struct place *place = *state;
+    struct program program;
+    struct err err = {0};
+    char expected[700];
+    assert_true(load(place, "[device]\nid = d\n", &program, &err));
+    assert_string_equal(program.keys, "/etc/a.pem");
+    assert_true(
+        load(place, "[device]\nid = d\nkeys = my old.pem , /b.pem,, sub/c.pem,\n", &program, &err));
+    (void)snprintf(expected, sizeof expected, "%s/my old.pem,/b.pem,%s/sub/c.pem", place->dir,
+                   place->dir);
+    assert_string_equal(program.keys, expected);
+    assert_true(load(place, "[device]\nid = d\nkeys = a.pem\n", &program, &err));
+    (void)snprintf(expected, sizeof expected, "%s/a.pem", place->dir);
+    assert_string_equal(program.keys, expected);
+    assert_false(load(place, "[device]\nid = d\nkeys = ,\n", &program, &err));
 }
 
 static void hostile_files_are_refused(void **state)
@@ -211,6 +232,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(defaults_fill_what_is_absent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_form_is_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_told_with_its_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(several_paths_are_each_relative_to_the_file, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(hostile_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_values_are_read_whole, set_up, tear_down),
     };
