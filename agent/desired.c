@@ -14,6 +14,10 @@ void desired_free(struct desired *desired)
 {
     if (desired == NULL)
         return;
+    for (size_t i = 0; desired->ways != NULL && i < desired->wants.count; i++)
+        ways_done(&desired->ways[i]);
+    free(desired->ways);
+    buf_done(&desired->inlined);
     buf_done(&desired->envelope);
     free(desired);
 }
@@ -30,20 +34,19 @@ bool desired_body(const struct trust *trust, const char *device, struct bytes en
            refuse_unread(err, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
 }
 
-/* The first encoding that this agent can open; all zero when there is none. */
-static void encoding_pick(const Muster__ManifestItem *item, struct registry_item *ret_item)
+/* `want` says then what room its content takes at most; blob all zero: nothing leads there. */
+static bool encodings_take(const Muster__ManifestItem *item, struct sync_want *want,
+                           struct ways *ways, struct buf *inlined, struct err *err)
 {
-    const Muster__ContentCoding coding = ret_item->sealed ? MUSTER__CONTENT_CODING__CONTENT_CMS
-                                                          : MUSTER__CONTENT_CODING__CONTENT_ZSTD;
-    for (size_t i = 0; i < item->n_encodings; i++) {
-        const Muster__Encoding *encoding = item->encodings[i];
-        if (encoding->coding != coding || encoding->blob.len != sizeof ret_item->blob ||
-            encoding->size == 0 || encoding->size > LIMIT_BLOB_BYTES)
-            continue;
-        memcpy(ret_item->blob, encoding->blob.data, sizeof ret_item->blob);
-        ret_item->blob_size = encoding->size;
-        return;
-    }
+    if (!ways_read(item, &want->item, inlined, ways, err))
+        return false;
+    const uint8_t *blob = NULL;
+    uint64_t room = ways_room(ways, &blob);
+    if (!ways->whole)
+        return true;
+    memcpy(want->item.blob, blob, 32);
+    want->item.blob_size = room;
+    return true;
 }
 
 static bool mode_check(const struct sync_want *want, struct err *err)
@@ -77,10 +80,10 @@ static bool item_parse(const struct trust *trust, const char *device,
     want->item.length = header->length;
     want->item.sealed = header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
     memcpy(want->item.sha256, header->sha256.data, 32);
-    encoding_pick(item, &want->item);
     desired->minimum[at] = header->minimum_version;
     desired->final[at] = header->irreversible;
-    return mode_check(want, err);
+    return encodings_take(item, want, &desired->ways[at], &desired->inlined, err) &&
+           mode_check(want, err);
 }
 
 static bool items_parse(const struct trust *trust, const char *device,
@@ -91,6 +94,9 @@ static bool items_parse(const struct trust *trust, const char *device,
     if (manifest->n_items > LIMIT_MANIFEST_ITEMS)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
                       "%zu items, at most %d are allowed", manifest->n_items, LIMIT_MANIFEST_ITEMS);
+    desired->ways = calloc(manifest->n_items + 1, sizeof *desired->ways);
+    if (desired->ways == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
     for (size_t i = 0; i < manifest->n_items; i++) {
         if (!item_parse(trust, device, manifest->items[i], arena, desired, i, err))
             return err_context(err, "item %zu", i + 1);
@@ -167,7 +173,7 @@ bool desired_parse(const struct trust *trust, const char *device, struct bytes e
 bool desired_open(const struct trust *trust, const char *device, struct bytes envelope,
                   struct desired **ret_desired, struct err *err)
 {
-    struct bytes body;
+    struct bytes body = {0};
     return desired_body(trust, device, envelope, &body, err) &&
            desired_parse(trust, device, envelope, body, ret_desired, err);
 }

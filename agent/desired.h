@@ -3,6 +3,7 @@
 #define AGENT_DESIRED_H
 
 #include "agent/sync.h"
+#include "agent/ways.h"
 #include "proto/trust.h"
 
 /* A manifest that was verified, and what it wants. Pure: no file, no clock. What is refused carries
@@ -13,6 +14,8 @@ struct desired {
     uint64_t epoch, version;
     int64_t expires_ms; /* 0: none */
     struct sync_wants wants;
+    struct ways *ways;                /* to the content of each want */
+    struct buf inlined;               /* what the manifest brought of it */
     uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
     bool final[REGISTRY_ITEMS];       /* it says that it cannot go back */
 };

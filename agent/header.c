@@ -90,6 +90,14 @@ static bool version_check(const Muster__DocumentHeader *header, uint64_t epoch, 
     return true;
 }
 
+/* What has a form that is looked at, or is sealed, goes through memory as a whole. */
+static uint64_t length_limit(const Muster__DocumentHeader *header)
+{
+    bool plain = header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE &&
+                 header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
+    return plain ? LIMIT_CONTENT_BYTES : LIMIT_DOCUMENT_BYTES;
+}
+
 bool header_open(const struct trust *trust, const char *device, struct bytes envelope,
                  struct arena *arena, const Muster__DocumentHeader **ret_header, struct err *err)
 {
@@ -104,10 +112,10 @@ bool header_open(const struct trust *trust, const char *device, struct bytes env
     if (header->sha256.len != 32)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_MALFORMED, ERR_INVALID,
                       "%s: its hash has %zu bytes", header->name, header->sha256.len);
-    if (header->length > LIMIT_DOCUMENT_BYTES)
+    if (header->length > length_limit(header))
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_LENGTH, ERR_REFUSED,
-                      "%s: %" PRIu64 " bytes, at most %d are held", header->name, header->length,
-                      (int)LIMIT_DOCUMENT_BYTES);
+                      "%s: %" PRIu64 " bytes, at most %" PRIu64 " are held", header->name,
+                      header->length, length_limit(header));
     *ret_header = header;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "agent/registrar_internal.h"
 
 #include "base/log.h"
+#include "proto/refusal.h"
 #include "proto/topics.h"
 
 #include <inttypes.h>
@@ -43,9 +44,8 @@ static bool is_arriving(const struct arrival *arrival, const uint8_t sha256[32])
     return arrival != NULL;
 }
 
-static bool blob_is_here(void *ctx, const uint8_t sha256[32])
+bool registrar_has_blob(const struct registrar *registrar, const uint8_t sha256[32])
 {
-    const struct registrar *registrar = ctx;
     return have_has(registrar, sha256) || is_arriving(registrar->arrivals, sha256) ||
            is_arriving(registrar->storing, sha256);
 }
@@ -55,7 +55,7 @@ void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret
     struct sync_holding holding = registrar_holding(registrar);
     const struct sync_wants *wants = registrar_wants(registrar);
     bool build = wants != NULL && !registrar->outdated && !registrar_failed(registrar);
-    sync_lacks(wants, &holding, build, blob_is_here, (void *)(uintptr_t)registrar, ret_lacks);
+    sync_lacks(wants, &holding, build, plan_missing, (void *)(uintptr_t)registrar, ret_lacks);
 }
 
 void registrar_stall(struct registrar *registrar, const char *what, const struct err *err)
@@ -109,6 +109,7 @@ void job_start(struct registrar *registrar, struct job *job, void (*run)(struct 
 static void registrar_free(struct registrar *registrar)
 {
     arrivals_free(registrar->arrivals);
+    blob_set_done(&registrar->have);
     desired_free(registrar->desired);
     registry_close(registrar->registry);
     free(registrar);
@@ -148,8 +149,10 @@ static void registrar_step(struct registrar *registrar)
             handles_close(registrar);
         return;
     }
-    if (!busy)
+    if (!busy) {
+        plan_supply(registrar);
         busy = next_begun(registrar);
+    }
     report_all(registrar, !busy);
     static const uint8_t nothing[32];
     if (!busy)
@@ -264,22 +267,23 @@ bool registrar_blob(struct registrar *registrar, const uint8_t sha256_wanted[32]
     char name[65];
     hex_encode(sha256_wanted, 32, name);
     if (i == lacks.count)
-        return err_set(err, ERR_NOT_FOUND, "blob %.16s is not wanted", name);
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_BLOB_UNWANTED, ERR_NOT_FOUND,
+                      "blob %.16s is not wanted", name);
     /* At most 1 MiB: some milliseconds of hashing, so the sender learns of it at once. */
     uint8_t digest[32] = {0};
     if (blob.length <= LIMIT_BLOB_BYTES)
         sha256(blob, digest);
-    if (blob.length != lacks.sizes[i] || memcmp(digest, sha256_wanted, 32) != 0)
-        return err_set(err, ERR_REFUSED, "blob %.16s: its %zu bytes are not what it is named after",
-                       name, blob.length);
-    struct arrival *arrival = calloc(1, sizeof *arrival);
-    if (arrival == NULL || !buf_append(&arrival->blob, blob.data, blob.length, err)) {
-        arrivals_free(arrival);
-        return err_set(err, ERR_NO_MEMORY, "no memory for a blob of %zu bytes", blob.length);
-    }
-    memcpy(arrival->sha256, sha256_wanted, 32);
-    arrival->next = registrar->arrivals;
-    registrar->arrivals = arrival;
+    if (blob.length != lacks.sizes[i])
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_BLOB_SIZE, ERR_REFUSED,
+                      "blob %.16s: %zu bytes, %" PRIu64 " are expected", name, blob.length,
+                      lacks.sizes[i]);
+    if (memcmp(digest, sha256_wanted, 32) != 0)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_BLOB_HASH, ERR_REFUSED,
+                      "blob %.16s: its %zu bytes are not what it is named after", name,
+                      blob.length);
+    if (!arrival_add(registrar, sha256_wanted, blob, err))
+        return false;
+    plan_list(registrar, sha256_wanted, blob);
     registrar_wake(registrar);
     return true;
 }

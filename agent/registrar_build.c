@@ -16,6 +16,7 @@
 
 enum build_outcome {
     BUILD_READY,
+    BUILD_OTHER,  /* one way to an item's content leads nowhere, and there is another */
     BUILD_LACKS,  /* a blob or a carried file is not what it was thought to be: look again */
     BUILD_FAILED, /* this manifest does not pass and is not to be tried again */
     BUILD_BROKEN, /* disk or memory */
@@ -27,12 +28,14 @@ struct build_job {
     struct registry_generation current;
     bool carry[REGISTRY_ITEMS]; /* one for each item of the target */
     bool may_write[REGISTRY_ITEMS];
+    struct content_source sources[REGISTRY_ITEMS]; /* of what is not carried */
+    size_t other;                                  /* the item whose source leads nowhere */
     struct buf manifest;
     uint64_t manifest_version;
     uint64_t spare; /* a generation that must go first to make room, 0: none */
     enum build_outcome outcome;
-    bool recheck;                 /* a carried file turned out unsound */
-    bool no_blob[REGISTRY_ITEMS]; /* the store has it not, or had it damaged */
+    bool recheck;         /* a carried file turned out unsound */
+    struct blob_set lost; /* the store has them not, or had them damaged */
     struct registry_failure failure;
     struct err err;
     struct kept kept; /* commit: what stays */
@@ -42,6 +45,8 @@ struct build_job {
 static void build_free(struct build_job *build)
 {
     buf_done(&build->manifest);
+    blob_set_done(&build->lost);
+    kept_done(&build->kept);
     free(build);
 }
 
@@ -76,24 +81,33 @@ static enum build_outcome content_check(struct build_job *build, const struct re
 }
 
 /* The file that is in force, if it still is what it was. */
+static bool carried_sound(const struct build_job *build, size_t i, const char *path,
+                          struct buf *content, struct err *why)
+{
+    const struct registry_item *item = &build->target.list.items[i];
+    uint8_t digest[32];
+    if (ways_is_long(item))
+        return content_hash(build->job.registry, build->current.number, item->name, digest, why) &&
+               memcmp(digest, registry_item_content(item), sizeof digest) == 0;
+    if (!file_read(path, LIMIT_DOCUMENT_BYTES, content, why))
+        return false;
+    sha256(buf_bytes(content), digest);
+    return memcmp(digest, registry_item_content(item), sizeof digest) == 0;
+}
+
 static enum build_outcome item_carry(struct build_job *build, size_t i)
 {
     const struct registry *registry = build->job.registry;
     const struct registry_item *item = &build->target.list.items[i];
     char path[REGISTRY_PATH_BYTES];
     struct buf content = {0};
-    uint8_t digest[32];
     struct err why = {0};
     bool sound = registry_document_path(registry, build->current.number, item->name, path, &why) &&
-                 file_read(path, LIMIT_DOCUMENT_BYTES, &content, &why);
-    if (sound) {
-        sha256(buf_bytes(&content), digest);
-        sound = memcmp(digest, registry_item_content(item), sizeof digest) == 0;
-    }
+                 carried_sound(build, i, path, &content, &why);
     enum build_outcome outcome = BUILD_READY;
-    if (sound) {
+    if (sound && !ways_is_long(item)) {
         outcome = content_check(build, item, buf_bytes(&content));
-    } else if (build->may_write[i]) {
+    } else if (!sound && build->may_write[i]) {
         build->err = why;
         build->recheck = why.code != ERR_NO_MEMORY;
         outcome = build->recheck ? BUILD_LACKS : BUILD_BROKEN;
@@ -107,33 +121,46 @@ static enum build_outcome item_carry(struct build_job *build, size_t i)
     return outcome;
 }
 
+struct item_check {
+    struct build_job *build;
+    const struct registry_item *item;
+    enum build_outcome outcome;
+};
+
+static bool item_passes(void *ctx, struct bytes content)
+{
+    struct item_check *check = ctx;
+    check->outcome = content_check(check->build, check->item, content);
+    return check->outcome == BUILD_READY;
+}
+
 static enum build_outcome item_make(struct build_job *build, size_t i)
 {
     struct registry_item *item = &build->target.list.items[i];
-    struct buf content = {0};
+    const struct content_source *source = &build->sources[i];
+    struct item_check check = {.build = build, .item = item, .outcome = BUILD_READY};
     struct err why = {0};
-    switch (content_make(build->job.registry, build->job.sealing_key, item, &content, &why)) {
+    const struct content_job job = {.registry = build->job.registry,
+                                    .sealing_key = build->job.sealing_key,
+                                    .item = item,
+                                    .source = source,
+                                    .lost = &build->lost};
+    switch (content_put(&job, build->target.number, false, item_passes, &check, item, &why)) {
     case CONTENT_MADE:
-        if (item->sealed)
-            sha256(buf_bytes(&content), item->opened);
-        break;
+        return check.outcome;
     case CONTENT_NO_BLOB:
-        build->no_blob[i] = true;
         return BUILD_LACKS;
     case CONTENT_REFUSED:
-        return build_fail(build, item, true, &why);
+        if (source->last)
+            return build_fail(build, item, true, &why);
+        build->other = i;
+        build->err = why;
+        return BUILD_OTHER;
     case CONTENT_BROKEN:
     default:
         build->err = why;
         return BUILD_BROKEN;
     }
-    enum build_outcome outcome = content_check(build, item, buf_bytes(&content));
-    if (outcome == BUILD_READY &&
-        !registry_build_write(build->job.registry, build->target.number, item->name, item->sealed,
-                              buf_bytes(&content), &build->err))
-        outcome = BUILD_BROKEN;
-    secret_done(&content);
-    return outcome;
 }
 
 static enum build_outcome build_all(struct build_job *build)
@@ -164,7 +191,8 @@ static void build_settle(struct build_job *build)
         !registry_failure_write(build->job.registry, &build->failure, &why))
         build->err = why;
     if (build->outcome != BUILD_READY &&
-        !registry_build_drop(build->job.registry, build->target.number, &why))
+        !registry_build_drop(build->job.registry, build->target.number, &why) &&
+        build->outcome != BUILD_OTHER) /* which has its own to say, and is built over anyway */
         build->err = why;
 }
 
@@ -247,6 +275,10 @@ static void commit_done(struct registrar *registrar, struct job *job)
         registrar->held.current = build->target;
         registrar->stall_said[0] = '\0';
         registrar_forget_findings(registrar);
+        for (size_t i = 0; i < build->target.list.count; i++) {
+            if (!build->carry[i])
+                have_add(registrar, build->target.list.items[i].blob);
+        }
         have_keep(registrar, &build->kept);
         log_info("registry: generation %" PRIu64 " of manifest %" PRIu64 " is in force",
                  build->target.number, build->manifest_version);
@@ -254,11 +286,12 @@ static void commit_done(struct registrar *registrar, struct job *job)
     build_free(build);
 }
 
+/* What the new generation was made from goes, but for what it can be made again from. */
 static void commit_start(struct registrar *registrar, struct build_job *build)
 {
     build->err = (struct err){0};
-    kept_fill(registrar, &build->kept);
-    build->kept.previous = build->kept.current;
+    kept_done(&build->kept);
+    build->kept.previous = registrar->held.current;
     build->kept.current = build->target;
     job_start(registrar, &build->job, commit_run, commit_done);
 }
@@ -321,6 +354,18 @@ static void build_ready(struct registrar *registrar, struct build_job *build)
     }
 }
 
+/* A base that is not what it was is found by the next look at all files. */
+static void build_other(struct registrar *registrar, const struct build_job *build)
+{
+    const struct content_source *source = &build->sources[build->other];
+    have_lose(registrar, &build->lost);
+    if (build_superseded(registrar, build))
+        return;
+    plan_rule_out(registrar, source, &build->err);
+    if (source->way.coding == MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA)
+        registrar->check_due = CHECK_ALL;
+}
+
 static void build_done(struct registrar *registrar, struct job *job)
 {
     struct build_job *build = (struct build_job *)job;
@@ -335,11 +380,11 @@ static void build_done(struct registrar *registrar, struct job *job)
     case BUILD_FAILED:
         build_failed(registrar, build);
         return;
+    case BUILD_OTHER:
+        build_other(registrar, build);
+        break;
     case BUILD_LACKS:
-        for (size_t i = 0; i < build->target.list.count; i++) {
-            if (build->no_blob[i])
-                have_remove(registrar, build->target.list.items[i].blob);
-        }
+        have_lose(registrar, &build->lost);
         if (build->recheck)
             registrar->check_due = CHECK_ALL;
         break;
@@ -374,9 +419,12 @@ static bool build_fill(struct registrar *registrar, struct build_job *build, str
         const struct registry_item *item = &build->target.list.items[i];
         build->may_write[i] = sync_may_repair(&desired->wants, item->name);
         build->carry[i] = !build->may_write[i] || sync_carries(item, &holding);
+        if (!build->carry[i])
+            plan_source(registrar, item, &build->sources[i]);
     }
     build->spare = spare_in_the_way(registrar, &build->target.list);
-    kept_fill(registrar, &build->kept);
+    if (!kept_fill(registrar, &build->kept, err))
+        return false;
     if (build->spare > 0)
         build->kept.previous.number = 0;
     build->manifest_version = desired->version;

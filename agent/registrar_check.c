@@ -12,12 +12,16 @@
 enum { STRAYS_MAX = 16, STRAY_NAME_BYTES = 64 };
 
 struct check_item {
-    bool look;       /* in: hash it */
-    bool may_repair; /* in */
+    bool look;                    /* in: hash it */
+    bool may_repair;              /* in */
+    struct content_source source; /* in */
     enum sync_finding finding;
     uint8_t found[32]; /* hash, zeros when there is no file */
     bool repaired;
+    bool relisted; /* from what it can be made again has changed */
     bool no_blob;
+    bool dead; /* its source leads nowhere, and there is another */
+    struct err why_dead;
     char why_not[200]; /* it could not be repaired */
 };
 
@@ -27,11 +31,13 @@ struct check_job {
     struct registry_generation current;
     struct registry_generation previous;
     struct check_item items[REGISTRY_ITEMS];
+    struct blob_set lost; /* the store has them not, or had them damaged */
     struct sync_wants wants;
     size_t stray_count;
     char strays[STRAYS_MAX][STRAY_NAME_BYTES];
-    bool mended;       /* what is around the documents was not in place */
-    bool desired_gone; /* the manifest or its floors are not on the medium any more */
+    uint8_t manifest[32]; /* digest of the manifest whose ways the sources are */
+    bool mended;          /* what is around the documents was not in place */
+    bool desired_gone;    /* the manifest or its floors are not on the medium any more */
     char floors_lost[REGISTRY_LOST_CHARS]; /* what is gone of them; they are kept twice */
     struct err aside;                      /* what failed beside the items themselves */
 };
@@ -70,23 +76,43 @@ static void previous_share(struct check_job *check, const struct registry_item *
         err_context(&check->aside, "repairing the generation before as well");
 }
 
-static void item_repair(struct check_job *check, const struct registry_item *item,
+static bool is_good(void *ctx, struct bytes content)
+{
+    (void)ctx, (void)content; /* it passed when it was applied */
+    return true;
+}
+
+static void item_repair(struct check_job *check, struct registry_item *item,
                         struct check_item *look)
 {
-    struct buf content = {0};
     struct err err = {0};
-    enum content_outcome outcome =
-        content_make(check->job.registry, check->job.sealing_key, item, &content, &err);
+    const struct registry_item before = *item;
+    const struct content_job job = {.registry = check->job.registry,
+                                    .sealing_key = check->job.sealing_key,
+                                    .item = &before,
+                                    .source = &look->source,
+                                    .lost = &check->lost};
+    enum content_outcome outcome = CONTENT_NO_BLOB;
+    if (look->source.present)
+        outcome = content_put(&job, check->current.number, true, is_good, NULL, item, &err);
     look->no_blob = outcome == CONTENT_NO_BLOB;
-    if (outcome == CONTENT_MADE) {
-        look->repaired = registry_replace(check->job.registry, check->current.number, item->name,
-                                          item->sealed, buf_bytes(&content), &err);
-        if (look->repaired)
-            previous_share(check, item);
-    }
-    if (!look->repaired && !look->no_blob)
+    look->repaired = outcome == CONTENT_MADE;
+    look->relisted = look->repaired && memcmp(before.blob, item->blob, 32) != 0;
+    look->dead = outcome == CONTENT_REFUSED && !look->source.last;
+    look->why_dead = err;
+    if (look->repaired)
+        previous_share(check, item);
+    else if (!look->no_blob)
         put_why_not(look, &err);
-    secret_done(&content);
+}
+
+static void list_again(struct check_job *check)
+{
+    bool any = false;
+    for (size_t i = 0; i < check->current.list.count; i++)
+        any = any || check->items[i].relisted;
+    if (any && !registry_relist(check->job.registry, &check->current, &check->aside))
+        err_context(&check->aside, "keeping what documents can be made again from");
 }
 
 /* A file that nobody put there goes, but not one that the manifest knows: it may have an owner. */
@@ -144,6 +170,7 @@ static void check_run(struct job *job)
         if (look->finding != SYNC_SOUND && look->may_repair)
             item_repair(check, &check->current.list.items[i], look);
     }
+    list_again(check);
     if (check->all && check->current.number > 0 &&
         !registry_strays(job->registry, &check->current, stray_found, check, &check->aside))
         err_context(&check->aside, "looking for files that do not belong");
@@ -186,21 +213,23 @@ static void tell_repair(struct registrar *registrar, const struct registry_item 
                                                                        : "the device's own store");
 }
 
-static void item_unsound(struct registrar *registrar, size_t i, const struct check_item *look)
+static void item_unsound(struct registrar *registrar, size_t i, const struct check_item *look,
+                         const struct registry_item *made)
 {
-    const struct registry_item *item = &registrar->held.current.list.items[i];
+    struct registry_item *item = &registrar->held.current.list.items[i];
     struct drift_mark *mark = &registrar->marks[i];
     if (mark->finding != look->finding || memcmp(mark->found, look->found, 32) != 0)
         tell_drift(registrar, item, look);
     mark->finding = look->finding;
     memcpy(mark->found, look->found, 32);
-    if (look->no_blob)
-        have_remove(registrar, item->blob);
     if (!look->repaired) {
         registrar->findings[i] = look->finding;
-        registrar->awaited[i] = look->may_repair && look->no_blob;
+        registrar->awaited[i] = look->may_repair && (look->no_blob || look->dead);
         return;
     }
+    memcpy(item->blob, made->blob, sizeof item->blob);
+    item->blob_size = made->blob_size;
+    have_add(registrar, item->blob);
     registrar->findings[i] = SYNC_REPAIRED;
     registrar->sources[i] = registrar->awaited[i] ? MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_BROKER
                                                   : MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_STORE;
@@ -232,12 +261,17 @@ static void check_done(struct registrar *registrar, struct job *job)
     if (check->desired_gone && registrar->desired != NULL)
         registrar->unsaved = true;
     tell_floors(registrar, check);
+    bool same_manifest =
+        registrar->desired != NULL && memcmp(registrar->desired->digest, check->manifest, 32) == 0;
+    have_lose(registrar, &check->lost);
     for (size_t i = 0; i < check->current.list.count; i++) {
         const struct check_item *look = &check->items[i];
         if (!look->look)
             continue;
+        if (look->dead && same_manifest)
+            plan_rule_out(registrar, &look->source, &look->why_dead);
         if (look->finding != SYNC_SOUND) {
-            item_unsound(registrar, i, look);
+            item_unsound(registrar, i, look, &check->current.list.items[i]);
             continue;
         }
         registrar->findings[i] = SYNC_SOUND;
@@ -250,6 +284,9 @@ static void check_done(struct registrar *registrar, struct job *job)
                      check->strays[i]);
     if (check->aside.code != ERR_NONE)
         log_warn("registry: %s", check->aside.text);
+    if (registrar->check_due == CHECK_NONE && awaited_arrived(registrar))
+        registrar->check_due = CHECK_UNSOUND; /* the manifest itself brought it, or another way */
+    blob_set_done(&check->lost);
     free(check);
 }
 
@@ -258,8 +295,10 @@ static void check_fill(const struct registrar *registrar, struct check_job *chec
     check->all = registrar->check_due == CHECK_ALL;
     check->current = registrar->held.current;
     check->previous = registrar->held.previous;
-    if (registrar->desired != NULL)
+    if (registrar->desired != NULL) {
         check->wants = registrar->desired->wants;
+        memcpy(check->manifest, registrar->desired->digest, 32);
+    }
     if (check->current.number == 0)
         check->current.list.count = 0;
     for (size_t i = 0; i < check->current.list.count; i++) {
@@ -267,6 +306,7 @@ static void check_fill(const struct registrar *registrar, struct check_job *chec
         check->items[i].look = check->all || finding == SYNC_DAMAGED || finding == SYNC_MISSING;
         check->items[i].may_repair =
             sync_may_repair(registrar_wants(registrar), check->current.list.items[i].name);
+        plan_source(registrar, &check->current.list.items[i], &check->items[i].source);
     }
 }
 

@@ -1,119 +1,294 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/registrar_internal.h"
+#include "agent/registrar_content.h"
 
-#include "base/file.h"
-#include "base/log.h"
+#include "agent/unfold.h"
+#include "proto/limits.h"
 #include "proto/refusal.h"
+#include "proto/seal.h"
 #include "proto/sealed.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
-/* The output buffer is as long as the signed header says and never grows: a blob that unfolds to
- * more is refused without being unfolded. */
-static bool content_unfold(const struct registry_item *item, struct bytes blob, struct buf *content,
-                           struct err *err)
+/* ---- what was sent ---- */
+
+static enum content_outcome lose(const struct content_job *job, const uint8_t sha256[32],
+                                 struct err *err)
 {
-    unsigned long long stated = ZSTD_getFrameContentSize(blob.data, blob.length);
-    if (stated == ZSTD_CONTENTSIZE_ERROR)
-        return err_set(err, ERR_INVALID, "%s: its blob is not a zstd frame", item->name);
-    if (stated != ZSTD_CONTENTSIZE_UNKNOWN && stated != item->length)
-        return err_set(err, ERR_INVALID, "%s: its blob holds %llu bytes, the header says %" PRIu64,
-                       item->name, stated, item->length);
-    size_t room = (size_t)item->length;
-    content->limit = room + 1;
-    uint8_t *to = buf_reserve(content, room + 1, err); /* one more: an empty file has a place too */
-    if (to == NULL)
-        return false;
-    size_t made = ZSTD_decompress(to, room, blob.data, blob.length);
-    if (ZSTD_isError(made))
-        return err_set(err, ERR_INVALID, "%s: its blob does not unfold to %zu bytes: %s",
-                       item->name, room, ZSTD_getErrorName(made));
-    if (made != room)
-        return err_set(err, ERR_INVALID, "%s: its blob holds %zu bytes, the header says %zu",
-                       item->name, made, room);
-    content->length = made;
-    uint8_t digest[32];
-    sha256(buf_bytes(content), digest);
-    if (memcmp(digest, item->sha256, sizeof digest) != 0)
-        return err_set(err, ERR_INVALID, "%s: its content has another hash than the header says",
-                       item->name);
-    return true;
+    return blob_set_add(job->lost, sha256, err) ? CONTENT_NO_BLOB : CONTENT_BROKEN;
 }
 
-/* What is not the document is no reason to look for a key. */
-static bool content_unseal(const char *sealing_key, const struct registry_item *item,
-                           struct bytes blob, struct buf *content, struct err *err)
-{
-    uint8_t digest[32];
-    struct sealing_key *key = NULL;
-    if (blob.length != item->length)
-        return refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_LENGTH, ERR_INVALID,
-                      "%s: its blob has %zu bytes, the header says %" PRIu64, item->name,
-                      blob.length, item->length);
-    sha256(blob, digest);
-    if (memcmp(digest, item->sha256, sizeof digest) != 0)
-        return refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_HASH, ERR_INVALID,
-                      "%s: its blob has another hash than the header says", item->name);
-    if (!sealing_key_read(sealing_key, &key, err)) {
-        refuse_as(err, MUSTER__REFUSAL__REFUSAL_CONTENT_SEALED);
-        if (err->code != ERR_NO_MEMORY)
-            err->code = ERR_UNAVAILABLE; /* says nothing of the content: tried again */
-        return err_context(err, "%s is sealed, and the key that opens it cannot be used",
-                           item->name);
-    }
-    bool opened = sealed_open(key, blob, content, err);
-    sealing_key_free(key);
-    return opened || err_context(err, "%s", item->name);
-}
-
-static enum content_outcome blob_fetch(const struct registry *registry,
-                                       const struct registry_item *item, struct buf *ret_blob,
-                                       struct err *err)
+/* Nothing is looked into before its hash has matched: it was only bytes on a disk. */
+static enum content_outcome blob_get(const struct content_job *job, const uint8_t sha256_wanted[32],
+                                     struct buf *ret_blob, struct err *err)
 {
     struct err why = {0};
     uint8_t digest[32];
-    if (!registry_blob_read(registry, item->blob, LIMIT_BLOB_BYTES, ret_blob, &why)) {
+    size_t limit = job->source->copy ? LIMIT_DOCUMENT_BYTES + LIMIT_BLOB_BYTES : LIMIT_BLOB_BYTES;
+    if (!registry_blob_read(job->registry, sha256_wanted, limit, ret_blob, &why)) {
         if (why.code == ERR_NO_MEMORY) {
             *err = why;
             return CONTENT_BROKEN;
         }
         if (why.code == ERR_NOT_FOUND)
-            return CONTENT_NO_BLOB;
+            return lose(job, sha256_wanted, err);
     } else {
         sha256(buf_bytes(ret_blob), digest);
-        if (memcmp(digest, item->blob, sizeof digest) == 0)
+        if (memcmp(digest, sha256_wanted, sizeof digest) == 0)
             return CONTENT_MADE;
+        buf_done(ret_blob);
     }
     /* Unreadable or damaged: out of the way, so that it is fetched again. */
-    return registry_blob_remove(registry, item->blob, err) ? CONTENT_NO_BLOB : CONTENT_BROKEN;
+    return registry_blob_remove(job->registry, sha256_wanted, err) ? lose(job, sha256_wanted, err)
+                                                                   : CONTENT_BROKEN;
 }
 
-static bool refuses(const struct err *why)
+static enum content_outcome list_get(const struct content_job *job, struct pieces **ret_pieces,
+                                     struct err *err)
 {
-    return why->code == ERR_INVALID || why->code == ERR_REFUSED;
-}
-
-enum content_outcome content_make(const struct registry *registry, const char *sealing_key,
-                                  const struct registry_item *item, struct buf *ret_content,
-                                  struct err *err)
-{
-    struct buf blob = {0};
-    struct buf content = {0};
+    struct buf list = {0};
     struct err why = {0};
-    enum content_outcome outcome = blob_fetch(registry, item, &blob, err);
+    enum content_outcome outcome = blob_get(job, job->source->way.blob, &list, err);
     if (outcome == CONTENT_MADE &&
-        !(item->sealed ? content_unseal(sealing_key, item, buf_bytes(&blob), &content, &why)
-                       : content_unfold(item, buf_bytes(&blob), &content, &why))) {
-        outcome = refuses(&why) ? CONTENT_REFUSED : CONTENT_BROKEN;
+        !pieces_read(&job->source->way, buf_bytes(&list), ret_pieces, &why)) {
+        outcome = why.code == ERR_INVALID ? CONTENT_REFUSED : CONTENT_BROKEN;
         *err = why;
     }
-    buf_done(&blob);
+    buf_done(&list);
+    return outcome;
+}
+
+struct taker {
+    bool (*take)(void *ctx, struct bytes part, struct err *err);
+    void *ctx;
+};
+
+static enum content_outcome give(const struct taker *taker, struct bytes part, struct err *err)
+{
+    struct err why = {0};
+    if (taker->take(taker->ctx, part, &why))
+        return CONTENT_MADE;
+    *err = why;
+    return why.code == ERR_INVALID ? CONTENT_REFUSED : CONTENT_BROKEN;
+}
+
+static enum content_outcome piece_give(const struct content_job *job, const struct pieces *pieces,
+                                       size_t n, const struct taker *taker, struct err *err)
+{
+    struct buf piece = {0};
+    enum content_outcome outcome = blob_get(job, pieces->sha256[n], &piece, err);
+    if (outcome == CONTENT_MADE && piece.length != pieces_length(pieces, n)) {
+        refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_FORM, ERR_INVALID,
+               "piece %zu has %zu bytes, %" PRIu64 " are expected", n + 1, piece.length,
+               pieces_length(pieces, n));
+        outcome = CONTENT_REFUSED;
+    }
     if (outcome == CONTENT_MADE)
+        outcome = give(taker, buf_bytes(&piece), err);
+    buf_done(&piece);
+    return outcome;
+}
+
+/* After a piece that is gone the others are still looked at, so that all that is damaged is fetched
+ * again at once. */
+static bool nobody(void *ctx, struct bytes part, struct err *err)
+{
+    (void)ctx, (void)part, (void)err;
+    return true;
+}
+
+/* All that was sent, in order, a part at a time. */
+static enum content_outcome sent_give(const struct content_job *job, struct taker taker,
+                                      struct err *err)
+{
+    struct pieces *pieces = NULL;
+    struct buf blob = {0};
+    if (job->source->way.piece_bytes == 0) {
+        enum content_outcome outcome = blob_get(job, job->source->way.blob, &blob, err);
+        if (outcome == CONTENT_MADE)
+            outcome = give(&taker, buf_bytes(&blob), err);
+        buf_done(&blob);
+        return outcome;
+    }
+    enum content_outcome all = list_get(job, &pieces, err);
+    for (size_t i = 0; pieces != NULL && i < pieces->count; i++) {
+        enum content_outcome outcome = piece_give(job, pieces, i, &taker, err);
+        if (outcome == CONTENT_MADE)
+            continue;
+        all = outcome;
+        if (outcome != CONTENT_NO_BLOB)
+            break;
+        taker.take = nobody;
+    }
+    free(pieces);
+    return all;
+}
+
+static bool join(void *ctx, struct bytes part, struct err *err)
+{
+    return buf_append(ctx, part.data, part.length, err);
+}
+
+/* ---- what it leads to ---- */
+
+static enum content_outcome refused(const struct registry_item *item, struct err *err)
+{
+    if (err->code != ERR_INVALID && err->code != ERR_REFUSED)
+        return CONTENT_BROKEN;
+    err_context(err, "%s", item->name);
+    return CONTENT_REFUSED;
+}
+
+static bool hash_check(const uint8_t digest[32], const struct registry_item *item, struct err *err)
+{
+    return memcmp(digest, item->sha256, 32) == 0 ||
+           refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_HASH, ERR_INVALID,
+                  "its content has another hash than the header says");
+}
+
+static bool base_get(const struct content_job *job, struct buf *ret_base, struct err *err)
+{
+    const struct content_source *source = job->source;
+    char path[REGISTRY_PATH_BYTES];
+    uint8_t digest[32];
+    struct err why = {0};
+    if (!registry_document_path(job->registry, source->base_generation, source->base_name, path,
+                                err))
+        return false;
+    bool read = file_read(path, LIMIT_DOCUMENT_BYTES, ret_base, &why);
+    if (!read && why.code == ERR_NO_MEMORY) {
+        *err = why;
+        return false;
+    }
+    if (read)
+        sha256(buf_bytes(ret_base), digest);
+    return (read && memcmp(digest, source->way.base, sizeof digest) == 0) ||
+           refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_FORM, ERR_INVALID,
+                  "what the delta starts from is damaged here");
+}
+
+/* What is not the document is no reason to look for a key. */
+static bool content_unseal(const struct content_job *job, struct bytes sent, struct buf *content,
+                           struct err *err)
+{
+    struct sealing_key *key = NULL;
+    uint8_t digest[32];
+    if (sent.length != job->item->length)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_LENGTH, ERR_INVALID,
+                      "what was sent has %zu bytes, the header says %" PRIu64, sent.length,
+                      job->item->length);
+    sha256(sent, digest);
+    if (!hash_check(digest, job->item, err))
+        return false;
+    if (!sealing_key_read(job->sealing_key, &key, err)) {
+        refuse_as(err, MUSTER__REFUSAL__REFUSAL_CONTENT_SEALED);
+        if (err->code != ERR_NO_MEMORY)
+            err->code = ERR_UNAVAILABLE; /* says nothing of the content: tried again */
+        return err_context(err, "%s is sealed, and the key that opens it cannot be used",
+                           job->item->name);
+    }
+    bool opened = sealed_open(key, sent, content, err);
+    sealing_key_free(key);
+    return opened;
+}
+
+static bool content_unfold(const struct content_job *job, struct bytes sent, struct buf *content,
+                           struct err *err)
+{
+    struct buf base = {0};
+    uint8_t digest[32];
+    bool delta = job->source->way.coding == MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA;
+    bool good = (!delta || base_get(job, &base, err)) &&
+                unfold(sent, buf_bytes(&base), job->item->length, content, err);
+    buf_done(&base);
+    if (!good)
+        return false;
+    sha256(buf_bytes(content), digest);
+    return hash_check(digest, job->item, err);
+}
+
+/* Can what was sent be kept to make the content again, as it came? */
+static bool keeps_as_sent(const struct content_source *source)
+{
+    return source->way.coding != MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA &&
+           source->way.piece_bytes == 0;
+}
+
+enum content_outcome content_make(const struct content_job *job, struct buf *ret_content,
+                                  struct buf *ret_copy, struct err *err)
+{
+    struct buf sent = {.limit = LIMIT_DOCUMENT_BYTES + LIMIT_BLOB_BYTES};
+    struct buf content = {0};
+    struct err why = {0};
+    enum content_outcome outcome = sent_give(job, (struct taker){join, &sent}, &why);
+    if (outcome == CONTENT_MADE &&
+        !(job->item->sealed ? content_unseal(job, buf_bytes(&sent), &content, &why)
+                            : content_unfold(job, buf_bytes(&sent), &content, &why)))
+        outcome = CONTENT_REFUSED;
+    bool delta = job->source->way.coding == MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA;
+    if (outcome == CONTENT_MADE && delta && !fold(buf_bytes(&content), ret_copy, &why))
+        outcome = CONTENT_BROKEN;
+    if (outcome == CONTENT_REFUSED)
+        outcome = refused(job->item, &why);
+    if (outcome == CONTENT_MADE && !delta && !keeps_as_sent(job->source)) {
+        *ret_copy = sent;
+        sent = (struct buf){0};
+    }
+    buf_done(&sent);
+    if (outcome == CONTENT_MADE) {
         *ret_content = content;
-    else
-        buf_done(&content);
+    } else {
+        secret_done(&content);
+        *err = why;
+    }
+    return outcome;
+}
+
+/* ---- content too long for memory ---- */
+
+struct stream {
+    struct file_writer *to;
+    struct sha256_state *hash;
+    struct unfolding *unfolding;
+};
+
+static bool stream_out(void *ctx, struct bytes part, struct err *err)
+{
+    struct stream *stream = ctx;
+    sha256_add(stream->hash, part);
+    return file_writer_add(stream->to, part, err);
+}
+
+static bool stream_in(void *ctx, struct bytes part, struct err *err)
+{
+    struct stream *stream = ctx;
+    return unfolding_add(stream->unfolding, part, err);
+}
+
+enum content_outcome content_stream(const struct content_job *job, struct file_writer *to,
+                                    struct err *err)
+{
+    struct stream stream = {.to = to, .hash = sha256_begin()};
+    uint8_t digest[32];
+    struct err why = {0};
+    if (stream.hash == NULL) {
+        err_set(err, ERR_NO_MEMORY, "no memory to hash %s", job->item->name);
+        return CONTENT_BROKEN;
+    }
+    enum content_outcome outcome = CONTENT_BROKEN;
+    if (unfolding_begin(job->item->length, stream_out, &stream, &stream.unfolding, &why))
+        outcome = sent_give(job, (struct taker){stream_in, &stream}, &why);
+    if (outcome == CONTENT_MADE && !unfolding_end(stream.unfolding, &why))
+        outcome = CONTENT_REFUSED;
+    unfolding_free(stream.unfolding);
+    sha256_end(stream.hash, digest);
+    if (outcome == CONTENT_MADE && !hash_check(digest, job->item, &why))
+        outcome = CONTENT_REFUSED;
+    if (outcome == CONTENT_REFUSED)
+        outcome = refused(job->item, &why);
+    if (outcome != CONTENT_MADE)
+        *err = why;
     return outcome;
 }
 
@@ -137,41 +312,4 @@ bool content_hash(const struct registry *registry, uint64_t generation, const ch
     if (read)
         memcpy(ret_sha256, digest, sizeof digest);
     return read;
-}
-
-static bool read_document(const struct registrar *registrar, const struct registry_item *item,
-                          size_t limit_bytes, struct buf *ret_content, struct err *err)
-{
-    char path[REGISTRY_PATH_BYTES];
-    uint8_t digest[32];
-    if (item->length > limit_bytes)
-        return err_set(err, ERR_INVALID, "longer than %zu bytes", limit_bytes);
-    if (!registry_document_path(registrar->registry, registrar->held.current.number, item->name,
-                                path, err) ||
-        !file_read(path, limit_bytes, ret_content, err))
-        return false;
-    sha256(buf_bytes(ret_content), digest);
-    return memcmp(digest, registry_item_content(item), sizeof digest) == 0 ||
-           err_set(err, ERR_INVALID, "%s is not what was applied", path);
-}
-
-bool registrar_documents(const struct registrar *registrar, Muster__DocumentKind kind,
-                         size_t limit_bytes,
-                         void (*each)(void *ctx, const char *name, struct bytes content), void *ctx)
-{
-    const struct registry_items *list = &registrar->held.current.list;
-    bool all = true;
-    for (size_t i = 0; i < list->count; i++) {
-        struct buf content = {.limit = limit_bytes};
-        struct err err = {0};
-        if (list->items[i].kind != (int)kind)
-            continue;
-        if (read_document(registrar, &list->items[i], limit_bytes, &content, &err))
-            each(ctx, list->items[i].name, buf_bytes(&content));
-        else
-            log_warn("document %s cannot be used: %s", list->items[i].name, err.text);
-        all = all && err.code == ERR_NONE;
-        secret_done(&content);
-    }
-    return all;
 }

@@ -4,25 +4,10 @@
 
 #include "agent/desired.h"
 #include "agent/registrar.h"
+#include "agent/registrar_content.h"
+#include "base/backoff.h"
 #include "proto/limits.h"
-
-/* ---- content on a worker (registrar_content.c) ---- */
-
-enum content_outcome {
-    CONTENT_MADE,
-    CONTENT_NO_BLOB, /* not in the store, or damaged there (and removed) */
-    CONTENT_REFUSED, /* the blob is right and its content is not what the header says */
-    CONTENT_BROKEN,  /* disk or memory */
-};
-
-/* `sealing_key`: file of the key that opens what is sealed. The content may be secret:
- * secret_done. */
-enum content_outcome content_make(const struct registry *registry, const char *sealing_key,
-                                  const struct registry_item *item, struct buf *ret_content,
-                                  struct err *err);
-/* Hash of a document's file in a generation. */
-bool content_hash(const struct registry *registry, uint64_t generation, const char *name,
-                  uint8_t ret_sha256[32], struct err *err) MUSTER_CHECK;
+#include "proto/refusal.h"
 
 /* ---- jobs ---- */
 
@@ -41,7 +26,7 @@ struct job {
 struct kept {
     struct registry_generation current;
     struct registry_generation previous;
-    struct sync_wants wants;
+    struct blob_set wanted; /* of what is not in force yet */
 };
 
 struct arrival { /* a blob on its way into the store */
@@ -68,7 +53,7 @@ struct observe_mark {
     uint64_t held_version;
 };
 
-enum { STORE_BLOBS_MAX = 4 * REGISTRY_ITEMS, HOOK_PATH_BYTES = 512 };
+enum { HOOK_PATH_BYTES = 512 };
 
 struct registrar {
     uv_loop_t *loop;
@@ -96,8 +81,7 @@ struct registrar {
     struct drift_mark marks[REGISTRY_ITEMS];
     struct registry_failure failure; /* the manifest that is not to be tried again */
     bool stalled;                    /* disk or memory failed: nothing new before the next check */
-    size_t have_count;
-    uint8_t have[STORE_BLOBS_MAX][32]; /* blobs in the store */
+    struct blob_set have;            /* blobs in the store */
     struct arrival *arrivals;
     const struct arrival *storing; /* what the running job writes */
 
@@ -140,6 +124,8 @@ const struct sync_wants *registrar_wants(const struct registrar *registrar); /* 
 /* The manifest was tried and did not pass. */
 bool registrar_failed(const struct registrar *registrar);
 void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret_lacks);
+/* In the store or on its way into it. */
+bool registrar_has_blob(const struct registrar *registrar, const uint8_t sha256[32]);
 /* Another generation is in force: nothing is known against it yet. */
 void registrar_forget_findings(struct registrar *registrar);
 
@@ -154,7 +140,10 @@ bool store_start(struct registrar *registrar); /* registrar_store.c */
 bool check_start(struct registrar *registrar); /* registrar_check.c */
 bool build_start(struct registrar *registrar); /* registrar_build.c */
 
-void kept_fill(const struct registrar *registrar, struct kept *ret_kept);
+/* `ret_kept` is zeroed before; the caller calls kept_done. */
+bool kept_fill(const struct registrar *registrar, struct kept *ret_kept,
+               struct err *err) MUSTER_CHECK;
+void kept_done(struct kept *kept);
 bool kept_prune(const struct registry *registry, const struct kept *kept,
                 struct err *err) MUSTER_CHECK;
 bool kept_needs(void *kept, const uint8_t sha256[32]);
@@ -163,6 +152,12 @@ bool have_has(const struct registrar *registrar, const uint8_t sha256[32]);
 void have_add(struct registrar *registrar, const uint8_t sha256[32]);
 void have_remove(struct registrar *registrar, const uint8_t sha256[32]);
 void have_keep(struct registrar *registrar, struct kept *kept);
+void have_lose(struct registrar *registrar, const struct blob_set *lost);
+/* What is needed to repair a file that nothing here could repair is here now, all of it. */
+bool awaited_arrived(struct registrar *registrar);
+/* A blob that was hashed already, on its way into the store. */
+bool arrival_add(struct registrar *registrar, const uint8_t sha256[32], struct bytes blob,
+                 struct err *err) MUSTER_CHECK;
 void arrivals_free(struct arrival *arrivals);
 
 /* ---- what is told (registrar_report.c) ---- */

@@ -96,23 +96,34 @@ static bool held_load(struct registrar *registrar, struct err *err)
     return true;
 }
 
-bool registrar_load(struct registrar *registrar, struct err *err)
+/* What the store holds is known before it is pruned, so that lists of pieces count. */
+static bool blobs_load(struct registrar *registrar, struct err *err)
 {
     struct kept *kept = calloc(1, sizeof *kept);
+    struct err why = {0};
     if (kept == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the registry");
-    bool good = held_load(registrar, err);
+    bool good = registry_blobs(registrar->registry, blob_seen, registrar, err);
     if (good) {
-        desired_load(registrar);
-        floors_load(registrar);
-        struct err why = {0};
-        if (!registry_failure_read(registrar->registry, &registrar->failure, &why))
+        plan_supply(registrar);
+        if (kept_fill(registrar, kept, &why) && kept_prune(registrar->registry, kept, &why))
+            have_keep(registrar, kept);
+        else
             boot_note(registrar, why.text);
-        kept_fill(registrar, kept);
-        if (!kept_prune(registrar->registry, kept, &why))
-            boot_note(registrar, why.text);
-        good = registry_blobs(registrar->registry, blob_seen, registrar, err);
     }
+    kept_done(kept);
     free(kept);
     return good;
+}
+
+bool registrar_load(struct registrar *registrar, struct err *err)
+{
+    if (!held_load(registrar, err))
+        return false;
+    desired_load(registrar);
+    floors_load(registrar);
+    struct err why = {0};
+    if (!registry_failure_read(registrar->registry, &registrar->failure, &why))
+        boot_note(registrar, why.text);
+    return blobs_load(registrar, err);
 }

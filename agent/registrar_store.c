@@ -1,52 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar_internal.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 bool have_has(const struct registrar *registrar, const uint8_t sha256[32])
 {
-    for (size_t i = 0; i < registrar->have_count; i++) {
-        if (memcmp(registrar->have[i], sha256, 32) == 0)
-            return true;
-    }
-    return false;
+    return blob_set_has(&registrar->have, sha256);
 }
 
 void have_add(struct registrar *registrar, const uint8_t sha256[32])
 {
-    /* More than fit are not needed by anything; not knowing of one only means fetching it again. */
-    if (!have_has(registrar, sha256) && registrar->have_count < STORE_BLOBS_MAX)
-        memcpy(registrar->have[registrar->have_count++], sha256, 32);
+    struct err err = {0};
+    /* Not knowing of one only means fetching it again. */
+    if (!blob_set_add(&registrar->have, sha256, &err))
+        log_warn("registry: %s", err.text);
 }
 
 void have_remove(struct registrar *registrar, const uint8_t sha256[32])
 {
-    for (size_t i = 0; i < registrar->have_count; i++) {
-        if (memcmp(registrar->have[i], sha256, 32) != 0)
-            continue;
-        memcpy(registrar->have[i], registrar->have[--registrar->have_count], 32);
-        return;
-    }
+    blob_set_remove(&registrar->have, sha256);
 }
 
 void have_keep(struct registrar *registrar, struct kept *kept)
 {
-    for (size_t i = registrar->have_count; i > 0; i--) {
-        uint8_t sha256[32];
-        memcpy(sha256, registrar->have[i - 1], 32);
-        if (!kept_needs(kept, sha256))
-            have_remove(registrar, sha256);
+    struct blob_set stay = {0};
+    const uint8_t *sha256;
+    for (size_t at = 0; (sha256 = blob_set_next(&registrar->have, &at)) != NULL;) {
+        if (kept_needs(kept, sha256) && !blob_set_add(&stay, sha256, NULL))
+            break; /* fetched again */
     }
+    blob_set_done(&registrar->have);
+    registrar->have = stay;
 }
 
-void kept_fill(const struct registrar *registrar, struct kept *ret_kept)
+void have_lose(struct registrar *registrar, const struct blob_set *lost)
+{
+    const uint8_t *sha256;
+    for (size_t at = 0; (sha256 = blob_set_next(lost, &at)) != NULL;)
+        have_remove(registrar, sha256);
+}
+
+static bool wanted_add(void *ctx, const uint8_t sha256[32], struct err *err)
+{
+    return blob_set_add(ctx, sha256, err);
+}
+
+bool kept_fill(const struct registrar *registrar, struct kept *ret_kept, struct err *err)
 {
     ret_kept->current = registrar->held.current;
     ret_kept->previous = registrar->held.previous;
-    ret_kept->wants.count = 0;
-    if (registrar->desired != NULL)
-        ret_kept->wants = registrar->desired->wants;
+    return plan_needs(registrar, wanted_add, &ret_kept->wanted, err);
+}
+
+void kept_done(struct kept *kept)
+{
+    blob_set_done(&kept->wanted);
 }
 
 static bool list_needs(const struct registry_generation *generation, const uint8_t sha256[32])
@@ -61,12 +72,8 @@ static bool list_needs(const struct registry_generation *generation, const uint8
 bool kept_needs(void *ctx, const uint8_t sha256[32])
 {
     const struct kept *kept = ctx;
-    for (size_t i = 0; i < kept->wants.count; i++) {
-        if (kept->wants.wants[i].mode == MUSTER__ASSIGN_MODE__MODE_REPAIR &&
-            memcmp(kept->wants.wants[i].item.blob, sha256, 32) == 0)
-            return true;
-    }
-    return list_needs(&kept->current, sha256) || list_needs(&kept->previous, sha256);
+    return blob_set_has(&kept->wanted, sha256) || list_needs(&kept->current, sha256) ||
+           list_needs(&kept->previous, sha256);
 }
 
 bool kept_prune(const struct registry *registry, const struct kept *kept, struct err *err)
@@ -104,6 +111,7 @@ static void save_run(struct job *job)
 static void save_free(struct save_job *save)
 {
     buf_done(&save->envelope);
+    kept_done(&save->kept);
     free(save);
 }
 
@@ -127,9 +135,10 @@ static bool save_fill(const struct registrar *registrar, struct save_job *save, 
 {
     const struct desired *desired = registrar->unsaved ? registrar->desired : NULL;
     save->floors = registrar->floors;
-    kept_fill(registrar, &save->kept);
     if (desired == NULL)
         return true;
+    if (!kept_fill(registrar, &save->kept, err))
+        return false;
     memcpy(save->digest, desired->digest, 32);
     return buf_append(&save->envelope, desired->envelope.data, desired->envelope.length, err);
 }
@@ -141,7 +150,8 @@ bool save_start(struct registrar *registrar)
     struct save_job *save = calloc(1, sizeof *save);
     struct err err = {0};
     if (save == NULL || !save_fill(registrar, save, &err)) {
-        free(save);
+        if (save != NULL)
+            save_free(save);
         err_set(&err, ERR_NO_MEMORY, "no memory");
         registrar_stall(registrar, "keeping the manifest", &err);
         return false;
@@ -169,6 +179,20 @@ void arrivals_free(struct arrival *arrivals)
     }
 }
 
+bool arrival_add(struct registrar *registrar, const uint8_t sha256[32], struct bytes blob,
+                 struct err *err)
+{
+    struct arrival *arrival = calloc(1, sizeof *arrival);
+    if (arrival == NULL || !buf_append(&arrival->blob, blob.data, blob.length, err)) {
+        arrivals_free(arrival);
+        return err_set(err, ERR_NO_MEMORY, "no memory for a blob of %zu bytes", blob.length);
+    }
+    memcpy(arrival->sha256, sha256, 32);
+    arrival->next = registrar->arrivals;
+    registrar->arrivals = arrival;
+    return true;
+}
+
 static void store_run(struct job *job)
 {
     struct store_job *store = (struct store_job *)job;
@@ -178,11 +202,12 @@ static void store_run(struct job *job)
             registry_blob_write(job->registry, a->sha256, buf_bytes(&a->blob), &store->err);
 }
 
-static bool awaited_arrived(const struct registrar *registrar)
+bool awaited_arrived(struct registrar *registrar)
 {
     for (size_t i = 0; i < registrar->held.current.list.count; i++) {
+        struct sync_blobs none = {0};
         if (registrar->awaited[i] &&
-            have_has(registrar, registrar->held.current.list.items[i].blob))
+            !plan_missing(registrar, &registrar->held.current.list.items[i], NULL, &none))
             return true;
     }
     return false;

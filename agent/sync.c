@@ -49,14 +49,22 @@ void sync_digest(const struct registry_items *list, uint8_t ret_digest[32])
 }
 
 /* By what the header names: who sealed something anew has something new to be opened. */
-static bool same_content(const struct registry_item *a, const struct registry_item *b)
+bool sync_same_content(const struct registry_item *a, const struct registry_item *b)
 {
     return a->sealed == b->sealed && memcmp(a->sha256, b->sha256, 32) == 0;
 }
 
 static bool same_item(const struct registry_item *a, const struct registry_item *b)
 {
-    return a->version == b->version && same_content(a, b);
+    return a->version == b->version && sync_same_content(a, b);
+}
+
+/* The file stays, and with it what it was opened to and can be made again from. */
+static void item_inherit(struct registry_item *item, const struct registry_item *held)
+{
+    memcpy(item->opened, held->opened, sizeof item->opened);
+    memcpy(item->blob, held->blob, sizeof item->blob);
+    item->blob_size = held->blob_size;
 }
 
 static void target_add(struct registry_items *target, const struct registry_item *item,
@@ -64,8 +72,8 @@ static void target_add(struct registry_items *target, const struct registry_item
 {
     struct registry_item *added = &target->items[target->count++];
     *added = *item;
-    if (held != NULL && same_content(item, held))
-        memcpy(added->opened, held->opened, sizeof added->opened);
+    if (held != NULL && sync_same_content(item, held))
+        item_inherit(added, held);
 }
 
 void sync_target(const struct sync_wants *wants, const struct registry_items *held,
@@ -100,7 +108,7 @@ static enum sync_finding finding_of(const struct sync_holding *held,
     return held->findings[item - held->list->items];
 }
 
-static bool is_sound(enum sync_finding finding)
+bool sync_sound(enum sync_finding finding)
 {
     return finding == SYNC_SOUND || finding == SYNC_REPAIRED;
 }
@@ -108,7 +116,7 @@ static bool is_sound(enum sync_finding finding)
 bool sync_carries(const struct registry_item *target, const struct sync_holding *held)
 {
     const struct registry_item *item = sync_item_of(held->list, target->name);
-    return item != NULL && same_content(item, target) && is_sound(finding_of(held, item));
+    return item != NULL && sync_same_content(item, target) && sync_sound(finding_of(held, item));
 }
 
 bool sync_may_repair(const struct sync_wants *wants, const char *name)
@@ -128,31 +136,41 @@ static bool lacks_has(const struct sync_blobs *lacks, const uint8_t sha256[32])
     return false;
 }
 
-static void lacks_add(struct sync_blobs *lacks, const struct registry_item *item)
+void sync_blobs_add(struct sync_blobs *blobs, const uint8_t sha256[32], uint64_t size)
 {
-    if (lacks->count == REGISTRY_ITEMS || lacks_has(lacks, item->blob))
+    if (blobs->count == REGISTRY_ITEMS || lacks_has(blobs, sha256))
         return;
-    memcpy(lacks->sha256[lacks->count], item->blob, 32);
-    lacks->sizes[lacks->count++] = item->blob_size;
+    memcpy(blobs->sha256[blobs->count], sha256, 32);
+    blobs->sizes[blobs->count++] = size;
+}
+
+bool sync_blobs_for(const struct sync_blobs *blobs, const struct registry_item *item)
+{
+    for (size_t i = 0; i < blobs->contents; i++) {
+        if (memcmp(blobs->content[i], item->sha256, 32) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* Damaged files first: they are what the payment application reads now. */
 void sync_lacks(const struct sync_wants *wants, const struct sync_holding *held, bool build,
-                bool (*has)(void *ctx, const uint8_t sha256[32]), void *ctx,
-                struct sync_blobs *ret_lacks)
+                bool (*missing)(void *ctx, const struct registry_item *item,
+                                const struct sync_want *want, struct sync_blobs *lacks),
+                void *ctx, struct sync_blobs *ret_lacks)
 {
-    ret_lacks->count = 0;
+    ret_lacks->count = ret_lacks->contents = 0;
     for (size_t i = 0; i < held->list->count; i++) {
         const struct registry_item *item = &held->list->items[i];
-        if (!is_sound(held->findings[i]) && sync_may_repair(wants, item->name) &&
-            !has(ctx, item->blob))
-            lacks_add(ret_lacks, item);
+        if (!sync_sound(held->findings[i]) && sync_may_repair(wants, item->name) &&
+            missing(ctx, item, NULL, ret_lacks))
+            memcpy(ret_lacks->content[ret_lacks->contents++], item->sha256, 32);
     }
     for (size_t i = 0; build && wants != NULL && i < wants->count; i++) {
         const struct sync_want *want = &wants->wants[i];
         if (want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR && !sync_carries(&want->item, held) &&
-            !has(ctx, want->item.blob))
-            lacks_add(ret_lacks, &want->item);
+            missing(ctx, &want->item, want, ret_lacks))
+            memcpy(ret_lacks->content[ret_lacks->contents++], want->item.sha256, 32);
     }
 }
 
@@ -204,7 +222,7 @@ static void report_reason(struct sync_report *report, const char *reason)
 static void report_unsound(const struct sync_report_input *input, const struct registry_item *held,
                            enum sync_finding finding, struct sync_report *report)
 {
-    bool coming = lacks_has(input->lacks, held->blob);
+    bool coming = sync_blobs_for(input->lacks, held);
     report->state = coming                    ? MUSTER__ITEM_STATE__ITEM_FETCHING
                     : finding == SYNC_MISSING ? MUSTER__ITEM_STATE__ITEM_MISSING
                                               : MUSTER__ITEM_STATE__ITEM_DAMAGED;
@@ -230,7 +248,7 @@ static void report_behind(const struct sync_report_input *input, const struct sy
         if (named)
             report->refusal = (Muster__Refusal)failure->refusal;
         report_reason(report, named ? failure->reason : "the generation did not pass");
-    } else if (lacks_has(input->lacks, want->item.blob)) {
+    } else if (sync_blobs_for(input->lacks, &want->item)) {
         report->state = MUSTER__ITEM_STATE__ITEM_FETCHING;
     }
 }
@@ -257,7 +275,7 @@ static bool report_want(const struct sync_report_input *input, const struct sync
         report_behind(input, want, held != NULL, report);
         return false;
     }
-    if (!is_sound(finding)) {
+    if (!sync_sound(finding)) {
         report_unsound(input, held, finding, report);
         return false;
     }
@@ -277,7 +295,7 @@ static void report_unwanted(const struct sync_report_input *input, const struct 
     *report = (struct sync_report){0};
     memcpy(report->name, held->name, sizeof report->name);
     report_held(input, held, report);
-    if (!is_sound(finding)) {
+    if (!sync_sound(finding)) {
         report_unsound(input, held, finding, report);
         return;
     }

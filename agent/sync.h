@@ -13,7 +13,8 @@
 
 /* One document as the manifest wants it. */
 struct sync_want {
-    struct registry_item item; /* blob all zero: no encoding that this agent understands */
+    struct registry_item item; /* blob: of the way that needs most room; all zero: there is no way
+                                  to the content that this agent understands */
     Muster__AssignMode mode;
 };
 
@@ -49,23 +50,35 @@ void sync_target(const struct sync_wants *wants, const struct registry_items *he
                  struct registry_items *ret_target);
 /* Same names, versions and contents: nothing to build. */
 bool sync_same(const struct registry_items *a, const struct registry_items *b);
+/* Of the same header, so that a file or its copy made for the one serves the other. */
+bool sync_same_content(const struct registry_item *a, const struct registry_item *b);
 /* A sound held file of the same name and content can be carried over instead of made. */
 bool sync_carries(const struct registry_item *target, const struct sync_holding *held);
 /* May the agent write this name? Without a manifest it keeps what it once applied. */
 bool sync_may_repair(const struct sync_wants *wants, const char *name);
+bool sync_sound(enum sync_finding finding);
 
 struct sync_blobs {
     size_t count;
     uint8_t sha256[REGISTRY_ITEMS][32];
     uint64_t sizes[REGISTRY_ITEMS];
+    size_t contents; /* for the sake of these, by what their headers name */
+    uint8_t content[2 * REGISTRY_ITEMS][32];
 };
 
-/* Blobs that are needed and not there (`has`), each once, as many as a list takes: to make the
- * target, and to repair what is damaged. `wants` NULL: no manifest. `build` false: the target is
- * not to be built. */
+/* Adds a blob once, as long as there is room. */
+void sync_blobs_add(struct sync_blobs *blobs, const uint8_t sha256[32], uint64_t size);
+/* Some blob of this item's content is lacking. */
+bool sync_blobs_for(const struct sync_blobs *blobs, const struct registry_item *item);
+
+/* Blobs that are needed and not there, each once, as many as a list takes: to repair what is
+ * damaged (`want` NULL, `item` as it is held) and to make the target. `missing` adds those of one
+ * item and says whether there are any. `wants` NULL: no manifest. `build` false: the target is not
+ * to be built. */
 void sync_lacks(const struct sync_wants *wants, const struct sync_holding *held, bool build,
-                bool (*has)(void *ctx, const uint8_t sha256[32]), void *ctx,
-                struct sync_blobs *ret_lacks);
+                bool (*missing)(void *ctx, const struct registry_item *item,
+                                const struct sync_want *want, struct sync_blobs *lacks),
+                void *ctx, struct sync_blobs *ret_lacks);
 
 /* Bytes of the contents and blobs of these lists together, shared ones counted once. */
 uint64_t sync_bytes(const struct registry_items *const *lists, size_t count);

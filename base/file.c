@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/file.h"
+#include "base/file_internal.h"
 
 #include "base/clock.h"
 #include "base/file_effects.h"
@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -51,8 +50,7 @@ static bool parent_of(const char *path, char parent[PATH_MAX], struct err *err)
     return true;
 }
 
-/* A name beside `path` that nobody else uses: ".<name>.<random>.new". */
-static bool name_beside(const char *path, char beside[PATH_MAX], struct err *err)
+bool file_name_beside(const char *path, char beside[PATH_MAX], struct err *err)
 {
     char parent[PATH_MAX], name[NAME_MAX + 1];
     if (!parent_of(path, parent, err))
@@ -129,7 +127,7 @@ bool file_read(const char *path, size_t limit, struct buf *ret_content, struct e
     return true;
 }
 
-static bool write_all(int fd, struct bytes content)
+bool file_write_all(int fd, struct bytes content)
 {
     while (content.length > 0) {
         ssize_t n = file_effect_write(fd, content);
@@ -150,7 +148,8 @@ static bool create_synced(const char *path, struct bytes content, unsigned mode,
     if (fd < 0)
         return err_errno(err, errno, "cannot create %s", path);
     int failed = 0;
-    if (file_effect_chmod(fd, mode) != 0 || !write_all(fd, content) || file_effect_sync(fd) != 0)
+    if (file_effect_chmod(fd, mode) != 0 || !file_write_all(fd, content) ||
+        file_effect_sync(fd) != 0)
         failed = errno;
     if (close(fd) != 0 && failed == 0)
         failed = errno;
@@ -160,8 +159,7 @@ static bool create_synced(const char *path, struct bytes content, unsigned mode,
     return err_errno(err, failed, "cannot write %s", path);
 }
 
-/* Gives the finished `beside` its name; it is gone if that fails. */
-static bool put_in_place(const char *beside, const char *path, struct err *err)
+bool file_put_in_place(const char *beside, const char *path, struct err *err)
 {
     if (file_effect_rename(beside, path) != 0) {
         err_errno(err, errno, "cannot rename %s to %s", beside, path);
@@ -174,8 +172,8 @@ static bool put_in_place(const char *beside, const char *path, struct err *err)
 bool file_write(const char *path, struct bytes content, unsigned mode, struct err *err)
 {
     char beside[PATH_MAX];
-    return name_beside(path, beside, err) && create_synced(beside, content, mode, err) &&
-           put_in_place(beside, path, err);
+    return file_name_beside(path, beside, err) && create_synced(beside, content, mode, err) &&
+           file_put_in_place(beside, path, err);
 }
 
 static bool write_at(int fd, uint64_t offset, struct bytes content)
@@ -220,11 +218,11 @@ bool file_patch(const char *path, uint64_t offset, struct bytes content, struct 
 bool file_point(const char *path, const char *target, struct err *err)
 {
     char beside[PATH_MAX];
-    if (!name_beside(path, beside, err))
+    if (!file_name_beside(path, beside, err))
         return false;
     if (file_effect_symlink(target, beside) != 0)
         return err_errno(err, errno, "cannot make the link %s", beside);
-    return put_in_place(beside, path, err);
+    return file_put_in_place(beside, path, err);
 }
 
 /* One directory whose parent exists. */

@@ -21,6 +21,14 @@ bool file_scan(const char *path, void (*each)(void *ctx, struct bytes part), voi
  * subject to the umask. */
 bool file_write(const char *path, struct bytes content, unsigned mode,
                 struct err *err) MUSTER_CHECK;
+/* The same for what is too long for memory: opened, added to, then kept or dropped (NULL is fine);
+ * both end the writer, keeping also when it fails. */
+struct file_writer;
+bool file_writer_open(const char *path, unsigned mode, struct file_writer **ret_writer,
+                      struct err *err) MUSTER_CHECK;
+bool file_writer_add(struct file_writer *writer, struct bytes part, struct err *err) MUSTER_CHECK;
+bool file_writer_keep(struct file_writer *writer, struct err *err) MUSTER_CHECK;
+void file_writer_drop(struct file_writer *writer);
 /* Overwrites part of a file where it stands, so that no disk space is needed; a power cut may leave
  * any mix of old and new bytes. The file must exist and reach over all of it (ERR_INVALID): it
  * never grows. */

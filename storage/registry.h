@@ -85,6 +85,10 @@ bool registry_build_carry(const struct registry *registry, uint64_t number, uint
                           const char *name, struct err *err) MUSTER_CHECK;
 bool registry_build_write(const struct registry *registry, uint64_t number, const char *name,
                           bool sealed, struct bytes content, struct err *err) MUSTER_CHECK;
+/* What is too long for memory, public; the caller keeps or drops the writer. */
+struct file_writer;
+bool registry_build_stream(const struct registry *registry, uint64_t number, const char *name,
+                           struct file_writer **ret_writer, struct err *err) MUSTER_CHECK;
 bool registry_build_finish(const struct registry *registry,
                            const struct registry_generation *generation, struct bytes manifest,
                            struct err *err) MUSTER_CHECK;
@@ -103,6 +107,12 @@ bool registry_mend(const struct registry *registry, const struct registry_genera
  * generations that share the old file keep it. */
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
                       bool sealed, struct bytes content, struct err *err) MUSTER_CHECK;
+/* The list again, after what an item can be made again from has changed. */
+bool registry_relist(const struct registry *registry, const struct registry_generation *generation,
+                     struct err *err) MUSTER_CHECK;
+/* As registry_replace for what is too long for memory, public. */
+bool registry_replace_stream(const struct registry *registry, uint64_t number, const char *name,
+                             struct file_writer **ret_writer, struct err *err) MUSTER_CHECK;
 /* The same, by hard link to the file of generation `from`. */
 bool registry_share(const struct registry *registry, uint64_t number, uint64_t from,
                     const char *name, struct err *err) MUSTER_CHECK;

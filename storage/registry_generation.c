@@ -324,6 +324,14 @@ bool registry_build_write(const struct registry *registry, uint64_t number, cons
            file_write(path, content, document_mode(sealed), err);
 }
 
+bool registry_build_stream(const struct registry *registry, uint64_t number, const char *name,
+                           struct file_writer **ret_writer, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return building_document_path(registry, number, name, path, err) &&
+           file_writer_open(path, document_mode(false), ret_writer, err);
+}
+
 static bool item_line(struct buf *sheet, const struct registry_item *item, struct err *err)
 {
     char sha256[65];
@@ -367,6 +375,14 @@ bool registry_build_finish(const struct registry *registry,
            generation_write(registry, dir, generation, err);
 }
 
+bool registry_relist(const struct registry *registry, const struct registry_generation *generation,
+                     struct err *err)
+{
+    char dir[REGISTRY_PATH_BYTES];
+    return generation_path(registry, generation->number, dir, err) &&
+           generation_write(registry, dir, generation, err);
+}
+
 bool registry_build_drop(const struct registry *registry, uint64_t number, struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
@@ -388,14 +404,28 @@ static bool is_folder(const char *path)
     return lstat(path, &found) == 0 && S_ISDIR(found.st_mode);
 }
 
+/* Where the document of a generation is, with nothing in the way that no rename replaces. */
+static bool replace_path(const struct registry *registry, uint64_t number, const char *name,
+                         char path[REGISTRY_PATH_BYTES], struct err *err)
+{
+    return registry_document_path(registry, number, name, path, err) &&
+           (!is_folder(path) || file_remove_tree(path, err));
+}
+
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
                       bool sealed, struct bytes content, struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
-    if (!registry_document_path(registry, number, name, path, err) ||
-        (is_folder(path) && !file_remove_tree(path, err))) /* no rename replaces a folder */
-        return false;
-    return file_write(path, content, document_mode(sealed), err);
+    return replace_path(registry, number, name, path, err) &&
+           file_write(path, content, document_mode(sealed), err);
+}
+
+bool registry_replace_stream(const struct registry *registry, uint64_t number, const char *name,
+                             struct file_writer **ret_writer, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return replace_path(registry, number, name, path, err) &&
+           file_writer_open(path, document_mode(false), ret_writer, err);
 }
 
 /* A folder that is there, whatever stood in its place. */

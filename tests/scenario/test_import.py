@@ -203,7 +203,10 @@ def test_a_file_is_trusted_no_more_than_the_line(shop):
 
 def test_what_a_file_lacks_is_told_and_can_follow(shop):
     shop.push("bin-table", TABLE)
-    shop.push("aid-list", b"aid\tname\nA000000333\tUnionPay\n")
+    # Too long for the manifest to carry it.
+    dice = random.Random(7)
+    aids = "".join(f"A{dice.randrange(16**14):014X}\tscheme {n}\n" for n in range(99))
+    shop.push("aid-list", b"aid\tname\n" + aids.encode())
     manifest, blobs = shop.manifest(), shop.blobs()
     done = shop.give(bundle_of(manifests=[(DEVICE, manifest)], blobs=blobs[:1]))
     assert done.returncode == 1 and "1 blobs that it needs are not in the file" in done.stdout

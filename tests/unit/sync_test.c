@@ -47,16 +47,21 @@ static struct sync_holding holding(const struct bench *bench)
     return (struct sync_holding){.list = &bench->held, .findings = bench->findings};
 }
 
-static bool in_store(void *ctx, const uint8_t sha256[32])
+static bool missing(void *ctx, const struct registry_item *item, const struct sync_want *want,
+                    struct sync_blobs *lacks)
 {
     const struct bench *bench = ctx;
-    return bench->stored != 0 && sha256[0] == bench->stored + 100;
+    (void)want;
+    if (bench->stored != 0 && item->blob[0] == bench->stored + 100)
+        return false;
+    sync_blobs_add(lacks, item->blob, item->blob_size);
+    return true;
 }
 
 static void lacks(struct bench *bench, bool build)
 {
     struct sync_holding held = holding(bench);
-    sync_lacks(&bench->wants, &held, build, in_store, bench, &bench->lacks);
+    sync_lacks(&bench->wants, &held, build, missing, bench, &bench->lacks);
 }
 
 static size_t reports(const struct bench *bench, struct sync_report *rows, bool *converged)
@@ -202,8 +207,8 @@ static void test_reports(void **state)
             hold(&b.held, "bin", c->held, (int)c->held);
         b.findings[0] = c->finding;
         b.sources[0] = MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_STORE;
-        b.lacks.count = c->lacking;
-        memset(b.lacks.sha256[0], 102, 32);
+        b.lacks.contents = c->lacking;
+        memset(b.lacks.content[0], 2, 32);
         b.failure.present = b.failure.content = c->failed;
         memcpy(b.failure.item, "bin", 4);
         memcpy(b.failure.reason, "no good", 8);
