@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
+bool(err_set)(struct err *err, enum err_code code, const char *fmt, ...)
 {
     if (err == NULL)
         return false;
@@ -58,7 +58,7 @@ static enum err_code code_of_errno(int errnum)
     }
 }
 
-bool err_errno(struct err *err, int errnum, const char *fmt, ...)
+bool(err_errno)(struct err *err, int errnum, const char *fmt, ...)
 {
     if (err == NULL)
         return false;
@@ -72,7 +72,7 @@ bool err_errno(struct err *err, int errnum, const char *fmt, ...)
     return false;
 }
 
-bool err_context(struct err *err, const char *fmt, ...)
+bool(err_context)(struct err *err, const char *fmt, ...)
 {
     if (err == NULL)
         return false;

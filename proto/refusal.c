@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool refuse(struct err *err, Muster__Refusal reason, enum err_code code, const char *fmt, ...)
+bool(refuse)(struct err *err, Muster__Refusal reason, enum err_code code, const char *fmt, ...)
 {
     char text[sizeof err->text];
     va_list args;
@@ -16,7 +16,7 @@ bool refuse(struct err *err, Muster__Refusal reason, enum err_code code, const c
     return refuse_as(err, reason);
 }
 
-bool refuse_as(struct err *err, Muster__Refusal reason)
+bool(refuse_as)(struct err *err, Muster__Refusal reason)
 {
     if (err != NULL && err->reason == 0)
         err->reason = (int)reason;
