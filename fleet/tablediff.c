@@ -157,13 +157,18 @@ static int compare_rows(const void *a, const void *b)
     return order != 0 ? order : (first->number > second->number) - (first->number < second->number);
 }
 
+/* One of the two may be NULL. */
 static void note(struct tablediff *diff, const struct row *before, const struct row *after)
 {
-    struct tablediff_row row = {.section = (before != NULL ? before : after)->section};
-    if (before != NULL)
+    struct tablediff_row row = {.what = TABLEDIFF_CHANGED};
+    if (before != NULL) {
+        row.section = before->section;
         row.before = before->line;
-    if (after != NULL)
+    }
+    if (after != NULL) {
+        row.section = after->section;
         row.after = after->line;
+    }
     if (before == NULL) {
         row.what = TABLEDIFF_ADDED;
         diff->added++;
@@ -174,7 +179,6 @@ static void note(struct tablediff *diff, const struct row *before, const struct 
         diff->same++;
         return;
     } else {
-        row.what = TABLEDIFF_CHANGED;
         diff->changed++;
     }
     diff->rows[diff->count++] = row;

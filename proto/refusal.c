@@ -23,7 +23,7 @@ bool(refuse_as)(struct err *err, Muster__Refusal reason)
     return false;
 }
 
-bool refuse_unread(struct err *err, Muster__Refusal otherwise)
+bool(refuse_unread)(struct err *err, Muster__Refusal otherwise)
 {
     if (err == NULL || err->code == ERR_NO_MEMORY)
         return false;

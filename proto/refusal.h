@@ -16,6 +16,7 @@ bool refuse_as(struct err *err, Muster__Refusal reason);
 bool refuse_unread(struct err *err, Muster__Refusal otherwise);
 #define refuse(...) err_told((refuse)(__VA_ARGS__))
 #define refuse_as(...) err_told((refuse_as)(__VA_ARGS__))
+#define refuse_unread(...) err_told((refuse_unread)(__VA_ARGS__))
 Muster__Refusal refusal_of(const struct err *err);
 enum { REFUSAL_NAME_CHARS = 40 };
 /* "document_floor": for people, metrics and JSON; "unknown" for one of a newer version. */
