@@ -98,6 +98,7 @@ static void run_share(struct run *run, const char *folder, int out)
     must(file_make_dir(templates, 0700, NULL), templates, NULL);
     run_variants(run, &attacks_on_manifests);
     run_variants(run, &attacks_on_documents);
+    run_variants(run, &attacks_on_content);
     run_variants(run, &attacks_on_roots);
     run_variants(run, &attacks_on_secrets);
     run_pairs(run);
@@ -130,8 +131,10 @@ static void add(struct tally *sum, const struct tally *part)
 
 static bool tell(const struct tally *tally, bool all)
 {
+    bool every = true;
     for (size_t i = 0; i < ATTACKS; i++) {
         (void)printf("attack.%s %u cases\n", attack_name((enum attack)i), tally->attacks[i]);
+        every = every && (tally->attacks[i] > 0 || !all);
     }
     for (size_t i = 0; i < sizeof tally->reasons / sizeof tally->reasons[0]; i++) {
         char name[REFUSAL_NAME_CHARS];
@@ -143,7 +146,8 @@ static bool tell(const struct tally *tally, bool all)
     (void)printf("attack.cases %u cases\n", tally->cases);
     (void)printf("attack.accepted %u cases\n", tally->accepted);
     (void)printf("attack.failures %u cases\n", tally->failures);
-    return tally->failures == 0 && tally->accepted == 0 && (!all || tally->cases >= CASES_LEAST);
+    return every && tally->failures == 0 && tally->accepted == 0 &&
+           (!all || tally->cases >= CASES_LEAST);
 }
 
 /* Its own folder, with the keys in it; what is left there goes with it. */

@@ -126,7 +126,7 @@ struct variants {
     const struct variant *list;
     size_t count;
 };
-extern const struct variants attacks_on_manifests, attacks_on_documents, attacks_on_roots,
-    attacks_on_secrets, attacks_on_pairs;
+extern const struct variants attacks_on_manifests, attacks_on_documents, attacks_on_content,
+    attacks_on_roots, attacks_on_secrets, attacks_on_pairs;
 
 #endif
