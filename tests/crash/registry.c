@@ -243,6 +243,13 @@ static void load(struct crash *crash, struct registry *registry, struct registry
     must(crash, registry_load(registry, held, err), err);
 }
 
+static bool same_failure(const struct registry_failure *a, const struct registry_failure *b)
+{
+    return a->present == b->present && a->content == b->content && a->refusal == b->refusal &&
+           memcmp(a->manifest_digest, b->manifest_digest, sizeof a->manifest_digest) == 0 &&
+           strcmp(a->item, b->item) == 0 && strcmp(a->reason, b->reason) == 0;
+}
+
 static void take_generation(struct seed *seed, const struct registry_generation *held, size_t slot)
 {
     struct generation *to = &seed->now.generations[slot];
@@ -277,7 +284,7 @@ static void resume(struct crash *crash, const struct registry_held *held)
     free(floors);
     must(crash, registry_failure_read(seed->registry, &failure, &err), &err);
     failure_of(last.failure, &expected);
-    seed->now.failure = memcmp(&failure, &expected, sizeof failure) == 0
+    seed->now.failure = same_failure(&failure, &expected)
                             ? last.failure
                             : seed->states[crash->from_step - 1].failure;
     for (size_t i = 0; i < BLOBS; i++) {
@@ -432,8 +439,7 @@ static void check_small(struct check *check)
     failure_of(check->after.failure, &after);
     if (!registry_failure_read(check->registry, &found, &err))
         crash_corrupt(check->crash, "failure: %s", err.text);
-    else if (memcmp(&found, &before, sizeof found) != 0 &&
-             memcmp(&found, &after, sizeof found) != 0)
+    else if (!same_failure(&found, &before) && !same_failure(&found, &after))
         crash_lost(check->crash, "the failure is another one: %s", found.reason);
 }
 
