@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEWS_MAX = 512 };
+enum { NEWS_MAX = 512, WITHDRAW_EVERY_MS = 60 * 1000 };
 
-enum what { WHAT_TRUST, WHAT_BLOB, WHAT_MANIFEST };
+enum what { WHAT_TRUST, WHAT_BLOB, WHAT_MANIFEST, WHAT_WITHDRAWAL };
 
 /* One retained message that is to be sent. */
 struct item {
@@ -25,7 +25,7 @@ struct item {
 };
 
 /* The walk's stages, in their order: a manifest comes after the blobs that it names. */
-enum stage { STAGE_TRUST, STAGE_BLOBS, STAGE_MANIFESTS, STAGE_DONE };
+enum stage { STAGE_TRUST, STAGE_BLOBS, STAGE_MANIFESTS, STAGE_WITHDRAWALS, STAGE_DONE };
 
 struct publisher {
     const struct director *director;
@@ -35,6 +35,11 @@ struct publisher {
     bool connected;
     enum stage stage;
     uint64_t after_root;
+    int64_t withdraw_after_ms, withdraw_before_ms, withdrawn_ms;
+    struct fleetdb_unwanted unwanted; /* how far the withdrawals have come */
+    /* Of the one withdrawal under way; the blob is only forgotten once the broker has answered. */
+    uint64_t withdrawal_token;
+    uint8_t withdrawal[32];
     uint8_t after_blob[32];
     int64_t after_device;
     struct item news[NEWS_MAX]; /* a ring */
@@ -52,6 +57,7 @@ bool publisher_open(const struct publisher_settings *settings, struct publisher 
     publisher->director = settings->director;
     publisher->sink = settings->sink;
     publisher->window = settings->window;
+    publisher->withdraw_after_ms = settings->withdraw_after_ms;
     publisher->stage = STAGE_DONE;
     *ret_publisher = publisher;
     return true;
@@ -108,6 +114,24 @@ static bool peek_root(struct publisher *publisher, struct item *item, bool *ret_
     return ok;
 }
 
+/* One after the other: while the broker has not answered, there is no next. */
+static bool peek_unwanted(struct publisher *publisher, struct item *item, bool *ret_found,
+                          struct err *err)
+{
+    struct fleetdb_unwanted next = publisher->unwanted;
+    *ret_found = false;
+    if (publisher->withdrawal_token != 0)
+        return true;
+    if (!fleetdb_unwanted_blob_next(publisher->director->db, publisher->withdraw_before_ms, &next,
+                                    ret_found, err))
+        return false;
+    item->what = WHAT_WITHDRAWAL;
+    memcpy(item->blob, next.sha256, sizeof item->blob);
+    publisher->unwanted = next;
+    publisher->stage = *ret_found ? STAGE_WITHDRAWALS : STAGE_DONE;
+    return true;
+}
+
 /* The walk's next message; moves to the next stage where one is exhausted. */
 static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_found,
                       struct err *err)
@@ -134,9 +158,9 @@ static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_
         } while (*ret_found && at.retired);
         item->device = at.device;
         memcpy(item->device_id, at.id, sizeof at.id);
-        publisher->stage = *ret_found ? STAGE_MANIFESTS : STAGE_DONE;
+        publisher->stage = *ret_found ? STAGE_MANIFESTS : STAGE_WITHDRAWALS;
     }
-    return true;
+    return publisher->stage != STAGE_WITHDRAWALS || peek_unwanted(publisher, item, ret_found, err);
 }
 
 static void advance(struct publisher *publisher, const struct item *item, bool from_news)
@@ -148,7 +172,7 @@ static void advance(struct publisher *publisher, const struct item *item, bool f
         publisher->after_root = item->root;
     } else if (item->what == WHAT_BLOB) {
         memcpy(publisher->after_blob, item->blob, sizeof item->blob);
-    } else {
+    } else if (item->what == WHAT_MANIFEST) {
         publisher->after_device = item->device;
     }
 }
@@ -168,6 +192,9 @@ static bool load(const struct publisher *publisher, const struct item *item,
         topic_blob(item->blob, topic);
         return fleetdb_blob_retained(db, item->blob, err) &&
                fleetdb_blob_get(db, item->blob, payload, err);
+    case WHAT_WITHDRAWAL:
+        topic_blob(item->blob, topic);
+        return true; /* an empty retained message takes back what was kept */
     case WHAT_MANIFEST:
         topic_device(TOPIC_DOWN_MANIFEST, item->device_id, topic);
         return fleetdb_manifest_get(db, item->device, &manifest, payload, err);
@@ -183,6 +210,10 @@ static bool send_item(struct publisher *publisher, const struct item *item, stru
               publisher->sink.publish(publisher->sink.ctx, PUBLISHER_TOKEN | publisher->sent, topic,
                                       buf_bytes(&payload), err);
     buf_done(&payload);
+    if (ok && item->what == WHAT_WITHDRAWAL) {
+        publisher->withdrawal_token = PUBLISHER_TOKEN | publisher->sent;
+        memcpy(publisher->withdrawal, item->blob, sizeof item->blob);
+    }
     if (ok) {
         publisher->sent++;
         publisher->inflight++;
@@ -236,11 +267,38 @@ void publisher_disconnected(struct publisher *publisher)
 {
     publisher->connected = false;
     publisher->inflight = 0;
+    publisher->withdrawal_token = 0;
     publisher->news_count = 0;
+}
+
+static void end_withdrawal(struct publisher *publisher, bool accepted)
+{
+    struct err err = {0};
+    publisher->withdrawal_token = 0;
+    if (!accepted)
+        return;
+    if (!fleetdb_blob_withdrawn(publisher->director->db, publisher->withdrawal, &err))
+        log_error("publisher: %s; the blob is withdrawn once more later", err.text);
+    else
+        publisher->stats.withdrawn++;
+}
+
+void publisher_withdraw(struct publisher *publisher, int64_t now_ms)
+{
+    if (publisher->stage != STAGE_DONE || !publisher->connected ||
+        now_ms - publisher->withdrawn_ms < WITHDRAW_EVERY_MS)
+        return;
+    publisher->withdrawn_ms = now_ms;
+    publisher->withdraw_before_ms = now_ms - publisher->withdraw_after_ms;
+    publisher->unwanted = (struct fleetdb_unwanted){0};
+    publisher->stage = STAGE_WITHDRAWALS;
+    pump(publisher);
 }
 
 void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted)
 {
+    if (token != 0 && token == publisher->withdrawal_token)
+        end_withdrawal(publisher, accepted);
     if ((token & PUBLISHER_TOKEN) != 0 && publisher->inflight > 0) {
         publisher->inflight--;
         publisher->stats.published += accepted;

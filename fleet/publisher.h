@@ -24,7 +24,8 @@ struct publisher_sink {
 struct publisher_settings {
     const struct director *director; /* must outlive the publisher, as its database must */
     struct publisher_sink sink;
-    unsigned window; /* leaves the rest of the session's window to receipts */
+    int64_t withdraw_after_ms; /* a blob that no manifest names any more is taken back then */
+    unsigned window;           /* leaves the rest of the session's window to receipts */
 };
 
 /* The tokens of its publishes have this bit; nobody else's may. */
@@ -56,7 +57,11 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
                      struct err *err) MUSTER_CHECK;
 
+/* Takes back what nobody has wanted for so long, now and then: call it as often as you like. */
+void publisher_withdraw(struct publisher *publisher, int64_t now_ms);
+
 struct publisher_stats {
+    uint64_t withdrawn; /* blobs the broker gave back */
     uint64_t published; /* acknowledged by the broker */
     uint64_t refused;   /* the broker said no */
     uint64_t failed;    /* could not be read or sent, given up until the next connect */

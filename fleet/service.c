@@ -166,6 +166,7 @@ static void on_message(void *ctx, const char *topic, struct bytes payload)
 {
     struct service *service = ctx;
     collector_message(service->collector, topic, payload);
+    publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
     kick(service);
 }
 
@@ -230,6 +231,7 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
         {"muster_publish_refused_total", "counter", "Retained messages the broker refused",
          stats.refused},
         {"muster_publish_failed_total", "counter", "Retained messages given up", stats.failed},
+        {"muster_withdrawn_total", "counter", "Blobs taken back from the broker", stats.withdrawn},
         {"muster_publish_waiting", "gauge", "Changes not yet sent", stats.waiting},
         {"muster_broker_sessions_total", "counter", "Sessions with the broker", status->sessions},
         {"muster_broker_failures_total", "counter", "Attempts and sessions that ended",
@@ -280,7 +282,8 @@ static bool open_collector(struct service *service, const struct clock *clock,
     return collector_open(&collector, &ports, &service->collector, err);
 }
 
-static bool open_publisher(struct service *service, struct err *err)
+static bool open_publisher(struct service *service, const struct fleet_settings *settings,
+                           struct err *err)
 {
     service->director = (struct director){.db = service->db,
                                           .key = service_ring_key(&service->keys.director),
@@ -290,6 +293,7 @@ static bool open_publisher(struct service *service, struct err *err)
     struct publisher_settings publisher = {
         .director = &service->director,
         .sink = {.publish = publish_retained, .ctx = service},
+        .withdraw_after_ms = settings->withdraw_after_ms,
         .window = PUBLISHER_WINDOW,
     };
     return publisher_open(&publisher, &service->publisher, err);
@@ -350,7 +354,7 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
         !fleetdb_open(settings->database, &service->db, err) ||
         !service_keys_follow(&service->keys, service->db, clock_wall_ms(clock), err) ||
         !service_keys_choose(&service->keys, service->keys.trust, err) ||
-        !open_collector(service, clock, settings, err) || !open_publisher(service, err) ||
+        !open_collector(service, clock, settings, err) || !open_publisher(service, settings, err) ||
         !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
         !open_http(service, loop, clock, settings, err))
         return false;

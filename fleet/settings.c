@@ -46,6 +46,8 @@ const struct setting fleet_settings_table[] = {
      "the trust root as installed on the terminals; newer ones are in the database"},
     {"database", "path", SETTING_PATH, FIELD(database), "/var/lib/musterd/fleet.db", 1, 255, NULL,
      "the fleet database (SQLite); made if it is not there"},
+    {"content", "withdraw_after", SETTING_DURATION, FIELD(withdraw_after_ms), "1h", SECOND,
+     720 * HOUR, NULL, "blobs that no manifest names any more are taken from the broker then"},
     {"http", "socket", SETTING_PATH, FIELD(http_socket), "/run/musterd/api.sock", 1, 107, NULL,
      "unix socket of the API; who may open it may change the fleet"},
     {"http", "open_to_group", SETTING_BOOL, FIELD(http_group), "yes", 0, 0, NULL,

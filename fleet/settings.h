@@ -22,6 +22,8 @@ struct fleet_settings {
 
     char database[256];
 
+    int64_t withdraw_after_ms;
+
     char http_socket[108];
     bool http_group;
     char http_listen[64];

@@ -19,7 +19,7 @@ struct wire {
     struct publisher *publisher;
     char topics[SENT_MAX][TOPIC_CHARS];
     uint64_t tokens[SENT_MAX];
-    size_t sent, acked;
+    size_t sent, acked, emptied;
     size_t most_under_way;
     enum err_code refuse; /* this is the answer, unless 0 */
 };
@@ -30,7 +30,7 @@ static bool take(void *ctx, uint64_t token, const char *topic, struct bytes payl
     struct wire *wire = ctx;
     if (wire->refuse != ERR_NONE)
         return err_set(err, wire->refuse, "not now");
-    assert_true(payload.length > 0);
+    wire->emptied += payload.length == 0;
     assert_true((token & PUBLISHER_TOKEN) != 0);
     assert_true(wire->sent < SENT_MAX);
     (void)snprintf(wire->topics[wire->sent], TOPIC_CHARS, "%s", topic);
@@ -62,6 +62,7 @@ static int open_wire(void **state)
     const struct publisher_settings settings = {
         .director = &wire->director,
         .sink = {take, wire},
+        .withdraw_after_ms = 1000,
         .window = WINDOW,
     };
     assert_true(publisher_open(&settings, &wire->publisher, NULL));
@@ -177,6 +178,34 @@ static void a_change_sends_its_blob_and_then_the_manifests(void **state)
     assert_string_equal(wire->topics[before + 2], "muster/v1/down/term-1/manifest");
     assign(wire, "aids", 2); /* nothing changed */
     assert_int_equal(wire->sent - before, 3);
+}
+
+static void what_nobody_wants_is_taken_back_in_time(void **state)
+{
+    struct wire *wire = *state;
+    struct director_outcome outcome;
+    struct fleetdb_blob_sums sums;
+    const char *ids[] = {"term-0"};
+    enrol(wire, 1);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    assign(wire, "bins", 1);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    const struct director_order order = {.document = "bins", .remove = true};
+    assert_true(director_assign(&wire->director, &order, ids, 1, 100000, &outcome, NULL));
+    publisher_withdraw(wire->publisher, 101000); /* unwanted for just so long: not yet */
+    drain(wire);
+    assert_int_equal(wire->emptied, 0);
+    publisher_withdraw(wire->publisher, 101000 + 60 * 1000);
+    assert_int_equal(wire->emptied, 1);
+    assert_non_null(strstr(wire->topics[wire->sent - 1], "/blob/"));
+    assert_true(fleetdb_blob_sums(wire->fleet->db, &sums, NULL));
+    assert_int_equal(sums.retained, 1); /* until the broker says so */
+    drain(wire);
+    assert_true(fleetdb_blob_sums(wire->fleet->db, &sums, NULL));
+    assert_int_equal(sums.retained, 0);
+    assert_int_equal(publisher_stats(wire->publisher).withdrawn, 1);
+    assert_false(publisher_stats(wire->publisher).walking);
 }
 
 static void a_full_window_is_waited_out(void **state)
@@ -318,6 +347,7 @@ int main(void)
         TEST(all_is_said_at_each_connect_within_the_window),
         TEST(a_lost_session_loses_nothing),
         TEST(a_change_sends_its_blob_and_then_the_manifests),
+        TEST(what_nobody_wants_is_taken_back_in_time),
         TEST(a_full_window_is_waited_out),
         TEST(too_many_changes_become_a_walk_over_all),
         TEST(a_hello_gets_what_the_device_is_missing),
