@@ -398,7 +398,8 @@ static void text_seeds(void)
     write_text("topic", "trust", "muster/v1/trust/12");
     write_text("topic", "document", "aid-table.v2");
     write_text("settings", "all",
-               "# every key\n[a]\ntext = word\npath = sub/file\nnumber = -3\n\n[b]\nwait = 15m\n"
+               "# every key\n[a]\ntext = word\npath = sub/file\npaths = one, sub/two ,/three\n"
+               "number = -3\n\n[b]\nwait = 15m\n"
                "bytes = 20M\nflag = yes\nchoice = 3.1.1\n");
     write_text("settings", "unknown", "[a]\nnothing = 1\n");
     /* The card industry's published test number. */

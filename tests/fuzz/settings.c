@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct target {
-    char text[16], path[32];
+    char text[16], path[32], paths[48];
     int64_t number, wait_ms, bytes;
     bool flag;
     int choice;
@@ -23,6 +23,7 @@ static const char *const choices[] = {"auto", "5", "3.1.1", NULL};
 static const struct setting table[] = {
     {"a", "text", SETTING_TEXT, FIELD(text), "none", 1, 15, NULL, "text"},
     {"a", "path", SETTING_PATH, FIELD(path), "/x", 1, 31, NULL, "path"},
+    {"a", "paths", SETTING_PATHS, FIELD(paths), "/x, /y", 1, 47, NULL, "paths"},
     {"a", "number", SETTING_INT, FIELD(number), "7", -10, 1000, NULL, "number"},
     {"b", "wait", SETTING_DURATION, FIELD(wait_ms), "5s", 250, 604800000, NULL, "duration"},
     {"b", "bytes", SETTING_SIZE, FIELD(bytes), "64K", 1, INT64_C(1) << 30, NULL, "size"},
@@ -35,6 +36,7 @@ static void check(const struct target *target)
 {
     HOLDS(memchr(target->text, 0, sizeof target->text));
     HOLDS(memchr(target->path, 0, sizeof target->path));
+    HOLDS(memchr(target->paths, 0, sizeof target->paths));
     HOLDS(target->number >= -10 && target->number <= 1000);
     HOLDS(target->wait_ms >= 250 && target->wait_ms <= 604800000);
     HOLDS(target->bytes >= 1 && target->bytes <= INT64_C(1) << 30);
