@@ -20,8 +20,10 @@ struct item {
     enum what what;
     uint64_t root; /* version */
     uint8_t blob[32];
+    struct fleetdb_unwanted unwanted; /* the walk is there when it is sent */
     int64_t device;
     char device_id[33];
+    bool retired;
 };
 
 /* The walk's stages, in their order: a manifest comes after the blobs that it names. */
@@ -127,7 +129,7 @@ static bool peek_unwanted(struct publisher *publisher, struct item *item, bool *
         return false;
     item->what = WHAT_WITHDRAWAL;
     memcpy(item->blob, next.sha256, sizeof item->blob);
-    publisher->unwanted = next;
+    item->unwanted = next;
     publisher->stage = *ret_found ? STAGE_WITHDRAWALS : STAGE_DONE;
     return true;
 }
@@ -152,11 +154,10 @@ static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_
     if (publisher->stage == STAGE_MANIFESTS) {
         struct fleetdb_manifest_at at = {.device = publisher->after_device};
         item->what = WHAT_MANIFEST;
-        do {
-            if (!fleetdb_manifest_next(db, at.device, &at, ret_found, err))
-                return false;
-        } while (*ret_found && at.retired);
+        if (!fleetdb_manifest_next(db, at.device, &at, ret_found, err))
+            return false;
         item->device = at.device;
+        item->retired = at.retired;
         memcpy(item->device_id, at.id, sizeof at.id);
         publisher->stage = *ret_found ? STAGE_MANIFESTS : STAGE_WITHDRAWALS;
     }
@@ -174,6 +175,8 @@ static void advance(struct publisher *publisher, const struct item *item, bool f
         memcpy(publisher->after_blob, item->blob, sizeof item->blob);
     } else if (item->what == WHAT_MANIFEST) {
         publisher->after_device = item->device;
+    } else {
+        publisher->unwanted = item->unwanted;
     }
 }
 
@@ -197,6 +200,8 @@ static bool load(const struct publisher *publisher, const struct item *item,
         return true; /* an empty retained message takes back what was kept */
     case WHAT_MANIFEST:
         topic_device(TOPIC_DOWN_MANIFEST, item->device_id, topic);
+        if (item->retired)
+            return true; /* nothing is meant for it any more: taken back likewise */
         return fleetdb_manifest_get(db, item->device, &manifest, payload, err);
     }
     return err_set(err, ERR_INVALID, "nothing to publish");
@@ -285,8 +290,12 @@ static void end_withdrawal(struct publisher *publisher, bool accepted)
 
 void publisher_withdraw(struct publisher *publisher, int64_t now_ms)
 {
+    int64_t every_ms = publisher->withdraw_after_ms < WITHDRAW_EVERY_MS
+                           ? publisher->withdraw_after_ms
+                           : WITHDRAW_EVERY_MS;
+    int64_t since_ms = now_ms - publisher->withdrawn_ms; /* negative: the clock was set back */
     if (publisher->stage != STAGE_DONE || !publisher->connected ||
-        now_ms - publisher->withdrawn_ms < WITHDRAW_EVERY_MS)
+        (since_ms >= 0 && since_ms < every_ms))
         return;
     publisher->withdrawn_ms = now_ms;
     publisher->withdraw_before_ms = now_ms - publisher->withdraw_after_ms;

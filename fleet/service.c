@@ -79,6 +79,7 @@ static void on_turn(uv_check_t *turn)
     int64_t wait_ms = collector_turn(service->collector);
     if (!service->handles_open) /* it failed, and was closed */
         return;
+    publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
     bool more = renewal_step(&service->renewal, clock_wall_ms(&clock_real), on_renewed, service);
     if (more)
         kick(service);
@@ -166,7 +167,6 @@ static void on_message(void *ctx, const char *topic, struct bytes payload)
 {
     struct service *service = ctx;
     collector_message(service->collector, topic, payload);
-    publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
     kick(service);
 }
 
@@ -296,7 +296,8 @@ static bool open_publisher(struct service *service, const struct fleet_settings 
         .withdraw_after_ms = settings->withdraw_after_ms,
         .window = PUBLISHER_WINDOW,
     };
-    return publisher_open(&publisher, &service->publisher, err);
+    return fleetdb_blob_sweep(service->db, clock_wall_ms(&clock_real), err) &&
+           publisher_open(&publisher, &service->publisher, err);
 }
 
 static bool open_http(struct service *service, uv_loop_t *loop, const struct clock *clock,

@@ -5,7 +5,9 @@ import random
 
 import pytest
 
+import fleet_side
 from ops import Ops
+from processes import wait_for
 from wire import sha256
 
 ROWS = [b"%06d\tbank %d\n" % (622000 + n, n * n % 997) for n in range(3000)]
@@ -51,6 +53,29 @@ def test_deltas_lead_from_the_last_four_contents_and_back(ops):
     again = ops.json("doc", "publish", "bins", ops.folder / "bins.content", "--kind", "table",
                      "--release-key", "keys/release.pem")
     assert not again["new"]
+
+
+def test_what_no_manifest_names_is_taken_from_the_broker(bin_dir, processes, pki, broker, run_dir,
+                                                         monkeypatch):
+    monkeypatch.setattr(fleet_side, "CONFIG",
+                        fleet_side.CONFIG + "[content]\nwithdraw_after = 1s\n")
+    ops = Ops(bin_dir, processes, run_dir / "ops")
+    ops.start(broker, pki)
+    ops.add_device("term-1", "12345671")
+    first = ops.release("bins", table())["document"]["blob"]
+    second = ops.release("aids", table(range(9)))["document"]["blob"]
+    watch = broker.subscribe("muster/v1/blob/#")
+    for name, blob in (("bins", first), ("aids", second)):
+        ops.ctl_ok("assign", name, "--device", "term-1")
+        watch.wait_line(f"blob/{blob} 28b52ffd")
+    ops.ctl_ok("unassign", "bins", "--device", "term-1")
+    wait_for(lambda: b"muster_withdrawn_total 1\n" in ops.raw("GET", "/metrics")[1],
+             what="the blob is taken back")
+    gone = watch.wait_line(f"'muster/v1/blob/{first}', ... (0 bytes)")
+    # Wanted once more, it is given once more.
+    ops.ctl_ok("assign", "bins", "--device", "term-1")
+    watch.wait_line(f"blob/{first} 28b52ffd", after=gone)
+    assert f"'muster/v1/blob/{second}', ... (0 bytes)" not in watch.log()
 
 
 def test_terms_are_signed_and_kept(ops):

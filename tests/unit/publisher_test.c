@@ -6,6 +6,7 @@
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,6 +209,57 @@ static void what_nobody_wants_is_taken_back_in_time(void **state)
     assert_false(publisher_stats(wire->publisher).walking);
 }
 
+static void a_withdrawal_waits_for_room_too(void **state)
+{
+    struct wire *wire = *state;
+    struct director_outcome outcome;
+    const char *ids[] = {"term-0"};
+    enrol(wire, 1);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    assign(wire, "bins", 1);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    const struct director_order order = {.document = "bins", .remove = true};
+    assert_true(director_assign(&wire->director, &order, ids, 1, 4000, &outcome, NULL));
+    wire->refuse = ERR_FULL;
+    publisher_withdraw(wire->publisher, 100000);
+    wire->refuse = ERR_NONE;
+    assert_int_equal(wire->emptied, 0);
+    publisher_puback(wire->publisher, 17, true);
+    assert_int_equal(wire->emptied, 1);
+    /* Not answered, so not done: the next session begins with it again. */
+    publisher_disconnected(wire->publisher);
+    wire->acked = wire->sent;
+    publisher_connected(wire->publisher);
+    drain(wire);
+    publisher_withdraw(wire->publisher, 200000);
+    drain(wire);
+    assert_int_equal(wire->emptied, 2);
+    assert_int_equal(publisher_stats(wire->publisher).withdrawn, 1);
+}
+
+static void the_manifest_of_a_retired_device_is_taken_back(void **state)
+{
+    struct wire *wire = *state;
+    char path[96];
+    sqlite3 *raw = NULL;
+    enrol(wire, 2);
+    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    assign(wire, "bins", 2);
+    (void)snprintf(path, sizeof path, "%s/fleet.db", wire->fleet->dir);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw,
+                                  "UPDATE device SET life_cycle = 'retired' WHERE name = 'term-0'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    (void)sqlite3_close(raw);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    assert_int_equal(count_topics(wire, 0, "/manifest"), 2);
+    assert_int_equal(count_topics(wire, 0, "term-0/manifest"), 1);
+    assert_int_equal(wire->emptied, 1);
+}
+
 static void a_full_window_is_waited_out(void **state)
 {
     struct wire *wire = *state;
@@ -348,6 +400,8 @@ int main(void)
         TEST(a_lost_session_loses_nothing),
         TEST(a_change_sends_its_blob_and_then_the_manifests),
         TEST(what_nobody_wants_is_taken_back_in_time),
+        TEST(a_withdrawal_waits_for_room_too),
+        TEST(the_manifest_of_a_retired_device_is_taken_back),
         TEST(a_full_window_is_waited_out),
         TEST(too_many_changes_become_a_walk_over_all),
         TEST(a_hello_gets_what_the_device_is_missing),
