@@ -29,6 +29,9 @@ static void plan_next(struct agent *agent, int64_t now_ms)
     int64_t deadline = uplink_deadline(&agent->sender.uplink, now_ms);
     if (hello_deadline(&agent->hello) < deadline)
         deadline = hello_deadline(&agent->hello);
+    int64_t content_ms = content_wait_deadline(&agent->content, agent->hello.welcomed, now_ms);
+    if (content_ms < deadline)
+        deadline = content_ms;
     if (deadline == INT64_MAX) {
         uv_timer_stop(&agent->pump_timer);
         return;
@@ -43,6 +46,7 @@ void agent_pump(struct agent *agent)
         return;
     agent->pumps++;
     int64_t now_ms = clock_boot_ms(agent->clock);
+    agent_look_at_content(agent, now_ms);
     if (hello_due(&agent->hello, now_ms))
         agent_say_hello(agent);
     sender_pump(&agent->sender, now_ms);
@@ -88,12 +92,14 @@ static void on_link_changed(void *ctx)
         log_info("connected to %s", link->broker);
         uplink_connected(&agent->sender.uplink, clock_boot_ms(agent->clock));
         hello_connected(&agent->hello, clock_boot_ms(agent->clock));
+        content_wait_connected(&agent->content, clock_boot_ms(agent->clock));
         agent->less_told = false;
         agent_begin(agent);
     } else if (!link->connected && agent->sender.uplink.connected) {
         log_warn("not connected: %s", link->reason);
         uplink_disconnected(&agent->sender.uplink);
         hello_disconnected(&agent->hello);
+        content_wait_disconnected(&agent->content, clock_boot_ms(agent->clock));
     }
     agent_pump(agent);
 }
@@ -117,11 +123,10 @@ static void on_message(void *ctx, const char *topic, struct bytes payload)
     agent_take_message(ctx, topic, payload);
 }
 
-static void on_fetch(void *ctx, const uint8_t (*blobs)[32], size_t count)
+static void on_fetch(void *ctx, const uint8_t (*blobs)[32], const uint64_t *sizes, size_t count)
 {
     struct agent *agent = ctx;
-    linkport_fetch(agent->port, blobs, count);
-    hello_lacking(&agent->hello, count > 0, clock_boot_ms(agent->clock));
+    agent_content_wanted(agent, blobs, sizes, count);
     agent_pump(agent);
 }
 
@@ -136,8 +141,7 @@ static void on_registrar_changed(void *ctx)
     if (agent->registrar == NULL)
         return;
     agent_load_profiles(agent);
-    hello_lacking(&agent->hello, registrar_lacks(agent->registrar, NULL, 0) > 0,
-                  clock_boot_ms(agent->clock));
+    agent_content_settled(agent);
     agent_pump(agent);
 }
 
@@ -164,7 +168,7 @@ static bool on_state(void *ctx, struct arena *arena, Muster__ClientReply *reply,
     reply->state = arena_alloc(arena, sizeof *reply->state);
     if (reply->state == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a state report");
-    return registrar_state(agent->registrar, arena, reply->state, err);
+    return agent_state(agent, arena, reply->state, err);
 }
 
 static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err)
@@ -377,6 +381,7 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     agent->failed_ctx = ctx;
     /* A fleet that is away for days is not asked more often than receipts are worth their bytes. */
     agent->hello.longest_wait_ms = settings->uplink_receipts_ms;
+    content_wait_init(&agent->content, settings->content_patience_ms);
     start_timers(agent);
     bool ok = open_keys(agent, err) && clock_boot_id(agent->boot_id, err) &&
               open_spool(agent, err) && open_port(agent, err);

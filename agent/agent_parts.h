@@ -6,6 +6,7 @@
 
 #include "agent/account.h"
 #include "agent/agent.h"
+#include "agent/content_wait.h"
 #include "agent/freshness.h"
 #include "agent/hello.h"
 #include "agent/import.h"
@@ -45,6 +46,7 @@ struct agent {
     struct sender sender;
     struct hello hello;
     struct freshness freshness;
+    struct content_wait content;
     struct txn_guard guard;
     struct suspect_profile suspects;
     uint8_t suspects_of[32]; /* digest of the generation whose code profiles these are */
@@ -130,6 +132,19 @@ void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome);
 void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS]);
 bool agent_tell_trust(struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
                       struct err *err) MUSTER_CHECK;
+
+/* agent_content.c: content that is wanted and does not come. */
+void agent_content_wanted(struct agent *agent, const uint8_t (*blobs)[32], const uint64_t *sizes,
+                          size_t count);
+/* Asks for it and tells that it is late, when that is due. */
+void agent_look_at_content(struct agent *agent, int64_t now_ms);
+/* The registry's state has changed: what was late may not be lacking any more. */
+void agent_content_settled(struct agent *agent);
+/* As registrar_state, and which items wait for content that is late. */
+bool agent_state(const struct agent *agent, struct arena *arena, Muster__StateReport *ret_state,
+                 struct err *err) MUSTER_CHECK;
+bool agent_tell_content(const struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
+                        struct err *err) MUSTER_CHECK;
 
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);

@@ -88,7 +88,7 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     ProtobufCBinaryData receipts[PROOFS_STREAMS];
     hello.receipts = receipts;
     hello.n_receipts = proofs_newest(&agent->proofs, receipts);
-    bool ok = registrar_state(agent->registrar, &arena, &state, err);
+    bool ok = agent_state(agent, &arena, &state, err);
     hello.state = &state;
     if (ok && !(add_streams(agent, &arena, &hello) && add_lacks(agent, &arena, &hello)))
         ok = err_set(err, ERR_NO_MEMORY, "no memory for a hello");
@@ -113,6 +113,8 @@ void agent_say_hello(struct agent *agent)
     if (!seal_hello(agent, nonce, &envelope, &err) ||
         !linkport_publish(agent->port, HELLO_TOKEN, topic, buf_bytes(&envelope), &err))
         log_warn("hello not said, it will be tried again: %s", err.text);
+    else
+        content_wait_named(&agent->content, clock_boot_ms(agent->clock));
     hello_sent(&agent->hello, nonce, clock_boot_ms(agent->clock), random_u64());
     buf_done(&envelope);
 }
@@ -146,10 +148,9 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
     if (strcmp(welcome->device, agent->settings->device) != 0)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DEVICE, ERR_REFUSED, "a welcome for device %s",
                       welcome->device);
-    bool lacking =
-        registrar_lacks(agent->registrar, NULL, 0) > 0 || agent_is_behind(agent, welcome);
-    if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len, lacking,
-                        clock_boot_ms(agent->clock), random_u64()))
+    /* Content that is lacking is asked for in its own time: see content_wait. */
+    if (!hello_welcomed(&agent->hello, welcome->nonce.data, welcome->nonce.len,
+                        agent_is_behind(agent, welcome), clock_boot_ms(agent->clock), random_u64()))
         return refuse(err, MUSTER__REFUSAL__REFUSAL_WELCOME_NONCE, ERR_REFUSED,
                       "a welcome that does not answer the newest hello");
     agent->last_welcome_ms = clock_wall_ms(agent->clock);
@@ -160,6 +161,15 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
     agent_note_welcome(agent, welcome);
     take_welcome_parts(agent, welcome);
     uplink_welcomed(&agent->sender.uplink);
+    return true;
+}
+
+static bool take_blob(struct agent *agent, const struct topic *topic, struct bytes payload,
+                      struct err *err)
+{
+    if (!registrar_blob(agent->registrar, topic->sha256, payload, err))
+        return false;
+    content_wait_came(&agent->content, clock_boot_ms(agent->clock));
     return true;
 }
 
@@ -176,7 +186,7 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
     case TOPIC_TRUST:
         return agent_take_root(agent, topic->version, payload, err);
     case TOPIC_BLOB:
-        return registrar_blob(agent->registrar, topic->sha256, payload, err);
+        return take_blob(agent, topic, payload, err);
     default:
         return err_set(err, ERR_REFUSED, "nothing for a terminal is said on this topic");
     }

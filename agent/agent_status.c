@@ -73,7 +73,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     Muster__Health *health = arena_alloc(arena, sizeof *health);
     if (status == NULL || state == NULL || health == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a status");
-    if (!registrar_state(agent->registrar, arena, state, err))
+    if (!agent_state(agent, arena, state, err))
         return false;
     agent_sample_health(agent, health);
     const struct linkport_state *link = linkport_state(agent->port);
@@ -101,7 +101,8 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     status->kept_records = stats.records_kept;
     status->lost_records = stats.records_lost;
     status->starts = spool_starts(agent->spool);
-    if (!tell_health(agent, arena, status, err) || !agent_tell_trust(agent, arena, status, err))
+    if (!tell_health(agent, arena, status, err) || !agent_tell_trust(agent, arena, status, err) ||
+        !agent_tell_content(agent, arena, status, err))
         return false;
     reply->agent = status;
     return say_cost(agent, arena, status, err);

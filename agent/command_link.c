@@ -65,12 +65,19 @@ void command_print_link(const Muster__AgentStatus *status)
                      status->link_sessions, status->link_resumed, status->link_failures);
     if (status->connected && status->link_failures > 0 && status->link_failure[0] != '\0')
         (void)printf("           last failure %s: %s\n", last, command_plain(status->link_failure));
+    if (status->link_refused > 0)
+        (void)printf("           %" PRIu64 " messages of the broker were not passed on: see "
+                     "muster-link's log\n",
+                     status->link_refused);
+    if (status->content_waits[0] != '\0')
+        (void)printf("content    waits: %s\n", command_plain(status->content_waits));
 }
 
 json_t *command_link_json(const Muster__AgentStatus *status)
 {
-    return json_pack("{s:I, s:I, s:I, s:s, s:I}", "sessions", (json_int_t)status->link_sessions,
-                     "resumed", (json_int_t)status->link_resumed, "failures",
-                     (json_int_t)status->link_failures, "last_failure", status->link_failure,
-                     "last_failure_ms", (json_int_t)status->link_failed_ms);
+    return json_pack(
+        "{s:I, s:I, s:I, s:s, s:I, s:I, s:s}", "sessions", (json_int_t)status->link_sessions,
+        "resumed", (json_int_t)status->link_resumed, "failures", (json_int_t)status->link_failures,
+        "last_failure", status->link_failure, "last_failure_ms", (json_int_t)status->link_failed_ms,
+        "refused", (json_int_t)status->link_refused, "content_waits", status->content_waits);
 }

@@ -9,7 +9,7 @@ static const int64_t first_wait_ms = 5000;
 static const int64_t shortest_limit_ms = 300000;
 static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
 static const int64_t doubt_wait_ms = 30 * 1000;
-/* Time for a retained blob to arrive before the fleet is asked for it. */
+/* Time for what the broker keeps to arrive before the fleet is asked for it. */
 static const int64_t lacking_wait_ms = 3000;
 /* A fleet whose welcome could not be read may be understood now; others are in no hurry. */
 static const int64_t anew_ms = 1000, anew_welcomed_ms = 20000;
@@ -29,12 +29,6 @@ void hello_disconnected(struct hello *hello)
     hello->welcomed = false;
     hello->outstanding = false;
     hello->next_ms = 0;
-}
-
-void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms)
-{
-    if (lacking)
-        hello_soon(hello, now_ms);
 }
 
 void hello_soon(struct hello *hello, int64_t now_ms)
@@ -90,14 +84,14 @@ void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, ui
 }
 
 bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,
-                    bool still_lacking, int64_t now_ms, uint64_t random)
+                    bool behind, int64_t now_ms, uint64_t random)
 {
     if (!hello->outstanding || nonce_length != sizeof hello->nonce ||
         memcmp(nonce, hello->nonce, sizeof hello->nonce) != 0)
         return false;
     hello->outstanding = false;
     hello->welcomed = true;
-    if (!still_lacking) {
+    if (!behind) {
         hello->wait_ms = first_wait_ms;
         hello->next_ms = now_ms + backoff_spread_ms(daily_ms, random);
     }

@@ -7,8 +7,8 @@
 
 /*
  * When to say hello, as a pure state machine: at each connect, again until welcomed (5 s doubling
- * to 5 min, or more where each costs, jittered), then daily, and when content is lacking that the
- * broker did not have. Only the answer to the newest nonce counts: that is the proof of freshness.
+ * to 5 min, or more where each costs, jittered), then daily, and when something makes it due
+ * (hello_soon). Only the answer to the newest nonce counts: that is the proof of freshness.
  */
 struct hello {
     int64_t longest_wait_ms; /* between hellos that nobody answers; 5 min if less */
@@ -22,8 +22,6 @@ struct hello {
 
 void hello_connected(struct hello *hello, int64_t now_ms);
 void hello_disconnected(struct hello *hello);
-/* Something is lacking and the broker has been asked for it; call again whenever that changes. */
-void hello_lacking(struct hello *hello, bool lacking, int64_t now_ms);
 /* The fleet should hear now how things stand; once welcomed, a hello follows in seconds. */
 void hello_soon(struct hello *hello, int64_t now_ms);
 /* What was said of the trust root is no longer so: says it again, spread over some seconds, since
@@ -37,7 +35,7 @@ bool hello_due(const struct hello *hello, int64_t now_ms);
 void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, uint64_t random);
 /* False: not the answer to the newest hello. */
 bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long nonce_length,
-                    bool still_lacking, int64_t now_ms, uint64_t random);
+                    bool behind, int64_t now_ms, uint64_t random);
 int64_t hello_deadline(const struct hello *hello); /* INT64_MAX: none */
 
 #endif

@@ -48,11 +48,15 @@ static bool take_fetch(struct link *link, const Muster__LinkFetch *fetch, struct
 {
     struct link_wants wants = {.count = 0};
 
+    if (fetch->n_sizes != fetch->n_blobs) {
+        return err_set(err, ERR_INVALID, "fetch: %zu blobs and the sizes of %zu", fetch->n_blobs,
+                       fetch->n_sizes);
+    }
     for (size_t i = 0; i < fetch->n_blobs; i++) {
         if (fetch->blobs[i].len != 32) {
             return err_set(err, ERR_INVALID, "fetch: a digest of %zu bytes", fetch->blobs[i].len);
         }
-        if (!link_wants_add(&wants, fetch->blobs[i].data, err)) {
+        if (!link_wants_add(&wants, fetch->blobs[i].data, fetch->sizes[i], err)) {
             return err_context(err, "fetch");
         }
     }
@@ -89,7 +93,7 @@ static bool take(struct link *link, const Muster__LinkDown *down, struct err *er
 static void on_frame(void *ctx, struct stream *stream, struct bytes frame)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_LINK_FRAME_BYTES,
-                                                .max_elements = LIMIT_MANIFEST_ITEMS + 16};
+                                                .max_elements = 2 * LIMIT_MANIFEST_ITEMS + 16};
     struct link *link = ctx;
     ProtobufCMessage *message;
     struct err err;
@@ -227,7 +231,9 @@ bool link_open(uv_loop_t *loop, const struct link_settings *settings, struct lin
     link->arena.limit_bytes = (size_t)2 * LIMIT_LINK_FRAME_BYTES;
     (void)uv_timer_init(loop, &link->join_timer);
     (void)uv_timer_init(loop, &link->drain_timer);
-    link->join_timer.data = link->drain_timer.data = link;
+    (void)uv_timer_init(loop, &link->content_timer);
+    link->join_timer.data = link->drain_timer.data = link->content_timer.data = link;
+    link->hold.first_ms = settings->content_hold_ms;
     join(link);
     *ret_link = link;
     return true;
@@ -247,6 +253,7 @@ void link_close(struct link *link)
     }
     uv_close((uv_handle_t *)&link->join_timer, NULL);
     uv_close((uv_handle_t *)&link->drain_timer, NULL);
+    uv_close((uv_handle_t *)&link->content_timer, NULL);
 }
 
 void link_free(struct link *link)

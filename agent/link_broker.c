@@ -58,6 +58,9 @@ void link_report_state(struct link *link, const char *reason)
     state.resumed = status->resumed;
     state.failures = status->failures;
     state.link_start = link->start;
+    state.refused = link->refused;
+    state.content_held_ms = link_content_held_ms(link);
+    state.content_held = state.content_held_ms != 0 ? link->hold_why : state.content_held;
     up.what_case = MUSTER__LINK_UP__WHAT_STATE;
     up.state = &state;
     (void)send_up(link, &up);
@@ -107,53 +110,52 @@ static bool expected_root(const struct link *link, uint64_t version, size_t leng
                    (int)LIMIT_ROOT_BYTES);
 }
 
-static bool expected(const struct link *link, const char *text, size_t length, struct err *err)
+static bool expected(const struct link *link, const struct topic *topic, size_t length,
+                     struct err *err)
 {
-    struct topic topic;
-
-    if (!topic_parse(text, &topic, err)) {
-        return false;
-    }
-    switch (topic.kind) {
+    switch (topic->kind) {
     case TOPIC_DOWN_MANIFEST:
     case TOPIC_DOWN_RECEIPT:
     case TOPIC_DOWN_WELCOME:
-        return strcmp(topic.device, link->settings.device) == 0 ||
+        return strcmp(topic->device, link->settings.device) == 0 ||
                err_set(err, ERR_REFUSED, "for another device");
     case TOPIC_BLOB:
-        return link_wants_has(&link->wants, topic.sha256) ||
-               err_set(err, ERR_REFUSED, "a blob that nobody wants");
+        return link_wants_takes(&link->wants, topic->sha256, length, err);
     case TOPIC_TRUST:
-        return expected_root(link, topic.version, length, err);
+        return expected_root(link, topic->version, length, err);
     default:
         return err_set(err, ERR_REFUSED, "not subscribed to");
     }
 }
 
-static void on_message(void *ctx, const char *topic, struct bytes payload)
+static void on_message(void *ctx, const char *name, struct bytes payload)
 {
     struct link *link = ctx;
+    struct topic topic;
     Muster__LinkMessage message = MUSTER__LINK_MESSAGE__INIT;
     Muster__LinkUp up = MUSTER__LINK_UP__INIT;
     struct err err;
 
-    if (!expected(link, topic, payload.length, &err)) {
+    if (!topic_parse(name, &topic, &err) || !expected(link, &topic, payload.length, &err)) {
         if (err.code == ERR_NOT_FOUND) {
             return;
         }
         link->refused++;
         if (log_gate_pass(&link->gate, clock_boot_ms(&clock_real), "the broker's log")) {
-            log_warn("broker: message on %.96s refused: %s", topic, err.text);
+            log_warn("broker: message on %.96s refused: %s", name, err.text);
         }
         return;
     }
-    message.topic = (char *)(uintptr_t)topic;
+    message.topic = (char *)(uintptr_t)name;
     message.payload =
         (ProtobufCBinaryData){.len = payload.length, .data = (uint8_t *)(uintptr_t)payload.data};
     up.what_case = MUSTER__LINK_UP__WHAT_MESSAGE;
     up.message = &message;
     if (send_up(link, &up)) {
         hold_back(link);
+    }
+    if (topic.kind == TOPIC_BLOB) {
+        link_content_came(link, topic.sha256, payload);
     }
 }
 
@@ -168,7 +170,7 @@ static void on_puback(void *ctx, uint64_t token, bool accepted)
     }
 }
 
-static void subscribe(struct link *link, const char *topic)
+void link_subscribe(struct link *link, const char *topic)
 {
     struct err err;
 
@@ -177,29 +179,13 @@ static void subscribe(struct link *link, const char *topic)
     }
 }
 
-static void subscribe_blob(void *ctx, const uint8_t blob[32])
-{
-    char topic[TOPIC_CHARS];
-
-    topic_blob(blob, topic);
-    subscribe(ctx, topic);
-}
-
-static void unsubscribe(struct link *link, const char *topic)
+void link_unsubscribe(struct link *link, const char *topic)
 {
     struct err err;
 
     if (!mqtt_unsubscribe(link->mqtt, topic, &err)) {
         log_warn("broker: cannot unsubscribe from %s: %s", topic, err.text);
     }
-}
-
-static void unsubscribe_blob(void *ctx, const uint8_t blob[32])
-{
-    char topic[TOPIC_CHARS];
-
-    topic_blob(blob, topic);
-    unsubscribe(ctx, topic);
 }
 
 static void trust_topic(uint64_t version, char topic[TOPIC_CHARS])
@@ -213,7 +199,7 @@ static void subscribe_trust(struct link *link)
 
     if (link->trust != 0) {
         trust_topic(link->trust, topic);
-        subscribe(link, topic);
+        link_subscribe(link, topic);
     }
 }
 
@@ -221,7 +207,6 @@ static void on_connected(void *ctx, const char *broker)
 {
     static const enum topic_kind kinds[] = {TOPIC_DOWN_MANIFEST, TOPIC_DOWN_RECEIPT,
                                             TOPIC_DOWN_WELCOME};
-    static const struct link_wants nothing = {.count = 0};
     struct link *link = ctx;
     char topic[TOPIC_CHARS];
     char status[MQTT_BROKER_CHARS + 32];
@@ -229,10 +214,10 @@ static void on_connected(void *ctx, const char *broker)
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         topic_device(kinds[i], link->settings.device, topic);
-        subscribe(link, topic);
+        link_subscribe(link, topic);
     }
     subscribe_trust(link);
-    link_wants_diff(&link->wants, &nothing, subscribe_blob, link);
+    link_content_connected(link);
     topic_device(TOPIC_UP_ONLINE, link->settings.device, topic);
     if (!mqtt_publish(link->mqtt, LINK_OWN_TOKEN, topic, bytes_of("1", 1), true, &err)) {
         log_warn("broker: cannot say that this device is online: %s", err.text);
@@ -250,6 +235,7 @@ static void on_disconnected(void *ctx, const char *reason, int64_t next_attempt_
     char status[MQTT_REASON_CHARS + 96], next[32];
     int64_t wait_ms = next_attempt_ms - clock_wall_ms(&clock_real);
 
+    link_content_disconnected(link, reason);
     clock_format(next_attempt_ms, next);
     log_warn("broker: %s; next attempt in %lld ms, at %s", reason,
              (long long)(wait_ms > 0 ? wait_ms : 0), next);
@@ -280,15 +266,6 @@ static void on_traffic(void *ctx)
     link_report_state(link, mqtt_status(link->mqtt)->reason);
 }
 
-void link_want(struct link *link, const struct link_wants *wants)
-{
-    if (mqtt_status(link->mqtt)->state == MQTT_CONNECTED) {
-        link_wants_diff(&link->wants, wants, unsubscribe_blob, link);
-        link_wants_diff(wants, &link->wants, subscribe_blob, link);
-    }
-    link->wants = *wants;
-}
-
 /* What the broker keeps for this device may have come before the root that its signature needs:
  * each root that was taken asks for it again. */
 void link_await_root(struct link *link, uint64_t version)
@@ -305,9 +282,9 @@ void link_await_root(struct link *link, uint64_t version)
         return;
     }
     trust_topic(before, topic);
-    unsubscribe(link, topic);
+    link_unsubscribe(link, topic);
     topic_device(TOPIC_DOWN_MANIFEST, link->settings.device, topic);
-    subscribe(link, topic);
+    link_subscribe(link, topic);
 }
 
 const struct mqtt_events link_mqtt_events = {

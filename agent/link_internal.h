@@ -2,8 +2,9 @@
 #ifndef AGENT_LINK_INTERNAL_H
 #define AGENT_LINK_INTERNAL_H
 
-/* The two sides of muster-link; for link.c (the agent's) and link_broker.c only. */
+/* The two sides of muster-link; for link.c (the agent's) and the link_*.c files only. */
 
+#include "agent/content_hold.h"
 #include "agent/link.h"
 #include "agent/link_wants.h"
 #include "base/backoff.h"
@@ -21,9 +22,13 @@ struct link {
     struct stream *agent; /* NULL: not connected, nor connecting */
     bool joined, closing, missing_logged;
     struct backoff join_backoff;
-    uv_timer_t join_timer, drain_timer;
+    uv_timer_t join_timer, drain_timer, content_timer;
     struct arena arena;
     struct link_wants wants;
+    bool subscribed; /* to them, in this session */
+    struct content_hold hold;
+    char hold_why[MQTT_REASON_CHARS];
+    uint64_t broken;      /* sessions by a message without an end, when last looked at */
     uint64_t trust;       /* version of the root that is waited for; 0: of none */
     uint64_t start;       /* random, not 0: which of the links this is */
     struct log_gate gate; /* of lines that the broker can cause */
@@ -34,9 +39,20 @@ struct link {
 extern const struct mqtt_events link_mqtt_events;
 void link_report_state(struct link *link, const char *reason);
 void link_report_puback(struct link *link, uint64_t token, bool accepted);
-/* Other blobs than before, subscribed to as needed. */
-void link_want(struct link *link, const struct link_wants *wants);
 /* The root after the one that the agent knows. */
 void link_await_root(struct link *link, uint64_t version);
+void link_subscribe(struct link *link, const char *topic);
+void link_unsubscribe(struct link *link, const char *topic);
+
+/* link_content.c */
+/* Other blobs than before, subscribed to as needed. */
+void link_want(struct link *link, const struct link_wants *wants);
+void link_content_connected(struct link *link);
+/* The session is over: was it what came for content? */
+void link_content_disconnected(struct link *link, const char *reason);
+/* A blob that was passed on. */
+void link_content_came(struct link *link, const uint8_t blob[32], struct bytes content);
+/* Wall time until which content is held back; 0: it is not. */
+int64_t link_content_held_ms(const struct link *link);
 
 #endif

@@ -49,6 +49,10 @@ const struct setting link_settings_table[] = {
      "publishes that may wait for the broker's acknowledgement"},
     {"limits", "queue", SETTING_SIZE, FIELD(queue_bytes), "8M", 2 * MIB, 64 * MIB, NULL,
      "bytes that may wait for an agent that does not read"},
+    {"content", "hold", SETTING_DURATION, FIELD(content_hold_ms), "1m", 10, HOUR, NULL,
+     "after a message without an end broke the session no content is asked for so long; doubles, "
+     "to "
+     "1h, until content has come whole; records go on"},
     {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {0},

@@ -16,6 +16,7 @@ struct link_settings {
     char agent_socket[108];
     int64_t inflight;
     int64_t queue_bytes;
+    int64_t content_hold_ms;
     int log_level;
     /* Not settings: of this run. */
     const char *runtime_directory; /* NULL: none */

@@ -25,6 +25,7 @@ struct linkport {
     struct arena arena;
     struct log_gate gate; /* of lines that the other side can cause */
     uint8_t fetch[FETCH_MAX][32];
+    uint64_t fetch_sizes[FETCH_MAX];
     size_t fetch_count;
     uint64_t trust;            /* version of the root that is waited for; 0: of none */
     struct linkport_time time; /* at_least_ms 0: nothing is known */
@@ -54,6 +55,8 @@ static void say_fetch(struct linkport *port)
     Muster__LinkFetch fetch = MUSTER__LINK_FETCH__INIT;
     fetch.blobs = blobs;
     fetch.n_blobs = port->fetch_count;
+    fetch.sizes = port->fetch_sizes;
+    fetch.n_sizes = port->fetch_count;
     fetch.trust = port->trust;
     Muster__LinkDown down = MUSTER__LINK_DOWN__INIT;
     down.what_case = MUSTER__LINK_DOWN__WHAT_FETCH;
@@ -131,6 +134,9 @@ static void take_state(struct linkport *port, const Muster__LinkState *state)
     port->state.link_sessions = state->sessions;
     port->state.link_resumed = state->resumed;
     port->state.link_failures = state->failures;
+    port->state.link_refused = state->refused;
+    snprintf(port->state.content_held, sizeof port->state.content_held, "%s", state->content_held);
+    port->state.content_held_ms = state->content_held_ms;
     port->state.traffic = (struct traffic){
         .up = {.payload = state->payload_bytes_up,
                .mqtt = state->mqtt_bytes_up,
@@ -172,7 +178,7 @@ static void on_frame(void *ctx, struct stream *stream, struct bytes frame)
     if (stream != port->link || port->closing)
         return;
     static const struct unpack_limits limits = {.max_bytes = LIMIT_LINK_FRAME_BYTES,
-                                                .max_elements = 16};
+                                                .max_elements = 32};
     ProtobufCMessage *message = NULL;
     struct err err = {0};
     if (unpack(&muster__link_up__descriptor, frame, &limits, &port->arena, &message, &err)) {
@@ -193,6 +199,8 @@ static void on_closed(void *ctx, struct stream *stream, const struct err *why)
     port->state.joined = false;
     port->state.connected = false;
     port->state.next_attempt_ms = 0;
+    port->state.content_held[0] = '\0';
+    port->state.content_held_ms = 0;
     snprintf(port->state.reason, sizeof port->state.reason, "muster-link is not running (%.400s)",
              why == NULL ? "it left" : why->text);
     port->events.changed(port->ctx);
@@ -268,10 +276,14 @@ bool linkport_publish(struct linkport *port, uint64_t token, const char *topic,
     return send_down(port, &down, err);
 }
 
-void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t count)
+void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], const uint64_t *sizes,
+                    size_t count)
 {
     port->fetch_count = count > FETCH_MAX ? FETCH_MAX : count;
-    memcpy(port->fetch, blobs, port->fetch_count * sizeof *port->fetch);
+    if (port->fetch_count > 0) {
+        memcpy(port->fetch, blobs, port->fetch_count * sizeof *port->fetch);
+        memcpy(port->fetch_sizes, sizes, port->fetch_count * sizeof *port->fetch_sizes);
+    }
     if (port->link != NULL)
         say_fetch(port);
 }

@@ -35,6 +35,9 @@ struct linkport_state {
     uint64_t link_sessions, link_resumed, link_failures;
     char failure[512];       /* the last of these; stays while connected */
     int64_t failed_ms;       /* wall time */
+    uint64_t link_refused;   /* messages of the broker that the link did not pass on */
+    char content_held[512];  /* why the link does not ask for content now; "": it does */
+    int64_t content_held_ms; /* until then, wall time */
     uint64_t frames_refused; /* from the link, or from a user who may not be the link */
 };
 
@@ -52,7 +55,8 @@ bool linkport_publish(struct linkport *port, uint64_t token, const char *topic,
 /* Lets the link go, which then comes again and begins a new session. */
 void linkport_drop(struct linkport *port);
 /* Replaces the set of blobs that the link is to fetch; said again when a link joins. */
-void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], size_t count);
+void linkport_fetch(struct linkport *port, const uint8_t (*blobs)[32], const uint64_t *sizes,
+                    size_t count);
 /* The version of the trust root that is waited for; said again when a link joins. */
 void linkport_trust(struct linkport *port, uint64_t version);
 /* What is proved of the time; said again when a link joins. */

@@ -31,8 +31,8 @@ struct registrar_settings {
 };
 
 struct registrar_events {
-    /* The blobs wanted now; replaces the set before, count 0: nothing. */
-    void (*fetch)(void *ctx, const uint8_t (*blobs)[32], size_t count);
+    /* The blobs wanted now, and their lengths; replaces the set before, count 0: nothing. */
+    void (*fetch)(void *ctx, const uint8_t (*blobs)[32], const uint64_t *sizes, size_t count);
     /* To be spooled in the event lane: kind, item, text, detail are set, times are not. */
     void (*event)(void *ctx, const Muster__Event *event);
     /* The state differs from before: registrar_state gives it. */

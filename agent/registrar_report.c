@@ -293,7 +293,7 @@ static void tell_fetch(struct registrar *registrar, const struct sync_blobs *lac
     if (memcmp(hash, registrar->fetched, sizeof hash) == 0)
         return;
     memcpy(registrar->fetched, hash, sizeof hash);
-    registrar->events.fetch(registrar->ctx, lacks->sha256, count);
+    registrar->events.fetch(registrar->ctx, lacks->sha256, lacks->sizes, count);
 }
 
 void report_all(struct registrar *registrar, bool settled)

@@ -82,6 +82,9 @@ const struct setting agent_settings_table[] = {
      NULL, "how often every applied file is hashed again"},
     {"registry", "quota", SETTING_SIZE, FIELD(registry_quota_bytes), "64M", 64 * KIB, 4096 * MIB,
      NULL, "bytes that generations and fetched content may take"},
+    {"content", "patience", SETTING_DURATION, FIELD(content_patience_ms), "2m", 10, DAY, NULL,
+     "content that has not come for so long, and 1s for each KiB, is told as late and asked for "
+     "again; then doubles, to 1h"},
     {"probe", "every", SETTING_DURATION, FIELD(probe_every_ms), "15m", SECOND, DAY, NULL,
      "time between health samples"},
     {"probe", "record", SETTING_DURATION, FIELD(probe_record_ms), "auto", SETTING_AUTO, DAY, NULL,

@@ -41,6 +41,7 @@ struct agent_settings {
     int64_t hook_limit_ms;
     int64_t check_every_ms;
     int64_t registry_quota_bytes;
+    int64_t content_patience_ms;
 
     int64_t probe_every_ms;
     int64_t probe_record_ms;

@@ -192,6 +192,7 @@ static void on_ended(void *ctx, enum mqtt_end end, const char *why)
 
     mqtt->session = NULL; /* it closes itself */
     mqtt->status.oversized += end == MQTT_END_OVERSIZED;
+    mqtt->status.stuck += end == MQTT_END_STUCK;
     mqtt->status.violations += end == MQTT_END_VIOLATION;
     if (end == MQTT_END_TCP) {
         try_addresses(mqtt, why);

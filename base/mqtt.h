@@ -73,6 +73,7 @@ struct mqtt_status {
     uint64_t sessions, failures; /* CONNACKs that accepted; attempts and sessions that ended */
     uint64_t resumed;            /* sessions that went on with an earlier TLS session */
     uint64_t oversized;          /* sessions ended by too long a message */
+    uint64_t stuck;              /* sessions ended in the middle of a message that did not go on */
     uint64_t violations;         /* sessions ended by packets that MQTT or we do not allow */
 };
 

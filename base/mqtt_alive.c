@@ -55,3 +55,8 @@ enum mqtt_life mqtt_alive_look(struct mqtt_alive *alive, uint64_t bytes, int64_t
     alive->asked_ms = now_ms;
     return MQTT_LIFE_STIR;
 }
+
+bool mqtt_alive_in_packet(const struct mqtt_alive *alive)
+{
+    return alive->partial_ms > 0;
+}

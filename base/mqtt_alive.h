@@ -38,5 +38,7 @@ void mqtt_alive_answer(struct mqtt_alive *alive);
 void mqtt_alive_packet(struct mqtt_alive *alive, uint64_t bytes, int64_t now_ms);
 /* To be asked every eighth of the keepalive or so. */
 enum mqtt_life mqtt_alive_look(struct mqtt_alive *alive, uint64_t bytes, int64_t now_ms);
+/* At the last look, was a packet coming in? */
+bool mqtt_alive_in_packet(const struct mqtt_alive *alive);
 
 #endif

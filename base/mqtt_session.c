@@ -424,11 +424,13 @@ static int look_alive(struct mqtt_session *session)
         session->guard.unsubscribes++;
         return mosquitto_unsubscribe(session->mosq, NULL, mqtt->client_id);
     case MQTT_LIFE_DEAD:
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
-                      "no answer to a ping within %lld s", (long long)mqtt->keepalive_ms / 2000);
+        (void)err_set(ending(session, mqtt_alive_in_packet(&session->alive) ? MQTT_END_STUCK
+                                                                            : MQTT_END_OTHER),
+                      ERR_UNAVAILABLE, "no answer to a ping within %lld s",
+                      (long long)mqtt->keepalive_ms / 2000);
         return MOSQ_ERR_SUCCESS;
     case MQTT_LIFE_SLOW:
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+        (void)err_set(ending(session, MQTT_END_STUCK), ERR_UNAVAILABLE,
                       "broker sends a message at less than %d bytes a second",
                       MQTT_ALIVE_BYTES_PER_S);
         return MOSQ_ERR_SUCCESS;

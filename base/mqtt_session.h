@@ -17,6 +17,7 @@ enum mqtt_end {
     MQTT_END_TCP,      /* another address of the same broker may do */
     MQTT_END_PROTOCOL, /* no answer to CONNECT, or "unsupported version": 3.1.1 may do */
     MQTT_END_OVERSIZED,
+    MQTT_END_STUCK, /* in the middle of a message, which came too slowly or no further */
     MQTT_END_VIOLATION,
     MQTT_END_OTHER,
 };

@@ -13,8 +13,9 @@ enum { LONGEST = 8 * 1024 * 1024 }; /* of the files here */
 
 /* ---- what it tells ---- */
 
-static void on_fetch(void *ctx, const uint8_t (*blobs)[32], size_t count)
+static void on_fetch(void *ctx, const uint8_t (*blobs)[32], const uint64_t *sizes, size_t count)
 {
+    (void)sizes;
     (void)ctx;
     (void)blobs;
     (void)count;

@@ -26,8 +26,12 @@ static void try_wants(const Muster__LinkFetch *fetch)
         if (fetch->blobs[i].len != 32)
             continue;
         bool room = wants.count < LIMIT_MANIFEST_ITEMS || link_wants_has(&wants, blob);
-        HOLDS(link_wants_add(&wants, blob, NULL) == room);
-        HOLDS(link_wants_has(&wants, blob) == room);
+        uint64_t size = i < fetch->n_sizes ? fetch->sizes[i] : 1;
+        room = room && size > 0 && size <= LIMIT_BLOB_BYTES;
+        bool had = link_wants_has(&wants, blob);
+        HOLDS(link_wants_add(&wants, blob, size, NULL) == room);
+        HOLDS(link_wants_has(&wants, blob) == (room || had));
+        HOLDS(had || link_wants_takes(&wants, blob, (size_t)size, NULL) == room);
     }
     link_wants_diff(&wants, &none, count_one, &count);
     HOLDS(count == wants.count && count <= LIMIT_MANIFEST_ITEMS);

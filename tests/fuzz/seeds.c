@@ -129,6 +129,7 @@ static void link_seeds(void)
     Muster__LinkDown down = MUSTER__LINK_DOWN__INIT;
     Muster__LinkPublish publish = MUSTER__LINK_PUBLISH__INIT;
     Muster__LinkFetch fetch = MUSTER__LINK_FETCH__INIT;
+    uint64_t sizes[] = {300, 1 << 20};
     Muster__KeptReceipts kept = MUSTER__KEPT_RECEIPTS__INIT;
     state.broker = broker;
     state.connected = true;
@@ -153,6 +154,8 @@ static void link_seeds(void)
     blobs[0] = blobs[1] = filled(bytes, sizeof bytes);
     fetch.blobs = blobs;
     fetch.n_blobs = 2;
+    fetch.sizes = sizes;
+    fetch.n_sizes = 2;
     down.what_case = MUSTER__LINK_DOWN__WHAT_FETCH;
     down.fetch = &fetch;
     write_message("local", "link_fetch", LINK_DOWN, &down.base);

@@ -64,6 +64,7 @@ class State:
         self.down = {layer: fields.get(6 + 2 * i, 0) for i, layer in enumerate(layers)}
         self.sessions, self.resumed, self.failures = (fields.get(n, 0) for n in (13, 14, 15))
         self.link_start = fields.get(16, 0)
+        self.refused, self.content_held = fields.get(17, 0), fields.get(18, b"").decode()
 
     def __repr__(self):
         return f"State({self.connected}, {self.reason!r}, next {self.next_attempt_ms})"
@@ -113,8 +114,11 @@ class FakeAgent:
     def publish(self, token, topic, payload):
         self.send(field(1, field(1, token) + field(2, topic) + field(3, payload)))
 
-    def fetch(self, *digests, trust=0):
-        self.send(field(2, b"".join(field(1, digest) for digest in digests) + field(3, trust)))
+    def fetch(self, *digests, size=1, trust=0):
+        """Each of the blobs is wanted with this size."""
+        sizes = b"".join(varint(size) for _ in digests)
+        self.send(field(2, b"".join(field(1, digest) for digest in digests) + field(2, sizes)
+                        + field(3, trust)))
 
     def _take_frame(self):
         for head in range(1, min(len(self.pending), 10) + 1):

@@ -96,6 +96,7 @@ class HostileBroker:
 
     def __init__(self, pki, mood, identity=None):
         self.mood = mood
+        self.retained = {}  # topic: payload, for who subscribes to just that
         identity = identity or pki.server()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(identity.certificate, identity.key)
@@ -210,15 +211,19 @@ class HostileBroker:
         while True:
             peer.sendall(burst)
 
-    @staticmethod
-    def _serve_packet(peer, mood, head, body):
+    def _serve_packet(self, peer, mood, head, body):
         """A broker that is in order acknowledges what it gets."""
-        if mood != "good":
+        if mood not in ("good", "endless content"):
             return
         if head & 0xF0 == 0x30:
             at = 2 + int.from_bytes(body[:2], "big")
             peer.sendall(packet(0x40, body[at:at + 2]))
         elif head & 0xF0 == 0x80:
             peer.sendall(packet(0x90, body[:2] + b"\x00\x01"))
+            topic = body[5:5 + int.from_bytes(body[3:5], "big")]  # MQTT 5, without properties
+            while mood == "endless content" and b"/blob/" in topic:
+                peer.sendall(b"\x30\xff\xff\xff\x7f" + bytes(1 << 20))
+            if topic in self.retained:
+                peer.sendall(publish(0, topic, self.retained[topic]))
         elif head & 0xF0 == 0xC0:
             peer.sendall(packet(0xD0))

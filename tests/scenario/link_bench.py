@@ -21,6 +21,8 @@ key = {key}
 time_floor = {time_floor}
 [agent]
 socket = {socket}
+[content]
+hold = {content_hold}
 [log]
 level = debug
 """
@@ -47,7 +49,8 @@ class Bench:
         values = {"device": device, "servers": servers, "protocol": "auto", "ca": self.pki.ca,
                   "certificate": identity.certificate, "key": identity.key,
                   "socket": self.socket, "keepalive": "10s", "connect_limit": "10s",
-                  "retry_first": "50ms", "retry_max": "200ms", "stable": "1s", "time_floor": 0}
+                  "retry_first": "50ms", "retry_max": "200ms", "stable": "1s", "time_floor": 0,
+                  "content_hold": "1m"}
         path = self.folder / "link.conf"
         path.write_text(CONFIG.format(**{**values, **changes}))
         return path

@@ -57,7 +57,7 @@ def test_blobs_are_fetched_while_they_are_wanted(bench, broker):
     bench.agent.connected()
     first, second = blobs
     for digest in (first, second):
-        bench.agent.fetch(digest)  # replaces the one before
+        bench.agent.fetch(digest, size=len(blobs[digest]))  # replaces the one before
         message = bench.agent.expect(Message)
         assert message.topic == f"muster/v1/blob/{digest.hex()}"
         assert message.payload == blobs[digest]
@@ -240,7 +240,7 @@ def test_an_oversized_message_neither_kills_nor_bloats(bench, broker, protocol):
     digest = hashlib.sha256(b"whatever").digest()
     topic = f"muster/v1/blob/{digest.hex()}"
     assert broker.publish(topic, bytes(32 * 1024 * 1024), retain=True).returncode == 0
-    link = bench.start(broker.address, protocol=protocol)
+    link = bench.start(broker.address, protocol=protocol, content_hold="10ms")
     bench.agent.connected()
     peak_before = link.peak_kb()
     bench.agent.fetch(digest)

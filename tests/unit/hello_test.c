@@ -98,19 +98,18 @@ static void test_daily_after_the_welcome(void **state)
     assert_true(hello_due(&hello, 10 + day_ms));
 }
 
-static void test_lacking_brings_the_next_hello_forward(void **state)
+static void test_the_next_hello_is_brought_forward(void **state)
 {
     (void)state;
     struct hello hello = {0};
     hello_connected(&hello, 1);
     hello_sent(&hello, nonce_a, 1, 0);
     assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, 0));
-    hello_lacking(&hello, false, 20);
     assert_true(hello_deadline(&hello) > 10 + day_ms / 3);
-    hello_lacking(&hello, true, 20);
+    hello_soon(&hello, 20);
     int64_t soon = hello_deadline(&hello);
     assert_in_range(soon, 21, 20 + 10000);
-    hello_lacking(&hello, true, 1000); /* saying it again does not put it off */
+    hello_soon(&hello, 1000); /* asking again does not put it off */
     assert_int_equal(hello_deadline(&hello), soon);
 }
 
@@ -127,7 +126,7 @@ static void test_a_hello_can_be_asked_for(void **state)
     assert_in_range(hello_deadline(&hello), 20, 20 + 10000);
 }
 
-static void test_lacking_goes_on_after_a_welcome(void **state)
+static void test_what_is_behind_is_asked_for_after_a_welcome(void **state)
 {
     (void)state;
     struct hello hello = {0};
@@ -147,7 +146,7 @@ static void test_nothing_after_disconnect(void **state)
     hello_disconnected(&hello);
     assert_true(hello_deadline(&hello) == INT64_MAX);
     assert_false(hello_welcomed(&hello, nonce_a, 16, false, 2, 0));
-    hello_lacking(&hello, true, 3);
+    hello_soon(&hello, 3);
     assert_false(hello_due(&hello, 1000000));
 }
 
@@ -184,9 +183,9 @@ int main(void)
         cmocka_unit_test(test_only_the_newest_nonce_welcomes),
         cmocka_unit_test(test_a_new_root_is_told_soon_and_not_by_all_at_once),
         cmocka_unit_test(test_daily_after_the_welcome),
-        cmocka_unit_test(test_lacking_brings_the_next_hello_forward),
+        cmocka_unit_test(test_the_next_hello_is_brought_forward),
         cmocka_unit_test(test_a_hello_can_be_asked_for),
-        cmocka_unit_test(test_lacking_goes_on_after_a_welcome),
+        cmocka_unit_test(test_what_is_behind_is_asked_for_after_a_welcome),
         cmocka_unit_test(test_doubt_is_told_ever_more_seldom),
         cmocka_unit_test(test_nothing_after_disconnect),
     };

@@ -17,7 +17,7 @@ static void add(struct link_wants *wants, unsigned number)
     struct err err;
 
     name_blob(blob, number);
-    assert_true(link_wants_add(wants, blob, &err));
+    assert_true(link_wants_add(wants, blob, 100 + number, &err));
 }
 
 static void sum_up(void *ctx, const uint8_t blob[32])
@@ -42,6 +42,30 @@ static void a_blob_is_wanted_once(void **state)
     assert_false(link_wants_has(&wants, blob));
 }
 
+static void its_length_must_be_the_stated_one(void **state)
+{
+    struct link_wants wants = {.count = 0};
+    uint8_t blob[32];
+    struct err err;
+
+    (void)state;
+    add(&wants, 5);
+    add(&wants, 6);
+    name_blob(blob, 5);
+    assert_true(link_wants_takes(&wants, blob, 105, &err));
+    assert_false(link_wants_takes(&wants, blob, 106, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_false(link_wants_takes(&wants, blob, 104, &err));
+    assert_false(link_wants_takes(&wants, blob, 0, &err));
+    name_blob(blob, 7);
+    assert_false(link_wants_takes(&wants, blob, 107, &err));
+    assert_int_equal(err.code, ERR_REFUSED);
+    assert_false(link_wants_add(&wants, blob, 0, &err));
+    assert_false(link_wants_add(&wants, blob, LIMIT_BLOB_BYTES + 1, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_true(link_wants_add(&wants, blob, LIMIT_BLOB_BYTES, &err));
+}
+
 static void the_set_is_bounded(void **state)
 {
     struct link_wants wants = {.count = 0};
@@ -53,7 +77,7 @@ static void the_set_is_bounded(void **state)
         add(&wants, i);
     }
     name_blob(blob, LIMIT_MANIFEST_ITEMS);
-    assert_false(link_wants_add(&wants, blob, &err));
+    assert_false(link_wants_add(&wants, blob, 1, &err));
     assert_int_equal(err.code, ERR_FULL);
     add(&wants, 3); /* what is there already needs no room */
 }
@@ -80,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_blob_is_wanted_once),
+        cmocka_unit_test(its_length_must_be_the_stated_one),
         cmocka_unit_test(the_set_is_bounded),
         cmocka_unit_test(a_new_set_differs_in_what_came_and_went),
     };

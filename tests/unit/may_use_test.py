@@ -33,7 +33,7 @@ KEPT_TO = {
 # A terminal's wall clock may say anything: nothing may wait, age or expire by it. Who asks it at
 # all, to stamp, to show, or to compare it with what is proved.
 WALL_CLOCK = re.compile(r"fleet/|base/(clock\.[ch]|log\.c|mqtt\.c)$|"
-                        r"agent/(agent_\w+|link|link_broker|linkport)\.c$")
+                        r"agent/(agent_\w+|link|link_broker|link_content|linkport)\.c$")
 
 # Nor may libmuster, which a payment application links, pull these in by whatever it includes.
 NOT_IN_CLIENT = {"uv.h", "sqlite3.h", "mosquitto.h"}

@@ -159,9 +159,10 @@ static const struct world_blob *blob_find(const struct world *world, const uint8
     return NULL;
 }
 
-static void on_fetch(void *ctx, const uint8_t (*blobs)[32], size_t count)
+static void on_fetch(void *ctx, const uint8_t (*blobs)[32], const uint64_t *sizes, size_t count)
 {
     struct world *world = ctx;
+    (void)sizes;
     assert_true(count <= WORLD_BLOBS);
     world->asked_count = count;
     memcpy(world->asked, blobs, count * 32);

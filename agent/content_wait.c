@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/content_wait.h"
+
+#include <string.h>
+
+static const int64_t longest_wait_ms = INT64_C(3600) * 1000;
+
+enum { THIN_LINE_BYTES_PER_S = 1024, USUAL_LINE_BYTES_PER_S = 32 * 1024 };
+
+/* Time spent with a session so far. */
+static int64_t clock_of(const struct content_wait *wait, int64_t now_ms)
+{
+    return wait->before_ms + (wait->connected ? now_ms - wait->connected_ms : 0);
+}
+
+static int64_t carried_ms(const struct content_wait *wait, int64_t bytes_per_s)
+{
+    return (int64_t)wait->largest_bytes * 1000 / bytes_per_s;
+}
+
+static int64_t limit_ms(const struct content_wait *wait)
+{
+    return wait->patience_ms + carried_ms(wait, THIN_LINE_BYTES_PER_S);
+}
+
+void content_wait_init(struct content_wait *wait, int64_t patience_ms)
+{
+    *wait = (struct content_wait){.patience_ms = patience_ms, .ask_ms = INT64_MAX};
+}
+
+void content_wait_connected(struct content_wait *wait, int64_t now_ms)
+{
+    if (!wait->connected) {
+        wait->connected = true;
+        wait->connected_ms = now_ms;
+    }
+}
+
+void content_wait_disconnected(struct content_wait *wait, int64_t now_ms)
+{
+    wait->before_ms = clock_of(wait, now_ms);
+    wait->connected = false;
+}
+
+static bool was_told(const struct content_wait *wait, const uint8_t blob[32], bool *ret_known)
+{
+    for (size_t i = 0; i < wait->count; i++) {
+        if (memcmp(wait->blobs[i], blob, 32) == 0) {
+            *ret_known = true;
+            return wait->told[i];
+        }
+    }
+    *ret_known = false;
+    return false;
+}
+
+/* What a hello has named is on its way, or is asked for in its time. What follows upon something
+ * that came is a walk through much: only when all that was named has come is the rest asked for. */
+static void plan_ask(struct content_wait *wait, bool some_new, bool some_told, int64_t at_ms)
+{
+    bool soon = some_new && (!wait->moved || !some_told);
+    int64_t ask_ms = at_ms + (soon ? carried_ms(wait, USUAL_LINE_BYTES_PER_S) : limit_ms(wait));
+    if (soon || wait->moved || wait->ask_ms == INT64_MAX) {
+        wait->wait_ms = limit_ms(wait);
+        wait->ask_ms = ask_ms;
+    }
+}
+
+void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], const uint64_t *sizes,
+                      size_t count, int64_t now_ms)
+{
+    bool told[CONTENT_WAIT_BLOBS], some_told = false, some_new = false;
+    bool begins = wait->count == 0;
+    count = count < CONTENT_WAIT_BLOBS ? count : CONTENT_WAIT_BLOBS;
+    wait->largest_bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool known = false;
+        told[i] = was_told(wait, blobs[i], &known);
+        some_told = some_told || told[i];
+        some_new = some_new || !known;
+        if (sizes[i] > wait->largest_bytes)
+            wait->largest_bytes = sizes[i];
+    }
+    if (count > 0) {
+        memcpy(wait->blobs, blobs, count * 32);
+        memcpy(wait->told, told, count * sizeof *told);
+    }
+    wait->count = count;
+    if (begins)
+        wait->since_ms = clock_of(wait, now_ms);
+    if (count == 0)
+        wait->ask_ms = INT64_MAX;
+    else
+        plan_ask(wait, some_new, some_told, clock_of(wait, now_ms));
+    wait->moved = false;
+}
+
+void content_wait_came(struct content_wait *wait, int64_t now_ms)
+{
+    wait->since_ms = clock_of(wait, now_ms);
+    wait->moved = true;
+    wait->came = true;
+    wait->wait_ms = limit_ms(wait);
+    if (wait->count > 0)
+        wait->ask_ms = wait->since_ms + wait->wait_ms;
+}
+
+void content_wait_named(struct content_wait *wait, int64_t now_ms)
+{
+    int64_t least_ms = clock_of(wait, now_ms) + limit_ms(wait);
+    for (size_t i = 0; i < wait->count; i++)
+        wait->told[i] = true;
+    if (wait->count > 0 && wait->ask_ms < least_ms)
+        wait->ask_ms = least_ms;
+}
+
+void content_wait_asked(struct content_wait *wait, int64_t now_ms, uint64_t random)
+{
+    int64_t jitter_ms = (int64_t)(random % ((uint64_t)wait->wait_ms / 4 + 1));
+    wait->ask_ms = clock_of(wait, now_ms) + wait->wait_ms + jitter_ms;
+    int64_t longest_ms = longest_wait_ms > limit_ms(wait) ? longest_wait_ms : limit_ms(wait);
+    wait->wait_ms = 2 * wait->wait_ms < longest_ms ? 2 * wait->wait_ms : longest_ms;
+}
+
+bool content_wait_ask(const struct content_wait *wait, int64_t now_ms)
+{
+    return wait->connected && clock_of(wait, now_ms) >= wait->ask_ms;
+}
+
+static int64_t late_at_ms(const struct content_wait *wait)
+{
+    return wait->count == 0 || wait->late ? INT64_MAX : wait->since_ms + limit_ms(wait);
+}
+
+bool content_wait_late(struct content_wait *wait, int64_t now_ms)
+{
+    if (!wait->connected || clock_of(wait, now_ms) < late_at_ms(wait))
+        return false;
+    wait->late = true;
+    wait->came = false;
+    return true;
+}
+
+bool content_wait_over(struct content_wait *wait)
+{
+    bool late = wait->late;
+    wait->late = false;
+    return late;
+}
+
+int64_t content_wait_waited_ms(const struct content_wait *wait, int64_t now_ms)
+{
+    return wait->count == 0 ? 0 : clock_of(wait, now_ms) - wait->since_ms;
+}
+
+int64_t content_wait_deadline(const struct content_wait *wait, bool may_ask, int64_t now_ms)
+{
+    int64_t at_ms = late_at_ms(wait);
+    if (may_ask && wait->ask_ms < at_ms)
+        at_ms = wait->ask_ms;
+    return !wait->connected || at_ms == INT64_MAX ? INT64_MAX
+                                                  : now_ms + (at_ms - clock_of(wait, now_ms));
+}

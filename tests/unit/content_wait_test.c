@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/content_wait.h"
+#include "tests/unit/testing.h"
+
+#include <string.h>
+
+static const int64_t minute_ms = 60000, hour_ms = INT64_C(3600000);
+static const int64_t patience_ms = INT64_C(120000);
+
+static void want(struct content_wait *wait, const char *letters, uint64_t size, int64_t now_ms)
+{
+    uint8_t blobs[8][32];
+    uint64_t sizes[8];
+    size_t count = strlen(letters);
+    for (size_t i = 0; i < count; i++) {
+        memset(blobs[i], letters[i], 32);
+        sizes[i] = size;
+    }
+    content_wait_set(wait, blobs, sizes, count, now_ms);
+}
+
+static struct content_wait connected(int64_t now_ms)
+{
+    struct content_wait wait;
+    content_wait_init(&wait, patience_ms);
+    content_wait_connected(&wait, now_ms);
+    return wait;
+}
+
+static int64_t deadline(const struct content_wait *wait, int64_t now_ms)
+{
+    return content_wait_deadline(wait, true, now_ms);
+}
+
+static void test_nothing_is_wanted(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(5);
+    assert_true(deadline(&wait, 5) == INT64_MAX);
+    want(&wait, "a", 0, 10);
+    want(&wait, "", 0, 20);
+    assert_true(deadline(&wait, 20) == INT64_MAX);
+    assert_false(content_wait_ask(&wait, hour_ms));
+    assert_false(content_wait_late(&wait, hour_ms));
+    assert_int_equal(content_wait_waited_ms(&wait, hour_ms), 0);
+}
+
+static void test_asked_for_once_and_then_ever_more_seldom(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    int64_t now_ms = 1000, expected_ms = patience_ms;
+    want(&wait, "a", 0, now_ms);
+    assert_true(content_wait_ask(&wait, now_ms)); /* the broker may keep nothing */
+    assert_int_equal(deadline(&wait, now_ms), now_ms);
+    for (unsigned i = 0; i < 8; i++) {
+        content_wait_asked(&wait, now_ms, 0);
+        content_wait_named(&wait, now_ms + 1);
+        assert_false(content_wait_ask(&wait, now_ms + expected_ms - 1));
+        now_ms += expected_ms + (i == 0); /* named a little later, so that it has its time */
+        assert_true(content_wait_ask(&wait, now_ms));
+        expected_ms = 2 * expected_ms < hour_ms ? 2 * expected_ms : hour_ms;
+    }
+    content_wait_asked(&wait, now_ms, UINT64_MAX);
+    assert_false(content_wait_ask(&wait, now_ms + hour_ms));
+    assert_true(content_wait_ask(&wait, now_ms + hour_ms * 5 / 4));
+}
+
+static void test_late_is_told_once_and_over_once(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "ab", 0, 1000);
+    assert_false(content_wait_late(&wait, 1000 + patience_ms - 1));
+    assert_true(content_wait_late(&wait, 1000 + patience_ms));
+    assert_false(content_wait_late(&wait, 1000 + 2 * patience_ms));
+    assert_int_equal(content_wait_waited_ms(&wait, 1000 + patience_ms), patience_ms);
+    content_wait_came(&wait, 1000 + 2 * patience_ms);
+    want(&wait, "b", 0, 1000 + 2 * patience_ms);
+    assert_false(content_wait_late(&wait, 1000 + 4 * patience_ms));
+    assert_true(wait.late && wait.came);
+    want(&wait, "", 0, 1000 + 4 * patience_ms);
+    assert_true(content_wait_over(&wait));
+    assert_false(content_wait_over(&wait));
+}
+
+static void test_a_thin_line_has_its_time(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "a", 1024 * 1024, 0);
+    assert_false(content_wait_ask(&wait, 31999));
+    assert_true(content_wait_ask(&wait, 32000));
+    assert_false(content_wait_late(&wait, patience_ms + 1024 * 1000 - 1));
+    assert_true(content_wait_late(&wait, patience_ms + 1024 * 1000));
+}
+
+static void test_only_time_with_a_session_counts(void **state)
+{
+    (void)state;
+    struct content_wait wait;
+    content_wait_init(&wait, patience_ms);
+    want(&wait, "a", 0, 0);
+    assert_false(content_wait_ask(&wait, hour_ms));
+    assert_false(content_wait_late(&wait, hour_ms));
+    assert_true(deadline(&wait, hour_ms) == INT64_MAX);
+    content_wait_connected(&wait, hour_ms);
+    content_wait_disconnected(&wait, hour_ms + minute_ms);
+    assert_false(content_wait_late(&wait, 5 * hour_ms));
+    content_wait_connected(&wait, 5 * hour_ms);
+    content_wait_connected(&wait, 5 * hour_ms + 1); /* said again */
+    assert_int_equal(content_wait_deadline(&wait, false, 5 * hour_ms), 5 * hour_ms + minute_ms);
+    assert_false(content_wait_late(&wait, 5 * hour_ms + minute_ms - 1));
+    assert_true(content_wait_late(&wait, 5 * hour_ms + minute_ms));
+}
+
+/* Pieces: with each that comes, another is asked for. */
+static void test_what_comes_is_not_asked_for_again(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "ab", 0, 0);
+    content_wait_asked(&wait, 0, 0);
+    content_wait_named(&wait, 0);
+    content_wait_came(&wait, 1000);
+    want(&wait, "bc", 0, 1001);
+    assert_false(content_wait_ask(&wait, 1001));
+    content_wait_came(&wait, 2000);
+    want(&wait, "cd", 0, 2001); /* none of them was ever named, and nothing came before it */
+    assert_true(content_wait_ask(&wait, 2001));
+    content_wait_asked(&wait, 2001, 0);
+    content_wait_named(&wait, 2001);
+    assert_false(content_wait_ask(&wait, 2001 + patience_ms - 1));
+    assert_true(content_wait_ask(&wait, 2001 + patience_ms));
+}
+
+static void test_another_manifest_does_not_wait_for_what_is_late(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "a", 0, 0);
+    for (int64_t now_ms = 0; now_ms < 10 * hour_ms; now_ms += 10000) {
+        if (content_wait_ask(&wait, now_ms)) {
+            content_wait_asked(&wait, now_ms, 0);
+            content_wait_named(&wait, now_ms);
+        }
+    }
+    assert_false(content_wait_ask(&wait, 10 * hour_ms));
+    want(&wait, "ab", 0, 10 * hour_ms);
+    assert_true(content_wait_ask(&wait, 10 * hour_ms));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_wanted),
+        cmocka_unit_test(test_asked_for_once_and_then_ever_more_seldom),
+        cmocka_unit_test(test_late_is_told_once_and_over_once),
+        cmocka_unit_test(test_a_thin_line_has_its_time),
+        cmocka_unit_test(test_only_time_with_a_session_counts),
+        cmocka_unit_test(test_what_comes_is_not_asked_for_again),
+        cmocka_unit_test(test_another_manifest_does_not_wait_for_what_is_late),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
