@@ -327,6 +327,8 @@ static void doc_header(struct world *world, const struct world_doc *doc, struct 
         sha256(sent, digest);
         length = sent.length;
     }
+    if (doc->sha256 != NULL)
+        memcpy(digest, doc->sha256, sizeof digest);
     header.name = (char *)(uintptr_t)doc->name;
     header.kind = doc->kind != 0 ? doc->kind : MUSTER__DOCUMENT_KIND__DOCUMENT_FILE;
     header.scope = doc->scope != 0 ? doc->scope : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
@@ -354,6 +356,14 @@ void world_manifest(struct world *world, uint64_t version, const struct world_do
     for (size_t i = 0; i < count; i++) {
         muster__manifest_item__init(&items[i]);
         muster__encoding__init(&encodings[i]);
+        item_list[i] = &items[i];
+        items[i].mode = docs[i].mode;
+        doc_header(world, &docs[i], &headers[i]);
+        items[i].header = binary(buf_bytes(&headers[i]));
+        items[i].encodings = docs[i].encodings;
+        items[i].n_encodings = docs[i].encoding_count;
+        if (docs[i].encodings != NULL)
+            continue;
         encodings[i].coding = is_sent_sealed(&docs[i]) ? MUSTER__CONTENT_CODING__CONTENT_CMS
                                                        : MUSTER__CONTENT_CODING__CONTENT_ZSTD;
         if (docs[i].blob.data != NULL) {
@@ -363,13 +373,9 @@ void world_manifest(struct world *world, uint64_t version, const struct world_do
             publish_content(world, docs[i].content, &encodings[i], blobs[i]);
         }
         encodings[i].blob = binary(bytes_of(blobs[i], 32));
-        doc_header(world, &docs[i], &headers[i]);
         encoding_list[i] = &encodings[i];
-        items[i].header = binary(buf_bytes(&headers[i]));
-        items[i].mode = docs[i].mode;
         items[i].encodings = &encoding_list[i];
         items[i].n_encodings = docs[i].no_encoding ? 0 : 1;
-        item_list[i] = &items[i];
     }
     manifest.device = (char *)(uintptr_t)world->settings.device;
     manifest.epoch = world->epoch;

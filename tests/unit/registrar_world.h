@@ -9,7 +9,7 @@
  * A registrar on a real loop, with real keys and a root of its own, and a broker that answers its
  * fetches from the blobs published here. Everything said is kept for the test to look at.
  */
-enum { WORLD_BLOBS = 32, WORLD_EVENTS = 64, WORLD_DOCS = 8 };
+enum { WORLD_BLOBS = 64, WORLD_EVENTS = 64, WORLD_DOCS = 8 };
 
 struct world_doc {
     const char *name;
@@ -23,10 +23,13 @@ struct world_doc {
     uint64_t length;               /* instead of the content's */
     const struct sign_key *signer; /* instead of release */
     bool no_encoding;
-    uint64_t epoch;     /* 0: the world's */
-    bool final;         /* cannot go back */
-    const char *device; /* that the header names; NULL: none */
-    struct bytes named; /* sealed: what the header names instead of the blob */
+    uint64_t epoch;               /* 0: the world's */
+    bool final;                   /* cannot go back */
+    const char *device;           /* that the header names; NULL: none */
+    Muster__Encoding **encodings; /* instead of one for the content; their blobs are published */
+    size_t encoding_count;
+    const uint8_t *sha256; /* instead of the content's */
+    struct bytes named;    /* sealed: what the header names instead of the blob */
 };
 
 struct world_event {
