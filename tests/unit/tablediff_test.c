@@ -22,13 +22,13 @@ static void told(enum tablediff_form form, const char *key, const char *before, 
         fail_msg("%s", err.text);
     for (size_t i = 0; i < diff.count; i++) {
         const struct tablediff_row *row = &diff.rows[i];
+        int section = (int)row->section.length;
         size_t at = strlen(out);
-        (void)snprintf(out + at, sizeof out - at, "%c%.*s%s%.*s%s%.*s|", "+-~"[row->what],
-                       (int)row -> section.length,
-                       (const char *)(row->section.length > 0 ? row->section.data : NULL),
-                       row->section.length > 0 ? ":" : "", (int)row->before.length,
-                       (const char *)row->before.data, row->what == TABLEDIFF_CHANGED ? ">" : "",
-                       (int)row->after.length, (const char *)row->after.data);
+        (void)snprintf(out + at, sizeof out - at, "%c%.*s%s%.*s%s%.*s|", "+-~"[row->what], section,
+                       section > 0 ? (const char *)row->section.data : "", section > 0 ? ":" : "",
+                       (int)row->before.length, (const char *)row->before.data,
+                       row->what == TABLEDIFF_CHANGED ? ">" : "", (int)row->after.length,
+                       (const char *)row->after.data);
     }
     assert_string_equal(out, expected);
     assert_int_equal(diff.count, diff.added + diff.removed + diff.changed);
