@@ -233,6 +233,25 @@ static bool check_final(const struct director_order *order, const struct final *
                   order->remove ? "; assign a newer version that can, then unassign that" : "");
 }
 
+/* Likewise what is below the highest minimum ever signed for the name: a terminal that took the
+ * document which says so refuses it, and no other should be given what release has called back. */
+static bool check_minimum(const struct director *director, const struct director_order *order,
+                          const struct fleetdb_device *device, uint64_t version, struct err *err)
+{
+    struct fleetdb_standing standing;
+    if (order->remove)
+        return true;
+    if (!fleetdb_document_standing(director->db, order->document, device->device, &standing, err))
+        return false;
+    if (standing.epoch != trust_epoch(director->trust) || version >= standing.minimum_version)
+        return true;
+    return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_FLOOR, ERR_REFUSED,
+                  "%s: version %" PRIu64 " is below version %" PRIu64
+                  ", the highest minimum ever signed for it; publish its content again, as a "
+                  "newer version",
+                  order->document, version, standing.minimum_version);
+}
+
 /* In a new epoch documents are signed again one by one: until the last one of the device is, its
  * manifest stays as it is, or none of them could ever be the first. */
 static bool renew_or_wait(const struct director *director, const struct fleetdb_device *device,
@@ -263,7 +282,8 @@ static bool assign_one(const struct director *director, const struct director_or
     struct final final;
     if (!find_final(director, order->document, outcome.device.device, &final, err) ||
         !set(director, order, &outcome.device, now_ms, &version, &outcome.changed, err) ||
-        !check_final(order, &final, version, err))
+        !check_final(order, &final, version, err) ||
+        (outcome.changed && !check_minimum(director, order, &outcome.device, version, err)))
         return false;
     bool ok = fleetdb_manifest_get(director->db, outcome.device.device, &manifest, NULL, err);
     if (ok && outcome.changed)

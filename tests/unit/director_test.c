@@ -202,6 +202,30 @@ static void what_cannot_go_back_stays_assigned(void **state)
     assert_manifest(fleet, "term-1", 0, "3:");
 }
 
+static void what_is_below_the_minimum_is_never_signed(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcomes[2];
+    struct err err = {0};
+    static const char *const ids[] = {"term-1", "term-2"};
+    struct director_order order = {.document = "bins", .version = 1, .mode = 2};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_device(fleet, "term-2");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    assert_true(director_assign(&director, &order, ids, 1, 4000, outcomes, NULL));
+    temp_fleet_put(fleet, &(struct temp_document){
+                              .name = "bins", .text = "two", .version = 2, .minimum_version = 2});
+    assert_false(director_assign(&director, &order, ids, 2, 4000, outcomes, &err));
+    assert_int_equal(refusal_of(&err), MUSTER__REFUSAL__REFUSAL_DOCUMENT_FLOOR);
+    assert_non_null(strstr(err.text, "bins: version 1 is below version 2, the highest minimum"));
+    assert_manifest(fleet, "term-1", 0, "1: bins@1/2"); /* it may keep what it has */
+    order.version = 0;
+    assert_true(director_assign(&director, &order, ids, 2, 4000, outcomes, NULL));
+    assert_manifest(fleet, "term-1", 0, "2: bins@2/2");
+    assert_manifest(fleet, "term-2", 0, "1: bins@2/2");
+}
+
 /* What a welcome says is wanted is the very manifest that was signed last. */
 static void what_is_wanted_is_the_newest_manifest(void **state)
 {
@@ -311,6 +335,7 @@ int main(void)
         TEST(without_assignments_nothing_is_signed),
         TEST(what_is_wanted_is_the_newest_manifest),
         TEST(what_cannot_go_back_stays_assigned),
+        TEST(what_is_below_the_minimum_is_never_signed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

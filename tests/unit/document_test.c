@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/document.h"
 
+#include "fleet/frame.h"
+#include "proto/limits.h"
+#include "proto/seal.h"
+#include "storage/fleetdb_desired.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Publishes `document` signed by `key`, with the blob of `content`; the error's code. */
@@ -116,14 +121,109 @@ static void a_blob_must_be_there_first(void **state)
     buf_done(&header);
 }
 
+static void another_epoch_is_refused(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct temp_document document = {.name = "bins", .text = "a", .version = 1, .epoch = 2};
+    assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_REFUSED);
+    document.epoch = 1;
+    assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_NONE);
+}
+
+static void put(struct temp_fleet *fleet, struct bytes blob, uint8_t ret_sha256[32])
+{
+    sha256(blob, ret_sha256);
+    assert_true(fleetdb_blob_put(fleet->db, ret_sha256, blob, 1000, NULL));
+}
+
+/* Adds one more way to get version `version` of bins. */
+static enum err_code offer(struct temp_fleet *fleet, uint64_t version,
+                           struct fleetdb_encoding encoding)
+{
+    struct err err = {0};
+    size_t added;
+    const struct fleetdb_wish wish = {.name = "bins", .epoch = 1, .version = version};
+    bool ok = document_add_encodings(fleet->db, &wish, &encoding, 1, &added, &err);
+    assert_true(ok == (err.code == ERR_NONE));
+    return err.code;
+}
+
+static struct fleetdb_encoding delta_of(struct temp_fleet *fleet, const char *base,
+                                        const char *content)
+{
+    struct buf frame = {0};
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA,
+                                        .delta = true};
+    const struct bytes from = bytes_of(base, strlen(base));
+    assert_true(frame_make(bytes_of(content, strlen(content)), from, &frame, NULL));
+    put(fleet, buf_bytes(&frame), encoding.blob);
+    sha256(from, encoding.base);
+    buf_done(&frame);
+    return encoding;
+}
+
+static void a_delta_must_lead_from_its_base_to_what_was_signed(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    static const char one[] = "620001\tbank of the north\n", two[] = "620001\tbank of the south\n",
+                      other[] = "620001\tbank of the thief\n";
+    temp_fleet_publish(fleet, "bins", 1, one);
+    temp_fleet_publish(fleet, "bins", 2, two);
+    assert_int_equal(offer(fleet, 2, delta_of(fleet, one, other)), ERR_INVALID);
+    assert_int_equal(offer(fleet, 2, delta_of(fleet, other, two)), ERR_INVALID);
+    assert_int_equal(offer(fleet, 2, delta_of(fleet, two, two)), ERR_INVALID);
+    assert_int_equal(offer(fleet, 2, delta_of(fleet, one, two)), ERR_NONE);
+}
+
+/* A blob in two pieces, of which the first has so many bytes. */
+static struct fleetdb_encoding split(struct temp_fleet *fleet, struct bytes blob, size_t first)
+{
+    uint8_t list[64];
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD,
+                                        .piece_bytes = LIMIT_PIECE_BYTES,
+                                        .pieces_size = blob.length};
+    put(fleet, bytes_of(blob.data, first), list);
+    put(fleet, bytes_of(blob.data + first, blob.length - first), list + 32);
+    put(fleet, bytes_of(list, sizeof list), encoding.blob);
+    return encoding;
+}
+
+/* Terminals count the pieces off by their size; one that is shorter would shift all after it. */
+static void pieces_must_have_the_size_that_is_stated(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    enum { LENGTH = 200 * 1024 };
+    struct buf frame = {0};
+    char *text = calloc(1, LENGTH + 1);
+    assert_non_null(text);
+    uint32_t next = 1;
+    for (size_t i = 0; i < LENGTH; i++) {
+        next = next * 1664525 + 1013904223;
+        text[i] = (char)('0' + (next >> 26));
+    }
+    temp_fleet_publish(fleet, "bins", 1, text);
+    assert_true(frame_make(bytes_of(text, LENGTH), bytes_of(NULL, 0), &frame, NULL));
+    assert_in_range(frame.length, LIMIT_PIECE_BYTES + 1, 2 * LIMIT_PIECE_BYTES);
+    assert_int_equal(offer(fleet, 1, split(fleet, buf_bytes(&frame), 100 * 1024)), ERR_INVALID);
+    assert_int_equal(offer(fleet, 1, split(fleet, buf_bytes(&frame), LIMIT_PIECE_BYTES)), ERR_NONE);
+    buf_done(&frame);
+    free(text);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(only_the_release_key_publishes),    TEST(every_changed_byte_of_a_header_is_refused),
-        TEST(content_must_be_what_was_signed),   TEST(fields_are_checked),
-        TEST(versions_and_floors_never_go_down), TEST(a_blob_must_be_there_first),
+        TEST(only_the_release_key_publishes),
+        TEST(every_changed_byte_of_a_header_is_refused),
+        TEST(content_must_be_what_was_signed),
+        TEST(fields_are_checked),
+        TEST(versions_and_floors_never_go_down),
+        TEST(a_blob_must_be_there_first),
+        TEST(another_epoch_is_refused),
+        TEST(a_delta_must_lead_from_its_base_to_what_was_signed),
+        TEST(pieces_must_have_the_size_that_is_stated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,7 +131,7 @@ struct buf temp_fleet_header(const struct temp_document *document, const struct 
     sha256(bytes_of(document->text, strlen(document->text)), digest);
     header.name = (char *)document->name;
     header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
-    header.epoch = 1;
+    header.epoch = document->epoch == 0 ? 1 : document->epoch;
     header.version = document->version;
     header.minimum_version = document->minimum_version;
     header.irreversible = document->final;

@@ -23,7 +23,8 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
 struct temp_document {
     const char *name, *text;
     uint64_t version, minimum_version;
-    bool final; /* cannot go back */
+    bool final;     /* cannot go back */
+    uint64_t epoch; /* 0: the root's */
 };
 /* Stores `text` as a blob. */
 void temp_fleet_upload(struct temp_fleet *fleet, const char *text, uint8_t ret_blob[32]);
