@@ -224,9 +224,9 @@ static void test_a_frame_of_a_stated_gigabyte_takes_no_memory(void **state)
 
 static void test_other_files_are_no_bundles(void **state)
 {
-    static const char *const files[] = {"\x7f"
-                                        "ELF",
-                                        "a\tb\n1\t2\n", "\x0a\x02\x08\x01"};
+    static const char elf[] = "\x7f"
+                              "ELF"; /* two literals: "\x7fE" would be another byte */
+    static const char *const files[] = {elf, "a\tb\n1\t2\n", "\x0a\x02\x08\x01"};
     struct err err;
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
