@@ -243,6 +243,8 @@ static void one_seed(struct run *run)
         if (crash->round > 0 && rename(run->next, run->work) != 0)
             crash_stop(crash, "cannot go on: %s", strerror(errno));
         must(run, file_make_dir(run->work, 0700, &run->err));
+        if (crash->round == 0 && crash->part->make != NULL && crash->seed % 4 != 0)
+            crash->part->make(crash, run->work);
         throw_dice(crash, 0);
         disk_log_begin(&crash->log, run->work);
         crash->part->work(crash, run->work);

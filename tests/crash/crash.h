@@ -34,7 +34,11 @@ struct crash_part {
     unsigned kinds;                      /* 1 << disk_kind of what must have been cut after */
     unsigned rounds;                     /* of each seed */
     void *(*begin)(struct crash *crash); /* one seed */
-    /* Raises crash->log.step before each thing it does. Round 0 finds `dir` empty. */
+    /* May be NULL. Before round 0 of three seeds in four: makes the store, which is not logged, so
+     * that not every seed cuts through the making of the same tables. */
+    void (*make)(struct crash *crash, const char *dir);
+    /* Raises crash->log.step before each thing it does. Round 0 finds what `make` made, or `dir`
+     * empty. */
     void (*work)(struct crash *crash, const char *dir);
     void (*drop)(struct crash *crash); /* closes what `work` has left open; not logged any more */
     /* All of `step` had been done before the cut, or only a part of it. */

@@ -237,6 +237,15 @@ static void do_reopen(struct crash *crash)
     step_end(crash);
 }
 
+static void make(struct crash *crash, const char *dir)
+{
+    struct err err = {0};
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s/fleet.db", dir);
+    must(crash, open_fleet(crash->ctx, path, &err), &err);
+    close_fleet(crash->ctx);
+}
+
 static void work(struct crash *crash, const char *dir)
 {
     struct seed *seed = crash->ctx;
@@ -460,6 +469,7 @@ int main(int argc, char **argv)
                  1u << DISK_UNLINK,
         .rounds = 3,
         .begin = begin,
+        .make = make,
         .work = work,
         .drop = drop,
         .check = check,
