@@ -46,6 +46,9 @@ bool file_remove(const char *path, struct err *err) MUSTER_CHECK;
 /* Removes a directory with all below it; does not follow symbolic links; missing is fine. */
 bool file_remove_tree(const char *path, struct err *err) MUSTER_CHECK;
 bool file_sync_dir(const char *path, struct err *err) MUSTER_CHECK;
+/* Removes what interrupted writes of `path`, and of names that go on from it with a '.', have left
+ * beside it. No such directory is fine. */
+bool file_sweep_beside(const char *path, struct err *err) MUSTER_CHECK;
 bool file_exists(const char *path); /* a dangling symbolic link exists too */
 /* Calls `each` with every entry's name but "." and ".."; a false from it ends the walk. */
 bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx,

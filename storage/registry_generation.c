@@ -253,7 +253,8 @@ static bool leftover_entry(void *ctx, const char *name)
 static bool sweep_leftovers(const struct registry *registry, struct err *err)
 {
     struct sweep sweep = {.registry = registry, .err = err};
-    return file_list(registry->dir, leftover_entry, &sweep, err) && !sweep.failed;
+    return file_list(registry->dir, leftover_entry, &sweep, err) && !sweep.failed &&
+           file_sweep_beside(registry->floors, err);
 }
 
 /* The generation in force. Its list must be its own: what is older or newer than it goes. */

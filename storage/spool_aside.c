@@ -187,38 +187,6 @@ bool spool_unmark(struct spool *spool, struct err *err)
     return name_file(spool, ".distrust", "", name, err) && file_remove(name, err);
 }
 
-struct sweep {
-    const char *dir;
-    const char *base; /* the spool's own name in it */
-    struct err *err;
-    bool failed;
-};
-
-/* ".<name>.<16 hex>.new", as file_write makes them. */
-static bool sweep_one(void *ctx, const char *name)
-{
-    struct sweep *sweep = ctx;
-    size_t length = strlen(name), base = strlen(sweep->base);
-    static const char tail[] = ".new";
-    char path[PATH_MAX];
-    if (name[0] != '.' || strncmp(name + 1, sweep->base, base) != 0 || name[1 + base] != '.' ||
-        length < sizeof tail || strcmp(name + length - (sizeof tail - 1), tail) != 0)
-        return true;
-    sweep->failed = !path_join(path, sizeof path, sweep->dir, name, sweep->err) ||
-                    !file_remove(path, sweep->err);
-    return !sweep->failed;
-}
-
-bool spool_sweep(struct spool *spool, struct err *err)
-{
-    char dir[PATH_MAX];
-    const char *slash = strrchr(spool->path, '/');
-    if (!spool_directory(spool, dir, err))
-        return false;
-    struct sweep sweep = {dir, slash != NULL ? slash + 1 : spool->path, err, false};
-    return file_list(dir, sweep_one, &sweep, err) && !sweep.failed;
-}
-
 bool spool_directory(const struct spool *spool, char dir[PATH_MAX], struct err *err)
 {
     const char *slash = strrchr(spool->path, '/');

@@ -279,7 +279,7 @@ static bool start_chain(struct spool *spool, struct opening *opening, struct err
 static bool start(struct spool *spool, struct opening *opening, struct err *err)
 {
     char dir[PATH_MAX];
-    if (!clock_boot_id(opening->boot, err) || !spool_sweep(spool, err) ||
+    if (!clock_boot_id(opening->boot, err) || !file_sweep_beside(spool->path, err) ||
         !read_chain(spool, opening, err))
         return false;
     if (spool_is_marked(spool) &&

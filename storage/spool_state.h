@@ -188,8 +188,6 @@ bool spool_mark_damaged(struct spool *spool, struct err *err) MUSTER_CHECK;
 bool spool_is_marked(const struct spool *spool);
 bool spool_unmark(struct spool *spool, struct err *err) MUSTER_CHECK;
 bool spool_directory(const struct spool *spool, char dir[PATH_MAX], struct err *err) MUSTER_CHECK;
-/* Removes what a power cut left of files that were being written. */
-bool spool_sweep(struct spool *spool, struct err *err) MUSTER_CHECK;
 
 /* Makes sure that the chain says of each lane that seqs below `next_seq` may have been given. */
 bool spool_chain_cover(struct spool *spool, const uint64_t next_seq[SPOOL_LANES],

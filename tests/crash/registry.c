@@ -2,30 +2,19 @@
 /* Power cuts under the terminal's registry. */
 #include "base/file.h"
 #include "proto/seal.h"
-#include "tests/crash/crash.h"
-#include "tests/crash/registry_state.h"
+#include "storage/registry_roots.h"
+#include "tests/crash/registry_seed.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { STEPS = 26, LONG_PATH = 512 };
-
-struct seed {
-    struct state states[STEPS + 8];
-    struct state now;
-    uint32_t contents; /* given so far */
-    struct registry *registry;
-    char dir[LONG_PATH / 4];
-};
 
 static void *begin(struct crash *crash)
 {
     struct seed *seed = calloc(1, sizeof *seed);
     if (seed == NULL)
         crash_stop(crash, "no memory");
+    seed->now.installed = seed->now.roots = 1;
     return seed;
 }
 
@@ -48,22 +37,63 @@ static void step_end(struct crash *crash)
     seed->states[crash->log.step] = seed->now;
 }
 
+/* As content comes that is too long for memory. */
+static bool in_parts(struct file_writer *writer, struct bytes content, struct err *err)
+{
+    size_t half = content.length / 2;
+    if (file_writer_add(writer, bytes_of(content.data, half), err) &&
+        file_writer_add(writer, bytes_of(content.data + half, content.length - half), err))
+        return file_writer_keep(writer, err);
+    file_writer_drop(writer);
+    return false;
+}
+
 static void build_document(struct crash *crash, const struct generation *made, size_t document)
 {
     struct seed *seed = crash->ctx;
     uint8_t content[CONTENT_MAX];
     char name[2];
+    struct file_writer *writer = NULL;
     struct err err = {0};
+    uint32_t number = made->documents[document];
     const struct generation *from = generation_of(&seed->now, seed->now.current);
     name_of(document, name);
-    if (from != NULL && from->documents[document] == made->documents[document])
+    if (from != NULL && from->documents[document] == number)
         must(crash, registry_build_carry(seed->registry, made->number, from->number, name, &err),
+             &err);
+    else if (number == seed->now.download.content)
+        download_build(crash, made->number, name);
+    else if (number % 2 == 0)
+        must(crash,
+             registry_build_write(seed->registry, made->number, name, false,
+                                  content_of(number, content), &err),
              &err);
     else
         must(crash,
-             registry_build_write(seed->registry, made->number, name, false,
-                                  content_of(made->documents[document], content), &err),
+             registry_build_stream(seed->registry, made->number, name, &writer, &err) &&
+                 in_parts(writer, content_of(number, content), &err),
              &err);
+}
+
+/* What the generation that is built next is made of: some of it new, some as before. */
+static struct generation draw_generation(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    const struct generation *from = generation_of(&seed->now, seed->now.current);
+    struct generation made = {.number = seed->now.highest + 1};
+    size_t downloaded =
+        download_whole(&seed->now.download) ? crash_draw(crash, DOCUMENTS) : DOCUMENTS;
+    for (size_t i = 0; i < DOCUMENTS; i++) {
+        if (i == downloaded) {
+            made.documents[i] = seed->now.download.content;
+            continue;
+        }
+        if (crash_draw(crash, 5) == 0)
+            continue;
+        bool carry = from != NULL && from->documents[i] != 0 && crash_draw(crash, 2) == 0;
+        made.documents[i] = carry ? from->documents[i] : ++seed->contents;
+    }
+    return made;
 }
 
 static void do_build(struct crash *crash)
@@ -71,17 +101,13 @@ static void do_build(struct crash *crash)
     static struct registry_generation list;
     struct seed *seed = crash->ctx;
     struct err err = {0};
-    const struct generation *from = generation_of(&seed->now, seed->now.current);
-    struct generation made = {.number = seed->now.highest + 1};
+    struct generation made = draw_generation(crash);
     bool drop = crash_draw(crash, 8) == 0;
     crash->log.step++;
     must(crash, registry_build_begin(seed->registry, made.number, &err), &err);
     for (size_t i = 0; i < DOCUMENTS; i++) {
-        if (crash_draw(crash, 5) == 0)
-            continue;
-        bool carry = from != NULL && from->documents[i] != 0 && crash_draw(crash, 2) == 0;
-        made.documents[i] = carry ? from->documents[i] : ++seed->contents;
-        build_document(crash, &made, i);
+        if (made.documents[i] != 0)
+            build_document(crash, &made, i);
     }
     list_of(&made, &list);
     must(crash, registry_build_finish(seed->registry, &list, bytes_of("manifest", 8), &err), &err);
@@ -113,7 +139,17 @@ static bool needed(void *ctx, const uint8_t sha256_of_blob[32])
         if (state->blobs[i] != 0 && memcmp(sum, sha256_of_blob, sizeof sum) == 0)
             return true;
     }
-    return false;
+    return download_needs(&state->download, sha256_of_blob);
+}
+
+/* Nobody needs the pieces of what is in force. */
+static void end_download(struct state *state)
+{
+    const struct generation *of = generation_of(state, state->current);
+    for (size_t i = 0; of != NULL && i < DOCUMENTS; i++) {
+        if (of->documents[i] == state->download.content)
+            state->download = (struct download){0};
+    }
 }
 
 static void do_prune(struct crash *crash)
@@ -128,6 +164,7 @@ static void do_prune(struct crash *crash)
     }
     crash->log.step++;
     seed->now.blobs[crash_draw(crash, BLOBS)] = 0;
+    end_download(&seed->now);
     for (size_t i = 0; i < GENERATIONS; i++) {
         if (seed->now.generations[i].number != keep[0] &&
             seed->now.generations[i].number != keep[1])
@@ -161,6 +198,37 @@ static void do_blob(struct crash *crash)
     step_end(crash);
 }
 
+static void do_download(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    if (download_whole(&seed->now.download)) {
+        do_build(crash);
+        do_prune(crash);
+        return;
+    }
+    crash->log.step++;
+    download_go_on(crash);
+    step_end(crash);
+}
+
+/* The next one of the chain; or the terminal's own image brings a newer one, and those up to it
+ * are not needed any more. */
+static void do_root(struct crash *crash)
+{
+    struct seed *seed = crash->ctx;
+    uint8_t content[CONTENT_MAX];
+    struct err err = {0};
+    crash->log.step++;
+    if (crash_draw(crash, 4) == 0 && seed->now.roots > seed->now.installed) {
+        seed->now.installed++;
+        must(crash, registry_roots_sweep(seed->dir, seed->now.installed, &err), &err);
+    } else {
+        uint64_t version = ++seed->now.roots;
+        must(crash, registry_root_write(seed->dir, version, root_of(version, content), &err), &err);
+    }
+    step_end(crash);
+}
+
 static void floors_of(uint64_t version, struct registry_floors *floors)
 {
     struct registry_floor *row = registry_floor_row(floors, "a");
@@ -168,38 +236,56 @@ static void floors_of(uint64_t version, struct registry_floors *floors)
     floors->manifest_version = row->minimum = row->version = version;
 }
 
-/* Their second place: outside the registry's folder on a terminal, in what is cut here. */
-static void second_path(const char *dir, char path[LONG_PATH])
+static void do_floors(struct crash *crash, uint64_t version)
 {
-    (void)snprintf(path, LONG_PATH, "%s/second", dir);
+    struct seed *seed = crash->ctx;
+    struct registry_floors *floors = calloc(1, sizeof *floors);
+    struct err err = {0};
+    crash->log.step++;
+    seed->now.floors = version;
+    seed->now.floors_single = false;
+    if (floors == NULL)
+        crash_stop(crash, "no memory");
+    floors_of(version, floors);
+    must(crash, registry_floors_write(seed->registry, floors, &err), &err);
+    free(floors);
+    step_end(crash);
 }
 
 static void do_small(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
-    struct registry_floors *floors = calloc(1, sizeof *floors);
     struct registry_failure failure;
     uint8_t content[CONTENT_MAX];
     struct err err = {0};
-    bool ok = floors != NULL;
+    unsigned what = crash_draw(crash, 3);
+    bool good;
+    if (what == 0) {
+        do_floors(crash, seed->now.floors + 1);
+        return;
+    }
     crash->log.step++;
-    switch (crash_draw(crash, 3)) {
-    case 0:
+    if (what == 1) {
         seed->now.desired = ++seed->contents;
-        ok = registry_desired_write(seed->registry, content_of(seed->contents, content), &err);
-        break;
-    case 1:
-        floors_of(++seed->now.floors, floors);
-        ok = registry_floors_write(seed->registry, floors, &err);
-        break;
-    default:
+        good = registry_desired_write(seed->registry, content_of(seed->contents, content), &err);
+    } else {
         seed->now.failure = ++seed->contents;
         failure_of(seed->contents, &failure);
-        ok = registry_failure_write(seed->registry, &failure, &err);
-        break;
+        good = registry_failure_write(seed->registry, &failure, &err);
     }
-    free(floors);
-    must(crash, ok, &err);
+    must(crash, good, &err);
+    step_end(crash);
+}
+
+/* What the documents can be made again from has changed. */
+static void do_relist(struct crash *crash, const struct generation *of)
+{
+    static struct registry_generation list;
+    struct seed *seed = crash->ctx;
+    struct err err = {0};
+    crash->log.step++;
+    list_of(of, &list);
+    must(crash, registry_relist(seed->registry, &list, &err), &err);
     step_end(crash);
 }
 
@@ -210,6 +296,7 @@ static void do_replace(struct crash *crash)
     struct generation *of = generation_of(&seed->now, seed->now.current);
     uint8_t content[CONTENT_MAX];
     char name[2];
+    struct file_writer *writer = NULL;
     struct err err = {0};
     if (of == NULL)
         return;
@@ -219,11 +306,14 @@ static void do_replace(struct crash *crash)
     name_of(document, name);
     crash->log.step++;
     of->documents[document] = ++seed->contents;
-    must(crash,
-         registry_replace(seed->registry, of->number, name, false,
-                          content_of(seed->contents, content), &err),
-         &err);
+    bool good = seed->contents % 2 == 0
+                    ? registry_replace(seed->registry, of->number, name, false,
+                                       content_of(seed->contents, content), &err)
+                    : registry_replace_stream(seed->registry, of->number, name, &writer, &err) &&
+                          in_parts(writer, content_of(seed->contents, content), &err);
+    must(crash, good, &err);
     step_end(crash);
+    do_relist(crash, of);
     for (size_t i = 0; i < GENERATIONS; i++) {
         const struct generation *other = &seed->now.generations[i];
         if (other == of || other->documents[document] == 0)
@@ -243,13 +333,6 @@ static void load(struct crash *crash, struct registry *registry, struct registry
     must(crash, registry_load(registry, held, err), err);
 }
 
-static bool same_failure(const struct registry_failure *a, const struct registry_failure *b)
-{
-    return a->present == b->present && a->content == b->content && a->refusal == b->refusal &&
-           memcmp(a->manifest_digest, b->manifest_digest, sizeof a->manifest_digest) == 0 &&
-           strcmp(a->item, b->item) == 0 && strcmp(a->reason, b->reason) == 0;
-}
-
 static void take_generation(struct seed *seed, const struct registry_generation *held, size_t slot)
 {
     struct generation *to = &seed->now.generations[slot];
@@ -263,30 +346,50 @@ static void take_generation(struct seed *seed, const struct registry_generation 
 }
 
 /* What a cut has left, which was checked then, is where the work goes on from. */
-static void resume(struct crash *crash, const struct registry_held *held)
+static void resume_small(struct crash *crash, const struct state *last)
 {
     struct seed *seed = crash->ctx;
-    char path[LONG_PATH];
     struct registry_failure failure, expected;
     struct registry_floors *floors = calloc(1, sizeof *floors);
-    char lost[REGISTRY_LOST_CHARS];
-    struct state last = seed->states[crash->from_step];
+    char lost[REGISTRY_LOST_CHARS] = "", path[LONG_PATH];
     struct err err = {0};
-    seed->now = (struct state){.current = held->current.number, .highest = last.highest};
-    if (held->highest > last.highest)
-        seed->now.highest = held->highest;
-    take_generation(seed, &held->current, 0);
-    take_generation(seed, &held->previous, 1);
     (void)snprintf(path, sizeof path, "%s/desired", seed->dir);
     seed->now.desired = number_in(path);
     must(crash, floors != NULL && registry_floors_read(seed->registry, floors, lost, &err), &err);
     seed->now.floors = floors->manifest_version;
+    seed->now.floors_single = lost[0] != '\0';
     free(floors);
     must(crash, registry_failure_read(seed->registry, &failure, &err), &err);
-    failure_of(last.failure, &expected);
+    failure_of(last->failure, &expected);
     seed->now.failure = same_failure(&failure, &expected)
-                            ? last.failure
+                            ? last->failure
                             : seed->states[crash->from_step - 1].failure;
+}
+
+static void resume_roots(struct seed *seed)
+{
+    struct buf found = {0};
+    seed->now.roots = seed->now.installed;
+    while (registry_root_read(seed->dir, seed->now.roots + 1, CONTENT_MAX, &found, NULL)) {
+        buf_done(&found);
+        seed->now.roots++;
+    }
+}
+
+static void resume(struct crash *crash, const struct registry_held *held)
+{
+    struct seed *seed = crash->ctx;
+    char path[LONG_PATH];
+    struct state last = seed->states[crash->from_step];
+    seed->now = (struct state){
+        .current = held->current.number, .highest = last.highest, .installed = last.installed};
+    if (held->highest > last.highest)
+        seed->now.highest = held->highest;
+    take_generation(seed, &held->current, 0);
+    take_generation(seed, &held->previous, 1);
+    resume_small(crash, &last);
+    resume_roots(seed);
+    download_resume(seed, &last.download);
     for (size_t i = 0; i < BLOBS; i++) {
         uint8_t sum[32];
         char text[65];
@@ -297,44 +400,52 @@ static void resume(struct crash *crash, const struct registry_held *held)
     }
 }
 
-/* The generation that the link names; 0: there is no link. */
-static uint64_t current_in(const char *dir)
+void places(const char *dir, char registry[DIR_BYTES], char second[DIR_BYTES])
 {
-    char path[LONG_PATH], target[64] = "";
-    uint64_t number = 0;
-    (void)snprintf(path, sizeof path, "%s/current", dir);
-    if (readlink(path, target, sizeof target - 1) > 0 &&
-        sscanf(target, "generations/%" SCNu64, &number) != 1)
-        number = UINT64_MAX;
-    return number;
+    (void)snprintf(registry, DIR_BYTES, "%s/registry", dir);
+    (void)snprintf(second, DIR_BYTES, "%s/floors", dir);
 }
 
-static void work(struct crash *crash, const char *dir)
+/* As a terminal starts. */
+static void start(struct crash *crash, const char *dir)
 {
     static struct registry_held held;
     struct seed *seed = crash->ctx;
     struct err err = {0};
-    char second[LONG_PATH];
-    uint64_t current = current_in(dir);
-    crash->log.step = 1;
-    (void)snprintf(seed->dir, sizeof seed->dir, "%s", dir);
-    second_path(dir, second);
-    must(crash, registry_open(dir, second, sha256, &seed->registry, &err), &err);
+    char second[DIR_BYTES];
+    places(dir, seed->dir, second);
+    uint64_t current = current_in(seed->dir);
+    uint64_t installed =
+        crash->round > 0 ? seed->states[crash->from_step].installed : seed->now.installed;
+    must(crash, registry_roots_sweep(seed->dir, installed, &err), &err);
+    must(crash, registry_open(seed->dir, second, sha256, &seed->registry, &err), &err);
     load(crash, seed->registry, &held, &err);
     if (crash->round > 0)
         resume(crash, &held);
     seed->states[0] = seed->now;
     seed->states[0].current = current;
     step_end(crash);
+    if (seed->now.floors_single)
+        do_floors(crash, seed->now.floors); /* one of their places was lost, and they are known */
+}
+
+static void work(struct crash *crash, const char *dir)
+{
+    crash->log.step = 1;
+    start(crash, dir);
     while (crash->log.step < STEPS) {
         unsigned what = crash_draw(crash, 100);
-        if (what < 30) {
+        if (what < 25) {
             do_build(crash);
             do_prune(crash);
-        } else if (what < 55) {
+        } else if (what < 40) {
             do_blob(crash);
-        } else if (what < 80) {
+        } else if (what < 60) {
             do_small(crash);
+        } else if (what < 70) {
+            do_root(crash);
+        } else if (what < 85) {
+            do_download(crash);
         } else {
             do_replace(crash);
         }
@@ -346,181 +457,6 @@ static void drop(struct crash *crash)
     struct seed *seed = crash->ctx;
     registry_close(seed->registry);
     seed->registry = NULL;
-}
-
-/* ---- the check ---- */
-
-struct check {
-    struct crash *crash;
-    const char *dir;
-    struct state before, after; /* the same if the step was done */
-    struct registry *registry;
-};
-
-/* The documents of a generation, from the folder that is at `path`. */
-static void check_documents(struct check *check, const char *path, uint64_t number)
-{
-    const struct generation none = {0};
-    const struct generation *before = generation_of(&check->before, number);
-    const struct generation *after = generation_of(&check->after, number);
-    if (before == NULL)
-        before = after != NULL ? after : &none;
-    if (after == NULL)
-        after = before;
-    for (size_t i = 0; i < DOCUMENTS; i++) {
-        char name[2], file[LONG_PATH + 8];
-        name_of(i, name);
-        (void)snprintf(file, sizeof file, "%s/%s", path, name);
-        uint32_t found = number_in(file);
-        if (found != before->documents[i] && found != after->documents[i])
-            crash_corrupt(check->crash,
-                          "%s: document %s is %" PRIu32 ", not %" PRIu32 " or %" PRIu32, path, name,
-                          found, before->documents[i], after->documents[i]);
-    }
-}
-
-/* As the payment application finds it, before anything of ours has run. */
-static void check_current(struct check *check)
-{
-    char path[LONG_PATH];
-    uint64_t number = current_in(check->dir);
-    (void)snprintf(path, sizeof path, "%s/current", check->dir);
-    if (number != check->before.current && number != check->after.current)
-        crash_lost(check->crash, "current is generation %" PRIu64 ", not %" PRIu64 " or %" PRIu64,
-                   number, check->before.current, check->after.current);
-    if (number > 0)
-        check_documents(check, path, number);
-}
-
-static void check_held(struct check *check, const struct registry_held *held)
-{
-    struct crash *crash = check->crash;
-    uint64_t number = held->current.number;
-    if (number != check->before.current && number != check->after.current)
-        crash_lost(crash, "generation %" PRIu64 " is in force", number);
-    if (held->recovered && check->before.current > 0)
-        crash_corrupt(crash, "the generation in force was not usable");
-    for (size_t i = 0; i < GENERATIONS; i++) {
-        char path[REGISTRY_PATH_BYTES];
-        uint64_t kept = check->before.generations[i].number;
-        if (kept == 0 || generation_of(&check->after, kept) == NULL)
-            continue;
-        if (kept != number && kept > held->previous.number && kept < number)
-            crash_lost(crash, "generation %" PRIu64 " is not whole any more", kept);
-        (void)snprintf(path, sizeof path, "%s/generations/%08" PRIu64, check->dir, kept);
-        check_documents(check, path, kept);
-    }
-}
-
-static void check_small(struct check *check)
-{
-    struct registry_floors *floors = calloc(1, sizeof *floors);
-    struct registry_failure found, before, after;
-    char lost[REGISTRY_LOST_CHARS] = "";
-    char path[LONG_PATH];
-    struct err err = {0};
-    (void)snprintf(path, sizeof path, "%s/desired", check->dir);
-    uint32_t desired = number_in(path);
-    if (desired != check->before.desired && desired != check->after.desired)
-        crash_lost(check->crash, "desired is %" PRIu32 ", not %" PRIu32 " or %" PRIu32, desired,
-                   check->before.desired, check->after.desired);
-    bool read = floors != NULL && registry_floors_read(check->registry, floors, lost, &err);
-    const struct registry_floor *row = read ? registry_floor_of(floors, "a") : NULL;
-    if (!read || (row != NULL ? row->minimum : 0) != floors->manifest_version)
-        crash_corrupt(check->crash, "floors: %s", err.text);
-    else if (lost[0] != '\0' && check->before.floors != 0)
-        crash_lost(check->crash, "%s", lost);
-    else if (floors->manifest_version != check->before.floors &&
-             floors->manifest_version != check->after.floors)
-        crash_lost(check->crash, "the floor is %" PRIu64 ", not %" PRIu64 " or %" PRIu64,
-                   floors->manifest_version, check->before.floors, check->after.floors);
-    free(floors);
-    failure_of(check->before.failure, &before);
-    failure_of(check->after.failure, &after);
-    if (!registry_failure_read(check->registry, &found, &err))
-        crash_corrupt(check->crash, "failure: %s", err.text);
-    else if (!same_failure(&found, &before) && !same_failure(&found, &after))
-        crash_lost(check->crash, "the failure is another one: %s", found.reason);
-}
-
-static void check_blobs(struct check *check)
-{
-    for (size_t i = 0; i < BLOBS; i++) {
-        uint8_t sum[32], content[CONTENT_MAX];
-        struct buf found = {0};
-        struct err err = {0};
-        uint32_t number = check->before.blobs[i];
-        if (number == 0 || check->after.blobs[i] != number)
-            continue;
-        sum_of(number, sum);
-        if (!registry_blob_read(check->registry, sum, CONTENT_MAX, &found, &err) ||
-            !bytes_equal(buf_bytes(&found), content_of(number, content)))
-            crash_lost(check->crash, "a blob that was written: %s", err.text);
-        buf_done(&found);
-    }
-}
-
-static bool is_leftover(void *ctx, const char *name)
-{
-    struct check *check = ctx;
-    if (strstr(name, ".tmp") != NULL || strstr(name, ".new") != NULL)
-        crash_doubled(check->crash, "left behind after loading: %s", name);
-    return true;
-}
-
-/* It goes on: one more generation, in force, and found again. */
-static void check_next(struct check *check, uint64_t highest)
-{
-    static struct registry_generation list;
-    static struct registry_held held;
-    struct generation made = {.number = highest + 1};
-    uint8_t content[CONTENT_MAX];
-    char path[LONG_PATH];
-    struct err err = {0};
-    made.documents[0] = UINT32_MAX;
-    list_of(&made, &list);
-    bool ok = registry_build_begin(check->registry, made.number, &err) &&
-              registry_build_write(check->registry, made.number, "a", false,
-                                   content_of(UINT32_MAX, content), &err) &&
-              registry_build_finish(check->registry, &list, bytes_of("manifest", 8), &err) &&
-              registry_switch(check->registry, made.number, &err) &&
-              registry_load(check->registry, &held, &err);
-    (void)snprintf(path, sizeof path, "%s/current/a", check->dir);
-    if (!ok)
-        crash_corrupt(check->crash, "it does not go on: %s", err.text);
-    else if (held.current.number != made.number || held.recovered || number_in(path) != UINT32_MAX)
-        crash_lost(check->crash, "the generation that was built after the cut");
-}
-
-static void check(struct crash *crash, const char *dir, unsigned step, bool done)
-{
-    static struct registry_held held;
-    struct seed *seed = crash->ctx;
-    struct check check = {.crash = crash,
-                          .dir = dir,
-                          .before = seed->states[done ? step : step - 1],
-                          .after = seed->states[step]};
-    char path[LONG_PATH];
-    struct err err = {0};
-    check_current(&check);
-    memset(&held, 0, sizeof held);
-    second_path(dir, path);
-    if (!registry_open(dir, path, sha256, &check.registry, &err)) {
-        crash_corrupt(crash, "does not open: %s", err.text);
-        return;
-    }
-    if (registry_load(check.registry, &held, &err)) {
-        check_held(&check, &held);
-        check_small(&check);
-        check_blobs(&check);
-        (void)snprintf(path, sizeof path, "%s/generations", dir);
-        (void)!file_list(path, is_leftover, &check, &err);
-        (void)!file_list(dir, is_leftover, &check, &err);
-        check_next(&check, held.highest);
-    } else {
-        crash_corrupt(crash, "does not load: %s", err.text);
-    }
-    registry_close(check.registry);
 }
 
 int main(int argc, char **argv)
@@ -536,7 +472,7 @@ int main(int argc, char **argv)
         .begin = begin,
         .work = work,
         .drop = drop,
-        .check = check,
+        .check = registry_check,
         .end = end,
     };
     return crash_main(&part, argc, argv);

@@ -19,6 +19,11 @@ struct bytes content_of(uint32_t number, uint8_t content[CONTENT_MAX])
     return bytes_of(content, length);
 }
 
+struct bytes root_of(uint64_t version, uint8_t content[CONTENT_MAX])
+{
+    return content_of(UINT32_MAX - 1 - (uint32_t)version, content);
+}
+
 void sum_of(uint32_t number, uint8_t sum[32])
 {
     uint8_t content[CONTENT_MAX];

@@ -10,6 +10,7 @@ enum {
     DOCUMENTS = 5, /* of a generation at the most: "a", "b", ... */
     GENERATIONS = 4,
     BLOBS = 8,
+    DOWNLOAD_PIECES = 24,
     CONTENT_MAX = 6000,
 };
 
@@ -19,15 +20,26 @@ struct generation {
     uint32_t documents[DOCUMENTS];
 };
 
+/* Content that comes in pieces. */
+struct download {
+    uint32_t content; /* 0: none */
+    uint32_t have;    /* bit 0: the list, bit n: the n-th piece */
+};
+
 struct state {
     uint64_t current;
     uint64_t highest;
     struct generation generations[GENERATIONS];
     uint32_t desired, failure;
-    uint64_t floors; /* version of the manifest; that of "a" is the same */
+    uint64_t floors;    /* version of the manifest; that of "a" is the same */
+    bool floors_single; /* a cut came between their two places, and they were not written since */
+    uint64_t installed, roots; /* trust roots: the one installed, the newest kept */
+    struct download download;
     uint32_t blobs[BLOBS];
 };
 
+/* A trust root's bytes follow from its version. */
+struct bytes root_of(uint64_t version, uint8_t content[CONTENT_MAX]);
 struct bytes content_of(uint32_t number, uint8_t content[CONTENT_MAX]);
 void sum_of(uint32_t number, uint8_t sum[32]);
 /* The number that a file's content follows from; 0: there is none, or it is not whole. */

@@ -223,6 +223,25 @@ static void list_can_be_stopped(void **state)
     assert_false(file_list(at(place, "missing"), stop_at_once, &count, &err));
 }
 
+static void what_interrupted_writes_left_is_swept(void **state)
+{
+    static const char *const kept[] = {"floors", ".floors2.0123456789abcdef.new", "floors.new",
+                                       ".floors.0123456789abcdef.old", ".other.new"};
+    static const char *const left[] = {".floors.0123456789abcdef.new",
+                                       ".floors.chain.0123456789abcdef.new"};
+    struct place *place = *state;
+    struct err err;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        assert_true(file_write(at(place, kept[i]), bytes_of("x", 1), 0600, &err));
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+        assert_true(file_write(at(place, left[i]), bytes_of("x", 1), 0600, &err));
+    assert_true(file_sweep_beside(at(place, "floors"), &err));
+    assert_int_equal(entries(place->dir), sizeof kept / sizeof *kept);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        assert_true(file_exists(at(place, kept[i])));
+    assert_true(file_sweep_beside(at(place, "missing/floors"), &err));
+}
+
 static void joined_paths_have_one_slash_and_fit(void **state)
 {
     (void)state;
@@ -252,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(point_switches_in_one_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tree_is_removed_without_following_links, set_up, tear_down),
         cmocka_unit_test_setup_teardown(list_can_be_stopped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_interrupted_writes_left_is_swept, set_up, tear_down),
         cmocka_unit_test(joined_paths_have_one_slash_and_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
