@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -22,7 +23,8 @@ enum {
 static const char help[] =
     "Usage: muster decode [OPTION]... FILE\n"
     "Prints any message of this system from FILE ('-': standard input): what a terminal and the\n"
-    "fleet send each other, what is said on the local sockets, blobs, the spool's chain of\n"
+    "fleet send each other, what is said on the local sockets, blobs, bundles, the spool's chain "
+    "of\n"
     "incarnations. What it is is found out in this order, and only one may fit: by its first "
     "bytes,\n"
     "as a sealed message, as a bare one, as frames of a socket.\n\n"
@@ -157,6 +159,38 @@ static int print(const struct arguments *arguments, const struct decoded *decode
     return exit_code == EXIT_OK && decoded->refused ? EXIT_NO : exit_code;
 }
 
+/* A bundle may be longer than what fits in memory: NULL if it is none, or no file. */
+static FILE *open_bundle(const struct arguments *arguments)
+{
+    uint8_t head[64];
+    struct stat found;
+    const char *as = arguments->decode.as;
+    if (strcmp(arguments->path, "-") == 0 || (as != NULL && strcmp(as, "bundle") != 0) ||
+        stat(arguments->path, &found) != 0 || !S_ISREG(found.st_mode))
+        return NULL;
+    FILE *file = fopen(arguments->path, "rbe");
+    if (file == NULL)
+        return NULL;
+    size_t length = fread(head, 1, sizeof head, file);
+    if (decode_bundle_begins(bytes_of(head, length)) && fseeko(file, 0, SEEK_SET) == 0)
+        return file;
+    (void)fclose(file);
+    return NULL;
+}
+
+static int decode_bundle(const struct arguments *arguments, FILE *file)
+{
+    struct decoded decoded = {0};
+    struct err err = {0};
+    if (!decode_bundle_file(file, &arguments->decode, &decoded, &err)) {
+        command_say(&arguments->common, "%s: %s", arguments->path, err.text);
+        return exit_code_of(&err);
+    }
+    int exit_code = print(arguments, &decoded);
+    json_decref(decoded.root);
+    return exit_code;
+}
+
 static int decode_input(const struct arguments *arguments, struct bytes in)
 {
     struct decoded decoded = {0};
@@ -192,13 +226,18 @@ int command_decode(int argc, char **argv)
     struct trust *trust = NULL;
     struct verify_key *key = NULL;
     struct err err = {0};
-    if (!read_keys(&arguments, &trust, &key, &err) || !read_input(arguments.path, &content, &err)) {
-        exit_code = command_fail(&arguments.common, &err);
-    } else {
-        arguments.decode.trust = trust;
-        arguments.decode.key = key;
+    bool ok = read_keys(&arguments, &trust, &key, &err);
+    arguments.decode.trust = trust;
+    arguments.decode.key = key;
+    FILE *bundle = ok ? open_bundle(&arguments) : NULL;
+    if (bundle != NULL)
+        exit_code = decode_bundle(&arguments, bundle);
+    else if (ok && read_input(arguments.path, &content, &err))
         exit_code = decode_input(&arguments, buf_bytes(&content));
-    }
+    else
+        exit_code = command_fail(&arguments.common, &err);
+    if (bundle != NULL)
+        (void)fclose(bundle);
     trust_free(trust);
     verify_key_free(key);
     buf_done(&content);

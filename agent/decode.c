@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/decode.h"
+#include "agent/decode_internal.h"
 
-#include "agent/decode_kinds.h"
 #include "proto/batch.h"
 #include "proto/envelope.h"
 #include "proto/hello.pb-c.h"
@@ -14,20 +13,10 @@
 #include <string.h>
 
 enum {
-    ARENA_BYTES = 64 * 1024 * 1024,
     ELEMENTS = 65536,
     NESTING = 6, /* a link's message holds a batch, that an event, that a state */
     FRAMES = 4096,
     NAMES_BYTES = 256,
-};
-
-struct decoder {
-    const struct decode_options *options;
-    struct arena arena;
-    struct buf *tried;
-    const char *device; /* that an outer message names */
-    unsigned depth;
-    bool refused;
 };
 
 static bool try_failed(struct decoder *decoder, const char *what, const struct err *why)
@@ -152,8 +141,8 @@ static json_t *verdict(struct decoder *decoder, const struct decode_kind *kind,
     const char *context = context_of(decoder, kind, message);
     if (options->key != NULL)
         keys = &one;
-    else if (options->trust != NULL && kind->role != MUSTER__ROLE__ROLE_UNKNOWN)
-        keys = trust_keys(options->trust, kind->role);
+    else if (decoder->trust != NULL && kind->role != MUSTER__ROLE__ROLE_UNKNOWN)
+        keys = trust_keys(decoder->trust, kind->role);
     if (keys == NULL)
         return json_string(kind->role == MUSTER__ROLE__ROLE_UNKNOWN
                                ? "not checked: give the agent's public key with --key"
@@ -342,18 +331,18 @@ static json_t *whole_tree(struct decoder *decoder, const struct decode_kind *kin
     return tree;
 }
 
-/* As it was told to be. */
-static bool decode_as(struct decoder *decoder, const struct decode_kind *kind, struct bytes in,
-                      json_t **ret_root, struct err *err)
+json_t *decoder_tree(struct decoder *decoder, const struct decode_kind *kind, struct bytes in,
+                     struct err *err)
 {
     struct envelope envelope;
     ProtobufCMessage *message = NULL;
     bool sealed = kind->domain != NULL && envelope_read(in, &envelope, NULL);
-    if (!read_body(decoder, kind, sealed ? envelope.body : in, &message, err))
-        return err_context(err, "no %s%s", kind->name, sealed ? " in its envelope" : "");
-    *ret_root = sealed ? envelope_tree(decoder, kind, message, &envelope, in)
-                       : whole_tree(decoder, kind, message, in);
-    return true;
+    if (!read_body(decoder, kind, sealed ? envelope.body : in, &message, err)) {
+        (void)err_context(err, "no %s%s", kind->name, sealed ? " in its envelope" : "");
+        return NULL;
+    }
+    return sealed ? envelope_tree(decoder, kind, message, &envelope, in)
+                  : whole_tree(decoder, kind, message, in);
 }
 
 static bool decode_sealed(struct decoder *decoder, struct bytes in, json_t **ret_root,
@@ -468,7 +457,8 @@ static bool is_chain(struct bytes in)
 }
 
 /* False with `err` clear: none of these. */
-static bool decode_by_magic(struct bytes in, json_t **ret_root, struct err *err)
+static bool decode_by_magic(struct decoder *decoder, struct bytes in, json_t **ret_root,
+                            struct err *err)
 {
     if (begins_with(in, 0, "SQLite format 3", 16))
         return err_set(err, ERR_INVALID,
@@ -482,12 +472,14 @@ static bool decode_by_magic(struct bytes in, json_t **ret_root, struct err *err)
         return decode_chain(in, ret_root, err);
     if (begins_with(in, 0, "\x28\xb5\x2f\xfd", 4))
         return decode_blob(in, ret_root, err);
+    if (decode_bundle_begins(in))
+        return decode_bundle_in(decoder, in, ret_root, err);
     return false;
 }
 
 static bool find_out(struct decoder *decoder, struct bytes in, json_t **ret_root, struct err *err)
 {
-    if (decode_by_magic(in, ret_root, err))
+    if (decode_by_magic(decoder, in, ret_root, err))
         return true;
     if (err->code == ERR_NONE && !decoder->options->frames &&
         (decode_sealed(decoder, in, ret_root, err) ||
@@ -510,20 +502,23 @@ static bool decode_told(struct decoder *decoder, struct bytes in, json_t **ret_r
         return decode_blob(in, ret_root, err);
     if (strcmp(as, "chain") == 0)
         return decode_chain(in, ret_root, err);
+    if (strcmp(as, "bundle") == 0)
+        return decode_bundle_in(decoder, in, ret_root, err);
     const struct decode_kind *kind = decode_kind_named(as);
     if (kind == NULL)
         return err_set(err, ERR_INVALID, "no kind %s", as);
-    if (!decoder->options->frames)
-        return decode_as(decoder, kind, in, ret_root, err);
-    *ret_root = frames_as(decoder, kind, in, true, err);
+    *ret_root = decoder->options->frames ? frames_as(decoder, kind, in, true, err)
+                                         : decoder_tree(decoder, kind, in, err);
     return *ret_root != NULL;
 }
 
 bool decode_bytes(struct bytes in, const struct decode_options *options,
                   struct decoded *ret_decoded, struct buf *tried, struct err *err)
 {
-    struct decoder decoder = {
-        .options = options, .arena = {.limit_bytes = ARENA_BYTES}, .tried = tried};
+    struct decoder decoder = {.options = options,
+                              .trust = options->trust,
+                              .arena = {.limit_bytes = DECODER_ARENA_BYTES},
+                              .tried = tried};
     struct err why = {0};
     json_t *root = NULL;
     bool ok = in.length > 0 || err_set(&why, ERR_INVALID, "it is empty");
@@ -539,13 +534,13 @@ bool decode_bytes(struct bytes in, const struct decode_options *options,
 
 bool decode_name_known(const char *name)
 {
-    return strcmp(name, "blob") == 0 || strcmp(name, "chain") == 0 ||
+    return strcmp(name, "blob") == 0 || strcmp(name, "bundle") == 0 || strcmp(name, "chain") == 0 ||
            decode_kind_named(name) != NULL;
 }
 
 void decode_names(char *out, size_t size)
 {
-    size_t at = (size_t)snprintf(out, size, "chain, blob");
+    size_t at = (size_t)snprintf(out, size, "chain, blob, bundle");
     for (size_t i = 0; i < decode_kind_count && at < size; i++)
         at += (size_t)snprintf(out + at, size - at, ", %s", decode_kinds[i].name);
 }

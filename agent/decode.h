@@ -9,9 +9,9 @@
 
 /*
  * Any bytes of this system as a tree for people and scripts: sealed messages, bare ones, local
- * frames, blobs, the spool's chain. Made by the messages' descriptors, so that a field added to one
- * needs no code here. For diagnosis only: unlike everything else here it looks into an envelope
- * whose signature nobody has checked, within the same bounds, and says so.
+ * frames, blobs, bundles, the spool's chain. Made by the messages' descriptors, so that a field
+ * added to one needs no code here. For diagnosis only: unlike everything else here it looks into an
+ * envelope whose signature nobody has checked, within the same bounds, and says so.
  */
 struct decode_options {
     const char *as;               /* a name of decode_names; NULL: found out */
@@ -30,6 +30,11 @@ struct decoded {
  * the byte at which it ended. The caller decrefs the root. */
 bool decode_bytes(struct bytes in, const struct decode_options *options,
                   struct decoded *ret_decoded, struct buf *tried, struct err *err) MUSTER_CHECK;
+/* A bundle of any length, of which no more than a part is in memory. */
+bool decode_bundle_file(FILE *file, const struct decode_options *options,
+                        struct decoded *ret_decoded, struct err *err) MUSTER_CHECK;
+/* Whether a file that begins like this is one. */
+bool decode_bundle_begins(struct bytes in);
 /* "root, document, ...": what --as takes, in the order in which it is tried. */
 void decode_names(char *out, size_t size);
 bool decode_name_known(const char *name);
