@@ -258,11 +258,7 @@ static const struct ctl_option options[] = {
      .value = "ROOT.BIN",
      .help = "the one whose keys signed what is signed again",
      .required = true},
-    {.name = "--key",
-     .value = "KEY",
-     .help = "what signs: a private key's file, or pkcs11:...",
-     .repeats = true,
-     .required = true},
+    SIGNERS_KEY_OPTION,
     CTL_DRY_RUN,
     {0},
 };

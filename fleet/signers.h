@@ -20,6 +20,13 @@ struct signers {
 bool signers_open(const struct ctl_args *args, const char *option, struct signers *ret_signers,
                   struct err *err) MUSTER_CHECK;
 void signers_done(struct signers *signers);
+/* The option of the commands that cannot do without. */
+#define SIGNERS_KEY_OPTION                                                                         \
+    {                                                                                              \
+        .name = "--key", .value = "KEY",                                                           \
+        .help = "what signs: a private key's file, or pkcs11:...", .repeats = true,                \
+        .required = true                                                                           \
+    }
 /* As seal() and seal_add() take them. */
 static inline const struct sign_key *const *signers_keys(const struct signers *signers)
 {
