@@ -68,7 +68,7 @@ static bool assign(struct api_desired *desired, const struct director_order *ord
         return err_set(err, ERR_NO_MEMORY, "no memory for %zu devices", count);
     bool ok = director_assign(desired->director, order, ids, count, now_ms, outcomes, err);
     if (ok) {
-        publisher_changed(desired->publisher, order->document, outcomes, count);
+        publisher_changed(desired->publisher, outcomes, count);
         *ret_answer = outcomes_json(outcomes, count);
     }
     free(outcomes);

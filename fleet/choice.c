@@ -71,7 +71,8 @@ bool choice_make(struct fleetdb *db, int64_t device, const struct fleetdb_docume
     add_whole(ret_choice, document);
     if (inline_left == NULL || (holding.known && memcmp(holding.sha256, document->sha256, 32) == 0))
         return true; /* should its copy be damaged, it asks for the whole */
-    add_deltas(ret_choice, document, &holding);
+    if (!document->whole)
+        add_deltas(ret_choice, document, &holding);
     for (size_t i = 0; i < ret_choice->count; i++)
         if (!carry(db, ret_choice, i, inline_left, err))
             return false;

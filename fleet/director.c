@@ -52,7 +52,8 @@ static bool add_assigned(void *ctx, const struct fleetdb_document *document, int
     if (!manifest_add(&draft->manifest, &chosen, mode, err))
         return false;
     for (size_t i = 0; i < choice->count; i++)
-        memcpy(draft->blobs[draft->blob_count++], choice->encodings[i].blob, 32);
+        if (choice->encodings[i].data.length == 0)
+            memcpy(draft->blobs[draft->blob_count++], choice->encodings[i].blob, 32);
     return true;
 }
 

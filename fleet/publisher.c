@@ -2,6 +2,7 @@
 #include "fleet/publisher.h"
 
 #include "base/log.h"
+#include "fleet/fallback.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_roots.h"
@@ -279,13 +280,19 @@ void publisher_disconnected(struct publisher *publisher)
 static void end_withdrawal(struct publisher *publisher, bool accepted)
 {
     struct err err = {0};
+    struct item item = {.what = WHAT_BLOB};
+    bool wanted;
     publisher->withdrawal_token = 0;
     if (!accepted)
         return;
-    if (!fleetdb_blob_withdrawn(publisher->director->db, publisher->withdrawal, &err))
+    memcpy(item.blob, publisher->withdrawal, sizeof item.blob);
+    if (!fleetdb_blob_withdrawn(publisher->director->db, item.blob, &wanted, &err)) {
         log_error("publisher: %s; the blob is withdrawn once more later", err.text);
-    else
-        publisher->stats.withdrawn++;
+        return;
+    }
+    publisher->stats.withdrawn++;
+    if (wanted) /* a manifest has named it while it was on its way out */
+        add_news(publisher, &item);
 }
 
 void publisher_withdraw(struct publisher *publisher, int64_t now_ms)
@@ -318,11 +325,10 @@ void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted
     pump(publisher);
 }
 
-/* For a walk over what is assigned to one device: the blobs wanted from it become news. */
+/* For a walk over what is assigned to one device: the blobs that it lacks become news. */
 struct wanted {
     struct publisher *publisher;
-    const char *document;       /* only this one, or NULL */
-    const Muster__Hello *hello; /* only what it lacks, or NULL */
+    const Muster__Hello *hello;
 };
 
 static bool is_lacked(const Muster__Hello *hello, const uint8_t blob[32])
@@ -337,7 +343,7 @@ static void add_blob(const struct wanted *wanted, const uint8_t blob[32])
 {
     struct item item = {.what = WHAT_BLOB};
     memcpy(item.blob, blob, sizeof item.blob);
-    if (wanted->hello == NULL || is_lacked(wanted->hello, blob))
+    if (is_lacked(wanted->hello, blob))
         add_news(wanted->publisher, &item);
 }
 
@@ -355,8 +361,6 @@ static bool add_blobs(void *ctx, const struct fleetdb_document *document, int mo
 {
     (void)mode;
     const struct wanted *wanted = ctx;
-    if (wanted->document != NULL && strcmp(wanted->document, document->name) != 0)
-        return true;
     for (size_t i = 0; i < document->encoding_count; i++) {
         const struct fleetdb_encoding *encoding = &document->encodings[i];
         add_blob(wanted, encoding->blob);
@@ -373,23 +377,31 @@ static void add_manifest(struct publisher *publisher, int64_t device, const char
     add_news(publisher, &item);
 }
 
-void publisher_changed(struct publisher *publisher, const char *document,
-                       const struct director_outcome *outcomes, size_t count)
+static bool add_named_blob(void *ctx, const uint8_t blob[32], struct err *err)
+{
+    struct item item = {.what = WHAT_BLOB};
+    (void)err;
+    memcpy(item.blob, blob, sizeof item.blob);
+    add_news(ctx, &item);
+    return true;
+}
+
+/* A device's new manifest, and before it what it names and the broker was not given yet. */
+static void add_named(struct publisher *publisher, const struct fleetdb_device *device)
 {
     struct err err = {0};
-    struct wanted wanted = {.publisher = publisher, .document = document};
-    bool blobs_added = false;
-    for (size_t i = 0; i < count; i++) {
-        if (!outcomes[i].changed)
-            continue;
-        /* All of them were given the same version, so one of them names the blobs. */
-        if (!blobs_added &&
-            !fleetdb_assigned_each(publisher->director->db, outcomes[i].device.device, add_blobs,
-                                   &wanted, &err))
-            log_error("publisher: %s; the broker's blobs follow at the next connect", err.text);
-        blobs_added = true;
-        add_manifest(publisher, outcomes[i].device.device, outcomes[i].device.id);
-    }
+    if (publisher->connected && !fleetdb_named_blob_each(publisher->director->db, device->device,
+                                                         add_named_blob, publisher, &err))
+        log_error("publisher: %s; the broker's blobs follow at the next connect", err.text);
+    add_manifest(publisher, device->device, device->id);
+}
+
+void publisher_changed(struct publisher *publisher, const struct director_outcome *outcomes,
+                       size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (outcomes[i].changed)
+            add_named(publisher, &outcomes[i].device);
     pump(publisher);
 }
 
@@ -401,7 +413,7 @@ void publisher_root(struct publisher *publisher, uint64_t version)
 
 void publisher_renewed(struct publisher *publisher, const struct fleetdb_device *device)
 {
-    add_manifest(publisher, device->device, device->id);
+    add_named(publisher, device);
     pump(publisher);
 }
 
@@ -446,7 +458,9 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
     size_t length = ret_manifest->length;
     struct wanted wanted = {.publisher = publisher, .hello = hello};
     const struct director *director = publisher->director;
+    size_t fallen = 0;
     if (!send_root(publisher, device, hello->root_version, now_ms, err) ||
+        !fallback_take(director, device, hello, now_ms, &fallen, err) ||
         !fleetdb_manifest_get(director->db, device->device, &before, NULL, err) ||
         !director_manifest(director, device, &seen, now_ms, &newest, ret_manifest, err))
         return false;
@@ -455,12 +469,14 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
         ret_manifest->length = length;
     if (!fleetdb_assigned_each(director->db, device->device, add_blobs, &wanted, err))
         return false;
-    if (newest.epoch != before.epoch || newest.version != before.version) {
+    bool above = newest.epoch != before.epoch || newest.version != before.version;
+    if (above)
         log_warn("%s holds manifest %llu, we had %llu: signed %llu above it", device->id,
                  (unsigned long long)seen.version, (unsigned long long)before.version,
                  (unsigned long long)newest.version);
-        add_manifest(publisher, device->device, device->id);
-    }
+    if (above || fallen > 0)
+        add_named(publisher, device);
+    publisher->stats.fallen += fallen;
     pump(publisher);
     return true;
 }

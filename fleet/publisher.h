@@ -40,19 +40,20 @@ void publisher_disconnected(struct publisher *publisher);
 /* For every puback of the session, also of others' publishes: it says that there is room. */
 void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted);
 
-/* These devices have new manifests, in which `document` changed. */
-void publisher_changed(struct publisher *publisher, const char *document,
-                       const struct director_outcome *outcomes, size_t count);
+/* These devices have new manifests. What they name and the broker was not given goes first. */
+void publisher_changed(struct publisher *publisher, const struct director_outcome *outcomes,
+                       size_t count);
 
 /* There is another root. */
 void publisher_root(struct publisher *publisher, uint64_t version);
-/* The device's manifest was signed again, naming the same blobs. */
+/* The device's manifest was signed again. */
 void publisher_renewed(struct publisher *publisher, const struct fleetdb_device *device);
 
 /* A verified hello: sends the root that the device needs next, if any, and appends the newest
  * manifest's Envelope for the welcome to `ret_manifest` if the device holds an older one, and
  * publishes again those of the blobs it lacks that are meant for it. If it holds a newer one than
- * we have, or another under the same version, ours is made anew above it. */
+ * we have, or another under the same version, or deltas have led it nowhere (fleet/fallback.h),
+ * ours is made anew above it. */
 bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,
                      struct err *err) MUSTER_CHECK;
@@ -64,6 +65,7 @@ struct publisher_stats {
     uint64_t withdrawn; /* blobs the broker gave back */
     uint64_t published; /* acknowledged by the broker */
     uint64_t refused;   /* the broker said no */
+    uint64_t fallen;    /* documents that a device is given whole, deltas having led nowhere */
     uint64_t failed;    /* could not be read or sent, given up until the next connect */
     unsigned waiting;   /* changes not yet sent */
     bool walking;       /* not everything has been sent since the last connect */

@@ -232,6 +232,8 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
          stats.refused},
         {"muster_publish_failed_total", "counter", "Retained messages given up", stats.failed},
         {"muster_withdrawn_total", "counter", "Blobs taken back from the broker", stats.withdrawn},
+        {"muster_deltas_given_up_total", "counter",
+         "Documents that a device is given whole, since no delta led anywhere there", stats.fallen},
         {"muster_publish_waiting", "gauge", "Changes not yet sent", stats.waiting},
         {"muster_broker_sessions_total", "counter", "Sessions with the broker", status->sessions},
         {"muster_broker_failures_total", "counter", "Attempts and sessions that ended",

@@ -15,7 +15,10 @@ enum query {
     FORGET,
     RETAINED,
     WITHDRAWN,
+    IS_WANTED,
     SWEEP,
+    NAMED_NEW,
+    IN_LIST,
     WANTED_NEXT,
     UNWANTED_NEXT,
     NAMED,
@@ -50,10 +53,17 @@ static const char *const queries[QUERIES] = {
                " AND NOT EXISTS (SELECT 1 FROM piece p WHERE p.blob = blob.id OR p.list = blob.id)"
                " AND NOT EXISTS (SELECT 1 FROM manifest_blob m WHERE m.blob = blob.id)",
     [RETAINED] = "UPDATE blob SET retained = 1 WHERE sha256 = :sha256 AND retained = 0",
-    [WITHDRAWN] = "UPDATE blob SET retained = 0, unwanted_ms = 0"
-                  " WHERE sha256 = :sha256 AND unwanted_ms <> 0",
+    [WITHDRAWN] = "UPDATE blob SET retained = 0, unwanted_ms = 0 WHERE sha256 = :sha256",
+    [IS_WANTED] = "SELECT 1 FROM blob b WHERE sha256 = :sha256 AND " WANTED,
     [SWEEP] = "UPDATE blob AS b SET unwanted_ms = :now"
               " WHERE retained = 1 AND unwanted_ms = 0 AND NOT " WANTED,
+    [NAMED_NEW] = "SELECT sha256 FROM blob WHERE retained = 0 AND id IN"
+                  " (SELECT blob FROM manifest_blob WHERE device = :device"
+                  " UNION SELECT p.blob FROM manifest_blob m JOIN piece p ON p.list = m.blob"
+                  " WHERE m.device = :device)",
+    [IN_LIST] = "SELECT :list = :sha256 OR EXISTS (SELECT 1 FROM piece p"
+                " JOIN blob l ON l.id = p.list JOIN blob b ON b.id = p.blob"
+                " WHERE l.sha256 = :list AND b.sha256 = :sha256)",
     [WANTED_NEXT] = "SELECT b.sha256 FROM blob b WHERE b.sha256 > :after AND " WANTED
                     " ORDER BY b.sha256 LIMIT 1",
     [UNWANTED_NEXT] = "SELECT unwanted_ms, id, sha256 FROM blob WHERE retained = 1"
@@ -204,9 +214,14 @@ bool fleetdb_blob_retained(struct fleetdb *db, const uint8_t sha256[32], struct 
     return run_of(db, RETAINED, sha256, err);
 }
 
-bool fleetdb_blob_withdrawn(struct fleetdb *db, const uint8_t sha256[32], struct err *err)
+bool fleetdb_blob_withdrawn(struct fleetdb *db, const uint8_t sha256[32], bool *ret_wanted,
+                            struct err *err)
 {
-    return run_of(db, WITHDRAWN, sha256, err);
+    int64_t wanted;
+    if (!run_of(db, WITHDRAWN, sha256, err) || !value_of(db, IS_WANTED, sha256, &wanted, err))
+        return false;
+    *ret_wanted = wanted != 0;
+    return true;
 }
 
 bool fleetdb_blob_sweep(struct fleetdb *db, int64_t now_ms, struct err *err)
@@ -222,6 +237,40 @@ static void copy_hash(sqlite3_stmt *statement, int column, uint8_t to[32])
     memset(to, 0, 32);
     if (hash.length == 32)
         memcpy(to, hash.data, 32);
+}
+
+bool fleetdb_named_blob_each(struct fleetdb *db, int64_t device,
+                             bool (*each)(void *ctx, const uint8_t sha256[32], struct err *err),
+                             void *ctx, struct err *err)
+{
+    sqlite3_stmt *named = query(db, NAMED_NEW);
+    sqlite_bind_int(named, ":device", device);
+    for (;;) {
+        uint8_t sha256[32];
+        bool row;
+        if (!sqlite_row(db->sqlite, named, &row, err))
+            return false;
+        if (!row)
+            return true;
+        copy_hash(named, 0, sha256);
+        if (!each(ctx, sha256, err)) {
+            sqlite3_reset(named);
+            return false;
+        }
+    }
+}
+
+bool fleetdb_blob_in_list(struct fleetdb *db, const uint8_t list[32], const uint8_t blob[32],
+                          bool *ret_in, struct err *err)
+{
+    int64_t in;
+    sqlite3_stmt *statement = query(db, IN_LIST);
+    sqlite_bind_bytes(statement, ":list", bytes_of(list, 32));
+    sqlite_bind_bytes(statement, ":sha256", bytes_of(blob, 32));
+    if (!sqlite_value(db->sqlite, statement, 0, &in, err))
+        return false;
+    *ret_in = in != 0;
+    return true;
 }
 
 bool fleetdb_wanted_blob_next(struct fleetdb *db, const uint8_t after[32], uint8_t ret_sha256[32],

@@ -25,15 +25,23 @@ bool fleetdb_pieces_keep(struct fleetdb *db, const uint8_t list[32], struct err 
  * `before_ms`. */
 bool fleetdb_blob_forget(struct fleetdb *db, int64_t before_ms, struct err *err) MUSTER_CHECK;
 
-/* Before it is given to the broker; and after the broker has taken it back, which is ignored if
- * the blob is wanted again. */
+/* Before it is given to the broker; and after the broker has taken it back: `*ret_wanted`, a
+ * manifest names it again by now. */
 bool fleetdb_blob_retained(struct fleetdb *db, const uint8_t sha256[32],
                            struct err *err) MUSTER_CHECK;
-bool fleetdb_blob_withdrawn(struct fleetdb *db, const uint8_t sha256[32],
+bool fleetdb_blob_withdrawn(struct fleetdb *db, const uint8_t sha256[32], bool *ret_wanted,
                             struct err *err) MUSTER_CHECK;
 /* Whatever the broker holds and nobody wants is unwanted from now on, if it is not so already:
  * for the start, should the marks ever be wrong. */
 bool fleetdb_blob_sweep(struct fleetdb *db, int64_t now_ms, struct err *err) MUSTER_CHECK;
+
+/* What the device's manifest names, with the pieces of lists, and the broker was not given. */
+bool fleetdb_named_blob_each(struct fleetdb *db, int64_t device,
+                             bool (*each)(void *ctx, const uint8_t sha256[32], struct err *err),
+                             void *ctx, struct err *err) MUSTER_CHECK;
+/* Whether `blob` is that list, or one of its pieces. */
+bool fleetdb_blob_in_list(struct fleetdb *db, const uint8_t list[32], const uint8_t blob[32],
+                          bool *ret_in, struct err *err) MUSTER_CHECK;
 
 /* Cursors, in steps: the first wanted blob after `after` (all zero to begin); the first that the
  * broker holds though nobody has wanted it since before `before_ms`, after `*cursor` (zero to
@@ -48,7 +56,8 @@ bool fleetdb_unwanted_blob_next(struct fleetdb *db, int64_t before_ms,
                                 struct fleetdb_unwanted *cursor, bool *ret_found,
                                 struct err *err) MUSTER_CHECK;
 
-/* The blobs that a device's manifest names; replaces those before. fleetdb_manifest_put does it. */
+/* The blobs that a device's manifest names and does not carry itself; replaces those before.
+ * fleetdb_manifest_put does it. */
 bool fleetdb_manifest_blobs(struct fleetdb *db, int64_t device, const uint8_t (*blobs)[32],
                             size_t count, int64_t now_ms, struct err *err) MUSTER_CHECK;
 

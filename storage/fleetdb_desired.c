@@ -9,6 +9,7 @@
 
 enum query {
     ASSIGN,
+    ASSIGN_WHOLE,
     UNASSIGN,
     ASSIGNED,
     MANIFEST_PUT,
@@ -23,10 +24,13 @@ static const char *const queries[QUERIES] = {
     [ASSIGN] = "INSERT INTO assignment (device, name, document, mode, assigned_ms)"
                " VALUES (:device, :name, :document, :mode, :now)"
                " ON CONFLICT (device, name) DO UPDATE SET document = excluded.document,"
-               " mode = excluded.mode, assigned_ms = excluded.assigned_ms"
+               " mode = excluded.mode, assigned_ms = excluded.assigned_ms,"
+               " whole = iif(document = excluded.document, whole, 0)"
                " WHERE document <> excluded.document OR mode <> excluded.mode",
+    [ASSIGN_WHOLE] = "UPDATE assignment SET whole = 1"
+                     " WHERE device = :device AND name = :name AND whole = 0",
     [UNASSIGN] = "DELETE FROM assignment WHERE device = :device AND name = :name",
-    [ASSIGNED] = "SELECT " FLEETDB_DOCUMENT_VALUES ", a.mode FROM assignment a"
+    [ASSIGNED] = "SELECT " FLEETDB_DOCUMENT_VALUES ", a.mode, a.whole FROM assignment a"
                  " JOIN document d ON d.id = a.document LEFT JOIN device v ON v.id = d.device"
                  " WHERE a.device = :device ORDER BY a.name",
     [MANIFEST_PUT] =
@@ -70,6 +74,18 @@ bool fleetdb_assign(struct fleetdb *db, int64_t device, const char *name, int64_
     return true;
 }
 
+bool fleetdb_assign_whole(struct fleetdb *db, int64_t device, const char *name, bool *ret_changed,
+                          struct err *err)
+{
+    sqlite3_stmt *whole = query(db, ASSIGN_WHOLE);
+    sqlite_bind_int(whole, ":device", device);
+    sqlite_bind_text(whole, ":name", name);
+    if (!sqlite_run(db->sqlite, whole, err))
+        return false;
+    *ret_changed = sqlite_changes(db->sqlite) > 0;
+    return true;
+}
+
 bool fleetdb_unassign(struct fleetdb *db, int64_t device, const char *name, bool *ret_changed,
                       struct err *err)
 {
@@ -97,8 +113,9 @@ bool fleetdb_assigned_each(struct fleetdb *db, int64_t device,
             return false;
         if (!row)
             return true;
-        if (!fleetdb_document_read(db, assigned, encodings, &document, err) ||
-            !each(ctx, &document, sqlite3_column_int(assigned, 14), err)) {
+        bool read = fleetdb_document_read(db, assigned, encodings, &document, err);
+        document.whole = read && sqlite3_column_int(assigned, 15) != 0;
+        if (!read || !each(ctx, &document, sqlite3_column_int(assigned, 14), err)) {
             sqlite3_reset(assigned);
             return false;
         }

@@ -14,6 +14,10 @@
  * it was assigned like this before. */
 bool fleetdb_assign(struct fleetdb *db, int64_t device, const char *name, int64_t document,
                     int mode, int64_t now_ms, bool *ret_changed, struct err *err) MUSTER_CHECK;
+/* From now on, until another document is assigned under the name, it is to be had whole alone.
+ * `*ret_changed` is false when it was so before, or nothing is assigned. */
+bool fleetdb_assign_whole(struct fleetdb *db, int64_t device, const char *name, bool *ret_changed,
+                          struct err *err) MUSTER_CHECK;
 bool fleetdb_unassign(struct fleetdb *db, int64_t device, const char *name, bool *ret_changed,
                       struct err *err) MUSTER_CHECK;
 /* What is assigned to a device, ascending by name. */

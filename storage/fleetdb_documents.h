@@ -35,6 +35,7 @@ struct fleetdb_document {
     uint8_t sha256[32];
     int64_t published_ms;
     struct bytes header; /* signed envelope */
+    bool whole;          /* of an assignment: deltas have led nowhere on that device */
     const struct fleetdb_encoding *encodings;
     size_t encoding_count;
 };

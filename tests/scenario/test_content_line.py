@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Content on the line: of the stated length only, held back when it is used to stop records, asked
 for when the broker has lost it, late when it does not come."""
+import contextlib
 import hashlib
 import re
+import sqlite3
 import types
 
 import pytest
@@ -18,13 +20,15 @@ DIGEST = hashlib.sha256(CONTENT).digest()
 MANIFEST = "muster/v1/down/term-0001/manifest"
 
 
-def table(seed):
-    """Too much for a manifest to carry itself, however it is compressed."""
-    rows = [f"{400000 + n}\t{hashlib.sha256(bytes([seed, n])).hexdigest()[:20]}\t1" for n in range(99)]
+def table(seed, changed=99):
+    """Too much for a manifest to carry itself, however it is compressed, even as a delta from the
+    table of seed 1 if fewer rows of it are changed."""
+    rows = [f"{400000 + n}\t{hashlib.sha256(bytes([seed if n < changed else 1, n])).hexdigest()[:20]}"
+            "\t1" for n in range(99)]
     return "\n".join(["prefix\tbank\tscheme", *rows, ""]).encode()
 
 
-TABLE, NEXT = table(1), table(2)
+TABLE, NEXT, CHANGED = table(1), table(2), table(3, 70)
 
 
 def blob(digest):
@@ -173,3 +177,26 @@ def test_content_that_does_not_come_is_told_until_it_has(world):
                  "none: content that was late has come"):
         wait_for(lambda told=text: told in "\n".join(world.told()), what=text)
     assert "\n".join(world.told()).count("content_late: ") == 1, "once, however often asked for"
+
+
+def test_a_delta_that_does_not_come_gives_way_to_the_whole(world):
+    """What musterd sends of it is damaged: the terminal refuses it, and says what it lacks."""
+    world.connect()
+    world.fleet.wait_converged()
+    world.terminal.link.stop()
+    world.assign(CHANGED)
+    assert len(world.contents) == 2, "the whole and the delta"
+    world.fleet.process.stop()
+    with contextlib.closing(sqlite3.connect(world.fleet.folder / "fleet.db")) as database, database:
+        (delta,) = database.execute(
+            "UPDATE blob SET content = zeroblob(length(content)) WHERE id IN"
+            " (SELECT blob FROM encoding WHERE base <> x'' AND document IN"
+            " (SELECT document FROM assignment)) RETURNING lower(hex(sha256))").fetchone()
+    world.fleet.start(world.broker, world.pki)
+    world.connect()
+    world.fleet.wait_converged()
+    assert world.applied() == CHANGED
+    assert f"blob/{delta}" in "\n".join(world.broker.process.lines), "it was tried"
+    wait_for(lambda: "blob_hash: " in "\n".join(world.told()), what="that it was damaged is told")
+    assert world.fleet.query("SELECT who, text FROM audit WHERE what = 'whole'") == [
+        ("musterd", "bin-routing: no delta of it has led anywhere there")]

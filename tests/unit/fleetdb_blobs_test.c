@@ -96,6 +96,7 @@ static void what_is_wanted_again_is_not_taken_back(void **state)
     struct temp_fleet *fleet = *state;
     uint8_t blob[1][32];
     struct fleetdb_blob_sums sums;
+    bool wanted = false;
     int64_t device = temp_fleet_device(fleet, "term-1");
     put(fleet, "one", blob[0]);
     keep_manifest(fleet, device, 1, (const uint8_t(*)[32])blob, 1);
@@ -106,12 +107,15 @@ static void what_is_wanted_again_is_not_taken_back(void **state)
     assert_int_equal(sums.unwanted, 1);
     /* The broker's answer comes when a manifest names it again, and it is sent again. */
     keep_manifest(fleet, device, 3, (const uint8_t(*)[32])blob, 1);
-    assert_true(fleetdb_blob_withdrawn(fleet->db, blob[0], NULL));
+    assert_true(fleetdb_blob_withdrawn(fleet->db, blob[0], &wanted, NULL));
+    assert_true(wanted);
     assert_true(fleetdb_blob_sums(fleet->db, &sums, NULL));
-    assert_int_equal(sums.retained, 1);
+    assert_int_equal(sums.retained, 0);
     assert_int_equal(sums.unwanted, 0);
+    assert_true(fleetdb_blob_retained(fleet->db, blob[0], NULL));
     keep_manifest(fleet, device, 4, NULL, 0);
-    assert_true(fleetdb_blob_withdrawn(fleet->db, blob[0], NULL));
+    assert_true(fleetdb_blob_withdrawn(fleet->db, blob[0], &wanted, NULL));
+    assert_false(wanted);
     assert_true(fleetdb_blob_sums(fleet->db, &sums, NULL));
     assert_int_equal(sums.retained, 0);
     assert_int_equal(count_unwanted(fleet, INT64_MAX), 0);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 #include "storage/fleetdb_account.h"
+#include "storage/fleetdb_blobs.h"
 #include "tests/unit/testing.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 extern const char *const fleetdb_migrations[];
 
@@ -18,7 +20,15 @@ static const char before_the_account[] =
     " (2, 1, 5, 2, 4, 10, 0, 0), (3, 1, -6, 1, 7, 7, 0, 0), (4, 1, -6, 3, 0, 0, 0, 0);"
     "INSERT INTO stream_range (stream, first, last) VALUES (1, 7, 9), (1, 11, 11), (2, 6, 6);"
     "INSERT INTO conflict (device, incarnation, lane, seq, held_digest, sent_digest, first_ms,"
-    " last_ms) VALUES (1, 5, 1, 3, 1, 2, 0, 0), (1, -6, 1, 4, 1, 2, 0, 0);";
+    " last_ms) VALUES (1, 5, 1, 3, 1, 2, 0, 0), (1, -6, 1, 4, 1, 2, 0, 0);"
+    "INSERT INTO blob (id, sha256, content, stored_ms) VALUES (7, zeroblob(32), x'abcd', 5),"
+    " (8, randomblob(32), x'ef', 6);"
+    "INSERT INTO document (id, name, version, kind, epoch, length, sha256, minimum_version, header,"
+    " published_ms) VALUES (3, 'bins', 1, 1, 1, 2, zeroblob(32), 0, x'00', 0);"
+    "INSERT INTO encoding (document, blob, coding) VALUES (3, 7, 1);"
+    "INSERT INTO assignment (device, name, document, mode, assigned_ms)"
+    " VALUES (1, 'bins', 3, 2, 0);"
+    "INSERT INTO manifest (device, version, issued_ms, envelope) VALUES (1, 1, 0, x'00');";
 
 struct older {
     char dir[64], path[96];
@@ -101,12 +111,39 @@ static void its_first_hello_closes_what_is_complete(void **state)
     assert_int_equal(account(older).closed, 1);
 }
 
+static void its_content_and_who_wants_it_are_kept(void **state)
+{
+    struct older *older = *state;
+    struct fleetdb_blob_sums sums;
+    struct buf content = {0};
+    uint8_t wanted[32], next[32];
+    const uint8_t before[32] = {0};
+    bool found;
+    assert_true(fleetdb_blob_sums(older->db, &sums, NULL));
+    assert_int_equal(sums.blobs, 2);
+    assert_int_equal(sums.bytes, 3);
+    assert_int_equal(sums.retained, 1);
+    memset(wanted, 0, sizeof wanted);
+    assert_true(fleetdb_blob_get(older->db, wanted, &content, NULL));
+    assert_int_equal(content.length, 2);
+    assert_memory_equal(content.data, "\xab\xcd", 2);
+    buf_done(&content);
+    assert_true(fleetdb_blob_in_list(older->db, wanted, wanted, &found, NULL));
+    assert_true(found);
+    assert_true(fleetdb_blob_retained(older->db, wanted, NULL));
+    assert_true(fleetdb_blob_withdrawn(older->db, wanted, &found, NULL));
+    assert_true(found); /* a manifest names it */
+    assert_true(fleetdb_wanted_blob_next(older->db, before, next, &found, NULL));
+    assert_false(found); /* after itself comes nothing: the other one nobody wants */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, older_open, older_close)
     const struct CMUnitTest tests[] = {
         TEST(its_records_are_accounted_for),
         TEST(its_first_hello_closes_what_is_complete),
+        TEST(its_content_and_who_wants_it_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

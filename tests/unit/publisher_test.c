@@ -109,10 +109,31 @@ static void assign(struct wire *wire, const char *document, size_t devices)
     const struct director_order order = {.document = document, .mode = 2};
     if (!director_assign(&wire->director, &order, ids, devices, 4000, outcomes, &err))
         fail_msg("%s", err.text);
-    publisher_changed(wire->publisher, document, outcomes, devices);
+    publisher_changed(wire->publisher, outcomes, devices);
     free(ids);
     free(names);
     free(outcomes);
+}
+
+/* Of a content that does not compress to what a manifest carries itself. */
+static const char *long_text(const char *label)
+{
+    static char text[2048];
+    unsigned seed = 2463534242U;
+    for (const char *c = label; *c != '\0'; c++)
+        seed = seed * 31 + (unsigned char)*c;
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        text[i] = (char)('!' + seed % 90);
+    }
+    return text;
+}
+
+static void publish(struct wire *wire, const char *name, const char *label)
+{
+    temp_fleet_publish(wire->fleet, name, 1, long_text(label));
 }
 
 static void enrol(struct wire *wire, size_t devices)
@@ -128,8 +149,8 @@ static void all_is_said_at_each_connect_within_the_window(void **state)
 {
     struct wire *wire = *state;
     enrol(wire, 10);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
-    temp_fleet_publish(wire->fleet, "unassigned", 1, "two");
+    publish(wire, "bins", "one");
+    publish(wire, "unassigned", "two");
     assign(wire, "bins", 10);
     assert_int_equal(wire->sent, 0); /* not connected: nothing is queued either */
     for (int connects = 1; connects <= 2; connects++) {
@@ -150,7 +171,7 @@ static void a_lost_session_loses_nothing(void **state)
 {
     struct wire *wire = *state;
     enrol(wire, 5);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     assign(wire, "bins", 5);
     publisher_connected(wire->publisher);
     publisher_disconnected(wire->publisher); /* its pubacks never come */
@@ -165,8 +186,8 @@ static void a_change_sends_its_blob_and_then_the_manifests(void **state)
 {
     struct wire *wire = *state;
     enrol(wire, 3);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
-    temp_fleet_publish(wire->fleet, "aids", 1, "two");
+    publish(wire, "bins", "one");
+    publish(wire, "aids", "two");
     assign(wire, "bins", 3);
     publisher_connected(wire->publisher);
     drain(wire);
@@ -188,7 +209,7 @@ static void what_nobody_wants_is_taken_back_in_time(void **state)
     struct fleetdb_blob_sums sums;
     const char *ids[] = {"term-0"};
     enrol(wire, 1);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     assign(wire, "bins", 1);
     publisher_connected(wire->publisher);
     drain(wire);
@@ -215,7 +236,7 @@ static void a_withdrawal_waits_for_room_too(void **state)
     struct director_outcome outcome;
     const char *ids[] = {"term-0"};
     enrol(wire, 1);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     assign(wire, "bins", 1);
     publisher_connected(wire->publisher);
     drain(wire);
@@ -244,7 +265,7 @@ static void the_manifest_of_a_retired_device_is_taken_back(void **state)
     char path[96];
     sqlite3 *raw = NULL;
     enrol(wire, 2);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     assign(wire, "bins", 2);
     (void)snprintf(path, sizeof path, "%s/fleet.db", wire->fleet->dir);
     assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
@@ -264,7 +285,7 @@ static void a_full_window_is_waited_out(void **state)
 {
     struct wire *wire = *state;
     enrol(wire, 2);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     assign(wire, "bins", 2);
     wire->refuse = ERR_FULL;
     publisher_connected(wire->publisher);
@@ -280,7 +301,7 @@ static void too_many_changes_become_a_walk_over_all(void **state)
 {
     struct wire *wire = *state;
     enrol(wire, 600);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     publisher_connected(wire->publisher);
     drain(wire);
     size_t before = wire->sent;
@@ -315,7 +336,7 @@ static void every_root_is_kept_at_the_broker_and_the_next_one_sent_first(void **
 {
     struct wire *wire = *state;
     enrol(wire, 1);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
+    publish(wire, "bins", "one");
     assign(wire, "bins", 1);
     add_root(wire, 2);
     add_root(wire, 3);
@@ -367,10 +388,10 @@ static void a_hello_gets_what_the_device_is_missing(void **state)
     uint8_t mine[32], other[32];
     struct buf manifest = {0};
     enrol(wire, 1);
-    temp_fleet_publish(wire->fleet, "bins", 1, "one");
-    temp_fleet_publish(wire->fleet, "other", 1, "two");
-    temp_fleet_upload(wire->fleet, "one", mine); /* the same content is the same blob */
-    temp_fleet_upload(wire->fleet, "two", other);
+    publish(wire, "bins", "one");
+    publish(wire, "other", "two");
+    temp_fleet_upload(wire->fleet, long_text("one"), mine); /* the same content is the same blob */
+    temp_fleet_upload(wire->fleet, long_text("two"), other);
     assign(wire, "bins", 1);
     publisher_connected(wire->publisher);
     drain(wire);
@@ -391,6 +412,58 @@ static void a_hello_gets_what_the_device_is_missing(void **state)
     buf_done(&manifest);
 }
 
+static void what_a_manifest_carries_goes_nowhere_else(void **state)
+{
+    struct wire *wire = *state;
+    struct fleetdb_blob_sums sums;
+    enrol(wire, 2);
+    publish(wire, "bins", "one");
+    temp_fleet_publish(wire->fleet, "short", 1, "a\tb\n1\t2\n");
+    publisher_connected(wire->publisher);
+    drain(wire);
+    size_t before = wire->sent;
+    assign(wire, "short", 2);
+    drain(wire);
+    assert_int_equal(count_topics(wire, before, "/manifest"), 2);
+    assert_int_equal(count_topics(wire, before, "/blob/"), 0);
+    assign(wire, "bins", 2);
+    drain(wire);
+    assert_int_equal(count_topics(wire, before, "/blob/"), 1);
+    publisher_disconnected(wire->publisher);
+    wire->acked = before = wire->sent;
+    publisher_connected(wire->publisher);
+    drain(wire);
+    assert_int_equal(count_topics(wire, before, "/blob/"), 1);
+    assert_true(fleetdb_blob_sums(wire->fleet->db, &sums, NULL));
+    assert_int_equal(sums.blobs, 2);
+    assert_int_equal(sums.retained, 1);
+}
+
+/* Its empty message is with the broker, and the answer is not here yet. */
+static void what_is_wanted_while_it_is_taken_back_is_given_again(void **state)
+{
+    struct wire *wire = *state;
+    struct director_outcome outcome;
+    struct fleetdb_blob_sums sums;
+    const char *ids[] = {"term-0"};
+    enrol(wire, 1);
+    publish(wire, "bins", "one");
+    assign(wire, "bins", 1);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    const struct director_order order = {.document = "bins", .remove = true};
+    assert_true(director_assign(&wire->director, &order, ids, 1, 4000, &outcome, NULL));
+    publisher_withdraw(wire->publisher, 100000);
+    assert_int_equal(wire->emptied, 1);
+    size_t before = wire->sent;
+    assign(wire, "bins", 1);
+    drain(wire);
+    assert_int_equal(count_topics(wire, before, "/blob/"), 1);
+    assert_true(fleetdb_blob_sums(wire->fleet->db, &sums, NULL));
+    assert_int_equal(sums.retained, 1);
+    assert_int_equal(sums.unwanted, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_wire, close_wire)
 
 int main(void)
@@ -401,6 +474,8 @@ int main(void)
         TEST(a_change_sends_its_blob_and_then_the_manifests),
         TEST(what_nobody_wants_is_taken_back_in_time),
         TEST(a_withdrawal_waits_for_room_too),
+        TEST(what_a_manifest_carries_goes_nowhere_else),
+        TEST(what_is_wanted_while_it_is_taken_back_is_given_again),
         TEST(the_manifest_of_a_retired_device_is_taken_back),
         TEST(a_full_window_is_waited_out),
         TEST(too_many_changes_become_a_walk_over_all),
