@@ -8,11 +8,17 @@
 
 enum { WHY_CHARS = 480 };
 
+static uint64_t bytes_down(const struct agent *agent)
+{
+    return linkport_state(agent->port)->traffic.down.tls;
+}
+
 void agent_content_wanted(struct agent *agent, const uint8_t (*blobs)[32], const uint64_t *sizes,
                           size_t count)
 {
     linkport_fetch(agent->port, blobs, sizes, count);
-    content_wait_set(&agent->content, blobs, sizes, count, clock_boot_ms(agent->clock));
+    content_wait_set(&agent->content, blobs, sizes, count, bytes_down(agent),
+                     clock_boot_ms(agent->clock));
 }
 
 static void tell(struct agent *agent, Muster__EventKind kind, Muster__Refusal refusal,
@@ -70,8 +76,9 @@ void agent_look_at_content(struct agent *agent, int64_t now_ms)
 {
     if (agent->registrar == NULL)
         return;
-    if (agent->hello.welcomed && content_wait_ask(&agent->content, now_ms)) {
-        hello_soon(&agent->hello, now_ms);
+    if (agent->hello.welcomed && content_wait_ask(&agent->content, now_ms) &&
+        !content_wait_flows(&agent->content, bytes_down(agent), now_ms)) {
+        hello_now(&agent->hello, now_ms);
         content_wait_asked(&agent->content, now_ms, random_u64());
     }
     if (content_wait_late(&agent->content, now_ms))

@@ -4,8 +4,10 @@
 #include <string.h>
 
 static const int64_t longest_wait_ms = INT64_C(3600) * 1000;
+/* For a broker to answer, however far it is. */
+static const int64_t answer_ms = 3000;
 
-enum { THIN_LINE_BYTES_PER_S = 1024, USUAL_LINE_BYTES_PER_S = 32 * 1024 };
+enum { THIN_LINE_BYTES_PER_S = 1024, SLOW_LINE_BYTES_PER_S = 3 * 1024 };
 
 /* Time spent with a session so far. */
 static int64_t clock_of(const struct content_wait *wait, int64_t now_ms)
@@ -21,6 +23,24 @@ static int64_t carried_ms(const struct content_wait *wait, int64_t bytes_per_s)
 static int64_t limit_ms(const struct content_wait *wait)
 {
     return wait->patience_ms + carried_ms(wait, THIN_LINE_BYTES_PER_S);
+}
+
+/* Time for what a broker keeps to come by itself, or, where it takes longer than that, to be seen
+ * to come. */
+static int64_t first_ms(const struct content_wait *wait)
+{
+    int64_t slow_ms = carried_ms(wait, SLOW_LINE_BYTES_PER_S);
+    return answer_ms + (slow_ms < CONTENT_WAIT_LAG_MS ? slow_ms : CONTENT_WAIT_LAG_MS);
+}
+
+/* Since the last look. */
+static bool look_at_flow(struct content_wait *wait, uint64_t bytes, int64_t at_ms)
+{
+    uint64_t least = (uint64_t)(at_ms - wait->flow_ms) * THIN_LINE_BYTES_PER_S / 1000;
+    bool flows = bytes > wait->flow_bytes && bytes - wait->flow_bytes >= least;
+    wait->flow_ms = at_ms;
+    wait->flow_bytes = bytes;
+    return flows;
 }
 
 void content_wait_init(struct content_wait *wait, int64_t patience_ms)
@@ -59,7 +79,7 @@ static bool was_told(const struct content_wait *wait, const uint8_t blob[32], bo
 static void plan_ask(struct content_wait *wait, bool some_new, bool some_told, int64_t at_ms)
 {
     bool soon = some_new && (!wait->moved || !some_told);
-    int64_t ask_ms = at_ms + (soon ? carried_ms(wait, USUAL_LINE_BYTES_PER_S) : limit_ms(wait));
+    int64_t ask_ms = at_ms + (soon ? first_ms(wait) : limit_ms(wait));
     if (soon || wait->moved || wait->ask_ms == INT64_MAX) {
         wait->wait_ms = limit_ms(wait);
         wait->ask_ms = ask_ms;
@@ -67,7 +87,7 @@ static void plan_ask(struct content_wait *wait, bool some_new, bool some_told, i
 }
 
 void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], const uint64_t *sizes,
-                      size_t count, int64_t now_ms)
+                      size_t count, uint64_t bytes, int64_t now_ms)
 {
     bool told[CONTENT_WAIT_BLOBS], some_told = false, some_new = false;
     bool begins = wait->count == 0;
@@ -93,6 +113,7 @@ void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], con
     else
         plan_ask(wait, some_new, some_told, clock_of(wait, now_ms));
     wait->moved = false;
+    (void)look_at_flow(wait, bytes, clock_of(wait, now_ms));
 }
 
 void content_wait_came(struct content_wait *wait, int64_t now_ms)
@@ -125,6 +146,15 @@ void content_wait_asked(struct content_wait *wait, int64_t now_ms, uint64_t rand
 bool content_wait_ask(const struct content_wait *wait, int64_t now_ms)
 {
     return wait->connected && clock_of(wait, now_ms) >= wait->ask_ms;
+}
+
+bool content_wait_flows(struct content_wait *wait, uint64_t bytes, int64_t now_ms)
+{
+    int64_t at_ms = clock_of(wait, now_ms);
+    if (!look_at_flow(wait, bytes, at_ms))
+        return false;
+    wait->ask_ms = at_ms + CONTENT_WAIT_LAG_MS * 3 / 2;
+    return true;
 }
 
 static int64_t late_at_ms(const struct content_wait *wait)

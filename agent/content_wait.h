@@ -11,7 +11,8 @@
 /*
  * Content that does not come: when the fleet is to be asked for it by a hello, and when it is late.
  * A broker that keeps messages brings what is subscribed to by itself, so what it was just asked
- * for gets the time that a thin line needs; one that keeps none has the fleet publish it again.
+ * for gets the time that a thin line needs; one that keeps none has the fleet publish it again,
+ * which costs every line that has asked for it, and is not to be asked for while it comes.
  * Only time with a session counts. Pure; times are since boot. See content_wait_init.
  */
 enum { CONTENT_WAIT_BLOBS = LIMIT_MANIFEST_ITEMS };
@@ -28,17 +29,21 @@ struct content_wait {
     int64_t since_ms; /* the last time that one came, or that waiting began */
     int64_t ask_ms;   /* the next hello for it, INT64_MAX: none */
     int64_t wait_ms;  /* after that one */
-    bool moved;       /* one came since the set was last said */
-    bool late;        /* and told so */
-    bool came;        /* one did since then */
+    int64_t flow_ms;  /* the last look at what comes, and what had come */
+    uint64_t flow_bytes;
+    bool moved; /* one came since the set was last said */
+    bool late;  /* and told so */
+    bool came;  /* one did since then */
 };
 
 void content_wait_init(struct content_wait *wait, int64_t patience_ms);
 void content_wait_connected(struct content_wait *wait, int64_t now_ms);
 void content_wait_disconnected(struct content_wait *wait, int64_t now_ms);
-/* The set that is asked for now; replaces the one before. */
+/* The set that is asked for now; replaces the one before. `bytes`: so many have come from the
+ * broker in all, as far as is known; the count may lag by CONTENT_WAIT_LAG_MS. */
+enum { CONTENT_WAIT_LAG_MS = 10000 };
 void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], const uint64_t *sizes,
-                      size_t count, int64_t now_ms);
+                      size_t count, uint64_t bytes, int64_t now_ms);
 /* One of them came whole. */
 void content_wait_came(struct content_wait *wait, int64_t now_ms);
 /* A hello was said, which names all that is lacking. */
@@ -46,6 +51,8 @@ void content_wait_named(struct content_wait *wait, int64_t now_ms);
 /* One is about to be said, as content_wait_ask wanted. */
 void content_wait_asked(struct content_wait *wait, int64_t now_ms, uint64_t random);
 bool content_wait_ask(const struct content_wait *wait, int64_t now_ms);
+/* Something is on its way: it is not to be asked for yet, though content_wait_ask said so. */
+bool content_wait_flows(struct content_wait *wait, uint64_t bytes, int64_t now_ms);
 /* True once: nothing came for `patience_ms`, and a second for each KiB of the largest. */
 bool content_wait_late(struct content_wait *wait, int64_t now_ms);
 /* Nothing is lacking any more. True: what was late is not. */

@@ -9,8 +9,8 @@ static const int64_t first_wait_ms = 5000;
 static const int64_t shortest_limit_ms = 300000;
 static const int64_t daily_ms = INT64_C(24) * 3600 * 1000;
 static const int64_t doubt_wait_ms = 30 * 1000;
-/* Time for what the broker keeps to arrive before the fleet is asked for it. */
-static const int64_t lacking_wait_ms = 3000;
+/* Time for what is on its way to arrive, and to be told of together. */
+static const int64_t soon_ms = 3000;
 /* A fleet whose welcome could not be read may be understood now; others are in no hurry. */
 static const int64_t anew_ms = 1000, anew_welcomed_ms = 20000;
 
@@ -31,14 +31,24 @@ void hello_disconnected(struct hello *hello)
     hello->next_ms = 0;
 }
 
-void hello_soon(struct hello *hello, int64_t now_ms)
+static void due_by(struct hello *hello, int64_t at_ms)
 {
     if (!hello->connected || !hello->welcomed)
         return;
-    if (hello->next_ms == 0 || hello->next_ms > now_ms + lacking_wait_ms) {
-        hello->next_ms = now_ms + lacking_wait_ms;
+    if (hello->next_ms == 0 || hello->next_ms > at_ms) {
+        hello->next_ms = at_ms;
         hello->wait_ms = first_wait_ms;
     }
+}
+
+void hello_soon(struct hello *hello, int64_t now_ms)
+{
+    due_by(hello, now_ms + soon_ms);
+}
+
+void hello_now(struct hello *hello, int64_t now_ms)
+{
+    due_by(hello, now_ms);
 }
 
 void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random)

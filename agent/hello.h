@@ -8,7 +8,8 @@
 /*
  * When to say hello, as a pure state machine: at each connect, again until welcomed (5 s doubling
  * to 5 min, or more where each costs, jittered), then daily, and when something makes it due
- * (hello_soon). Only the answer to the newest nonce counts: that is the proof of freshness.
+ * (hello_soon, hello_now). Only the answer to the newest nonce counts: that is the proof of
+ * freshness.
  */
 struct hello {
     int64_t longest_wait_ms; /* between hellos that nobody answers; 5 min if less */
@@ -24,6 +25,7 @@ void hello_connected(struct hello *hello, int64_t now_ms);
 void hello_disconnected(struct hello *hello);
 /* The fleet should hear now how things stand; once welcomed, a hello follows in seconds. */
 void hello_soon(struct hello *hello, int64_t now_ms);
+void hello_now(struct hello *hello, int64_t now_ms); /* the same, and it is due at once */
 /* What was said of the trust root is no longer so: says it again, spread over some seconds, since
  * every terminal learns of a new root in the same moment. */
 void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random);

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JOIN_FIRST_MS = 100, JOIN_MAX_MS = 5000 };
+enum {
+    JOIN_FIRST_MS = 100,
+    JOIN_MAX_MS = 5000,
+    ANSWERS_WAIT_MS = 30, /* less than what TCP delays its own by */
+};
 
 static void join(struct link *link);
 
@@ -34,6 +38,7 @@ static bool take_publish(struct link *link, const Muster__LinkPublish *publish, 
                        publish->topic);
     }
     struct bytes payload = bytes_of(publish->payload.data, publish->payload.len);
+    link_content_leave(link);
     if (!mqtt_publish(link->mqtt, publish->token, publish->topic, payload, false, err)) {
         /* Not an offence: the session may just have ended. The spool sends it again. */
         log_debug("publish %llu not sent: %s", (unsigned long long)publish->token, err->text);
@@ -198,6 +203,7 @@ static struct mqtt_settings mqtt_settings_of(const struct link_settings *setting
         .stable_ms = settings->stable_ms,
         .failures_before = settings->restarts,
         .connect_limit_ms = settings->connect_limit_ms,
+        .answers_wait_ms = ANSWERS_WAIT_MS,
     };
 }
 
@@ -232,7 +238,9 @@ bool link_open(uv_loop_t *loop, const struct link_settings *settings, struct lin
     (void)uv_timer_init(loop, &link->join_timer);
     (void)uv_timer_init(loop, &link->drain_timer);
     (void)uv_timer_init(loop, &link->content_timer);
-    link->join_timer.data = link->drain_timer.data = link->content_timer.data = link;
+    (void)uv_timer_init(loop, &link->leave_timer);
+    link->join_timer.data = link->drain_timer.data = link;
+    link->content_timer.data = link->leave_timer.data = link;
     link->hold.first_ms = settings->content_hold_ms;
     join(link);
     *ret_link = link;
@@ -254,6 +262,7 @@ void link_close(struct link *link)
     uv_close((uv_handle_t *)&link->join_timer, NULL);
     uv_close((uv_handle_t *)&link->drain_timer, NULL);
     uv_close((uv_handle_t *)&link->content_timer, NULL);
+    uv_close((uv_handle_t *)&link->leave_timer, NULL);
 }
 
 void link_free(struct link *link)

@@ -110,6 +110,15 @@ static bool expected_root(const struct link *link, uint64_t version, size_t leng
                    (int)LIMIT_ROOT_BYTES);
 }
 
+/* What was given up may come all the same until the broker knows. */
+static bool expected_blob(const struct link *link, const uint8_t blob[32], size_t length,
+                          struct err *err)
+{
+    if (link_wants_has(&link->left, blob) && !link_wants_has(&link->wants, blob))
+        return err_set(err, ERR_NOT_FOUND, "a blob that nobody wants any more");
+    return link_wants_takes(&link->wants, blob, length, err);
+}
+
 static bool expected(const struct link *link, const struct topic *topic, size_t length,
                      struct err *err)
 {
@@ -120,7 +129,7 @@ static bool expected(const struct link *link, const struct topic *topic, size_t 
         return strcmp(topic->device, link->settings.device) == 0 ||
                err_set(err, ERR_REFUSED, "for another device");
     case TOPIC_BLOB:
-        return link_wants_takes(&link->wants, topic->sha256, length, err);
+        return expected_blob(link, topic->sha256, length, err);
     case TOPIC_TRUST:
         return expected_root(link, topic->version, length, err);
     default:
@@ -170,21 +179,34 @@ static void on_puback(void *ctx, uint64_t token, bool accepted)
     }
 }
 
-void link_subscribe(struct link *link, const char *topic)
+static size_t list_topics(const struct link_topics *topics, const char *list[LINK_TOPICS])
 {
+    for (size_t i = 0; i < topics->count; i++) {
+        list[i] = topics->names[i];
+    }
+    return topics->count;
+}
+
+void link_subscribe(struct link *link, const struct link_topics *topics)
+{
+    const char *list[LINK_TOPICS];
+    size_t count = list_topics(topics, list);
     struct err err;
 
-    if (!mqtt_subscribe(link->mqtt, topic, &err)) {
-        log_warn("broker: cannot subscribe to %s: %s", topic, err.text);
+    if (!mqtt_subscribe(link->mqtt, list, count, &err)) {
+        log_warn("broker: cannot subscribe to %s and %zu more: %s", list[0], count - 1, err.text);
     }
 }
 
-void link_unsubscribe(struct link *link, const char *topic)
+void link_unsubscribe(struct link *link, const struct link_topics *topics)
 {
+    const char *list[LINK_TOPICS];
+    size_t count = list_topics(topics, list);
     struct err err;
 
-    if (!mqtt_unsubscribe(link->mqtt, topic, &err)) {
-        log_warn("broker: cannot unsubscribe from %s: %s", topic, err.text);
+    if (!mqtt_unsubscribe(link->mqtt, list, count, &err)) {
+        log_warn("broker: cannot unsubscribe from %s and %zu more: %s", list[0], count - 1,
+                 err.text);
     }
 }
 
@@ -193,14 +215,16 @@ static void trust_topic(uint64_t version, char topic[TOPIC_CHARS])
     topic_format(&(struct topic){.kind = TOPIC_TRUST, .version = version}, topic);
 }
 
-static void subscribe_trust(struct link *link)
+static void add_trust(uint64_t version, struct link_topics *topics)
 {
-    char topic[TOPIC_CHARS];
-
-    if (link->trust != 0) {
-        trust_topic(link->trust, topic);
-        link_subscribe(link, topic);
+    if (version != 0) {
+        trust_topic(version, topics->names[topics->count++]);
     }
+}
+
+static void add_down(const struct link *link, enum topic_kind kind, struct link_topics *topics)
+{
+    topic_device(kind, link->settings.device, topics->names[topics->count++]);
 }
 
 static void on_connected(void *ctx, const char *broker)
@@ -208,16 +232,17 @@ static void on_connected(void *ctx, const char *broker)
     static const enum topic_kind kinds[] = {TOPIC_DOWN_MANIFEST, TOPIC_DOWN_RECEIPT,
                                             TOPIC_DOWN_WELCOME};
     struct link *link = ctx;
+    struct link_topics topics = {.count = 0};
     char topic[TOPIC_CHARS];
     char status[MQTT_BROKER_CHARS + 32];
     struct err err;
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        topic_device(kinds[i], link->settings.device, topic);
-        link_subscribe(link, topic);
+        add_down(link, kinds[i], &topics);
     }
-    subscribe_trust(link);
-    link_content_connected(link);
+    add_trust(link->trust, &topics);
+    link_content_connected(link, &topics);
+    link_subscribe(link, &topics);
     topic_device(TOPIC_UP_ONLINE, link->settings.device, topic);
     if (!mqtt_publish(link->mqtt, LINK_OWN_TOKEN, topic, bytes_of("1", 1), true, &err)) {
         log_warn("broker: cannot say that this device is online: %s", err.text);
@@ -270,21 +295,22 @@ static void on_traffic(void *ctx)
  * each root that was taken asks for it again. */
 void link_await_root(struct link *link, uint64_t version)
 {
-    char topic[TOPIC_CHARS];
+    struct link_topics wanted = {.count = 0}, left = {.count = 0};
     uint64_t before = link->trust;
 
     link->trust = version;
     if (version == before || mqtt_status(link->mqtt)->state != MQTT_CONNECTED) {
         return;
     }
-    subscribe_trust(link);
-    if (before == 0) {
-        return;
+    add_trust(version, &wanted);
+    if (before != 0) {
+        add_trust(before, &left);
+        add_down(link, TOPIC_DOWN_MANIFEST, &wanted);
+        link_unsubscribe(link, &left);
     }
-    trust_topic(before, topic);
-    link_unsubscribe(link, topic);
-    topic_device(TOPIC_DOWN_MANIFEST, link->settings.device, topic);
-    link_subscribe(link, topic);
+    if (wanted.count > 0) {
+        link_subscribe(link, &wanted);
+    }
 }
 
 const struct mqtt_events link_mqtt_events = {

@@ -9,20 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static void subscribe_blob(void *ctx, const uint8_t blob[32])
+enum { LEAVE_MS = 30000 };
+
+static void add_topic(void *ctx, const uint8_t blob[32])
 {
-    char topic[TOPIC_CHARS];
+    struct link_topics *topics = ctx;
 
-    topic_blob(blob, topic);
-    link_subscribe(ctx, topic);
-}
-
-static void unsubscribe_blob(void *ctx, const uint8_t blob[32])
-{
-    char topic[TOPIC_CHARS];
-
-    topic_blob(blob, topic);
-    link_unsubscribe(ctx, topic);
+    topic_blob(blob, topics->names[topics->count++]);
 }
 
 static bool has_session(const struct link *link)
@@ -35,42 +28,104 @@ static int64_t left_ms(const struct link *link)
     return content_hold_left_ms(&link->hold, clock_boot_ms(&clock_real));
 }
 
-static void subscribe_all(struct link *link)
+static void add_all(struct link *link, struct link_topics *topics)
 {
     static const struct link_wants nothing = {.count = 0};
 
     link->subscribed = true;
-    link_wants_diff(&link->wants, &nothing, subscribe_blob, link);
+    link_wants_diff(&link->wants, &nothing, add_topic, topics);
 }
+
+/* ---- what is not wanted any more ---- */
+
+static void on_leave_timer(uv_timer_t *timer)
+{
+    link_content_leave(timer->data);
+}
+
+static void leave_forgotten(struct link *link)
+{
+    link->left.count = 0;
+    (void)uv_timer_stop(&link->leave_timer);
+}
+
+/* But for what is wanted again meanwhile: that was subscribed to anew. */
+void link_content_leave(struct link *link)
+{
+    struct link_topics topics = {.count = 0};
+
+    if (link->left.count == 0) {
+        return;
+    }
+    link_wants_diff(&link->left, &link->wants, add_topic, &topics);
+    leave_forgotten(link);
+    if (topics.count > 0) {
+        link_unsubscribe(link, &topics);
+    }
+}
+
+/* It arrived, most often, and what was made of it will be reported in a moment: the broker hears
+ * both together. Until then it could only bring what others ask it for. */
+static void leave_later(struct link *link, const struct link_wants *wants)
+{
+    struct err err;
+
+    if (link->left.count + link->wants.count > LIMIT_MANIFEST_ITEMS) {
+        link_content_leave(link);
+    }
+    for (size_t i = 0; i < link->wants.count; i++) {
+        const uint8_t *blob = link->wants.blobs[i];
+        if (!link_wants_has(wants, blob) &&
+            !link_wants_add(&link->left, blob, link->wants.sizes[i], &err)) {
+            log_warn("broker: not unsubscribed from a blob: %s", err.text);
+        }
+    }
+    if (link->left.count > 0) {
+        (void)uv_timer_start(&link->leave_timer, on_leave_timer, LEAVE_MS, 0);
+    }
+}
+
+/* ---- what is ---- */
 
 void link_want(struct link *link, const struct link_wants *wants)
 {
+    struct link_topics topics = {.count = 0};
+
     if (has_session(link) && link->subscribed) {
-        link_wants_diff(&link->wants, wants, unsubscribe_blob, link);
-        link_wants_diff(wants, &link->wants, subscribe_blob, link);
+        leave_later(link, wants);
+        link_wants_diff(wants, &link->wants, add_topic, &topics);
     }
     link->wants = *wants;
+    if (topics.count > 0) {
+        link_content_leave(link);
+        link_subscribe(link, &topics);
+    }
 }
 
 static void on_held_long_enough(uv_timer_t *timer)
 {
     struct link *link = timer->data;
+    struct link_topics topics = {.count = 0};
 
     if (!has_session(link) || link->subscribed) {
         return;
     }
     log_info("broker: content is asked for again");
-    subscribe_all(link);
+    add_all(link, &topics);
+    if (topics.count > 0) {
+        link_subscribe(link, &topics);
+    }
     link_report_state(link, "");
 }
 
-void link_content_connected(struct link *link)
+void link_content_connected(struct link *link, struct link_topics *topics)
 {
     int64_t wait_ms = left_ms(link);
 
+    leave_forgotten(link);
     link->subscribed = false;
     if (wait_ms == 0) {
-        subscribe_all(link);
+        add_all(link, topics);
         return;
     }
     (void)uv_timer_start(&link->content_timer, on_held_long_enough, (uint64_t)wait_ms, 0);
@@ -86,6 +141,7 @@ void link_content_disconnected(struct link *link, const char *reason)
 
     link->broken = broken;
     link->subscribed = false;
+    leave_forgotten(link);
     (void)uv_timer_stop(&link->content_timer);
     if (!blamed) {
         return;

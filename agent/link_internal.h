@@ -12,8 +12,18 @@
 #include "base/mqtt.h"
 #include "base/stream.h"
 #include "proto/arena.h"
+#include "proto/topics.h"
 
-enum { LINK_OWN_TOKEN = 0 }; /* of publishes that the agent did not ask for */
+enum {
+    LINK_OWN_TOKEN = 0,                     /* of publishes that the agent did not ask for */
+    LINK_TOPICS = LIMIT_MANIFEST_ITEMS + 8, /* all that is subscribed to */
+};
+
+/* Subscribed to, or given up, together. */
+struct link_topics {
+    size_t count;
+    char names[LINK_TOPICS][TOPIC_CHARS];
+};
 
 struct link {
     struct link_settings settings;
@@ -22,10 +32,11 @@ struct link {
     struct stream *agent; /* NULL: not connected, nor connecting */
     bool joined, closing, missing_logged;
     struct backoff join_backoff;
-    uv_timer_t join_timer, drain_timer, content_timer;
+    uv_timer_t join_timer, drain_timer, content_timer, leave_timer;
     struct arena arena;
     struct link_wants wants;
-    bool subscribed; /* to them, in this session */
+    struct link_wants left; /* not wanted any more, and the broker does not know that yet */
+    bool subscribed;        /* to them, in this session */
     struct content_hold hold;
     char hold_why[MQTT_REASON_CHARS];
     uint64_t broken;      /* sessions by a message without an end, when last looked at */
@@ -41,13 +52,17 @@ void link_report_state(struct link *link, const char *reason);
 void link_report_puback(struct link *link, uint64_t token, bool accepted);
 /* The root after the one that the agent knows. */
 void link_await_root(struct link *link, uint64_t version);
-void link_subscribe(struct link *link, const char *topic);
-void link_unsubscribe(struct link *link, const char *topic);
+void link_subscribe(struct link *link, const struct link_topics *topics);
+void link_unsubscribe(struct link *link, const struct link_topics *topics);
 
 /* link_content.c */
 /* Other blobs than before, subscribed to as needed. */
 void link_want(struct link *link, const struct link_wants *wants);
-void link_content_connected(struct link *link);
+/* A session begins: adds those that are to be subscribed to. */
+void link_content_connected(struct link *link, struct link_topics *topics);
+/* Tells the broker what is not wanted any more, if it is not told yet: to be called when something
+ * is said anyway. */
+void link_content_leave(struct link *link);
 /* The session is over: was it what came for content? */
 void link_content_disconnected(struct link *link, const char *reason);
 /* A blob that was passed on. */

@@ -520,22 +520,23 @@ bool mqtt_publish(struct mqtt *mqtt, uint64_t token, const char *topic, struct b
     return mqtt_session_publish(mqtt->session, token, topic, payload, retain, err);
 }
 
-static bool change_subscription(struct mqtt *mqtt, const char *filter, bool wanted, struct err *err)
+static bool change_subscriptions(struct mqtt *mqtt, const char *const *filters, size_t count,
+                                 bool wanted, struct err *err)
 {
     if (mqtt->session == NULL) {
         return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
     }
-    return mqtt_session_subscribe(mqtt->session, filter, wanted, err);
+    return mqtt_session_subscribe(mqtt->session, filters, count, wanted, err);
 }
 
-bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, struct err *err)
+bool mqtt_subscribe(struct mqtt *mqtt, const char *const *filters, size_t count, struct err *err)
 {
-    return change_subscription(mqtt, filter, true, err);
+    return change_subscriptions(mqtt, filters, count, true, err);
 }
 
-bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct err *err)
+bool mqtt_unsubscribe(struct mqtt *mqtt, const char *const *filters, size_t count, struct err *err)
 {
-    return change_subscription(mqtt, filter, false, err);
+    return change_subscriptions(mqtt, filters, count, false, err);
 }
 
 void mqtt_time(struct mqtt *mqtt, const struct tls_time *time)

@@ -12,7 +12,8 @@
 /*
  * One MQTT connection over mutual TLS on a libuv loop: QoS 1, clean start, no threads of its own.
  * Nothing waits here: while there is no session a publish is refused, and never more than
- * `max_inflight` are under way. It reconnects by itself, through the list of brokers, with full
+ * `max_inflight` are under way. What is said in one turn of the loop leaves together, in as few
+ * TCP segments as it fits. It reconnects by itself, through the list of brokers, with full
  * jitter. Names are resolved by libuv's worker pool, so nothing here blocks the loop.
  * The program must ignore SIGPIPE.
  */
@@ -41,6 +42,7 @@ struct mqtt_settings {   /* copied, strings too; numbers that are 0 take the def
     unsigned
         failures_before; /* in a row, of an earlier process: the first attempt waits for them */
     int64_t connect_limit_ms; /* from the first packet to the CONNACK [30 s] */
+    int64_t answers_wait_ms;  /* acknowledgements may wait for something that goes with them [0] */
 };
 
 struct mqtt_events { /* any may be NULL; all may call any function below */
@@ -53,7 +55,8 @@ struct mqtt_events { /* any may be NULL; all may call any function below */
     /* accepted is false when the broker refused it (MQTT 5 reason >= 128); true says only that the
      * broker took it, not that anybody stored it. */
     void (*puback)(void *ctx, uint64_t token, bool accepted);
-    /* The broker refused a subscription; the session goes on. */
+    /* The broker refused a subscription, or several that were asked for together; the session goes
+     * on. */
     void (*refused)(void *ctx, const char *reason);
     /* This session is older than stable_ms. */
     void (*stable)(void *ctx);
@@ -99,8 +102,11 @@ struct traffic mqtt_traffic(const struct mqtt *mqtt);
  * back in the puback event. */
 bool mqtt_publish(struct mqtt *mqtt, uint64_t token, const char *topic, struct bytes payload,
                   bool retain, struct err *err) MUSTER_CHECK;
-bool mqtt_subscribe(struct mqtt *mqtt, const char *filter, struct err *err) MUSTER_CHECK;
-bool mqtt_unsubscribe(struct mqtt *mqtt, const char *filter, struct err *err) MUSTER_CHECK;
+/* In as few packets as brokers take. */
+bool mqtt_subscribe(struct mqtt *mqtt, const char *const *filters, size_t count,
+                    struct err *err) MUSTER_CHECK;
+bool mqtt_unsubscribe(struct mqtt *mqtt, const char *const *filters, size_t count,
+                      struct err *err) MUSTER_CHECK;
 
 /* Back pressure: while paused nothing is read from the broker; at most what one TLS record holds
  * still arrives. A pause longer than the keepalive ends the session. */

@@ -14,8 +14,7 @@
 
 enum { UNREAD_MAX = 1024 };
 
-/* The session is to end; gives where to say why, or NULL if a reason is there: the first counts. */
-static struct err *ending(struct mqtt_session *session, enum mqtt_end end)
+struct err *mqtt_session_ending(struct mqtt_session *session, enum mqtt_end end)
 {
     if (session->ending) {
         return NULL;
@@ -32,7 +31,7 @@ void mqtt_session_allow(struct mqtt_session *session)
     tls_allow(session->tls, max + max / 8 + PACKET_OVERHEAD_BYTES);
 }
 
-static bool deaf(const struct mqtt_session *session)
+bool mqtt_session_deaf(const struct mqtt_session *session)
 {
     return session->closed || session->ending;
 }
@@ -52,14 +51,14 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
 
     (void)mosq, (void)flags;
     session->answered = true;
-    if (deaf(session)) {
+    if (mqtt_session_deaf(session)) {
         return;
     }
     if (code != 0) {
         bool version = code == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION ||
                        code == CONNACK_REFUSED_PROTOCOL_VERSION;
         bool v3_code = session->settings.v311 || code < 128;
-        (void)err_set(ending(session, version ? MQTT_END_PROTOCOL : MQTT_END_OTHER),
+        (void)err_set(mqtt_session_ending(session, version ? MQTT_END_PROTOCOL : MQTT_END_OTHER),
                       ERR_UNAVAILABLE, "broker refused the session: %s (CONNACK %d)",
                       v3_code ? mosquitto_connack_string(code) : mosquitto_reason_string(code),
                       code);
@@ -83,8 +82,8 @@ static void on_disconnect(struct mosquitto *mosq, void *ctx, int code,
     struct mqtt_session *session = ctx;
 
     (void)mosq, (void)properties;
-    if (code >= 128 && !deaf(session)) {
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+    if (code >= 128 && !mqtt_session_deaf(session)) {
+        (void)err_set(mqtt_session_ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
                       "broker ended the session: %s", mosquitto_reason_string(code));
     }
 }
@@ -95,11 +94,11 @@ static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto
     size_t length = message->payloadlen > 0 ? (size_t)message->payloadlen : 0;
 
     (void)mosq;
-    if (deaf(session)) {
+    if (mqtt_session_deaf(session)) {
         return;
     }
     if (length > session->settings.mqtt->max_message_bytes) {
-        (void)err_set(ending(session, MQTT_END_OVERSIZED), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_OVERSIZED), ERR_UNAVAILABLE,
                       "broker sent a message of %zu bytes, limit %zu", length,
                       session->settings.mqtt->max_message_bytes);
         return;
@@ -119,7 +118,7 @@ static void on_publish(struct mosquitto *mosq, void *ctx, int mid, int code,
             uint64_t token = session->window[i].token;
             session->window[i] = session->window[--session->inflight];
             session->guard.pubacks--;
-            if (!deaf(session)) {
+            if (!mqtt_session_deaf(session)) {
                 session->events->puback(session->ctx, token, code < 128);
             }
             return;
@@ -133,9 +132,12 @@ static void on_subscribe(struct mosquitto *mosq, void *ctx, int mid, int count, 
     struct mqtt_session *session = ctx;
 
     (void)mosq, (void)mid, (void)properties;
-    /* Each SUBSCRIBE asks for one; a broker could fill a log with the others. */
-    if (count > 0 && granted[0] >= 128 && !deaf(session)) {
-        session->events->refused(session->ctx, mosquitto_reason_string(granted[0]));
+    /* Said once for a packet, or a broker could fill a log. */
+    for (int i = 0; i < count && !mqtt_session_deaf(session); i++) {
+        if (granted[i] >= 128) {
+            session->events->refused(session->ctx, mosquitto_reason_string(granted[i]));
+            return;
+        }
     }
 }
 
@@ -162,7 +164,7 @@ static void on_log(struct mosquitto *mosq, void *ctx, int level, const char *tex
         mqtt_alive_answer(&session->alive);
     }
     if (why != NULL) {
-        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
+        (void)err_set(mqtt_session_ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
         /* A record may hold thousands more of these: libmosquitto is to see no other. */
         tls_deafen(mosquitto_ssl_get(session->mosq));
     }
@@ -188,37 +190,45 @@ void mqtt_session_describe_end(struct mqtt_session *session, int rc)
     const char *tls_why = tls_reason(session->tls);
 
     if (tls_overrun(session->tls)) {
-        (void)err_set(ending(session, MQTT_END_OVERSIZED), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_OVERSIZED), ERR_UNAVAILABLE,
                       "broker sent a message longer than %zu bytes",
                       session->settings.mqtt->max_message_bytes);
     } else if (tls_why != NULL) {
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "TLS: %s", tls_why);
+        (void)err_set(mqtt_session_ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "TLS: %s",
+                      tls_why);
     } else if (session->socket_errno != 0) {
-        (void)err_set(ending(session, established ? MQTT_END_OTHER : MQTT_END_TCP), ERR_UNAVAILABLE,
-                      "TCP: %s", strerror(session->socket_errno));
+        (void)err_set(mqtt_session_ending(session, established ? MQTT_END_OTHER : MQTT_END_TCP),
+                      ERR_UNAVAILABLE, "TCP: %s", strerror(session->socket_errno));
     } else if (!established) {
         /* "OpenSSL Error[0]: error:0A00010B:SSL routines::wrong version number" */
         const char *text = strrchr(session->library_error, ':');
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "TLS handshake failed: %s",
-                      text != NULL ? text + 1 : "connection closed");
+        (void)err_set(mqtt_session_ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+                      "TLS handshake failed: %s", text != NULL ? text + 1 : "connection closed");
     } else if (!session->answered && rc == MOSQ_ERR_PROTOCOL) {
-        (void)err_set(ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
                       "broker sent something else instead of a CONNACK");
     } else if (!session->answered) {
-        (void)err_set(ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_PROTOCOL), ERR_UNAVAILABLE,
                       "broker closed the connection instead of a CONNACK");
     } else if (rc == MOSQ_ERR_CONN_LOST || rc == MOSQ_ERR_ERRNO || rc == MOSQ_ERR_NO_CONN) {
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
                       "broker closed the connection");
     } else {
-        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE,
                       "broker broke the protocol: %s", mosquitto_strerror(rc));
     }
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_held_closed(uv_handle_t *handle)
 {
     free(handle->data);
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct mqtt_session *session = handle->data;
+
+    uv_close((uv_handle_t *)&session->held, on_held_closed);
 }
 
 void mqtt_session_traffic(const struct mqtt_session *session, struct traffic *ret_traffic)
@@ -277,6 +287,7 @@ void mqtt_session_destroy(struct mqtt_session *session)
     hang_up(session);
     tls_close(session->tls);
     if (session->fd >= 0) {
+        (void)uv_timer_stop(&session->held);
         uv_close((uv_handle_t *)&session->poll, on_poll_closed);
         close(session->fd);
     } else {
@@ -325,7 +336,7 @@ static void settle(struct mqtt_session *session, int rc)
     }
     const char *why = mqtt_guard_settle(&session->guard);
     if (why != NULL) {
-        (void)err_set(ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
+        (void)err_set(mqtt_session_ending(session, MQTT_END_VIOLATION), ERR_UNAVAILABLE, "%s", why);
     }
     if (rc != MOSQ_ERR_SUCCESS) {
         mqtt_session_describe_end(session, rc);
@@ -367,7 +378,7 @@ static int read_packets(struct mqtt_session *session)
 
     do {
         rc = mosquitto_loop_read(session->mosq, 1);
-        if (rc != MOSQ_ERR_SUCCESS || deaf(session) || session->paused) {
+        if (rc != MOSQ_ERR_SUCCESS || mqtt_session_deaf(session) || session->paused) {
             break;
         }
         count++;
@@ -383,6 +394,9 @@ static void service(struct mqtt_session *session, int events)
     /* libmosquitto takes a dead socket in the handshake for "try again" and would spin. */
     int error = take_socket_error(session->fd);
 
+    /* What is written on from before is no answer. */
+    mqtt_session_hold(session,
+                      (events & UV_WRITABLE) != 0 ? 0 : session->settings.mqtt->answers_wait_ms);
     session->in_library = true;
     session->socket_errno = error;
     if ((events & (UV_READABLE | UV_DISCONNECT)) != 0 || error != 0 ||
@@ -391,10 +405,10 @@ static void service(struct mqtt_session *session, int events)
          * which waits for room to write while TCP is still connecting. */
         rc = read_packets(session);
     }
-    if (rc == MOSQ_ERR_SUCCESS && !deaf(session) && (events & UV_WRITABLE) != 0) {
+    if (rc == MOSQ_ERR_SUCCESS && !mqtt_session_deaf(session) && (events & UV_WRITABLE) != 0) {
         rc = mosquitto_loop_write(session->mosq, 1);
     }
-    if (rc == MOSQ_ERR_SUCCESS && !deaf(session) &&
+    if (rc == MOSQ_ERR_SUCCESS && !mqtt_session_deaf(session) &&
         (error != 0 || ((events & UV_DISCONNECT) != 0 && nothing_unread(session->fd)))) {
         rc = MOSQ_ERR_CONN_LOST;
     }
@@ -424,13 +438,14 @@ static int look_alive(struct mqtt_session *session)
         session->guard.unsubscribes++;
         return mosquitto_unsubscribe(session->mosq, NULL, mqtt->client_id);
     case MQTT_LIFE_DEAD:
-        (void)err_set(ending(session, mqtt_alive_in_packet(&session->alive) ? MQTT_END_STUCK
-                                                                            : MQTT_END_OTHER),
+        (void)err_set(mqtt_session_ending(session, mqtt_alive_in_packet(&session->alive)
+                                                       ? MQTT_END_STUCK
+                                                       : MQTT_END_OTHER),
                       ERR_UNAVAILABLE, "no answer to a ping within %lld s",
                       (long long)mqtt->keepalive_ms / 2000);
         return MOSQ_ERR_SUCCESS;
     case MQTT_LIFE_SLOW:
-        (void)err_set(ending(session, MQTT_END_STUCK), ERR_UNAVAILABLE,
+        (void)err_set(mqtt_session_ending(session, MQTT_END_STUCK), ERR_UNAVAILABLE,
                       "broker sends a message at less than %d bytes a second",
                       MQTT_ALIVE_BYTES_PER_S);
         return MOSQ_ERR_SUCCESS;
@@ -440,6 +455,7 @@ static int look_alive(struct mqtt_session *session)
 
 void mqtt_session_tick(struct mqtt_session *session)
 {
+    mqtt_session_hold(session, 0);
     session->in_library = true;
     int rc = session->accepted ? look_alive(session) : MOSQ_ERR_SUCCESS;
     session->in_library = false;
@@ -448,7 +464,7 @@ void mqtt_session_tick(struct mqtt_session *session)
 
 void mqtt_session_abort(struct mqtt_session *session, const char *why)
 {
-    (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "%s", why);
+    (void)err_set(mqtt_session_ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE, "%s", why);
     if (!session->in_library) {
         settle(session, MOSQ_ERR_SUCCESS);
     }
@@ -467,64 +483,4 @@ void mqtt_session_pause(struct mqtt_session *session, bool paused)
             mqtt_session_watch(session);
         }
     }
-}
-
-/* ---- sending ---- */
-
-static bool sent(struct mqtt_session *session, int rc, const char *what, struct err *err)
-{
-    switch (rc) {
-    case MOSQ_ERR_SUCCESS:
-        if (!session->in_library) {
-            mqtt_session_watch(session);
-        }
-        return true;
-    case MOSQ_ERR_NO_CONN:
-    case MOSQ_ERR_CONN_LOST:
-    case MOSQ_ERR_ERRNO:
-    case MOSQ_ERR_TLS:
-        /* libmosquitto has queued it nevertheless: this handle must go, at the next tick. */
-        (void)err_set(ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
-                      "connection lost while sending");
-        return err_set(err, ERR_UNAVAILABLE, "%s: the connection is lost", what);
-    default:
-        return err_set(err, ERR_INVALID, "%s: %s", what, mosquitto_strerror(rc));
-    }
-}
-
-bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const char *topic,
-                          struct bytes payload, bool retain, struct err *err)
-{
-    int mid = 0;
-
-    if (!session->accepted || deaf(session)) {
-        return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
-    }
-    if (session->inflight == session->window_size) {
-        return err_set(err, ERR_FULL, "%zu publishes wait for the broker", session->inflight);
-    }
-    int rc = mosquitto_publish_v5(session->mosq, &mid, topic, (int)payload.length, payload.data, 1,
-                                  retain, NULL);
-    if (!sent(session, rc, "publish", err)) {
-        return false;
-    }
-    session->traffic.up.payload += payload.length;
-    session->window[session->inflight++] = (struct publish){.token = token, .mid = mid};
-    return true;
-}
-
-bool mqtt_session_subscribe(struct mqtt_session *session, const char *filter, bool wanted,
-                            struct err *err)
-{
-    if (!session->accepted || deaf(session)) {
-        return err_set(err, ERR_UNAVAILABLE, "no session with the broker");
-    }
-    int rc = wanted ? mosquitto_subscribe(session->mosq, NULL, filter, 1)
-                    : mosquitto_unsubscribe(session->mosq, NULL, filter);
-    if (!sent(session, rc, filter, err)) {
-        return false;
-    }
-    session->guard.subscribes += wanted;
-    session->guard.unsubscribes += !wanted;
-    return true;
 }

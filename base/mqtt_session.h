@@ -54,8 +54,8 @@ void mqtt_session_abort(struct mqtt_session *session, const char *why);
 
 bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const char *topic,
                           struct bytes payload, bool retain, struct err *err) MUSTER_CHECK;
-bool mqtt_session_subscribe(struct mqtt_session *session, const char *filter, bool wanted,
-                            struct err *err) MUSTER_CHECK;
+bool mqtt_session_subscribe(struct mqtt_session *session, const char *const *filters, size_t count,
+                            bool wanted, struct err *err) MUSTER_CHECK;
 /* So far. */
 void mqtt_session_traffic(const struct mqtt_session *session, struct traffic *ret_traffic);
 /* Only what the socket has taken and given: cheap, and enough to see that something happened. */

@@ -9,11 +9,13 @@
 
 #include <mosquitto.h>
 
-/* What mqtt_session.c, which drives a session, and mqtt_session_open.c, which makes it, share. */
+/* What mqtt_session.c, which drives a session, mqtt_session_open.c, which makes it, and
+ * mqtt_session_say.c, which writes to it, share. */
 
 enum {
     PACKET_OVERHEAD_BYTES = 64 * 1024, /* topic, properties, TLS records and handshake */
     TURN_PACKETS = 32,                 /* read in one turn of the loop, where they are there */
+    PACKET_FILTERS = 8,                /* in one SUBSCRIBE; some hosted brokers take no more */
 };
 
 struct publish {
@@ -29,6 +31,8 @@ struct mqtt_session {
     struct tls *tls;
     struct mosquitto *mosq;
     uv_poll_t poll;
+    uv_timer_t held; /* until it fires nothing leaves by itself: see mqtt_session_hold */
+    bool corked;
     struct traffic traffic; /* payload; the layers below count for themselves */
     int fd; /* a duplicate: libmosquitto closes its own when it likes, libuv must not see that */
     bool in_library, closed, paused;
@@ -45,6 +49,12 @@ struct mqtt_session {
     size_t inflight, window_size;
 };
 
+/* The session is to end; gives where to say why, or NULL if a reason is there: the first counts. */
+struct err *mqtt_session_ending(struct mqtt_session *session, enum mqtt_end end);
+bool mqtt_session_deaf(const struct mqtt_session *session);
+/* What is said from now until the loop turns again, or for `wait_ms` if nothing but answers is
+ * said, leaves together. */
+void mqtt_session_hold(struct mqtt_session *session, int64_t wait_ms);
 void mqtt_session_listen(struct mqtt_session *session); /* to libmosquitto's callbacks */
 void mqtt_session_allow(struct mqtt_session *session);  /* the broker one packet */
 void mqtt_session_watch(struct mqtt_session *session);  /* the socket */

@@ -148,7 +148,8 @@ bool mqtt_session_open(uv_loop_t *loop, const struct mqtt_session_settings *sett
         (void)err_set(err, ERR_IO, "the loop refused the socket");
         goto fail;
     }
-    session->poll.data = session;
+    (void)uv_timer_init(loop, &session->held); /* cannot fail */
+    session->poll.data = session->held.data = session;
     session->settings.address = NULL; /* the caller's; libmosquitto has its copy */
     mqtt_session_watch(session);
     *ret_session = session;

@@ -143,11 +143,9 @@ static void on_connected(void *ctx, const char *broker)
     /* Who was lost while the broker was away left no will; the retained ones tell who is there. */
     if (!fleetdb_online_forget(service->db, clock_wall_ms(&clock_real), &forget))
         log_error("presence: %s", forget.text);
-    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
-        struct err err = {0};
-        if (mqtt_subscribe(service->mqtt, filters[i], &err))
-            continue;
-        log_error("subscribe to %s: %s", filters[i], err.text);
+    struct err err = {0};
+    if (!mqtt_subscribe(service->mqtt, filters, sizeof filters / sizeof filters[0], &err)) {
+        log_error("subscribe to what terminals say: %s", err.text);
         (void)snprintf(service->trouble, sizeof service->trouble, "%s", err.text);
     }
     publisher_connected(service->publisher);

@@ -8,6 +8,7 @@ has been still: announcement, content, report and receipt. Of the manifest's mes
 that are not content are left out; content that it carries inside counts. The others' bytes are what
 their HTTP client and its server exchange, without TCP and IP.
 """
+import collections
 import hashlib
 import http.server
 import pathlib
@@ -33,7 +34,7 @@ TABLE = ROOT / "packaging/sample/tables/bin-world.tsv"
 DEVICE = "term-0001"
 NAME = "bin-world.tsv"
 STILL_S = 6  # without a byte: the exchange is over (the link counts for the agent every 5 s)
-NO_BYTES = {"tcpip": 0}
+LAYERS = ("payload", "mqtt", "tls", "tcpip")
 UPLINK = "linger = 50ms\nquiet = 50ms\nresend = 30s"
 
 
@@ -64,9 +65,32 @@ def versions(table):
 
 # ---- this system ----
 
-def line_bytes(terminal):
+def layers(terminal):
+    """Bytes that have gone over the line, both ways, as each layer counts them."""
     traffic = terminal.status()["uplink"]["traffic"]
-    return (traffic["up"] or NO_BYTES)["tcpip"] + (traffic["down"] or NO_BYTES)["tcpip"]
+    return {layer: sum((traffic[way] or {}).get(layer, 0) for way in ("up", "down"))
+            for layer in LAYERS}
+
+
+def line_bytes(terminal):
+    return layers(terminal)["tcpip"]
+
+
+def packets(lines):
+    """What the broker had from the terminal and sent to it: "up: 2 PUBACK, 1 PUBLISH 345 B"."""
+    said = []
+    for way, form in (("up", f"Received ([A-Z]+) from {DEVICE}"),
+                      ("down", f"Sending ([A-Z]+) to {DEVICE}")):
+        count, payload = collections.Counter(), collections.Counter()
+        for line in lines:
+            found = re.search(form, line)
+            if found:
+                count[found[1]] += 1
+                payload[found[1]] += sum(map(int, re.findall(r"\((\d+) bytes\)", line)))
+        said.append(f"{way}: " + ", ".join(
+            f"{count[kind]} {kind}" + (f" {payload[kind]} B" if payload[kind] else "")
+            for kind in sorted(count)))
+    return "; ".join(said)
 
 
 def still_bytes(terminal):
@@ -115,15 +139,21 @@ def measure(bin_dir, processes, folder, table):
     costs = {}
     for name, content in versions(table):
         fleet.publish(NAME, content)
-        before = still_bytes(terminal)
+        still_bytes(terminal)
+        before, logged = layers(terminal), len(broker.process.lines)
         fleet.ctl_ok("assign", NAME, "--device", DEVICE, "--mode", "repair")
         wait_for(lambda wanted=content: holds(terminal, wanted), 60, f"{name} is held")
         fleet.wait_converged()
-        spent = still_bytes(terminal) - before
+        still_bytes(terminal)
+        spent = {layer: bytes_now - before[layer] for layer, bytes_now in layers(terminal).items()}
         manifest, inside = manifest_only(fleet, terminal)
-        costs[name] = spent - manifest
-        print(f"# {name}: {spent} B on the line, {manifest} of them the manifest's, which carries "
-              f"{inside} B of content")
+        costs[name] = spent["tcpip"] - manifest
+        print(f"# {name}: {spent['tcpip']} B on the line, {manifest} of them the manifest's, which "
+              f"carries {inside} B of content")
+        print(f"# {name}: {spent['payload']} B of messages, {spent['mqtt'] - spent['payload']} of "
+              f"MQTT, {spent['tls'] - spent['mqtt']} of TLS, {spent['tcpip'] - spent['tls']} of "
+              f"TCP and IP")
+        print(f"# {name}: {packets(broker.process.lines[logged:])}")
         print(f"sync.{name}.bytes {costs[name]} B", flush=True)
     return costs
 
@@ -237,6 +267,7 @@ def main(bin_dir):
             measure(bin_dir, processes, folder, table)
         finally:
             processes.end()
+        subprocess.run([bin_dir / "sync-verify", TABLE], check=True)
         measure_others(folder, table)
 
 

@@ -90,6 +90,16 @@ SAID = {
 }
 
 
+def subscribed(body):
+    """The filters of a SUBSCRIBE of MQTT 5, without properties."""
+    found, at = [], 3
+    while at < len(body):
+        end = at + 2 + int.from_bytes(body[at:at + 2], "big")
+        found.append(body[at + 2:end])
+        at = end + 1  # and its options
+    return found
+
+
 class HostileBroker:
     """The moods are the branches of `_talk` and `_answer`, and what is in SAID. `mood` may be
     changed at any time: it holds for the connections that come after."""
@@ -219,11 +229,12 @@ class HostileBroker:
             at = 2 + int.from_bytes(body[:2], "big")
             peer.sendall(packet(0x40, body[at:at + 2]))
         elif head & 0xF0 == 0x80:
-            peer.sendall(packet(0x90, body[:2] + b"\x00\x01"))
-            topic = body[5:5 + int.from_bytes(body[3:5], "big")]  # MQTT 5, without properties
-            while mood == "endless content" and b"/blob/" in topic:
+            topics = subscribed(body)
+            peer.sendall(packet(0x90, body[:2] + b"\x00" + b"\x01" * len(topics)))
+            while mood == "endless content" and any(b"/blob/" in topic for topic in topics):
                 peer.sendall(b"\x30\xff\xff\xff\x7f" + bytes(1 << 20))
-            if topic in self.retained:
-                peer.sendall(publish(0, topic, self.retained[topic]))
+            for topic in topics:
+                if topic in self.retained:
+                    peer.sendall(publish(0, topic, self.retained[topic]))
         elif head & 0xF0 == 0xC0:
             peer.sendall(packet(0xD0))

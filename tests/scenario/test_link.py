@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """muster-link against a real mosquitto, and against a broker that misbehaves."""
 import hashlib
+import re
 import signal
 import socket
 import subprocess
@@ -64,6 +65,24 @@ def test_blobs_are_fetched_while_they_are_wanted(bench, broker):
     broker.publish(f"muster/v1/blob/{first.hex()}", b"no longer wanted", retain=True)
     broker.publish(down("receipt"), b"a mark behind it")
     assert bench.agent.expect(Message).topic == down("receipt")
+
+
+def test_the_broker_is_asked_in_few_packets(bench, broker):
+    """Each costs a thin line more for TCP and IP than it is long."""
+    digests = [hashlib.sha256(bytes([n])).digest() for n in range(3)]
+    said = re.compile(r"Received ([A-Z]+) from " + DEVICE)
+    bench.start(broker.address)
+    bench.agent.connected()
+    bench.agent.fetch(*digests)
+    bench.agent.fetch()
+    bench.agent.publish(1, up("batch"), b"a record")
+    assert bench.agent.expect(Puback).accepted
+    lines = broker.process.log().splitlines()
+    assert [name for name in (match[1] for match in map(said.search, lines) if match)
+            if name not in ("PUBACK", "PINGREQ")] == [
+        "SUBSCRIBE", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH"]
+    named = [line.split()[1] for line in lines if re.match(r".*\tmuster/v1/blob/[0-9a-f]{64}", line)]
+    assert sorted(named) == sorted(2 * [f"muster/v1/blob/{digest.hex()}" for digest in digests])
 
 
 def test_roots_come_one_by_one_and_the_manifest_after_each(bench, broker):

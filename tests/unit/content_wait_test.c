@@ -6,6 +6,7 @@
 
 static const int64_t minute_ms = 60000, hour_ms = INT64_C(3600000);
 static const int64_t patience_ms = INT64_C(120000);
+static const int64_t answer_ms = 3000; /* that a broker has, whatever the size */
 
 static void want(struct content_wait *wait, const char *letters, uint64_t size, int64_t now_ms)
 {
@@ -16,7 +17,7 @@ static void want(struct content_wait *wait, const char *letters, uint64_t size, 
         memset(blobs[i], letters[i], 32);
         sizes[i] = size;
     }
-    content_wait_set(wait, blobs, sizes, count, now_ms);
+    content_wait_set(wait, blobs, sizes, count, 0, now_ms);
 }
 
 static struct content_wait connected(int64_t now_ms)
@@ -51,8 +52,10 @@ static void test_asked_for_once_and_then_ever_more_seldom(void **state)
     struct content_wait wait = connected(0);
     int64_t now_ms = 1000, expected_ms = patience_ms;
     want(&wait, "a", 0, now_ms);
+    assert_false(content_wait_ask(&wait, now_ms + answer_ms - 1)); /* it may be on its way */
+    assert_int_equal(deadline(&wait, now_ms), now_ms + answer_ms);
+    now_ms += answer_ms;
     assert_true(content_wait_ask(&wait, now_ms)); /* the broker may keep nothing */
-    assert_int_equal(deadline(&wait, now_ms), now_ms);
     for (unsigned i = 0; i < 8; i++) {
         content_wait_asked(&wait, now_ms, 0);
         content_wait_named(&wait, now_ms + 1);
@@ -89,10 +92,55 @@ static void test_a_thin_line_has_its_time(void **state)
     (void)state;
     struct content_wait wait = connected(0);
     want(&wait, "a", 1024 * 1024, 0);
-    assert_false(content_wait_ask(&wait, 31999));
-    assert_true(content_wait_ask(&wait, 32000));
+    assert_false(content_wait_ask(&wait, answer_ms + CONTENT_WAIT_LAG_MS - 1));
+    assert_true(content_wait_ask(&wait, answer_ms + CONTENT_WAIT_LAG_MS));
     assert_false(content_wait_late(&wait, patience_ms + 1024 * 1000 - 1));
     assert_true(content_wait_late(&wait, patience_ms + 1024 * 1000));
+}
+
+/* A hello for it would have the fleet send it a second time. */
+static void test_what_is_on_its_way_is_not_asked_for(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    uint64_t bytes = 0;
+    int64_t now_ms;
+    want(&wait, "a", 1024 * 1024, 0);
+    for (now_ms = deadline(&wait, 0); now_ms < 100000; now_ms = deadline(&wait, now_ms)) {
+        bytes += 20000;
+        assert_true(content_wait_ask(&wait, now_ms));
+        assert_true(content_wait_flows(&wait, bytes, now_ms));
+        assert_false(content_wait_ask(&wait, now_ms));
+    }
+    assert_true(content_wait_ask(&wait, now_ms)); /* a receipt or two is no content */
+    assert_false(content_wait_flows(&wait, bytes + 400, now_ms));
+    assert_true(content_wait_ask(&wait, now_ms));
+    assert_false(content_wait_flows(&wait, 0, now_ms + 1)); /* another link counts anew */
+}
+
+/* What came before is not what is waited for. */
+static void test_only_what_comes_since_it_is_wanted_counts(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    const uint8_t blob[1][32] = {{1}};
+    const uint64_t size = 100000;
+    content_wait_set(&wait, blob, &size, 1, 5000000, 1000);
+    int64_t now_ms = deadline(&wait, 1000);
+    assert_true(content_wait_ask(&wait, now_ms));
+    assert_false(content_wait_flows(&wait, 5000000, now_ms));
+}
+
+/* It came in time: the fleet need not hear of it. */
+static void test_what_came_is_not_asked_for(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "a", 2000, 0);
+    content_wait_came(&wait, 2000);
+    want(&wait, "", 0, 2010);
+    assert_true(deadline(&wait, 2010) == INT64_MAX);
+    assert_false(content_wait_ask(&wait, hour_ms));
 }
 
 static void test_only_time_with_a_session_counts(void **state)
@@ -127,11 +175,12 @@ static void test_what_comes_is_not_asked_for_again(void **state)
     assert_false(content_wait_ask(&wait, 1001));
     content_wait_came(&wait, 2000);
     want(&wait, "cd", 0, 2001); /* none of them was ever named, and nothing came before it */
-    assert_true(content_wait_ask(&wait, 2001));
-    content_wait_asked(&wait, 2001, 0);
-    content_wait_named(&wait, 2001);
-    assert_false(content_wait_ask(&wait, 2001 + patience_ms - 1));
-    assert_true(content_wait_ask(&wait, 2001 + patience_ms));
+    int64_t now_ms = 2001 + answer_ms;
+    assert_true(content_wait_ask(&wait, now_ms));
+    content_wait_asked(&wait, now_ms, 0);
+    content_wait_named(&wait, now_ms);
+    assert_false(content_wait_ask(&wait, now_ms + patience_ms - 1));
+    assert_true(content_wait_ask(&wait, now_ms + patience_ms));
 }
 
 static void test_another_manifest_does_not_wait_for_what_is_late(void **state)
@@ -147,7 +196,7 @@ static void test_another_manifest_does_not_wait_for_what_is_late(void **state)
     }
     assert_false(content_wait_ask(&wait, 10 * hour_ms));
     want(&wait, "ab", 0, 10 * hour_ms);
-    assert_true(content_wait_ask(&wait, 10 * hour_ms));
+    assert_true(content_wait_ask(&wait, 10 * hour_ms + answer_ms));
 }
 
 int main(void)
@@ -157,6 +206,9 @@ int main(void)
         cmocka_unit_test(test_asked_for_once_and_then_ever_more_seldom),
         cmocka_unit_test(test_late_is_told_once_and_over_once),
         cmocka_unit_test(test_a_thin_line_has_its_time),
+        cmocka_unit_test(test_what_is_on_its_way_is_not_asked_for),
+        cmocka_unit_test(test_only_what_comes_since_it_is_wanted_counts),
+        cmocka_unit_test(test_what_came_is_not_asked_for),
         cmocka_unit_test(test_only_time_with_a_session_counts),
         cmocka_unit_test(test_what_comes_is_not_asked_for_again),
         cmocka_unit_test(test_another_manifest_does_not_wait_for_what_is_late),

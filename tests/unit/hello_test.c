@@ -126,6 +126,23 @@ static void test_a_hello_can_be_asked_for(void **state)
     assert_in_range(hello_deadline(&hello), 20, 20 + 10000);
 }
 
+static void test_a_hello_can_be_due_at_once(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_now(&hello, 1);
+    assert_true(hello_deadline(&hello) == INT64_MAX);
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    int64_t planned = hello_deadline(&hello);
+    hello_now(&hello, 2); /* one is out that nobody has answered yet */
+    assert_int_equal(hello_deadline(&hello), planned);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, 0));
+    hello_soon(&hello, 20);
+    hello_now(&hello, 21);
+    assert_true(hello_due(&hello, 21));
+}
+
 static void test_what_is_behind_is_asked_for_after_a_welcome(void **state)
 {
     (void)state;
@@ -185,6 +202,7 @@ int main(void)
         cmocka_unit_test(test_daily_after_the_welcome),
         cmocka_unit_test(test_the_next_hello_is_brought_forward),
         cmocka_unit_test(test_a_hello_can_be_asked_for),
+        cmocka_unit_test(test_a_hello_can_be_due_at_once),
         cmocka_unit_test(test_what_is_behind_is_asked_for_after_a_welcome),
         cmocka_unit_test(test_doubt_is_told_ever_more_seldom),
         cmocka_unit_test(test_nothing_after_disconnect),
