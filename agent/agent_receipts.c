@@ -6,6 +6,7 @@
 #include "proto/batch.h"
 #include "proto/limits.h"
 #include "proto/local.pb-c.h"
+#include "proto/refusal.h"
 #include "proto/unpack.h"
 
 #include <inttypes.h>
@@ -132,7 +133,16 @@ static bool take(struct agent *agent, struct bytes envelope, int64_t not_before_
 
 bool agent_take_receipt(struct agent *agent, struct bytes envelope, struct err *err)
 {
-    return take(agent, envelope, agent->receipts_since_ms, err);
+    struct err why = {0};
+    if (take(agent, envelope, agent->receipts_since_ms, &why))
+        return true;
+    /* Perhaps by a receipt key that a root names which was lost on its way: once a hello has told
+     * which root is known here, the fleet sends the next one again. */
+    if (refusal_of(&why) == MUSTER__REFUSAL__REFUSAL_SIGNATURE)
+        hello_doubt(&agent->hello, clock_boot_ms(agent->clock));
+    if (err != NULL)
+        *err = why;
+    return false;
 }
 
 static bool load_one(struct agent *agent, struct bytes envelope, struct err *err)

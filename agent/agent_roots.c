@@ -51,11 +51,40 @@ static void refused(struct agent *agent, uint64_t version, const struct err *why
     registrar_refused(agent->registrar, "a trust root is not accepted", why);
 }
 
+/* Tells one set of directors from another: the set itself does not outlast a new root. */
+static void digest_directors(const struct trust *trust, uint8_t ret_digest[32])
+{
+    const struct key_set *set = trust_keys(trust, MUSTER__ROLE__ROLE_DIRECTOR);
+    struct sha256_state *state = sha256_begin();
+    memset(ret_digest, 0, 32);
+    if (state == NULL)
+        return;
+    for (size_t i = 0; i < set->count; i++)
+        sha256_add(state, verify_key_spki(set->keys[i]));
+    sha256_end(state, ret_digest);
+}
+
+/* What has to be asked and told again under another root. */
+static void rooted(struct agent *agent, const uint8_t directors_before[32])
+{
+    int64_t now_ms = clock_boot_ms(agent->clock);
+    uint8_t directors[32];
+    digest_directors(agent->trust, directors);
+    if (memcmp(directors, directors_before, sizeof directors) != 0)
+        freshness_rooted(&agent->freshness, trust_version(agent->trust));
+    timekeeper_rooted(&agent->timekeeper, trust_issued_ms(agent->trust), now_ms);
+    agent_tell_link_time(agent);
+    agent_await_root(agent);
+    registrar_rooted(agent->registrar);
+    hello_anew(&agent->hello, now_ms, random_u64());
+}
+
 bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelope, struct err *err)
 {
     struct err why = {0};
     bool taken = false;
-    int64_t now_ms = clock_boot_ms(agent->clock);
+    uint8_t directors[32];
+    digest_directors(agent->trust, directors);
     if (!roots_take(&agent->roots, version, envelope, &taken, &why)) {
         refused(agent, version, &why);
         if (err != NULL)
@@ -66,10 +95,6 @@ bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelop
         return true;
     log_info("trust root %" PRIu64 " is in force, epoch %" PRIu64, trust_version(agent->trust),
              trust_epoch(agent->trust));
-    timekeeper_rooted(&agent->timekeeper, trust_issued_ms(agent->trust), now_ms);
-    agent_tell_link_time(agent);
-    agent_await_root(agent);
-    registrar_rooted(agent->registrar);
-    hello_anew(&agent->hello, now_ms, random_u64());
+    rooted(agent, directors);
     return true;
 }

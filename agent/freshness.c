@@ -21,9 +21,19 @@ void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
                         const struct freshness_manifest *named, int64_t wall_ms)
 {
     freshness->welcomed = true;
+    freshness->rooted = 0;
     freshness->root_version = root_version;
     freshness->named = *named;
     freshness->welcomed_ms = wall_ms;
+    freshness->came_since = false;
+}
+
+void freshness_rooted(struct freshness *freshness, uint64_t root_version)
+{
+    freshness->rooted = root_version;
+    freshness->welcomed = false;
+    freshness->root_version = 0;
+    freshness->named = (struct freshness_manifest){0};
     freshness->came_since = false;
 }
 
@@ -71,7 +81,10 @@ static void look_at_manifest(const struct freshness *freshness, const struct fre
                              char why[FRESHNESS_WHY_CHARS])
 {
     const struct freshness_manifest *named = &freshness->named, *manifest = &held->manifest;
-    if (!freshness->welcomed)
+    if (!freshness->welcomed && freshness->rooted != 0)
+        say(why, "root %" PRIu64 " names another director, which has not welcomed us yet",
+            freshness->rooted);
+    else if (!freshness->welcomed)
         say(why, freshness->imported
                      ? "the manifest held came from a file, and no welcome has named it yet"
                      : "no welcome yet since the agent started");

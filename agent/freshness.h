@@ -16,7 +16,8 @@ struct freshness_manifest {
 };
 
 struct freshness {
-    bool welcomed;                   /* since the agent started */
+    bool welcomed;                   /* since the agent started, by a director that still counts */
+    uint64_t rooted;                 /* the root that replaced who had welcomed before; 0: none */
     uint64_t root_version;           /* as the newest welcome said */
     struct freshness_manifest named; /* the same */
     int64_t welcomed_ms;             /* our wall clock then, to show */
@@ -40,6 +41,9 @@ enum { FRESHNESS_WHY_CHARS = 240 };
 /* A welcome that answers the newest hello. */
 void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
                         const struct freshness_manifest *named, int64_t wall_ms);
+/* A root came into force that names another director: what the one before has proved counts no
+ * more, for it may be a thief whom the root puts out. */
+void freshness_rooted(struct freshness *freshness, uint64_t root_version);
 /* Another manifest is held than before. */
 void freshness_accepted(struct freshness *freshness, const struct freshness_manifest *held,
                         bool from_file);

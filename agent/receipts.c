@@ -2,6 +2,7 @@
 #include "agent/receipts.h"
 
 #include "proto/limits.h"
+#include "proto/refusal.h"
 #include "proto/unpack.h"
 
 #include <inttypes.h>
@@ -89,17 +90,21 @@ static const Muster__Receipt *verify(const struct trust *trust, const char *devi
     struct bytes body;
     ProtobufCMessage *message = NULL;
     if (envelope.length > LIMIT_RECEIPT_BYTES) {
-        err_set(err, ERR_INVALID, "a receipt of %zu bytes: expected at most %d", envelope.length,
-                (int)LIMIT_RECEIPT_BYTES);
+        refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
+               "a receipt of %zu bytes: expected at most %d", envelope.length,
+               (int)LIMIT_RECEIPT_BYTES);
         return NULL;
     }
     if (!unseal("receipt", device, envelope, trust_keys(trust, MUSTER__ROLE__ROLE_RECEIPT), &body,
                 err) ||
-        !unpack(&muster__receipt__descriptor, body, &limits, arena, &message, err))
+        !unpack(&muster__receipt__descriptor, body, &limits, arena, &message, err)) {
+        refuse_unread(err, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
         return NULL;
+    }
     const Muster__Receipt *receipt = (const Muster__Receipt *)message;
     if (strcmp(receipt->device, device) != 0) {
-        err_set(err, ERR_REFUSED, "a receipt for device %s", receipt->device);
+        refuse(err, MUSTER__REFUSAL__REFUSAL_DEVICE, ERR_REFUSED, "a receipt for device %s",
+               receipt->device);
         return NULL;
     }
     if (receipt->issued_ms < not_before_ms) {

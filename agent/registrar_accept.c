@@ -80,9 +80,17 @@ static bool is_held(const struct registrar *registrar, struct bytes body)
            memcmp(digest, registrar->desired->digest, 32) == 0;
 }
 
-static bool manifest_refused(struct registrar *registrar, const struct err *why, struct err *err)
+/* The broker keeps it until the fleet has signed again; that it counts no more was told then. */
+static bool is_outdated_one(const struct registrar *registrar, struct bytes envelope)
 {
-    registrar_refused(registrar, "a manifest is not accepted", why);
+    return registrar->outdated && bytes_equal(envelope, buf_bytes(&registrar->desired->envelope));
+}
+
+static bool manifest_refused(struct registrar *registrar, struct bytes envelope,
+                             const struct err *why, struct err *err)
+{
+    if (!is_outdated_one(registrar, envelope))
+        registrar_refused(registrar, "a manifest is not accepted", why);
     if (err != NULL)
         *err = *why;
     return false;
@@ -93,12 +101,12 @@ bool registrar_manifest(struct registrar *registrar, struct bytes envelope, stru
     struct bytes body;
     struct err why = {0};
     if (!desired_body(registrar->trust, registrar->device, envelope, &body, &why))
-        return manifest_refused(registrar, &why, err);
+        return manifest_refused(registrar, envelope, &why, err);
     if (is_held(registrar, body))
         return true;
     const struct desired *desired = manifest_take(registrar, envelope, body, &why);
     if (desired == NULL)
-        return manifest_refused(registrar, &why, err);
+        return manifest_refused(registrar, envelope, &why, err);
     log_info("registry: manifest %" PRIu64 " of epoch %" PRIu64 " accepted, %zu items",
              desired->version, desired->epoch, desired->wants.count);
     registrar_wake(registrar);

@@ -49,10 +49,13 @@ static bool get_roots(void *ctx, const struct api_request *request, struct api_a
         json_decref(list);
         return false;
     }
-    answer->json = json_pack(
-        "{s:o, s:I, s:I, s:I, s:s}", "roots", list, "manifests_behind", (json_int_t)behind,
-        "devices_waiting", (json_int_t)roots->renewal->waiting, "signing",
-        (json_int_t)roots->renewal->walking, "document", roots->renewal->document);
+    const struct renewal *renewal = roots->renewal;
+    answer->json =
+        json_pack("{s:o, s:I, s:I, s:I, s:s, s:I, s:s, s:I}", "roots", list, "manifests_behind",
+                  (json_int_t)behind, "devices_waiting", (json_int_t)renewal->waiting, "signing",
+                  (json_int_t)renewal->walking, "document", renewal->document, "devices_failed",
+                  (json_int_t)renewal->failed.devices, "failure", renewal->failed.why,
+                  "next_attempt_ms", (json_int_t)renewal_next_ms(renewal));
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 

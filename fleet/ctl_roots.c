@@ -10,6 +10,34 @@
 
 /* ---- get roots ---- */
 
+/* What the newest root has still to reach, and what keeps it. */
+static void print_behind(struct ctl *ctl, const json_t *reply, int64_t now_ms)
+{
+    int64_t behind = ctl_number(reply, "manifests_behind");
+    int64_t failed = ctl_number(reply, "devices_failed");
+    char count[CTL_TEXT_BYTES], when[CTL_TEXT_BYTES];
+    ctl_count_text(behind, count);
+    if (behind > 0)
+        fprintf(ctl->out, "\n%s %s of an older root%s.\n", count,
+                behind == 1 ? "manifest is still" : "manifests are still",
+                json_is_true(json_object_get(reply, "signing")) ? "; they are being signed now"
+                                                                : "");
+    ctl_count_text(ctl_number(reply, "devices_waiting"), count);
+    if (ctl_number(reply, "devices_waiting") > 0)
+        fprintf(ctl->out,
+                "Of these %s wait for documents to be signed again, beginning with %s: "
+                "musterctl doc resign.\n",
+                count, ctl_text(reply, "document"));
+    if (failed == 0)
+        return;
+    ctl_count_text(failed, count);
+    ctl_ago_text(ctl_number(reply, "next_attempt_ms"), now_ms, when);
+    fprintf(ctl->out, "%s%s failed, beginning with %s.\n", failed > 0 ? count : "Signing them",
+            failed > 0 ? " of these" : "", ctl_text(reply, "failure"));
+    if (ctl_number(reply, "next_attempt_ms") != 0)
+        fprintf(ctl->out, "The next attempt is %s.\n", when);
+}
+
 static int print_roots(struct ctl *ctl, const json_t *reply, struct err *err)
 {
     size_t i;
@@ -28,14 +56,7 @@ static int print_roots(struct ctl *ctl, const json_t *reply, struct err *err)
     }
     if (!ctl_table_print(table, ctl->out, "No roots."))
         return EXIT_SYSTEM;
-    if (ctl_number(reply, "manifests_behind") > 0)
-        fprintf(ctl->out, "\n%" PRId64 " manifests are still of an older root.\n",
-                ctl_number(reply, "manifests_behind"));
-    if (ctl_number(reply, "devices_waiting") > 0)
-        fprintf(ctl->out,
-                "%" PRId64 " devices wait for documents to be signed again, beginning with %s: "
-                "musterctl doc publish.\n",
-                ctl_number(reply, "devices_waiting"), ctl_text(reply, "document"));
+    print_behind(ctl, reply, now_ms);
     return EXIT_OK;
 }
 

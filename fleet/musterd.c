@@ -2,6 +2,7 @@
 #include "base/daemon.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
+#include "fleet/check.h"
 #include "fleet/service.h"
 
 #include <stdio.h>
@@ -16,7 +17,9 @@ static const struct daemon program = {
         "Collects what terminals say, tells them what they should hold, and answers the ops team.\n"
         "\n"
         "  --config FILE     settings (default /etc/musterd/musterd.conf)\n"
-        "  --check-config    read settings, keys and certificates, say what is wrong, touch "
+        "  --check-config    read settings, keys and certificates, say all that is wrong, and "
+        "which\n"
+        "                    keys the newest root names; beside a running musterd too; touch "
         "nothing\n"
         "  --print-settings  every setting with its default and meaning\n"
         "  --version, --help\n",
@@ -59,6 +62,27 @@ static int run_service(const struct fleet_settings *settings)
     return run.daemon.exit_code;
 }
 
+static void on_wrong(void *ctx, const struct err *why)
+{
+    log_error("%s: %s", (const char *)ctx, why->text);
+}
+
+static void on_note(void *ctx, const char *text)
+{
+    (void)ctx;
+    puts(text);
+}
+
+static int check_config(const struct fleet_settings *settings, const char *config)
+{
+    const struct check_sink sink = {
+        .wrong = on_wrong, .note = on_note, .ctx = (void *)(uintptr_t)config};
+    if (!check_all(settings, &sink))
+        return EXIT_USAGE;
+    puts("settings are good");
+    return EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
     struct daemon_options options;
@@ -73,12 +97,8 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     log_init(program.name, (enum log_level)settings.log_level);
-    if (!service_check(&settings, &err)) {
-        log_error("%s: %s", options.config, err.text);
-        return EXIT_USAGE;
-    }
-    if (!options.check_config)
-        return run_service(&settings);
-    puts("settings are good");
-    return EXIT_OK;
+    if (options.check_config)
+        return check_config(&settings, options.config);
+    const struct check_sink sink = {.wrong = on_wrong, .ctx = (void *)(uintptr_t)options.config};
+    return check_start(&settings, &sink) ? run_service(&settings) : EXIT_USAGE;
 }

@@ -13,11 +13,16 @@
 /* Each is a transaction of its own; together they are short for the loop. */
 enum { DEVICES_A_STEP = 8 };
 
+/* A disk that is full is so for minutes; a document that was mended should not wait for an hour. */
+static const int64_t retry_first_ms = 2000, retry_max_ms = 300000;
+
 void renewal_begin(struct renewal *renewal)
 {
     renewal->walking = true;
     renewal->after = 0;
     renewal->waiting = 0;
+    renewal->retry_ms = 0;
+    renewal->failing = (struct renewal_failures){0};
     renewal->document[0] = '\0';
     memset(renewal->verdicts, 0, sizeof renewal->verdicts);
 }
@@ -92,39 +97,91 @@ static bool renew(struct renewal *renewal, const struct fleetdb_device *device, 
     return ok && fleetdb_commit(db, err);
 }
 
+static void fail(struct renewal *renewal, const char *device, const struct err *why)
+{
+    struct renewal_failures *failing = &renewal->failing;
+    bool whole = device == NULL;
+    if (failing->devices == 0)
+        (void)snprintf(failing->why, sizeof failing->why, "%s%s%.280s", whole ? "" : device,
+                       whole ? "" : ": ", why->text);
+    failing->devices = whole ? -1 : failing->devices + 1;
+    renewal->failures_total++;
+}
+
+static void plan_retry(struct renewal *renewal)
+{
+    char more[48] = "the manifests";
+    renewal->backoff.first_ms = retry_first_ms;
+    renewal->backoff.max_ms = retry_max_ms;
+    if (renewal->failed.devices == 0) {
+        backoff_reset(&renewal->backoff);
+        return;
+    }
+    int64_t wait_ms = backoff_ceiling_ms(&renewal->backoff);
+    renewal->backoff.failures++;
+    renewal->retry_ms = clock_boot_ms(renewal->clock) + wait_ms;
+    if (renewal->failed.devices > 0)
+        (void)snprintf(more, sizeof more, "%" PRId64 " manifests", renewal->failed.devices);
+    log_error("%s are not signed again under root %" PRIu64 ", beginning with %s; the next "
+              "attempt is in %" PRId64 " s",
+              more, trust_version(renewal->director->trust), renewal->failed.why, wait_ms / 1000);
+}
+
 static void end(struct renewal *renewal)
 {
     renewal->walking = false;
+    renewal->failed = renewal->failing;
+    plan_retry(renewal);
     if (renewal->waiting > 0)
         log_warn("%" PRId64 " devices keep the manifest of an older root until their documents are "
-                 "signed again, beginning with %s: see musterctl doc publish",
+                 "signed again, beginning with %s: see musterctl doc resign",
                  renewal->waiting, renewal->document);
 }
 
-bool renewal_step(struct renewal *renewal, int64_t now_ms,
-                  void (*renewed)(void *ctx, const struct fleetdb_device *device), void *ctx)
+/* The next device that is behind. */
+static void serve_one(struct renewal *renewal,
+                      void (*renewed)(void *ctx, const struct fleetdb_device *device), void *ctx)
 {
     const struct director *director = renewal->director;
-    for (int i = 0; renewal->walking && i < DEVICES_A_STEP; i++) {
-        struct fleetdb_device device;
-        struct err err = {0};
-        bool found = false, waits = false;
-        if (!fleetdb_manifest_behind_next(director->db, trust_version(director->trust),
-                                          renewal->after, &device, &found, &err)) {
-            log_error("manifests are not signed again: %s; the next start tries again", err.text);
-            found = false;
-        }
-        if (!found) {
-            end(renewal);
-            return false;
-        }
-        renewal->after = device.device;
-        if (!renew(renewal, &device, now_ms, &waits, &err))
-            log_error("%s keeps its manifest: %s; the next start tries again", device.id, err.text);
-        else if (waits)
-            renewal->waiting++;
-        else
-            renewed(ctx, &device);
+    struct fleetdb_device device;
+    struct err err = {0};
+    bool found = false, waits = false;
+    bool read = fleetdb_manifest_behind_next(director->db, trust_version(director->trust),
+                                             renewal->after, &device, &found, &err);
+    if (!read)
+        fail(renewal, NULL, &err);
+    if (!read || !found) {
+        end(renewal);
+        return;
     }
-    return renewal->walking;
+    renewal->after = device.device;
+    if (!renew(renewal, &device, clock_wall_ms(renewal->clock), &waits, &err))
+        fail(renewal, device.id, &err);
+    else if (waits)
+        renewal->waiting++;
+    else
+        renewed(ctx, &device);
+}
+
+int64_t renewal_step(struct renewal *renewal,
+                     void (*renewed)(void *ctx, const struct fleetdb_device *device), void *ctx)
+{
+    if (!renewal->walking && renewal->retry_ms != 0) {
+        int64_t left_ms = renewal->retry_ms - clock_boot_ms(renewal->clock);
+        if (left_ms > 0)
+            return left_ms;
+        renewal_begin(renewal);
+    }
+    for (int i = 0; renewal->walking && i < DEVICES_A_STEP; i++)
+        serve_one(renewal, renewed, ctx);
+    if (renewal->walking)
+        return 0;
+    return renewal->retry_ms == 0 ? -1 : renewal->retry_ms - clock_boot_ms(renewal->clock);
+}
+
+int64_t renewal_next_ms(const struct renewal *renewal)
+{
+    if (renewal->retry_ms == 0)
+        return 0;
+    return clock_wall_ms(renewal->clock) + renewal->retry_ms - clock_boot_ms(renewal->clock);
 }

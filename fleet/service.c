@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/service.h"
 
-#include "base/file.h"
 #include "base/log.h"
-#include "base/mqtt.h"
 #include "base/notify.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
@@ -12,6 +10,7 @@
 #include "fleet/http.h"
 #include "fleet/publisher.h"
 #include "fleet/service_keys.h"
+#include "fleet/session.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_records.h"
 
@@ -42,7 +41,7 @@ struct service {
 
     uv_check_t turn;  /* after the sockets were read: commit and answer */
     uv_idle_t kick;   /* keeps the loop from sleeping before a turn that is due */
-    uv_timer_t timer; /* receipts that wait for company */
+    uv_timer_t timer; /* receipts that wait for company, manifests that failed */
     bool handles_open;
 
     void (*failed)(void *ctx, const struct err *why);
@@ -73,6 +72,14 @@ static void on_renewed(void *ctx, const struct fleetdb_device *device)
     publisher_renewed(service->publisher, device);
 }
 
+/* Of two waits, -1 being for ever. */
+static int64_t sooner(int64_t a_ms, int64_t b_ms)
+{
+    if (a_ms < 0 || b_ms < 0)
+        return a_ms < 0 ? b_ms : a_ms;
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static void on_turn(uv_check_t *turn)
 {
     struct service *service = turn->data;
@@ -80,11 +87,12 @@ static void on_turn(uv_check_t *turn)
     if (!service->handles_open) /* it failed, and was closed */
         return;
     publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
-    bool more = renewal_step(&service->renewal, clock_wall_ms(&clock_real), on_renewed, service);
-    if (more)
+    int64_t renewal_ms = renewal_step(&service->renewal, on_renewed, service);
+    if (renewal_ms == 0)
         kick(service);
     else
         (void)uv_idle_stop(&service->kick);
+    wait_ms = sooner(wait_ms, renewal_ms);
     if (wait_ms >= 0)
         (void)uv_timer_start(&service->timer, on_timer, (uint64_t)wait_ms, 0);
 }
@@ -185,22 +193,6 @@ static void on_refused(void *ctx, const char *reason)
     (void)snprintf(service->trouble, sizeof service->trouble, "%s", reason);
 }
 
-static struct mqtt_settings session_settings(const struct fleet_settings *settings)
-{
-    return (struct mqtt_settings){
-        .brokers = settings->brokers,
-        .client_id = settings->client_id,
-        .ca_path = settings->ca,
-        .certificate_path = settings->certificate,
-        .key_path = settings->tls_key,
-        .protocol = (enum mqtt_protocol)settings->protocol,
-        .keepalive_ms = settings->keepalive_ms,
-        .retry_first_ms = settings->retry_first_ms,
-        .retry_max_ms = settings->retry_max_ms,
-        .max_inflight = MQTT_MAX_INFLIGHT,
-    };
-}
-
 /* ---- what the API asks ---- */
 
 static bool is_connected(void *ctx, char *why, size_t size)
@@ -221,6 +213,10 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
     struct publisher_stats stats = publisher_stats(service->publisher);
     const struct mqtt_status *status = mqtt_status(service->mqtt);
     const struct traffic traffic = mqtt_traffic(service->mqtt);
+    const struct renewal *renewal = &service->renewal;
+    int64_t behind = 0;
+    if (!fleetdb_manifests_behind(service->db, trust_version(service->keys.trust), &behind, err))
+        return false;
     const struct {
         const char *name, *type, *help;
         uint64_t value;
@@ -233,6 +229,15 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
         {"muster_deltas_given_up_total", "counter",
          "Documents that a device is given whole, since no delta led anywhere there", stats.fallen},
         {"muster_publish_waiting", "gauge", "Changes not yet sent", stats.waiting},
+        {"muster_root_version", "gauge", "Version of the newest trust root",
+         trust_version(service->keys.trust)},
+        {"muster_manifests_behind", "gauge", "Manifests still made under an older trust root",
+         (uint64_t)behind},
+        {"muster_manifests_waiting", "gauge",
+         "Of those the ones that wait for a document to be signed again",
+         (uint64_t)renewal->waiting},
+        {"muster_manifest_failures_total", "counter",
+         "Attempts to sign a manifest again under a new root that failed", renewal->failures_total},
         {"muster_broker_sessions_total", "counter", "Sessions with the broker", status->sessions},
         {"muster_broker_failures_total", "counter", "Attempts and sessions that ended",
          status->failures},
@@ -282,13 +287,14 @@ static bool open_collector(struct service *service, const struct clock *clock,
     return collector_open(&collector, &ports, &service->collector, err);
 }
 
-static bool open_publisher(struct service *service, const struct fleet_settings *settings,
-                           struct err *err)
+static bool open_publisher(struct service *service, const struct clock *clock,
+                           const struct fleet_settings *settings, struct err *err)
 {
     service->director = (struct director){.db = service->db,
                                           .key = service_ring_key(&service->keys.director),
                                           .trust = service->keys.trust};
     service->renewal.director = &service->director;
+    service->renewal.clock = clock;
     renewal_begin(&service->renewal); /* what a restart has interrupted */
     struct publisher_settings publisher = {
         .director = &service->director,
@@ -355,7 +361,8 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
         !fleetdb_open(settings->database, &service->db, err) ||
         !service_keys_follow(&service->keys, service->db, clock_wall_ms(clock), err) ||
         !service_keys_choose(&service->keys, service->keys.trust, err) ||
-        !open_collector(service, clock, settings, err) || !open_publisher(service, settings, err) ||
+        !open_collector(service, clock, settings, err) ||
+        !open_publisher(service, clock, settings, err) ||
         !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
         !open_http(service, loop, clock, settings, err))
         return false;
@@ -381,20 +388,6 @@ bool service_open(uv_loop_t *loop, const struct clock *clock, const struct fleet
     }
     *ret_service = service;
     return true;
-}
-
-bool service_check(const struct fleet_settings *settings, struct err *err)
-{
-    struct service_keys keys = {0};
-    struct mqtt_settings session = session_settings(settings);
-    if (!service_keys_read(settings, &keys, err))
-        return false;
-    /* With a database the newest root is known only there, which is not touched here. */
-    bool good = file_exists(settings->database) || service_keys_choose(&keys, keys.trust, err);
-    service_keys_done(&keys);
-    if (!good)
-        return false;
-    return mqtt_check(&session, err);
 }
 
 /* ---- closing ---- */

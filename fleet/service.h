@@ -10,9 +10,6 @@
 /* musterd's parts on one loop: database, collector, publisher, broker session, HTTP. */
 struct service;
 
-/* Settings, keys, root and certificates, without touching database or network. */
-bool service_check(const struct fleet_settings *settings, struct err *err) MUSTER_CHECK;
-
 /* `failed` is called once when it cannot go on (the database is not to be trusted any more); the
  * caller then closes it. */
 bool service_open(uv_loop_t *loop, const struct clock *clock, const struct fleet_settings *settings,

@@ -10,8 +10,22 @@
 
 /* ---- files ---- */
 
-static bool read_one(struct service_ring *ring, const char *path, struct err *err)
+bool service_keys_paths(const char *list,
+                        bool (*each)(void *ctx, const char *path, struct err *err), void *ctx,
+                        struct err *err)
 {
+    char text[sizeof((struct fleet_settings *)NULL)->director_key];
+    char *rest = text;
+    (void)snprintf(text, sizeof text, "%s", list);
+    for (char *path; (path = strsep(&rest, ",")) != NULL;)
+        if (!each(ctx, path, err))
+            return false;
+    return true;
+}
+
+static bool read_one(void *ctx, const char *path, struct err *err)
+{
+    struct service_ring *ring = ctx;
     if (ring->count == SERVICE_KEYS_MAX)
         return err_set(err, ERR_INVALID, "more than %d files", SERVICE_KEYS_MAX);
     if (!sign_key_read(path, &ring->keys[ring->count], err))
@@ -21,26 +35,22 @@ static bool read_one(struct service_ring *ring, const char *path, struct err *er
 }
 
 /* As SETTING_PATHS leaves them: "/etc/musterd/old.pem,/etc/musterd/new.pem". */
-static bool read_ring(struct service_ring *ring, const char *list, const char *setting,
-                      struct err *err)
+static bool read_ring(struct service_ring *ring, const char *list, struct err *err)
 {
-    char text[sizeof((struct fleet_settings *)NULL)->director_key];
-    char *rest = text;
-    (void)snprintf(text, sizeof text, "%s", list);
-    for (char *path; (path = strsep(&rest, ",")) != NULL;) {
-        if (!read_one(ring, path, err))
-            return err_context(err, "%s", setting);
-    }
-    return ring->count > 0 || err_set(err, ERR_INVALID, "%s names no file", setting);
+    if (!service_keys_paths(list, read_one, ring, err))
+        return err_context(err, "%s", ring->setting);
+    return ring->count > 0 || err_set(err, ERR_INVALID, "%s names no file", ring->setting);
 }
 
 static bool read_all(const struct fleet_settings *settings, struct service_keys *keys,
                      struct err *err)
 {
-    keys->director.role = MUSTER__ROLE__ROLE_DIRECTOR;
-    keys->receipt.role = MUSTER__ROLE__ROLE_RECEIPT;
-    if (!read_ring(&keys->director, settings->director_key, "keys.director", err) ||
-        !read_ring(&keys->receipt, settings->receipt_key, "keys.receipt", err))
+    keys->director =
+        (struct service_ring){.role = MUSTER__ROLE__ROLE_DIRECTOR, .setting = "keys.director"};
+    keys->receipt =
+        (struct service_ring){.role = MUSTER__ROLE__ROLE_RECEIPT, .setting = "keys.receipt"};
+    if (!read_ring(&keys->director, settings->director_key, err) ||
+        !read_ring(&keys->receipt, settings->receipt_key, err))
         return false;
     return (file_read(settings->root, LIMIT_ROOT_BYTES, &keys->root, err) &&
             trust_open(buf_bytes(&keys->root), &keys->trust, err)) ||
@@ -120,7 +130,7 @@ bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t 
 
 /* ---- which of the keys ---- */
 
-static bool names(const struct trust *trust, Muster__Role role, const struct sign_key *key)
+bool service_keys_named(const struct trust *trust, Muster__Role role, const struct sign_key *key)
 {
     const struct key_set *set = trust_keys(trust, role);
     for (size_t i = 0; i < set->count; i++)
@@ -130,45 +140,56 @@ static bool names(const struct trust *trust, Muster__Role role, const struct sig
 }
 
 static bool check_offline(const struct service_ring *ring, const struct trust *trust,
-                          const char *setting, struct err *err)
+                          struct err *err)
 {
     static const Muster__Role offline[] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
                                            MUSTER__ROLE__ROLE_CUSTODIAN};
     for (size_t i = 0; i < ring->count; i++)
         for (size_t r = 0; r < sizeof offline / sizeof *offline; r++)
-            if (names(trust, offline[r], ring->keys[i]))
+            if (service_keys_named(trust, offline[r], ring->keys[i]))
                 return err_set(err, ERR_REFUSED,
                                "%s: root %" PRIu64 " names this key for a role that is kept "
                                "offline: musterd must not hold it",
-                               setting, trust_version(trust));
+                               ring->setting, trust_version(trust));
     return true;
 }
 
-static bool choose(const struct service_ring *ring, const struct trust *trust, const char *setting,
-                   size_t *ret_used, struct err *err)
+/* "none", or the first of them: which file is missing is told by its key's id. */
+static void id_of_first(const struct key_set *set, char text[2 * KEY_ID_BYTES + 1])
 {
-    if (!check_offline(ring, trust, setting, err))
+    (void)snprintf(text, 2 * KEY_ID_BYTES + 1, "none");
+    if (set->count > 0)
+        hex_encode(verify_key_id(set->keys[0]), KEY_ID_BYTES, text);
+}
+
+bool service_ring_choose(const struct service_ring *ring, const struct trust *trust,
+                         size_t *ret_used, struct err *err)
+{
+    char id[2 * KEY_ID_BYTES + 1];
+    const struct key_set *set = trust_keys(trust, ring->role);
+    if (!check_offline(ring, trust, err))
         return false;
-    if (trust_keys(trust, ring->role)->threshold > 1)
+    if (set->threshold > 1)
         return err_set(err, ERR_REFUSED,
-                       "%s: root %" PRIu64 " asks for %zu keys, musterd signs with one", setting,
-                       trust_version(trust), trust_keys(trust, ring->role)->threshold);
+                       "%s: root %" PRIu64 " asks for %zu keys, musterd signs with one",
+                       ring->setting, trust_version(trust), set->threshold);
     for (size_t i = 0; i < ring->count; i++)
-        if (names(trust, ring->role, ring->keys[i])) {
+        if (service_keys_named(trust, ring->role, ring->keys[i])) {
             *ret_used = i;
             return true;
         }
+    id_of_first(set, id);
     return err_set(err, ERR_INVALID,
-                   "%s: root %" PRIu64 " does not name this key for its role; add the file of the "
-                   "one it names and start musterd again",
-                   setting, trust_version(trust));
+                   "%s: root %" PRIu64 " names key %s for this role, and none of the files named "
+                   "here holds it: add the file that does, and start musterd again",
+                   ring->setting, trust_version(trust), id);
 }
 
 bool service_keys_choose(struct service_keys *keys, const struct trust *trust, struct err *err)
 {
     size_t director = 0, receipt = 0;
-    if (!choose(&keys->director, trust, "keys.director", &director, err) ||
-        !choose(&keys->receipt, trust, "keys.receipt", &receipt, err))
+    if (!service_ring_choose(&keys->director, trust, &director, err) ||
+        !service_ring_choose(&keys->receipt, trust, &receipt, err))
         return false;
     keys->director.used = director;
     keys->receipt.used = receipt;

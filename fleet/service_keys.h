@@ -11,6 +11,7 @@ enum { SERVICE_KEYS_MAX = 4 };
 /* Key files of one role; the one in use is that which the newest root names. */
 struct service_ring {
     Muster__Role role;
+    const char *setting; /* "keys.director" */
     struct sign_key *keys[SERVICE_KEYS_MAX];
     size_t count, used;
 };
@@ -27,6 +28,11 @@ bool service_keys_read(const struct fleet_settings *settings, struct service_key
                        struct err *err) MUSTER_CHECK;
 void service_keys_done(struct service_keys *keys);
 
+/* Calls `each` with every file that such a setting names ("a, b"); false from it ends the walk. */
+bool service_keys_paths(const char *list,
+                        bool (*each)(void *ctx, const char *path, struct err *err), void *ctx,
+                        struct err *err) MUSTER_CHECK;
+
 /* Advances from the file's root along the database's chain, which gets the file's root if it is
  * the next of it. */
 bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
@@ -35,6 +41,11 @@ bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t 
  * is not enough, or a key is named for a role that is kept offline. */
 bool service_keys_choose(struct service_keys *keys, const struct trust *trust,
                          struct err *err) MUSTER_CHECK;
+/* The same for one role; what is chosen is told alone. */
+bool service_ring_choose(const struct service_ring *ring, const struct trust *trust,
+                         size_t *ret_used, struct err *err) MUSTER_CHECK;
+/* Does the root name this key for this role? */
+bool service_keys_named(const struct trust *trust, Muster__Role role, const struct sign_key *key);
 const struct sign_key *service_ring_key(const struct service_ring *ring);
 
 #endif

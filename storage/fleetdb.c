@@ -14,7 +14,6 @@ extern const char *const fleetdb_migrations_names[];
 extern const unsigned fleetdb_migrations_count;
 
 enum {
-    APPLICATION_ID = 0x4d736644, /* "MsfD" */
     CACHE_KB = 16 * 1024,
     /* Keys are random, so each commit touches their index all over: the fewer checkpoints, the
      * fewer of its pages are written again and again. */
@@ -90,7 +89,7 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
     struct sqlite_settings settings = {
         .path = path,
         .what = "fleet database",
-        .application_id = APPLICATION_ID,
+        .application_id = FLEETDB_APPLICATION_ID,
         .cache_kb = CACHE_KB,
         .wal_keep_bytes = WAL_KEEP_BYTES,
         .busy_ms = BUSY_MS,

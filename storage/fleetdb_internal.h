@@ -5,6 +5,8 @@
 #include "storage/fleetdb.h"
 #include "storage/sqlite.h"
 
+enum { FLEETDB_APPLICATION_ID = 0x4d736644 }; /* "MsfD" */
+
 /*
  * For the fleetdb files of this folder only. Each file owns its queries: a table of texts indexed
  * by an enum of its own, exported as one `struct fleetdb_queries`; fleetdb_open prepares them all.

@@ -112,6 +112,25 @@ static void test_roots(void **state)
     assert_stale(&freshness, held(1, 7, 'a'), "does not say which manifest");
 }
 
+/* Whom a root puts out may have lied, so nothing that he said proves anything any more. */
+static void test_another_director(void **state)
+{
+    struct freshness freshness = {0};
+    struct freshness_manifest next = manifest(1, 8, 'b');
+    (void)state;
+    welcome(&freshness, 1, 7, 'a');
+    assert_fresh(&freshness, held(1, 7, 'a'));
+    freshness_rooted(&freshness, 3);
+    assert_stale(&freshness, held(1, 7, 'a'), "root 3 names another director");
+    assert_false(freshness_behind(&freshness, &next));
+    freshness_accepted(&freshness, &next, false);
+    assert_stale(&freshness, held(1, 8, 'b'), "has not welcomed us yet");
+    welcome(&freshness, 1, 8, 'b');
+    assert_fresh(&freshness, held(1, 8, 'b'));
+    welcome(&freshness, 1, 9, 'c');
+    assert_stale(&freshness, held(1, 8, 'b'), "holds 8");
+}
+
 /* Time alone makes nothing stale, and a clock that nobody proved is not asked. */
 static void test_expiry_is_only_told(void **state)
 {
@@ -151,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_what_came_since),
         cmocka_unit_test(test_a_file_proves_nothing),
         cmocka_unit_test(test_roots),
+        cmocka_unit_test(test_another_director),
         cmocka_unit_test(test_expiry_is_only_told),
         cmocka_unit_test(test_behind),
     };

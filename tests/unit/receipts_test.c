@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/refusal.h"
 #include "tests/unit/receipts_world.h"
 #include "tests/unit/testing.h"
 
@@ -126,12 +127,14 @@ static void test_a_range_beyond_a_hole_counts(void **state)
     buf_done(&envelope);
 }
 
-static void assert_refused(struct receipts_world *world, struct claim claim, enum err_code code)
+static void assert_refused(struct receipts_world *world, struct claim claim, enum err_code code,
+                           Muster__Refusal reason)
 {
     struct buf envelope = sealed(world, &claim);
     struct err err = {0};
     assert_false(take(world, buf_bytes(&envelope), &err));
     assert_int_equal(err.code, code);
+    assert_int_equal(refusal_of(&err), reason);
     assert_int_equal(unreceipted(world), 5);
     buf_done(&envelope);
 }
@@ -141,27 +144,28 @@ static void test_what_is_not_an_honest_receipt_frees_nothing(void **state)
     struct receipts_world *world = *state;
     struct claim claim = honest(world, 5);
     claim.key = world->director;
-    assert_refused(world, claim, ERR_REFUSED);
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
     claim = honest(world, 5);
     claim.domain = "welcome";
-    assert_refused(world, claim, ERR_REFUSED);
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
     claim = honest(world, 5);
     claim.context = "term-0002";
-    assert_refused(world, claim, ERR_REFUSED);
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
     claim = honest(world, 5);
     claim.device = "term-0002";
-    assert_refused(world, claim, ERR_REFUSED);
-    assert_refused(world, honest(world, 6), ERR_REFUSED); /* more than was ever given */
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_DEVICE);
+    assert_refused(world, honest(world, 6), ERR_REFUSED,
+                   MUSTER__REFUSAL__REFUSAL_NONE); /* more than was ever given */
     claim = honest(world, 2);
     claim.range.first = 1;
     claim.range.last = 5;
-    assert_refused(world, claim, ERR_INVALID);
+    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_NONE);
     claim = honest(world, 5);
     claim.lane = (Muster__Lane)4;
-    assert_refused(world, claim, ERR_INVALID);
+    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_NONE);
     claim = honest(world, 5);
     claim.issued_ms = restored_ms - 1; /* genuine, and replayed after the fleet was restored */
-    assert_refused(world, claim, ERR_REFUSED);
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_NONE);
 }
 
 static void test_no_single_flipped_bit_frees_anything(void **state)
@@ -219,11 +223,11 @@ static void test_a_refusal_that_is_forged_gives_up_nothing(void **state)
     claim.refused.first = 1;
     claim.refused.last = 5;
     claim.key = world->director;
-    assert_refused(world, claim, ERR_REFUSED);
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_SIGNATURE);
     claim.key = world->receipt;
     claim.refused.first = 4;
     claim.refused.last = 3;
-    assert_refused(world, claim, ERR_INVALID);
+    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_NONE);
     assert_int_equal(stats_of(world).records_lost, 0);
 }
 

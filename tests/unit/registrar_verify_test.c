@@ -257,6 +257,32 @@ static void test_the_same_manifest_signed_anew(void **state)
     sign_key_free(stolen);
 }
 
+/* Until the fleet has signed again a broker keeps what it was given: no reason for an alarm in each
+ * terminal, and what else the old director signs still is one. */
+static void test_what_a_root_ended_comes_again(void **state)
+{
+    struct world *world = *state;
+    struct buf envelope = {0};
+    struct err err = {0};
+    world_apply(world, 1, &list_2, 1);
+    world_manifest(world, 1, &list_2, 1, &envelope);
+    struct sign_key *stolen = world->director;
+    world->director = world_key(world, "director-2.pem");
+    world_root_next(world, 1);
+    size_t told = world_events(world, REFUSED, NULL);
+    assert_false(registrar_manifest(world->registrar, buf_bytes(&envelope), &err));
+    assert_int_equal(refusal_of(&err), REASON(SIGNATURE));
+    assert_int_equal(world_events(world, REFUSED, NULL), told);
+    assert_int_equal(registrar_refusals(world->registrar)->count, 0);
+    struct sign_key *renewed = world->director;
+    world->director = stolen;
+    assert_refused(world, 2, &list_2, 1, REASON(SIGNATURE));
+    assert_int_equal(world_events(world, REFUSED, NULL), told + 1);
+    world->director = renewed;
+    sign_key_free(stolen);
+    buf_done(&envelope);
+}
+
 /* The chain of roots was put back: the keys it leaves may be the ones that a root withdrew. */
 static void test_roots_put_back(void **state)
 {
@@ -317,6 +343,7 @@ int main(void)
         TEST(test_roles_and_scopes),
         TEST(test_a_root_that_ends_a_manifest),
         TEST(test_the_same_manifest_signed_anew),
+        TEST(test_what_a_root_ended_comes_again),
         TEST(test_roots_put_back),
         TEST(test_refusals_are_told_with_their_reason),
     };
