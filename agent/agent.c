@@ -120,7 +120,7 @@ static void on_puback(void *ctx, uint64_t token, bool accepted)
 
 static void on_message(void *ctx, const char *topic, struct bytes payload)
 {
-    agent_take_message(ctx, topic, payload);
+    (void)agent_take_message(ctx, topic, payload, NULL);
 }
 
 static void on_fetch(void *ctx, const uint8_t (*blobs)[32], const uint64_t *sizes, size_t count)

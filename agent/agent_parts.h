@@ -2,7 +2,8 @@
 #ifndef AGENT_AGENT_PARTS_H
 #define AGENT_AGENT_PARTS_H
 
-/* What agent.c wires together; for the agent_*.c files only. */
+/* What agent.c wires together; for the agent_*.c files, and for a test that is the link and the
+ * fleet at once. */
 
 #include "agent/account.h"
 #include "agent/agent.h"
@@ -148,7 +149,9 @@ bool agent_tell_content(const struct agent *agent, struct arena *arena, Muster__
 
 /* agent_session.c: what is said with the fleet beside batches. */
 void agent_say_hello(struct agent *agent);
-void agent_take_message(struct agent *agent, const char *topic, struct bytes payload);
+/* False: refused, which is counted and told here. */
+bool agent_take_message(struct agent *agent, const char *topic, struct bytes payload,
+                        struct err *err);
 
 /* agent_import.c: what comes in a file. */
 bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct arena *arena,

@@ -262,5 +262,5 @@ void agent_take_again(struct agent *agent, const Muster__Welcome *welcome)
     /* Inside a fresh welcome it is fresh, whichever of the fleet's clocks stamped it. */
     if (welcome->receipt.len > 0 &&
         !take(agent, bytes_of(welcome->receipt.data, welcome->receipt.len), INT64_MIN, &err))
-        log_warn("the receipt in a welcome was refused: %s", err.text);
+        registrar_refused(agent->registrar, "the receipt in a welcome is not accepted", &err);
 }

@@ -140,6 +140,10 @@ static bool take_welcome(struct agent *agent, struct bytes envelope, struct aren
                                                 .max_elements = 16384};
     struct bytes body;
     ProtobufCMessage *message = NULL;
+    if (envelope.length > LIMIT_WELCOME_BYTES)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
+                      "a welcome of %zu bytes, at most %d are allowed", envelope.length,
+                      LIMIT_WELCOME_BYTES);
     if (!unseal("welcome", agent->settings->device, envelope,
                 trust_keys(agent->trust, MUSTER__ROLE__ROLE_DIRECTOR), &body, err) ||
         !unpack(&muster__welcome__descriptor, body, &limits, arena, &message, err))
@@ -192,29 +196,44 @@ static bool take(struct agent *agent, const struct topic *topic, struct bytes pa
     }
 }
 
-void agent_take_message(struct agent *agent, const char *name, struct bytes payload)
+static const char *what_came(enum topic_kind kind)
+{
+    return kind == TOPIC_BLOB           ? "a blob is not accepted"
+           : kind == TOPIC_DOWN_RECEIPT ? "a receipt is not accepted"
+                                        : "a welcome is not accepted";
+}
+
+static void message_refused(struct agent *agent, const char *name, const struct topic *topic,
+                            size_t bytes, const struct err *why)
+{
+    agent->messages_refused++;
+    /* Manifests and roots are told where they are refused. */
+    if (topic->kind == TOPIC_DOWN_WELCOME || topic->kind == TOPIC_DOWN_RECEIPT ||
+        topic->kind == TOPIC_BLOB)
+        registrar_refused(agent->registrar, what_came(topic->kind), why);
+    if (log_gate_pass(&agent->gate, clock_boot_ms(agent->clock), "frames_refused in status"))
+        log_warn("%zu bytes on %.96s refused (%s): %s", bytes, name, err_code_name(why->code),
+                 why->text);
+}
+
+bool agent_take_message(struct agent *agent, const char *name, struct bytes payload,
+                        struct err *err)
 {
     struct topic topic = {0};
     struct arena arena = {.limit_bytes = (size_t)LIMIT_WELCOME_BYTES * 4};
-    struct err err = {0};
-    bool ok = topic_parse(name, &topic, &err);
+    struct err why = {0};
+    bool ok = topic_parse(name, &topic, &why);
     if (ok && topic.device[0] != '\0' && strcmp(topic.device, agent->settings->device) != 0)
-        ok = err_set(&err, ERR_REFUSED, "a message for device %s", topic.device);
-    ok = ok && take(agent, &topic, payload, &arena, &err);
+        ok = refuse(&why, MUSTER__REFUSAL__REFUSAL_DEVICE, ERR_REFUSED, "a message for device %s",
+                    topic.device);
+    ok = ok && take(agent, &topic, payload, &arena, &why);
     arena_done(&arena);
-    if (!ok && topic.kind == TOPIC_BLOB && err.code == ERR_NOT_FOUND) {
-        log_debug("%s", err.text); /* a retained blob comes again with each subscription */
-    } else if (!ok) {
-        agent->messages_refused++;
-        /* Manifests and roots are told where they are refused. */
-        if (topic.kind == TOPIC_DOWN_WELCOME || topic.kind == TOPIC_BLOB)
-            registrar_refused(agent->registrar,
-                              topic.kind == TOPIC_BLOB ? "a blob is not accepted"
-                                                       : "a welcome is not accepted",
-                              &err);
-        if (log_gate_pass(&agent->gate, clock_boot_ms(agent->clock), "frames_refused in status"))
-            log_warn("%zu bytes on %.96s refused (%s): %s", payload.length, name,
-                     err_code_name(err.code), err.text);
-    }
+    if (!ok && topic.kind == TOPIC_BLOB && why.code == ERR_NOT_FOUND)
+        log_debug("%s", why.text); /* a retained blob comes again with each subscription */
+    else if (!ok)
+        message_refused(agent, name, &topic, payload.length, &why);
+    if (!ok && err != NULL)
+        *err = why;
     agent_pump(agent);
+    return ok;
 }

@@ -80,6 +80,17 @@ static bool take_stream(struct spool *spool, const Muster__StreamReceipt *stream
            take_refused(spool, stream, taken, err);
 }
 
+static bool receipt_check(const Muster__Receipt *receipt, const char *device, int64_t not_before_ms,
+                          struct err *err)
+{
+    if (strcmp(receipt->device, device) != 0)
+        return refuse(err, MUSTER__REFUSAL__REFUSAL_DEVICE, ERR_REFUSED, "a receipt for device %s",
+                      receipt->device);
+    return receipt->issued_ms >= not_before_ms ||
+           refuse(err, MUSTER__REFUSAL__REFUSAL_RECEIPT_OLD, ERR_REFUSED,
+                  "a receipt from before the fleet's database was restored");
+}
+
 /* NULL: refused. */
 static const Muster__Receipt *verify(const struct trust *trust, const char *device,
                                      struct bytes envelope, int64_t not_before_ms,
@@ -102,16 +113,7 @@ static const Muster__Receipt *verify(const struct trust *trust, const char *devi
         return NULL;
     }
     const Muster__Receipt *receipt = (const Muster__Receipt *)message;
-    if (strcmp(receipt->device, device) != 0) {
-        refuse(err, MUSTER__REFUSAL__REFUSAL_DEVICE, ERR_REFUSED, "a receipt for device %s",
-               receipt->device);
-        return NULL;
-    }
-    if (receipt->issued_ms < not_before_ms) {
-        err_set(err, ERR_REFUSED, "a receipt from before the fleet's database was restored");
-        return NULL;
-    }
-    return receipt;
+    return receipt_check(receipt, device, not_before_ms, err) ? receipt : NULL;
 }
 
 bool receipts_take(struct spool *spool, const struct trust *trust, const char *device,
@@ -128,6 +130,8 @@ bool receipts_take(struct spool *spool, const struct trust *trust, const char *d
         struct err one = {0};
         if (take_stream(spool, receipt->streams[i], arena, ret_taken, &one))
             continue;
+        if (one.code == ERR_INVALID || one.code == ERR_REFUSED)
+            refuse_as(&one, MUSTER__REFUSAL__REFUSAL_RECEIPT_STREAM);
         if ((ok || one.code == ERR_IO) && err != NULL)
             *err = one;
         ok = false;

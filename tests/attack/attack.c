@@ -4,6 +4,7 @@
  *   attack [--only TEXT]   cases whose "attack/variant" contains TEXT */
 #include "base/file.h"
 #include "base/log.h"
+#include "tests/attack/session.h"
 #include "tests/attack/strike.h"
 
 #include <stdio.h>
@@ -89,6 +90,83 @@ static void run_pairs(struct run *run)
                             (i + j) % 2 == 0 ? STAGE_BETWEEN : STAGE_IDLE, devices[i], devices[j]);
 }
 
+static bool is_wanted(const struct run *run, const struct session_variant *variant)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "%s/%s", attack_name(variant->attack), variant->name);
+    return run->only == NULL || strstr(name, run->only) != NULL;
+}
+
+static void run_session(struct run *run, struct session *session,
+                        const struct session_variant *variant, size_t thief, unsigned points)
+{
+    for (int point = 0; point < (int)POINTS; point++)
+        if ((points >> point & 1) != 0)
+            session_strike(session, variant, &thieves[thief], (enum point)point, &run->tally);
+}
+
+/* What needs no key once, the rest by every thief of one key, and by those who have what it needs.
+ */
+static void run_thieves(struct run *run, struct session *session,
+                        const struct session_variant *variant, unsigned points)
+{
+    for (size_t t = 0; t < THIEVES; t++) {
+        unsigned has = thieves[t].roles;
+        bool several = (has & (has - 1)) != 0 || thieves[t].every_root;
+        if (variant->needs == 0 ? t == 0 : !several || (variant->needs & ~has) == 0)
+            run_session(run, session, variant, t, points);
+    }
+}
+
+static void run_session_list(struct run *run, struct session *session,
+                             const struct session_variants *variants, bool revoked)
+{
+    for (size_t i = 0; i < variants->count; i++) {
+        const struct session_variant *variant = &variants->list[i];
+        unsigned points = variant->points != 0 ? variant->points : (1U << POINTS) - 1;
+        if (is_wanted(run, variant) && variant->revoked == revoked)
+            run_thieves(run, session, variant, points);
+    }
+}
+
+/* With each other device, and the keys that musterd has. */
+static void run_session_pairs(struct run *run, struct session *session, size_t device)
+{
+    static const size_t stealing[] = {0, 4, 5, 8};
+    for (size_t other = 0; other < DEVICES; other++) {
+        unsigned point = 1U << ((device + other) % 2 == 0 ? POINT_ASKED : POINT_RESTARTED);
+        session->strike.other = devices[other];
+        for (size_t i = 0; other != device && i < attacks_on_session_pairs.count; i++) {
+            const struct session_variant *variant = &attacks_on_session_pairs.list[i];
+            for (size_t t = 0; t < sizeof stealing / sizeof stealing[0]; t++)
+                if (is_wanted(run, variant) && (variant->needs != 0 || t == 0))
+                    run_session(run, session, variant, stealing[t], point);
+        }
+    }
+}
+
+/* A terminal for each device, which outlives all that is tried on it. */
+static void run_sessions(struct run *run)
+{
+    static const struct session_variants *const lists[] = {
+        &attacks_on_welcomes, &attacks_on_receipts, &attacks_on_silence};
+    enum { LISTS = sizeof lists / sizeof lists[0] };
+    for (size_t device = run->share; device < DEVICES; device += SHARES) {
+        struct session session;
+        char folder[TERMINAL_PATH];
+        (void)snprintf(folder, sizeof folder, "%.150s/session", run->templates);
+        session_open(&session, run->fleet, folder, devices[device]);
+        run_session_pairs(run, &session, device);
+        session.strike.other = devices[(device + 1) % DEVICES];
+        for (size_t i = 0; device < SHARES && i < LISTS; i++)
+            run_session_list(run, &session, lists[i], false);
+        session_rotate(&session);
+        for (size_t i = 0; i < LISTS; i++)
+            run_session_list(run, &session, lists[i], true);
+        session_close(&session);
+    }
+}
+
 /* A process of its own: half of the cases. */
 static void run_share(struct run *run, const char *folder, int out)
 {
@@ -99,9 +177,12 @@ static void run_share(struct run *run, const char *folder, int out)
     run_variants(run, &attacks_on_manifests);
     run_variants(run, &attacks_on_documents);
     run_variants(run, &attacks_on_content);
+    run_variants(run, &attacks_on_deltas);
+    run_variants(run, &attacks_on_pieces);
     run_variants(run, &attacks_on_roots);
     run_variants(run, &attacks_on_secrets);
     run_pairs(run);
+    run_sessions(run);
     must(write(out, &run->tally, sizeof run->tally) == (ssize_t)sizeof run->tally, "the tally",
          NULL);
 }
@@ -123,6 +204,7 @@ static void add(struct tally *sum, const struct tally *part)
     sum->accepted += part->accepted;
     sum->limits += part->limits;
     sum->failures += part->failures;
+    sum->stale += part->stale;
     for (size_t i = 0; i < sizeof sum->reasons / sizeof sum->reasons[0]; i++)
         sum->reasons[i] += part->reasons[i];
     for (size_t i = 0; i < ATTACKS; i++)
@@ -142,6 +224,7 @@ static bool tell(const struct tally *tally, bool all)
         if (tally->reasons[i] > 0)
             (void)printf("attack.reason.%s %u cases\n", name, tally->reasons[i]);
     }
+    (void)printf("attack.stale %u cases\n", tally->stale);
     (void)printf("attack.limits %u cases\n", tally->limits);
     (void)printf("attack.cases %u cases\n", tally->cases);
     (void)printf("attack.accepted %u cases\n", tally->accepted);

@@ -67,6 +67,18 @@ void fleet_pack(const struct fleet *fleet, struct bytes content, struct buf *out
     out->length += made;
 }
 
+void fleet_delta(const struct fleet *fleet, struct bytes base, struct bytes content,
+                 struct buf *out)
+{
+    size_t room = ZSTD_compressBound(content.length);
+    uint8_t *to = buf_reserve(out, room, NULL);
+    must(to != NULL, "memory", NULL);
+    must(!ZSTD_isError(ZSTD_CCtx_refPrefix(fleet->zstd, base.data, base.length)), "zstd", NULL);
+    size_t made = ZSTD_compress2(fleet->zstd, to, room, content.data, content.length);
+    must(!ZSTD_isError(made), "zstd", NULL);
+    out->length += made;
+}
+
 /* ---- keys ---- */
 
 void fleet_open(struct fleet *fleet, const char *folder)
@@ -180,7 +192,8 @@ void fleet_header(const struct fleet *fleet, const struct thief *thief, const st
     header.version = document->version;
     header.minimum_version = document->minimum;
     header.length = document->length != 0 ? document->length : sent.length;
-    header.sha256 = binary(bytes_of(digest, sizeof digest));
+    header.sha256 =
+        binary(bytes_of(digest, document->hash_bytes != 0 ? document->hash_bytes : sizeof digest));
     header.irreversible = document->irreversible;
     header.scope = document->scope;
     if (document->device != NULL)
@@ -196,7 +209,7 @@ void fleet_header(const struct fleet *fleet, const struct thief *thief, const st
 
 struct item_parts {
     Muster__ManifestItem item;
-    Muster__Encoding encoding, *encodings[1];
+    Muster__Encoding encoding, *encodings[2];
     struct buf header;
 };
 
@@ -225,10 +238,11 @@ static void fill_item(const struct fleet *fleet, const struct thief *thief, cons
     parts->encoding.blob = binary(bytes_of(item->name_as != NULL ? item->name_as : hash, 32));
     parts->encoding.size = item->size != 0 ? item->size : packed.length;
     parts->encodings[0] = item->encoding != NULL ? item->encoding : &parts->encoding;
+    parts->encodings[1] = &parts->encoding;
     parts->item.header = binary(buf_bytes(&parts->header));
     parts->item.mode = item->mode;
     parts->item.encodings = parts->encodings;
-    parts->item.n_encodings = item->bare ? 0 : 1;
+    parts->item.n_encodings = item->bare ? 0 : item->beside ? 2 : 1;
     buf_done(&packed);
 }
 

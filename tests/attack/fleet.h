@@ -92,6 +92,7 @@ struct document {
     bool irreversible;
     Muster__DocumentScope scope;
     const char *device;
+    size_t hash_bytes; /* of its hash in the header; 0: all */
 };
 
 struct item {
@@ -105,7 +106,8 @@ struct item {
     struct bytes blob;          /* not empty: sent instead of the content, packed */
     uint64_t size;              /* as the encoding says; 0: the blob's */
     const uint8_t *name_as;     /* not NULL: what the encoding says its hash is */
-    Muster__Encoding *encoding; /* not NULL: this one */
+    Muster__Encoding *encoding; /* not NULL: this one ... */
+    bool beside;                /* ... and the content whole as well */
 };
 
 /* A manifest before it is signed. */
@@ -133,6 +135,9 @@ void fleet_header(const struct fleet *fleet, const struct thief *thief, const st
 void fleet_manifest(const struct fleet *fleet, const struct thief *thief, const struct draft *draft,
                     struct blobs *blobs, struct buf *out);
 void fleet_pack(const struct fleet *fleet, struct bytes content, struct buf *out); /* zstd */
+/* A delta from `base`. */
+void fleet_delta(const struct fleet *fleet, struct bytes base, struct bytes content,
+                 struct buf *out);
 
 /* A root before it is signed. */
 struct root_draft {

@@ -99,8 +99,9 @@ static void packed(struct strike *strike, struct bytes content)
 
 static void same_length(struct strike *strike)
 {
-    char content[64];
+    char content[256];
     struct bytes right = strike->draft.items[DOCUMENT_EXTRA].document.content;
+    must(right.length <= sizeof content, "too long", NULL);
     memset(content, 'x', sizeof content);
     packed(strike, bytes_of(content, right.length));
 }

@@ -209,6 +209,19 @@ static void over_quota(struct strike *strike)
     forged(strike, DOCUMENT_EXTRA)->document.length = 12 * 1024 * 1024;
 }
 
+static void endless_header(struct strike *strike)
+{
+    static char device[2 * LIMIT_DOCUMENT_HEADER_BYTES];
+    memset(device, 'd', sizeof device - 1);
+    forged(strike, DOCUMENT_EXTRA)->document.device = device;
+}
+
+/* Content that fits half a hash can be made. */
+static void half_a_hash(struct strike *strike)
+{
+    forged(strike, DOCUMENT_EXTRA)->document.hash_bytes = 16;
+}
+
 static void foreign_name(struct strike *strike)
 {
     forged(strike, DOCUMENT_AID)->document.name = "../aid.tsv";
@@ -274,6 +287,8 @@ static const struct variant list[] = {
      WHY(DOCUMENT_OTHER)},
     {ATTACK_ENDLESS, "length", BOTH, .mutate = endless, WHY(DOCUMENT_LENGTH)},
     {ATTACK_ENDLESS, "over the quota", BOTH, .mutate = over_quota, WHY(MANIFEST_QUOTA)},
+    {ATTACK_ENDLESS, "header", BOTH, .mutate = endless_header, WHY(TOO_LARGE)},
+    {ATTACK_PARTIAL, "half a hash", BOTH, .mutate = half_a_hash, WHY(MALFORMED)},
     {ATTACK_WRONG, "name outside", BOTH, .mutate = foreign_name, WHY(DOCUMENT_NAME)},
     {ATTACK_WRONG, "the registry's own name", BOTH, .mutate = hidden_name, WHY(DOCUMENT_NAME)},
     {ATTACK_EXTRANEOUS, "unknown kind", BOTH, .mutate = unknown_kind, WHY(DOCUMENT_KIND)},

@@ -247,6 +247,20 @@ static void last_epoch_again(struct strike *strike)
     strike->draft.epoch = 1;
 }
 
+/* Keys that a newer root had withdrawn count again, were it not for the floors. */
+static void put_back_roots(struct strike *strike)
+{
+    strike_rotate(strike, false);
+    strike_put_back_roots(strike);
+}
+
+static void by_the_former(struct strike *strike)
+{
+    forge(strike);
+    strike->draft.root_version = 1;
+    strike->fleet.changed = false;
+}
+
 #define MANIFEST .message = MESSAGE_MANIFEST
 #define DIRECTOR .needs = NEED_DIRECTOR
 #define WHY(reason_name) .reason = MUSTER__REFUSAL__REFUSAL_##reason_name
@@ -298,6 +312,8 @@ static const struct variant list[] = {
     {ATTACK_KEYS, "another role's", MANIFEST, DIRECTOR, .mutate = forge},
     {ATTACK_KEYS, "changed since", MANIFEST, DIRECTOR, .revoked = true, .prepare = rotate,
      .mutate = forge},
+    {ATTACK_ROLLBACK, "roots put back", MANIFEST, DIRECTOR, .prepare = put_back_roots,
+     .mutate = by_the_former, .spoil = back_to_new, .mend = strike_send_root, WHY(MANIFEST_ROOT)},
 };
 
 const struct variants attacks_on_manifests = {list, sizeof list / sizeof list[0]};

@@ -33,6 +33,18 @@ static void open_terminal(struct strike *strike, const char *state)
     buf_done(&root);
 }
 
+void strike_put_back_roots(struct strike *strike)
+{
+    char state[TERMINAL_PATH], roots[TERMINAL_PATH + 32];
+    struct err err = {0};
+    memcpy(state, strike->terminal.state, sizeof state);
+    must(path_join(roots, sizeof roots, strike->terminal.registry, "roots", &err), "path", &err);
+    terminal_close(&strike->terminal);
+    must(file_exists(roots) && file_remove_tree(roots, &err), roots, &err);
+    open_terminal(strike, state);
+    terminal_settle(&strike->terminal);
+}
+
 static void push(struct strike *strike, uint64_t version)
 {
     struct draft draft;
@@ -270,6 +282,8 @@ static const char *control(struct strike *strike, const struct variant *variant,
     struct draft draft;
     struct err err = {0};
     uint64_t wanted = registrar_manifest_version(strike->terminal.registrar);
+    if (variant->mend != NULL)
+        variant->mend(strike);
     if (variant->message == MESSAGE_ROOT) {
         struct root_draft root;
         struct buf envelope = {0};
@@ -290,9 +304,20 @@ static const char *control(struct strike *strike, const struct variant *variant,
         apply(strike, wanted);
     }
     strike_draft(strike, wanted, &draft);
+    if (variant->message == MESSAGE_BLOB && strike->draft.count > 0)
+        draft = strike->draft; /* as the fleet itself had it */
     if (!terminal_converged(&strike->terminal))
         return "the control is not applied";
     return terminal_holds(&strike->terminal, &draft) ? NULL : "the control is not what is held";
+}
+
+/* What the thief sent led nowhere, and the documents, which release signed, came all the same. */
+static const char *healed(const struct strike *strike)
+{
+    if (!terminal_converged(&strike->terminal))
+        return "no other way was taken";
+    return terminal_holds(&strike->terminal, &strike->draft) ? NULL
+                                                             : "it holds what nobody released";
 }
 
 /* After an attack that nobody took. */
@@ -333,6 +358,8 @@ static const char *judge(struct strike *strike, const struct variant *variant,
             wrong = "ACCEPTED";
         else if (verdict->reason != reason)
             wrong = "refused for another reason";
+        else if (variant->heals && reason == variant->reason)
+            wrong = healed(strike);
         else
             wrong = nothing_changed(strike, before, variant->late && reason == variant->reason);
     }

@@ -58,6 +58,7 @@ struct strike {
     uint64_t version; /* of the fleet's next manifest */
     struct draft draft;
     struct root_draft root;
+    Muster__Encoding encoding; /* one that a thief made */
     struct buf scratch;
 };
 
@@ -93,11 +94,13 @@ struct variant {
     Muster__Refusal reason;
     Muster__Refusal lacking; /* a root: why it is refused without the keys */
     bool late;               /* found when the content is looked at */
+    bool heals;              /* and then the content is had in another way */
     bool over;       /* a limit after which the fleet can say nothing to this terminal any more */
     unsigned stages; /* 1 << stage; 0: all */
     void (*prepare)(struct strike *strike); /* what the fleet itself does before */
     void (*mutate)(struct strike *strike);  /* before it is signed */
     void (*spoil)(struct strike *strike, struct buf *message); /* the bytes */
+    void (*mend)(struct strike *strike); /* what the fleet does before the control */
 };
 
 const char *attack_name(enum attack attack);
@@ -108,11 +111,20 @@ void strike_draft(const struct strike *strike, uint64_t version, struct draft *r
 /* A document of it as release signed it once. */
 void public_document(size_t document, uint64_t version, struct document *ret_document);
 struct bytes document_content(size_t document, uint64_t version); /* empty: there is none */
+/* A thief's manifest says that the file can be had in this way; the caller fills it in. */
+Muster__Encoding *strike_encoding(struct strike *strike, Muster__ContentCoding coding);
+/* A blob can be had from now on, under this name. */
+ProtobufCBinaryData strike_publish(struct strike *strike, struct bytes blob);
 /* A root that changes all keys, and raises the epoch or not, is signed and taken. */
 void strike_rotate(struct strike *strike, bool epoch);
+/* The newest root comes (again). */
+void strike_send_root(struct strike *strike);
+/* The chain of roots is gone from the disk, and the terminal restarts: the first is in force. */
+void strike_put_back_roots(struct strike *strike);
 
 struct tally {
     unsigned cases, accepted, limits, failures;
+    unsigned stale; /* cases in which nothing is refused, and it is said that all is stale */
     unsigned reasons[128];
     unsigned attacks[ATTACKS];
 };
@@ -127,6 +139,6 @@ struct variants {
     size_t count;
 };
 extern const struct variants attacks_on_manifests, attacks_on_documents, attacks_on_content,
-    attacks_on_roots, attacks_on_secrets, attacks_on_pairs;
+    attacks_on_deltas, attacks_on_pieces, attacks_on_roots, attacks_on_secrets, attacks_on_pairs;
 
 #endif

@@ -19,13 +19,19 @@ const char *stage_name(enum stage stage)
     return names[stage];
 }
 
+/* So long that a delta is worth it. */
+#define SAME                                                                                       \
+    ", and behind it what stays as it is: eleven ways to say no, twelve to say nothing, and not "  \
+    "one that anybody would take for a yes\n"
+
 /* Of each document, by the version of the document. */
 static const char *const contents[DOCUMENTS_PUBLIC][4] = {
     {"aid\tscheme\nA0000003330101\tunionpay\n", "aid\tscheme\nA0000003330102\tunionpay\n", NULL,
      NULL},
     {"prefix\tissuer\n62\tone\n", "prefix\tissuer\n62\tone\n43\ttwo\n",
      "prefix\tissuer\n62\tone\n43\ttwo\n51\tthree\n", "prefix\tissuer\n62\tother\n"},
-    {"the first that there is\n", "a second one, after it\n", "and a third, to end with\n", NULL},
+    {"the first that there is" SAME, "a second one, after it" SAME, "and a third, to end with" SAME,
+     NULL},
     {"floor 500\n", "floor 200\n", NULL, NULL},
 };
 
@@ -92,22 +98,40 @@ void strike_draft(const struct strike *strike, uint64_t version, struct draft *r
     }
 }
 
-void strike_rotate(struct strike *strike, bool epoch)
+Muster__Encoding *strike_encoding(struct strike *strike, Muster__ContentCoding coding)
 {
-    struct fleet after = strike->fleet;
+    strike->draft.forged = true;
+    muster__encoding__init(&strike->encoding);
+    strike->encoding.coding = coding;
+    strike->draft.items[DOCUMENT_EXTRA].encoding = &strike->encoding;
+    return &strike->encoding;
+}
+
+ProtobufCBinaryData strike_publish(struct strike *strike, struct bytes blob)
+{
+    return (ProtobufCBinaryData){.len = 32,
+                                 .data = (uint8_t *)(uintptr_t)blobs_add(&strike->blobs, blob)};
+}
+
+void strike_send_root(struct strike *strike)
+{
     struct root_draft root;
     struct buf envelope = {0};
     struct err err = {0};
-    after.changed = true;
-    strike->epoch += epoch ? 1 : 0;
-    strike->root_version++;
-    fleet_root_draft(&after, strike->root_version, strike->epoch, &root);
+    fleet_root_draft(&strike->fleet, strike->root_version, strike->epoch, &root);
     /* The old keepers agree as well. */
     root.signers[root.signer_count++] = KEY_ROOT_1;
     root.signers[root.signer_count++] = KEY_ROOT_2;
-    fleet_root(&after, &root, &envelope);
+    fleet_root(&strike->fleet, &root, &envelope);
     must(terminal_root(&strike->terminal, buf_bytes(&envelope), &err), "the next root", &err);
-    strike->fleet = after;
     terminal_settle(&strike->terminal);
     buf_done(&envelope);
+}
+
+void strike_rotate(struct strike *strike, bool epoch)
+{
+    strike->fleet.changed = true;
+    strike->epoch += epoch ? 1 : 0;
+    strike->root_version++;
+    strike_send_root(strike);
 }

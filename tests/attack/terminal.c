@@ -114,20 +114,35 @@ bool terminal_manifest(struct terminal *terminal, struct bytes envelope, struct 
     return registrar_manifest(terminal->registrar, envelope, err);
 }
 
-void terminal_fetch(struct terminal *terminal, const struct blobs *blobs, size_t most)
+static size_t fetch_some(struct terminal *terminal, const struct blobs *blobs, size_t most)
 {
     uint8_t wanted[128][32];
-    terminal_settle(terminal);
-    size_t count = registrar_lacks(terminal->registrar, wanted, 128);
-    for (size_t i = 0; i < count && i < 128 && most > 0; i++) {
+    size_t count = registrar_lacks(terminal->registrar, wanted, 128), came = 0;
+    for (size_t i = 0; i < count && i < 128 && came < most; i++) {
         const struct buf *blob = blobs_find(blobs, wanted[i]);
         struct err err = {0};
         if (blob == NULL)
             continue;
-        must(registrar_blob(terminal->registrar, wanted[i], buf_bytes(blob), &err), "a blob", &err);
-        most--;
+        if (registrar_blob(terminal->registrar, wanted[i], buf_bytes(blob), &err)) {
+            came++;
+        } else {
+            terminal->failed = true;
+            terminal->told = refusal_of(&err);
+        }
     }
     terminal_settle(terminal);
+    return came;
+}
+
+/* A list that comes makes its pieces wanted. */
+void terminal_fetch(struct terminal *terminal, const struct blobs *blobs, size_t most)
+{
+    size_t came;
+    terminal_settle(terminal);
+    do {
+        came = fetch_some(terminal, blobs, most);
+        most -= came;
+    } while (came > 0 && most > 0);
 }
 
 bool terminal_root(struct terminal *terminal, struct bytes root, struct err *err)

@@ -155,17 +155,17 @@ static void test_what_is_not_an_honest_receipt_frees_nothing(void **state)
     claim.device = "term-0002";
     assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_DEVICE);
     assert_refused(world, honest(world, 6), ERR_REFUSED,
-                   MUSTER__REFUSAL__REFUSAL_NONE); /* more than was ever given */
+                   MUSTER__REFUSAL__REFUSAL_RECEIPT_STREAM); /* more than was ever given */
     claim = honest(world, 2);
     claim.range.first = 1;
     claim.range.last = 5;
-    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_NONE);
+    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_RECEIPT_STREAM);
     claim = honest(world, 5);
     claim.lane = (Muster__Lane)4;
-    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_NONE);
+    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_RECEIPT_STREAM);
     claim = honest(world, 5);
     claim.issued_ms = restored_ms - 1; /* genuine, and replayed after the fleet was restored */
-    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_NONE);
+    assert_refused(world, claim, ERR_REFUSED, MUSTER__REFUSAL__REFUSAL_RECEIPT_OLD);
 }
 
 static void test_no_single_flipped_bit_frees_anything(void **state)
@@ -227,7 +227,7 @@ static void test_a_refusal_that_is_forged_gives_up_nothing(void **state)
     claim.key = world->receipt;
     claim.refused.first = 4;
     claim.refused.last = 3;
-    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_NONE);
+    assert_refused(world, claim, ERR_INVALID, MUSTER__REFUSAL__REFUSAL_RECEIPT_STREAM);
     assert_int_equal(stats_of(world).records_lost, 0);
 }
 
