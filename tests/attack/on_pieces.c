@@ -135,6 +135,7 @@ static void small_pieces(struct strike *strike)
 {
     with_list(strike, PIECES, 0);
     strike->encoding.piece_bytes = 1024;
+    strike->encoding.size = 32 * ((strike->encoding.pieces_size + 1023) / 1024);
 }
 
 static void inlined_list(struct strike *strike)

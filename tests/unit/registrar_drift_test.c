@@ -77,6 +77,7 @@ static void test_damage_from_the_store(void **state)
     const struct world_event *drift = world_last(world, DRIFT);
     assert_int_equal(drift->state, MUSTER__ITEM_STATE__ITEM_DAMAGED);
     assert_non_null(strstr(drift->text, "aid.tsv: the file is damaged: expected sha256 "));
+    assert_true(drift->has_held_hash);
     const struct world_event *repair = world_last(world, REPAIRED);
     assert_string_equal(repair->item, "aid.tsv");
     assert_int_equal(repair->source, MUSTER__REPAIR_SOURCE__REPAIR_SOURCE_STORE);

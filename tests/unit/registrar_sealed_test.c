@@ -78,6 +78,7 @@ static void test_opened_and_kept_sound(void **state)
     assert_private(world);
     const struct world_event *drift = world_last(world, MUSTER__EVENT_KIND__EVENT_DRIFT);
     assert_null(strstr(drift->text, "sha256"));
+    assert_false(drift->has_held_hash);
     assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_REPAIRED);
     buf_done(&sealed);
 }

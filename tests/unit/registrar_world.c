@@ -190,6 +190,7 @@ static void detail_keep(const Muster__Event *event, struct world_event *kept)
     assert_string_equal(report->name, event->item);
     kept->state = report->state;
     kept->source = report->source;
+    kept->has_held_hash = report->held_sha256.len > 0;
     arena_done(&arena);
 }
 

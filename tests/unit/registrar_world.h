@@ -39,6 +39,7 @@ struct world_event {
     Muster__ItemState state;
     Muster__RepairSource source;
     Muster__Refusal refusal;
+    bool has_held_hash;
 };
 
 struct world_blob {
