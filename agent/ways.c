@@ -11,7 +11,7 @@
 
 enum {
     MESSAGE_BYTES = 256, /* a blob's topic asked for, acknowledged and let go, and its headers */
-    FRAME_SLACK_BYTES = 64 * 1024,
+    FRAME_SLACK_BYTES = LIMIT_FRAME_SLACK_BYTES,
 };
 
 bool ways_is_long(const struct registry_item *item)

@@ -151,14 +151,21 @@ static bool finish(struct unfolding *unfolding, bool ok, struct err *err)
            err_set(err, ERR_INVALID, "the blob's content does not hash to the header's sha256");
 }
 
+/* Terminals refuse a manifest whole if a frame in pieces is much longer than its content. */
 static bool check_spec(const struct fleetdb_encoding *encoding, const struct content_spec *spec,
                        struct err *err)
 {
     uint64_t most = encoding->delta ? LIMIT_DOCUMENT_BYTES : LIMIT_CONTENT_BYTES;
-    return spec->length <= most ||
+    if (spec->length > most)
+        return err_set(err, ERR_INVALID,
+                       "%" PRIu64 " bytes of content are more than the %" PRIu64 " allowed%s",
+                       spec->length, most, encoding->delta ? " of a delta" : "");
+    uint64_t longest = spec->length + spec->length / 128 + LIMIT_FRAME_SLACK_BYTES;
+    return encoding->pieces_size <= longest ||
            err_set(err, ERR_INVALID,
-                   "%" PRIu64 " bytes of content are more than the %" PRIu64 " allowed%s",
-                   spec->length, most, encoding->delta ? " of a delta" : "");
+                   "pieces of %" PRIu64 " bytes in all for %" PRIu64
+                   " bytes of content: terminals take %" PRIu64,
+                   encoding->pieces_size, spec->length, longest);
 }
 
 bool content_unfold(const struct parcel_source *source, const struct fleetdb_encoding *encoding,

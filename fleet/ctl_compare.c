@@ -7,6 +7,7 @@
 #include "proto/limits.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what is published ---- */
@@ -31,9 +32,22 @@ const json_t *ctl_document_find(const json_t *documents, const char *name, int64
 
 /* ---- comparing ---- */
 
+/* What is not UTF-8, or is NUL, becomes '?': the content may be anybody's. */
 static json_t *line_json(struct bytes line)
 {
-    return line.data == NULL ? json_null() : json_stringn((const char *)line.data, line.length);
+    if (line.data == NULL)
+        return json_null();
+    char *text = malloc(line.length + 1);
+    if (text == NULL)
+        return NULL;
+    memcpy(text, line.data, line.length);
+    text[line.length] = '\0';
+    for (char *nul = text; (nul = memchr(nul, '\0', (size_t)(text + line.length - nul))) != NULL;)
+        *nul = '?';
+    utf8_clean(text);
+    json_t *json = json_stringn(text, line.length);
+    free(text);
+    return json;
 }
 
 static json_t *changes_json(const struct tablediff *diff, size_t max)

@@ -67,7 +67,9 @@ static bool check_header(const struct trust *trust, const Muster__DocumentHeader
     if (header->sha256.len != 32)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_MALFORMED, ERR_INVALID,
                       "document %s: its sha256 has %zu bytes", header->name, header->sha256.len);
-    const int most = document_length_max(header->kind);
+    const bool sealed = header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
+    /* What is sealed is opened as a whole. */
+    const int most = sealed ? LIMIT_DOCUMENT_BYTES : document_length_max(header->kind);
     if (header->length == 0 || header->length > (uint64_t)most)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_LENGTH, ERR_INVALID,
                       "document %s: %" PRIu64 " bytes are not in 1..%d", header->name,

@@ -5,6 +5,7 @@
 #include "agent/validate.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
+#include "tests/fuzz/ways_hold.h"
 #include "tests/fuzz/world.h"
 
 #include <string.h>
@@ -21,7 +22,9 @@ static void check_wants(const struct desired *desired)
         HOLDS(document_name_valid(item->name));
         HOLDS(i == 0 || strcmp(wants->wants[i - 1].item.name, item->name) < 0);
         HOLDS(item->version >= desired->minimum[i] && item->version > 0);
-        HOLDS(item->length <= LIMIT_DOCUMENT_BYTES && item->blob_size <= LIMIT_BLOB_BYTES);
+        bool plain = item->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE && !item->sealed;
+        HOLDS(item->length <= (plain ? LIMIT_CONTENT_BYTES : LIMIT_DOCUMENT_BYTES));
+        ways_hold(&desired->ways[i], item, buf_bytes(&desired->inlined));
         HOLDS(strcmp(validate_kind_name((Muster__DocumentKind)item->kind), "unknown") != 0);
     }
 }

@@ -441,6 +441,7 @@ int main(int argc, char **argv)
     text_seeds();
     fleet_seeds();
     terminal_seeds();
+    ways_seeds();
     decode_seeds();
     return 0;
 }

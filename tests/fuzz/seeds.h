@@ -17,6 +17,7 @@ ProtobufCBinaryData filled(uint8_t *out, size_t length);
 
 void fleet_seeds(void);    /* what the fleet takes */
 void terminal_seeds(void); /* what a terminal takes */
+void ways_seeds(void);     /* the ways to content, and what musterctl compares */
 void decode_seeds(void);   /* some of all of them: after the others */
 struct buf read_seed(const char *target, const char *name);
 

@@ -66,6 +66,7 @@ void decode_seeds(void)
     copy("frames", FOUND_OUT, "client", "full", 0);
     copy("blob", FOUND_OUT, "content", "right", 1);
     copy("chain", FOUND_OUT, "spool_bytes", "chain", 2);
+    copy("bundle", WITH_KEYS, "bundle", "two_devices", 0);
     copy("rows", FOUND_OUT, "batch_decode", "event", 0);
     sealed("receipt", "receipt", "three_streams", 1);
     sealed("manifest", "manifest", "two_items", 1);

@@ -125,13 +125,28 @@ struct bytes fuzz_take(struct bytes *in, size_t count)
     return taken;
 }
 
+static int socket_at(const char *path, struct sockaddr_un *ret_address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    HOLDS(fd >= 0 && strlen(path) < sizeof ret_address->sun_path);
+    memcpy(ret_address->sun_path, path, strlen(path) + 1);
+    return fd;
+}
+
 int fuzz_listen(const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    HOLDS(fd >= 0 && strlen(path) < sizeof address.sun_path);
-    memcpy(address.sun_path, path, strlen(path) + 1);
+    struct sockaddr_un address;
+    int fd = socket_at(path, &address);
     HOLDS(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0);
+    return fd;
+}
+
+int fuzz_connect(const char *path)
+{
+    struct sockaddr_un address;
+    int fd = socket_at(path, &address);
+    HOLDS(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
     return fd;
 }
 

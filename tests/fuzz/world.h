@@ -22,8 +22,9 @@ const char *fuzz_dir(void);
 /* `name` in it. `out` takes FUZZ_PATH_BYTES. */
 enum { FUZZ_PATH_BYTES = 256 };
 void fuzz_path(const char *name, char *out);
-/* A unix socket that listens there. */
+/* A unix socket that listens there, and one that is connected to such a one. */
 int fuzz_listen(const char *path);
+int fuzz_connect(const char *path);
 
 /* Takes the first byte off; 0 where nothing is left. */
 uint8_t fuzz_byte(struct bytes *in);

@@ -3,7 +3,9 @@
 
 #include "fleet/frame.h"
 #include "proto/limits.h"
+#include "proto/refusal.h"
 #include "proto/seal.h"
+#include "proto/unpack.h"
 #include "storage/fleetdb_desired.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
@@ -85,6 +87,54 @@ static void fields_are_checked(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(try(fleet, &wrong[i], fleet->release_key, wrong[i].text), ERR_INVALID);
+}
+
+static bool opens(const struct temp_fleet *fleet, Muster__DocumentKind kind, bool sealed,
+                  uint64_t length)
+{
+    char name[] = "firmware.bin", device[] = "t-01";
+    uint8_t digest[32] = {1};
+    struct buf body = {0}, envelope = {0};
+    struct arena arena = {.limit_bytes = 65536};
+    struct err err = {0};
+    const struct sign_key *key = fleet->release_key;
+    const Muster__DocumentHeader *opened;
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    header.name = name;
+    header.kind = kind;
+    header.epoch = header.version = 1;
+    header.length = length;
+    header.sha256 = (ProtobufCBinaryData){sizeof digest, digest};
+    header.scope =
+        sealed ? MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
+    if (sealed)
+        header.device = device;
+    assert_true(pack(&header.base, &body, NULL));
+    assert_true(seal("document", "", buf_bytes(&body), &key, 1, true, &envelope, NULL));
+    bool good = document_open(fleet->trust, buf_bytes(&envelope), &arena, &opened, &err);
+    assert_true(good || refusal_of(&err) == MUSTER__REFUSAL__REFUSAL_DOCUMENT_LENGTH);
+    buf_done(&body);
+    buf_done(&envelope);
+    arena_done(&arena);
+    return good;
+}
+
+/* What a terminal would refuse with the whole manifest does not get as far as one. */
+static void nothing_is_longer_than_terminals_hold(void **state)
+{
+    const struct temp_fleet *fleet = *state;
+    const struct {
+        Muster__DocumentKind kind;
+        bool sealed;
+        uint64_t most;
+    } rows[] = {{MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE, false, LIMIT_DOCUMENT_BYTES},
+                {MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS, true, LIMIT_DOCUMENT_BYTES},
+                {MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, true, LIMIT_DOCUMENT_BYTES},
+                {MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, false, LIMIT_CONTENT_BYTES}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_true(opens(fleet, rows[i].kind, rows[i].sealed, rows[i].most));
+        assert_false(opens(fleet, rows[i].kind, rows[i].sealed, rows[i].most + 1));
+    }
 }
 
 static void versions_and_floors_never_go_down(void **state)
@@ -219,6 +269,7 @@ int main(void)
         TEST(every_changed_byte_of_a_header_is_refused),
         TEST(content_must_be_what_was_signed),
         TEST(fields_are_checked),
+        TEST(nothing_is_longer_than_terminals_hold),
         TEST(versions_and_floors_never_go_down),
         TEST(a_blob_must_be_there_first),
         TEST(another_epoch_is_refused),
