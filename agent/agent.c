@@ -92,7 +92,7 @@ static void on_link_changed(void *ctx)
         log_info("connected to %s", link->broker);
         uplink_connected(&agent->sender.uplink, clock_boot_ms(agent->clock));
         hello_connected(&agent->hello, clock_boot_ms(agent->clock));
-        content_wait_connected(&agent->content, clock_boot_ms(agent->clock));
+        content_wait_connected(&agent->content, link->keeps_nothing, clock_boot_ms(agent->clock));
         agent->less_told = false;
         agent_begin(agent);
     } else if (!link->connected && agent->sender.uplink.connected) {

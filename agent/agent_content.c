@@ -136,6 +136,7 @@ bool agent_tell_content(const struct agent *agent, struct arena *arena, Muster__
         (void)snprintf(text, sizeof text, "nothing has come for %" PRId64 " s with a session",
                        content_wait_waited_ms(&agent->content, clock_boot_ms(agent->clock)) / 1000);
     status->link_refused = link->link_refused;
+    status->broker_keeps_nothing = link->connected && link->keeps_nothing;
     status->content_waits = arena_copy(arena, text, strlen(text) + 1);
     return status->content_waits != NULL || err_set(err, ERR_NO_MEMORY, "no memory for a status");
 }

@@ -51,15 +51,15 @@ static bool add_streams(struct agent *agent, struct arena *arena, Muster__Hello 
     return true;
 }
 
+/* What the link listens for: the rest of what is lacking comes in its turn. */
 static bool add_lacks(struct agent *agent, struct arena *arena, Muster__Hello *hello)
 {
-    uint8_t(*blobs)[32] = arena_alloc(arena, LIMIT_MANIFEST_ITEMS * sizeof *blobs);
-    hello->lacks = arena_alloc(arena, LIMIT_MANIFEST_ITEMS * sizeof *hello->lacks);
-    if (blobs == NULL || hello->lacks == NULL)
+    const struct content_wait *content = &agent->content;
+    hello->lacks = arena_alloc(arena, (content->count + 1) * sizeof *hello->lacks);
+    if (hello->lacks == NULL)
         return false;
-    hello->n_lacks = registrar_lacks(agent->registrar, blobs, LIMIT_MANIFEST_ITEMS);
-    for (size_t i = 0; i < hello->n_lacks; i++)
-        hello->lacks[i] = binary(blobs[i], 32);
+    for (size_t i = 0; i < content->count; i++)
+        hello->lacks[hello->n_lacks++] = binary(content->blobs[i], 32);
     return true;
 }
 

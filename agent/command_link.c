@@ -24,7 +24,8 @@ static const struct {
     {"TLS alert", "the broker does not take this device's certificate: check tls.certificate"},
     {"CONNACK", "the broker knows this device and says no: check its rules for the device"},
     {"TLS handshake failed", "see that the port is the broker's TLS port"},
-    {"instead of a CONNACK", "see the broker's log for this device"},
+    {"instead of a CONNACK", "see the broker's log for this device; one that keeps no messages may "
+                             "want broker.retain = no"},
     {"no answer to a ping", "the line went dead: check signal and NAT timeouts; a shorter "
                             "broker.keepalive finds it sooner"},
     {"bytes a second", "the line is too slow: check signal and APN"},
@@ -52,7 +53,10 @@ void command_print_link(const Muster__AgentStatus *status)
     command_time(status->next_attempt_ms, next);
     command_time(status->link_failed_ms, last);
     if (status->connected)
-        (void)printf("link       connected to %s\n", command_plain(status->broker));
+        (void)printf("link       connected to %s%s\n", command_plain(status->broker),
+                     status->broker_keeps_nothing
+                         ? ", which keeps no messages: what is lacking is asked of the fleet"
+                         : "");
     else
         (void)printf("link       not connected: %s\n", command_plain(status->link_reason));
     if (!status->connected && status->next_attempt_ms != 0)
@@ -75,9 +79,10 @@ void command_print_link(const Muster__AgentStatus *status)
 
 json_t *command_link_json(const Muster__AgentStatus *status)
 {
-    return json_pack(
-        "{s:I, s:I, s:I, s:s, s:I, s:I, s:s}", "sessions", (json_int_t)status->link_sessions,
-        "resumed", (json_int_t)status->link_resumed, "failures", (json_int_t)status->link_failures,
-        "last_failure", status->link_failure, "last_failure_ms", (json_int_t)status->link_failed_ms,
-        "refused", (json_int_t)status->link_refused, "content_waits", status->content_waits);
+    return json_pack("{s:I, s:I, s:I, s:s, s:I, s:I, s:s, s:b}", "sessions",
+                     (json_int_t)status->link_sessions, "resumed", (json_int_t)status->link_resumed,
+                     "failures", (json_int_t)status->link_failures, "last_failure",
+                     status->link_failure, "last_failure_ms", (json_int_t)status->link_failed_ms,
+                     "refused", (json_int_t)status->link_refused, "content_waits",
+                     status->content_waits, "broker_keeps_nothing", status->broker_keeps_nothing);
 }

@@ -48,8 +48,9 @@ void content_wait_init(struct content_wait *wait, int64_t patience_ms)
     *wait = (struct content_wait){.patience_ms = patience_ms, .ask_ms = INT64_MAX};
 }
 
-void content_wait_connected(struct content_wait *wait, int64_t now_ms)
+void content_wait_connected(struct content_wait *wait, bool keeps_nothing, int64_t now_ms)
 {
+    wait->keeps_nothing = keeps_nothing;
     if (!wait->connected) {
         wait->connected = true;
         wait->connected_ms = now_ms;
@@ -79,7 +80,8 @@ static bool was_told(const struct content_wait *wait, const uint8_t blob[32], bo
 static void plan_ask(struct content_wait *wait, bool some_new, bool some_told, int64_t at_ms)
 {
     bool soon = some_new && (!wait->moved || !some_told);
-    int64_t ask_ms = at_ms + (soon ? first_ms(wait) : limit_ms(wait));
+    int64_t kept_ms = wait->keeps_nothing ? 0 : first_ms(wait);
+    int64_t ask_ms = at_ms + (soon ? kept_ms : limit_ms(wait));
     if (soon || wait->moved || wait->ask_ms == INT64_MAX) {
         wait->wait_ms = limit_ms(wait);
         wait->ask_ms = ask_ms;
@@ -148,10 +150,19 @@ bool content_wait_ask(const struct content_wait *wait, int64_t now_ms)
     return wait->connected && clock_of(wait, now_ms) >= wait->ask_ms;
 }
 
+static bool any_told(const struct content_wait *wait)
+{
+    size_t i = 0;
+    while (i < wait->count && !wait->told[i])
+        i++;
+    return i < wait->count;
+}
+
 bool content_wait_flows(struct content_wait *wait, uint64_t bytes, int64_t now_ms)
 {
     int64_t at_ms = clock_of(wait, now_ms);
-    if (!look_at_flow(wait, bytes, at_ms))
+    bool flows = look_at_flow(wait, bytes, at_ms);
+    if (!flows || (wait->keeps_nothing && !any_told(wait)))
         return false;
     wait->ask_ms = at_ms + CONTENT_WAIT_LAG_MS * 3 / 2;
     return true;

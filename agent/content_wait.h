@@ -24,6 +24,7 @@ struct content_wait {
     bool told[CONTENT_WAIT_BLOBS]; /* a hello has named it as lacking */
     uint64_t largest_bytes;        /* of them */
     bool connected;
+    bool keeps_nothing; /* the broker: it has what is asked for only once the fleet sends it */
     int64_t connected_ms, before_ms; /* since when, and with a session before that */
     /* With a session, as are these: */
     int64_t since_ms; /* the last time that one came, or that waiting began */
@@ -37,7 +38,7 @@ struct content_wait {
 };
 
 void content_wait_init(struct content_wait *wait, int64_t patience_ms);
-void content_wait_connected(struct content_wait *wait, int64_t now_ms);
+void content_wait_connected(struct content_wait *wait, bool keeps_nothing, int64_t now_ms);
 void content_wait_disconnected(struct content_wait *wait, int64_t now_ms);
 /* The set that is asked for now; replaces the one before. `bytes`: so many have come from the
  * broker in all, as far as is known; the count may lag by CONTENT_WAIT_LAG_MS. */

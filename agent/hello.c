@@ -35,6 +35,7 @@ static void due_by(struct hello *hello, int64_t at_ms)
 {
     if (!hello->connected || !hello->welcomed)
         return;
+    hello->asked = true;
     if (hello->next_ms == 0 || hello->next_ms > at_ms) {
         hello->next_ms = at_ms;
         hello->wait_ms = first_wait_ms;
@@ -55,6 +56,7 @@ void hello_anew(struct hello *hello, int64_t now_ms, uint64_t random)
 {
     if (!hello->connected)
         return;
+    hello->asked = true;
     int64_t next_ms =
         now_ms + backoff_spread_ms(hello->welcomed ? anew_welcomed_ms : anew_ms, random);
     if (hello->next_ms == 0 || hello->next_ms > next_ms)
@@ -87,6 +89,7 @@ void hello_sent(struct hello *hello, const uint8_t nonce[16], int64_t now_ms, ui
 {
     memcpy(hello->nonce, nonce, sizeof hello->nonce);
     hello->outstanding = true;
+    hello->asked = false;
     hello->next_ms = now_ms + backoff_spread_ms(2 * hello->wait_ms, random);
     int64_t limit_ms =
         hello->longest_wait_ms > shortest_limit_ms ? hello->longest_wait_ms : shortest_limit_ms;
@@ -101,7 +104,7 @@ bool hello_welcomed(struct hello *hello, const uint8_t *nonce, unsigned long non
         return false;
     hello->outstanding = false;
     hello->welcomed = true;
-    if (!behind) {
+    if (!behind && !hello->asked) {
         hello->wait_ms = first_wait_ms;
         hello->next_ms = now_ms + backoff_spread_ms(daily_ms, random);
     }

@@ -15,6 +15,7 @@ struct hello {
     int64_t longest_wait_ms; /* between hellos that nobody answers; 5 min if less */
     bool connected, welcomed;
     bool outstanding; /* a hello was sent and `nonce` waits for its answer */
+    bool asked;       /* for another one since then: its answer does not put that off */
     uint8_t nonce[16];
     int64_t wait_ms;
     int64_t next_ms;                      /* 0: none planned */

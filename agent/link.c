@@ -195,6 +195,7 @@ static struct mqtt_settings mqtt_settings_of(const struct link_settings *setting
         .keepalive_ms = settings->keepalive_ms,
         .will_topic = will_topic,
         .will_payload = bytes_of("0", 1),
+        .plain = !settings->retain,
         .max_inflight = (unsigned)settings->inflight,
         .max_message_bytes = LIMIT_BLOB_BYTES,
         .time_floor_ms = settings->time_floor_s * 1000,

@@ -60,6 +60,7 @@ void link_report_state(struct link *link, const char *reason)
     state.link_start = link->start;
     state.refused = link->refused;
     state.content_held_ms = link_content_held_ms(link);
+    state.keeps_nothing = state.connected && !status->keeps;
     state.content_held = state.content_held_ms != 0 ? link->hold_why : state.content_held;
     up.what_case = MUSTER__LINK_UP__WHAT_STATE;
     up.state = &state;
@@ -248,6 +249,11 @@ static void on_connected(void *ctx, const char *broker)
         log_warn("broker: cannot say that this device is online: %s", err.text);
     }
     log_info("broker: connected to %s", broker);
+    if (!mqtt_status(link->mqtt)->keeps) {
+        log_warn("broker: %s keeps no messages: what is lacking is asked of the fleet, and that "
+                 "this device goes offline is heard by who listens then",
+                 broker);
+    }
     (void)snprintf(status, sizeof status, "STATUS=connected to %s", broker);
     notify_send(status);
     link_report_state(link, "");

@@ -25,6 +25,9 @@ const struct setting link_settings_table[] = {
      "brokers to try in turn: host:port, host:port; IPv6 as [::1]:8883"},
     {"broker", "protocol", SETTING_CHOICE, FIELD(protocol), "auto", 0, 0, protocols,
      "MQTT version: 5, 3.1.1, or auto (5, and 3.1.1 where 5 is refused)"},
+    {"broker", "retain", SETTING_BOOL, FIELD(retain), "yes", 0, 0, NULL,
+     "no: never ask the broker to keep a message; for one that ends the session over it without "
+     "saying why, as MQTT 3.1.1 does"},
     {"broker", "keepalive", SETTING_DURATION, FIELD(keepalive_ms), "5m", 5 * SECOND, 2 * HOUR, NULL,
      "a ping after this much silence; each costs about 200 bytes"},
     {"broker", "connect_limit", SETTING_DURATION, FIELD(connect_limit_ms), "30s", SECOND,

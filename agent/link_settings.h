@@ -8,6 +8,7 @@ struct link_settings {
     char device[33];
     char brokers[512];
     int protocol; /* enum mqtt_protocol */
+    bool retain;
     int64_t keepalive_ms;
     int64_t connect_limit_ms;
     int64_t retry_first_ms, retry_max_ms, stable_ms;

@@ -123,6 +123,7 @@ static void take_state(struct linkport *port, const Muster__LinkState *state)
 {
     bool was = port->state.connected;
     port->state.connected = state->connected;
+    port->state.keeps_nothing = state->keeps_nothing;
     snprintf(port->state.broker, sizeof port->state.broker, "%s", state->broker);
     snprintf(port->state.reason, sizeof port->state.reason, "%s", state->reason);
     port->state.next_attempt_ms = state->next_attempt_ms;

@@ -23,6 +23,7 @@ struct linkport_events {
 
 struct linkport_state {
     bool joined, connected;
+    bool keeps_nothing; /* the broker: no messages for who comes later */
     char broker[128];
     char reason[512]; /* why not connected */
     int64_t next_attempt_ms;

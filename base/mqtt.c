@@ -27,7 +27,8 @@ struct mqtt {
     char *strings; /* what `settings` points to */
     struct broker_list brokers;
     bool v311[BROKERS_MAX]; /* MQTT_AUTO: 5 was refused there */
-    size_t next;            /* of `brokers` */
+    enum mqtt_keeping keeping[BROKERS_MAX];
+    size_t next; /* of `brokers` */
     struct mqtt_events events;
     void *ctx;
     struct mqtt_status status;
@@ -145,6 +146,8 @@ static void on_accepted(void *ctx)
     struct mqtt *mqtt = ctx;
 
     mqtt->status.state = MQTT_CONNECTED;
+    mqtt->keeping[mqtt->next] = mqtt_session_keeping(mqtt->session);
+    mqtt->status.keeps = mqtt->keeping[mqtt->next] == MQTT_KEEPS;
     mqtt->status.reason[0] = '\0';
     mqtt->status.next_attempt_ms = 0;
     mqtt->status.sessions++;
@@ -203,6 +206,10 @@ static void on_ended(void *ctx, enum mqtt_end end, const char *why)
         mqtt->v311[mqtt->next] = !mqtt->v311[mqtt->next];
         switched = mqtt->v311[mqtt->next];
     }
+    if (end == MQTT_END_RETAIN) {
+        switched = mqtt->keeping[mqtt->next] == MQTT_KEEPS;
+        mqtt->keeping[mqtt->next] = MQTT_KEEPS_NOTHING;
+    }
     fail(mqtt, why, switched);
 }
 
@@ -240,6 +247,7 @@ static bool open_session(struct mqtt *mqtt, const struct addrinfo *address, stru
         .broker = current(mqtt),
         .address = text,
         .v311 = mqtt->settings.protocol == MQTT_311 || mqtt->v311[mqtt->next],
+        .keeping = mqtt->keeping[mqtt->next],
         .judge = tls_time_judge(&mqtt->time, mqtt->settings.time_floor_ms,
                                 clock_wall_ms(&clock_real), clock_boot_ms(&clock_real)),
         .kept = &mqtt->kept[mqtt->next],
@@ -434,6 +442,9 @@ bool mqtt_open(uv_loop_t *loop, const struct mqtt_settings *settings,
     }
     mqtt->loop = loop;
     mqtt->brokers = brokers;
+    for (size_t i = 0; i < brokers.count; i++) {
+        mqtt->keeping[i] = settings->plain ? MQTT_KEEPS_NOTHING : MQTT_KEEPS;
+    }
     mqtt->events = *events;
     mqtt->ctx = ctx;
     mqtt->backoff = (struct backoff){.first_ms = mqtt->settings.retry_first_ms,

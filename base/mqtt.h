@@ -34,6 +34,7 @@ struct mqtt_settings {   /* copied, strings too; numbers that are 0 take the def
     const char
         *will_topic; /* NULL: no will; sent retained by the broker however the session ends */
     struct bytes will_payload;
+    bool plain; /* ask no broker to keep a message; one that keeps none says so with MQTT 5 */
     unsigned max_inflight;    /* publishes without puback, at most MQTT_MAX_INFLIGHT [16] */
     size_t max_message_bytes; /* an inbound payload beyond ends the session [1 MiB] */
     int64_t time_floor_ms;    /* certificates are judged at this wall time if the clock is before */
@@ -72,6 +73,7 @@ struct mqtt_status {
     char broker[MQTT_BROKER_CHARS]; /* of the session or the last attempt: host:port */
     char reason[MQTT_REASON_CHARS]; /* of the last end; "" before and while connected */
     int64_t next_attempt_ms;        /* wall time, 0: none planned */
+    bool keeps; /* as far as is known the broker of the session keeps retained messages */
     /* Counted since mqtt_open. */
     uint64_t sessions, failures; /* CONNACKs that accepted; attempts and sessions that ended */
     uint64_t resumed;            /* sessions that went on with an earlier TLS session */
@@ -99,7 +101,8 @@ const struct mqtt_status *mqtt_status(const struct mqtt *mqtt);
 struct traffic mqtt_traffic(const struct mqtt *mqtt);
 
 /* ERR_UNAVAILABLE: no session; ERR_FULL: the window is full, a puback will open it. `token` comes
- * back in the puback event. */
+ * back in the puback event. A broker that keeps no messages passes on what is retained as it would
+ * any other. */
 bool mqtt_publish(struct mqtt *mqtt, uint64_t token, const char *topic, struct bytes payload,
                   bool retain, struct err *err) MUSTER_CHECK;
 /* In as few packets as brokers take. */

@@ -43,6 +43,22 @@ static int64_t now_ms(const struct mqtt_session *session)
 
 /* ---- what libmosquitto calls ---- */
 
+static void read_keeping(struct mqtt_session *session, const mosquitto_property *properties)
+{
+    uint8_t available;
+
+    session->keeping = session->settings.keeping;
+    if (session->settings.v311 || session->settings.mqtt->plain) {
+        return;
+    }
+    if (mosquitto_property_read_byte(properties, MQTT_PROP_RETAIN_AVAILABLE, &available, false) !=
+        NULL) {
+        session->keeping = available != 0 ? MQTT_KEEPS : MQTT_SAYS_IT_DOES_NOT;
+    } else if (session->keeping == MQTT_SAYS_IT_DOES_NOT) {
+        session->keeping = MQTT_KEEPS; /* it does not say so any more */
+    }
+}
+
 static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
                        const mosquitto_property *properties)
 {
@@ -55,11 +71,13 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
         return;
     }
     if (code != 0) {
+        bool retain = !session->settings.v311 && code == MQTT_RC_RETAIN_NOT_SUPPORTED;
         bool version = code == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION ||
                        code == CONNACK_REFUSED_PROTOCOL_VERSION;
         bool v3_code = session->settings.v311 || code < 128;
-        (void)err_set(mqtt_session_ending(session, version ? MQTT_END_PROTOCOL : MQTT_END_OTHER),
-                      ERR_UNAVAILABLE, "broker refused the session: %s (CONNACK %d)",
+        enum mqtt_end end = version ? MQTT_END_PROTOCOL : retain ? MQTT_END_RETAIN : MQTT_END_OTHER;
+        (void)err_set(mqtt_session_ending(session, end), ERR_UNAVAILABLE,
+                      "broker refused the session: %s (CONNACK %d)",
                       v3_code ? mosquitto_connack_string(code) : mosquitto_reason_string(code),
                       code);
         return;
@@ -69,6 +87,7 @@ static void on_connect(struct mosquitto *mosq, void *ctx, int code, int flags,
         receive_maximum > 0 && receive_maximum < session->window_size) {
         session->window_size = receive_maximum;
     }
+    read_keeping(session, properties);
     session->accepted = true;
     mqtt_alive_begin(&session->alive, session->settings.mqtt->keepalive_ms, now_ms(session));
     mqtt_alive_packet(&session->alive, tls_counts(session->tls)->raw_down, now_ms(session));
@@ -83,8 +102,10 @@ static void on_disconnect(struct mosquitto *mosq, void *ctx, int code,
 
     (void)mosq, (void)properties;
     if (code >= 128 && !mqtt_session_deaf(session)) {
-        (void)err_set(mqtt_session_ending(session, MQTT_END_OTHER), ERR_UNAVAILABLE,
-                      "broker ended the session: %s", mosquitto_reason_string(code));
+        bool retain = code == MQTT_RC_RETAIN_NOT_SUPPORTED;
+        (void)err_set(mqtt_session_ending(session, retain ? MQTT_END_RETAIN : MQTT_END_OTHER),
+                      ERR_UNAVAILABLE, "broker ended the session: %s",
+                      mosquitto_reason_string(code));
     }
 }
 
@@ -256,6 +277,11 @@ uint64_t mqtt_session_tls_bytes(const struct mqtt_session *session)
 bool mqtt_session_resumed(const struct mqtt_session *session)
 {
     return tls_resumed(session->tls);
+}
+
+enum mqtt_keeping mqtt_session_keeping(const struct mqtt_session *session)
+{
+    return session->keeping;
 }
 
 /* The connection ends here, with a close_notify where there is room for it and a FIN, so that both

@@ -19,17 +19,23 @@ enum mqtt_end {
     MQTT_END_OVERSIZED,
     MQTT_END_STUCK, /* in the middle of a message, which came too slowly or no further */
     MQTT_END_VIOLATION,
+    MQTT_END_RETAIN, /* the broker keeps no messages, and was asked to */
     MQTT_END_OTHER,
 };
+
+/* Whether a broker keeps retained messages. MQTT 5 lets it say so in each CONNACK; one that has
+ * only refused who asked for it is not asked again. */
+enum mqtt_keeping { MQTT_KEEPS, MQTT_SAYS_IT_DOES_NOT, MQTT_KEEPS_NOTHING };
 
 struct mqtt_session_settings {
     const struct mqtt_settings *mqtt; /* defaults filled in; must outlive the session */
     const struct broker *broker;      /* must outlive the session */
     const char *address;              /* numeric; what is connected to */
     bool v311;
-    struct tls_judge judge; /* of certificates */
-    struct tls_kept *kept;  /* of this broker; outlives the session */
-    struct traffic *ended;  /* gets what the session has cost once it is over; outlives it */
+    enum mqtt_keeping keeping; /* as was known before */
+    struct tls_judge judge;    /* of certificates */
+    struct tls_kept *kept;     /* of this broker; outlives the session */
+    struct traffic *ended;     /* gets what the session has cost once it is over; outlives it */
 };
 
 struct mqtt_session_events { /* none may be NULL */
@@ -61,6 +67,8 @@ void mqtt_session_traffic(const struct mqtt_session *session, struct traffic *re
 /* Only what the socket has taken and given: cheap, and enough to see that something happened. */
 uint64_t mqtt_session_tls_bytes(const struct mqtt_session *session);
 bool mqtt_session_resumed(const struct mqtt_session *session);
+/* Once it is accepted. */
+enum mqtt_keeping mqtt_session_keeping(const struct mqtt_session *session);
 void mqtt_session_pause(struct mqtt_session *session, bool paused);
 
 #endif

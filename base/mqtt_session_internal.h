@@ -37,6 +37,7 @@ struct mqtt_session {
     int fd; /* a duplicate: libmosquitto closes its own when it likes, libuv must not see that */
     bool in_library, closed, paused;
     bool answered, accepted; /* a CONNACK came; and it was a yes */
+    enum mqtt_keeping keeping;
     struct mqtt_guard guard;
     struct mqtt_alive alive;
     unsigned unread; /* packets that came while the broker did not take what we have to say */

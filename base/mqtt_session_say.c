@@ -56,6 +56,13 @@ static bool sent(struct mqtt_session *session, int rc, const char *what, struct 
     }
 }
 
+/* Where the will is not kept, nothing may be kept that the will is to take back. */
+static bool retains(const struct mqtt_session *session)
+{
+    return session->keeping == MQTT_KEEPS &&
+           (session->settings.mqtt->will_topic == NULL || session->settings.keeping == MQTT_KEEPS);
+}
+
 bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const char *topic,
                           struct bytes payload, bool retain, struct err *err)
 {
@@ -69,7 +76,7 @@ bool mqtt_session_publish(struct mqtt_session *session, uint64_t token, const ch
     }
     mqtt_session_hold(session, 0);
     int rc = mosquitto_publish_v5(session->mosq, &mid, topic, (int)payload.length, payload.data, 1,
-                                  retain, NULL);
+                                  retain && retains(session), NULL);
     if (!sent(session, rc, "publish", err)) {
         return false;
     }

@@ -315,6 +315,11 @@ int64_t collector_turn(struct collector *collector)
     return wait_ms >= 0 && wait_ms < redo_pause_ms ? wait_ms : redo_pause_ms;
 }
 
+void collector_forgetful(struct collector *collector, bool forgetful)
+{
+    collector->forgetful = forgetful;
+}
+
 void collector_ready(struct collector *collector)
 {
     collector->blocked = false;

@@ -57,6 +57,8 @@ void collector_message(struct collector *collector, const char *topic, struct by
 /* Once a loop turn: commits what waits, sends what is due. Returns after how many milliseconds it
  * wants to be called at the latest, -1: not before something happens. */
 int64_t collector_turn(struct collector *collector);
+/* The broker keeps no word of who is online: who sends a batch is. */
+void collector_forgetful(struct collector *collector, bool forgetful);
 /* The window has opened, or the broker is there again. */
 void collector_ready(struct collector *collector);
 

@@ -29,8 +29,10 @@ static bool store(struct collector *collector, const struct fleetdb_device *devi
         news->records += lanes[i].lost == MUSTER__LOSS_REASON__LOSS_NONE ? lanes[i].count : 1;
     }
     metrics_add(collector->settings.metrics, METRIC_BATCHES, 1);
-    return fleetdb_seen(collector->settings.db, device->device,
-                        clock_wall_ms(collector->settings.clock), err);
+    int64_t now_ms = clock_wall_ms(collector->settings.clock);
+    return collector->forgetful
+               ? fleetdb_online(collector->settings.db, device->device, true, now_ms, err)
+               : fleetdb_seen(collector->settings.db, device->device, now_ms, err);
 }
 
 /* Sent again it would be no better: the device is told which batch it is. */

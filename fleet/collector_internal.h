@@ -55,6 +55,7 @@ struct collector {
     size_t queue_count, queue_bytes;
     struct owed_table owed;
     bool blocked;           /* the last send was refused */
+    bool forgetful;         /* the broker: see collector_forgetful */
     struct log_gate gate;   /* of lines about refusals */
     struct log_gate alarms; /* of lines about what should never be */
     struct buf scratch;

@@ -156,6 +156,11 @@ static void on_connected(void *ctx, const char *broker)
         log_error("subscribe to what terminals say: %s", err.text);
         (void)snprintf(service->trouble, sizeof service->trouble, "%s", err.text);
     }
+    bool keeps = mqtt_status(service->mqtt)->keeps;
+    if (!keeps)
+        log_warn("%s keeps no retained messages: terminals get what they lack when they say hello",
+                 broker);
+    collector_forgetful(service->collector, !keeps);
     publisher_connected(service->publisher);
     collector_ready(service->collector);
     kick(service);
@@ -238,6 +243,8 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
          (uint64_t)renewal->waiting},
         {"muster_manifest_failures_total", "counter",
          "Attempts to sign a manifest again under a new root that failed", renewal->failures_total},
+        {"muster_broker_keeps_messages", "gauge", "Whether the broker keeps retained messages",
+         status->state == MQTT_CONNECTED && status->keeps},
         {"muster_broker_sessions_total", "counter", "Sessions with the broker", status->sessions},
         {"muster_broker_failures_total", "counter", "Attempts and sessions that ended",
          status->failures},

@@ -15,6 +15,7 @@ static inline struct mqtt_settings session_settings(const struct fleet_settings 
         .certificate_path = settings->certificate,
         .key_path = settings->tls_key,
         .protocol = (enum mqtt_protocol)settings->protocol,
+        .plain = !settings->retain,
         .keepalive_ms = settings->keepalive_ms,
         .retry_first_ms = settings->retry_first_ms,
         .retry_max_ms = settings->retry_max_ms,

@@ -24,6 +24,9 @@ const struct setting fleet_settings_table[] = {
      "MQTT client id, also the CN of the TLS certificate"},
     {"broker", "protocol", SETTING_CHOICE, FIELD(protocol), "auto", 0, 0, protocols,
      "MQTT version: 5, 3.1.1, or auto (5, and 3.1.1 where 5 is refused)"},
+    {"broker", "retain", SETTING_BOOL, FIELD(retain), "yes", 0, 0, NULL,
+     "no: never ask the broker to keep a message; for one that ends the session over it without "
+     "saying why, as MQTT 3.1.1 does"},
     {"broker", "keepalive", SETTING_DURATION, FIELD(keepalive_ms), "30s", 5 * SECOND, 2 * HOUR,
      NULL, "a ping after this much silence"},
     {"broker", "retry_first", SETTING_DURATION, FIELD(retry_first_ms), "250ms", 10, 10 * MINUTE,

@@ -9,6 +9,7 @@ struct fleet_settings {
     char client_id[65];
     char brokers[512];
     int protocol; /* enum mqtt_protocol */
+    bool retain;
     int64_t keepalive_ms;
     int64_t retry_first_ms, retry_max_ms;
 

@@ -96,6 +96,12 @@ class Broker:
         process.wait_line("Subscribed (mid")
         return process
 
+    def publish_lines(self, topic, lines):
+        """Each line a message, all in one session; returns when the broker has taken them."""
+        args = self._client("mosquitto_pub", self.pki.client("ops"), "-t", topic, "-l")
+        subprocess.run([str(arg) for arg in args], input=b"\n".join(lines) + b"\n", check=True,
+                       capture_output=True, timeout=60)
+
     def publish(self, topic, payload, identity=None, retain=False, extra=()):
         """mosquitto_pub; returns its finished process with its output."""
         source = self.folder / "payload"

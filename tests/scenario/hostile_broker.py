@@ -223,9 +223,11 @@ class HostileBroker:
 
     def _serve_packet(self, peer, mood, head, body):
         """A broker that is in order acknowledges what it gets."""
-        if mood not in ("good", "endless content"):
+        if mood not in ("good", "endless content", "keeps nothing"):
             return
-        if head & 0xF0 == 0x30:
+        if mood == "keeps nothing" and head & 0xF1 == 0x31:  # and says so too late
+            peer.sendall(packet(0xE0, b"\x9a\x00"))
+        elif head & 0xF0 == 0x30:
             at = 2 + int.from_bytes(body[:2], "big")
             peer.sendall(packet(0x40, body[at:at + 2]))
         elif head & 0xF0 == 0x80:

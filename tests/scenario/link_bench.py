@@ -9,6 +9,7 @@ id = {device}
 [broker]
 servers = {servers}
 protocol = {protocol}
+retain = {retain}
 keepalive = {keepalive}
 connect_limit = {connect_limit}
 retry_first = {retry_first}
@@ -50,7 +51,8 @@ class Bench:
                   "certificate": identity.certificate, "key": identity.key,
                   "socket": self.socket, "keepalive": "10s", "connect_limit": "10s",
                   "retry_first": "50ms", "retry_max": "200ms", "stable": "1s", "time_floor": 0,
-                  "content_hold": "1m"}
+                  "content_hold": "1m",
+                  "retain": "yes"}
         path = self.folder / "link.conf"
         path.write_text(CONFIG.format(**{**values, **changes}))
         return path

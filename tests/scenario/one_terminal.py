@@ -9,10 +9,14 @@ class OneTerminal:
     def __init__(self, bin_dir, processes, run_dir, broker, pki, **terminal):
         self.broker, self.pki, self.run_dir = broker, pki, run_dir
         self.fleet = FleetSide(bin_dir, processes, run_dir / "fleet")
+        self.prepare()
         self.fleet.start(broker, pki)
         self.terminal = Terminal(bin_dir, processes, run_dir / "term", "term-0001", self.fleet.root,
                                  **terminal)
         self.fleet.enrol(self.terminal)
+
+    def prepare(self):
+        """Before musterd is started."""
 
     def connect(self):
         self.terminal.start_link(self.broker, self.pki)

@@ -50,6 +50,9 @@ class Pair:
 
     def _pass(self, sink, data):
         with self.lock:
+            if self.proxy.silent_at is not None and self.passed >= self.proxy.silent_at:
+                self.silent = True
+                return True
             room = None if self.proxy.reset_at is None else self.proxy.reset_at - self.passed
             part = data if room is None else data[:room]
             if part:
@@ -82,6 +85,7 @@ class Proxy:
         self.target = target
         self.trickle_s = 0        # wait before each byte that the target sends
         self.reset_at = None      # after so many bytes of one connection, both ways together
+        self.silent_at = None     # likewise: nothing passes any more, and nothing ends
         self.next_reset_at = lambda: None
         self.resets = 0
         self.pairs = []

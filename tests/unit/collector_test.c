@@ -90,6 +90,40 @@ static void a_repeat_is_receipted_again(void **state)
     arena_done(&arena);
 }
 
+static bool take_online(void *ctx, const struct fleetdb_device_view *view, struct err *err)
+{
+    (void)err;
+    *(bool *)ctx |= view->online;
+    return true;
+}
+
+static bool is_online(const struct world *world)
+{
+    bool online = false;
+    assert_true(fleetdb_view_devices(world->fleet->db, 0, take_online, &online, NULL));
+    return online;
+}
+
+/* The broker's word comes from the device's own session, and counts where there is one. */
+static void a_batch_tells_of_presence_where_the_broker_keeps_no_word_of_it(void **state)
+{
+    struct world *world = *state;
+    world_send_results(world, 7, 1, 5, 0);
+    world_settle(world);
+    assert_false(is_online(world));
+    collector_forgetful(world->collector, true);
+    world_send_results(world, 7, 6, 10, 0);
+    world_settle(world);
+    assert_true(is_online(world));
+    collector_message(world->collector, "muster/v1/up/t1/online", bytes_of("0", 1));
+    world_settle(world);
+    assert_false(is_online(world));
+    collector_forgetful(world->collector, false);
+    world_send_results(world, 7, 11, 15, 0);
+    world_settle(world);
+    assert_false(is_online(world));
+}
+
 static void a_conflict_is_kept_out_and_not_receipted(void **state)
 {
     struct world *world = *state;
@@ -333,6 +367,7 @@ int main(void)
         TEST(batches_share_commits_and_receipts),
         TEST(any_order_and_repeats_give_the_same_rows),
         TEST(a_repeat_is_receipted_again),
+        TEST(a_batch_tells_of_presence_where_the_broker_keeps_no_word_of_it),
         TEST(a_conflict_is_kept_out_and_not_receipted),
         TEST(a_key_under_another_id_counts_once),
         TEST(what_is_not_theirs_is_refused),

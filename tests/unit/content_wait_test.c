@@ -24,7 +24,7 @@ static struct content_wait connected(int64_t now_ms)
 {
     struct content_wait wait;
     content_wait_init(&wait, patience_ms);
-    content_wait_connected(&wait, now_ms);
+    content_wait_connected(&wait, false, now_ms);
     return wait;
 }
 
@@ -152,14 +152,32 @@ static void test_only_time_with_a_session_counts(void **state)
     assert_false(content_wait_ask(&wait, hour_ms));
     assert_false(content_wait_late(&wait, hour_ms));
     assert_true(deadline(&wait, hour_ms) == INT64_MAX);
-    content_wait_connected(&wait, hour_ms);
+    content_wait_connected(&wait, false, hour_ms);
     content_wait_disconnected(&wait, hour_ms + minute_ms);
     assert_false(content_wait_late(&wait, 5 * hour_ms));
-    content_wait_connected(&wait, 5 * hour_ms);
-    content_wait_connected(&wait, 5 * hour_ms + 1); /* said again */
+    content_wait_connected(&wait, false, 5 * hour_ms);
+    content_wait_connected(&wait, false, 5 * hour_ms + 1); /* said again */
     assert_int_equal(content_wait_deadline(&wait, false, 5 * hour_ms), 5 * hour_ms + minute_ms);
     assert_false(content_wait_late(&wait, 5 * hour_ms + minute_ms - 1));
     assert_true(content_wait_late(&wait, 5 * hour_ms + minute_ms));
+}
+
+static void test_a_broker_that_keeps_nothing_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "a", 1024 * 1024, 0);
+    assert_false(content_wait_ask(&wait, answer_ms - 1));
+    content_wait_disconnected(&wait, 1000);
+    content_wait_connected(&wait, true, 2000);
+    want(&wait, "ab", 1024 * 1024, 2000);
+    assert_true(content_wait_ask(&wait, 2000));
+    assert_false(content_wait_flows(&wait, 50000, 2000)); /* whatever that is: not this */
+    content_wait_asked(&wait, 2000, 0);
+    content_wait_named(&wait, 2000); /* it is on its way from the fleet now, and has its time */
+    assert_false(content_wait_ask(&wait, 2000 + patience_ms + 1024 * 1000 - 1));
+    assert_true(content_wait_ask(&wait, 2000 + patience_ms + 1024 * 1000));
+    assert_true(content_wait_flows(&wait, 1 << 30, 2000 + patience_ms + 1024 * 1000));
 }
 
 /* Pieces: with each that comes, another is asked for. */
@@ -210,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_only_what_comes_since_it_is_wanted_counts),
         cmocka_unit_test(test_what_came_is_not_asked_for),
         cmocka_unit_test(test_only_time_with_a_session_counts),
+        cmocka_unit_test(test_a_broker_that_keeps_nothing_is_not_waited_for),
         cmocka_unit_test(test_what_comes_is_not_asked_for_again),
         cmocka_unit_test(test_another_manifest_does_not_wait_for_what_is_late),
     };

@@ -113,6 +113,29 @@ static void test_the_next_hello_is_brought_forward(void **state)
     assert_int_equal(hello_deadline(&hello), soon);
 }
 
+/* Something came up while the answer was on its way: that one does not speak of it. */
+static void test_an_answer_does_not_put_off_what_was_asked_for_since(void **state)
+{
+    (void)state;
+    struct hello hello = {0};
+    hello_connected(&hello, 1);
+    hello_sent(&hello, nonce_a, 1, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, 10, 0));
+    hello_sent(&hello, nonce_b, 20, 0);
+    hello_soon(&hello, 30);
+    int64_t soon = hello_deadline(&hello);
+    assert_true(hello_welcomed(&hello, nonce_b, 16, false, 40, 0));
+    assert_int_equal(hello_deadline(&hello), soon);
+    hello_sent(&hello, nonce_a, soon, 0);
+    assert_true(hello_welcomed(&hello, nonce_a, 16, false, soon + 10, 0));
+    assert_true(hello_deadline(&hello) > soon + day_ms / 3);
+    hello_sent(&hello, nonce_b, soon + 20, 0);
+    hello_anew(&hello, soon + 30, UINT64_MAX);
+    int64_t anew = hello_deadline(&hello);
+    assert_true(hello_welcomed(&hello, nonce_b, 16, false, soon + 40, 0));
+    assert_int_equal(hello_deadline(&hello), anew);
+}
+
 static void test_a_hello_can_be_asked_for(void **state)
 {
     (void)state;
@@ -201,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_a_new_root_is_told_soon_and_not_by_all_at_once),
         cmocka_unit_test(test_daily_after_the_welcome),
         cmocka_unit_test(test_the_next_hello_is_brought_forward),
+        cmocka_unit_test(test_an_answer_does_not_put_off_what_was_asked_for_since),
         cmocka_unit_test(test_a_hello_can_be_asked_for),
         cmocka_unit_test(test_a_hello_can_be_due_at_once),
         cmocka_unit_test(test_what_is_behind_is_asked_for_after_a_welcome),
