@@ -13,6 +13,17 @@ from pki import Pki
 from processes import Processes
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", default="1/1", help="only a part of the tests: 2/3 is the second of"
+                     " three, of which each has every third test")
+
+
+def pytest_collection_modifyitems(config, items):
+    part, parts = (int(number) for number in config.getoption("--part").split("/"))
+    assert 1 <= part <= parts
+    items[:] = items[part - 1::parts]
+
+
 @pytest.fixture(scope="session")
 def bin_dir():
     folder = os.environ.get("MUSTER_BIN")

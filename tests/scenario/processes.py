@@ -11,15 +11,18 @@ import time
 
 
 def wait_for(condition, timeout=20.0, what="condition"):
-    """Polls where no event can be had; returns what `condition` returned."""
+    """Polls where no event can be had, ever more seldom, for asking may cost a process; returns what
+    `condition` returned."""
     end = time.monotonic() + timeout
+    wait_s = 0.02
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             raise AssertionError(f"not within {timeout} s: {what}")
-        select.select([], [], [], 0.02)
+        select.select([], [], [], wait_s)
+        wait_s = min(wait_s * 1.25, 0.1)
 
 
 def free_port():

@@ -10,6 +10,7 @@ from ops import Ops
 from terminal import Terminal
 
 DEVICE = "shop-0001"
+PIECE = 128 * 1024
 TABLE = b"bin\tissuer\n" + b"".join(b"%06d\tbank %d\n" % (622000 + n, n) for n in range(3000))
 
 
@@ -146,6 +147,30 @@ def test_what_musterctl_writes_is_what_a_terminal_takes(shop):
     shop.ops.ctl_ok("keys", "make", shop.ops.folder / "other")
     shop.ops.fails(3, "bundle", shop.file, "--all", "--root", shop.ops.folder / "other/root.bin")
     assert [path.name for path in shop.file.parent.glob("state.bundle*")] == []
+
+
+def test_a_bundle_holds_every_way_and_a_terminal_takes_the_shortest(shop):
+    """Long content in pieces, and a delta for who holds the version before."""
+    changed = b"".join(b"%06d\tbank number %d\n" % (622000 + n, n) if n % 5 == 0 else row
+                       for n, row in enumerate(TABLE.splitlines(keepends=True)[1:]))
+    firmware = random.Random(6).randbytes(1024 * 1024) + bytes(17 * 1024 * 1024)
+    shop.push("bin-table", TABLE)
+    bundle(shop, "--device", DEVICE)
+    assert take(shop)["lacking"] == 0
+    shop.push("bin-table", b"bin\tissuer\n" + changed)
+    source = shop.ops.folder / "firmware.bin"
+    source.write_bytes(firmware)
+    shop.ops.ctl_ok("doc", "publish", "firmware", source, "--kind", "file", "--release-key",
+                    "keys/release.pem")
+    shop.ops.ctl_ok("assign", "firmware", "--device", DEVICE, "--mode", "repair")
+    made = bundle(shop, "--device", DEVICE)
+    told = take(shop)
+    assert told["lacking"] == 0
+    assert shop.held()["firmware"] == firmware
+    assert shop.held()["bin-table"] == b"bin\tissuer\n" + changed
+    pieces = 1 + -(-1024 * 1024 // PIECE) + 1  # their list, and a little more than the noise
+    assert made["blobs"] == pieces + 2, "the table whole, and as a delta"
+    assert told["blobs"] == pieces + 1
 
 
 def next_root(shop, version):

@@ -72,9 +72,11 @@ def test_a_record_reaches_the_fleet_once_and_is_then_forgotten(world):
 def test_a_puback_frees_nothing(world):
     world.start()
     world.fleet.process.stop()
+    before = len(world.broker.process.lines)
     assert world.terminal.record(50).returncode == 0
     # The broker has taken the batch (it says so), but nobody has committed it.
-    world.broker.process.wait_line("Received PUBLISH from term-0001", timeout=30)
+    taken = world.broker.process.wait_line("'muster/v1/up/term-0001/batch'", 30, before)
+    world.broker.process.wait_line("Sending PUBACK to term-0001", 30, taken)
     assert world.terminal.status()["health"]["spool_records"] >= 50
     world.terminal.agent.stop()
     assert held_results(world.terminal) == 50

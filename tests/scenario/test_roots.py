@@ -85,6 +85,8 @@ def test_two_rotations_are_caught_up_with_from_the_broker_alone(world):
     wait_for(lambda: world.manifest()[2] == 3, what="the manifest is signed again")
     topics = world.broker.subscribe("muster/v1/#")
     topics.wait_line("muster/v1/trust/3")
+    (newest,) = world.fleet.query("SELECT lower(hex(envelope)) FROM manifest")[0]
+    topics.wait_line(f"muster/v1/down/term-0001/manifest {newest}")
     version = world.manifest()[1]
     world.fleet.process.stop()
     world.terminal.start_agent()
