@@ -145,12 +145,22 @@ static void run_session_pairs(struct run *run, struct session *session, size_t d
     }
 }
 
-/* A terminal for each device, which outlives all that is tried on it. */
-static void run_sessions(struct run *run)
+/* Every attack that is not on a pair, on one terminal of each process: half of them each. */
+static void run_session_lists(struct run *run, struct session *session)
 {
     static const struct session_variants *const lists[] = {
         &attacks_on_welcomes, &attacks_on_receipts, &attacks_on_silence};
     enum { LISTS = sizeof lists / sizeof lists[0] };
+    for (size_t i = run->share; i < LISTS; i += SHARES)
+        run_session_list(run, session, lists[i], false);
+    session_rotate(session);
+    for (size_t i = run->share; i < LISTS; i += SHARES)
+        run_session_list(run, session, lists[i], true);
+}
+
+/* A terminal for each device, which outlives all that is tried on it. */
+static void run_sessions(struct run *run)
+{
     for (size_t device = run->share; device < DEVICES; device += SHARES) {
         struct session session;
         char folder[TERMINAL_PATH];
@@ -158,11 +168,8 @@ static void run_sessions(struct run *run)
         session_open(&session, run->fleet, folder, devices[device]);
         run_session_pairs(run, &session, device);
         session.strike.other = devices[(device + 1) % DEVICES];
-        for (size_t i = 0; device < SHARES && i < LISTS; i++)
-            run_session_list(run, &session, lists[i], false);
-        session_rotate(&session);
-        for (size_t i = 0; i < LISTS; i++)
-            run_session_list(run, &session, lists[i], true);
+        if (device < SHARES)
+            run_session_lists(run, &session);
         session_close(&session);
     }
 }

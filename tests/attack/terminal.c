@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LONGEST = 8 * 1024 * 1024 }; /* of the files here */
+enum {
+    LONGEST = 8 * 1024 * 1024, /* of the files here */
+    TURNS_MOST = 10000,        /* of a loop that comes to rest after a few */
+};
 
 /* ---- what it tells ---- */
 
@@ -100,10 +103,13 @@ void terminal_close(struct terminal *terminal)
 /* All that it does is a job on libuv's workers, and a job that ends begins the next. */
 void terminal_settle(struct terminal *terminal)
 {
+    unsigned turns = 0;
     do {
+        must(++turns < TURNS_MOST, "it goes on and on by itself", NULL);
         (void)uv_run(&terminal->loop, UV_RUN_NOWAIT);
         while (terminal->loop.active_reqs.count > 0)
-            (void)uv_run(&terminal->loop, UV_RUN_ONCE);
+            must(++turns < TURNS_MOST && uv_run(&terminal->loop, UV_RUN_ONCE) >= 0,
+                 "it goes on and on by itself", NULL);
         (void)uv_run(&terminal->loop, UV_RUN_NOWAIT);
     } while (terminal->loop.active_reqs.count > 0);
 }
