@@ -53,9 +53,23 @@ static bool lines_next(struct lines *lines, struct bytes *ret_line)
     return true;
 }
 
+/* ASCII, and no control character but the tab. Nearly every line of a table is, and a compiler
+ * makes this a look at many bytes at once. */
+static bool line_plain(struct bytes line)
+{
+    bool odd = false;
+    for (size_t at = 0; at < line.length; at++) {
+        uint8_t c = line.data[at];
+        odd |= (c < ' ' || c > '~') & (c != '\t');
+    }
+    return !odd;
+}
+
 /* Text without control characters but the tab; `row` and the byte's place go into the error. */
 static bool line_check(struct bytes line, size_t row, struct err *err)
 {
+    if (line_plain(line))
+        return true;
     for (size_t at = 0; at < line.length;) {
         uint8_t c = line.data[at];
         if ((c < ' ' && c != '\t') || c == 0x7f)
@@ -85,6 +99,14 @@ static size_t cells_split(struct bytes line, struct bytes cells[COLUMNS_MAX])
         from = at + 1;
     }
     return count;
+}
+
+static size_t cells_count(struct bytes line)
+{
+    size_t tabs = 0;
+    for (size_t at = 0; at < line.length; at++)
+        tabs += line.data[at] == '\t';
+    return tabs + 1;
 }
 
 static bool header_check(const struct bytes *names, size_t count, struct err *err)
@@ -127,7 +149,7 @@ static bool table_check(struct bytes content, struct row_check *check, struct er
             return err_set(err, ERR_INVALID, "row %zu: empty line", lines.row);
         if (!line_check(line, lines.row, err))
             return false;
-        size_t count = cells_split(line, cells);
+        size_t count = check != NULL ? cells_split(line, cells) : cells_count(line);
         if (count != columns)
             return err_set(err, ERR_INVALID, "row %zu: %zu columns, the header has %zu", lines.row,
                            count, columns);

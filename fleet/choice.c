@@ -8,6 +8,7 @@
 /* What the device says of the document's name. */
 struct holding {
     bool known;
+    bool newest; /* having had the manifest that is its newest until now */
     uint8_t sha256[32];
 };
 
@@ -27,17 +28,33 @@ static bool is_worth(const struct fleetdb_document *document,
     return encoding->delta && (whole == NULL || encoding_weight(encoding) < encoding_weight(whole));
 }
 
+static bool starts_from(const struct fleetdb_encoding *encoding, const struct holding *holding)
+{
+    return encoding->delta && holding->known && memcmp(encoding->base, holding->sha256, 32) == 0;
+}
+
+/* How many deltas there may be beside the one from what it holds: each is paid for by its line. */
+static unsigned others_wanted(const struct fleetdb_document *document,
+                              const struct holding *holding)
+{
+    for (size_t i = 0; holding->newest && i < document->encoding_count; i++)
+        if (is_worth(document, &document->encodings[i]) &&
+            starts_from(&document->encodings[i], holding))
+            return 0;
+    return CHOICE_OTHERS;
+}
+
 /* They come lightest first. */
 static void add_deltas(struct choice *choice, const struct fleetdb_document *document,
                        const struct holding *holding)
 {
-    unsigned others = 0;
+    unsigned others = 0, most = others_wanted(document, holding);
     for (size_t i = 0; i < document->encoding_count; i++) {
         const struct fleetdb_encoding *encoding = &document->encodings[i];
         if (!is_worth(document, encoding))
             continue;
-        bool held = holding->known && memcmp(encoding->base, holding->sha256, 32) == 0;
-        if (held || others < CHOICE_OTHERS)
+        bool held = starts_from(encoding, holding);
+        if (held || others < most)
             choice->encodings[choice->count++] = *encoding;
         others += !held;
     }
@@ -65,7 +82,8 @@ bool choice_make(struct fleetdb *db, int64_t device, const struct fleetdb_docume
                  size_t *inline_left, struct choice *ret_choice, struct err *err)
 {
     struct holding holding = {0};
-    if (!fleetdb_item_held(db, device, document->name, holding.sha256, &holding.known, err))
+    if (!fleetdb_item_held(db, device, document->name, holding.sha256, &holding.known,
+                           &holding.newest, err))
         return false;
     ret_choice->count = 0;
     add_whole(ret_choice, document);

@@ -7,8 +7,10 @@
 
 /*
  * Which of a document's encodings one device's manifest names: the whole, always; deltas only
- * while it is not known to hold the content already: the one from what it says it holds, and the
- * two smallest others, since it may have moved on since it last spoke. What is short is carried in
+ * while it is not known to hold the content already: the one from what it says it holds, and,
+ * unless it said so of its newest manifest, the two smallest others, since it may have moved on
+ * since it last spoke. (From what one manifest led to it can move on once only, and it keeps what
+ * it held before.) What is short is carried in
  * the manifest itself, which spares a round trip, up to so much in one manifest. Where deltas have
  * led the device nowhere (fleet/fallback.h), the whole alone.
  */

@@ -47,7 +47,11 @@ static const char *const queries[QUERIES] = {
     [MANIFEST_NEXT] = "SELECT m.device, d.name, d.life_cycle = 'retired' FROM manifest m"
                       " JOIN device d ON d.id = m.device WHERE m.device > :after"
                       " ORDER BY m.device LIMIT 1",
-    [ITEM_HELD] = "SELECT held_sha256 FROM device_item WHERE device = :device AND name = :name",
+    [ITEM_HELD] = "SELECT i.held_sha256, coalesce((iif(r.manifest_epoch = 0, m.epoch,"
+                  "   r.manifest_epoch), r.manifest_version) = (m.epoch, m.version), 0)"
+                  " FROM device_item i LEFT JOIN device_report r ON r.device = i.device"
+                  " LEFT JOIN manifest m ON m.device = i.device"
+                  " WHERE i.device = :device AND i.name = :name",
 };
 
 const struct fleetdb_queries fleetdb_desired_queries = {queries, QUERIES};
@@ -196,7 +200,7 @@ bool fleetdb_manifest_reported(struct fleetdb *db, int64_t device, uint64_t *ret
 }
 
 bool fleetdb_item_held(struct fleetdb *db, int64_t device, const char *name, uint8_t ret_sha256[32],
-                       bool *ret_found, struct err *err)
+                       bool *ret_found, bool *ret_newest, struct err *err)
 {
     sqlite3_stmt *held = query(db, ITEM_HELD);
     sqlite_bind_int(held, ":device", device);
@@ -206,6 +210,7 @@ bool fleetdb_item_held(struct fleetdb *db, int64_t device, const char *name, uin
         return false;
     struct bytes hash = row ? sqlite_column_bytes(held, 0) : bytes_of(NULL, 0);
     *ret_found = hash.length == 32;
+    *ret_newest = *ret_found && sqlite3_column_int(held, 1) != 0;
     if (*ret_found)
         memcpy(ret_sha256, hash.data, 32);
     sqlite3_reset(held);

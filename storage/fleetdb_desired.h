@@ -45,9 +45,10 @@ bool fleetdb_manifest_get(struct fleetdb *db, int64_t device, struct fleetdb_man
 /* The epoch and version that the device last said it holds, as it said it; 0: never said. */
 bool fleetdb_manifest_reported(struct fleetdb *db, int64_t device, uint64_t *ret_epoch,
                                uint64_t *ret_version, struct err *err) MUSTER_CHECK;
-/* Hash of the content that the device last said it holds under the name. */
+/* Hash of the content that the device last said it holds under the name. `*ret_newest`: it said so
+ * having had its newest manifest. */
 bool fleetdb_item_held(struct fleetdb *db, int64_t device, const char *name, uint8_t ret_sha256[32],
-                       bool *ret_found, struct err *err) MUSTER_CHECK;
+                       bool *ret_found, bool *ret_newest, struct err *err) MUSTER_CHECK;
 
 /* Cursor, for a walk of any length in steps: the first device that has a manifest, after `after`
  * (0 to begin). `*ret_found` false: the end. */

@@ -273,6 +273,19 @@ static void without_assignments_nothing_is_signed(void **state)
     assert_int_equal(sealed.length, 0);
 }
 
+/* The device has told of manifest `told`, and `newest` is the one signed last. */
+static void report_of_manifest(struct temp_fleet *fleet, int64_t device, uint64_t told,
+                               uint64_t newest)
+{
+    const struct fleetdb_report report = {.manifest_epoch = 1, .manifest_version = told};
+    const struct fleetdb_manifest manifest = {.epoch = 1, .version = newest, .root_version = 1};
+    struct fleetdb_manifest before;
+    assert_true(fleetdb_report_write(fleet->db, device, &report, NULL));
+    assert_true(fleetdb_manifest_get(fleet->db, device, &before, NULL, NULL));
+    if (before.version < newest)
+        assert_true(fleetdb_manifest_put(fleet->db, device, &manifest, bytes_of("m", 1), NULL));
+}
+
 /* What the choice is made from: a whole and three deltas, each from other content. */
 static void a_device_is_given_what_it_can_use(void **state)
 {
@@ -295,6 +308,17 @@ static void a_device_is_given_what_it_can_use(void **state)
     assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
     assert_int_equal(choice.count, 4);
     assert_int_equal(choice.encodings[3].base[0], 4);
+    report_of_manifest(fleet, device, 6, 7);
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.count, 4); /* said before it had the newest */
+    report_of_manifest(fleet, device, 7, 7);
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.count, 2); /* no other is of any use */
+    assert_int_equal(choice.encodings[1].base[0], 4);
+    document.encoding_count = 4;
+    assert_true(choice_make(fleet->db, device, &document, &left, &choice, NULL));
+    assert_int_equal(choice.count, 3); /* none starts from there: it may have held one before */
+    document.encoding_count = 5;
     assert_true(choice_make(fleet->db, device, &document, NULL, &choice, NULL));
     assert_int_equal(choice.count, 1); /* lean */
     item.held_sha256 = bytes_of(document.sha256, 32);
