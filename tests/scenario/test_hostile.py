@@ -84,6 +84,7 @@ def test_a_link_that_a_broker_kills_is_started_again(bench, run_dir):
         for times in range(4):
             hostile.mood = "kills" if times < 3 else "good"
             link = bench.start(f"localhost:{hostile.port}", protocol="5", env=supervised)
+            link.wait_line("agent: joined")  # said after it
             assert (f"ended {times} times before a session" in link.log()) == (times > 0)
             if times == 3:
                 break
