@@ -136,8 +136,7 @@ static bool next_run(struct bytes *rest, struct run *ret_run, struct err *err)
     size_t records = 0;
     while (rest->length > 0 && records < SPOOL_RUN_RECORDS &&
            start.length - rest->length < SPOOL_RUN_BYTES) {
-        struct spool_frame frame;
-        if (!spool_segment_next(rest, &frame, err))
+        if (!spool_segment_skip(rest, err))
             return false;
         records++;
     }

@@ -5,32 +5,15 @@
 
 enum { CRC_BYTES = 4, KEY_LENGTH_BYTES = 1, VARINT_MAX = 10 };
 
-uint32_t spool_segment_crc(uint32_t crc, struct bytes data)
+static uint32_t get_u32(const uint8_t *in)
 {
-    /* Half a byte at a time: the table stays within one cache line. */
-    static const uint32_t table[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
-        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-    };
-    crc = ~crc;
-    for (size_t i = 0; i < data.length; i++) {
-        crc ^= data.data[i];
-        crc = (crc >> 4) ^ table[crc & 15];
-        crc = (crc >> 4) ^ table[crc & 15];
-    }
-    return ~crc;
+    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
 static void put_u32(uint8_t *out, uint32_t value)
 {
     for (int i = 0; i < 4; i++)
         out[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint32_t get_u32(const uint8_t *in)
-{
-    return (uint32_t)in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
 bool spool_segment_put(struct buf *body, struct bytes key, struct bytes record, struct err *err)
@@ -92,6 +75,16 @@ static struct bytes behind(struct bytes rest, struct bytes payload)
 {
     const uint8_t *end = payload.data + payload.length;
     return bytes_of(end, rest.length - (size_t)(end - rest.data));
+}
+
+bool spool_segment_skip(struct bytes *rest, struct err *err)
+{
+    struct bytes payload = {0};
+    size_t head = 0;
+    if (!payload_of(*rest, &payload, &head))
+        return err_set(err, ERR_IO, "a record's length is damaged");
+    *rest = behind(*rest, payload);
+    return true;
 }
 
 bool spool_segment_next(struct bytes *rest, struct spool_frame *ret_frame, struct err *err)

@@ -23,6 +23,9 @@ bool spool_segment_put(struct buf *body, struct bytes key, struct bytes record,
 bool spool_segment_next(struct bytes *rest, struct spool_frame *ret_frame,
                         struct err *err) MUSTER_CHECK;
 
+/* The same without a look at it: for a body that this process has just put together. */
+bool spool_segment_skip(struct bytes *rest, struct err *err) MUSTER_CHECK;
+
 /* The `count` records of a body; one that is damaged has an empty `record`, which a sound one never
  * has. The length of a damaged one leads to the next; where that does not come out even at the end
  * of the body, all from the first damaged one on are. */

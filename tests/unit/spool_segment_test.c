@@ -16,6 +16,38 @@ static void test_the_checksum_is_crc32c(void **state)
     assert_int_equal(spool_segment_crc(crc, bytes_of("6789", 4)), 0xe3069283);
 }
 
+/* As the polynomial is divided by hand, whatever the length and wherever the bytes stand. */
+static uint32_t bit_by_bit(struct bytes data)
+{
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < data.length; i++) {
+        crc ^= data.data[i];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+    }
+    return ~crc;
+}
+
+static void test_every_length_sums_up_as_bit_by_bit(void **state)
+{
+    (void)state;
+    uint8_t data[300];
+    uint64_t random = 1;
+    for (size_t i = 0; i < sizeof data; i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        data[i] = (uint8_t)(random >> 56);
+    }
+    for (size_t from = 0; from < 9; from++) {
+        for (size_t length = 0; length <= sizeof data - from; length++) {
+            const struct bytes all = bytes_of(data + from, length);
+            assert_int_equal(spool_segment_crc(0, all), bit_by_bit(all));
+            const struct bytes head = bytes_of(all.data, length / 3);
+            const struct bytes tail = bytes_of(all.data + length / 3, length - length / 3);
+            assert_int_equal(spool_segment_crc(spool_segment_crc(0, head), tail), bit_by_bit(all));
+        }
+    }
+}
+
 static void fill(struct buf *body)
 {
     char long_record[300];
@@ -111,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_checksum_is_crc32c),
+        cmocka_unit_test(test_every_length_sums_up_as_bit_by_bit),
         cmocka_unit_test(test_records_come_out_as_they_went_in),
         cmocka_unit_test(test_every_changed_bit_is_noticed),
         cmocka_unit_test(test_sound_records_come_out_of_a_damaged_body),
