@@ -92,9 +92,12 @@ void spool_close(struct spool *spool)
     /* A WAL that is gone from its folder can still be read: closing puts it into the database. */
     bool sound = spool->loaded && !spool->damaged && sqlite_usable(spool->db, NULL) &&
                  spool_database_in_place(spool, NULL);
-    /* Without it the next open falls back on the newest segment's time. */
-    if (sound)
+    /* Without these the next open makes rows of what is in slots, and falls back on the newest
+     * segment's time. */
+    if (sound) {
+        (void)!spool_slots_settle(spool, NULL);
         (void)!spool_clock_save(spool, NULL);
+    }
     /* Damage that shows only when all is read: the next open is not to meet it again. */
     if (spool->loaded && spool->damaged)
         (void)!spool_mark_damaged(spool, NULL);

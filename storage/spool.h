@@ -8,8 +8,9 @@
 /*
  * The terminal's one durable queue. A record is bytes in a lane; its id is (incarnation, lane,
  * seq). `incarnation` is a fresh random value at every open; `seq` counts from 1 in each lane of
- * it and is given inside the insert transaction. One spool_push is one commit and one segment row
- * for each lane in it; segments are removed whole. One process, one connection.
+ * it and is given inside the insert transaction. One spool_push is one commit and one segment
+ * for each lane in it; segments are removed whole. The newest of them stand in slots
+ * (spool_slots.h), all others are rows. One process, one connection.
  *
  * A record leaves when it has been receipted and its grace window is over, or when it is given up.
  * What is given up is declared: the transaction that deletes it writes down its seqs and the

@@ -47,6 +47,9 @@ static const char *const queries[SPOOL_QUERIES] = {
     [SPOOL_LOST_LIST] = "SELECT id, last, reason FROM lost ORDER BY id",
     [SPOOL_LOST_INSERT] = "INSERT INTO lost (id, last, reason) VALUES (:id, :last, :reason)",
     [SPOOL_LOST_DELETE] = "DELETE FROM lost WHERE id BETWEEN :from AND :to",
+    [SPOOL_SLOT_LIST] = "SELECT slot, body FROM slot WHERE slot BETWEEN :from AND :to"
+                        " ORDER BY slot",
+    [SPOOL_SLOT_WRITE] = "INSERT OR REPLACE INTO slot (slot, body) VALUES (:slot, :body)",
     [SPOOL_SPENT_INSERT] = "INSERT INTO spent (id, incarnation, keys)"
                            " VALUES (:id, :incarnation, :keys)",
     [SPOOL_SPENT_AT] = "SELECT id, incarnation, keys FROM spent"
@@ -83,7 +86,7 @@ static const char *const queries[SPOOL_QUERIES] = {
 enum {
     APPLICATION_ID = 0x4d735370, /* "MsSp" */
     CACHE_KB = 512,
-    RESERVE_BYTES = 128 * 1024,
+    RESERVE_BYTES = 224 * 1024, /* a third of it for what stands in slots */
 };
 
 static bool id_of(const char *path, struct file_id *ret_id)

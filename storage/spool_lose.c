@@ -71,7 +71,8 @@ static bool write_recall(struct spool *spool, void *ctx, struct err *err)
 {
     struct recall *recall = ctx;
     struct stream *stream = recall->stream;
-    if (!spool_edit(spool, stream, err) ||
+    if ((stream->number == spool->number && !spool_slots_empty(spool, stream->lane, err)) ||
+        !spool_edit(spool, stream, err) ||
         !spool_acked_keep(&stream->next.acked, &recall->kept, err))
         return false;
     for (size_t i = 0; i < stream->now.acked.count; i++) {

@@ -55,6 +55,7 @@ void spool_database_close(struct spool *spool)
     sqlite_close(spool->db);
     spool->db = NULL;
     spool->limit_pages = 0;
+    spool_slots_done(spool);
     spool_streams_done(spool);
     spool_keys_done(&spool->keys);
 }
@@ -122,14 +123,33 @@ static bool look_at_wal(struct spool *spool, struct err *err)
     return err_set(err, ERR_IO, "spool %s: its WAL is damaged in the middle", spool->path);
 }
 
+/* Another's stays as it is. */
+static bool is_foreign(struct spool *spool, bool *ret_foreign, struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_META_READ);
+    bool row = false;
+    if (!sqlite_row(spool->db, query, &row, err))
+        return false;
+    *ret_foreign = row && strcmp(sqlite_column_text(query, 0), spool->device) != 0;
+    (void)sqlite3_reset(query);
+    return true;
+}
+
+static bool settle_slots(struct spool *spool, struct err *err)
+{
+    bool foreign = false;
+    return is_foreign(spool, &foreign, err) && (foreign || spool_slots_open(spool, err));
+}
+
 static bool read_database(struct spool *spool, struct opening *opening, struct err *err)
 {
     opening->held = opening->foreign = false;
     opening->starts = 0;
     spool->saved_ms = spool->base_ms = 0;
     spool->damaged = false;
-    return spool_database_open(spool, err) && spool_streams_load(spool, err) &&
-           read_meta(spool, opening, err) && finish_streams(spool, err) &&
+    return spool_database_open(spool, err) && settle_slots(spool, err) &&
+           spool_streams_load(spool, err) && read_meta(spool, opening, err) &&
+           finish_streams(spool, err) &&
            spool_keys_init(&spool->keys, spool->key_window, SPOOL_PUSH_RECORDS, err) &&
            spool_keys_load(spool, err);
 }

@@ -52,6 +52,33 @@ struct first_answer {
     bool same;
 };
 
+/* Whether the record is in this segment, and has the key. */
+static bool look_in(struct spool *spool, const struct segment *segment, struct bytes key,
+                    struct first_answer *answer, struct err *err)
+{
+    uint64_t index = spool_id_seq(answer->id) - segment->first_seq;
+    const struct stream *stream =
+        spool_find_number(spool, spool_id_number(answer->id), spool_id_lane(answer->id));
+    if (index >= segment->count || stream == NULL)
+        return true;
+    answer->incarnation = stream->incarnation;
+    return has_key(spool, segment, index, key, &answer->same, err);
+}
+
+static bool look_in_slots(struct spool *spool, struct bytes key, struct first_answer *answer,
+                          bool *ret_there, struct err *err)
+{
+    int lane = spool_id_lane(answer->id);
+    size_t at = spool_slots_count(spool, spool_id_number(answer->id), lane);
+    while (at > 0 && spool_slots_entry(spool, lane, at - 1)->id > answer->id)
+        at--;
+    *ret_there = at > 0;
+    if (at == 0)
+        return true;
+    const struct segment segment = spool_slots_segment(spool, lane, at - 1);
+    return look_in(spool, &segment, key, answer, err);
+}
+
 static bool look_in_segments(struct spool *spool, struct bytes key, struct first_answer *answer,
                              struct err *err)
 {
@@ -66,13 +93,7 @@ static bool look_in_segments(struct spool *spool, struct bytes key, struct first
     if (!row)
         return true;
     struct segment segment = spool_segment_row(query);
-    uint64_t index = spool_id_seq(answer->id) - segment.first_seq;
-    const struct stream *stream = spool_find_number(spool, number, lane);
-    bool ok = true;
-    if (index < segment.count && stream != NULL) {
-        ok = has_key(spool, &segment, index, key, &answer->same, err);
-        answer->incarnation = stream->incarnation;
-    }
+    bool ok = look_in(spool, &segment, key, answer, err);
     (void)sqlite3_reset(query);
     return ok;
 }
@@ -91,7 +112,9 @@ static bool look_up(struct push *push, struct bytes key, struct first_answer *an
         answer->incarnation = spool->incarnation;
         return has_key(spool, &pending, index, key, &answer->same, err);
     }
-    return look_in_segments(spool, key, answer, err) &&
+    bool there = false;
+    return look_in_slots(spool, key, answer, &there, err) &&
+           (there || look_in_segments(spool, key, answer, err)) &&
            (answer->same ||
             spool_spent_has(spool, answer->id, key, &answer->same, &answer->incarnation, err));
 }
@@ -139,6 +162,17 @@ static bool place(struct push *push, struct spool_record *record, struct err *er
     return true;
 }
 
+/* A row stands behind all that are rows, so what is in slots comes first. */
+static bool write_segment(struct spool *spool, const struct segment *segment, int64_t powered_ms,
+                          struct err *err)
+{
+    int lane = spool_id_lane(segment->id);
+    if (spool_slots_take_in(lane, segment->body.length))
+        return spool_slots_put(spool, segment, powered_ms, err);
+    return spool_slots_empty(spool, lane, err) &&
+           spool_segment_write(spool, SPOOL_SEGMENT_INSERT, segment, powered_ms, err);
+}
+
 static bool write_lanes(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
@@ -150,16 +184,15 @@ static bool write_lanes(struct push *push, int64_t powered_ms, struct err *err)
             !spool_stream_insert(spool, spool->incarnation, spool->number, lane, err))
             return false;
         uint64_t first = push->next_seq[lane - 1] - added;
-        sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_INSERT);
-        sqlite_bind_int(query, ":id", spool_id(lane, spool->number, first));
-        sqlite_bind_u64(query, ":count", added);
-        sqlite_bind_int(query, ":codec", spool->stored_codec[lane - 1]);
-        sqlite_bind_int(query, ":powered", powered_ms);
-        sqlite_bind_bytes(query, ":body", buf_bytes(&spool->stored[lane - 1]));
-        if (!sqlite_run(spool->db, query, err))
+        const struct segment segment = {.id = spool_id(lane, spool->number, first),
+                                        .first_seq = first,
+                                        .count = added,
+                                        .body = buf_bytes(&spool->stored[lane - 1]),
+                                        .codec = spool->stored_codec[lane - 1]};
+        if (!write_segment(spool, &segment, powered_ms, err))
             return false;
     }
-    return true;
+    return spool_slots_mark(spool, err);
 }
 
 static void apply(struct push *push, int64_t powered_ms)
@@ -206,9 +239,12 @@ static bool commit(struct push *push, int64_t powered_ms, struct err *err)
         !spool_streams_reserve(spool, err) || !spool_limit(spool, err) ||
         !sqlite_begin(spool->db, err))
         return false;
-    if (write_lanes(push, powered_ms, err))
-        return sqlite_commit(spool->db, err);
+    if (write_lanes(push, powered_ms, err) && sqlite_commit(spool->db, err)) {
+        spool_slots_apply(spool);
+        return true;
+    }
     sqlite_rollback(spool->db);
+    spool_slots_drop(spool);
     return false;
 }
 
@@ -236,8 +272,27 @@ static bool keep_lane_quota(struct spool *spool, int lane, struct err *err)
                           spool->path, lane, (long long)quota_bytes);
 }
 
-/* Whether the limit in force leaves too few pages: else it is the disk that has no room. */
-static bool lacks_pages(struct spool *spool, int64_t wanted, bool *ret_lacks, struct err *err)
+/* What a push needs room for. */
+struct need {
+    int64_t stored; /* its own bytes, as they are stored */
+    int64_t moving; /* room for what is in slots and becomes rows with it */
+    int64_t wanted; /* all in all, with some slack */
+    int least;      /* the lane of its records that are worth least */
+};
+
+/* On a full disk the file is as small as it is: no more goes than must. What moves is much, and
+ * moves seldom: it brings its own slack. */
+static int64_t room_for(const struct spool *spool, const struct need *need)
+{
+    int64_t pages = SLACK_PAGES * spool->page_bytes;
+    int64_t moved = 2 * need->stored + need->moving + need->moving / 8 + pages;
+    int64_t wanted =
+        spool->tight ? 2 * need->stored + pages : with_slack(2 * need->stored, spool->quota_bytes);
+    return need->moving > 0 && wanted < moved ? moved : wanted;
+}
+
+/* What the limit in force leaves. */
+static bool room_left(struct spool *spool, int64_t *ret_bytes, struct err *err)
 {
     int64_t free_pages = 0, pages = 0;
     if (!sqlite_pragma(spool->db, &free_pages, err, "PRAGMA freelist_count") ||
@@ -245,19 +300,39 @@ static bool lacks_pages(struct spool *spool, int64_t wanted, bool *ret_lacks, st
         return false;
     if (spool->limit_pages > pages)
         free_pages += spool->limit_pages - pages;
-    *ret_lacks = free_pages * spool->page_bytes < wanted;
+    *ret_bytes = free_pages * spool->page_bytes;
     return true;
 }
 
 /* Nothing is given up for a push that would not fit into the place of all that is held. */
-static bool make_room(struct spool *spool, int least, int64_t stored, int64_t wanted,
-                      bool *ret_room, struct err *err)
+static bool make_room(struct spool *spool, const struct need *need, int64_t left, bool *ret_room,
+                      struct err *err)
 {
-    int64_t held = 0;
+    int64_t held = 0, bytes = need->wanted;
     for (size_t i = 0; i < SPOOL_LANES; i++)
         held += spool->lane_bytes[i];
+    if (need->moving > 0 && bytes - left >= 2 * need->stored)
+        bytes -= left;
     *ret_room = false;
-    return held < stored || spool_evict(spool, 0, least, wanted, ret_room, err);
+    return held < need->stored || spool_evict(spool, 0, need->least, bytes, ret_room, err);
+}
+
+static bool measure(const struct push *push, struct need *ret_need, struct err *err)
+{
+    struct spool *spool = push->spool;
+    struct need need = {0};
+    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
+        if (push->added[lane - 1] == 0)
+            continue;
+        if (!keep_lane_quota(spool, lane, err))
+            return false;
+        size_t length = spool->stored[lane - 1].length;
+        need.stored += (int64_t)length;
+        need.moving += spool_slots_moving(spool, lane, length);
+        need.least = lane;
+    }
+    *ret_need = need;
+    return true;
 }
 
 /* A record displaces what is worth as much or less: in a mixed push that is what the least worthy
@@ -265,26 +340,24 @@ static bool make_room(struct spool *spool, int least, int64_t stored, int64_t wa
 static bool commit_with_room(struct push *push, int64_t powered_ms, struct err *err)
 {
     struct spool *spool = push->spool;
-    int64_t stored = 0;
-    int least = 0;
-    for (int lane = 1; lane <= SPOOL_LANES; lane++) {
-        stored += (int64_t)spool->stored[lane - 1].length;
-        least = push->added[lane - 1] > 0 ? lane : least;
-        if (!keep_lane_quota(spool, lane, err))
-            return false;
-    }
+    struct need need;
+    if (!measure(push, &need, err))
+        return false;
     bool ballast = true;
     for (;;) {
         struct err why = {0};
         bool room = false, lacks = false;
+        int64_t left = 0;
         if (commit(push, powered_ms, &why))
             return true;
-        /* On a full disk the file is as small as it is: no more goes than must. */
-        int64_t wanted = spool->tight ? 2 * stored + SLACK_PAGES * spool->page_bytes
-                                      : with_slack(2 * stored, spool->quota_bytes);
-        if (why.code == ERR_FULL && !lacks_pages(spool, wanted, &lacks, err))
-            return false;
-        if (lacks && !make_room(spool, least, stored, wanted, &room, err))
+        need.wanted = room_for(spool, &need);
+        if (why.code == ERR_FULL) {
+            if (!room_left(spool, &left, err))
+                return false;
+            /* Else it is the disk that has no room. */
+            lacks = left < need.wanted;
+        }
+        if (lacks && !make_room(spool, &need, left, &room, err))
             return false;
         if (why.code == ERR_FULL && !lacks && ballast) {
             room = spool_ballast_release(spool);

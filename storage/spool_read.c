@@ -72,27 +72,46 @@ static bool read_row(struct reading *reading, const struct segment *segment, str
     return true;
 }
 
-static bool read_range(struct reading *reading, const struct stream *stream, struct err *err)
+static bool reads_on(const struct reading *reading)
+{
+    return !reading->full && reading->from + reading->count < reading->until;
+}
+
+static bool read_rows(struct reading *reading, const struct stream *stream, struct err *err)
 {
     struct sqlite *db = reading->spool->db;
     sqlite3_stmt *query = sqlite_query(db, SPOOL_SEGMENT_FROM);
     sqlite_bind_int(query, ":low", spool_id(stream->lane, stream->number, 1));
     sqlite_bind_int(query, ":from", spool_id(stream->lane, stream->number, reading->from));
     sqlite_bind_int(query, ":to", spool_id(stream->lane, stream->number, reading->until - 1));
-    bool row = true;
-    while (row && !reading->full && reading->from + reading->count < reading->until) {
+    bool row = true, ok = true;
+    while (ok && reads_on(reading)) {
         if (!sqlite_row(db, query, &row, err))
             return false;
-        struct segment segment = {0};
-        if (row)
-            segment = spool_segment_row(query);
-        if (!read_row(reading, row ? &segment : NULL, err)) {
-            (void)sqlite3_reset(query);
-            return false;
-        }
+        if (!row)
+            return true;
+        struct segment segment = spool_segment_row(query);
+        ok = read_row(reading, &segment, err);
     }
     (void)sqlite3_reset(query);
-    return true;
+    return ok;
+}
+
+/* What is newest stands in slots, and is read without a look at the database. */
+static bool read_range(struct reading *reading, const struct stream *stream, struct err *err)
+{
+    struct spool *spool = reading->spool;
+    size_t count = spool_slots_count(spool, stream->number, stream->lane);
+    bool rows =
+        count == 0 || reading->from < spool_id_seq(spool_slots_entry(spool, stream->lane, 0)->id);
+    if (rows && !read_rows(reading, stream, err))
+        return false;
+    for (size_t i = 0; i < count && reads_on(reading); i++) {
+        struct segment segment = spool_slots_segment(spool, stream->lane, i);
+        if (!read_row(reading, &segment, err))
+            return false;
+    }
+    return !reads_on(reading) || read_row(reading, NULL, err);
 }
 
 /* The declaration that `seq` is in, as far as it is not receipted. */
@@ -176,6 +195,17 @@ static bool newest_of_segment(struct newest *newest, const struct segment *segme
     return true;
 }
 
+static bool newest_of_slots(struct newest *newest, int lane, struct err *err)
+{
+    struct spool *spool = newest->spool;
+    for (size_t i = spool_slots_count(spool, spool->number, lane); i > 0 && newest->left > 0; i--) {
+        struct segment segment = spool_slots_segment(spool, lane, i - 1);
+        if (!newest_of_segment(newest, &segment, err))
+            return false;
+    }
+    return true;
+}
+
 bool spool_newest(struct spool *spool, int lane, size_t max,
                   bool (*each)(void *ctx, uint64_t incarnation, uint64_t seq, struct bytes body,
                                struct err *err),
@@ -184,6 +214,8 @@ bool spool_newest(struct spool *spool, int lane, size_t max,
     if (lane < 1 || lane > SPOOL_LANES)
         return err_set(err, ERR_INVALID, "lane %d does not exist", lane);
     struct newest newest = {.spool = spool, .left = max, .each = each, .ctx = ctx};
+    if (!newest_of_slots(&newest, lane, err))
+        return false;
     sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_NEWEST);
     sqlite_bind_int(query, ":from", spool_id(lane, 0, 0));
     sqlite_bind_int(query, ":to", spool_id(lane, SPOOL_NUMBER_MAX, SPOOL_SEQ_MAX));

@@ -91,7 +91,15 @@ static bool gather(struct spool *spool, const struct stream *stream, uint64_t fi
     return true;
 }
 
-static bool drop(struct spool *spool, struct stream *stream, const struct run *run,
+static bool delete_rows(struct spool *spool, const struct run *run, struct err *err)
+{
+    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_DELETE);
+    sqlite_bind_int(query, ":from", run->from);
+    sqlite_bind_int(query, ":to", run->to);
+    return sqlite_run(spool->db, query, err);
+}
+
+static bool drop(struct spool *spool, struct stream *stream, const struct run *run, bool in_rows,
                  enum spool_loss why, struct err *err)
 {
     if (!spool_edit(spool, stream, err))
@@ -103,10 +111,7 @@ static bool drop(struct spool *spool, struct stream *stream, const struct run *r
     next->held -= run->records < next->held ? run->records : next->held;
     spool->lane_removing[stream->lane - 1] += run->bytes;
     /* First out, then in: what is written finds the pages that became free. */
-    sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_DELETE);
-    sqlite_bind_int(query, ":from", run->from);
-    sqlite_bind_int(query, ":to", run->to);
-    return sqlite_run(spool->db, query, err) &&
+    return (!in_rows || delete_rows(spool, run, err)) &&
            (run->keys.length == 0 ||
             spool_spent_write(spool, stream, run->keys_first, buf_bytes(&run->keys), err));
 }
@@ -117,7 +122,7 @@ static bool remove_run(struct spool *spool, struct stream *stream, uint64_t firs
     struct run run = {0};
     bool ok = gather(spool, stream, first, last, removal, &run, err);
     if (ok && run.segments > 0)
-        ok = drop(spool, stream, &run, removal->why, err);
+        ok = drop(spool, stream, &run, true, removal->why, err);
     buf_done(&run.keys);
     if (!ok)
         return false;
@@ -128,8 +133,8 @@ static bool remove_run(struct spool *spool, struct stream *stream, uint64_t firs
     return true;
 }
 
-bool spool_remove(struct spool *spool, struct stream *stream, uint64_t first, uint64_t last,
-                  struct removal *removal, struct err *err)
+static bool remove_rows(struct spool *spool, struct stream *stream, uint64_t first, uint64_t last,
+                        struct removal *removal, struct err *err)
 {
     uint64_t next = first;
     while (next != 0 && next <= last && removal->segments_left > 0 && removal->bytes_left > 0) {
@@ -137,4 +142,87 @@ bool spool_remove(struct spool *spool, struct stream *stream, uint64_t first, ui
             return false;
     }
     return true;
+}
+
+/* ---- what stands in slots ---- */
+
+/* How many segments there may go, and their bytes. */
+static size_t count_going(const struct spool *spool, const struct stream *stream, uint64_t first,
+                          uint64_t last, const struct removal *removal, int64_t *ret_bytes)
+{
+    size_t going = 0, count = spool_slots_count(spool, stream->number, stream->lane);
+    for (size_t i = 0; i < count; i++) {
+        const struct spool_slot_entry *entry = spool_slots_entry(spool, stream->lane, i);
+        uint64_t seq = spool_id_seq(entry->id);
+        if (seq < first || seq + entry->count - 1 > last || entry->powered_ms >= removal->before_ms)
+            continue;
+        going++;
+        *ret_bytes += (int64_t)entry->length;
+    }
+    return going;
+}
+
+/* From one on until there are keys enough for a row; they have no gap. */
+static bool gather_slots(struct spool *spool, const struct stream *stream, size_t *at,
+                         struct run *run, struct err *err)
+{
+    int64_t keys_from = spool_keys_oldest(&spool->keys, spool_id(stream->lane, 0, 0),
+                                          spool_id(stream->lane, SPOOL_NUMBER_MAX, SPOOL_SEQ_MAX));
+    size_t count = spool_slots_count(spool, stream->number, stream->lane);
+    while (*at < count && run->keys.length < SPOOL_SPENT_BYTES) {
+        const struct segment segment = spool_slots_segment(spool, stream->lane, *at);
+        if (run->segments > 0 && segment.first_seq != run->last_seq + 1)
+            return true;
+        if (keys_from < segment.id + (int64_t)segment.count &&
+            !take_keys(spool, run, &segment,
+                       keys_from > segment.id ? spool_id_seq(keys_from) : segment.first_seq, err))
+            return false;
+        if (run->segments++ == 0)
+            run->from = segment.id;
+        run->to = segment.id;
+        run->last_seq = segment.first_seq + segment.count - 1;
+        run->records += segment.count;
+        run->bytes += (int64_t)segment.body.length;
+        (*at)++;
+    }
+    return true;
+}
+
+/* All of them. */
+static bool drop_slots(struct spool *spool, struct stream *stream, struct removal *removal,
+                       struct err *err)
+{
+    size_t count = spool_slots_count(spool, stream->number, stream->lane);
+    bool ok = true;
+    for (size_t at = 0; ok && at < count;) {
+        struct run run = {0};
+        ok = gather_slots(spool, stream, &at, &run, err) &&
+             drop(spool, stream, &run, false, removal->why, err);
+        buf_done(&run.keys);
+        removal->segments_left -= run.segments;
+        removal->bytes_left -= run.bytes;
+        removal->records += run.records;
+    }
+    if (ok)
+        spool_slots_gone(spool, stream->lane);
+    return ok;
+}
+
+bool spool_remove(struct spool *spool, struct stream *stream, uint64_t first, uint64_t last,
+                  struct removal *removal, struct err *err)
+{
+    if (!remove_rows(spool, stream, first, last, removal, err))
+        return false;
+    int64_t bytes = 0;
+    size_t going = count_going(spool, stream, first, last, removal, &bytes);
+    if (going == 0 || removal->segments_left == 0 || removal->bytes_left <= 0)
+        return true;
+    if (going == spool_slots_count(spool, stream->number, stream->lane) &&
+        going <= removal->segments_left && bytes <= removal->bytes_left)
+        return drop_slots(spool, stream, removal, err);
+    /* A part of them goes as rows do; where the disk has no room for rows, all of them or none. */
+    if (spool->tight)
+        return removal->why == SPOOL_HELD || drop_slots(spool, stream, removal, err);
+    return spool_slots_empty(spool, stream->lane, err) &&
+           remove_rows(spool, stream, first, last, removal, err);
 }

@@ -51,45 +51,58 @@ static bool batch_begin(struct batch *batch, struct err *err)
 
 /* ---- what is put in ---- */
 
-static bool sound_records(struct spool *spool, const struct salvage_segment *place,
-                          const struct pages_row *row, uint64_t *ret_sound, struct err *err)
+static bool sound_records(struct spool *spool, const struct segment *segment, uint64_t *ret_sound,
+                          struct err *err)
 {
     struct spool_frame frames[SPOOL_PUSH_RECORDS];
-    const struct segment segment = {.id = place->id,
-                                    .count = place->count,
-                                    .body = row->columns[SEGMENT_BODY].data,
-                                    .codec = row->columns[SEGMENT_CODEC].integer};
     *ret_sound = 0;
-    if (!spool_split(spool, &segment, frames, err))
+    if (!spool_split(spool, segment, frames, err))
         return false;
-    for (uint64_t i = 0; i < segment.count; i++)
+    for (uint64_t i = 0; i < segment->count; i++)
         *ret_sound += frames[i].record.length > 0 ? 1 : 0;
     return true;
 }
 
-static bool put_segment(struct batch *batch, struct salvage_segment *segment, struct err *err)
+/* As it stood in a row or in slots; valid until the next. */
+static bool stood(const struct salvage *salvage, const struct salvage_segment *place,
+                  struct segment *ret_segment, int64_t *ret_powered_ms)
+{
+    struct pages_row row;
+    *ret_segment = (struct segment){.id = place->id, .count = place->count};
+    if (place->slot != NULL) {
+        const struct spool_slots *slots = &salvage->slots[spool_id_lane(place->id) - 1];
+        ret_segment->codec = place->slot->codec;
+        ret_segment->body = bytes_of(slots->bodies.data + place->slot->at, place->slot->length);
+        *ret_powered_ms = place->slot->powered_ms;
+        return true;
+    }
+    if (!pages_row(salvage->pages, place->place, SALVAGE_ROW_BYTES, &row))
+        return false;
+    ret_segment->codec = row.columns[SEGMENT_CODEC].integer;
+    ret_segment->body = row.columns[SEGMENT_BODY].data;
+    *ret_powered_ms = row.columns[SEGMENT_POWERED].integer;
+    return true;
+}
+
+static bool put_segment(struct batch *batch, struct salvage_segment *place, struct err *err)
 {
     struct salvage *salvage = batch->salvage;
-    struct pages_row row;
-    if (segment->doubtful || !pages_row(salvage->pages, segment->place, SALVAGE_ROW_BYTES, &row))
-        return true;
+    struct segment segment;
+    int64_t powered_ms = 0;
     uint64_t sound = 0;
-    if (!sound_records(salvage->spool, segment, &row, &sound, err))
+    if (place->doubtful || !stood(salvage, place, &segment, &powered_ms))
+        return true;
+    if (!sound_records(salvage->spool, &segment, &sound, err))
         return false;
     if (sound == 0)
         return true;
-    int64_t powered_ms = row.columns[SEGMENT_POWERED].integer;
     if (!batch_begin(batch, err))
         return false;
     sqlite3_stmt *query = sqlite_query(salvage->spool->db, SPOOL_SALVAGE_SEGMENT);
-    sqlite_bind_int(query, ":id", segment->id);
-    sqlite_bind_u64(query, ":count", segment->count);
-    sqlite_bind_int(query, ":codec", row.columns[SEGMENT_CODEC].integer);
-    sqlite_bind_int(query, ":powered",
-                    powered_ms < salvage->powered_max_ms ? powered_ms : salvage->powered_max_ms);
-    sqlite_bind_bytes(query, ":body", row.columns[SEGMENT_BODY].data);
+    spool_segment_bind(query, &segment,
+                       powered_ms < salvage->powered_max_ms ? powered_ms : salvage->powered_max_ms);
     batch->records += sound;
-    return batch_row(batch, query, row.columns[SEGMENT_BODY].data.length, err);
+    return batch_row(batch, query, segment.body.length, err);
 }
 
 /* What is worth most first: the disk may not have room for all of it. */

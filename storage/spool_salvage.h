@@ -30,6 +30,7 @@ struct salvage_stream {
 struct salvage_segment {
     int64_t id;
     struct pages_place place;
+    const struct spool_slot_entry *slot; /* where it stood there instead; NULL: in a row */
     uint16_t count;
     bool doubtful;
 };
@@ -51,6 +52,7 @@ struct salvage {
     size_t stream_count, stream_capacity;
     struct salvage_segment *segments; /* by id */
     size_t segment_count, segment_capacity;
+    struct spool_slots slots[SPOOL_LANES];
     struct salvage_lost *lost; /* by id */
     size_t lost_count, lost_capacity;
     uint64_t records;
@@ -67,6 +69,8 @@ struct salvage_stream *salvage_stream_of(const struct salvage *salvage, uint32_t
 /* The root page of a table: the same in every database that the same migrations made. */
 bool salvage_root(const struct salvage *salvage, const char *table, uint32_t *ret_root,
                   struct err *err) MUSTER_CHECK;
+/* spool_salvage_slots.c: those of the newest round that are there with all their parts. */
+bool salvage_find_slots(struct salvage *salvage, struct err *err) MUSTER_CHECK;
 void salvage_done(struct salvage *salvage);
 
 #endif

@@ -277,7 +277,7 @@ static void doubt_neighbours(struct salvage *salvage)
         int64_t end = a->id + a->count;
         if (end > b->id)
             a->doubtful = b->doubtful = true;
-        else if (end < b->id && a->place.page == b->place.page &&
+        else if (end < b->id && b->slot == NULL && a->place.page == b->place.page &&
                  b->place.index == a->place.index + 1 && !settled(salvage, end, b->id))
             b->doubtful = true;
     }
@@ -304,13 +304,50 @@ static int by_id(const void *left, const void *right)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+static void sort_segments(struct salvage *salvage)
+{
+    if (salvage->segment_count > 0)
+        qsort(salvage->segments, salvage->segment_count, sizeof *salvage->segments, by_id);
+}
+
+static bool add_slot(struct salvage *salvage, const struct spool_slot_entry *slot, struct err *err)
+{
+    if (!grow((void **)&salvage->segments, salvage->segment_count, &salvage->segment_capacity,
+              sizeof *salvage->segments))
+        return no_memory(salvage, err);
+    salvage->segments[salvage->segment_count++] =
+        (struct salvage_segment){.id = slot->id, .slot = slot, .count = (uint16_t)slot->count};
+    return true;
+}
+
+/* What has become a row since is that row. */
+static bool add_slots(struct salvage *salvage, struct err *err)
+{
+    const size_t rows = salvage->segment_count;
+    if (!salvage_find_slots(salvage, err))
+        return false;
+    for (size_t lane = 0; lane < SPOOL_LANES; lane++) {
+        for (size_t i = 0; i < salvage->slots[lane].count; i++) {
+            const struct spool_slot_entry *slot = &salvage->slots[lane].entries[i];
+            const struct salvage_segment wanted = {.id = slot->id};
+            if (rows > 0 && bsearch(&wanted, salvage->segments, rows, sizeof wanted, by_id) != NULL)
+                continue;
+            if (!add_slot(salvage, slot, err))
+                return false;
+        }
+    }
+    return true;
+}
+
 static bool find_segments(struct salvage *salvage, struct err *err)
 {
     if (!rows_of(salvage, "segment", take_segment, err))
         return false;
     doubt_order(salvage);
-    if (salvage->segment_count > 0)
-        qsort(salvage->segments, salvage->segment_count, sizeof *salvage->segments, by_id);
+    sort_segments(salvage);
+    if (!add_slots(salvage, err))
+        return false;
+    sort_segments(salvage);
     doubt_neighbours(salvage);
     doubt_ids(salvage);
     return true;
@@ -380,4 +417,6 @@ void salvage_done(struct salvage *salvage)
     free(salvage->streams);
     free(salvage->segments);
     free(salvage->lost);
+    for (size_t i = 0; i < SPOOL_LANES; i++)
+        buf_done(&salvage->slots[i].bodies);
 }

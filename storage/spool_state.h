@@ -9,6 +9,7 @@
 #include "storage/spool_keys.h"
 #include "storage/spool_lost.h"
 #include "storage/spool_segment.h"
+#include "storage/spool_slots.h"
 #include "storage/sqlite.h"
 
 #include <assert.h>
@@ -39,6 +40,8 @@ enum spool_query {
     SPOOL_SEGMENT_LIST,
     SPOOL_SEGMENT_SPANS,
     SPOOL_SEGMENT_DELETE,
+    SPOOL_SLOT_LIST,
+    SPOOL_SLOT_WRITE,
     SPOOL_SPENT_INSERT,
     SPOOL_SPENT_AT,
     SPOOL_SPENT_TRIM,
@@ -84,6 +87,13 @@ struct stream {
     bool closing; /* all of it is done: `next` is nothing at all */
 };
 
+/* A lane's slots, and what the transaction under way makes of them. */
+struct lane_slots {
+    struct spool_slots now;
+    bool emptied; /* what is there has become rows, or is gone; then another round begins */
+    struct spool_slot_entry added; /* length 0: nothing; its body stands behind those of `now` */
+};
+
 struct spool {
     struct sqlite *db;
     const struct clock *clock;
@@ -125,6 +135,7 @@ struct spool {
     struct buf pending[SPOOL_LANES]; /* plain bodies of the push under way */
     struct buf stored[SPOOL_LANES];  /* as they will stand in their rows */
     int stored_codec[SPOOL_LANES];
+    struct lane_slots slots[SPOOL_LANES];
     int64_t lane_bytes[SPOOL_LANES];    /* of segment bodies */
     int64_t lane_removing[SPOOL_LANES]; /* of them, in the transaction that is open */
 };
@@ -271,6 +282,38 @@ static inline bool spool_split(struct spool *spool, const struct segment *segmen
     return spool_codec_split(spool->codec, segment->codec, segment->id, segment->body,
                              segment->count, ret_frames, err);
 }
+
+/* Under the names of the statements that insert one. */
+void spool_segment_bind(sqlite3_stmt *query, const struct segment *segment, int64_t powered_ms);
+/* Inside of a transaction: one row more. */
+bool spool_segment_write(struct spool *spool, enum spool_query insert,
+                         const struct segment *segment, int64_t powered_ms,
+                         struct err *err) MUSTER_CHECK;
+
+/* The segments of a stream that stand in slots, by id: behind all that are rows. */
+size_t spool_slots_count(const struct spool *spool, uint32_t number, int lane);
+const struct spool_slot_entry *spool_slots_entry(const struct spool *spool, int lane, size_t index);
+/* Valid until the next transaction. */
+struct segment spool_slots_segment(const struct spool *spool, int lane, size_t index);
+/* Whether a segment of so many bytes goes into slots, and not at once into a row. */
+bool spool_slots_take_in(int lane, size_t length);
+/* The room in the file for what becomes rows when it is put down; 0: nothing does. */
+int64_t spool_slots_moving(const struct spool *spool, int lane, size_t length);
+/* Inside of a transaction. put: one more segment, which takes_in. empty: all of a lane become rows;
+ * gone: they are nowhere any more. mark: before the commit, what tells the next open of it. */
+bool spool_slots_put(struct spool *spool, const struct segment *segment, int64_t powered_ms,
+                     struct err *err) MUSTER_CHECK;
+bool spool_slots_empty(struct spool *spool, int lane, struct err *err) MUSTER_CHECK;
+void spool_slots_gone(struct spool *spool, int lane);
+bool spool_slots_mark(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* After the commit, or the rollback. */
+void spool_slots_apply(struct spool *spool);
+void spool_slots_drop(struct spool *spool);
+/* Reads them in, and settles them: slots are for the incarnation that runs. */
+bool spool_slots_open(struct spool *spool, struct err *err) MUSTER_CHECK;
+/* A transaction that makes all of them rows. */
+bool spool_slots_settle(struct spool *spool, struct err *err) MUSTER_CHECK;
+void spool_slots_done(struct spool *spool);
 
 /* What of a stream's segments is to go. */
 struct removal {

@@ -67,12 +67,15 @@ static bool transact(struct spool *spool, bool (*write)(struct spool *, void *, 
 {
     if (!sqlite_begin(spool->db, err))
         return false;
-    if (write(spool, ctx, err) && spool_edits_write(spool, err) && sqlite_commit(spool->db, err)) {
+    if (write(spool, ctx, err) && spool_edits_write(spool, err) && spool_slots_mark(spool, err) &&
+        sqlite_commit(spool->db, err)) {
         spool_edits_apply(spool);
+        spool_slots_apply(spool);
         return true;
     }
     sqlite_rollback(spool->db);
     spool_edits_drop(spool);
+    spool_slots_drop(spool);
     return false;
 }
 
@@ -188,9 +191,17 @@ static bool read_age(struct spool *spool, struct stream *stream, struct stream_b
     books->unsent_ms = spool_powered_ms(spool);
     if (seq > stream->last_seq)
         return true;
+    int64_t id = spool_id(stream->lane, stream->number, seq);
+    for (size_t i = spool_slots_count(spool, stream->number, stream->lane); i > 0; i--) {
+        const struct spool_slot_entry *entry = spool_slots_entry(spool, stream->lane, i - 1);
+        if (entry->id <= id) {
+            books->unsent_ms = entry->powered_ms;
+            return true;
+        }
+    }
     sqlite3_stmt *query = sqlite_query(spool->db, SPOOL_SEGMENT_POWERED);
     sqlite_bind_int(query, ":from", spool_id(stream->lane, stream->number, 1));
-    sqlite_bind_int(query, ":to", spool_id(stream->lane, stream->number, seq));
+    sqlite_bind_int(query, ":to", id);
     return sqlite_value(spool->db, query, books->unsent_ms, &books->unsent_ms, err);
 }
 

@@ -195,10 +195,27 @@ static bool measure_rate(struct bench *bench, const struct group *group, struct 
     return true;
 }
 
+/* Until nothing is left to forget and the file has shrunk: what the pairs have left behind is none
+ * of what is measured next. */
+static bool settle(struct bench *bench, struct err *err)
+{
+    struct spool_stats before, after = {0};
+    size_t removed = 0;
+    do {
+        spool_stats(bench->spool, &before);
+        if (!drain(bench, err) || !spool_forget(bench->spool, &removed, err))
+            return false;
+        spool_stats(bench->spool, &after);
+    } while (removed > 0 || after.bytes < before.bytes);
+    return true;
+}
+
 static bool measure_disk(struct bench *bench, const struct group *group, struct err *err)
 {
     uint64_t before = 0, after = 0;
     struct err why = {0};
+    if (!settle(bench, err))
+        return false;
     if (!figures_disk_written(bench->dir, &before, &why)) {
         printf("# spool.g%zu.disk_bytes_per_record: the block device cannot be read: %s\n",
                group->records, why.text);

@@ -7,6 +7,7 @@
 #include "proto/local.pb-c.h"
 #include "storage/spool_acked.h"
 #include "storage/spool_segment.h"
+#include "storage/spool_slots.h"
 #include "tests/fuzz/published_key.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/fuzz/world.h"
@@ -148,6 +149,23 @@ static void segment_seeds(void)
     write_chosen("spool_bytes", "segment", 0, buf_bytes(&body));
     write_chosen("spool_bytes", "changed", 1, bytes_of(changed, sizeof changed));
     buf_done(&body);
+}
+
+/* A segment of two slots and one of a single slot, behind the byte that asks for good sums. */
+static void slot_seed(void)
+{
+    static uint8_t out[1 + 3 * SPOOL_SLOT_BYTES] = {1}, body[SPOOL_SLOT_ROOM + 100];
+    const size_t parts[] = {SPOOL_SLOT_ROOM, 100, 100};
+    for (unsigned i = 0; i < 3; i++) {
+        const struct spool_slot slot = {.round = 1,
+                                        .id = 77 + i / 2,
+                                        .count = 1,
+                                        .length = i < 2 ? sizeof body : 100,
+                                        .part = (uint8_t)(i % 2),
+                                        .bytes = bytes_of(body, parts[i])};
+        spool_slot_encode(256 + i, &slot, out + 1 + (size_t)i * SPOOL_SLOT_BYTES);
+    }
+    write_chosen("spool_bytes", "slots", 5, bytes_of(out, sizeof out));
 }
 
 static void acked_seed(void)
@@ -316,6 +334,7 @@ void terminal_seeds(void)
     content_seeds();
     client_seeds();
     segment_seeds();
+    slot_seed();
     acked_seed();
     chain_seed();
     database_seeds();

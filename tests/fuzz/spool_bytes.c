@@ -6,6 +6,7 @@
 #include "storage/spool_chain.h"
 #include "storage/spool_codec.h"
 #include "storage/spool_segment.h"
+#include "storage/spool_slots.h"
 #include "tests/fuzz/world.h"
 
 #include <stdio.h>
@@ -214,10 +215,45 @@ static void try_chain(struct bytes in)
     spool_chain_done(&chain);
 }
 
+/* The checksum of the blob put right now and then. Whatever stands in slots, taken one after the
+ * other, segments that come out of them have all their bytes. */
+static void try_slots(struct bytes in)
+{
+    static struct spool_slots slots;
+    uint8_t body[SPOOL_SLOT_BYTES];
+    uint8_t how = fuzz_byte(&in);
+    spool_slots_clear(&slots);
+    for (int64_t number = 256; in.length > 0 && number < 256 + SPOOL_SLOTS; number++) {
+        size_t length = in.length < sizeof body ? in.length : sizeof body;
+        struct spool_slot slot;
+        memset(body, 0, sizeof body);
+        memcpy(body, in.data, length);
+        in = bytes_of(in.data + length, in.length - length);
+        if (how & 1) {
+            uint8_t own[4] = {(uint8_t)number, (uint8_t)(number >> 8)};
+            uint32_t crc = spool_segment_crc(0, bytes_of(own, sizeof own));
+            crc = spool_segment_crc(crc, bytes_of(body + 4, sizeof body - 4));
+            for (unsigned i = 0; i < 4; i++)
+                body[i] = (uint8_t)(crc >> (8 * i));
+        }
+        if (!spool_slot_decode(number, bytes_of(body, sizeof body), &slot))
+            continue;
+        HOLDS(slot.bytes.length <= SPOOL_SLOT_ROOM && slot.bytes.length <= slot.length);
+        if (!spool_slots_take(&slots, &slot, NULL))
+            break;
+    }
+    size_t end = 0;
+    for (size_t i = 0; i < slots.count; i++) {
+        HOLDS(slots.entries[i].at == end && slots.entries[i].length > 0);
+        end += slots.entries[i].length;
+    }
+    HOLDS(end <= slots.bodies.length && slots.used <= SPOOL_SLOTS);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(struct bytes in) = {try_segment, try_damage, try_acked, try_chain,
-                                                     try_stored};
+    static void (*const tries[])(struct bytes in) = {try_segment, try_damage, try_acked,
+                                                     try_chain,   try_stored, try_slots};
     struct bytes in = bytes_of(data, size);
     if (size == 0)
         return 0;

@@ -17,4 +17,10 @@ bool segment_varint(struct bytes *rest, uint64_t *ret_value);
 bool segment_inflate(struct oracle *oracle, sqlite3_int64 id, sqlite3_int64 records,
                      struct bytes stored, struct buf *ret_plain, struct err *err) MUSTER_CHECK;
 
+/* The segments in the slots of `place`, which have no rows yet. */
+typedef bool segment_of_slots(void *ctx, sqlite3_int64 id, sqlite3_int64 records, int codec,
+                              struct bytes body, struct err *err);
+bool segment_slots(struct oracle *oracle, segment_of_slots *each, void *ctx,
+                   struct err *err) MUSTER_CHECK;
+
 #endif

@@ -118,46 +118,94 @@ static bool read_segment(struct oracle *oracle, const struct inserts *inserts,
 
 enum { CODEC_PLAIN = 0, CODEC_ZSTD = 1 };
 
-/* (incarnation, lane, first_seq, count, body, codec, id) */
-static bool read_row(struct oracle *oracle, const struct inserts *inserts, sqlite3_stmt *rows,
-                     const char *device, struct buf *plain, struct err *err)
+/* Where what is read goes. */
+struct reading {
+    struct oracle *oracle;
+    const char *device;
+    struct inserts inserts;
+    sqlite3_stmt *whose, *reached;
+    struct buf plain;
+};
+
+static bool read_body(struct reading *reading, const struct stream *stream, sqlite3_int64 id,
+                      int64_t first, int64_t count, int codec, struct bytes body, struct err *err)
 {
-    const struct stream stream = {device, sqlite3_column_int64(rows, 0),
-                                  sqlite3_column_int(rows, 1)};
-    int64_t first = sqlite3_column_int64(rows, 2), count = sqlite3_column_int64(rows, 3);
-    struct bytes body =
-        bytes_of(sqlite3_column_blob(rows, 4), (size_t)sqlite3_column_bytes(rows, 4));
-    int codec = sqlite3_column_int(rows, 5);
     if (codec == CODEC_ZSTD) {
-        if (!segment_inflate(oracle, sqlite3_column_int64(rows, 6), count, body, plain, err))
+        if (!segment_inflate(reading->oracle, id, count, body, &reading->plain, err))
             return false;
-        body = buf_bytes(plain);
+        body = buf_bytes(&reading->plain);
     } else if (codec != CODEC_PLAIN) {
         body = bytes_of(NULL, 0);
     }
-    return read_segment(oracle, inserts, &stream, first, count, body, err);
+    return read_segment(reading->oracle, &reading->inserts, stream, first, count, body, err);
+}
+
+/* (incarnation, lane, first_seq, count, body, codec, id) */
+static bool read_row(struct reading *reading, sqlite3_stmt *rows, struct err *err)
+{
+    const struct stream stream = {reading->device, sqlite3_column_int64(rows, 0),
+                                  sqlite3_column_int(rows, 1)};
+    struct bytes body =
+        bytes_of(sqlite3_column_blob(rows, 4), (size_t)sqlite3_column_bytes(rows, 4));
+    return read_body(reading, &stream, sqlite3_column_int64(rows, 6), sqlite3_column_int64(rows, 2),
+                     sqlite3_column_int64(rows, 3), sqlite3_column_int(rows, 5), body, err);
+}
+
+/* Lane, number and seq are packed in the id as the columns of `segment` unpack them. */
+static bool read_slots(void *ctx, sqlite3_int64 id, sqlite3_int64 records, int codec,
+                       struct bytes body, struct err *err)
+{
+    struct reading *reading = ctx;
+    int64_t first = id & 137438953471, number = id >> 37 & 16777215, incarnation = 0;
+    int lane = (int)(4 - (id >> 61));
+    (void)sqlite3_bind_int64(reading->whose, 1, number);
+    (void)sqlite3_bind_int(reading->whose, 2, lane);
+    if (sqlite3_step(reading->whose) == SQLITE_ROW)
+        incarnation = sqlite3_column_int64(reading->whose, 0);
+    (void)sqlite3_reset(reading->whose);
+    const struct stream stream = {reading->device, incarnation, lane};
+    if (!read_body(reading, &stream, id, first, records, codec, body, err))
+        return false;
+    bind_stream(reading->reached, &stream, first + records - 1);
+    return oracle_step(reading->oracle, reading->reached, err);
+}
+
+static bool prepare(struct reading *reading, sqlite3_stmt **ret_rows, struct err *err)
+{
+    struct oracle *oracle = reading->oracle;
+    return oracle_prepare(oracle, "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                          &reading->inserts.held, err) &&
+           oracle_prepare(oracle, "INSERT INTO damaged VALUES (?, ?, ?, ?)",
+                          &reading->inserts.damaged, err) &&
+           oracle_prepare(oracle,
+                          "SELECT incarnation FROM place.stream WHERE number = ? AND lane = ?",
+                          &reading->whose, err) &&
+           oracle_prepare(oracle,
+                          "UPDATE spool_stream SET last = max(last, ?4)"
+                          " WHERE device = ?1 AND incarnation = ?2 AND lane = ?3",
+                          &reading->reached, err) &&
+           oracle_prepare(oracle,
+                          "SELECT s.incarnation, g.lane, g.first_seq, g.count, g.body, g.codec,"
+                          " g.id FROM place.segment g LEFT JOIN place.stream s"
+                          " USING (number, lane)",
+                          ret_rows, err);
 }
 
 static bool read_segments(struct oracle *oracle, const char *device, struct err *err)
 {
-    struct inserts inserts = {0};
-    struct buf plain = {0};
+    struct reading reading = {.oracle = oracle, .device = device};
     sqlite3_stmt *rows = NULL;
-    bool ok =
-        oracle_prepare(oracle, "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?)", &inserts.held,
-                       err) &&
-        oracle_prepare(oracle, "INSERT INTO damaged VALUES (?, ?, ?, ?)", &inserts.damaged, err) &&
-        oracle_prepare(oracle,
-                       "SELECT s.incarnation, g.lane, g.first_seq, g.count, g.body, g.codec, g.id"
-                       " FROM place.segment g LEFT JOIN place.stream s USING (number, lane)",
-                       &rows, err);
+    bool ok = prepare(&reading, &rows, err);
     while (ok && sqlite3_step(rows) == SQLITE_ROW)
-        ok = read_row(oracle, &inserts, rows, device, &plain, err);
-    buf_done(&plain);
-    if (ok && sqlite3_finalize(rows) != SQLITE_OK)
+        ok = read_row(&reading, rows, err);
+    if (sqlite3_finalize(rows) != SQLITE_OK && ok)
         ok = oracle_sql_fail(oracle, "segments", err);
-    (void)sqlite3_finalize(inserts.held);
-    (void)sqlite3_finalize(inserts.damaged);
+    ok = ok && segment_slots(oracle, read_slots, &reading, err);
+    buf_done(&reading.plain);
+    (void)sqlite3_finalize(reading.inserts.held);
+    (void)sqlite3_finalize(reading.inserts.damaged);
+    (void)sqlite3_finalize(reading.whose);
+    (void)sqlite3_finalize(reading.reached);
     return ok;
 }
 
@@ -268,7 +316,7 @@ static bool read_size(struct oracle *oracle, const struct oracle_spool *spool, s
 
 bool oracle_read_spool(struct oracle *oracle, const struct oracle_spool *spool, struct err *err)
 {
-    return read_size(oracle, spool, err) && read_segments(oracle, spool->device, err) &&
-           read_streams(oracle, spool->device, err) && read_last_seqs(oracle, spool->device, err) &&
+    return read_size(oracle, spool, err) && read_last_seqs(oracle, spool->device, err) &&
+           read_segments(oracle, spool->device, err) && read_streams(oracle, spool->device, err) &&
            read_lost(oracle, spool->device, err);
 }
