@@ -133,7 +133,19 @@ struct follow {
     struct service_keys *keys;
     const char *path; /* of keys.root */
     uint64_t newest;  /* in the database; 0: none */
+    uint64_t of_file; /* version of the file's root */
 };
+
+/* The file's root is not of the chain, and comes after its newest: a start takes it if it follows.
+ */
+static bool may_follow(const struct follow *follow, struct bytes newest, struct err *err)
+{
+    struct trust *trust = NULL;
+    bool ok = trust_open(newest, &trust, err) &&
+              trust_would_advance(trust, buf_bytes(&follow->keys->root), err);
+    trust_free(trust);
+    return ok;
+}
 
 /* The database's chain, as far as it goes on from the file's root. */
 static bool follow_root(void *ctx, uint64_t version, struct bytes envelope, struct err *err)
@@ -143,6 +155,8 @@ static bool follow_root(void *ctx, uint64_t version, struct bytes envelope, stru
     uint64_t known = trust_version(trust);
     follow->newest = version;
     bool ok = version <= known || trust_advance(trust, envelope, err);
+    if (version + 1 == follow->of_file)
+        ok = may_follow(follow, envelope, err);
     if (version == known && !bytes_equal(buf_bytes(&follow->keys->root), envelope))
         ok = err_set(err, ERR_CONFLICT, "the database holds another root %" PRIu64, version);
     return ok || err_context(err, "keys.root = %s", follow->path);
@@ -151,10 +165,10 @@ static bool follow_root(void *ctx, uint64_t version, struct bytes envelope, stru
 /* False: no use in going on. */
 static bool follow_database(struct check *check, struct service_keys *keys)
 {
-    struct follow follow = {.keys = keys, .path = check->settings->root};
+    const uint64_t of_file = trust_version(keys->trust);
+    struct follow follow = {.keys = keys, .path = check->settings->root, .of_file = of_file};
     struct err why = {0};
     const char *path = check->settings->database;
-    const uint64_t of_file = trust_version(keys->trust);
     if (!file_exists(path))
         return true;
     if (!fleetdb_peek_roots(path, follow_root, &follow, &why)) {

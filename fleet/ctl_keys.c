@@ -97,10 +97,11 @@ static int keys_check(struct ctl *ctl, const struct ctl_args *args, struct err *
     if (!root_view_read(&view, args->arguments[0], ctl_arg(args, "--previous", NULL), err))
         return code_of(err);
     int code = EXIT_USAGE;
-    if (view.draft.version > 1 && !view.has_previous)
+    bool begins = view.draft.version == 1 || ctl_arg(args, "--begin", NULL) != NULL;
+    if (!begins && !view.has_previous)
         err_set(err, ERR_INVALID,
                 "only the root before this one tells whether it may follow: add --previous "
-                "ROOT.BIN");
+                "ROOT.BIN; or --begin where it is to follow none");
     else
         code = root_view_print(ctl, &view, err);
     if (code == EXIT_OK && !root_view_complete(&view, err))
@@ -113,6 +114,7 @@ static int keys_check(struct ctl *ctl, const struct ctl_args *args, struct err *
 
 static const struct ctl_option check_options[] = {
     {.name = "--previous", .value = "ROOT.BIN", .help = "the root that it follows"},
+    {.name = "--begin", .help = "it follows none: a fleet that begins again (keys make --version)"},
     {.name = "--key",
      .value = "KEY",
      .help = "see that this private key signs, and for which role",

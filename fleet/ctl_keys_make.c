@@ -68,7 +68,12 @@ static bool read_key(struct ring *ring, const char *text, struct err *err)
 
 static bool read_args(struct ring *ring, const struct ctl_args *args, struct err *err)
 {
-    int64_t threshold, root_keys;
+    int64_t threshold, root_keys, version, epoch;
+    if (!ctl_arg_number(args, "--version", 1, 1, INT32_MAX, &version, err) ||
+        !ctl_arg_number(args, "--epoch", 1, 1, INT32_MAX, &epoch, err))
+        return false;
+    ring->draft.version = (uint64_t)version;
+    ring->draft.epoch = (uint64_t)epoch;
     if (!ctl_arg_number(args, "--root-threshold", 1, 1, ENVELOPE_SIGNATURES, &threshold, err) ||
         !ctl_arg_number(args, "--root-keys", threshold, threshold, ENVELOPE_SIGNATURES, &root_keys,
                         err))
@@ -188,6 +193,7 @@ static int print_made(struct ctl *ctl, const char *dir, struct err *err)
         return exit_code_of(err);
     view.keys_dir = dir;
     bool complete = root_view_complete(&view, NULL);
+    const char *begin = view.draft.version > 1 ? "--begin " : "";
     int code = root_view_print(ctl, &view, err);
     root_view_done(&view);
     if (ctl->json)
@@ -198,15 +204,15 @@ static int print_made(struct ctl *ctl, const char *dir, struct err *err)
     if (!complete)
         fprintf(ctl->out,
                 "root.bin counts once its other keepers have signed it: musterctl keys sign %s "
-                "--key KEY\n",
-                path);
+                "%s--key KEY\n",
+                path, begin);
     return code;
 }
 
 static int keys_make(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     const char *dir = args->arguments[0];
-    struct ring ring = {.draft = {.version = 1, .epoch = 1}};
+    struct ring ring = {0};
     ring.draft.issued_ms = clock_wall_ms(ctl->clock);
     int code = EXIT_USAGE;
     if (read_args(&ring, args, err)) {
@@ -238,6 +244,10 @@ static const struct ctl_option make_options[] = {
      .repeats = true},
     {.name = "--root-threshold", .value = "M", .help = "the same as --role root=M/N"},
     {.name = "--root-keys", .value = "N", .help = "beside it [the threshold]"},
+    {.name = "--version",
+     .value = "N",
+     .help = "of a fleet that has to begin again: above what terminals have seen [1]"},
+    {.name = "--epoch", .value = "N", .help = "likewise [1]"},
     CTL_DRY_RUN,
     {0},
 };
@@ -251,7 +261,8 @@ const struct ctl_command ctl_keys_make = {
         "keys new) and hands over its public half:\n"
         "  musterctl keys make DIR --role root=2/3 --key root=anna.pub --key root=bert.pub\n"
         "    --key root=carl.pub\n"
-        "Two of them then sign DIR/root.bin (musterctl keys sign).",
+        "Two of them then sign DIR/root.bin (musterctl keys sign; with --begin where it has a\n"
+        "--version above 1).",
     .options = make_options,
     .argument_count = 1,
     .run = keys_make,

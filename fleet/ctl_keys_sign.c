@@ -101,7 +101,7 @@ static int sign_view(struct ctl *ctl, struct root_view *view, const struct ctl_a
         ctl_say_dry_run(ctl);
     else if (code == EXIT_OK && !ctl->json && root_view_complete(view, NULL))
         fprintf(ctl->out,
-                view->draft.version == 1
+                ctl_arg(args, "--previous", NULL) == NULL
                     ? "\nIt is complete: give it to musterd and to the terminals.\n"
                     : "\nIt is complete: musterctl root publish %s\n",
                 path);
@@ -119,10 +119,11 @@ static int keys_sign(struct ctl *ctl, const struct ctl_args *args, struct err *e
     if (!root_view_read(&view, args->arguments[0], previous, err))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
     int code = EXIT_USAGE;
-    if (view.draft.version > 1 && previous == NULL)
+    bool begins = view.draft.version == 1 || ctl_arg(args, "--begin", NULL) != NULL;
+    if (previous == NULL && !begins)
         err_set(err, ERR_INVALID,
                 "nobody should sign a root without seeing what it changes: add --previous "
-                "ROOT.BIN, the one in force");
+                "ROOT.BIN, the one in force; or --begin where it is to follow none");
     else
         code = sign_view(ctl, &view, args, err);
     root_view_done(&view);
@@ -135,6 +136,7 @@ static const struct ctl_option options[] = {
      .help = "a root key: its file, or pkcs11:...",
      .repeats = true},
     {.name = "--previous", .value = "ROOT.BIN", .help = "the root in force, which it follows"},
+    {.name = "--begin", .help = "it follows none: a fleet that begins again (keys make --version)"},
     {.name = "--merge",
      .value = "FILE",
      .help = "take over the signatures of a copy that others have signed",

@@ -7,12 +7,15 @@
 
 #include <stdio.h>
 
+#define BEGIN_ROOTS "begin-roots"
+
 static const struct daemon program = {
     .name = "musterd",
     .config = "/etc/musterd/musterd.conf",
+    .actions = {BEGIN_ROOTS},
     .settings = fleet_settings_table,
     .usage =
-        "usage: musterd [--config FILE] [--check-config | --print-settings]\n"
+        "usage: musterd [--config FILE] [--check-config | --print-settings | --begin-roots]\n"
         "\n"
         "Collects what terminals say, tells them what they should hold, and answers the ops team.\n"
         "\n"
@@ -21,6 +24,9 @@ static const struct daemon program = {
         "which\n"
         "                    keys the newest root names; beside a running musterd too; touch "
         "nothing\n"
+        "  --begin-roots     when root keys are gone, too few to sign with: forget the database's\n"
+        "                    chain of roots and begin another with keys.root, which is to be\n"
+        "                    installed on every terminal by hand\n"
         "  --print-settings  every setting with its default and meaning\n"
         "  --version, --help\n",
 };
@@ -83,6 +89,15 @@ static int check_config(const struct fleet_settings *settings, const char *confi
     return EXIT_OK;
 }
 
+static int begin_roots(const struct fleet_settings *settings, const char *config)
+{
+    struct err err = {0};
+    if (service_begin_roots(settings, &clock_real, stdout, &err))
+        return EXIT_OK;
+    log_error("%s: %s", config, err.text);
+    return exit_code_of(&err);
+}
+
 int main(int argc, char **argv)
 {
     struct daemon_options options;
@@ -99,6 +114,8 @@ int main(int argc, char **argv)
     log_init(program.name, (enum log_level)settings.log_level);
     if (options.check_config)
         return check_config(&settings, options.config);
+    if (options.action != NULL)
+        return begin_roots(&settings, options.config);
     const struct check_sink sink = {.wrong = on_wrong, .ctx = (void *)(uintptr_t)options.config};
     return check_start(&settings, &sink) ? run_service(&settings) : EXIT_USAGE;
 }

@@ -397,6 +397,26 @@ bool service_open(uv_loop_t *loop, const struct clock *clock, const struct fleet
     return true;
 }
 
+bool service_begin_roots(const struct fleet_settings *settings, const struct clock *clock,
+                         FILE *out, struct err *err)
+{
+    struct service_keys keys = {0};
+    struct fleetdb *db = NULL;
+    bool ok = service_keys_read(settings, &keys, err) &&
+              service_keys_choose(&keys, keys.trust, err) &&
+              fleetdb_open(settings->database, &db, err) &&
+              service_keys_begin(&keys, db, clock_wall_ms(clock), err);
+    if (ok)
+        fprintf(out,
+                "root %llu, epoch %llu, begins another chain. Install it on every terminal, start "
+                "musterd, and sign the documents again: musterctl doc resign.\n",
+                (unsigned long long)trust_version(keys.trust),
+                (unsigned long long)trust_epoch(keys.trust));
+    fleetdb_close(db);
+    service_keys_done(&keys);
+    return ok;
+}
+
 /* ---- closing ---- */
 
 void service_close(struct service *service)

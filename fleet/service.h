@@ -5,10 +5,16 @@
 #include "base/clock.h"
 #include "fleet/settings.h"
 
+#include <stdio.h>
 #include <uv.h>
 
 /* musterd's parts on one loop: database, collector, publisher, broker session, HTTP. */
 struct service;
+
+/* For a fleet whose root keys are gone, with no musterd running: the root of the settings begins
+ * another chain in the database. Says on `out` what was done. */
+bool service_begin_roots(const struct fleet_settings *settings, const struct clock *clock,
+                         FILE *out, struct err *err) MUSTER_CHECK;
 
 /* `failed` is called once when it cannot go on (the database is not to be trusted any more); the
  * caller then closes it. */

@@ -111,21 +111,74 @@ static bool check_follows(struct fleetdb *db, uint64_t newest, struct bytes root
     return ok;
 }
 
+/* The file's root as the database keeps it. */
+static struct fleetdb_root own_root(const struct service_keys *keys, int64_t now_ms)
+{
+    return (struct fleetdb_root){.version = trust_version(keys->trust),
+                                 .epoch = trust_epoch(keys->trust),
+                                 .issued_ms = trust_issued_ms(keys->trust),
+                                 .published_ms = now_ms,
+                                 .envelope = buf_bytes(&keys->root)};
+}
+
 bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
                          struct err *err)
 {
     uint64_t first, newest;
     bool added = false;
-    const struct fleetdb_root root = {.version = trust_version(keys->trust),
-                                      .epoch = trust_epoch(keys->trust),
-                                      .issued_ms = trust_issued_ms(keys->trust),
-                                      .published_ms = now_ms,
-                                      .envelope = buf_bytes(&keys->root)};
+    const struct fleetdb_root root = own_root(keys, now_ms);
     bool ok = fleetdb_root_range(db, &first, &newest, err) &&
               (newest == 0 || root.version != newest + 1 ||
                check_follows(db, newest, root.envelope, err)) &&
               fleetdb_root_add(db, &root, &added, err) && advance(keys, db, newest, err);
     return ok || err_context(err, "keys.root and the database");
+}
+
+static bool last_root(struct fleetdb *db, struct fleetdb_root *ret_last, struct err *err)
+{
+    struct fleetdb_root last = {0};
+    bool found = true, ok = true;
+    while (ok && found) {
+        struct buf envelope = {.limit = LIMIT_ROOT_BYTES};
+        ok = fleetdb_root_next(db, last.version, &last, &envelope, &found, err);
+        buf_done(&envelope);
+    }
+    last.envelope = bytes_of(NULL, 0);
+    *ret_last = last;
+    return ok;
+}
+
+/* Terminals take nothing under a root below the highest they have seen, and nothing of an epoch
+ * below the last. */
+static bool check_above(const struct fleetdb_root *root, const struct fleetdb_root *last,
+                        struct err *err)
+{
+    if (last->version == 0)
+        return err_set(err, ERR_REFUSED, "the database has no roots: there is nothing to forget");
+    return (root->version > last->version && root->epoch > last->epoch) ||
+           err_set(err, ERR_REFUSED,
+                   "it is root %" PRIu64 " of epoch %" PRIu64 ", and terminals have seen root "
+                   "%" PRIu64 " of epoch %" PRIu64 ": make one above both, musterctl keys make "
+                   "--version %" PRIu64 " --epoch %" PRIu64 ", or higher where a thief was at work",
+                   root->version, root->epoch, last->version, last->epoch, last->version + 1,
+                   last->epoch + 1);
+}
+
+bool service_keys_begin(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
+                        struct err *err)
+{
+    struct fleetdb_root last;
+    const struct fleetdb_root root = own_root(keys, now_ms);
+    if (!last_root(db, &last, err))
+        return false;
+    if (last.version != 0 && root.version == last.version + 1 &&
+        check_follows(db, last.version, root.envelope, NULL))
+        return err_set(err, ERR_REFUSED,
+                       "keys.root: root %" PRIu64 " follows the newest of the database: nothing "
+                       "needs to be forgotten, musterctl root publish",
+                       root.version);
+    return (check_above(&root, &last, err) && fleetdb_roots_begin(db, &root, err)) ||
+           err_context(err, "keys.root");
 }
 
 /* ---- which of the keys ---- */

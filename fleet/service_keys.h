@@ -37,6 +37,11 @@ bool service_keys_paths(const char *list,
  * the next of it. */
 bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
                          struct err *err) MUSTER_CHECK;
+/* Of a fleet whose root keys are gone, whose terminals are given this root by hand: forgets the
+ * database's chain and begins another with the file's root. Refused: the file's root is of the
+ * chain or follows it, or is not above all that terminals have seen of it. */
+bool service_keys_begin(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
+                        struct err *err) MUSTER_CHECK;
 /* Takes of each role the key that `trust` names. Refused, with nothing changed: there is none, one
  * is not enough, or a key is named for a role that is kept offline. */
 bool service_keys_choose(struct service_keys *keys, const struct trust *trust,

@@ -8,6 +8,7 @@
 
 enum query {
     ROOT_ADD,
+    ROOTS_FORGET,
     ROOT_GET,
     ROOT_RANGE,
     ROOT_NEXT,
@@ -28,6 +29,7 @@ enum query {
 static const char *const queries[QUERIES] = {
     [ROOT_ADD] = "INSERT INTO root (version, epoch, issued_ms, envelope, published_ms)"
                  " VALUES (:version, :epoch, :issued, :envelope, :now)",
+    [ROOTS_FORGET] = "DELETE FROM root",
     [ROOT_GET] = "SELECT envelope FROM root WHERE version = :version",
     [ROOT_RANGE] = "SELECT min(version), max(version) FROM root",
     [ROOT_NEXT] = "SELECT version, epoch, issued_ms, published_ms, envelope FROM root"
@@ -121,6 +123,22 @@ bool fleetdb_root_add(struct fleetdb *db, const struct fleetdb_root *root, bool 
         return false;
     *ret_added = true;
     return true;
+}
+
+bool fleetdb_roots_begin(struct fleetdb *db, const struct fleetdb_root *root, struct err *err)
+{
+    char text[120];
+    uint64_t first, newest;
+    bool own = false, added = false;
+    if (!fleetdb_root_range(db, &first, &newest, err) || !fleetdb_enter(db, &own, err))
+        return false;
+    (void)snprintf(text, sizeof text,
+                   "root %" PRIu64 " begins another chain; %" PRIu64 " to %" PRIu64 " forgotten",
+                   root->version, first, newest);
+    bool done = sqlite_run(db->sqlite, query(db, ROOTS_FORGET), err) &&
+                fleetdb_root_add(db, root, &added, err) &&
+                fleetdb_audit(db, root->published_ms, "musterd", "begin roots", 0, text, err);
+    return fleetdb_leave(db, own, done, err);
 }
 
 bool fleetdb_root_next(struct fleetdb *db, uint64_t after, struct fleetdb_root *ret_root,

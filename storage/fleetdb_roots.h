@@ -22,6 +22,10 @@ bool fleetdb_root_add(struct fleetdb *db, const struct fleetdb_root *root, bool 
 /* Appends its Envelope. ERR_NOT_FOUND. */
 bool fleetdb_root_get(struct fleetdb *db, uint64_t version, struct buf *out,
                       struct err *err) MUSTER_CHECK;
+/* Of a fleet whose root keys are gone: the chain as it was is forgotten and another begins with
+ * this root, in one transaction, with an audit row. */
+bool fleetdb_roots_begin(struct fleetdb *db, const struct fleetdb_root *root,
+                         struct err *err) MUSTER_CHECK;
 /* Both 0: there is none. */
 bool fleetdb_root_range(struct fleetdb *db, uint64_t *ret_first, uint64_t *ret_newest,
                         struct err *err) MUSTER_CHECK;

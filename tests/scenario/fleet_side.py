@@ -51,11 +51,14 @@ class FleetSide:
             self.ctl_ok("keys", "make", kept)
         shutil.copytree(kept, self.folder / "keys")
 
-    def start(self, broker, pki):
+    def write_config(self, broker, pki):
         identity = pki.client("musterd")
         (self.folder / "musterd.conf").write_text(CONFIG.format(
             broker=broker.address, port=self.port, ca=pki.ca, certificate=identity.certificate,
             key=identity.key))
+
+    def start(self, broker, pki):
+        self.write_config(broker, pki)
         self.process = self.processes.start(
             "musterd", [self.bin / "musterd", "--config", self.folder / "musterd.conf"],
             cwd=self.folder)

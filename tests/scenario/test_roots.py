@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roots that follow each other, on real processes: keys replaced while terminals run or are away."""
+import subprocess
+
 import fleet_side
 import pytest
 
@@ -109,6 +111,41 @@ def test_a_raised_epoch_waits_for_documents_and_then_goes_on(world):
     wait_for(lambda: world.manifest()[::2] == (2, 2), what="the manifest of the new epoch")
     wait_for(lambda: held_version(world.terminal) == world.manifest()[1], what="it is taken")
     assert (world.terminal.registry / "current" / "bins").read_bytes() == TABLE
+
+
+def test_a_fleet_whose_root_keys_are_gone_begins_again(world, bin_dir, monkeypatch):
+    """Above all that terminals have seen: by hand on each, and then everything is signed again."""
+    fleet, terminal, config = world.fleet, world.terminal, fleet_side.CONFIG
+    fleet.ctl_ok("keys", "make", "low", "--version", "2", "--epoch", "1")
+    fleet.ctl_ok("keys", "make", "new", "--version", "2", "--epoch", "2")
+    assert "--begin" in fleet.fails(2, "keys", "sign", "new/root.bin", "--key", "new/root.pem")
+    fleet.ctl_ok("keys", "check", "new/root.bin", "--begin")
+
+    def begin(folder):
+        monkeypatch.setattr(fleet_side, "CONFIG", config.replace(
+            DIRECTORS, "keys/director.pem").replace("keys/", f"{folder}/"))
+        fleet.write_config(world.broker, world.pki)
+        return subprocess.run([bin_dir / "musterd", "--config", fleet.folder / "musterd.conf",
+                               "--begin-roots"], capture_output=True, text=True, check=False)
+
+    assert "another process" in begin("new").stderr
+    fleet.process.stop()
+    done = begin("low")
+    assert done.returncode == 3 and "--version 2 --epoch 2" in done.stderr
+    assert begin("new").returncode == 0
+    terminal.agent.stop()
+    settings = terminal.folder / "agent.conf"
+    settings.write_text(settings.read_text().replace(str(fleet.root),
+                                                     str(fleet.folder / "new" / "root.bin")))
+    terminal.start_agent()
+    fleet.start(world.broker, world.pki)
+    assert (terminal.registry / "current" / "bins").read_bytes() == TABLE
+    fleet.ctl_ok("doc", "resign", "--root", "new/root.bin", "--previous", "keys/root.bin", "--key",
+                 "new/release.pem")
+    wait_for(lambda: world.manifest() == (2, 1, 2), what="the first manifest of the new chain")
+    fleet.wait_converged()
+    assert held_version(terminal) == 1
+    assert (terminal.registry / "current" / "bins").read_bytes() == TABLE
 
 
 def test_a_root_that_would_silence_musterd_is_refused(world):

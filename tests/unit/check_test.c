@@ -143,6 +143,13 @@ static void a_root_that_is_not_of_this_fleet_is_told(void **state)
     temp_rooted_install(rooted, &(struct temp_root){.version = 1, .release = 1});
     check(rooted, &told);
     has(told.wrong, "the database holds another root 1");
+    temp_rooted_install(rooted,
+                        &(struct temp_root){.version = 2, .root_keys = "3", .signers = "3"});
+    check(rooted, &told);
+    has(told.wrong, "the root keys in force");
+    temp_rooted_install(rooted, &(struct temp_root){.version = 2});
+    check(rooted, &told);
+    assert_int_equal(told.findings, 1);
     temp_rooted_install(rooted, &(struct temp_root){.version = 3});
     check(rooted, &told);
     has(told.wrong, "it is root 3, and the newest of the database is root 1");

@@ -172,14 +172,73 @@ static void a_chain_that_does_not_hold_is_refused(void **state)
     follow_refused(rooted, ERR_REFUSED, "the chain of roots in the database");
 }
 
+static bool begin(struct temp_rooted *rooted, const struct temp_root *root, struct err *err)
+{
+    struct service_keys keys = {0};
+    temp_rooted_install(rooted, root);
+    assert_true(service_keys_read(&rooted->settings, &keys, NULL));
+    bool ok = service_keys_begin(&keys, rooted->fleet->db, 9000, err);
+    service_keys_done(&keys);
+    return ok;
+}
+
+static void begin_refused(struct temp_rooted *rooted, const struct temp_root *root,
+                          const char *words)
+{
+    struct err err = {0};
+    uint64_t first, newest;
+    refused(begin(rooted, root, &err), &err, ERR_REFUSED, words);
+    assert_true(fleetdb_root_range(rooted->fleet->db, &first, &newest, NULL));
+    assert_int_equal(newest, 2);
+}
+
+/* Root keys that are gone cannot sign what follows; nothing else is a reason to forget a chain. */
+static void a_fleet_may_begin_again_above_all_that_was_seen(void **state)
+{
+    struct temp_rooted *rooted = *state;
+    struct service_keys keys;
+    struct err err = {0};
+    uint64_t first, newest;
+    refused(begin(rooted, &(struct temp_root){.version = 1}, &err), &err, ERR_REFUSED,
+            "has no roots");
+    temp_rooted_keys(rooted, &keys);
+    service_keys_done(&keys);
+    temp_rooted_publish(rooted, &(struct temp_root){.version = 2, .epoch = 2});
+    static const struct temp_root stranger = {
+        .version = 3, .epoch = 3, .root_keys = "3", .signers = "3", .director = 1};
+    struct temp_root root = stranger;
+    root.version = 2;
+    begin_refused(rooted, &root, "keys make --version 3 --epoch 3");
+    root = stranger;
+    root.epoch = 2;
+    begin_refused(rooted, &root, "of epoch 2, and terminals have seen");
+    begin_refused(rooted, &(struct temp_root){.version = 3, .epoch = 3},
+                  "follows the newest of the database");
+    root = stranger;
+    root.signers = "2";
+    temp_rooted_install(rooted, &root);
+    assert_false(service_keys_read(&rooted->settings, &keys, NULL));
+    assert_true(begin(rooted, &stranger, &err));
+    assert_true(fleetdb_root_range(rooted->fleet->db, &first, &newest, NULL));
+    assert_int_equal(first, 3);
+    assert_int_equal(newest, 3);
+    temp_rooted_keys(rooted, &keys);
+    is_used(&keys.director, rooted, 1);
+    service_keys_done(&keys);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_rooted_open, temp_rooted_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_newest_root_says_which_key),    TEST(files_that_are_no_keys_are_told),
-        TEST(what_no_root_names_is_not_used),    TEST(keys_that_belong_offline_are_refused),
-        TEST(the_file_and_the_chain_must_agree), TEST(a_chain_that_does_not_hold_is_refused),
+        TEST(the_newest_root_says_which_key),
+        TEST(files_that_are_no_keys_are_told),
+        TEST(what_no_root_names_is_not_used),
+        TEST(keys_that_belong_offline_are_refused),
+        TEST(the_file_and_the_chain_must_agree),
+        TEST(a_chain_that_does_not_hold_is_refused),
+        TEST(a_fleet_may_begin_again_above_all_that_was_seen),
     };
     return cmocka_run_group_tests(tests, temp_roots_open, temp_roots_close);
 }
