@@ -93,9 +93,10 @@ static bool version_check(const Muster__DocumentHeader *header, uint64_t epoch, 
 /* What has a form that is looked at, or is sealed, goes through memory as a whole. */
 static uint64_t length_limit(const Muster__DocumentHeader *header)
 {
-    bool plain = header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE &&
-                 header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
-    return plain ? LIMIT_CONTENT_BYTES : LIMIT_DOCUMENT_BYTES;
+    if (header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED)
+        return LIMIT_SEALED_BYTES;
+    return header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE ? LIMIT_CONTENT_BYTES
+                                                                : LIMIT_DOCUMENT_BYTES;
 }
 
 bool header_open(const struct trust *trust, const char *device, struct bytes envelope,

@@ -3,6 +3,7 @@
 #include "fleet/ctl_seal.h"
 #include "fleet/sealing.h"
 #include "proto/seal.h"
+#include "proto/sealed.h"
 
 #include <stdio.h>
 
@@ -11,6 +12,15 @@ bool ctl_open_authority(struct ctl *ctl, const struct ctl_args *args,
 {
     return sealing_authority_open(ctl_arg(args, "--device-ca", ""), ctl_arg(args, "--crl", NULL),
                                   clock_wall_ms(ctl->clock), ret_authority, err);
+}
+
+bool ctl_sealed_make(struct bytes certificate, struct bytes content, struct buf *out,
+                     struct err *err)
+{
+    struct err why = {0};
+    if (sealed_make(certificate, content, out, &why))
+        return true;
+    return err_set(err, why.code == ERR_FULL ? ERR_INVALID : why.code, "%s", why.text);
 }
 
 static int put(struct ctl *ctl, const char *device, struct bytes certificate, struct err *err)

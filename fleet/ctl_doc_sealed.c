@@ -56,14 +56,12 @@ static bool seal_content(struct ctl *ctl, const struct sealing_run *run, const c
     struct buf content = {.limit = LIMIT_DOCUMENT_BYTES};
     struct buf certificate = {0};
     bool ok = path_for(run->args->arguments[1], device, path, err) &&
-              file_read(path, LIMIT_BLOB_BYTES, &content, err) &&
+              file_read(path, LIMIT_DOCUMENT_BYTES, &content, err) &&
               (content_check(run->kind, buf_bytes(&content), err) || err_context(err, "%s", path));
     ok = ok && fetch_certificate(ctl, device, &certificate, err) &&
          sealing_certificate_check(run->authority, device, buf_bytes(&certificate), err) &&
-         sealed_make(buf_bytes(&certificate), buf_bytes(&content), sealed, err);
-    if (ok && sealed->length > LIMIT_BLOB_BYTES)
-        ok = err_set(err, ERR_FULL, "%s: sealed it has %zu bytes, at most %d are sent at once",
-                     path, sealed->length, LIMIT_BLOB_BYTES);
+         (ctl_sealed_make(buf_bytes(&certificate), buf_bytes(&content), sealed, err) ||
+          err_context(err, "%s", path));
     secret_done(&content);
     buf_done(&certificate);
     return ok;
@@ -73,15 +71,9 @@ static bool seal_content(struct ctl *ctl, const struct sealing_run *run, const c
 static bool upload(struct ctl *ctl, struct ctl_publish *publish, struct bytes sealed,
                    struct err *err)
 {
-    struct ctl_upload upload = {.ctl = ctl, .dry_run = publish->dry_run};
-    struct fleetdb_encoding *encoding = &publish->encodings[0];
     sha256(sealed, publish->sha256);
     publish->length = sealed.length;
-    *encoding = (struct fleetdb_encoding){.coding = MUSTER__CONTENT_CODING__CONTENT_CMS,
-                                          .size = sealed.length};
-    memcpy(encoding->blob, publish->sha256, sizeof encoding->blob);
-    publish->encoding_count = 1;
-    return ctl_publish_put(&upload, publish->sha256, sealed, err);
+    return ctl_publish_put_sealed(ctl, publish, sealed, err);
 }
 
 static bool tell(struct ctl *ctl, const struct sealing_run *run, const struct ctl_publish *publish,
@@ -129,8 +121,8 @@ static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
             return false;
     }
     if (ctl_arg(run->args, option, NULL) == NULL)
-        return err_set(err, ERR_INVALID, "%s is signed with %s",
-                       key_block ? "a key block" : "what is no key block", option);
+        return err_set(err, ERR_INVALID, "%s %s: add %s KEY", word_of_kind((int)run->kind),
+                       key_block ? "is signed by the custodian" : "is signed by release", option);
     return signers_open(run->args, option, &run->signers, err) &&
            ctl_open_authority(ctl, run->args, &run->authority, err);
 }

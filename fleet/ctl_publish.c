@@ -3,6 +3,7 @@
 
 #include "fleet/base64.h"
 #include "fleet/ctl_table.h"
+#include "fleet/parcel.h"
 #include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
@@ -97,6 +98,19 @@ bool ctl_publish_put(void *ctx, const uint8_t sha256[32], struct bytes blob, str
     (void)snprintf(path, sizeof path, "/api/v1/blobs/%s", hex);
     bool ok = client_put(upload->ctl->client, path, blob, &reply, err);
     json_decref(reply);
+    return ok;
+}
+
+bool ctl_publish_put_sealed(struct ctl *ctl, struct ctl_publish *publish, struct bytes sealed,
+                            struct err *err)
+{
+    struct ctl_upload upload = {ctl, publish->dry_run};
+    struct parcel parcel = {.put = ctl_publish_put, .ctx = &upload};
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_CMS};
+    bool ok = parcel_add(&parcel, sealed, err) && parcel_end(&parcel, &encoding, err);
+    parcel_done(&parcel);
+    if (ok)
+        publish->encodings[publish->encoding_count++] = encoding;
     return ok;
 }
 

@@ -52,6 +52,9 @@ struct ctl_upload {
     bool dry_run;
 };
 bool ctl_publish_put(void *ctx, const uint8_t sha256[32], struct bytes blob, struct err *err);
+/* Sends what was sealed, which goes as it is, and adds its encoding. */
+bool ctl_publish_put_sealed(struct ctl *ctl, struct ctl_publish *publish, struct bytes sealed,
+                            struct err *err) MUSTER_CHECK;
 
 /* Appends to publish->header, signed by all. */
 bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers,

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { FILE_BYTES = LIMIT_BLOB_BYTES + LIMIT_DOCUMENT_HEADER_BYTES + 64 };
+enum { FILE_BYTES = LIMIT_SEALED_BYTES + LIMIT_DOCUMENT_HEADER_BYTES + 64 };
 
 /* ---- headers ---- */
 

@@ -23,6 +23,8 @@ enum {
     LIMIT_ROOT_BYTES = 32 * 1024,
     LIMIT_BLOB_BYTES = 1024 * 1024,
     LIMIT_DOCUMENT_BYTES = 16 * 1024 * 1024, /* longer content streams, and is never a delta */
+    LIMIT_SEALED_BYTES =
+        4 * 1024 * 1024, /* as it is sent: to open it takes several times as much */
     LIMIT_CONTENT_BYTES = 512 * 1024 * 1024, /* of one document, unfolded */
     LIMIT_CONTENT_WINDOW_LOG = 23,           /* zstd's window where content streams: 8 MiB */
     LIMIT_PIECE_BYTES = 128 * 1024,          /* so each is, and the last one what is left */

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OVERHEAD_BYTES = 1024 }; /* of CMS: some 300, and the length of an issuer's name */
+
 struct sealing_key {
     EVP_PKEY *pkey;
 };
@@ -158,9 +160,9 @@ static bool make_for(X509 *certificate, struct bytes content, struct buf *out, s
 
 bool sealed_make(struct bytes certificate, struct bytes content, struct buf *out, struct err *err)
 {
-    if (content.length > LIMIT_DOCUMENT_BYTES)
+    if (content.length > LIMIT_SEALED_BYTES - OVERHEAD_BYTES)
         return err_set(err, ERR_FULL, "%zu bytes are to be sealed, at most %d may be",
-                       content.length, LIMIT_DOCUMENT_BYTES);
+                       content.length, LIMIT_SEALED_BYTES - OVERHEAD_BYTES);
     X509 *to = certificate_of(certificate);
     if (to == NULL)
         return openssl_refused(err, ERR_INVALID, "not a certificate (DER)");
@@ -178,7 +180,7 @@ bool sealed_make(struct bytes certificate, struct bytes content, struct buf *out
 static CMS_ContentInfo *read_form(struct bytes sealed)
 {
     const unsigned char *at = sealed.data;
-    if (sealed.length == 0 || sealed.length > LIMIT_DOCUMENT_BYTES)
+    if (sealed.length == 0 || sealed.length > LIMIT_SEALED_BYTES)
         return NULL;
     CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &at, (long)sealed.length);
     bool good = cms != NULL && at == sealed.data + sealed.length &&
@@ -217,7 +219,7 @@ static bool decrypt(const struct sealing_key *key, CMS_ContentInfo *cms, struct 
 bool sealed_open(const struct sealing_key *key, struct bytes sealed, struct buf *ret_content,
                  struct err *err)
 {
-    struct buf content = {.limit = LIMIT_DOCUMENT_BYTES};
+    struct buf content = {.limit = LIMIT_SEALED_BYTES};
     CMS_ContentInfo *cms = read_form(sealed);
     if (cms == NULL) {
         ERR_clear_error();

@@ -2,6 +2,7 @@
 """What is not the same for everybody: sealed by who signs it, opened by one terminal, and to be read
 nowhere else, however much of the fleet somebody holds."""
 import hashlib
+import random
 import re
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from ops import Ops
 from processes import wait_for
 from terminal import Terminal
 
+MIB = 1024 * 1024
 TABLE = b"bin\tissuer\n622202\tICBC\n"
 BLOB = re.compile(r"^muster/v1/blob/([0-9a-f]{64}) ([0-9a-f]+)$")
 
@@ -136,6 +138,33 @@ def test_each_device_has_its_own_and_nobody_elses(world):
     assert any(b"SQLite format 3" in content for content in files)
     for content in heard + logs + files:
         assert not any(secret in content for secret in wanted)
+
+
+def test_what_is_long_is_sealed_and_sent_in_pieces(world):
+    def noise(device):
+        return random.Random(device).randbytes(MIB * 5 // 4)
+
+    terminal = world.terminals[0]
+    terminal.start_agent()
+    terminal.start_link(world.broker, world.pki)
+    sealed = world.seal(content=noise, name="store.bin", kind="file", terminals=[terminal])
+    assert sealed.returncode == 0, sealed.stderr
+    (document,) = world.ops.json("get", "documents")["documents"]
+    (encoding,) = document["encodings"]
+    assert encoding["coding"] == "cms" and encoding["piece_bytes"] == 128 * 1024
+    assert encoding["pieces_size"] == document["length"] > MIB * 5 // 4
+    world.ops.ctl_ok("assign", "store.bin", "--mode", "repair", "--device", terminal.device)
+    held = terminal.registry / "current" / "store.bin"
+    wait_for(held.exists, timeout=60, what="all pieces are here")
+    assert held.read_bytes() == noise(terminal.device)
+    assert stat.S_IMODE(held.stat().st_mode) == 0o640
+    # Of those, other terminals may subscribe to each piece, and none of them opens by itself.
+    blobs = [blob for (blob,) in world.ops.query("SELECT content FROM blob")]
+    assert len(blobs) == 12 and not any(opened(blob, terminal.folder / "sealing.pem")
+                                        for blob in blobs)
+    too_long = world.seal(content=lambda device: bytes(4 * MIB), name="store.bin", kind="file",
+                          terminals=[terminal])
+    assert too_long.returncode == 3 and "at most 4193280 may be" in too_long.stderr
 
 
 def test_damage_is_repaired_from_what_is_sealed(world):
