@@ -84,11 +84,28 @@ void api_answer_error(struct api_answer *answer, unsigned status, const char *co
         answer->json = json_pack("{s:{s:s, s:s}}", "error", "code", code, "text", "malformed text");
 }
 
+static void end_work(struct api_answer *answer)
+{
+    if (answer->work.step != NULL)
+        answer->work.free(answer->work.ctx);
+    answer->work = (struct api_work){0};
+}
+
 void api_answer_done(struct api_answer *answer)
 {
+    end_work(answer);
     json_decref(answer->json);
     answer->json = NULL;
     buf_done(&answer->text);
+}
+
+static void fail(const struct api_request *request, struct api_answer *answer,
+                 const struct err *err)
+{
+    unsigned status = status_of(err->code);
+    if (status == 500)
+        log_error("%s %s: %s", request->method, request->path, err->text);
+    api_answer_error(answer, status, err_code_name(err->code), err->text);
 }
 
 void api_run(const struct api_route *route, void *ctx, const struct api_request *request,
@@ -96,12 +113,18 @@ void api_run(const struct api_route *route, void *ctx, const struct api_request 
 {
     struct err err = {0};
     *answer = (struct api_answer){.status = 200};
-    if (route->handle(ctx, request, answer, &err))
-        return;
-    unsigned status = status_of(err.code);
-    if (status == 500)
-        log_error("%s %s: %s", request->method, request->path, err.text);
-    api_answer_error(answer, status, err_code_name(err.code), err.text);
+    if (!route->handle(ctx, request, answer, &err))
+        fail(request, answer, &err);
+}
+
+void api_continue(const struct api_request *request, struct api_answer *answer)
+{
+    struct err err = {0};
+    bool done = false;
+    if (!answer->work.step(answer->work.ctx, answer, &done, &err))
+        fail(request, answer, &err);
+    else if (done)
+        end_work(answer);
 }
 
 /* ---- what handlers read ---- */

@@ -9,7 +9,8 @@
 /*
  * The HTTP API as tables. A module gives its routes; a pattern is a path in which {} stands for
  * one non-empty segment: {"POST", "/api/v1/documents", LIMIT, handler}, {"PUT",
- * "/api/v1/blobs/{}", ...}. HTTP itself is http.h's. Handlers run on the loop and must be short.
+ * "/api/v1/blobs/{}", ...}. HTTP itself is http.h's. Handlers run on the loop and must be short:
+ * what takes long goes in steps.
  */
 enum { API_ARGS_MAX = 2, API_ARG_SIZE = 80 };
 
@@ -27,12 +28,23 @@ struct api_request {
     int64_t now_ms;
 };
 
+struct api_answer;
+
+/* What a handler could not do in one go. It is called again and again, others in between, until it
+ * fails or is done and the answer is filled; then freed. */
+struct api_work {
+    bool (*step)(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err);
+    void (*free)(void *ctx);
+    void *ctx;
+};
+
 /* What to send: a JSON value (owned, given up to the answer), or else `text` as `content_type`. */
 struct api_answer {
     unsigned status; /* 200 unless set */
     json_t *json;
     struct buf text;
     const char *content_type;
+    struct api_work work; /* its step is NULL: there is none */
 };
 
 struct api_route {
@@ -59,9 +71,11 @@ struct api {
  */
 const struct api_route *api_route_find(const struct api *api, struct api_request *request,
                                        void **ret_ctx, unsigned *ret_status);
-/* Runs the handler; fills the answer in every case. */
+/* Runs the handler; fills the answer in every case, or leaves work in it. */
 void api_run(const struct api_route *route, void *ctx, const struct api_request *request,
              struct api_answer *answer);
+/* One step of the work in the answer; afterwards there is none, or more of it. */
+void api_continue(const struct api_request *request, struct api_answer *answer);
 void api_answer_error(struct api_answer *answer, unsigned status, const char *code,
                       const char *text);
 void api_answer_done(struct api_answer *answer);

@@ -130,30 +130,83 @@ static bool get_documents(void *ctx, const struct api_request *request, struct a
                 err);
 }
 
+/* Content may be of any length: it is looked at in steps of so many bytes. */
+enum { STEP_BYTES = 1024 * 1024 };
+
+struct posting {
+    struct api_desired *desired;
+    struct document_work *work;
+};
+
+static void posting_free(void *ctx)
+{
+    struct posting *posting = ctx;
+    document_free(posting->work);
+    free(posting);
+}
+
+/* Leaves the work in the answer. */
+static bool post_in_steps(struct api_desired *desired, struct document_work *work,
+                          bool (*step)(void *ctx, struct api_answer *answer, bool *ret_done,
+                                       struct err *err),
+                          struct api_answer *answer, struct err *err)
+{
+    struct posting *posting = calloc(1, sizeof *posting);
+    if (posting == NULL) {
+        document_free(work);
+        return err_set(err, ERR_NO_MEMORY, "no memory for the request");
+    }
+    *posting = (struct posting){desired, work};
+    answer->work = (struct api_work){.step = step, .free = posting_free, .ctx = posting};
+    return true;
+}
+
+static bool document_turn(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
+{
+    const struct posting *posting = ctx;
+    struct renewal *renewal = posting->desired->renewal;
+    if (!document_step(posting->work, STEP_BYTES, ret_done, err))
+        return false;
+    if (!*ret_done)
+        return true;
+    if (renewal != NULL && renewal->waiting > 0)
+        renewal_begin(renewal);
+    return give(answer, document_json(document_published(posting->work)), err);
+}
+
 static bool post_document(void *ctx, const struct api_request *request, struct api_answer *answer,
                           struct err *err)
 {
     struct api_desired *desired = ctx;
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
-    struct fleetdb_document document;
+    struct document_order order = {
+        .trust = desired->trust, .encodings = encodings, .now_ms = request->now_ms};
+    struct document_work *work;
     struct buf header = {0};
-    size_t count = 0;
     json_t *object;
     if (!api_body(request, &object, err))
         return false;
     bool ok = api_base64(object, "header", LIMIT_DOCUMENT_HEADER_BYTES, &header, err) &&
-              encodings_read(object, encodings, &count, err) &&
-              document_publish(desired->db, desired->trust, buf_bytes(&header), encodings, count,
-                               request->now_ms, &document, err) &&
-              give(answer, document_json(&document), err);
-    if (ok && desired->renewal != NULL && desired->renewal->waiting > 0)
-        renewal_begin(desired->renewal);
-    buf_done(&header);
+              encodings_read(object, encodings, &order.count, err);
     json_decref(object);
+    order.envelope = buf_bytes(&header);
+    ok = ok && document_begin(desired->db, &order, &work, err) &&
+         post_in_steps(desired, work, document_turn, answer, err);
+    buf_done(&header);
     return ok;
 }
 
 /* ---- POST /api/v1/documents/{}/encodings ---- */
+
+static bool encodings_turn(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
+{
+    const struct posting *posting = ctx;
+    if (!document_step(posting->work, STEP_BYTES, ret_done, err))
+        return false;
+    return !*ret_done ||
+           give(answer, json_pack("{s:I}", "added", (json_int_t)document_added(posting->work)),
+                err);
+}
 
 /* {"epoch", "version", "encodings"}: more ways to get a version that is for all. */
 static bool post_encodings(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -162,7 +215,8 @@ static bool post_encodings(void *ctx, const struct api_request *request, struct 
     struct api_desired *desired = ctx;
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
     int64_t epoch = 0, version = 0;
-    size_t count = 0, added = 0;
+    struct document_work *work;
+    size_t count = 0;
     json_t *object;
     if (!api_body(request, &object, err))
         return false;
@@ -172,8 +226,8 @@ static bool post_encodings(void *ctx, const struct api_request *request, struct 
     json_decref(object);
     const struct fleetdb_wish wish = {
         .name = request->args[0], .epoch = (uint64_t)epoch, .version = (uint64_t)version};
-    return ok && document_add_encodings(desired->db, &wish, encodings, count, &added, err) &&
-           give(answer, json_pack("{s:I}", "added", (json_int_t)added), err);
+    return ok && document_begin_more(desired->db, &wish, encodings, count, &work, err) &&
+           post_in_steps(desired, work, encodings_turn, answer, err);
 }
 
 /* ---- GET /api/v1/devices/{}/manifest ---- */

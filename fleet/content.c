@@ -51,18 +51,21 @@ bool content_encode(struct bytes content, struct buf *out, struct err *err)
 
 /* ---- unfolding ---- */
 
-struct unfolding {
-    const struct content_spec *spec;
+struct content_unfolding {
+    struct content_spec spec;
+    struct parcel_reader reader;
     ZSTD_DCtx *context; /* NULL: the bytes are the content */
     uint8_t *chunk;
     struct sha256_state *hash;
+    ZSTD_inBuffer in; /* of the reader's part */
     uint64_t made;
+    bool full; /* the last chunk was, so that there may be more without more input */
     bool begun, ended;
 };
 
-static bool make(struct unfolding *unfolding, struct bytes part, struct err *err)
+static bool make(struct content_unfolding *unfolding, struct bytes part, struct err *err)
 {
-    const struct content_spec *spec = unfolding->spec;
+    const struct content_spec *spec = &unfolding->spec;
     unfolding->made += part.length;
     if (unfolding->made > spec->length)
         return err_set(err, ERR_INVALID, "the blob holds more than the %" PRIu64 " bytes named",
@@ -72,53 +75,53 @@ static bool make(struct unfolding *unfolding, struct bytes part, struct err *err
 }
 
 /* A frame must state its content's size: who unfolds it wants to know before. */
-static bool check_start(const struct unfolding *unfolding, struct bytes part, struct err *err)
+static bool check_start(const struct content_unfolding *unfolding, struct bytes part,
+                        struct err *err)
 {
     unsigned long long stated = ZSTD_getFrameContentSize(part.data, part.length);
     if (stated == ZSTD_CONTENTSIZE_ERROR)
         return err_set(err, ERR_INVALID, "the blob is not a zstd frame");
-    return stated == unfolding->spec->length ||
+    return stated == unfolding->spec.length ||
            err_set(err, ERR_INVALID,
                    "the blob's frame does not state the %" PRIu64 " bytes of the header",
-                   unfolding->spec->length);
+                   unfolding->spec.length);
 }
 
-static bool take_frame(struct unfolding *unfolding, struct bytes part, struct err *err)
+static bool take(struct content_unfolding *unfolding, struct bytes part, struct err *err)
 {
-    ZSTD_inBuffer in = {.src = part.data, .size = part.length};
+    if (unfolding->context == NULL)
+        return make(unfolding, part, err);
     if (!unfolding->begun && !check_start(unfolding, part, err))
         return false;
     unfolding->begun = true;
-    for (bool full = true; in.pos < in.size || full;) {
-        ZSTD_outBuffer out = {.dst = unfolding->chunk, .size = CHUNK_BYTES};
-        if (unfolding->ended)
-            return in.pos == in.size ||
-                   err_set(err, ERR_INVALID, "the blob is not one whole zstd frame");
-        size_t left = ZSTD_decompressStream(unfolding->context, &out, &in);
-        if (ZSTD_isError(left))
-            return err_set(err, ERR_INVALID, "the blob does not decompress: %s",
-                           ZSTD_getErrorName(left));
-        if (!make(unfolding, bytes_of(unfolding->chunk, out.pos), err))
-            return false;
-        unfolding->ended = left == 0;
-        full = out.pos == out.size;
-    }
+    unfolding->in = (ZSTD_inBuffer){.src = part.data, .size = part.length};
     return true;
 }
 
-static bool take(void *ctx, struct bytes part, struct err *err)
+/* One chunk of what the part unfolds to. */
+static bool unfold_chunk(struct content_unfolding *unfolding, struct err *err)
 {
-    struct unfolding *unfolding = ctx;
-    return unfolding->context != NULL ? take_frame(unfolding, part, err)
-                                      : make(unfolding, part, err);
+    ZSTD_outBuffer out = {.dst = unfolding->chunk, .size = CHUNK_BYTES};
+    if (unfolding->ended) {
+        unfolding->full = false;
+        return unfolding->in.pos == unfolding->in.size ||
+               err_set(err, ERR_INVALID, "the blob is not one whole zstd frame");
+    }
+    size_t left = ZSTD_decompressStream(unfolding->context, &out, &unfolding->in);
+    if (ZSTD_isError(left))
+        return err_set(err, ERR_INVALID, "the blob does not decompress: %s",
+                       ZSTD_getErrorName(left));
+    unfolding->ended = left == 0;
+    unfolding->full = out.pos == out.size;
+    return make(unfolding, bytes_of(unfolding->chunk, out.pos), err);
 }
 
-static bool begin(struct unfolding *unfolding, const struct fleetdb_encoding *encoding,
-                  struct err *err)
+static bool set_up(struct content_unfolding *unfolding, struct err *err)
 {
+    const struct fleetdb_encoding *encoding = unfolding->reader.encoding;
     bool sealed = encoding->coding == MUSTER__CONTENT_CODING__CONTENT_CMS;
     int window_log = encoding->delta ? FRAME_DELTA_WINDOW_LOG : FRAME_WINDOW_LOG;
-    struct bytes base = unfolding->spec->base;
+    struct bytes base = unfolding->spec.base;
     unfolding->hash = sha256_begin();
     if (!sealed) {
         unfolding->context = ZSTD_createDCtx();
@@ -135,15 +138,12 @@ static bool begin(struct unfolding *unfolding, const struct fleetdb_encoding *en
            err_set(err, ERR_IO, "unfolding a blob: %s", ZSTD_getErrorName(set));
 }
 
-/* Ends the hash in any case. */
-static bool finish(struct unfolding *unfolding, bool ok, struct err *err)
+static bool finish(struct content_unfolding *unfolding, struct err *err)
 {
-    uint8_t digest[32] = {0};
-    const struct content_spec *spec = unfolding->spec;
-    if (unfolding->hash != NULL)
-        sha256_end(unfolding->hash, digest);
-    if (!ok)
-        return false;
+    uint8_t digest[32];
+    const struct content_spec *spec = &unfolding->spec;
+    sha256_end(unfolding->hash, digest);
+    unfolding->hash = NULL;
     if ((unfolding->context != NULL && !unfolding->ended) || unfolding->made != spec->length)
         return err_set(err, ERR_INVALID, "the blob does not hold the %" PRIu64 " bytes named",
                        spec->length);
@@ -168,17 +168,73 @@ static bool check_spec(const struct fleetdb_encoding *encoding, const struct con
                    encoding->pieces_size, spec->length, longest);
 }
 
+bool content_begin(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
+                   const struct content_spec *spec, struct content_unfolding **ret_unfolding,
+                   struct err *err)
+{
+    if (!check_spec(encoding, spec, err))
+        return false;
+    struct content_unfolding *unfolding = calloc(1, sizeof *unfolding);
+    if (unfolding == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory to unfold a blob");
+    unfolding->spec = *spec;
+    unfolding->reader.source = *source;
+    unfolding->reader.encoding = encoding;
+    if (!set_up(unfolding, err)) {
+        content_free(unfolding);
+        return false;
+    }
+    *ret_unfolding = unfolding;
+    return true;
+}
+
+bool content_step(struct content_unfolding *unfolding, uint64_t budget_bytes, bool *ret_done,
+                  struct err *err)
+{
+    *ret_done = false;
+    for (uint64_t spent = 0; spent < budget_bytes;) {
+        struct bytes part;
+        uint64_t made = unfolding->made;
+        if (unfolding->in.pos < unfolding->in.size || unfolding->full) {
+            if (!unfold_chunk(unfolding, err))
+                return false;
+        } else if (!parcel_next(&unfolding->reader, &part, err)) {
+            return false;
+        } else if (part.length == 0) {
+            *ret_done = true;
+            return finish(unfolding, err);
+        } else {
+            spent += part.length;
+            if (!take(unfolding, part, err))
+                return false;
+        }
+        spent += unfolding->made - made;
+    }
+    return true;
+}
+
+void content_free(struct content_unfolding *unfolding)
+{
+    uint8_t digest[32];
+    if (unfolding == NULL)
+        return;
+    if (unfolding->hash != NULL)
+        sha256_end(unfolding->hash, digest);
+    parcel_reader_done(&unfolding->reader);
+    free(unfolding->chunk);
+    ZSTD_freeDCtx(unfolding->context);
+    free(unfolding);
+}
+
 bool content_unfold(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
                     const struct content_spec *spec, struct err *err)
 {
-    struct unfolding unfolding = {.spec = spec};
-    if (!check_spec(encoding, spec, err))
+    struct content_unfolding *unfolding;
+    bool done = false;
+    if (!content_begin(source, encoding, spec, &unfolding, err))
         return false;
-    bool ok =
-        begin(&unfolding, encoding, err) && parcel_read(source, encoding, take, &unfolding, err);
-    ok = finish(&unfolding, ok, err);
-    free(unfolding.chunk);
-    ZSTD_freeDCtx(unfolding.context);
+    bool ok = content_step(unfolding, UINT64_MAX, &done, err);
+    content_free(unfolding);
     return ok;
 }
 

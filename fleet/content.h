@@ -25,8 +25,18 @@ struct content_spec {
     bool (*each)(void *ctx, struct bytes part, struct err *err);
     void *ctx;
 };
-/* Foreign bytes: true if the encoding unfolds to exactly that. What is sealed is compared as it is
- * sent. Memory is bounded by a window, whatever a frame claims. */
+/* Foreign bytes, in steps: `*ret_done` once the encoding has unfolded to exactly that. What is
+ * sealed is compared as it is sent. Memory is bounded by a window, whatever a frame claims. A step
+ * takes or makes `budget_bytes`, and at most a blob more. The encoding, and what the spec points
+ * at, must live as long. */
+struct content_unfolding;
+bool content_begin(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
+                   const struct content_spec *spec, struct content_unfolding **ret_unfolding,
+                   struct err *err) MUSTER_CHECK;
+bool content_step(struct content_unfolding *unfolding, uint64_t budget_bytes, bool *ret_done,
+                  struct err *err) MUSTER_CHECK;
+void content_free(struct content_unfolding *unfolding);
+/* All at once. */
 bool content_unfold(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
                     const struct content_spec *spec, struct err *err) MUSTER_CHECK;
 

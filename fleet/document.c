@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/document.h"
 
-#include "fleet/content.h"
+#include "fleet/document_check.h"
 #include "fleet/encodings.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* An upload without a document is somebody's interrupted publish; it may be taken up that long. */
@@ -54,6 +55,16 @@ static bool check_scope(const Muster__DocumentHeader *header, struct err *err)
     return true;
 }
 
+/* Text has to be looked at as a whole, and what is sealed opened as a whole, so they are held so.
+ */
+static int length_max(const Muster__DocumentHeader *header)
+{
+    if (header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED)
+        return LIMIT_SEALED_BYTES;
+    return header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE ? LIMIT_CONTENT_BYTES
+                                                                : LIMIT_DOCUMENT_BYTES;
+}
+
 static bool check_header(const struct trust *trust, const Muster__DocumentHeader *header,
                          struct err *err)
 {
@@ -67,20 +78,12 @@ static bool check_header(const struct trust *trust, const Muster__DocumentHeader
     if (header->sha256.len != 32)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_MALFORMED, ERR_INVALID,
                       "document %s: its sha256 has %zu bytes", header->name, header->sha256.len);
-    const bool sealed = header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
-    /* What is sealed is opened as a whole. */
-    const int most = sealed ? LIMIT_DOCUMENT_BYTES : document_length_max(header->kind);
+    const int most = length_max(header);
     if (header->length == 0 || header->length > (uint64_t)most)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_LENGTH, ERR_INVALID,
                       "document %s: %" PRIu64 " bytes are not in 1..%d", header->name,
                       header->length, most);
     return check_scope(header, err) && check_versions(trust, header, err);
-}
-
-int document_length_max(Muster__DocumentKind kind)
-{
-    return kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE ? LIMIT_CONTENT_BYTES
-                                                        : LIMIT_DOCUMENT_BYTES;
 }
 
 /* A key block by custodian's keys, everything else by release's; which of them, only the header
@@ -116,8 +119,9 @@ bool document_open(const struct trust *trust, struct bytes envelope, struct aren
     if (!open_envelope(trust, envelope, arena, &header, err)) {
         refuse_as(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_SIGNATURE);
         return err_context(err,
-                           "document header, checked against the release keys (of a key block: "
-                           "the custodian keys) of root %" PRIu64,
+                           "not signed as root %" PRIu64
+                           " wants it: by its release keys, a key block by its custodian keys "
+                           "(musterctl keys show ROOT.BIN lists them)",
                            trust_version(trust));
     }
     if (!check_header(trust, header, err))
@@ -184,76 +188,40 @@ static bool find_device(struct fleetdb *db, struct fleetdb_document *document, s
     return true;
 }
 
-static bool get_blob(void *ctx, const uint8_t sha256[32], struct buf *out, struct err *err)
-{
-    return fleetdb_blob_get(ctx, sha256, out, err);
-}
+/* ---- what becomes of it ---- */
 
-static bool append(void *ctx, struct bytes part, struct err *err)
-{
-    return buf_append(ctx, part.data, part.length, err);
-}
-
-/* The content that a delta starts from, of a public document that is held. */
-static bool read_base(struct fleetdb *db, const uint8_t sha[32], struct buf *out, struct err *err)
-{
+struct document_work {
+    struct fleetdb *db;
+    const struct trust *trust;
+    int64_t now_ms;
+    struct buf envelope; /* empty: more ways to get what is published */
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
+    size_t count;
+    struct document_check *check;
     struct fleetdb_document document;
-    bool found;
-    if (!fleetdb_document_of_content(db, sha, encodings, &document, &found, err))
-        return false;
-    const struct fleetdb_encoding *whole =
-        found ? encoding_whole(encodings, document.encoding_count) : NULL;
-    if (whole == NULL || document.device != 0 || document.length > LIMIT_DOCUMENT_BYTES)
-        return err_set(err, ERR_INVALID,
-                       "the delta starts from content that no public document here has");
-    const struct parcel_source source = {get_blob, db};
-    const struct content_spec spec = {
-        .length = document.length, .sha256 = sha, .each = append, .ctx = out};
-    return content_unfold(&source, whole, &spec, err);
+    size_t added;
+};
+
+static bool read_header(struct document_work *work, struct err *err)
+{
+    struct arena arena = {.limit_bytes = 64 * 1024};
+    const Muster__DocumentHeader *header = NULL;
+    struct bytes envelope = buf_bytes(&work->envelope);
+    bool ok = document_open(work->trust, envelope, &arena, &header, err) && header != NULL;
+    if (ok) {
+        work->document = row_of(header, envelope, work->now_ms);
+        work->document.encodings = work->encodings;
+        work->document.encoding_count = work->count;
+    }
+    arena_done(&arena);
+    return ok && find_device(work->db, &work->document, err) &&
+           check_standing(work->db, &work->document, err);
 }
 
-static bool check_coding(const struct fleetdb_document *document,
-                         const struct fleetdb_encoding *encoding, struct err *err)
+static bool add(struct document_work *work, struct err *err)
 {
-    const bool sealed = document->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
-    const bool cms = encoding->coding == MUSTER__CONTENT_CODING__CONTENT_CMS;
-    if (sealed != cms)
-        return err_set(err, ERR_INVALID, "what is sealed is sent as CMS, and nothing else is");
-    return !encoding->delta || memcmp(encoding->base, document->sha256, 32) != 0 ||
-           err_set(err, ERR_INVALID, "a delta from the content to itself");
-}
-
-/* Only what this musterd can check itself may be handed to terminals. */
-static bool check_encoding(struct fleetdb *db, const struct fleetdb_document *document,
-                           struct fleetdb_encoding *encoding, struct err *err)
-{
-    struct buf base = {.limit = LIMIT_DOCUMENT_BYTES};
-    const struct parcel_source source = {get_blob, db};
-    bool ok = check_coding(document, encoding, err) &&
-              fleetdb_blob_size(db, encoding->blob, &encoding->size, err);
-    if (ok && encoding->size == 0)
-        ok = err_set(err, ERR_NOT_FOUND, "a blob of it is not here; upload it first");
-    if (ok && encoding->delta)
-        ok = read_base(db, encoding->base, &base, err);
-    const struct content_spec spec = {
-        .length = document->length, .sha256 = document->sha256, .base = buf_bytes(&base)};
-    ok = ok && content_unfold(&source, encoding, &spec, err);
-    buf_done(&base);
-    return ok || err_context(err, "document %s", document->name);
-}
-
-static bool add(struct fleetdb *db, struct fleetdb_document *document,
-                struct fleetdb_encoding *encodings, struct err *err)
-{
-    if (!find_device(db, document, err) || !check_standing(db, document, err))
-        return false;
-    for (size_t i = 0; i < document->encoding_count; i++)
-        if (!check_encoding(db, document, &encodings[i], err))
-            return false;
-    if (encoding_whole(encodings, document->encoding_count) == NULL)
-        return err_set(err, ERR_INVALID, "document %s: none of its encodings starts from nothing",
-                       document->name);
+    struct fleetdb *db = work->db;
+    struct fleetdb_document *document = &work->document;
     char text[160];
     (void)snprintf(text, sizeof text, "%s version %" PRIu64 ", %s, %" PRIu64 " bytes%s",
                    document->name, document->version, word_of_kind(document->kind),
@@ -264,67 +232,122 @@ static bool add(struct fleetdb *db, struct fleetdb_document *document,
            fleetdb_audit(db, document->published_ms, "api", "publish", document->device, text, err);
 }
 
-bool document_publish(struct fleetdb *db, const struct trust *trust, struct bytes envelope,
-                      struct fleetdb_encoding *encodings, size_t encoding_count, int64_t now_ms,
-                      struct fleetdb_document *ret_document, struct err *err)
+static bool add_ways(struct document_work *work, struct err *err)
 {
-    struct arena arena = {.limit_bytes = 64 * 1024};
-    const Muster__DocumentHeader *header = NULL;
-    struct fleetdb_document document;
-    bool ok = document_open(trust, envelope, &arena, &header, err) && header != NULL;
-    if (ok)
-        document = row_of(header, envelope, now_ms);
-    arena_done(&arena);
-    if (!ok)
-        return false;
-    if (encoding_count == 0)
-        return err_set(err, ERR_INVALID, "document %s: no encoding is given", document.name);
-    document.encodings = encodings;
-    document.encoding_count = encoding_count;
-    if (!fleetdb_begin(db, err))
-        return false;
-    if (!add(db, &document, encodings, err)) {
-        fleetdb_rollback(db);
-        return false;
+    for (size_t i = 0; i < work->count; i++) {
+        bool is_new;
+        if (!fleetdb_encoding_add(work->db, work->document.document, &work->encodings[i], &is_new,
+                                  err))
+            return false;
+        work->added += is_new;
     }
-    if (!fleetdb_commit(db, err))
-        return false;
-    *ret_document = document;
     return true;
 }
 
-static bool add_encodings(struct fleetdb *db, const struct fleetdb_wish *wish,
-                          struct fleetdb_encoding *encodings, size_t count, size_t *ret_added,
-                          struct err *err)
+/* All was seen to be what the header says. While that was looked at another root may have come, or
+ * another version. */
+static bool commit(struct document_work *work, struct err *err)
+{
+    const bool is_new = work->envelope.length > 0;
+    if (is_new && !read_header(work, err))
+        return false;
+    if (!fleetdb_begin(work->db, err))
+        return false;
+    if (!(is_new ? add(work, err) : add_ways(work, err))) {
+        fleetdb_rollback(work->db);
+        return false;
+    }
+    return fleetdb_commit(work->db, err);
+}
+
+/* ---- in steps ---- */
+
+static struct document_work *new_work(struct fleetdb *db, const struct fleetdb_encoding *encodings,
+                                      size_t count)
+{
+    struct document_work *work = count <= FLEETDB_ENCODINGS_MAX ? calloc(1, sizeof *work) : NULL;
+    if (work == NULL)
+        return NULL;
+    work->db = db;
+    memcpy(work->encodings, encodings, count * sizeof *encodings);
+    work->count = count;
+    return work;
+}
+
+static bool begin_new(struct document_work *work, struct bytes envelope, struct err *err)
+{
+    work->envelope.limit = LIMIT_DOCUMENT_HEADER_BYTES + 1; /* what is longer is refused as such */
+    size_t length = envelope.length < work->envelope.limit ? envelope.length : work->envelope.limit;
+    if (!buf_append(&work->envelope, envelope.data, length, err) || !read_header(work, err))
+        return false;
+    const char *name = work->document.name;
+    if (work->count == 0)
+        return err_set(err, ERR_INVALID, "document %s: no encoding is given", name);
+    if (encoding_whole(work->encodings, work->count) == NULL)
+        return err_set(err, ERR_INVALID, "document %s: none of its encodings starts from nothing",
+                       name);
+    return document_check_begin(work->db, &work->document, work->encodings, work->count,
+                                &work->check, err);
+}
+
+bool document_begin(struct fleetdb *db, const struct document_order *order,
+                    struct document_work **ret_work, struct err *err)
+{
+    struct document_work *work = new_work(db, order->encodings, order->count);
+    if (work == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a document");
+    work->trust = order->trust;
+    work->now_ms = order->now_ms;
+    if (!begin_new(work, order->envelope, err)) {
+        document_free(work);
+        return false;
+    }
+    *ret_work = work;
+    return true;
+}
+
+bool document_begin_more(struct fleetdb *db, const struct fleetdb_wish *wish,
+                         const struct fleetdb_encoding *encodings, size_t count,
+                         struct document_work **ret_work, struct err *err)
 {
     struct fleetdb_encoding held[FLEETDB_ENCODINGS_MAX];
-    struct fleetdb_document document;
+    struct document_work *work = new_work(db, encodings, count);
     int64_t row;
     uint64_t version;
-    size_t added = 0;
+    if (work == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a document");
     if (!fleetdb_document_find(db, wish, &row, &version, err) ||
-        !fleetdb_document_get(db, row, held, &document, err))
+        !fleetdb_document_get(db, row, held, &work->document, err) ||
+        !document_check_begin(db, &work->document, work->encodings, count, &work->check, err)) {
+        document_free(work);
         return false;
-    for (size_t i = 0; i < count; i++) {
-        bool is_new;
-        if (!check_encoding(db, &document, &encodings[i], err) ||
-            !fleetdb_encoding_add(db, row, &encodings[i], &is_new, err))
-            return false;
-        added += is_new;
     }
-    *ret_added = added;
+    *ret_work = work;
     return true;
 }
 
-bool document_add_encodings(struct fleetdb *db, const struct fleetdb_wish *wish,
-                            struct fleetdb_encoding *encodings, size_t count, size_t *ret_added,
-                            struct err *err)
+bool document_step(struct document_work *work, uint64_t budget_bytes, bool *ret_done,
+                   struct err *err)
 {
-    if (!fleetdb_begin(db, err))
-        return false;
-    if (!add_encodings(db, wish, encodings, count, ret_added, err)) {
-        fleetdb_rollback(db);
-        return false;
-    }
-    return fleetdb_commit(db, err);
+    return document_check_step(work->check, budget_bytes, ret_done, err) &&
+           (!*ret_done || commit(work, err));
+}
+
+const struct fleetdb_document *document_published(const struct document_work *work)
+{
+    return &work->document;
+}
+
+size_t document_added(const struct document_work *work)
+{
+    return work->added;
+}
+
+void document_free(struct document_work *work)
+{
+    if (work == NULL)
+        return;
+    document_check_free(work->check);
+    buf_done(&work->envelope);
+    free(work);
 }

@@ -14,20 +14,35 @@
  * in `arena`; the error's reason is a Refusal. */
 bool document_open(const struct trust *trust, struct bytes envelope, struct arena *arena,
                    const Muster__DocumentHeader **ret_header, struct err *err) MUSTER_CHECK;
-/* Text has to be checked as a whole, so it is held as a whole. */
-int document_length_max(Muster__DocumentKind kind);
 
-/* Takes a signed header and the encodings of its content, whose blobs have been uploaded; their
- * sizes are filled in. Each is unfolded, within bounds, and compared with the header: a delta from
- * the content held here, what is sealed as it is sent. The version must be newer than the newest
- * of its name in the epoch, kind the same, minimum version not lower. One transaction, with an
- * audit row. */
-bool document_publish(struct fleetdb *db, const struct trust *trust, struct bytes envelope,
-                      struct fleetdb_encoding *encodings, size_t encoding_count, int64_t now_ms,
-                      struct fleetdb_document *ret_document, struct err *err) MUSTER_CHECK;
+/*
+ * A signed header and the encodings of its content, whose blobs have been uploaded, on their way
+ * in. What is wrong with the header is said at once; then each encoding is unfolded, in steps and
+ * within bounds, and compared with it (fleet/document_check.h); then all is kept in one
+ * transaction, with an audit row. The version must be newer than the newest of its name in the
+ * epoch, kind the same, minimum version not lower, at the beginning and at the end.
+ */
+struct document_work;
+struct document_order {
+    const struct trust *trust; /* must live as long as the work, as the database must */
+    struct bytes envelope;
+    const struct fleetdb_encoding *encodings; /* sizes are filled in on the way */
+    size_t count;
+    int64_t now_ms;
+};
+bool document_begin(struct fleetdb *db, const struct document_order *order,
+                    struct document_work **ret_work, struct err *err) MUSTER_CHECK;
 /* More ways to get a document that is published, checked like the first. */
-bool document_add_encodings(struct fleetdb *db, const struct fleetdb_wish *wish,
-                            struct fleetdb_encoding *encodings, size_t count, size_t *ret_added,
-                            struct err *err) MUSTER_CHECK;
+bool document_begin_more(struct fleetdb *db, const struct fleetdb_wish *wish,
+                         const struct fleetdb_encoding *encodings, size_t count,
+                         struct document_work **ret_work, struct err *err) MUSTER_CHECK;
+/* Takes or makes so many bytes of content, or somewhat more. Done: it is kept. False, or done: no
+ * step follows. */
+bool document_step(struct document_work *work, uint64_t budget_bytes, bool *ret_done,
+                   struct err *err) MUSTER_CHECK;
+/* What was published, and how many of the ways were new; once it is done, and until it is freed. */
+const struct fleetdb_document *document_published(const struct document_work *work);
+size_t document_added(const struct document_work *work);
+void document_free(struct document_work *work);
 
 #endif

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 enum {
+    LISTENERS = 2,
     CONNECTIONS_MAX = 64,
     CONNECTION_IDLE_S = 15,
     FULL_LOOK_MS = 100,
@@ -28,16 +29,26 @@ struct listener {
     uv_timer_t timer;
 };
 
+/* A request that is answered in steps; its connection is suspended meanwhile. */
+struct working {
+    struct listener *listener;
+    struct http_request *request;
+};
+
 struct http {
-    struct listener listeners[2];
+    struct listener listeners[LISTENERS];
     size_t listener_count;
     size_t open_handles;
+    uv_idle_t turn; /* while requests are worked on, so that the loop does not sleep */
+    struct working working[LISTENERS * CONNECTIONS_MAX];
+    size_t working_count;
     char *socket_path;
     uint16_t port;
     struct http_context context;
 };
 
 static void run(struct listener *listener);
+static void on_turn(uv_idle_t *turn);
 
 static void on_timer(uv_timer_t *timer)
 {
@@ -76,6 +87,31 @@ static void run(struct listener *listener)
         (void)uv_timer_stop(&listener->timer);
 }
 
+/* ---- what is answered in steps ---- */
+
+static void work_on(struct listener *listener, struct http_request *request)
+{
+    struct http *http = listener->http;
+    MHD_suspend_connection(http_request_connection(request));
+    http->working[http->working_count++] = (struct working){listener, request};
+    (void)uv_idle_start(&http->turn, on_turn);
+}
+
+/* One after the other: each may need much memory, and all of them together take as long. */
+static void on_turn(uv_idle_t *turn)
+{
+    struct http *http = turn->data;
+    const struct working first = http->working[0];
+    if (!http_request_step(first.request))
+        return;
+    http->working_count--;
+    memmove(http->working, http->working + 1, http->working_count * sizeof http->working[0]);
+    if (http->working_count == 0)
+        (void)uv_idle_stop(turn);
+    MHD_resume_connection(http_request_connection(first.request));
+    run(first.listener);
+}
+
 /* ---- libmicrohttpd's callbacks ---- */
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
@@ -94,7 +130,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         *data_size = 0;
         return taken ? MHD_YES : MHD_NO;
     }
-    return http_request_answer(*request) ? MHD_YES : MHD_NO;
+    struct http_request *whole = *request;
+    if (!http_request_run(whole)) {
+        work_on(listener, whole);
+        return MHD_YES;
+    }
+    return http_request_send(whole) ? MHD_YES : MHD_NO;
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **request,
@@ -141,13 +182,13 @@ static bool add_listener(struct http *http, uv_loop_t *loop, int fd, bool read_o
     struct listener *listener = &http->listeners[http->listener_count];
     listener->http = http;
     listener->read_only = read_only;
-    listener->daemon =
-        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, listener,
-                         MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, MHD_OPTION_LISTEN_SOCKET,
-                         fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_IDLE_S,
-                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+    listener->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
+        listener, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_END);
     if (listener->daemon == NULL) {
         (void)close(fd);
         return err_set(err, ERR_IO, "http: libmicrohttpd does not start");
@@ -164,6 +205,9 @@ bool http_open(uv_loop_t *loop, const struct http_settings *settings, const stru
         return err_set(err, ERR_NO_MEMORY, "http: out of memory");
     http->context =
         (struct http_context){.api = api, .clock = settings->clock, .metrics = settings->metrics};
+    (void)uv_idle_init(loop, &http->turn); /* cannot fail */
+    http->turn.data = http;
+    http->open_handles = 1;
     int fd = -1;
     bool done = http_socket_unix(settings->socket_path, settings->socket_mode, &fd, err);
     if (done) {
@@ -194,11 +238,32 @@ static void release(struct http *http)
     free(http);
 }
 
+static void closed(struct http *http)
+{
+    if (--http->open_handles == 0)
+        release(http);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
-    struct listener *listener = handle->data;
-    if (--listener->http->open_handles == 0)
-        release(listener->http);
+    const struct listener *listener = handle->data;
+    closed(listener->http);
+}
+
+static void on_turn_closed(uv_handle_t *handle)
+{
+    closed(handle->data);
+}
+
+/* libmicrohttpd does not stop while a connection is suspended. What was worked on is left undone.
+ */
+static void drop_work(struct http *http)
+{
+    for (size_t i = 0; i < http->working_count; i++)
+        MHD_resume_connection(http_request_connection(http->working[i].request));
+    http->working_count = 0;
+    if (http->turn.data != NULL)
+        uv_close((uv_handle_t *)&http->turn, on_turn_closed);
 }
 
 void http_close(struct http *http)
@@ -206,6 +271,7 @@ void http_close(struct http *http)
     if (http == NULL)
         return;
     size_t open_handles = http->open_handles;
+    drop_work(http);
     for (size_t i = 0; i < http->listener_count; i++) {
         struct listener *listener = &http->listeners[i];
         if (listener->poll.data != NULL) {

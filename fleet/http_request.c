@@ -24,6 +24,8 @@ struct http_request {
     struct buf body;
     size_t dropped_bytes;
     struct api_query query[QUERY_MAX];
+    struct api_answer answer;
+    bool answered;
 };
 
 /* A page in a browser of this machine may reach the TCP listener under a name of its own that
@@ -80,9 +82,15 @@ void http_request_free(struct http_request *request)
 {
     if (request == NULL)
         return;
+    api_answer_done(&request->answer);
     buf_done(&request->body);
     free(request->path);
     free(request);
+}
+
+struct MHD_Connection *http_request_connection(const struct http_request *request)
+{
+    return request->connection;
 }
 
 bool http_request_body(struct http_request *request, struct bytes part)
@@ -137,8 +145,9 @@ static void refuse(const struct http_request *request, struct api_answer *answer
     }
 }
 
-static bool send_answer(struct http_request *request, const struct api_answer *answer)
+bool http_request_send(struct http_request *request)
 {
+    const struct api_answer *answer = &request->answer;
     char *json = answer->json != NULL ? json_dumps(answer->json, JSON_COMPACT) : NULL;
     const char *type = json != NULL ? "application/json" : answer->content_type;
     struct bytes body = json != NULL ? bytes_of(json, strlen(json)) : buf_bytes(&answer->text);
@@ -156,21 +165,38 @@ static bool send_answer(struct http_request *request, const struct api_answer *a
     return queued;
 }
 
-bool http_request_answer(struct http_request *request)
+/* What is answered counts, not what is sent: who asked may have left. */
+static bool note_answer(struct http_request *request)
 {
-    struct api_answer answer = {.status = MHD_HTTP_OK};
+    const struct api_answer *answer = &request->answer;
+    if (answer->work.step != NULL)
+        return false;
+    request->answered = true;
+    metrics_add(request->context->metrics, METRIC_HTTP_REQUESTS, 1);
+    metrics_add(request->context->metrics, METRIC_HTTP_ERRORS, answer->status >= 400);
+    return true;
+}
+
+bool http_request_run(struct http_request *request)
+{
+    struct api_answer *answer = &request->answer;
+    if (request->answered)
+        return true;
+    answer->status = MHD_HTTP_OK;
     (void)MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_query, request);
     if (request->route != NULL) {
         request->api.query = request->query;
         request->api.body = buf_bytes(&request->body);
         request->api.now_ms = clock_wall_ms(request->context->clock);
-        api_run(request->route, request->route_ctx, &request->api, &answer);
+        api_run(request->route, request->route_ctx, &request->api, answer);
     } else {
-        refuse(request, &answer);
+        refuse(request, answer);
     }
-    metrics_add(request->context->metrics, METRIC_HTTP_REQUESTS, 1);
-    metrics_add(request->context->metrics, METRIC_HTTP_ERRORS, answer.status >= 400);
-    bool queued = send_answer(request, &answer);
-    api_answer_done(&answer);
-    return queued;
+    return note_answer(request);
+}
+
+bool http_request_step(struct http_request *request)
+{
+    api_continue(&request->api, &request->answer);
+    return note_answer(request);
 }

@@ -24,8 +24,12 @@ struct http_request *http_request_begin(const struct http_context *context,
                                         const char *path, bool read_only);
 /* False: so much more than allowed that the connection is to be closed. */
 bool http_request_body(struct http_request *request, struct bytes part);
-/* Runs the handler and queues its answer. */
-bool http_request_answer(struct http_request *request);
+/* Runs the handler, once. True: there is an answer to be sent; false: http_request_step goes on. */
+bool http_request_run(struct http_request *request);
+bool http_request_step(struct http_request *request);
+/* Queues the answer. */
+bool http_request_send(struct http_request *request);
+struct MHD_Connection *http_request_connection(const struct http_request *request);
 void http_request_free(struct http_request *request);
 
 #endif

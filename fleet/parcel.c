@@ -109,33 +109,42 @@ static bool get(const struct parcel_source *source, const uint8_t sha[32], uint6
                    blob->length, size);
 }
 
-static bool read_pieces(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
-                        struct bytes list,
-                        bool (*each)(void *ctx, struct bytes part, struct err *err), void *ctx,
-                        struct err *err)
+/* The only blob, or the list of the pieces that follow. */
+static bool begin(struct parcel_reader *reader, struct bytes *ret_part, struct err *err)
 {
-    struct buf piece = {.limit = LIMIT_BLOB_BYTES};
-    uint64_t left = encoding->pieces_size;
-    bool ok = true;
-    for (size_t at = 0; ok && at < list.length; at += 32) {
-        uint64_t size = left < encoding->piece_bytes ? left : encoding->piece_bytes;
-        ok = get(source, list.data + at, size, &piece, err) && each(ctx, buf_bytes(&piece), err);
-        left -= size;
+    const struct fleetdb_encoding *encoding = reader->encoding;
+    reader->list.limit = reader->blob.limit = LIMIT_BLOB_BYTES;
+    if (!parcel_check(encoding, err) ||
+        !get(&reader->source, encoding->blob, encoding->size, &reader->list, err))
+        return false;
+    reader->begun = true;
+    reader->left = encoding->pieces_size;
+    if (encoding->piece_bytes == 0) {
+        reader->at = reader->list.length;
+        *ret_part = buf_bytes(&reader->list);
     }
-    buf_done(&piece);
-    return ok;
+    return true;
 }
 
-bool parcel_read(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
-                 bool (*each)(void *ctx, struct bytes part, struct err *err), void *ctx,
-                 struct err *err)
+bool parcel_next(struct parcel_reader *reader, struct bytes *ret_part, struct err *err)
 {
-    struct buf blob = {.limit = LIMIT_BLOB_BYTES};
-    bool ok = parcel_check(encoding, err) &&
-              get(source, encoding->blob, encoding->size, &blob, err) &&
-              (encoding->piece_bytes == 0
-                   ? each(ctx, buf_bytes(&blob), err)
-                   : read_pieces(source, encoding, buf_bytes(&blob), each, ctx, err));
-    buf_done(&blob);
-    return ok;
+    const uint64_t piece = reader->encoding->piece_bytes;
+    *ret_part = bytes_of(NULL, 0);
+    if (!reader->begun && (!begin(reader, ret_part, err) || ret_part->length > 0))
+        return reader->begun;
+    if (reader->at >= reader->list.length)
+        return true;
+    uint64_t size = reader->left < piece ? reader->left : piece;
+    if (!get(&reader->source, reader->list.data + reader->at, size, &reader->blob, err))
+        return false;
+    reader->at += 32;
+    reader->left -= size;
+    *ret_part = buf_bytes(&reader->blob);
+    return true;
+}
+
+void parcel_reader_done(struct parcel_reader *reader)
+{
+    buf_done(&reader->list);
+    buf_done(&reader->blob);
 }

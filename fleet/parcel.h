@@ -25,11 +25,20 @@ struct parcel_source {
     bool (*get)(void *ctx, const uint8_t sha256[32], struct buf *out, struct err *err);
     void *ctx;
 };
-/* Gives the bytes in order, each blob after its hash was compared. ERR_INVALID: a hash, a size or
- * the list is not as the encoding says. */
-bool parcel_read(const struct parcel_source *source, const struct fleetdb_encoding *encoding,
-                 bool (*each)(void *ctx, struct bytes part, struct err *err), void *ctx,
+/* Gives the bytes in order, a blob at a time, each after its hash was compared. */
+struct parcel_reader {
+    struct parcel_source source;
+    const struct fleetdb_encoding *encoding;
+    struct buf list, blob; /* zero to begin with, as are these */
+    size_t at;             /* in the list */
+    uint64_t left;
+    bool begun;
+};
+/* `*ret_part` is valid until the next call; empty: that was all. ERR_INVALID: a hash, a size or the
+ * list is not as the encoding says. */
+bool parcel_next(struct parcel_reader *reader, struct bytes *ret_part,
                  struct err *err) MUSTER_CHECK;
+void parcel_reader_done(struct parcel_reader *reader);
 /* As the terminals will ask: sizes and counts that fit each other, within the limits. */
 bool parcel_check(const struct fleetdb_encoding *encoding, struct err *err) MUSTER_CHECK;
 

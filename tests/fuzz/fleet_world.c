@@ -18,7 +18,8 @@ static void publish(struct fleetdb *db)
     char name[] = "aid.tsv";
     uint8_t digest[32];
     struct buf blob = {0}, body = {0};
-    struct fleetdb_document published;
+    struct document_work *work;
+    bool done;
     Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
     HOLDS(content_encode(content, &blob, NULL));
     sha256(buf_bytes(&blob), encoding.blob);
@@ -32,8 +33,14 @@ static void publish(struct fleetdb *db)
     header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
     HOLDS(pack(&header.base, &body, NULL));
     struct buf envelope = fuzz_seal("document", "", buf_bytes(&body));
-    HOLDS(document_publish(db, fuzz_trust(), buf_bytes(&envelope), &encoding, 1, FLEET_NOW_MS,
-                           &published, NULL));
+    const struct document_order order = {.trust = fuzz_trust(),
+                                         .envelope = buf_bytes(&envelope),
+                                         .encodings = &encoding,
+                                         .count = 1,
+                                         .now_ms = FLEET_NOW_MS};
+    HOLDS(document_begin(db, &order, &work, NULL));
+    HOLDS(document_step(work, UINT64_MAX, &done, NULL) && done);
+    document_free(work);
     buf_done(&envelope);
     buf_done(&body);
     buf_done(&blob);

@@ -95,6 +95,53 @@ static void a_bomb_stops_at_the_stated_length(void **state)
     free(zeros);
 }
 
+static bool get_frame(void *ctx, const uint8_t sha[32], struct buf *out, struct err *err)
+{
+    const struct bytes *frame = ctx;
+    (void)sha;
+    return buf_append(out, frame->data, frame->length, err);
+}
+
+static bool count_bytes(void *ctx, struct bytes part, struct err *err)
+{
+    size_t *bytes = ctx;
+    (void)err;
+    *bytes += part.length;
+    return true;
+}
+
+/* However little is sent: what it unfolds to counts. */
+static void a_step_goes_no_further_than_it_may(void **state)
+{
+    (void)state;
+    enum { LENGTH = 16 << 20, STEP = 1 << 20, CHUNK = 64 << 10 };
+    uint8_t *zeros = calloc(1, LENGTH), digest[32];
+    size_t bound = ZSTD_compressBound(LENGTH), given = 0, steps = 0;
+    uint8_t *room = malloc(bound);
+    assert_non_null(zeros);
+    assert_non_null(room);
+    struct bytes frame = bytes_of(room, ZSTD_compress(room, bound, zeros, LENGTH, 1));
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD,
+                                        .size = frame.length};
+    const struct parcel_source source = {get_frame, &frame};
+    const struct content_spec spec = {
+        .length = LENGTH, .sha256 = digest, .each = count_bytes, .ctx = &given};
+    struct content_unfolding *unfolding;
+    sha256(bytes_of(zeros, LENGTH), digest);
+    sha256(frame, encoding.blob);
+    assert_true(content_begin(&source, &encoding, &spec, &unfolding, NULL));
+    for (bool done = false; !done; steps++) {
+        size_t before = given;
+        assert_true(content_step(unfolding, STEP, &done, NULL));
+        assert_true(given - before < STEP + CHUNK);
+    }
+    content_free(unfolding);
+    assert_int_equal(given, LENGTH);
+    assert_true(steps >= LENGTH / (STEP + CHUNK));
+    free(room);
+    free(zeros);
+}
+
 static void what_does_not_fit_a_blob_is_refused(void **state)
 {
     (void)state;
@@ -140,6 +187,7 @@ int main(void)
         cmocka_unit_test(every_changed_byte_is_refused_or_harmless),
         cmocka_unit_test(wrong_length_hash_and_framing_are_refused),
         cmocka_unit_test(a_bomb_stops_at_the_stated_length),
+        cmocka_unit_test(a_step_goes_no_further_than_it_may),
         cmocka_unit_test(what_does_not_fit_a_blob_is_refused),
         cmocka_unit_test(check_by_kind),
     };

@@ -18,15 +18,13 @@ static enum err_code try(struct temp_fleet *fleet, const struct temp_document *d
                          const struct sign_key *key, const char *content)
 {
     struct err err = {0};
-    struct fleetdb_document published;
     struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
     struct buf header = temp_fleet_header(document, key);
     temp_fleet_upload(fleet, content, encoding.blob);
-    bool ok = document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 1, 3000,
-                               &published, &err);
+    bool ok = temp_fleet_take(fleet, fleet->trust, buf_bytes(&header), &encoding, 1, &err);
     buf_done(&header);
     assert_true(ok == (err.code == ERR_NONE));
-    assert_true(!ok || published.encodings[0].size > 0);
+    assert_true(!ok || encoding.size > 0);
     return err.code;
 }
 
@@ -128,8 +126,8 @@ static void nothing_is_longer_than_terminals_hold(void **state)
         bool sealed;
         uint64_t most;
     } rows[] = {{MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE, false, LIMIT_DOCUMENT_BYTES},
-                {MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS, true, LIMIT_DOCUMENT_BYTES},
-                {MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, true, LIMIT_DOCUMENT_BYTES},
+                {MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS, true, LIMIT_SEALED_BYTES},
+                {MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, true, LIMIT_SEALED_BYTES},
                 {MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, false, LIMIT_CONTENT_BYTES}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_true(opens(fleet, rows[i].kind, rows[i].sealed, rows[i].most));
@@ -158,15 +156,12 @@ static void a_blob_must_be_there_first(void **state)
 {
     struct temp_fleet *fleet = *state;
     struct err err = {0};
-    struct fleetdb_document published;
     struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
     const struct temp_document document = {.name = "bins", .text = "a", .version = 1};
     struct buf header = temp_fleet_header(&document, fleet->release_key);
-    assert_false(document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 1, 3000,
-                                  &published, &err));
+    assert_false(temp_fleet_take(fleet, fleet->trust, buf_bytes(&header), &encoding, 1, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
-    assert_false(document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 0, 3000,
-                                  &published, &err));
+    assert_false(temp_fleet_take(fleet, fleet->trust, buf_bytes(&header), &encoding, 0, &err));
     assert_int_equal(err.code, ERR_INVALID);
     buf_done(&header);
 }
@@ -180,6 +175,34 @@ static void another_epoch_is_refused(void **state)
     assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_NONE);
 }
 
+/* Looking at content takes its time, and others go on publishing. */
+static void what_came_meanwhile_counts_at_the_end(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct err err = {0};
+    struct document_work *work = NULL;
+    bool done = false, ok = true;
+    const struct temp_document document = {.name = "bins", .text = "one\n", .version = 2};
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
+    struct buf header = temp_fleet_header(&document, fleet->release_key);
+    const struct document_order order = {.trust = fleet->trust,
+                                         .envelope = buf_bytes(&header),
+                                         .encodings = &encoding,
+                                         .count = 1,
+                                         .now_ms = 3000};
+    temp_fleet_upload(fleet, document.text, encoding.blob);
+    assert_true(document_begin(fleet->db, &order, &work, NULL));
+    assert_true(document_step(work, 1, &done, NULL) && !done);
+    temp_fleet_publish(fleet, "bins", 3, "two\n");
+    while (ok && !done)
+        ok = document_step(work, 1, &done, &err);
+    assert_false(ok);
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_int_equal(newest(fleet, "bins"), 3);
+    document_free(work);
+    buf_done(&header);
+}
+
 static void put(struct temp_fleet *fleet, struct bytes blob, uint8_t ret_sha256[32])
 {
     sha256(blob, ret_sha256);
@@ -191,9 +214,12 @@ static enum err_code offer(struct temp_fleet *fleet, uint64_t version,
                            struct fleetdb_encoding encoding)
 {
     struct err err = {0};
-    size_t added;
+    struct document_work *work = NULL;
     const struct fleetdb_wish wish = {.name = "bins", .epoch = 1, .version = version};
-    bool ok = document_add_encodings(fleet->db, &wish, &encoding, 1, &added, &err);
+    bool done = false, ok = document_begin_more(fleet->db, &wish, &encoding, 1, &work, &err);
+    while (ok && !done)
+        ok = document_step(work, 1, &done, &err);
+    document_free(work);
     assert_true(ok == (err.code == ERR_NONE));
     return err.code;
 }
@@ -273,6 +299,7 @@ int main(void)
         TEST(versions_and_floors_never_go_down),
         TEST(a_blob_must_be_there_first),
         TEST(another_epoch_is_refused),
+        TEST(what_came_meanwhile_counts_at_the_end),
         TEST(a_delta_must_lead_from_its_base_to_what_was_signed),
         TEST(pieces_must_have_the_size_that_is_stated),
     };

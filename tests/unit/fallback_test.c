@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/fallback.h"
 
-#include "fleet/document.h"
 #include "fleet/frame.h"
 #include "proto/unpack.h"
 #include "tests/unit/temp_fleet.h"
@@ -41,7 +40,6 @@ static void publish_with_delta(struct ways *ways, const char *base, const char *
     struct temp_fleet *fleet = ways->fleet;
     struct err err = {0};
     struct buf frame = {0};
-    struct fleetdb_document published;
     struct fleetdb_encoding encodings[2] = {
         {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD},
         {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA, .delta = true}};
@@ -56,8 +54,7 @@ static void publish_with_delta(struct ways *ways, const char *base, const char *
     sha256(bytes_of(base, strlen(base)), encodings[1].base);
     struct buf header = temp_fleet_header(
         &(struct temp_document){.name = "bins", .text = text, .version = 2}, fleet->release_key);
-    if (!document_publish(fleet->db, fleet->trust, buf_bytes(&header), encodings, 2, 2000,
-                          &published, &err))
+    if (!temp_fleet_take(fleet, fleet->trust, buf_bytes(&header), encodings, 2, &err))
         fail_msg("%s", err.text);
     buf_done(&header);
 }

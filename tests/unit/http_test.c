@@ -24,6 +24,11 @@ struct world {
     struct metrics metrics;
     struct http_settings settings;
     struct http *http;
+    struct api_module module;
+    struct api api;
+    /* Of the work that /long begins, a number each: */
+    int begun, freed, last, steps;
+    bool may_end, fails;
 };
 
 static bool echo(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -37,10 +42,47 @@ static bool echo(void *ctx, const struct api_request *request, struct api_answer
     return answer->json != NULL;
 }
 
-static const struct api_route routes[] = {{"GET", "/echo", 0, echo},
-                                          {"POST", "/echo", BODY_MAX, echo}};
-static const struct api_module modules[] = {{routes, 2, NULL}};
-static const struct api api = {modules, 1};
+struct work {
+    struct world *world;
+    int number;
+};
+
+static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
+{
+    const struct work *work = ctx;
+    struct world *world = work->world;
+    world->last = work->number;
+    world->steps++;
+    if (world->may_end && world->fails)
+        return err_set(err, ERR_CONFLICT, "it came to nothing");
+    *ret_done = world->may_end;
+    if (*ret_done)
+        answer->json = json_pack("{s:i}", "number", work->number);
+    return true;
+}
+
+static void free_work(void *ctx)
+{
+    struct work *work = ctx;
+    work->world->freed++;
+    free(work);
+}
+
+static bool begin_long(void *ctx, const struct api_request *request, struct api_answer *answer,
+                       struct err *err)
+{
+    struct work *work = calloc(1, sizeof *work);
+    (void)request;
+    assert_non_null(work);
+    work->world = ctx;
+    work->number = ++work->world->begun;
+    answer->work = (struct api_work){step, free_work, work};
+    (void)err;
+    return true;
+}
+
+static const struct api_route routes[] = {
+    {"GET", "/echo", 0, echo}, {"POST", "/echo", BODY_MAX, echo}, {"GET", "/long", 0, begin_long}};
 
 static int setup(void **state)
 {
@@ -57,8 +99,10 @@ static int setup(void **state)
                                              .listen = "127.0.0.1:0",
                                              .clock = &clock_real,
                                              .metrics = &world->metrics};
+    world->module = (struct api_module){routes, sizeof routes / sizeof *routes, world};
+    world->api = (struct api){&world->module, 1};
     struct err err = {0};
-    if (!http_open(&world->loop, &world->settings, &api, &world->http, &err))
+    if (!http_open(&world->loop, &world->settings, &world->api, &world->http, &err))
         fail_msg("%s", err.text);
     *state = world;
     return 0;
@@ -70,6 +114,7 @@ static int teardown(void **state)
     http_close(world->http);
     (void)uv_run(&world->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&world->loop), 0);
+    assert_int_equal(world->freed, world->begun);
     assert_false(file_exists(world->path));
     assert_true(file_remove_tree(world->dir, NULL));
     free(world);
@@ -252,7 +297,7 @@ static void the_socket_has_its_mode_and_one_owner(void **state)
     struct err err = {0};
     assert_int_equal(stat(world->path, &file), 0);
     assert_int_equal(file.st_mode & 0777, 0600);
-    assert_false(http_open(&world->loop, &world->settings, &api, &second, &err));
+    assert_false(http_open(&world->loop, &world->settings, &world->api, &second, &err));
     assert_int_equal(err.code, ERR_CONFLICT);
     assert_true(file_exists(world->path)); /* still the first one's */
 }
@@ -270,9 +315,115 @@ static void only_this_machine_may_be_listened_on(void **state)
         struct err err = {0};
         settings.socket_path = path;
         settings.listen = wrong[i];
-        assert_false(http_open(&world->loop, &settings, &api, &second, &err));
+        assert_false(http_open(&world->loop, &settings, &world->api, &second, &err));
         assert_int_equal(err.code, ERR_INVALID);
     }
+}
+
+/* ---- what is answered in steps ---- */
+
+enum { TURNS_MAX = 100000 };
+
+/* Another that asks for what takes long; it has been begun when this returns. */
+static int ask_long(struct world *world)
+{
+    static const char request[] = "GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const int fd = connect_unix(world), before = world->begun;
+    assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
+    for (int i = 0; i < TURNS_MAX && world->begun == before; i++)
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    assert_int_equal(world->begun, before + 1);
+    return fd;
+}
+
+static void take_steps(struct world *world, int count)
+{
+    const int before = world->steps;
+    for (int i = 0; i < TURNS_MAX && world->steps < before + count; i++)
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    assert_true(world->steps >= before + count);
+}
+
+/* What has come for it so far; "" while nothing has. */
+static void hear(struct world *world, int fd, bool wait, char *answer)
+{
+    size_t got = 0;
+    for (int i = 0; i < (wait ? TURNS_MAX : 100); i++) {
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+        ssize_t n = recv(fd, answer + got, ANSWER_BYTES - 1 - got, MSG_DONTWAIT);
+        if (n == 0)
+            break;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    answer[got] = '\0';
+}
+
+static void others_are_answered_between_the_steps(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    int first = ask_long(world), second = ask_long(world);
+    take_steps(world, 3);
+    assert_int_equal(world->last, 1); /* one after the other */
+    ask(world, connect_unix(world), "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0,
+        answer);
+    assert_int_equal(status_of(answer), 200);
+    hear(world, first, false, answer);
+    assert_string_equal(answer, "");
+    world->may_end = true;
+    hear(world, first, true, answer);
+    assert_int_equal(status_of(answer), 200);
+    assert_non_null(strstr(answer, "{\"number\":1}"));
+    hear(world, second, true, answer);
+    assert_non_null(strstr(answer, "{\"number\":2}"));
+    assert_int_equal(world->freed, 2);
+    assert_int_equal(world->metrics.values[METRIC_HTTP_REQUESTS], 3);
+    (void)close(first);
+    (void)close(second);
+}
+
+static void a_step_that_fails_is_the_answer(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    int fd = ask_long(world);
+    take_steps(world, 2);
+    world->may_end = world->fails = true;
+    hear(world, fd, true, answer);
+    assert_int_equal(status_of(answer), 409);
+    assert_non_null(strstr(answer, "it came to nothing"));
+    assert_int_equal(world->metrics.values[METRIC_HTTP_ERRORS], 1);
+    (void)close(fd);
+}
+
+static void who_leaves_meanwhile_stops_nobody(void **state)
+{
+    struct world *world = *state;
+    char answer[ANSWER_BYTES];
+    (void)close(ask_long(world));
+    take_steps(world, 2);
+    world->may_end = true;
+    for (int i = 0; i < TURNS_MAX && world->freed == 0; i++)
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    assert_int_equal(world->freed, 1);
+    ask(world, connect_unix(world), "GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0,
+        answer);
+    assert_int_equal(status_of(answer), 200);
+}
+
+/* The teardown closes the server, and counts what was freed. */
+static void work_that_is_not_done_ends_with_the_server(void **state)
+{
+    struct world *world = *state;
+    int fds[2] = {ask_long(world), ask_long(world)};
+    take_steps(world, 1);
+    assert_int_equal(world->freed, 0);
+    http_close(world->http);
+    (void)uv_run(&world->loop, UV_RUN_DEFAULT);
+    world->http = NULL;
+    assert_int_equal(world->freed, 2);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
 }
 
 int main(void)
@@ -284,6 +435,10 @@ int main(void)
         TEST(what_is_not_there_is_said),
         TEST(tcp_is_for_reading),
         TEST(a_full_house_empties),
+        TEST(others_are_answered_between_the_steps),
+        TEST(a_step_that_fails_is_the_answer),
+        TEST(who_leaves_meanwhile_stops_nobody),
+        TEST(work_that_is_not_done_ends_with_the_server),
         TEST(tcp_knows_only_names_of_this_machine),
         TEST(the_socket_has_its_mode_and_one_owner),
         TEST(only_this_machine_may_be_listened_on),

@@ -39,13 +39,12 @@ static void publish(struct world *world, uint64_t version, uint64_t epoch)
     const struct temp_document document = {
         .name = "bins", .text = "one", .version = version, .epoch = epoch};
     struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
-    struct fleetdb_document published;
     struct err err = {0};
     struct buf header =
         temp_fleet_header(&document, world->rooted->roots->keys[MUSTER__ROLE__ROLE_RELEASE][0]);
     temp_fleet_upload(world->rooted->fleet, document.text, encoding.blob);
-    if (!document_publish(world->rooted->fleet->db, world->trust, buf_bytes(&header), &encoding, 1,
-                          2000, &published, &err))
+    if (!temp_fleet_take(world->rooted->fleet, world->trust, buf_bytes(&header), &encoding, 1,
+                         &err))
         fail_msg("%s", err.text);
     buf_done(&header);
 }

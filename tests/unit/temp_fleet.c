@@ -144,6 +144,22 @@ struct buf temp_fleet_header(const struct temp_document *document, const struct 
     return sealed;
 }
 
+bool temp_fleet_take(struct temp_fleet *fleet, const struct trust *trust, struct bytes header,
+                     struct fleetdb_encoding *encodings, size_t count, struct err *err)
+{
+    enum { STEP_BYTES = 7 };
+    struct document_work *work = NULL;
+    const struct document_order order = {
+        .trust = trust, .envelope = header, .encodings = encodings, .count = count, .now_ms = 2000};
+    bool done = false, ok = document_begin(fleet->db, &order, &work, err);
+    while (ok && !done)
+        ok = document_step(work, STEP_BYTES, &done, err);
+    for (size_t i = 0; ok && i < count; i++)
+        encodings[i] = document_published(work)->encodings[i];
+    document_free(work);
+    return ok;
+}
+
 void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t version,
                         const char *text)
 {
@@ -153,10 +169,8 @@ void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t ver
 void temp_fleet_put(struct temp_fleet *fleet, const struct temp_document *document)
 {
     struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
-    struct fleetdb_document published;
     struct buf header = temp_fleet_header(document, fleet->release_key);
     temp_fleet_upload(fleet, document->text, encoding.blob);
-    OK(document_publish(fleet->db, fleet->trust, buf_bytes(&header), &encoding, 1, 2000, &published,
-                        &err));
+    OK(temp_fleet_take(fleet, fleet->trust, buf_bytes(&header), &encoding, 1, &err));
     buf_done(&header);
 }

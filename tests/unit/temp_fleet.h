@@ -3,7 +3,7 @@
 #define TESTS_UNIT_TEMP_FLEET_H
 
 #include "proto/trust.h"
-#include "storage/fleetdb.h"
+#include "storage/fleetdb_documents.h"
 
 /* A real fleet database, real keys and a real root, in a directory that is removed with them. */
 struct temp_fleet {
@@ -30,6 +30,10 @@ struct temp_document {
 void temp_fleet_upload(struct temp_fleet *fleet, const char *text, uint8_t ret_blob[32]);
 /* A table's header for the text, signed with `key`; the caller calls buf_done. */
 struct buf temp_fleet_header(const struct temp_document *document, const struct sign_key *key);
+/* Publishes, in steps of no more than a few bytes; `encodings` are as they were then. */
+bool temp_fleet_take(struct temp_fleet *fleet, const struct trust *trust, struct bytes header,
+                     struct fleetdb_encoding *encodings, size_t count,
+                     struct err *err) MUSTER_CHECK;
 /* Both, and publishes. */
 void temp_fleet_put(struct temp_fleet *fleet, const struct temp_document *document);
 void temp_fleet_publish(struct temp_fleet *fleet, const char *name, uint64_t version,
