@@ -105,6 +105,18 @@ static bool want_items(struct bundling *run, const Muster__Manifest *manifest, s
     return true;
 }
 
+static bool unseal_newest(const struct bundling *run, const char *device, struct bytes envelope,
+                          struct bytes *ret_body, struct err *err)
+{
+    const struct key_set *keys = trust_keys(run->roots.trust, MUSTER__ROLE__ROLE_DIRECTOR);
+    return unseal("manifest", device, envelope, keys, ret_body, err) ||
+           err_context(err,
+                       "not by a director key of root %" PRIu64
+                       ", the newest; until musterd has signed it anew under that, a terminal "
+                       "would refuse it, and musterctl get roots tells what musterd waits for",
+                       trust_version(run->roots.trust));
+}
+
 /* What a terminal would refuse does not go into a file for it. */
 static bool check_manifest(struct bundling *run, const char *device, struct bytes envelope,
                            struct err *err)
@@ -114,15 +126,14 @@ static bool check_manifest(struct bundling *run, const char *device, struct byte
     struct arena arena = {0};
     struct bytes body;
     ProtobufCMessage *message = NULL;
-    bool ok = unseal("manifest", device, envelope,
-                     trust_keys(run->roots.trust, MUSTER__ROLE__ROLE_DIRECTOR), &body, err) &&
+    bool ok = unseal_newest(run, device, envelope, &body, err) &&
               unpack(&muster__manifest__descriptor, body, &limits, &arena, &message, err) &&
               message != NULL;
     const Muster__Manifest *manifest = (const Muster__Manifest *)message;
     if (ok && manifest->epoch != trust_epoch(run->roots.trust))
         ok = err_set(err, ERR_REFUSED,
                      "it is of epoch %" PRIu64 ", the newest root of epoch %" PRIu64
-                     "; musterd is about to sign it anew, try again",
+                     "; musterctl get roots tells what musterd waits for to sign it anew",
                      manifest->epoch, trust_epoch(run->roots.trust));
     ok = ok && want_items(run, manifest, err);
     arena_done(&arena);
@@ -197,7 +208,7 @@ static bool write_bundle(struct bundling *run, struct err *err)
         return err_set(err, ERR_INVALID, "%.60s...: the path is too long", run->path);
     FILE *file = fopen(run->part_path, "wbe");
     if (file == NULL)
-        return err_set(err, ERR_IO, "%s: %s", run->part_path, strerror(errno));
+        return err_set(err, ERR_IO, "cannot write %s: %s", run->part_path, strerror(errno));
     bool ok = write_file(run, file, err);
     if (fclose(file) != 0 && ok)
         ok = err_set(err, ERR_IO, "%s: %s", run->part_path, strerror(errno));
@@ -222,6 +233,11 @@ static bool fetch_manifests(struct bundling *run, const json_t *devices, bool al
            err_set(err, ERR_NOT_FOUND, "none of the devices has a manifest; assign a document");
 }
 
+static const char *s_of(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static int print_bundle(const struct bundling *run, struct err *err)
 {
     size_t devices = json_object_size(run->manifests), missing = json_array_size(run->without);
@@ -240,11 +256,14 @@ static int print_bundle(const struct bundling *run, struct err *err)
     }
     ctl_count_text((int64_t)run->bytes, bytes);
     fprintf(ctl->out,
-            "%s: %zu devices, %zu roots up to version %" PRIu64 ", %zu blobs, %s bytes.\n"
-            "On the terminal: muster import FILE\n",
-            run->path, devices, run->roots.count, last, run->written, bytes);
+            "%s is written: %zu device%s, %zu root%s up to version %" PRIu64 ", %zu blob%s, %s "
+            "bytes.\nOn the terminal: muster import FILE\n",
+            run->path, devices, s_of(devices), run->roots.count, s_of(run->roots.count), last,
+            run->written, s_of(run->written), bytes);
     if (missing > 0)
-        fprintf(ctl->out, "%zu devices have no manifest and are not in it.\n", missing);
+        fprintf(ctl->out,
+                "%zu device%s without a manifest %s not in it: nothing is assigned there.\n",
+                missing, s_of(missing), missing == 1 ? "is" : "are");
     return EXIT_OK;
 }
 

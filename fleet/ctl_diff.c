@@ -55,8 +55,11 @@ static int read_published(struct diff *diff, int64_t version, struct side *side,
                     "compared",
                     diff->name);
         else
-            err_set(err, ERR_NOT_FOUND, "there is no version %" PRId64 " of %s", version,
-                    diff->name);
+            err_set(err, ERR_NOT_FOUND,
+                    "there is no version %" PRId64
+                    " of %s; musterctl get documents lists those there "
+                    "are",
+                    version, diff->name);
         return EXIT_NOT_FOUND;
     }
     (void)snprintf(side->label, sizeof side->label, "version %" PRId64,

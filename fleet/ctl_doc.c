@@ -79,24 +79,12 @@ static bool take_signed(struct ctl_publish *publish, struct signed_document *bef
     return buf_append(&publish->header, before->envelope.data, before->envelope.length, err);
 }
 
-/* What is sealed goes as it is, in one blob. */
-static bool put_sealed(struct ctl *ctl, struct ctl_publish *publish,
-                       const struct signed_document *before, struct err *err)
-{
-    struct ctl_upload upload = {ctl, publish->dry_run};
-    struct fleetdb_encoding *encoding = &publish->encodings[publish->encoding_count++];
-    *encoding = (struct fleetdb_encoding){.coding = MUSTER__CONTENT_CODING__CONTENT_CMS,
-                                          .size = before->sealed.length};
-    memcpy(encoding->blob, publish->sha256, sizeof encoding->blob);
-    return ctl_publish_put(&upload, encoding->blob, buf_bytes(&before->sealed), err);
-}
-
 static int publish_sealed(struct ctl *ctl, struct ctl_publish *publish,
                           const struct signed_document *before, struct err *err)
 {
     json_t *document;
-    if (!put_sealed(ctl, publish, before, err) || !ctl_publish_look(ctl, publish, err) ||
-        !ctl_publish_post(ctl, publish, &document, err))
+    if (!ctl_publish_put_sealed(ctl, publish, buf_bytes(&before->sealed), err) ||
+        !ctl_publish_look(ctl, publish, err) || !ctl_publish_post(ctl, publish, &document, err))
         return exit_code_of(err);
     int code = ctl_publish_print(ctl, publish, document, true, err);
     json_decref(document);
@@ -143,6 +131,8 @@ static bool read_args(struct ctl_publish *publish, struct signers *signers,
     if (args->argument_count < 2 || ctl_arg(args, "--release-key", NULL) == NULL)
         return err_set(err, ERR_INVALID,
                        "expected a FILE and --release-key KEY to sign it with, or --signed SIGNED");
+    if (ctl_arg(args, "--kind", NULL) == NULL)
+        return err_set(err, ERR_INVALID, "--kind is missing: table, params, code-profile or file");
     return word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) &&
            (publish->kind != MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
             err_set(err, ERR_INVALID,

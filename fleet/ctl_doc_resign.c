@@ -37,7 +37,8 @@ static bool read_root(const char *path, struct trust **ret_trust, struct err *er
 {
     struct buf root = {0};
     bool ok = file_read(path, LIMIT_ROOT_BYTES, &root, err) &&
-              (trust_open(buf_bytes(&root), ret_trust, err) || err_context(err, "%s", path));
+              (trust_open(buf_bytes(&root), ret_trust, err) ||
+               err_context(err, "%s is not a root, such as keys/root.bin", path));
     buf_done(&root);
     return ok;
 }

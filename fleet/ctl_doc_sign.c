@@ -68,7 +68,8 @@ static bool read_root(const struct ctl_args *args, struct trust **ret_trust, str
     const char *path = ctl_arg(args, "--root", "");
     struct buf root = {0};
     bool ok = file_read(path, LIMIT_ROOT_BYTES, &root, err) &&
-              (trust_open(buf_bytes(&root), ret_trust, err) || err_context(err, "%s", path));
+              (trust_open(buf_bytes(&root), ret_trust, err) ||
+               err_context(err, "%s is not a root, such as keys/root.bin", path));
     buf_done(&root);
     return ok;
 }
@@ -136,12 +137,12 @@ static bool seal_content(struct ctl *ctl, struct signing *signing, const struct 
 {
     struct sealing_authority *authority = NULL;
     struct buf certificate = {0};
-    bool ok =
-        sealing_certificate_read(ctl_arg(args, "--certificate", ""), &certificate, err) &&
-        ctl_open_authority(ctl, args, &authority, err) &&
-        sealing_certificate_check(authority, signing->header.device, buf_bytes(&certificate),
-                                  err) &&
-        sealed_make(buf_bytes(&certificate), buf_bytes(&signing->content), &signing->sealed, err);
+    bool ok = sealing_certificate_read(ctl_arg(args, "--certificate", ""), &certificate, err) &&
+              ctl_open_authority(ctl, args, &authority, err) &&
+              sealing_certificate_check(authority, signing->header.device, buf_bytes(&certificate),
+                                        err) &&
+              ctl_sealed_make(buf_bytes(&certificate), buf_bytes(&signing->content),
+                              &signing->sealed, err);
     sealing_authority_close(authority);
     buf_done(&certificate);
     if (ok)

@@ -72,16 +72,21 @@ static bool fetch_chain(struct ctl *ctl, uint64_t version, struct ctl_roots *roo
     for (uint64_t v = version - 1; there && v > 0; v--)
         if (!add_root(ctl, roots, v, &there, err))
             return false;
-    return roots->count > 0 || err_set(err, ERR_NOT_FOUND, "musterd has no root %" PRIu64, version);
+    return roots->count > 0 ||
+           err_set(err, ERR_NOT_FOUND,
+                   "musterd has no root %" PRIu64 "; give it one with musterctl root publish",
+                   version);
 }
 
 /* As a terminal will that was made with the pinned one, or with the first there is. */
 static bool follow_chain(struct ctl_roots *roots, struct bytes pinned, struct err *err)
 {
-    if (pinned.length == 0 && roots->envelopes != NULL)
+    const bool given = pinned.length > 0;
+    if (!given && roots->envelopes != NULL)
         pinned = buf_bytes(&roots->envelopes[0]);
     if (!trust_open(pinned, &roots->trust, err))
-        return false;
+        return err_context(err,
+                           given ? "--root names a file that is no root" : "musterd's first root");
     for (size_t i = 0; i < roots->count; i++)
         if (roots->first + i > trust_version(roots->trust) &&
             !trust_advance(roots->trust, buf_bytes(&roots->envelopes[i]), err))

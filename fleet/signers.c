@@ -40,7 +40,7 @@ bool signers_open(const struct ctl_args *args, const char *option, struct signer
     for (const char *name; (name = ctl_arg_next(args, option, &at)) != NULL;) {
         if (!add(&signers, name, err)) {
             signers_done(&signers);
-            return false;
+            return err_context(err, "%s", option);
         }
     }
     *ret_signers = signers;

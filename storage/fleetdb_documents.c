@@ -321,7 +321,7 @@ bool fleetdb_document_find(struct fleetdb *db, const struct fleetdb_wish *wish, 
     if (!row)
         return err_set(err, ERR_NOT_FOUND,
                        "there is no version %" PRIu64 " of document %s in epoch %" PRIu64
-                       "; see the documents listed",
+                       "; musterctl get documents lists those there are",
                        wish->version, wish->name, wish->epoch);
     *ret_row = sqlite3_column_int64(find, 0);
     *ret_version = sqlite_column_u64(find, 1);

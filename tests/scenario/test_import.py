@@ -7,6 +7,7 @@ import random
 import pytest
 
 from ops import Ops
+from processes import wait_for
 from terminal import Terminal
 
 DEVICE = "shop-0001"
@@ -189,7 +190,15 @@ def test_roots_come_in_a_file_too_one_by_one(shop):
     rest = {"manifests": [(DEVICE, shop.manifest())], "blobs": shop.blobs()}
     shop.refused(bundle_of(roots=[roots[2]], **rest), "root 3", "root_order")
     assert shop.terminal.status()["trust"]["root_version"] == 1
-    shop.file.write_bytes(bundle_of(roots=roots, **rest))
+    # musterd's own chain, from the first root that it has.
+    for version in (2, 3):
+        shop.ops.ctl_ok("root", "publish", shop.ops.folder / f"keys/root-{version}.bin")
+    wait_for(lambda: shop.ops.query("SELECT root_version FROM manifest") == [(3,)],
+             what="the manifest is signed again under the third root")
+    made = shop.ops.json("bundle", shop.file, "--all")
+    assert made["roots"] == 3 and made["newest_root"] == 3
+    for root in roots:
+        assert root in shop.file.read_bytes()
     told = take(shop)
     assert told["roots"] == 2 and told["root_version"] == 3
     assert shop.held()["bin-table"] == TABLE
