@@ -81,6 +81,8 @@ static void on_not_stored(void *ctx, size_t count, const struct err *err)
     agent_not_stored(agent, count, err);
     if (err->code != ERR_FULL)
         agent_spool_failed(agent, err);
+    else if (agent->registrar != NULL)
+        registrar_yield(agent->registrar);
 }
 
 static void on_link_changed(void *ctx)
@@ -210,6 +212,7 @@ static void on_forget_timer(uv_timer_t *timer)
     struct agent *agent = timer->data;
     struct spool_stats stats;
     settle_when_idle(agent);
+    registrar_yield(agent->registrar);
     spool_stats(agent->spool, &stats);
     if (!agent->forget_more)
         agent_save_receipts(agent);
@@ -301,6 +304,17 @@ static bool open_port(struct agent *agent, struct err *err)
            linkport_open(agent->loop, path, &peers, &events, agent, &agent->port, err);
 }
 
+/* Results may take their quota, but not more than half of a small disk. */
+static uint64_t on_reserve(void *ctx, uint64_t disk_bytes)
+{
+    struct agent *agent = ctx;
+    struct spool_stats stats;
+    spool_stats(agent->spool, &stats);
+    uint64_t quota = (uint64_t)agent->settings->spool_quota_bytes;
+    uint64_t share = quota < disk_bytes / 2 ? quota : disk_bytes / 2;
+    return share > stats.bytes ? share - stats.bytes : 0;
+}
+
 static bool open_registrar(struct agent *agent, struct err *err)
 {
     char dir[512], floors[512];
@@ -319,7 +333,11 @@ static bool open_registrar(struct agent *agent, struct err *err)
         .quota_bytes = settings->registry_quota_bytes,
     };
     static const struct registrar_events events = {
-        .fetch = on_fetch, .event = on_registrar_event, .changed = on_registrar_changed};
+        .fetch = on_fetch,
+        .event = on_registrar_event,
+        .changed = on_registrar_changed,
+        .reserve = on_reserve,
+    };
     return registrar_open(agent->loop, agent->clock, &registrar, agent->trust, &events, agent,
                           &agent->registrar, err);
 }

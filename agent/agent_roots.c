@@ -29,7 +29,11 @@ bool agent_open_roots(struct agent *agent, struct err *err)
 
 void agent_tell_roots(struct agent *agent)
 {
-    const struct err *damage = &agent->roots.damage;
+    const struct err *damage = &agent->roots.damage, *unread = &agent->roots.unread;
+    if (unread->code != ERR_NONE) {
+        log_error("%s; the copy that is kept of it stands in: install it again", unread->text);
+        tell(agent, unread);
+    }
     if (damage->code == ERR_NONE)
         return;
     log_warn("%s; root %" PRIu64 " is in force until the fleet has sent it again", damage->text,

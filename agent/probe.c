@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/probe.h"
 
+#include "base/disk.h"
 #include "base/file.h"
 
 #include <limits.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { PROC_BYTES = 64 * 1024 };
@@ -36,12 +36,12 @@ static bool read_number(const char *path, long long *ret_value)
 
 static void probe_disk(const char *dir, Muster__Health *health)
 {
-    struct statvfs fs;
-    if (statvfs(dir, &fs) != 0)
+    struct disk disk;
+    if (!disk_look(dir, &disk, NULL))
         return;
-    health->disk_free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    health->disk_total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
-    health->inodes_free = (uint64_t)fs.f_favail;
+    health->disk_free_bytes = disk.free_bytes;
+    health->disk_total_bytes = disk.bytes;
+    health->inodes_free = disk.free_inodes;
 }
 
 static uint64_t meminfo_bytes(const char *text, const char *name)

@@ -58,17 +58,33 @@ void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret
     sync_lacks(wants, &holding, build, plan_missing, (void *)(uintptr_t)registrar, ret_lacks);
 }
 
+/* Disk or memory may be there again. */
+static void retry(uv_timer_t *timer)
+{
+    struct registrar *registrar = timer->data;
+    registrar->stalled = false;
+    registrar_wake(registrar);
+}
+
 void registrar_stall(struct registrar *registrar, const char *what, const struct err *err)
 {
+    enum { FIRST_MS = 60 * 1000, LONGEST_MS = 3600 * 1000, DOUBLED_MAX = 6 };
+    unsigned doubled = registrar->stalls < DOUBLED_MAX ? registrar->stalls : DOUBLED_MAX;
+    uint64_t wait_ms = (uint64_t)FIRST_MS << doubled;
+    bool told = registrar->stall_code == err->code && registrar->stall_said[0] != '\0';
     registrar->stalled = true;
+    registrar->stalls++;
+    registrar->stall_code = err->code;
     log_error("registry: %s: %s", what, err->text);
-    char said[sizeof registrar->stall_said];
-    snprintf(said, sizeof said, "%s: %.150s", what, err->text);
-    if (strcmp(said, registrar->stall_said) == 0)
-        return;
-    memcpy(registrar->stall_said, said, sizeof said);
-    report_event(registrar, MUSTER__EVENT_KIND__EVENT_APPLY_FAILED, "", NULL,
-                 "%s; tried again at the next check", said);
+    (void)snprintf(registrar->stall_said, sizeof registrar->stall_said, "%s: %.150s", what,
+                   err->text);
+    if (!registrar->closing)
+        (void)uv_timer_start(&registrar->retry, retry, wait_ms < LONGEST_MS ? wait_ms : LONGEST_MS,
+                             0);
+    if (!told)
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_APPLY_FAILED, "", NULL,
+                     "%s; tried again, ever more seldom, and by muster selfcheck",
+                     registrar->stall_said);
 }
 
 /* ---- one step at a time ---- */
@@ -132,13 +148,15 @@ static void handles_close(struct registrar *registrar)
     if (!uv_is_closing((uv_handle_t *)&registrar->wake)) {
         uv_close((uv_handle_t *)&registrar->wake, handle_closed);
         uv_close((uv_handle_t *)&registrar->timer, handle_closed);
+        uv_close((uv_handle_t *)&registrar->retry, handle_closed);
+        uv_close((uv_handle_t *)&registrar->again, handle_closed);
     }
 }
 
 static bool next_begun(struct registrar *registrar)
 {
-    return save_start(registrar) || store_start(registrar) || check_start(registrar) ||
-           build_start(registrar);
+    return yield_start(registrar) || save_start(registrar) || store_start(registrar) ||
+           check_start(registrar) || build_start(registrar);
 }
 
 static void registrar_step(struct registrar *registrar)
@@ -149,6 +167,7 @@ static void registrar_step(struct registrar *registrar)
             handles_close(registrar);
         return;
     }
+    room_check(registrar);
     if (!busy) {
         plan_supply(registrar);
         busy = next_begun(registrar);
@@ -202,10 +221,14 @@ static bool handles_open(struct registrar *registrar, int64_t check_every_ms, st
 {
     registrar->wake.data = registrar;
     registrar->timer.data = registrar;
+    registrar->retry.data = registrar;
+    registrar->again.data = registrar;
     if (uv_async_init(registrar->loop, &registrar->wake, woken) != 0)
         return err_set(err, ERR_IO, "registry: no wake-up from the loop");
     (void)uv_timer_init(registrar->loop, &registrar->timer); /* cannot fail */
-    registrar->handles = 2;
+    (void)uv_timer_init(registrar->loop, &registrar->retry);
+    (void)uv_timer_init(registrar->loop, &registrar->again);
+    registrar->handles = 4;
     if (check_every_ms > 0)
         (void)uv_timer_start(&registrar->timer, check_timer, (uint64_t)check_every_ms,
                              (uint64_t)check_every_ms);
@@ -245,6 +268,8 @@ void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), voi
     registrar->closed_ctx = ctx;
     waiters_answer(registrar, true);
     (void)uv_timer_stop(&registrar->timer);
+    (void)uv_timer_stop(&registrar->retry);
+    (void)uv_timer_stop(&registrar->again);
     registrar_wake(registrar);
 }
 

@@ -37,6 +37,9 @@ struct registrar_events {
     void (*event)(void *ctx, const Muster__Event *event);
     /* The state differs from before: registrar_state gives it. */
     void (*changed)(void *ctx);
+    /* Bytes that must stay free on a disk of so many, for results that may still come. NULL: none.
+     */
+    uint64_t (*reserve)(void *ctx, uint64_t disk_bytes);
 };
 
 /* Loads what is held and starts a check. `trust` and `clock` outlive the registrar; the strings of
@@ -47,6 +50,10 @@ bool registrar_open(uv_loop_t *loop, const struct clock *clock,
                     struct registrar **ret_registrar, struct err *err) MUSTER_CHECK;
 /* Waits on the loop for a worker or hook that runs, answers open checks, calls `closed` last. */
 void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), void *ctx);
+
+/* Results are running short of room, or may be: gives up what has come of what is not in force, if
+ * the disk has less than half of the reserve left. It is fetched again when there is room. */
+void registrar_yield(struct registrar *registrar);
 
 /* From now on what is held is told as events, beginning with how it stands; what is found damaged,
  * repaired or refused is told from the start. */

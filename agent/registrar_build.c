@@ -274,6 +274,7 @@ static void commit_done(struct registrar *registrar, struct job *job)
         registrar->held.previous = build->current;
         registrar->held.current = build->target;
         registrar->stall_said[0] = '\0';
+        registrar->stalls = 0;
         registrar_forget_findings(registrar);
         for (size_t i = 0; i < build->target.list.count; i++) {
             if (!build->carry[i])
@@ -437,7 +438,7 @@ bool build_start(struct registrar *registrar)
     struct sync_blobs lacks;
     struct err err = {0};
     if (registrar->desired == NULL || registrar->outdated || registrar->unsaved ||
-        registrar->stalled || registrar_failed(registrar))
+        registrar_kept_from(registrar) != NULL || registrar_failed(registrar))
         return false;
     registrar_missing(registrar, &lacks);
     if (lacks.count > 0)

@@ -80,8 +80,13 @@ struct registrar {
     bool awaited[REGISTRY_ITEMS]; /* the broker was asked for its blob */
     struct drift_mark marks[REGISTRY_ITEMS];
     struct registry_failure failure; /* the manifest that is not to be tried again */
-    bool stalled;                    /* disk or memory failed: nothing new before the next check */
-    struct blob_set have;            /* blobs in the store */
+    bool stalled;         /* disk or memory failed: nothing new before `retry` or the next check */
+    bool no_room;         /* what is wanted does not fit beside what results may need */
+    bool yield_due;       /* what is not in force is to be given up, for room */
+    unsigned stalls;      /* in a row */
+    uv_timer_t retry;     /* after a stall */
+    uv_timer_t again;     /* while there is no room */
+    struct blob_set have; /* blobs in the store */
     struct arrival *arrivals;
     const struct arrival *storing; /* what the running job writes */
 
@@ -101,7 +106,9 @@ struct registrar {
     size_t observe_count;
     struct observe_mark observed[REGISTRY_ITEMS];
     char boot_note[400]; /* what loading found, said with the first check */
-    char stall_said[200];
+    enum err_code stall_code;
+    char room_said[160];
+    char stall_said[200]; /* why it stalled last; empty since something was put in force */
 
     bool closing;
     void (*closed)(void *ctx);
@@ -111,7 +118,8 @@ struct registrar {
 /* Starts the job, or frees it and stalls. */
 void job_start(struct registrar *registrar, struct job *job, void (*run)(struct job *job),
                void (*done)(struct registrar *registrar, struct job *job));
-/* Disk or memory failed: says so once, and leaves everything until the next check. */
+/* Disk or memory failed: says so once, and leaves everything for a while, or until the next check.
+ */
 void registrar_stall(struct registrar *registrar, const char *what, const struct err *err);
 void registrar_wake(struct registrar *registrar);
 
@@ -139,6 +147,11 @@ bool save_start(struct registrar *registrar);  /* registrar_store.c */
 bool store_start(struct registrar *registrar); /* registrar_store.c */
 bool check_start(struct registrar *registrar); /* registrar_check.c */
 bool build_start(struct registrar *registrar); /* registrar_build.c */
+bool yield_start(struct registrar *registrar); /* registrar_room.c */
+/* Does what is wanted fit beside what results may need? */
+void room_check(struct registrar *registrar);
+/* Why nothing is fetched or built for now; NULL: nothing keeps it. */
+const char *registrar_kept_from(const struct registrar *registrar);
 
 /* `ret_kept` is zeroed before; the caller calls kept_done. */
 bool kept_fill(const struct registrar *registrar, struct kept *ret_kept,

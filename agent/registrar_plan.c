@@ -185,6 +185,36 @@ bool plan_needs(const struct registrar *registrar,
     return good;
 }
 
+static uint64_t lacking_bytes(const struct registrar *registrar, const struct ways *ways,
+                              size_t picked)
+{
+    const struct way *way = &ways->list[picked];
+    const struct pieces *pieces = ways->pieces_of == picked ? ways->pieces : NULL;
+    uint64_t bytes = registrar_has_blob(registrar, way->blob) ? 0 : way->size;
+    if (pieces == NULL)
+        return bytes + way->pieces_size;
+    for (size_t i = 0; i < pieces->count; i++)
+        bytes += have_has(registrar, pieces->sha256[i]) ? 0 : pieces_length(pieces, i);
+    return bytes;
+}
+
+uint64_t plan_bytes(const struct registrar *registrar)
+{
+    const struct desired *desired = registrar->desired;
+    struct sync_holding held = registrar_holding(registrar);
+    uint64_t bytes = 0;
+    for (size_t i = 0; desired != NULL && i < desired->wants.count; i++) {
+        const struct sync_want *want = &desired->wants.wants[i];
+        if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR || sync_carries(&want->item, &held))
+            continue;
+        int picked = pick(registrar, &desired->ways[i]);
+        bytes += want->item.length;
+        if (picked >= 0 && copy_of(registrar, &want->item) == NULL)
+            bytes += lacking_bytes(registrar, &desired->ways[i], (size_t)picked);
+    }
+    return bytes;
+}
+
 /* ---- ways that lead nowhere ---- */
 
 void plan_rule_out(struct registrar *registrar, const struct content_source *source,

@@ -32,6 +32,9 @@ void plan_list(struct registrar *registrar, const uint8_t sha256[32], struct byt
 /* This way led nowhere and is not gone again for this manifest. */
 void plan_rule_out(struct registrar *registrar, const struct content_source *source,
                    const struct err *why);
+/* Bytes that the disk must still take for what is wanted: blobs that are not here, and the files
+ * made of them. */
+uint64_t plan_bytes(const struct registrar *registrar);
 /* Every blob of the ways being gone. */
 bool plan_needs(const struct registrar *registrar,
                 bool (*add)(void *ctx, const uint8_t sha256[32], struct err *err), void *ctx,

@@ -108,6 +108,7 @@ static struct reports *reports_make(const struct registrar *registrar)
         .sources = registrar->sources,
         .failure = registrar_failed(registrar) ? &registrar->failure : &no_failure,
         .lacks = &reports->lacks,
+        .stalled = registrar_kept_from(registrar),
     };
     reports->count = sync_reports(&input, reports->rows, &reports->converged);
     return reports;
@@ -283,7 +284,7 @@ static void tell_fetch(struct registrar *registrar, const struct sync_blobs *lac
     uint8_t hash[32] = {0};
     size_t count = 0;
     uint64_t bytes = 0;
-    if (!registrar->unsaved && !registrar->stalled && !registrar->closing) {
+    if (!registrar->unsaved && registrar_kept_from(registrar) == NULL && !registrar->closing) {
         while (count < lacks->count &&
                (count == 0 || bytes + lacks->sizes[count] <= FETCH_WINDOW_BYTES))
             bytes += lacks->sizes[count++];
@@ -305,7 +306,8 @@ void report_all(struct registrar *registrar, bool settled)
         log_error("registry: no memory to tell the state");
         return;
     }
-    bool record = registrar->telling && settled && reports->lacks.count == 0 && !registrar->stalled;
+    bool record = registrar->telling && settled && reports->lacks.count == 0 &&
+                  registrar_kept_from(registrar) == NULL;
     if (record)
         tell_all_observed(registrar, reports);
     tell_fetch(registrar, &reports->lacks);

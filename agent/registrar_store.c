@@ -79,10 +79,9 @@ bool kept_needs(void *ctx, const uint8_t sha256[32])
 bool kept_prune(const struct registry *registry, const struct kept *kept, struct err *err)
 {
     const uint64_t keep[2] = {kept->current.number, kept->previous.number};
-    /* Nothing whole is in force: what lies there is all the application has. */
-    if (kept->current.number == 0)
-        return true;
-    return registry_prune(registry, keep, 2, kept_needs, (void *)(uintptr_t)kept, err);
+    /* Nothing whole is in force: the generations that lie there are all the application has. */
+    size_t keep_count = kept->current.number > 0 ? 2 : 0;
+    return registry_prune(registry, keep, keep_count, kept_needs, (void *)(uintptr_t)kept, err);
 }
 
 /* ---- the accepted manifest, before anything is done about it ---- */

@@ -2,6 +2,7 @@
 #include "agent/roots.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
 #include "storage/registry_roots.h"
@@ -27,6 +28,48 @@ static void follow(struct roots *roots)
     }
 }
 
+/* A copy for the day when the installed file is damaged or gone. Without it this works too. */
+static void keep_copy(const char *dir, struct bytes root)
+{
+    struct buf kept = {.limit = LIMIT_ROOT_BYTES};
+    struct err why = {0};
+    bool same = registry_root_read(dir, 0, LIMIT_ROOT_BYTES, &kept, NULL) &&
+                bytes_equal(buf_bytes(&kept), root);
+    buf_done(&kept);
+    if (!same && !registry_root_write(dir, 0, root, &why))
+        log_warn("no copy of the trust root is kept: %s", why.text);
+}
+
+/* Who can take the installed root away can put another in its place: to go on with the copy gives
+ * him nothing, and this terminal goes on. */
+static bool read_copy(struct roots *roots)
+{
+    struct buf root = {.limit = LIMIT_ROOT_BYTES};
+    bool ok = registry_root_read(roots->dir, 0, LIMIT_ROOT_BYTES, &root, NULL) &&
+              trust_open(buf_bytes(&root), &roots->trust, NULL);
+    buf_done(&root);
+    return ok;
+}
+
+/* `ret_root` is empty where the copy stands in. */
+static bool read_root(struct roots *roots, const char *installed, struct buf *ret_root,
+                      struct err *err)
+{
+    struct err why = {0};
+    if (file_read(installed, LIMIT_ROOT_BYTES, ret_root, &why) &&
+        trust_open(buf_bytes(ret_root), &roots->trust, &why))
+        return true;
+    buf_clear(ret_root);
+    (void)err_context(&why, "trust root %s", installed);
+    if (why.code == ERR_NO_MEMORY || !read_copy(roots)) {
+        if (err != NULL)
+            *err = why;
+        return false;
+    }
+    roots->unread = why;
+    return true;
+}
+
 bool roots_open(const char *installed, const char *dir, struct roots *ret_roots, struct err *err)
 {
     struct roots roots = {0};
@@ -35,12 +78,12 @@ bool roots_open(const char *installed, const char *dir, struct roots *ret_roots,
         return err_set(err, ERR_INVALID, "registry folder %.64s...: more than %d characters", dir,
                        ROOTS_DIR_BYTES - 1);
     memcpy(roots.dir, dir, strlen(dir) + 1);
-    bool ok = file_read(installed, LIMIT_ROOT_BYTES, &root, err) &&
-              trust_open(buf_bytes(&root), &roots.trust, err);
+    bool ok = read_root(&roots, installed, &root, err) &&
+              registry_roots_sweep(dir, trust_version(roots.trust), err);
+    if (ok && root.length > 0)
+        keep_copy(dir, buf_bytes(&root));
     buf_done(&root);
-    if (!ok)
-        return err_context(err, "trust root %s", installed);
-    if (!registry_roots_sweep(dir, trust_version(roots.trust), err)) {
+    if (!ok) {
         roots_done(&roots);
         return false;
     }

@@ -15,10 +15,11 @@ struct roots {
     char dir[ROOTS_DIR_BYTES]; /* the registry's folder */
     struct trust *trust;       /* stays the same object while it advances */
     struct err damage;         /* why the kept chain ends where it does; code 0: it is whole */
+    struct err unread;         /* why a copy stands in for the installed root; code 0: none does */
 };
 
 /* `installed` is a file. A chain that is damaged ends before the damage, which is told, and is
- * fetched again: only the installed root must be good. */
+ * fetched again: only the installed root, or the copy that is kept of it, must be good. */
 bool roots_open(const char *installed, const char *dir, struct roots *ret_roots,
                 struct err *err) MUSTER_CHECK;
 void roots_done(struct roots *roots);

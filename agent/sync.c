@@ -248,6 +248,8 @@ static void report_behind(const struct sync_report_input *input, const struct sy
         if (named)
             report->refusal = (Muster__Refusal)failure->refusal;
         report_reason(report, named ? failure->reason : "the generation did not pass");
+    } else if (input->stalled != NULL) {
+        report_reason(report, input->stalled);
     } else if (sync_blobs_for(input->lacks, &want->item)) {
         report->state = MUSTER__ITEM_STATE__ITEM_FETCHING;
     }

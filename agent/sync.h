@@ -89,6 +89,7 @@ struct sync_report_input {
     const Muster__RepairSource *sources;    /* of the last repair, one for each held item */
     const struct registry_failure *failure; /* of this manifest, or not present */
     const struct sync_blobs *lacks;
+    const char *stalled; /* why nothing is done for now; NULL: nothing keeps it */
 };
 
 struct sync_report {

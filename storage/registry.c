@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 bool registry_path(const struct registry *registry, const char *folder, const char *name,
                    char *path, struct err *err)
@@ -17,6 +18,39 @@ bool registry_path(const struct registry *registry, const char *folder, const ch
     char base[REGISTRY_PATH_BYTES];
     return path_join(base, sizeof base, registry->dir, folder, err) &&
            path_join(path, REGISTRY_PATH_BYTES, base, name, err);
+}
+
+bool registry_is_folder(const char *path)
+{
+    struct stat found;
+    return lstat(path, &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+bool registry_folder(const char *path, bool *mended, struct err *err)
+{
+    if (registry_is_folder(path))
+        return true;
+    *mended = true;
+    return (!file_exists(path) || file_remove(path, err)) && file_make_dir(path, 0755, err);
+}
+
+/* Results are taken whatever has become of the registry: what stands in its folders' places goes.
+ * The registry itself may be a link to a folder elsewhere. */
+static bool open_folders(const struct registry *registry, struct err *err)
+{
+    static const char *const folders[] = {"generations", "blobs"};
+    char path[REGISTRY_PATH_BYTES];
+    bool mended = false;
+    struct stat st;
+    if ((stat(registry->dir, &st) != 0 || !S_ISDIR(st.st_mode)) &&
+        !registry_folder(registry->dir, &mended, err))
+        return false;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        if (!registry_path(registry, NULL, folders[i], path, err) ||
+            !registry_folder(path, &mended, err))
+            return false;
+    }
+    return true;
 }
 
 bool registry_open(const char *dir, const char *floors,
@@ -32,15 +66,17 @@ bool registry_open(const char *dir, const char *floors,
     memcpy(registry->dir, dir, strlen(dir) + 1);
     memcpy(registry->floors, floors, strlen(floors) + 1);
     registry->digest = digest;
-    char path[REGISTRY_PATH_BYTES];
-    if (!registry_path(registry, NULL, "generations", path, err) ||
-        !file_make_dir(path, 0755, err) || !registry_path(registry, NULL, "blobs", path, err) ||
-        !file_make_dir(path, 0755, err)) {
+    if (!open_folders(registry, err)) {
         registry_close(registry);
         return false;
     }
     *ret_registry = registry;
     return true;
+}
+
+const char *registry_folder_of(const struct registry *registry)
+{
+    return registry->dir;
 }
 
 void registry_close(struct registry *registry)

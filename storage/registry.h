@@ -64,6 +64,7 @@ bool registry_open(const char *dir, const char *floors,
                    void (*digest)(struct bytes data, uint8_t ret_digest[32]),
                    struct registry **ret_registry, struct err *err) MUSTER_CHECK;
 void registry_close(struct registry *registry);
+const char *registry_folder_of(const struct registry *registry); /* `dir` */
 
 struct registry_held {
     struct registry_generation current;
@@ -140,7 +141,8 @@ bool registry_blobs(const struct registry *registry,
                     void (*each)(void *ctx, const uint8_t sha256[32]), void *ctx,
                     struct err *err) MUSTER_CHECK;
 
-/* Removes every generation but those numbered, and every blob that `needed` denies. */
+/* Removes every generation but those numbered (none numbered: it leaves them all), and every blob
+ * that `needed` denies. */
 bool registry_prune(const struct registry *registry, const uint64_t *keep, size_t keep_count,
                     bool (*needed)(void *ctx, const uint8_t sha256[32]), void *ctx,
                     struct err *err) MUSTER_CHECK;

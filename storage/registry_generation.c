@@ -235,7 +235,10 @@ static bool point_current(const struct registry *registry, uint64_t number, stru
     char link[REGISTRY_PATH_BYTES];
     char target[TARGET_BYTES];
     target_format(number, target);
-    return registry_path(registry, NULL, "current", link, err) && file_point(link, target, err);
+    /* A folder, as a copy that followed the link leaves it, is in the way of a rename. */
+    return registry_path(registry, NULL, "current", link, err) &&
+           (!registry_is_folder(link) || file_remove_tree(link, err)) &&
+           file_point(link, target, err);
 }
 
 static bool leftover_entry(void *ctx, const char *name)
@@ -399,18 +402,12 @@ bool registry_switch(const struct registry *registry, uint64_t number, struct er
            point_current(registry, number, err);
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat found;
-    return lstat(path, &found) == 0 && S_ISDIR(found.st_mode);
-}
-
 /* Where the document of a generation is, with nothing in the way that no rename replaces. */
 static bool replace_path(const struct registry *registry, uint64_t number, const char *name,
                          char path[REGISTRY_PATH_BYTES], struct err *err)
 {
     return registry_document_path(registry, number, name, path, err) &&
-           (!is_folder(path) || file_remove_tree(path, err));
+           (!registry_is_folder(path) || file_remove_tree(path, err));
 }
 
 bool registry_replace(const struct registry *registry, uint64_t number, const char *name,
@@ -429,15 +426,6 @@ bool registry_replace_stream(const struct registry *registry, uint64_t number, c
            file_writer_open(path, document_mode(false), ret_writer, err);
 }
 
-/* A folder that is there, whatever stood in its place. */
-static bool mend_folder(const char *path, bool *mended, struct err *err)
-{
-    if (is_folder(path))
-        return true;
-    *mended = true;
-    return file_remove(path, err) && file_make_dir(path, 0755, err);
-}
-
 static bool mend_link(const struct registry *registry, uint64_t number, bool *mended,
                       struct err *err)
 {
@@ -451,8 +439,7 @@ static bool mend_link(const struct registry *registry, uint64_t number, bool *me
     if (length > 0 && strcmp(found, wanted) == 0)
         return true;
     *mended = true;
-    return (!is_folder(link) || file_remove_tree(link, err)) &&
-           point_current(registry, number, err);
+    return point_current(registry, number, err);
 }
 
 static bool mend_list(const struct registry *registry, const char *dir,
@@ -478,12 +465,13 @@ bool registry_mend(const struct registry *registry, const struct registry_genera
     char blobs[REGISTRY_PATH_BYTES];
     char dir[REGISTRY_PATH_BYTES];
     bool mended = false;
-    if (!registry_path(registry, NULL, "blobs", blobs, err) || !mend_folder(blobs, &mended, err))
+    if (!registry_path(registry, NULL, "blobs", blobs, err) ||
+        !registry_folder(blobs, &mended, err))
         return false;
-    if (generation->number > 0 &&
-        (!generation_path(registry, generation->number, dir, err) ||
-         !mend_folder(dir, &mended, err) || !mend_list(registry, dir, generation, &mended, err) ||
-         !mend_link(registry, generation->number, &mended, err)))
+    if (generation->number > 0 && (!generation_path(registry, generation->number, dir, err) ||
+                                   !registry_folder(dir, &mended, err) ||
+                                   !mend_list(registry, dir, generation, &mended, err) ||
+                                   !mend_link(registry, generation->number, &mended, err)))
         return false;
     *ret_mended = mended;
     return true;
@@ -565,6 +553,7 @@ bool registry_prune(const struct registry *registry, const uint64_t *keep, size_
     char path[REGISTRY_PATH_BYTES];
     struct sweep sweep = {.registry = registry, .keep = keep, .keep_count = keep_count, .err = err};
     struct blob_sweep blobs = {.registry = registry, .needed = needed, .ctx = ctx, .err = err};
-    return sweep_generations(&sweep) && registry_path(registry, NULL, "blobs", path, err) &&
+    return (keep_count == 0 || sweep_generations(&sweep)) &&
+           registry_path(registry, NULL, "blobs", path, err) &&
            file_list(path, blob_sweep_entry, &blobs, err) && !blobs.failed;
 }

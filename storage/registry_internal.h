@@ -17,6 +17,10 @@ struct registry {
 bool registry_path(const struct registry *registry, const char *folder, const char *name,
                    char *path, struct err *err) MUSTER_CHECK;
 
+bool registry_is_folder(const char *path); /* itself, not what a link leads to */
+/* A folder that is there, whatever file or link stood in its place. */
+bool registry_folder(const char *path, bool *mended, struct err *err) MUSTER_CHECK;
+
 /*
  * A sheet is a small text file of the registry's own: lines of tab-separated fields, and a last
  * line "sum <hex>" over everything before it.

@@ -21,8 +21,9 @@ static bool root_path(const char *dir, const char *name, char path[REGISTRY_PATH
 static bool version_path(const char *dir, uint64_t version, char path[REGISTRY_PATH_BYTES],
                          struct err *err)
 {
-    char name[24];
-    (void)snprintf(name, sizeof name, "%" PRIu64, version);
+    char name[24] = "installed";
+    if (version > 0)
+        (void)snprintf(name, sizeof name, "%" PRIu64, version);
     return root_path(dir, name, path, err);
 }
 
@@ -65,7 +66,7 @@ bool registry_roots_sweep(const char *dir, uint64_t installed, struct err *err)
     struct sweep sweep = {.dir = dir, .installed = installed, .err = err};
     if (!folder_path(dir, folder, err))
         return false;
-    if (!file_exists(folder))
-        return true;
+    if (!registry_is_folder(folder))
+        return !file_exists(folder) || file_remove(folder, err);
     return file_list(folder, sweep_entry, &sweep, err) && !sweep.failed;
 }

@@ -212,12 +212,18 @@ static void on_changed(void *ctx)
     ((struct world *)ctx)->changes++;
 }
 
+static uint64_t on_reserve(void *ctx, uint64_t disk_bytes)
+{
+    (void)disk_bytes;
+    return ((const struct world *)ctx)->reserve;
+}
+
 /* ---- driving it ---- */
 
 void world_open(struct world *world)
 {
     const struct registrar_events events = {
-        .fetch = on_fetch, .event = on_event, .changed = on_changed};
+        .fetch = on_fetch, .event = on_event, .changed = on_changed, .reserve = on_reserve};
     struct err err = {0};
     if (!registrar_open(&world->loop, &world->clock, &world->settings, world->trust, &events, world,
                         &world->registrar, &err))

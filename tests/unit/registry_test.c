@@ -52,6 +52,13 @@ static void plant(const struct place *place, const char *name, const char *text)
     assert_true(file_write(path, bytes_of(text, strlen(text)), 0644, NULL));
 }
 
+static void plant_folder(const struct place *place, const char *name)
+{
+    char path[256];
+    in_place(place, name, path);
+    assert_true(file_make_dir(path, 0755, NULL));
+}
+
 static bool there(const struct place *place, const char *name)
 {
     char path[256];
@@ -178,6 +185,50 @@ static void assert_back_to_one(const struct place *place)
     assert_true(held->recovered);
     assert_content(place, "current/a", "one");
     free(held);
+}
+
+/* As a restore with `cp -rL` leaves it. */
+static void test_current_is_a_folder(void **state)
+{
+    struct place *place = *state;
+    char path[256];
+    two_generations(place);
+    in_place(place, "current", path);
+    assert_true(file_remove(path, NULL));
+    plant_folder(place, "current");
+    plant(place, "current/a", "a copy");
+    struct registry_held *held = load(place);
+    assert_int_equal(held->current.number, 2);
+    assert_true(held->recovered);
+    free(held);
+    assert_content(place, "current/a", "two");
+}
+
+/* What stands in the folders' places goes: results are taken whatever the registry holds. */
+static void test_files_where_folders_should_be(void **state)
+{
+    struct place *place = *state;
+    static const char *const folders[] = {"blobs", "generations"};
+    char path[256];
+    struct err err = {0};
+    two_generations(place);
+    for (size_t i = 0; i < 2; i++) {
+        in_place(place, folders[i], path);
+        assert_true(file_remove_tree(path, NULL));
+        if (i == 0)
+            plant(place, folders[i], "x");
+        else
+            assert_true(file_point(path, "nowhere", NULL));
+    }
+    registry_close(place->registry);
+    if (!registry_open(place->dir, place->floors, sha256, &place->registry, &err))
+        fail_msg("%s", err.text);
+    struct registry_held *held = load(place);
+    assert_int_equal(held->current.number, 0);
+    free(held);
+    build(place, 3, "three");
+    assert_true(registry_switch(place->registry, 3, NULL));
+    assert_content(place, "current/a", "three");
 }
 
 static void test_current_points_nowhere(void **state)
@@ -413,6 +464,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_yet, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_build_and_switch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers_go, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_current_is_a_folder, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_where_folders_should_be, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_current_points_nowhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_list, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_list_of_another, set_up, tear_down),

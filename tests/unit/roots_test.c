@@ -182,12 +182,12 @@ static void what_cannot_be_kept_is_not_in_force(void **state)
     char path[160];
     bool taken = false;
     struct err err = {0};
-    (void)snprintf(path, sizeof path, "%s/roots", world->dir);
-    assert_true(file_write(path, bytes_of("", 0), 0600, NULL)); /* no folder can be made there */
+    root_file(world, 3, path);
+    assert_true(file_make_dir(path, 0700, NULL)); /* no file can be put there */
     assert_false(take(world, 3, &chain[1], &taken, &err));
     assert_int_equal(err.reason, 0);
     assert_int_equal(trust_version(world->roots.trust), 2);
-    assert_true(file_remove(path, NULL));
+    assert_true(file_remove_tree(path, NULL));
     must_take(world, 3);
 }
 
@@ -212,18 +212,70 @@ static void what_nobody_needs_is_swept(void **state)
     buf_done(&root);
 }
 
-static void without_a_good_installed_one_there_is_none(void **state)
+/* A flash that forgets a file of its image must not stop a shop from selling. */
+static void a_copy_stands_in_for_the_installed_one(void **state)
+{
+    struct world *world = *state;
+    must_take(world, 3);
+    assert_true(file_write(world->installed, bytes_of("damaged", 7), 0644, NULL));
+    reopen(world);
+    assert_int_equal(trust_version(world->roots.trust), 3);
+    assert_non_null(strstr(world->roots.unread.text, world->installed));
+    assert_true(file_remove(world->installed, NULL));
+    reopen(world);
+    assert_int_equal(trust_version(world->roots.trust), 3);
+    assert_int_equal(world->roots.unread.code, ERR_NOT_FOUND);
+    assert_int_equal(world->roots.damage.code, ERR_NONE);
+}
+
+/* A copy of another fleet's root, or of an older one, says nothing beside the installed one. */
+static void the_installed_one_counts_where_both_are_there(void **state)
+{
+    struct world *world = *state;
+    char path[160];
+    struct buf other = {0}, kept = {.limit = 65536};
+    temp_root_seal(world->keys, &chain[3], &other);
+    root_file(world, 0, path);
+    (void)snprintf(strrchr(path, '/'), 16, "/installed");
+    assert_true(file_write(path, buf_bytes(&other), 0600, NULL));
+    reopen(world);
+    assert_int_equal(trust_version(world->roots.trust), INSTALLED);
+    assert_int_equal(world->roots.unread.code, ERR_NONE);
+    assert_true(file_read(path, 65536, &kept, NULL));
+    assert_false(bytes_equal(buf_bytes(&kept), buf_bytes(&other)));
+    buf_done(&other);
+    buf_done(&kept);
+}
+
+static void without_a_good_one_there_is_none(void **state)
 {
     struct world *world = *state;
     struct roots roots = {0};
     struct err err = {0};
+    char folder[160];
     must_take(world, 3);
+    (void)snprintf(folder, sizeof folder, "%s/roots", world->dir);
+    assert_true(file_remove_tree(folder, NULL));
     assert_true(file_write(world->installed, bytes_of("damaged", 7), 0644, NULL));
     assert_false(roots_open(world->installed, world->dir, &roots, &err));
     assert_non_null(strstr(err.text, world->installed));
     assert_true(file_remove(world->installed, NULL));
     assert_false(roots_open(world->installed, world->dir, &roots, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+/* What stands where the folder is to be goes: the chain comes again. */
+static void a_file_in_the_folders_place_goes(void **state)
+{
+    struct world *world = *state;
+    char folder[160];
+    (void)snprintf(folder, sizeof folder, "%s/roots", world->dir);
+    assert_true(file_remove_tree(folder, NULL));
+    assert_true(file_write(folder, bytes_of("x", 1), 0600, NULL));
+    reopen(world);
+    must_take(world, 3);
+    reopen(world);
+    assert_int_equal(trust_version(world->roots.trust), 3);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -237,7 +289,10 @@ int main(void)
         TEST(a_damaged_link_is_fetched_and_the_rest_is_there),
         TEST(what_cannot_be_kept_is_not_in_force),
         TEST(what_nobody_needs_is_swept),
-        TEST(without_a_good_installed_one_there_is_none),
+        TEST(a_copy_stands_in_for_the_installed_one),
+        TEST(the_installed_one_counts_where_both_are_there),
+        TEST(without_a_good_one_there_is_none),
+        TEST(a_file_in_the_folders_place_goes),
     };
     return cmocka_run_group_tests(tests, temp_roots_open, temp_roots_close);
 }
