@@ -44,6 +44,8 @@ bool agent_take_manifest(struct agent *agent, struct bytes envelope, bool from_f
     if (after.version != before.version || after.epoch != before.epoch ||
         memcmp(after.sha256, before.sha256, sizeof after.sha256) != 0)
         freshness_accepted(&agent->freshness, &held, from_file);
+    if (from_file) /* only the fleet can say whether it is the newest */
+        hello_soon(&agent->hello, clock_boot_ms(agent->clock));
     return true;
 }
 
@@ -56,6 +58,10 @@ static struct freshness_held held_now(const struct agent *agent)
         .root_seen = desired.root_seen,
         .manifest = manifest_of(&desired),
         .outdated = desired.outdated,
+        .refused = {.epoch = desired.refused_epoch, .version = desired.refused_version},
+        .refused_why = desired.refused_why,
+        .unanswered = agent->hello.connected && !agent->hello.welcomed,
+        .now_ms = clock_boot_ms(agent->clock),
         .expires_ms = desired.expires_ms,
         .at_least_ms = timekeeper_at_least(&agent->timekeeper, clock_boot_ms(agent->clock)),
     };
@@ -78,7 +84,7 @@ void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome)
     if (welcome->manifest_sha256.len == sizeof named.sha256)
         memcpy(named.sha256, welcome->manifest_sha256.data, sizeof named.sha256);
     freshness_welcomed(&agent->freshness, welcome->root_version, &named,
-                       clock_wall_ms(agent->clock));
+                       clock_wall_ms(agent->clock), clock_boot_ms(agent->clock));
 }
 
 void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS])

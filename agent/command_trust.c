@@ -29,7 +29,9 @@ void command_print_trust(const Muster__AgentStatus *status)
     if (status->stale[0] == '\0')
         (void)printf("what is held is what the fleet wants, proved %s\n", when);
     else
-        (void)printf("stale: %s\n", command_plain(status->stale));
+        (void)printf("stale: %s%s%s\n", command_plain(status->stale),
+                     status->fresh_ms > 0 ? "; last proved " : "",
+                     status->fresh_ms > 0 ? when : "");
     if (status->state_refused == 0)
         return;
     refusal_name(status->last_refusal, reason);

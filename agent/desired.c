@@ -147,6 +147,19 @@ static bool body_parse(const struct trust *trust, const char *device, struct byt
            items_parse(trust, device, manifest, arena, desired, err);
 }
 
+void desired_number(struct bytes body, uint64_t *ret_epoch, uint64_t *ret_version)
+{
+    const struct unpack_limits limits = {.max_bytes = LIMIT_MANIFEST_BYTES};
+    struct arena arena = {0};
+    ProtobufCMessage *message;
+    *ret_epoch = *ret_version = 0;
+    if (unpack(&muster__manifest__descriptor, body, &limits, &arena, &message, NULL)) {
+        *ret_epoch = ((const Muster__Manifest *)message)->epoch;
+        *ret_version = ((const Muster__Manifest *)message)->version;
+    }
+    arena_done(&arena);
+}
+
 bool desired_parse(const struct trust *trust, const char *device, struct bytes envelope,
                    struct bytes body, struct desired **ret_desired, struct err *err)
 {

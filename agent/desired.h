@@ -23,6 +23,8 @@ struct desired {
 /* The signed body, if the director's signature over it is good for this device. */
 bool desired_body(const struct trust *trust, const char *device, struct bytes envelope,
                   struct bytes *ret_body, struct err *err) MUSTER_CHECK;
+/* Which one it is, whatever else is wrong with it; version 0: not to be read. */
+void desired_number(struct bytes body, uint64_t *ret_epoch, uint64_t *ret_version);
 /* The body read and every document header verified. */
 bool desired_parse(const struct trust *trust, const char *device, struct bytes envelope,
                    struct bytes body, struct desired **ret_desired, struct err *err) MUSTER_CHECK;

@@ -18,13 +18,14 @@ static bool is_same(const struct freshness_manifest *a, const struct freshness_m
 }
 
 void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
-                        const struct freshness_manifest *named, int64_t wall_ms)
+                        const struct freshness_manifest *named, int64_t wall_ms, int64_t now_ms)
 {
     freshness->welcomed = true;
     freshness->rooted = 0;
     freshness->root_version = root_version;
     freshness->named = *named;
     freshness->welcomed_ms = wall_ms;
+    freshness->proved_at_ms = now_ms;
     freshness->came_since = false;
 }
 
@@ -111,6 +112,17 @@ static void look_at_manifest(const struct freshness *freshness, const struct fre
             named->version > manifest->version ? ", and it has not come" : "");
 }
 
+/* Somebody may hold back what is newer, by letting no answer through. */
+static void look_at_proof(const struct freshness *freshness, const struct freshness_held *held,
+                          char why[FRESHNESS_WHY_CHARS])
+{
+    int64_t age_ms = held->now_ms - freshness->proved_at_ms;
+    if (held->unanswered)
+        say(why, "the fleet has not answered on this connection yet");
+    else if (age_ms > FRESHNESS_PROOF_MS)
+        say(why, "the fleet has not answered for %" PRId64 " hours", age_ms / (3600 * 1000));
+}
+
 static void look_at_expiry(const struct freshness_held *held, char why[FRESHNESS_WHY_CHARS])
 {
     size_t used = strlen(why);
@@ -124,9 +136,14 @@ void freshness_look(struct freshness *freshness, const struct freshness_held *he
 {
     ret_why[0] = '\0';
     look_at_root(freshness, held, ret_why);
+    if (ret_why[0] == '\0' && held->refused.version != 0)
+        say(ret_why, "manifest %" PRIu64 " came and was refused here: %s", held->refused.version,
+            held->refused_why);
     if (ret_why[0] == '\0')
         look_at_manifest(freshness, held, ret_why);
-    if (ret_why[0] == '\0')
+    if (ret_why[0] == '\0') {
         freshness->fresh_ms = freshness->welcomed_ms;
+        look_at_proof(freshness, held, ret_why);
+    }
     look_at_expiry(held, ret_why);
 }

@@ -21,6 +21,7 @@ struct freshness {
     uint64_t root_version;           /* as the newest welcome said */
     struct freshness_manifest named; /* the same */
     int64_t welcomed_ms;             /* our wall clock then, to show */
+    int64_t proved_at_ms;            /* the same moment since boot */
     bool came_since;  /* what is held came from the fleet after that welcome, and is newer */
     bool imported;    /* it came from a file */
     int64_t fresh_ms; /* wall clock of the newest welcome that named what is held; 0: none */
@@ -31,16 +32,22 @@ struct freshness_held {
     uint64_t root_version; /* in force */
     uint64_t root_seen;    /* the highest that ever was */
     struct freshness_manifest manifest;
-    bool outdated;       /* it is not good under the root in force */
+    bool outdated; /* it is not good under the root in force */
+    /* A newer one that the director signed and this terminal refused; version 0: none. */
+    struct freshness_manifest refused;
+    const char *refused_why;
+    bool unanswered; /* there is a connection, and the hello that was said over it has no answer */
+    int64_t now_ms;  /* since boot */
     int64_t expires_ms;  /* of it, 0: never */
     int64_t at_least_ms; /* true time is proved to be no earlier */
 };
 
-enum { FRESHNESS_WHY_CHARS = 240 };
+/* Hellos are said daily: a proof that is older has not been renewed, for whatever reason. */
+enum { FRESHNESS_WHY_CHARS = 240, FRESHNESS_PROOF_MS = 36 * 3600 * 1000 };
 
 /* A welcome that answers the newest hello. */
 void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
-                        const struct freshness_manifest *named, int64_t wall_ms);
+                        const struct freshness_manifest *named, int64_t wall_ms, int64_t now_ms);
 /* A root came into force that names another director: what the one before has proved counts no
  * more, for it may be a thief whom the root puts out. */
 void freshness_rooted(struct freshness *freshness, uint64_t root_version);

@@ -106,6 +106,9 @@ struct registrar_desired {
     int64_t expires_ms; /* 0: never */
     bool outdated;      /* not good under the root in force any more */
     uint64_t root_seen; /* the highest root that was ever in force here */
+    /* The newest one above it that the director signed and that was refused; version 0: none. */
+    uint64_t refused_epoch, refused_version;
+    const char *refused_why; /* valid until the next manifest */
 };
 void registrar_desired(const struct registrar *registrar, struct registrar_desired *ret_desired);
 

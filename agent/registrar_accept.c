@@ -6,6 +6,7 @@
 #include "proto/refusal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ static bool desired_accept(struct registrar *registrar, struct desired *desired,
         desired_free(registrar->desired);
         registrar->desired = desired;
         registrar->outdated = false;
+        registrar->refused_version = 0;
         registrar->unsaved = true;
         registrar->stalled = false;
     }
@@ -96,6 +98,25 @@ static bool manifest_refused(struct registrar *registrar, struct bytes envelope,
     return false;
 }
 
+/* Above what is held: until another is accepted, this terminal is not as the fleet wants it. */
+static void note_refused(struct registrar *registrar, struct bytes body, const struct err *why)
+{
+    uint64_t epoch, version, held_epoch = 0, held_version = 0;
+    desired_number(body, &epoch, &version);
+    if (registrar->desired != NULL) {
+        held_epoch = registrar->desired->epoch;
+        held_version = registrar->desired->version;
+    }
+    if (epoch != trust_epoch(registrar->trust) || epoch < held_epoch ||
+        (epoch == held_epoch && version <= held_version) ||
+        (epoch == registrar->refused_epoch && version < registrar->refused_version))
+        return;
+    registrar->refused_epoch = epoch;
+    registrar->refused_version = version;
+    (void)snprintf(registrar->refused_why, sizeof registrar->refused_why, "%.190s", why->text);
+    registrar_wake(registrar); /* it is not converged any more */
+}
+
 bool registrar_manifest(struct registrar *registrar, struct bytes envelope, struct err *err)
 {
     struct bytes body;
@@ -105,8 +126,10 @@ bool registrar_manifest(struct registrar *registrar, struct bytes envelope, stru
     if (is_held(registrar, body))
         return true;
     const struct desired *desired = manifest_take(registrar, envelope, body, &why);
-    if (desired == NULL)
+    if (desired == NULL) {
+        note_refused(registrar, body, &why);
         return manifest_refused(registrar, envelope, &why, err);
+    }
     log_info("registry: manifest %" PRIu64 " of epoch %" PRIu64 " accepted, %zu items",
              desired->version, desired->epoch, desired->wants.count);
     registrar_wake(registrar);
@@ -149,7 +172,10 @@ void registrar_desired(const struct registrar *registrar, struct registrar_desir
 {
     const struct desired *desired = registrar->desired;
     *ret_desired = (struct registrar_desired){.root_seen = registrar->floors.root_version,
-                                              .outdated = registrar->outdated};
+                                              .outdated = registrar->outdated,
+                                              .refused_epoch = registrar->refused_epoch,
+                                              .refused_version = registrar->refused_version,
+                                              .refused_why = registrar->refused_why};
     if (desired == NULL)
         return;
     ret_desired->epoch = desired->epoch;

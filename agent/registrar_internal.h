@@ -69,11 +69,13 @@ struct registrar {
 
     struct registry *registry;
     struct registry_floors floors;
-    struct desired *desired; /* newest accepted, NULL: none */
-    bool outdated;           /* it is not good under the root in force any more */
-    bool unsaved;            /* not yet on the medium, it and the floors */
-    bool floors_unsaved;     /* the floors alone */
-    bool telling;            /* what is held, as events */
+    struct desired *desired;                 /* newest accepted, NULL: none */
+    bool outdated;                           /* it is not good under the root in force any more */
+    uint64_t refused_epoch, refused_version; /* of the newest above it that was refused */
+    char refused_why[200];
+    bool unsaved;        /* not yet on the medium, it and the floors */
+    bool floors_unsaved; /* the floors alone */
+    bool telling;        /* what is held, as events */
     struct registry_held held;
     enum sync_finding findings[REGISTRY_ITEMS]; /* of held.current, as are the next three */
     Muster__RepairSource sources[REGISTRY_ITEMS];

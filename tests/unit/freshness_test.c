@@ -20,7 +20,7 @@ static struct freshness_held held(uint64_t epoch, uint64_t version, uint8_t cont
 static void welcome(struct freshness *freshness, uint64_t epoch, uint64_t version, uint8_t content)
 {
     struct freshness_manifest named = manifest(epoch, version, content);
-    freshness_welcomed(freshness, 2, &named, 1000);
+    freshness_welcomed(freshness, 2, &named, 1000, 50);
 }
 
 static void assert_stale(struct freshness *freshness, struct freshness_held now, const char *word)
@@ -99,7 +99,7 @@ static void test_roots(void **state)
     struct freshness_manifest named = manifest(1, 7, 'a');
     struct freshness_held now = held(1, 7, 'a');
     (void)state;
-    freshness_welcomed(&freshness, 3, &named, 1000);
+    freshness_welcomed(&freshness, 3, &named, 1000, 50);
     assert_stale(&freshness, now, "the fleet is at root 3, this terminal at 2");
     now.root_version = now.root_seen = 3;
     now.outdated = true;
@@ -108,7 +108,7 @@ static void test_roots(void **state)
     assert_fresh(&freshness, now);
     now.root_version = 1;
     assert_stale(&freshness, now, "root 3 was in force here and only 1 is left");
-    freshness_welcomed(&freshness, 0, &(struct freshness_manifest){0}, 1000);
+    freshness_welcomed(&freshness, 0, &(struct freshness_manifest){0}, 1000, 50);
     assert_stale(&freshness, held(1, 7, 'a'), "does not say which manifest");
 }
 
@@ -162,6 +162,38 @@ static void test_behind(void **state)
     assert_false(freshness_behind(&freshness, &newer));
 }
 
+/* Who lets nothing through freezes a terminal: that what is held was once the newest is no proof.
+ */
+static void test_a_proof_that_is_not_renewed(void **state)
+{
+    struct freshness freshness = {0};
+    struct freshness_held now = held(1, 7, 'a');
+    (void)state;
+    welcome(&freshness, 1, 7, 'a');
+    now.now_ms = 50 + FRESHNESS_PROOF_MS;
+    assert_fresh(&freshness, now);
+    now.now_ms++;
+    assert_stale(&freshness, now, "has not answered for 36 hours");
+    now.now_ms = 60;
+    now.unanswered = true;
+    assert_stale(&freshness, now, "has not answered on this connection");
+    now.unanswered = false;
+    assert_fresh(&freshness, now);
+}
+
+static void test_what_was_refused_here_is_still_wanted(void **state)
+{
+    struct freshness freshness = {0};
+    struct freshness_held now = held(1, 7, 'a');
+    (void)state;
+    welcome(&freshness, 1, 7, 'a');
+    now.refused = manifest(1, 8, 'b');
+    now.refused_why = "it needs more than the quota";
+    assert_stale(&freshness, now, "manifest 8 came and was refused here: it needs more than");
+    welcome(&freshness, 1, 8, 'b');
+    assert_stale(&freshness, now, "manifest 8 came and was refused here");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +205,8 @@ int main(void)
         cmocka_unit_test(test_another_director),
         cmocka_unit_test(test_expiry_is_only_told),
         cmocka_unit_test(test_behind),
+        cmocka_unit_test(test_a_proof_that_is_not_renewed),
+        cmocka_unit_test(test_what_was_refused_here_is_still_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

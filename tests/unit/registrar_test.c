@@ -468,10 +468,19 @@ static void test_quota(void **state)
     assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, ""), told + 1);
     const struct world_event *event = world_last(world, MUSTER__EVENT_KIND__EVENT_REFUSED);
     assert_non_null(strstr(event->text, "a manifest is not accepted: manifest 2 needs"));
+    struct world_state state_now;
+    struct registrar_desired desired;
+    world_state(world, &state_now);
+    assert_false(state_now.converged);
+    registrar_desired(world->registrar, &desired);
+    assert_int_equal(desired.refused_version, 2);
+    assert_non_null(strstr(desired.refused_why, "the quota is 2500"));
     big[0] = 'x';
     world_assert_document(world, "big", big);
     docs[0].version = 3; /* the old content under a new version needs no room */
     world_apply(world, 2, docs, 1);
+    world_state(world, &state_now);
+    assert_true(state_now.converged);
     assert_int_equal(world_item(world, "big"), MUSTER__ITEM_STATE__ITEM_OK);
 }
 
