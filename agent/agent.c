@@ -137,6 +137,11 @@ static void on_registrar_event(void *ctx, const Muster__Event *event)
     agent_record_event(ctx, event);
 }
 
+static void on_registrar_checked(void *ctx)
+{
+    agent_check_roots(ctx);
+}
+
 static void on_registrar_changed(void *ctx)
 {
     struct agent *agent = ctx;
@@ -335,6 +340,7 @@ static bool open_registrar(struct agent *agent, struct err *err)
     static const struct registrar_events events = {
         .fetch = on_fetch,
         .event = on_registrar_event,
+        .checked = on_registrar_checked,
         .changed = on_registrar_changed,
         .reserve = on_reserve,
     };

@@ -58,6 +58,7 @@ static struct freshness_held held_now(const struct agent *agent)
         .root_seen = desired.root_seen,
         .manifest = manifest_of(&desired),
         .outdated = desired.outdated,
+        .below = desired.below,
         .refused = {.epoch = desired.refused_epoch, .version = desired.refused_version},
         .refused_why = desired.refused_why,
         .unanswered = agent->hello.connected && !agent->hello.welcomed,

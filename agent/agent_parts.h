@@ -161,6 +161,8 @@ bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct 
 bool agent_open_roots(struct agent *agent, struct err *err) MUSTER_CHECK;
 /* That the kept chain was damaged, if it was. */
 void agent_tell_roots(struct agent *agent);
+/* Has what is gone or changed of the chain on the medium written again, and tells it. */
+void agent_check_roots(struct agent *agent);
 /* Has the link subscribe to the root after the one in force. */
 void agent_await_root(struct agent *agent);
 bool agent_take_root(struct agent *agent, uint64_t version, struct bytes envelope,

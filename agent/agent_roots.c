@@ -5,6 +5,7 @@
 #include "proto/refusal.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static void tell(struct agent *agent, const struct err *why)
@@ -39,6 +40,26 @@ void agent_tell_roots(struct agent *agent)
     log_warn("%s; root %" PRIu64 " is in force until the fleet has sent it again", damage->text,
              trust_version(agent->trust));
     tell(agent, damage);
+}
+
+void agent_check_roots(struct agent *agent)
+{
+    Muster__Event event = MUSTER__EVENT__INIT;
+    uint64_t mended = 0;
+    char text[96];
+    struct err err = {0};
+    if (!roots_mend(&agent->roots, &mended, &err)) {
+        log_error("%s; tried again at the next check", err.text);
+        return;
+    }
+    if (mended == 0)
+        return;
+    (void)snprintf(text, sizeof text,
+                   "trust root %" PRIu64 " was gone or changed on the disk; written again", mended);
+    log_warn("%s", text);
+    event.kind = MUSTER__EVENT_KIND__EVENT_DRIFT;
+    event.text = text;
+    agent_record_event(agent, &event);
 }
 
 void agent_await_root(struct agent *agent)

@@ -123,10 +123,16 @@ static void row_raise(struct registry_floor *row, const struct desired *desired,
     }
 }
 
+bool floors_check(const struct registry_floors *floors, const struct desired *desired,
+                  struct err *err)
+{
+    return manifest_check(floors, desired, err) && items_check(floors, desired, err);
+}
+
 bool floors_take(const struct registry_floors *floors, const struct desired *desired,
                  struct registry_floors *ret_floors, struct err *err)
 {
-    if (!manifest_check(floors, desired, err) || !items_check(floors, desired, err))
+    if (!floors_check(floors, desired, err))
         return false;
     *ret_floors = *floors;
     if (floors->count + desired->wants.count > REGISTRY_FLOORS)

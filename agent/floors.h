@@ -9,7 +9,10 @@
  * refused carries its reason. */
 
 /* Refuses what is below a floor, contradicts what was accepted before, or takes back what cannot go
- * back; `ret_floors` has the floors with this manifest counted in. */
+ * back. What was accepted last always passes. */
+bool floors_check(const struct registry_floors *floors, const struct desired *desired,
+                  struct err *err) MUSTER_CHECK;
+/* The same question; `ret_floors` has the floors with this manifest counted in. */
 bool floors_take(const struct registry_floors *floors, const struct desired *desired,
                  struct registry_floors *ret_floors, struct err *err) MUSTER_CHECK;
 

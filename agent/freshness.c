@@ -73,6 +73,8 @@ static void look_at_root(const struct freshness *freshness, const struct freshne
         say(why,
             "the fleet is at root %" PRIu64 ", this terminal at %" PRIu64 ", and it has not come",
             freshness->root_version, held->root_version);
+    else if (held->below != NULL && held->below[0] != '\0')
+        say(why, "the manifest kept here is not used: %s; waiting for the newest", held->below);
     else if (held->outdated)
         say(why, "the manifest held is not good under root %" PRIu64 "; waiting for one that is",
             held->root_version);

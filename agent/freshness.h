@@ -32,7 +32,8 @@ struct freshness_held {
     uint64_t root_version; /* in force */
     uint64_t root_seen;    /* the highest that ever was */
     struct freshness_manifest manifest;
-    bool outdated; /* it is not good under the root in force */
+    bool outdated;     /* it is not good under the root in force */
+    const char *below; /* why it is older than what was accepted here; NULL, "": it is not */
     /* A newer one that the director signed and this terminal refused; version 0: none. */
     struct freshness_manifest refused;
     const char *refused_why;

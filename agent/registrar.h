@@ -35,6 +35,8 @@ struct registrar_events {
     void (*fetch)(void *ctx, const uint8_t (*blobs)[32], const uint64_t *sizes, size_t count);
     /* To be spooled in the event lane: kind, item, text, detail are set, times are not. */
     void (*event)(void *ctx, const Muster__Event *event);
+    /* All was checked just now; may be NULL. */
+    void (*checked)(void *ctx);
     /* The state differs from before: registrar_state gives it. */
     void (*changed)(void *ctx);
     /* Bytes that must stay free on a disk of so many, for results that may still come. NULL: none.
@@ -104,8 +106,9 @@ struct registrar_desired {
     uint64_t epoch, version;
     uint8_t sha256[32]; /* of its signed body */
     int64_t expires_ms; /* 0: never */
-    bool outdated;      /* not good under the root in force any more */
+    bool outdated;      /* not good under the root in force any more, or below the floors */
     uint64_t root_seen; /* the highest root that was ever in force here */
+    const char *below;  /* why it is older than what was accepted here, "": it is not */
     /* The newest one above it that the director signed and that was refused; version 0: none. */
     uint64_t refused_epoch, refused_version;
     const char *refused_why; /* valid until the next manifest */

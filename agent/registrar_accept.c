@@ -39,6 +39,12 @@ static bool root_check(const struct registrar *registrar, struct err *err)
                   seen, known);
 }
 
+bool accepted_stands(const struct registrar *registrar, const struct desired *desired,
+                     struct err *err)
+{
+    return root_check(registrar, err) && floors_check(&registrar->floors, desired, err);
+}
+
 static bool desired_accept(struct registrar *registrar, struct desired *desired, struct err *err)
 {
     struct registry_floors *floors = malloc(sizeof *floors);
@@ -53,6 +59,7 @@ static bool desired_accept(struct registrar *registrar, struct desired *desired,
         registrar->desired = desired;
         registrar->outdated = false;
         registrar->refused_version = 0;
+        registrar->below[0] = '\0';
         registrar->unsaved = true;
         registrar->stalled = false;
     }
@@ -148,6 +155,7 @@ void registrar_rooted(struct registrar *registrar)
         registrar->outdated = !desired_open(registrar->trust, registrar->device,
                                             buf_bytes(&registrar->desired->envelope), &again, &why);
         desired_free(again);
+        accepted_note_below(registrar);
     }
     if (registrar->outdated)
         log_info("registry: what is held stays; its manifest is not good under root %" PRIu64
@@ -175,7 +183,8 @@ void registrar_desired(const struct registrar *registrar, struct registrar_desir
                                               .outdated = registrar->outdated,
                                               .refused_epoch = registrar->refused_epoch,
                                               .refused_version = registrar->refused_version,
-                                              .refused_why = registrar->refused_why};
+                                              .refused_why = registrar->refused_why,
+                                              .below = registrar->below};
     if (desired == NULL)
         return;
     ret_desired->epoch = desired->epoch;

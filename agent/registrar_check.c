@@ -37,9 +37,8 @@ struct check_job {
     char strays[STRAYS_MAX][STRAY_NAME_BYTES];
     uint8_t manifest[32]; /* digest of the manifest whose ways the sources are */
     bool mended;          /* what is around the documents was not in place */
-    bool desired_gone;    /* the manifest or its floors are not on the medium any more */
-    char floors_lost[REGISTRY_LOST_CHARS]; /* what is gone of them; they are kept twice */
-    struct err aside;                      /* what failed beside the items themselves */
+    struct accepted_look accepted;
+    struct err aside; /* what failed beside the items themselves */
 };
 
 static void item_look(const struct check_job *check, const struct registry_item *item,
@@ -136,27 +135,14 @@ static void all_out_of_reach(struct check_job *check, const struct err *why)
     }
 }
 
-/* The manifest, or the floors in both their places. */
-static void kept_look(struct check_job *check)
-{
-    struct buf envelope = {0};
-    struct registry_floors *floors = calloc(1, sizeof *floors);
-    const struct registry *registry = check->job.registry;
-    check->desired_gone = !registry_desired_read(registry, LIMIT_MANIFEST_BYTES, &envelope, NULL) ||
-                          floors == NULL ||
-                          !registry_floors_read(registry, floors, check->floors_lost, NULL) ||
-                          floors->manifest_version == 0;
-    buf_done(&envelope);
-    free(floors);
-}
-
 static void check_run(struct job *job)
 {
     struct check_job *check = (struct check_job *)job;
     struct err err = {0};
     if (check->all) {
-        kept_look(check);
-        if (!registry_mend(job->registry, &check->current, &check->mended, &err)) {
+        bool mended = registry_mend(job->registry, &check->current, &check->mended, &err);
+        accepted_look_run(job->registry, &check->accepted);
+        if (!mended) {
             check->aside = err;
             all_out_of_reach(check, &err);
             return;
@@ -238,29 +224,28 @@ static void item_unsound(struct registrar *registrar, size_t i, const struct che
     tell_repair(registrar, item, registrar->sources[i]);
 }
 
-static void tell_floors(struct registrar *registrar, const struct check_job *check)
+/* What loading found, said once somebody listens. */
+static void tell_boot(struct registrar *registrar)
 {
-    if (check->floors_lost[0] == '\0' || registrar->floors_unsaved)
-        return;
-    registrar->floors_unsaved = true;
-    report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL, "%s; written again",
-                 check->floors_lost);
+    if (registrar->boot_note[0] != '\0')
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL, "%s",
+                     registrar->boot_note);
+    registrar->boot_note[0] = '\0';
+    if (registrar->boot_refusal.code != ERR_NONE)
+        registrar_refused(registrar, "the manifest kept here is not used",
+                          &registrar->boot_refusal);
+    registrar->boot_refusal = (struct err){0};
 }
 
 static void check_done(struct registrar *registrar, struct job *job)
 {
     struct check_job *check = (struct check_job *)job;
-    if (registrar->boot_note[0] != '\0')
-        report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL, "%s",
-                     registrar->boot_note);
-    registrar->boot_note[0] = '\0';
+    tell_boot(registrar);
     if (check->mended)
         report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, "", NULL,
                      "the folders, the list or the link of the generation in force were not in "
                      "place; put back");
-    if (check->desired_gone && registrar->desired != NULL)
-        registrar->unsaved = true;
-    tell_floors(registrar, check);
+    accepted_look_done(registrar, &check->accepted);
     bool same_manifest =
         registrar->desired != NULL && memcmp(registrar->desired->digest, check->manifest, 32) == 0;
     have_lose(registrar, &check->lost);
@@ -287,7 +272,10 @@ static void check_done(struct registrar *registrar, struct job *job)
     if (registrar->check_due == CHECK_NONE && awaited_arrived(registrar))
         registrar->check_due = CHECK_UNSOUND; /* the manifest itself brought it, or another way */
     blob_set_done(&check->lost);
+    bool all = check->all;
     free(check);
+    if (all && registrar->events.checked != NULL)
+        registrar->events.checked(registrar->ctx);
 }
 
 static void check_fill(const struct registrar *registrar, struct check_job *check)
@@ -299,6 +287,8 @@ static void check_fill(const struct registrar *registrar, struct check_job *chec
         check->wants = registrar->desired->wants;
         memcpy(check->manifest, registrar->desired->digest, 32);
     }
+    if (check->all)
+        accepted_look_fill(registrar, &check->accepted);
     if (check->current.number == 0)
         check->current.list.count = 0;
     for (size_t i = 0; i < check->current.list.count; i++) {

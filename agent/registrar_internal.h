@@ -69,8 +69,8 @@ struct registrar {
 
     struct registry *registry;
     struct registry_floors floors;
-    struct desired *desired;                 /* newest accepted, NULL: none */
-    bool outdated;                           /* it is not good under the root in force any more */
+    struct desired *desired; /* newest accepted, NULL: none */
+    bool outdated;           /* it is not good under the root in force any more, or below floors */
     uint64_t refused_epoch, refused_version; /* of the newest above it that was refused */
     char refused_why[200];
     bool unsaved;        /* not yet on the medium, it and the floors */
@@ -107,7 +107,9 @@ struct registrar {
     uint8_t recorded[32]; /* hash of the state last sent as an event */
     size_t observe_count;
     struct observe_mark observed[REGISTRY_ITEMS];
-    char boot_note[400]; /* what loading found, said with the first check */
+    char boot_note[400];     /* what loading found, said with the first check */
+    struct err boot_refusal; /* of the manifest kept here, said likewise; code 0: none */
+    char below[200]; /* why what is outdated lies below what was accepted here; "": it does not */
     enum err_code stall_code;
     char room_said[160];
     char stall_said[200]; /* why it stalled last; empty since something was put in force */
@@ -142,6 +144,32 @@ void registrar_forget_findings(struct registrar *registrar);
 /* What is on the medium, once at opening (registrar_load.c). What is damaged there is noted for the
  * first check and does not stop the start. */
 bool registrar_load(struct registrar *registrar, struct err *err) MUSTER_CHECK;
+
+void boot_note(struct registrar *registrar, const char *text);
+
+/* What was accepted, as it lies on the medium (registrar_accepted.c): the manifest, with a second
+ * copy in the generation in force, and the floors, in two places. */
+void accepted_load(struct registrar *registrar);
+/* Whether a manifest counts beside what was accepted here before: the roots and the floors. */
+bool accepted_stands(const struct registrar *registrar, const struct desired *desired,
+                     struct err *err) MUSTER_CHECK;
+
+/* Notes in `below` whether the one held does not, which outdates it. */
+void accepted_note_below(struct registrar *registrar);
+
+/* The same as it lies there while the agent runs: filled on the loop, looked at on a worker. */
+struct accepted_look {
+    struct buf envelope;            /* as accepted; empty: not looked at */
+    struct registry_floors *floors; /* NULL: not looked at */
+    uint64_t copy_in;               /* the generation that keeps the second copy, 0: none */
+    char manifest_lost[120];        /* why it is not on the medium as it was accepted, "": it is */
+    char floors_lost[REGISTRY_LOST_CHARS];
+    struct err aside; /* what failed beside */
+};
+void accepted_look_fill(const struct registrar *registrar, struct accepted_look *look);
+void accepted_look_run(const struct registry *registry, struct accepted_look *look);
+/* Tells what was not as it should be and has it written again. */
+void accepted_look_done(struct registrar *registrar, struct accepted_look *look);
 
 /* ---- steps; true: a job was begun ---- */
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar_internal.h"
 
-#include "agent/floors.h"
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -9,66 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void boot_note(struct registrar *registrar, const char *text)
+void boot_note(struct registrar *registrar, const char *text)
 {
     log_warn("registry: %s", text);
     size_t used = strlen(registrar->boot_note);
     snprintf(registrar->boot_note + used, sizeof registrar->boot_note - used, "%s%.180s",
              used > 0 ? "; " : "", text);
-}
-
-/* The manifest accepted last, verified once more: it was only bytes on a disk. */
-static void desired_load(struct registrar *registrar)
-{
-    struct buf envelope = {0};
-    struct err err = {0};
-    bool read = registry_desired_read(registrar->registry, LIMIT_MANIFEST_BYTES, &envelope, &err);
-    if (!read && err.code == ERR_NOT_FOUND)
-        return;
-    bool good = read && desired_open(registrar->trust, registrar->device, buf_bytes(&envelope),
-                                     &registrar->desired, &err);
-    if (!good) {
-        err_context(&err, "the manifest kept here is not used");
-        boot_note(registrar, err.text);
-    }
-    buf_done(&envelope);
-}
-
-/* Floors that were lost are made again from the manifest that counted last. */
-static void floors_make(struct registrar *registrar)
-{
-    struct registry_floors *floors = malloc(sizeof *floors);
-    struct registry_floors *now = &registrar->floors;
-    const struct desired *desired = registrar->desired;
-    bool newer = desired != NULL &&
-                 (desired->epoch > now->epoch ||
-                  (desired->epoch == now->epoch && desired->version > now->manifest_version));
-    if (newer && now->epoch == 0)
-        boot_note(registrar, "version floors: both places are empty; made again from the manifest");
-    if (floors != NULL && newer && floors_take(now, desired, floors, NULL)) {
-        *now = *floors;
-        registrar->floors_unsaved = true;
-    }
-    free(floors);
-}
-
-static void floors_load(struct registrar *registrar)
-{
-    struct err err = {0};
-    char lost[REGISTRY_LOST_CHARS] = "";
-    if (!registry_floors_read(registrar->registry, &registrar->floors, lost, &err)) {
-        boot_note(registrar, err.text);
-        memset(&registrar->floors, 0, sizeof registrar->floors);
-    }
-    if (lost[0] != '\0') {
-        boot_note(registrar, lost);
-        registrar->floors_unsaved = true;
-    }
-    if (trust_version(registrar->trust) > registrar->floors.root_version) {
-        registrar->floors.root_version = trust_version(registrar->trust);
-        registrar->floors_unsaved = registrar->floors_unsaved || registrar->floors.epoch > 0;
-    }
-    floors_make(registrar);
 }
 
 static void blob_seen(void *ctx, const uint8_t sha256[32])
@@ -120,8 +65,7 @@ bool registrar_load(struct registrar *registrar, struct err *err)
 {
     if (!held_load(registrar, err))
         return false;
-    desired_load(registrar);
-    floors_load(registrar);
+    accepted_load(registrar);
     struct err why = {0};
     if (!registry_failure_read(registrar->registry, &registrar->failure, &why))
         boot_note(registrar, why.text);

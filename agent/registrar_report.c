@@ -156,7 +156,8 @@ static bool state_message(const struct registrar *registrar, const struct report
     state.manifest_version = registrar_manifest_version(registrar);
     state.manifest_epoch = registrar->desired != NULL ? registrar->desired->epoch : 0;
     state.generation = registrar->held.current.number;
-    state.converged = reports->converged && registrar->refused_version == 0;
+    state.converged =
+        reports->converged && registrar->refused_version == 0 && registrar->below[0] == '\0';
     state.items = arena_alloc(arena, (reports->count + 1) * sizeof state.items[0]);
     bool made = state.items != NULL &&
                 copy_digest(arena, registrar->held.current.digest, &state.generation_digest) &&

@@ -8,7 +8,34 @@
 #include "storage/registry_roots.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+
+static void forget(struct roots *roots)
+{
+    for (size_t i = 0; i < roots->chain_count; i++)
+        buf_done(&roots->chain[i]);
+    free(roots->chain);
+    roots->chain = NULL;
+    roots->chain_count = 0;
+}
+
+/* Remembers what has just come into force. Of roots before one that no memory was there for nothing
+ * is remembered: they are looked at again at the next start. */
+static void remember(struct roots *roots, struct bytes envelope)
+{
+    size_t count = roots->chain_count;
+    struct buf *chain = realloc(roots->chain, (count + 1) * sizeof *chain);
+    if (chain != NULL) {
+        roots->chain = chain;
+        chain[count] = (struct buf){0};
+        if (buf_append(&chain[count], envelope.data, envelope.length, NULL)) {
+            roots->chain_count++;
+            return;
+        }
+    }
+    forget(roots);
+}
 
 /* Takes what is kept as far as it follows. */
 static void follow(struct roots *roots)
@@ -20,6 +47,8 @@ static void follow(struct roots *roots)
         uint64_t next = trust_version(roots->trust) + 1;
         more = registry_root_read(roots->dir, next, LIMIT_ROOT_BYTES, &kept, &why) &&
                trust_advance(roots->trust, buf_bytes(&kept), &why);
+        if (more)
+            remember(roots, buf_bytes(&kept));
         buf_done(&kept);
         if (!more && why.code != ERR_NOT_FOUND) {
             (void)err_context(&why, "what was kept as trust root %" PRIu64, next);
@@ -96,6 +125,7 @@ void roots_done(struct roots *roots)
 {
     trust_free(roots->trust);
     roots->trust = NULL;
+    forget(roots);
 }
 
 bool roots_take(struct roots *roots, uint64_t version, struct bytes envelope, bool *ret_taken,
@@ -114,8 +144,33 @@ bool roots_take(struct roots *roots, uint64_t version, struct bytes envelope, bo
         !registry_root_write(roots->dir, version, envelope, err) ||
         !trust_advance(roots->trust, envelope, err))
         return false;
+    remember(roots, envelope);
     roots->damage = (struct err){0};
     follow(roots);
     *ret_taken = true;
+    return true;
+}
+
+static bool is_kept(const char *dir, uint64_t version, struct bytes envelope)
+{
+    struct buf kept = {.limit = LIMIT_ROOT_BYTES};
+    bool same = registry_root_read(dir, version, LIMIT_ROOT_BYTES, &kept, NULL) &&
+                bytes_equal(buf_bytes(&kept), envelope);
+    buf_done(&kept);
+    return same;
+}
+
+bool roots_mend(const struct roots *roots, uint64_t *ret_mended, struct err *err)
+{
+    uint64_t first = trust_version(roots->trust) - roots->chain_count + 1, mended = 0;
+    for (size_t i = 0; i < roots->chain_count; i++) {
+        struct bytes envelope = buf_bytes(&roots->chain[i]);
+        if (is_kept(roots->dir, first + i, envelope))
+            continue;
+        if (!registry_root_write(roots->dir, first + i, envelope, err))
+            return err_context(err, "trust root %" PRIu64, first + i);
+        mended = mended == 0 ? first + i : mended;
+    }
+    *ret_mended = mended;
     return true;
 }

@@ -14,8 +14,10 @@ enum { ROOTS_DIR_BYTES = 512 };
 struct roots {
     char dir[ROOTS_DIR_BYTES]; /* the registry's folder */
     struct trust *trust;       /* stays the same object while it advances */
-    struct err damage;         /* why the kept chain ends where it does; code 0: it is whole */
-    struct err unread;         /* why a copy stands in for the installed root; code 0: none does */
+    struct buf *chain;         /* the newest roots up to the one in force, as they were signed */
+    size_t chain_count;
+    struct err damage; /* why the kept chain ends where it does; code 0: it is whole */
+    struct err unread; /* why a copy stands in for the installed root; code 0: none does */
 };
 
 /* `installed` is a file. A chain that is damaged ends before the damage, which is told, and is
@@ -29,5 +31,9 @@ void roots_done(struct roots *roots);
  * failed and nothing has changed. */
 bool roots_take(struct roots *roots, uint64_t version, struct bytes envelope, bool *ret_taken,
                 struct err *err) MUSTER_CHECK;
+
+/* Writes again what of the chain in force is gone or changed on the medium. `*ret_mended` is the
+ * first root that was, 0: none. */
+bool roots_mend(const struct roots *roots, uint64_t *ret_mended, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -151,6 +151,22 @@ bool registry_desired_write(const struct registry *registry, struct bytes envelo
            file_write(path, envelope, 0600, err);
 }
 
+bool registry_manifest_read(const struct registry *registry, uint64_t number, size_t limit,
+                            struct buf *ret_envelope, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return registry_document_path(registry, number, ".manifest", path, err) &&
+           file_read(path, limit, ret_envelope, err);
+}
+
+bool registry_manifest_write(const struct registry *registry, uint64_t number,
+                             struct bytes envelope, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return registry_document_path(registry, number, ".manifest", path, err) &&
+           file_write(path, envelope, 0600, err);
+}
+
 bool registry_failure_read(const struct registry *registry, struct registry_failure *ret_failure,
                            struct err *err)
 {

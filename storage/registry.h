@@ -10,7 +10,8 @@
  *   <dir>/current -> generations/NNNNNNNN     what the payment application reads
  *   <dir>/generations/NNNNNNNN/<document>     unchanged files are hard links between generations
  *   <dir>/generations/NNNNNNNN/.items         what the generation is made of (written last)
- *   <dir>/generations/NNNNNNNN/.manifest      the signed manifest it was built from
+ *   <dir>/generations/NNNNNNNN/.manifest      the signed manifest it was built from, or
+ *                                             a newer one that wants the same
  *   <dir>/generations/NNNNNNNN.tmp            one being built
  *   <dir>/blobs/<sha256>                      content as it was fetched
  *   <dir>/desired                             the newest accepted manifest, signed
@@ -153,6 +154,13 @@ bool registry_desired_read(const struct registry *registry, size_t limit, struct
 bool registry_desired_write(const struct registry *registry, struct bytes envelope,
                             struct err *err) MUSTER_CHECK;
 
+/* The second copy, which each generation keeps: of the manifest that it was built from, or of a
+ * newer one that wants the same. */
+bool registry_manifest_read(const struct registry *registry, uint64_t number, size_t limit,
+                            struct buf *ret_envelope, struct err *err) MUSTER_CHECK;
+bool registry_manifest_write(const struct registry *registry, uint64_t number,
+                             struct bytes envelope, struct err *err) MUSTER_CHECK;
+
 /* Of one name, in one epoch: what is of a lower epoch does not count beside it. */
 struct registry_floor {
     char name[REGISTRY_NAME_CHARS + 1];
@@ -174,9 +182,13 @@ struct registry_floors {
 
 enum { REGISTRY_LOST_CHARS = 320 };
 /* The floors lie in two places, so that damage to one does not lower them: read as the higher of
- * each row. None yet: all zero. `ret_lost` says what is gone or damaged of what should be there,
- * "": nothing; registry_floors_write puts it right. */
+ * each row. None yet: all zero. `ret_lost` says what is gone or damaged of what should be there, or
+ * was put back, "": nothing; registry_floors_write puts it right. */
 bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
+                          char ret_lost[REGISTRY_LOST_CHARS], struct err *err) MUSTER_CHECK;
+/* Whether both places hold these floors, to the byte: `ret_lost` says what does not, "": they do.
+ */
+bool registry_floors_look(const struct registry *registry, const struct registry_floors *floors,
                           char ret_lost[REGISTRY_LOST_CHARS], struct err *err) MUSTER_CHECK;
 /* One place after the other: a power cut leaves at least one of them whole. */
 bool registry_floors_write(const struct registry *registry, const struct registry_floors *floors,

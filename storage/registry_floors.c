@@ -54,12 +54,16 @@ static void row_merge(struct registry_floor *row, const struct registry_floor *o
     }
 }
 
+static bool is_newer(const struct registry_floors *floors, const struct registry_floors *than)
+{
+    return floors->epoch > than->epoch ||
+           (floors->epoch == than->epoch && floors->manifest_version > than->manifest_version);
+}
+
 bool registry_floors_merge(struct registry_floors *floors, const struct registry_floors *other,
                            struct err *err)
 {
-    bool newer =
-        other->epoch > floors->epoch ||
-        (other->epoch == floors->epoch && other->manifest_version > floors->manifest_version);
+    bool newer = is_newer(other, floors);
     for (size_t i = 0; i < other->count; i++) {
         struct registry_floor *row = registry_floor_row(floors, other->rows[i].name);
         if (row == NULL)
@@ -156,6 +160,16 @@ static bool copy_read(const struct registry *registry, const char *path, struct 
     return true;
 }
 
+static void put_lost(const struct err *first, const struct err *second,
+                     char ret_lost[REGISTRY_LOST_CHARS])
+{
+    bool both = first->code != ERR_NONE && second->code != ERR_NONE;
+    ret_lost[0] = '\0';
+    if (first->code != ERR_NONE || second->code != ERR_NONE)
+        snprintf(ret_lost, REGISTRY_LOST_CHARS, "version floors: %.140s%s%.140s", first->text,
+                 both ? "; " : "", second->text);
+}
+
 /* Neither there: nothing was ever accepted, or all of it is lost; who knows a manifest will tell.
  */
 static void say_lost(const struct copy copies[2], char ret_lost[REGISTRY_LOST_CHARS])
@@ -164,10 +178,18 @@ static void say_lost(const struct copy copies[2], char ret_lost[REGISTRY_LOST_CH
     bool none = first->code == ERR_NOT_FOUND && second->code == ERR_NOT_FOUND;
     bool one = copies[0].single && second->code == ERR_NOT_FOUND;
     ret_lost[0] = '\0';
-    if (none || one || (first->code == ERR_NONE && second->code == ERR_NONE))
-        return;
-    snprintf(ret_lost, REGISTRY_LOST_CHARS, "version floors: %.130s%s%.130s", first->text,
-             first->code != ERR_NONE && second->code != ERR_NONE ? "; " : "", second->text);
+    if (!none && !one)
+        put_lost(first, second, ret_lost);
+}
+
+/* The first place is written first, so that no power cut leaves the second ahead of it. */
+static void look_put_back(const char *first, struct copy copies[2])
+{
+    const struct registry_floors *one = &copies[0].floors, *two = &copies[1].floors;
+    if (copies[0].there && copies[1].there &&
+        (is_newer(two, one) || two->root_version > one->root_version))
+        err_set(&copies[0].lost, ERR_CONFLICT, "%s is older than the second place: it was put back",
+                first);
 }
 
 bool registry_floors_read(const struct registry *registry, struct registry_floors *ret_floors,
@@ -182,6 +204,7 @@ bool registry_floors_read(const struct registry *registry, struct registry_floor
                 copy_read(registry, registry->floors, &copies[1], err);
     if (good) {
         struct err *lost = &copies[1].lost;
+        look_put_back(path, copies);
         if (!registry_floors_merge(&copies[0].floors, &copies[1].floors, lost))
             err_context(lost, "%s", registry->floors);
         *ret_floors = copies[0].floors;
@@ -221,6 +244,38 @@ bool registry_floors_write(const struct registry *registry, const struct registr
            sheet_write(registry, path, &sheet, err);
     sheet.length = length; /* without the sum */
     good = good && sheet_write(registry, registry->floors, &sheet, err);
+    buf_done(&sheet);
+    return good;
+}
+
+/* Why the place does not hold these bytes, in `lost`. False: memory. */
+static bool place_look(const char *path, struct bytes wanted, struct err *lost, struct err *err)
+{
+    struct buf found = {.limit = SHEET_LIMIT_BYTES + 1};
+    struct err why = {0};
+    bool read = file_read(path, SHEET_LIMIT_BYTES, &found, &why);
+    if (!read && why.code == ERR_NOT_FOUND)
+        err_set(lost, ERR_NOT_FOUND, "%s is gone", path);
+    else if (!read)
+        *lost = why;
+    else if (!bytes_equal(buf_bytes(&found), wanted))
+        err_set(lost, ERR_INVALID, "%s is not as it was written", path);
+    buf_done(&found);
+    return why.code != ERR_NO_MEMORY || err_set(err, why.code, "%s", why.text);
+}
+
+bool registry_floors_look(const struct registry *registry, const struct registry_floors *floors,
+                          char ret_lost[REGISTRY_LOST_CHARS], struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
+    struct err first = {0}, second = {0};
+    bool good = floors_lines(floors, &sheet, err) && sheet_sum(registry, &sheet, err) &&
+                registry_path(registry, NULL, "floors", path, err) &&
+                place_look(path, buf_bytes(&sheet), &first, err) &&
+                place_look(registry->floors, buf_bytes(&sheet), &second, err);
+    if (good)
+        put_lost(&first, &second, ret_lost);
     buf_done(&sheet);
     return good;
 }

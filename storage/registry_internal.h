@@ -28,6 +28,7 @@ bool registry_folder(const char *path, bool *mended, struct err *err) MUSTER_CHE
 enum { SHEET_LIMIT_BYTES = 256 * 1024, SHEET_FIELDS = 16 };
 
 bool sheet_line(struct buf *sheet, struct err *err, const char *fmt, ...) MUSTER_PRINTF(3, 4);
+bool sheet_sum(const struct registry *registry, struct buf *sheet, struct err *err) MUSTER_CHECK;
 /* Adds the sum and writes it. */
 bool sheet_write(const struct registry *registry, const char *path, struct buf *sheet,
                  struct err *err) MUSTER_CHECK;

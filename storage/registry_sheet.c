@@ -34,12 +34,17 @@ static void sum_format(const struct registry *registry, struct bytes content,
     text[SUM_BYTES] = '\0';
 }
 
-bool sheet_write(const struct registry *registry, const char *path, struct buf *sheet,
-                 struct err *err)
+bool sheet_sum(const struct registry *registry, struct buf *sheet, struct err *err)
 {
     char sum[SUM_BYTES + 1];
     sum_format(registry, buf_bytes(sheet), sum);
-    return buf_append(sheet, sum, SUM_BYTES, err) && file_write(path, buf_bytes(sheet), 0600, err);
+    return buf_append(sheet, sum, SUM_BYTES, err);
+}
+
+bool sheet_write(const struct registry *registry, const char *path, struct buf *sheet,
+                 struct err *err)
+{
+    return sheet_sum(registry, sheet, err) && file_write(path, buf_bytes(sheet), 0600, err);
 }
 
 bool sheet_read(const struct registry *registry, const char *path, struct buf *ret_sheet,

@@ -104,6 +104,10 @@ static void test_roots(void **state)
     now.root_version = now.root_seen = 3;
     now.outdated = true;
     assert_stale(&freshness, now, "not good under root 3");
+    now.below = "manifest 1 is older than 2";
+    assert_stale(&freshness, now, "is not used: manifest 1 is older than 2; waiting");
+    now.below = "";
+    assert_stale(&freshness, now, "not good under root");
     now.outdated = false;
     assert_fresh(&freshness, now);
     now.root_version = 1;

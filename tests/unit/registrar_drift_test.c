@@ -352,6 +352,7 @@ static void test_damaged_manifest(void **state)
     world_apply(world, 1, first, COUNT(first));
     world_close(world);
     write_text(world, "desired", "not an envelope");
+    write_text(world, "current/.manifest", "nor this");
     world_damage(world, "current/bin.tsv");
     world_open(world);
     world_check(world);

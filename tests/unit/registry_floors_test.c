@@ -134,7 +134,8 @@ static void test_one_lost(void **state)
     assert_non_null(strstr(place->lost, place->paths[1]));
 }
 
-/* One of them put back to an older state lowers nothing. */
+/* One of them put back to an older state lowers nothing. The first is never written after the
+ * second, so only there it cannot come from a power cut. */
 static void test_one_put_back(void **state)
 {
     struct place *place = *state;
@@ -155,7 +156,8 @@ static void test_one_put_back(void **state)
         write_now(place);
         assert_true(file_write(place->paths[which], buf_bytes(&older), 0600, NULL));
         read_again(place);
-        assert_string_equal(place->lost, "");
+        assert_int_equal(strstr(place->lost, "put back") != NULL, which == 0);
+        assert_int_equal(place->lost[0] == '\0', which == 1);
         assert_int_equal(place->read->root_version, 3);
         assert_int_equal(place->read->epoch, 2);
         assert_int_equal(place->read->manifest_version, 2);
@@ -164,6 +166,37 @@ static void test_one_put_back(void **state)
         assert_int_equal(registry_floor_of(place->read, "new.tsv")->version, 1);
     }
     buf_done(&older);
+}
+
+/* What was written is there to the byte, or it is said which place is not. */
+static void test_looked_at(void **state)
+{
+    struct place *place = *state;
+    char lost[REGISTRY_LOST_CHARS] = "";
+    struct buf lower = {0};
+    struct err err = {0};
+    place->now->epoch = 1;
+    place->now->manifest_version = 12;
+    put(place->now, "bin.tsv", 1, 8, 9);
+    write_now(place);
+    assert_true(file_read(place->paths[0], 4096, &lower, NULL));
+    assert_true(registry_floors_look(place->registry, place->now, lost, &err));
+    assert_string_equal(lost, "");
+    registry_floor_row(place->now, "bin.tsv")->minimum = 9;
+    for (size_t which = 0; which < 2; which++) {
+        write_now(place);
+        assert_true(file_write(place->paths[which], buf_bytes(&lower), 0600, NULL));
+        assert_true(registry_floors_look(place->registry, place->now, lost, &err));
+        assert_non_null(strstr(lost, place->paths[which]));
+        assert_null(strstr(lost, place->paths[1 - which]));
+        assert_non_null(strstr(lost, "is not as it was written"));
+    }
+    write_now(place);
+    assert_true(file_remove(place->paths[0], NULL) && file_remove(place->paths[1], NULL));
+    assert_true(registry_floors_look(place->registry, place->now, lost, &err));
+    assert_non_null(strstr(lost, place->paths[0]));
+    assert_non_null(strstr(lost, place->paths[1]));
+    buf_done(&lower);
 }
 
 static void test_merge_row_by_row(void **state)
@@ -236,6 +269,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_put_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_looked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_merge_row_by_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_before_epochs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_malformed, set_up, tear_down),

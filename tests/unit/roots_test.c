@@ -176,6 +176,35 @@ static void a_damaged_link_is_fetched_and_the_rest_is_there(void **state)
     assert_int_equal(trust_version(world->roots.trust), 5);
 }
 
+/* While the agent runs; also of what it read when it started. */
+static void what_is_lost_of_it_is_written_again(void **state)
+{
+    struct world *world = *state;
+    char folder[160], path[160];
+    uint64_t mended = 9;
+    for (uint64_t version = 3; version <= 5; version++)
+        must_take(world, version);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_true(roots_mend(&world->roots, &mended, NULL));
+        assert_int_equal(mended, 0);
+        root_file(world, 4, path);
+        assert_true(file_write(path, bytes_of("changed", 7), 0600, NULL));
+        root_file(world, 5, path);
+        assert_true(file_remove(path, NULL));
+        assert_true(roots_mend(&world->roots, &mended, NULL));
+        assert_int_equal(mended, 4);
+        reopen(world);
+        assert_int_equal(trust_version(world->roots.trust), 5);
+    }
+    (void)snprintf(folder, sizeof folder, "%s/roots", world->dir);
+    assert_true(file_remove_tree(folder, NULL));
+    assert_true(roots_mend(&world->roots, &mended, NULL));
+    assert_int_equal(mended, 3);
+    reopen(world);
+    assert_int_equal(trust_version(world->roots.trust), 5);
+    assert_int_equal(world->roots.damage.code, ERR_NONE);
+}
+
 static void what_cannot_be_kept_is_not_in_force(void **state)
 {
     struct world *world = *state;
@@ -287,6 +316,7 @@ int main(void)
         TEST(they_are_taken_one_by_one),
         TEST(nothing_is_trusted_for_being_on_the_disk),
         TEST(a_damaged_link_is_fetched_and_the_rest_is_there),
+        TEST(what_is_lost_of_it_is_written_again),
         TEST(what_cannot_be_kept_is_not_in_force),
         TEST(what_nobody_needs_is_swept),
         TEST(a_copy_stands_in_for_the_installed_one),
