@@ -188,6 +188,7 @@ static void run_share(struct run *run, const char *folder, int out)
     run_variants(run, &attacks_on_pieces);
     run_variants(run, &attacks_on_roots);
     run_variants(run, &attacks_on_secrets);
+    run_variants(run, &attacks_on_disks);
     run_pairs(run);
     run_sessions(run);
     must(write(out, &run->tally, sizeof run->tally) == (ssize_t)sizeof run->tally, "the tally",

@@ -227,6 +227,25 @@ static void strike_root(struct strike *strike, const struct variant *variant,
     buf_done(&envelope);
 }
 
+/* While it is off he writes to its disk; `spoil` is given an old manifest as the fleet signed it.
+ */
+static void strike_disk(struct strike *strike, const struct variant *variant,
+                        struct verdict *verdict)
+{
+    struct buf old = {0};
+    char state[TERMINAL_PATH];
+    strike_draft(strike, VERSION_OLD, &strike->draft);
+    fleet_manifest(&strike->fleet, NULL, &strike->draft, &strike->blobs, &old);
+    memcpy(state, strike->terminal.state, sizeof state);
+    terminal_close(&strike->terminal);
+    variant->spoil(strike, &old);
+    open_terminal(strike, state);
+    terminal_settle(&strike->terminal);
+    verdict->accepted = !strike->terminal.failed;
+    verdict->reason = strike->terminal.told;
+    buf_done(&old);
+}
+
 static bool is_in(struct bytes needle, struct bytes hay)
 {
     return memmem(hay.data, hay.length, needle.data, needle.length) != NULL;
@@ -392,6 +411,9 @@ void strike_run(const struct fleet *fleet, const char *templates, const struct v
         break;
     case MESSAGE_READ:
         strike_read(&strike, &verdict);
+        break;
+    case MESSAGE_DISK:
+        strike_disk(&strike, variant, &verdict);
         break;
     case MESSAGE_MANIFEST:
     default:

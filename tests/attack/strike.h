@@ -62,7 +62,7 @@ struct strike {
     struct buf scratch;
 };
 
-enum message { MESSAGE_MANIFEST, MESSAGE_BLOB, MESSAGE_ROOT, MESSAGE_READ };
+enum message { MESSAGE_MANIFEST, MESSAGE_BLOB, MESSAGE_ROOT, MESSAGE_READ, MESSAGE_DISK };
 
 enum attack {
     ATTACK_ARBITRARY,     /* installation of what nobody released */
@@ -139,6 +139,7 @@ struct variants {
     size_t count;
 };
 extern const struct variants attacks_on_manifests, attacks_on_documents, attacks_on_content,
-    attacks_on_deltas, attacks_on_pieces, attacks_on_roots, attacks_on_secrets, attacks_on_pairs;
+    attacks_on_deltas, attacks_on_pieces, attacks_on_roots, attacks_on_secrets, attacks_on_pairs,
+    attacks_on_disks;
 
 #endif

@@ -169,6 +169,8 @@ static void test_registry_put_back(void **state)
     world_damage(world, "current/revoked"); /* what is in force is kept sound all the same */
     world_check(world);
     world_assert_document(world, "revoked", "one");
+    world_root_next(world, 1); /* which does not make it good again */
+    assert_below(world, "manifest 1 is older than 2");
     world_apply(world, 2, &two, 1);
     assert_stands(world, 2);
     world_assert_document(world, "revoked", "two");
