@@ -140,7 +140,7 @@ static int run(struct world *world, const struct ctl_command *command, const cha
                const char *option, struct err *err)
 {
     struct ctl_args args;
-    char *words[2];
+    char *words[2] = {NULL, NULL};
     size_t count = 0;
     if (argument != NULL)
         words[count++] = (char *)(uintptr_t)argument;
