@@ -309,15 +309,21 @@ static bool open_port(struct agent *agent, struct err *err)
            linkport_open(agent->loop, path, &peers, &events, agent, &agent->port, err);
 }
 
-/* Results may take their quota, but not more than half of a small disk. */
-static uint64_t on_reserve(void *ctx, uint64_t disk_bytes)
+/* Where the registry is a link to another disk, results are not in its way. */
+static bool on_room(void *ctx, struct room *ret_room)
 {
     struct agent *agent = ctx;
+    const struct agent_settings *settings = agent->settings;
     struct spool_stats stats;
+    struct disk disk, registrys;
+    char dir[512];
+    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", NULL) ||
+        !disk_look(settings->state_dir, &disk, NULL) || !disk_look(dir, &registrys, NULL) ||
+        disk.id != registrys.id)
+        return false;
     spool_stats(agent->spool, &stats);
-    uint64_t quota = (uint64_t)agent->settings->spool_quota_bytes;
-    uint64_t share = quota < disk_bytes / 2 ? quota : disk_bytes / 2;
-    return share > stats.bytes ? share - stats.bytes : 0;
+    *ret_room = room_of(&disk, stats.bytes, (uint64_t)settings->spool_quota_bytes);
+    return true;
 }
 
 static bool open_registrar(struct agent *agent, struct err *err)
@@ -342,7 +348,7 @@ static bool open_registrar(struct agent *agent, struct err *err)
         .event = on_registrar_event,
         .checked = on_registrar_checked,
         .changed = on_registrar_changed,
-        .reserve = on_reserve,
+        .room = on_room,
     };
     return registrar_open(agent->loop, agent->clock, &registrar, agent->trust, &events, agent,
                           &agent->registrar, err);

@@ -86,6 +86,9 @@ void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome)
         memcpy(named.sha256, welcome->manifest_sha256.data, sizeof named.sha256);
     freshness_welcomed(&agent->freshness, welcome->root_version, &named,
                        clock_wall_ms(agent->clock), clock_boot_ms(agent->clock));
+    struct freshness_held held = held_now(agent);
+    if (freshness_names(&agent->freshness, &held.manifest))
+        registrar_confirmed(agent->registrar);
 }
 
 void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS])

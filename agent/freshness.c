@@ -46,6 +46,11 @@ void freshness_accepted(struct freshness *freshness, const struct freshness_mani
     freshness->came_since = !from_file && freshness->welcomed && is_newer(held, &freshness->named);
 }
 
+bool freshness_names(const struct freshness *freshness, const struct freshness_manifest *held)
+{
+    return freshness->welcomed && is_same(&freshness->named, held);
+}
+
 bool freshness_behind(const struct freshness *freshness, const struct freshness_manifest *held)
 {
     return freshness->welcomed && is_newer(&freshness->named, held);

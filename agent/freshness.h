@@ -55,6 +55,8 @@ void freshness_rooted(struct freshness *freshness, uint64_t root_version);
 /* Another manifest is held than before. */
 void freshness_accepted(struct freshness *freshness, const struct freshness_manifest *held,
                         bool from_file);
+/* Does the newest welcome speak of just this manifest? */
+bool freshness_names(const struct freshness *freshness, const struct freshness_manifest *held);
 /* Does the newest welcome speak of a newer manifest than this? */
 bool freshness_behind(const struct freshness *freshness, const struct freshness_manifest *held);
 /* "": what is held is proved fresh; else why it is not. */

@@ -54,7 +54,8 @@ void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret
 {
     struct sync_holding holding = registrar_holding(registrar);
     const struct sync_wants *wants = registrar_wants(registrar);
-    bool build = wants != NULL && !registrar->outdated && !registrar_failed(registrar);
+    bool build = wants != NULL && !registrar->outdated && !registrar->no_room &&
+                 !registrar_failed(registrar);
     sync_lacks(wants, &holding, build, plan_missing, (void *)(uintptr_t)registrar, ret_lacks);
 }
 
@@ -78,7 +79,7 @@ void registrar_stall(struct registrar *registrar, const char *what, const struct
     log_error("registry: %s: %s", what, err->text);
     (void)snprintf(registrar->stall_said, sizeof registrar->stall_said, "%s: %.150s", what,
                    err->text);
-    if (!registrar->closing)
+    if (!registrar->closing && registrar->handles > 0) /* a check follows the opening */
         (void)uv_timer_start(&registrar->retry, retry, wait_ms < LONGEST_MS ? wait_ms : LONGEST_MS,
                              0);
     if (!told)
@@ -159,6 +160,17 @@ static bool next_begun(struct registrar *registrar)
            check_start(registrar) || build_start(registrar);
 }
 
+/* The next stall is another story. */
+static void settled(struct registrar *registrar)
+{
+    struct sync_blobs lacks;
+    registrar_missing(registrar, &lacks);
+    if (registrar->stalled || registrar->unsaved || registrar->floors_unsaved || lacks.count > 0)
+        return;
+    registrar->stalls = 0;
+    registrar->stall_said[0] = '\0';
+}
+
 static void registrar_step(struct registrar *registrar)
 {
     bool busy = registrar->job != NULL || registrar->hook_runs;
@@ -173,6 +185,8 @@ static void registrar_step(struct registrar *registrar)
         busy = next_begun(registrar);
     }
     report_all(registrar, !busy);
+    if (!busy)
+        settled(registrar);
     static const uint8_t nothing[32];
     if (!busy)
         waiters_answer(registrar, memcmp(registrar->fetched, nothing, sizeof nothing) == 0);

@@ -3,6 +3,7 @@
 #define AGENT_REGISTRAR_H
 
 #include "agent/refusals.h"
+#include "agent/room.h"
 #include "base/clock.h"
 #include "proto/arena.h"
 #include "proto/desired.pb-c.h"
@@ -39,9 +40,8 @@ struct registrar_events {
     void (*checked)(void *ctx);
     /* The state differs from before: registrar_state gives it. */
     void (*changed)(void *ctx);
-    /* Bytes that must stay free on a disk of so many, for results that may still come. NULL: none.
-     */
-    uint64_t (*reserve)(void *ctx, uint64_t disk_bytes);
+    /* How much of its disk the registry may take now. NULL, or false: nobody knows. */
+    bool (*room)(void *ctx, struct room *ret_room);
 };
 
 /* Loads what is held and starts a check. `trust` and `clock` outlive the registrar; the strings of
@@ -53,8 +53,8 @@ bool registrar_open(uv_loop_t *loop, const struct clock *clock,
 /* Waits on the loop for a worker or hook that runs, answers open checks, calls `closed` last. */
 void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), void *ctx);
 
-/* Results are running short of room, or may be: gives up what has come of what is not in force, if
- * the disk has less than half of the reserve left. It is fetched again when there is room. */
+/* Results may be running short of room: if they are, gives up what has come of what is not in
+ * force. It is fetched again when there is room. */
 void registrar_yield(struct registrar *registrar);
 
 /* From now on what is held is told as events, beginning with how it stands; what is found damaged,
@@ -114,5 +114,7 @@ struct registrar_desired {
     const char *refused_why; /* valid until the next manifest */
 };
 void registrar_desired(const struct registrar *registrar, struct registrar_desired *ret_desired);
+/* The fleet wants just what is held: whatever was refused above it is wanted no more. */
+void registrar_confirmed(struct registrar *registrar);
 
 #endif

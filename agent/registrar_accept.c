@@ -109,6 +109,8 @@ static bool manifest_refused(struct registrar *registrar, struct bytes envelope,
 static void note_refused(struct registrar *registrar, struct bytes body, const struct err *why)
 {
     uint64_t epoch, version, held_epoch = 0, held_version = 0;
+    if (why->code == ERR_NO_MEMORY) /* nothing was judged */
+        return;
     desired_number(body, &epoch, &version);
     if (registrar->desired != NULL) {
         held_epoch = registrar->desired->epoch;
@@ -143,10 +145,19 @@ bool registrar_manifest(struct registrar *registrar, struct bytes envelope, stru
     return true;
 }
 
+void registrar_confirmed(struct registrar *registrar)
+{
+    if (registrar->refused_version == 0)
+        return;
+    registrar->refused_version = 0;
+    registrar_wake(registrar);
+}
+
 void registrar_rooted(struct registrar *registrar)
 {
     struct desired *again = NULL;
     struct err why = {0};
+    registrar->refused_version = 0; /* if it still counts, it comes again */
     if (trust_version(registrar->trust) > registrar->floors.root_version) {
         registrar->floors.root_version = trust_version(registrar->trust);
         registrar->floors_unsaved = true;

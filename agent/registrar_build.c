@@ -273,8 +273,6 @@ static void commit_done(struct registrar *registrar, struct job *job)
     if (build->switched) {
         registrar->held.previous = build->current;
         registrar->held.current = build->target;
-        registrar->stall_said[0] = '\0';
-        registrar->stalls = 0;
         registrar_forget_findings(registrar);
         for (size_t i = 0; i < build->target.list.count; i++) {
             if (!build->carry[i])

@@ -38,6 +38,14 @@ struct arrival { /* a blob on its way into the store */
 struct waiter;
 struct build_job;
 
+/* What is to be removed, to make room. */
+enum yield {
+    YIELD_NOTHING,
+    YIELD_LEFTOVERS, /* what nothing needs */
+    YIELD_SPARE,     /* and the generation before the one in force */
+    YIELD_WANTED,    /* what has come of what is not in force */
+};
+
 enum check_due { CHECK_NONE, CHECK_UNSOUND, CHECK_ALL };
 
 /* What was last said about one held file, so that it is said once. */
@@ -82,13 +90,14 @@ struct registrar {
     bool awaited[REGISTRY_ITEMS]; /* the broker was asked for its blob */
     struct drift_mark marks[REGISTRY_ITEMS];
     struct registry_failure failure; /* the manifest that is not to be tried again */
-    bool stalled;         /* disk or memory failed: nothing new before `retry` or the next check */
-    bool no_room;         /* what is wanted does not fit beside what results may need */
-    bool yield_due;       /* what is not in force is to be given up, for room */
-    unsigned stalls;      /* in a row */
-    uv_timer_t retry;     /* after a stall */
-    uv_timer_t again;     /* while there is no room */
-    struct blob_set have; /* blobs in the store */
+    bool stalled;          /* disk or memory failed: nothing new before `retry` or the next check */
+    bool no_room;          /* what is wanted does not fit beside what results may need */
+    enum yield yield;      /* what is to go, for room */
+    uint8_t room_made[32]; /* hash of the manifest that what can go has gone for */
+    unsigned stalls;       /* in a row */
+    uv_timer_t retry;      /* after a stall */
+    uv_timer_t again;      /* while there is no room */
+    struct blob_set have;  /* blobs in the store */
     struct arrival *arrivals;
     const struct arrival *storing; /* what the running job writes */
 
@@ -111,7 +120,7 @@ struct registrar {
     struct err boot_refusal; /* of the manifest kept here, said likewise; code 0: none */
     char below[200]; /* why what is outdated lies below what was accepted here; "": it does not */
     enum err_code stall_code;
-    char room_said[160];
+    char room_said[160];  /* what does not fit; "": all does */
     char stall_said[200]; /* why it stalled last; empty since something was put in force */
 
     bool closing;
@@ -178,6 +187,7 @@ bool store_start(struct registrar *registrar); /* registrar_store.c */
 bool check_start(struct registrar *registrar); /* registrar_check.c */
 bool build_start(struct registrar *registrar); /* registrar_build.c */
 bool yield_start(struct registrar *registrar); /* registrar_room.c */
+void room_look_again(uv_timer_t *timer);
 /* Does what is wanted fit beside what results may need? */
 void room_check(struct registrar *registrar);
 /* Why nothing is fetched or built for now; NULL: nothing keeps it. */

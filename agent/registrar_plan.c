@@ -194,7 +194,7 @@ static uint64_t lacking_bytes(const struct registrar *registrar, const struct wa
     if (pieces == NULL)
         return bytes + way->pieces_size;
     for (size_t i = 0; i < pieces->count; i++)
-        bytes += have_has(registrar, pieces->sha256[i]) ? 0 : pieces_length(pieces, i);
+        bytes += registrar_has_blob(registrar, pieces->sha256[i]) ? 0 : pieces_length(pieces, i);
     return bytes;
 }
 
@@ -321,6 +321,6 @@ void plan_supply(struct registrar *registrar)
     struct sync_holding held = registrar_holding(registrar);
     if (registrar->desired != NULL && !registrar->stalled)
         sync_lacks(registrar_wants(registrar), &held,
-                   !registrar->outdated && !registrar_failed(registrar), supply_item, registrar,
-                   &none);
+                   !registrar->outdated && !registrar->no_room && !registrar_failed(registrar),
+                   supply_item, registrar, &none);
 }

@@ -285,7 +285,7 @@ static void tell_fetch(struct registrar *registrar, const struct sync_blobs *lac
     uint8_t hash[32] = {0};
     size_t count = 0;
     uint64_t bytes = 0;
-    if (!registrar->unsaved && registrar_kept_from(registrar) == NULL && !registrar->closing) {
+    if (!registrar->unsaved && !registrar->stalled && !registrar->closing) {
         while (count < lacks->count &&
                (count == 0 || bytes + lacks->sizes[count] <= FETCH_WINDOW_BYTES))
             bytes += lacks->sizes[count++];

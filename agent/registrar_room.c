@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results come first: the registry fetches and builds only in the room that they leave on the
- * disk, and gives up what is not in force where they run short. */
+/* Results come first (agent/room.h): the registry fetches and builds in the room that is its own,
+ * and gives up what is not in force where results run short. */
 #include "agent/registrar_internal.h"
 
-#include "base/disk.h"
 #include "base/log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LOOK_AGAIN_MS = 60 * 1000 };
 
-static void again(uv_timer_t *timer)
+void room_look_again(uv_timer_t *timer)
 {
     struct registrar *registrar = timer->data;
     if (registrar->no_room)
@@ -22,36 +22,115 @@ static void again(uv_timer_t *timer)
 }
 
 /* Nothing is said of a disk that cannot be looked at: writing to it will. */
-static bool look(const struct registrar *registrar, uint64_t *ret_free, uint64_t *ret_reserve)
+static bool look(const struct registrar *registrar, struct room *ret_room)
 {
-    struct disk disk;
-    if (registrar->events.reserve == NULL ||
-        !disk_look(registry_folder_of(registrar->registry), &disk, NULL))
+    return registrar->events.room != NULL && registrar->events.room(registrar->ctx, ret_room);
+}
+
+/* ---- one job that removes ---- */
+
+struct yield_job {
+    struct job job;
+    struct kept kept;
+    bool for_results;
+    bool spare_too;
+    bool yielded;
+    struct err err;
+};
+
+static void yield_run(struct job *job)
+{
+    struct yield_job *yield = (struct yield_job *)job;
+    yield->yielded = kept_prune(job->registry, &yield->kept, &yield->err);
+}
+
+static void yield_done(struct registrar *registrar, struct job *job)
+{
+    struct yield_job *yield = (struct yield_job *)job;
+    if (!yield->yielded) {
+        registrar_stall(registrar, "making room", &yield->err);
+    } else {
+        have_keep(registrar, &yield->kept);
+        if (yield->spare_too)
+            registrar->held.previous.number = 0;
+        log_warn("registry: the disk is short of room: %s",
+                 yield->for_results ? "for results, what had come of what is not in force goes"
+                 : yield->spare_too ? "the generation before the one in force goes"
+                                    : "what is not needed goes");
+    }
+    kept_done(&yield->kept);
+    free(yield);
+}
+
+bool yield_start(struct registrar *registrar)
+{
+    if (registrar->yield == YIELD_NOTHING)
         return false;
-    *ret_free = disk.free_bytes;
-    *ret_reserve = registrar->events.reserve(registrar->ctx, disk.bytes);
+    struct yield_job *yield = calloc(1, sizeof *yield);
+    struct err err = {0};
+    if (yield == NULL)
+        return false; /* asked again soon */
+    yield->for_results = registrar->yield == YIELD_WANTED;
+    yield->spare_too = registrar->yield == YIELD_SPARE;
+    registrar->yield = YIELD_NOTHING;
+    yield->kept.current = registrar->held.current;
+    yield->kept.previous = registrar->held.previous;
+    if (!yield->for_results && !kept_fill(registrar, &yield->kept, &err)) {
+        kept_done(&yield->kept);
+        free(yield);
+        return false;
+    }
+    if (yield->spare_too)
+        yield->kept.previous.number = 0;
+    job_start(registrar, &yield->job, yield_run, yield_done);
     return true;
 }
+
+/* ---- what is wanted does not fit ---- */
 
 /* While a build writes what it needs, that is no news. */
 static bool is_settled(const struct registrar *registrar)
 {
     struct sync_blobs lacks;
-    if (registrar->job == NULL)
+    if (registrar->job == NULL && !registrar->hook_runs)
         return true;
     registrar_missing(registrar, &lacks);
     return lacks.count > 0;
 }
 
+static uint64_t spare_bytes(const struct registrar *registrar)
+{
+    const struct registry_held *held = &registrar->held;
+    const struct registry_items *lists[] = {&held->current.list, &held->previous.list};
+    if (held->current.number == 0 || held->previous.number == 0)
+        return 0;
+    return sync_bytes(lists, 2) - sync_bytes(lists, 1);
+}
+
+/* True: something goes, and then it is looked at again. Once for a manifest: what an interrupted
+ * build has left, and the spare generation where that is enough. */
+static bool make_room(struct registrar *registrar, uint64_t needed, uint64_t room)
+{
+    const uint8_t *digest = registrar->desired->digest;
+    if (registrar->yield != YIELD_NOTHING)
+        return true; /* after that */
+    if (memcmp(registrar->room_made, digest, sizeof registrar->room_made) == 0)
+        return false;
+    memcpy(registrar->room_made, digest, sizeof registrar->room_made);
+    uint64_t spare = spare_bytes(registrar);
+    registrar->yield = spare > 0 && needed - room <= spare ? YIELD_SPARE : YIELD_LEFTOVERS;
+    return true;
+}
+
 static void say_short(struct registrar *registrar, uint64_t needed, uint64_t room)
 {
+    bool told = registrar->room_said[0] != '\0';
     (void)snprintf(registrar->room_said, sizeof registrar->room_said,
                    "manifest %" PRIu64 " needs %" PRIu64 " bytes, %" PRIu64
                    " are free beside what is kept for results",
                    registrar->desired->version, needed, room);
-    if (!registrar->closing)
-        (void)uv_timer_start(&registrar->again, again, LOOK_AGAIN_MS, LOOK_AGAIN_MS);
-    if (registrar->no_room)
+    (void)uv_timer_start(&registrar->again, room_look_again, LOOK_AGAIN_MS, LOOK_AGAIN_MS);
+    if (told)
         return;
     log_error("registry: %s", registrar->room_said);
     report_event(registrar, MUSTER__EVENT_KIND__EVENT_APPLY_FAILED, "", NULL,
@@ -60,18 +139,17 @@ static void say_short(struct registrar *registrar, uint64_t needed, uint64_t roo
 
 void room_check(struct registrar *registrar)
 {
-    uint64_t free_bytes, reserve, needed = 0, room = 0;
+    struct room room;
+    uint64_t needed = 0;
     if (registrar->unsaved || !is_settled(registrar))
         return;
     if (registrar->desired != NULL && !registrar->outdated && !registrar_failed(registrar))
         needed = plan_bytes(registrar);
-    if (needed > 0 && look(registrar, &free_bytes, &reserve))
-        room = free_bytes > reserve ? free_bytes - reserve : 0;
-    else
-        needed = 0;
-    if (needed > room)
-        say_short(registrar, needed, room);
-    registrar->no_room = needed > room;
+    registrar->no_room = needed > 0 && look(registrar, &room) && needed > room.registry_bytes;
+    if (!registrar->no_room)
+        registrar->room_said[0] = '\0';
+    else if (!make_room(registrar, needed, room.registry_bytes))
+        say_short(registrar, needed, room.registry_bytes);
 }
 
 const char *registrar_kept_from(const struct registrar *registrar)
@@ -83,50 +161,16 @@ const char *registrar_kept_from(const struct registrar *registrar)
 
 /* ---- results run short ---- */
 
-struct yield_job {
-    struct job job;
-    struct kept *kept; /* what is held, and nothing that is only wanted */
-    bool yielded;
-    struct err err;
-};
-
-static void yield_run(struct job *job)
-{
-    struct yield_job *yield = (struct yield_job *)job;
-    yield->yielded = kept_prune(job->registry, yield->kept, &yield->err);
-}
-
-static void yield_done(struct registrar *registrar, struct job *job)
-{
-    struct yield_job *yield = (struct yield_job *)job;
-    if (!yield->yielded) {
-        registrar_stall(registrar, "making room for results", &yield->err);
-    } else {
-        have_keep(registrar, yield->kept);
-        log_warn("registry: what had come of what is not in force was given up: the disk is short "
-                 "of room for results");
-    }
-    free(yield->kept);
-    free(yield);
-}
-
-static struct kept *held_only(const struct registrar *registrar)
-{
-    struct kept *kept = calloc(1, sizeof *kept);
-    if (kept == NULL)
-        return NULL; /* asked again soon */
-    kept->current = registrar->held.current;
-    kept->previous = registrar->held.previous;
-    return kept;
-}
-
 static bool has_spare_blobs(const struct registrar *registrar)
 {
-    struct kept *kept = held_only(registrar);
+    struct kept *kept = calloc(1, sizeof *kept);
     const uint8_t *sha256;
     bool spare = false;
-    for (size_t at = 0;
-         kept != NULL && !spare && (sha256 = blob_set_next(&registrar->have, &at)) != NULL;)
+    if (kept == NULL)
+        return false; /* asked again soon */
+    kept->current = registrar->held.current;
+    kept->previous = registrar->held.previous;
+    for (size_t at = 0; !spare && (sha256 = blob_set_next(&registrar->have, &at)) != NULL;)
         spare = !kept_needs(kept, sha256);
     free(kept);
     return spare;
@@ -134,28 +178,10 @@ static bool has_spare_blobs(const struct registrar *registrar)
 
 void registrar_yield(struct registrar *registrar)
 {
-    uint64_t free_bytes, reserve;
-    /* Half of the reserve is what tells a disk that others fill from one that we keep even. */
-    if (registrar->closing || !look(registrar, &free_bytes, &reserve) ||
-        free_bytes >= reserve / 2 || !has_spare_blobs(registrar))
+    struct room room;
+    if (registrar->closing || !look(registrar, &room) || !room.results_short ||
+        !has_spare_blobs(registrar))
         return;
-    registrar->yield_due = true;
+    registrar->yield = YIELD_WANTED;
     registrar_wake(registrar);
-}
-
-bool yield_start(struct registrar *registrar)
-{
-    if (!registrar->yield_due)
-        return false;
-    registrar->yield_due = false;
-    struct yield_job *yield = calloc(1, sizeof *yield);
-    struct kept *kept = held_only(registrar);
-    if (yield == NULL || kept == NULL) {
-        free(yield);
-        free(kept);
-        return false;
-    }
-    yield->kept = kept;
-    job_start(registrar, &yield->job, yield_run, yield_done);
-    return true;
 }

@@ -65,8 +65,11 @@ static void keep_copy(const char *dir, struct bytes root)
     bool same = registry_root_read(dir, 0, LIMIT_ROOT_BYTES, &kept, NULL) &&
                 bytes_equal(buf_bytes(&kept), root);
     buf_done(&kept);
-    if (!same && !registry_root_write(dir, 0, root, &why))
-        log_warn("no copy of the trust root is kept: %s", why.text);
+    if (same || registry_root_write(dir, 0, root, &why))
+        return;
+    log_warn("no copy of the trust root is kept: %s", why.text);
+    if (!registry_root_forget(dir, 0, &why)) /* an older one is worse than none */
+        log_warn("%s", why.text);
 }
 
 /* Who can take the installed root away can put another in its place: to go on with the copy gives

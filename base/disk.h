@@ -8,6 +8,7 @@
 
 /* The file system that a path is on. */
 struct disk {
+    uint64_t id;                /* the same for the same one */
     uint64_t bytes, free_bytes; /* free to who is not root */
     uint64_t free_inodes;
 };

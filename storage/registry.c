@@ -34,16 +34,16 @@ bool registry_folder(const char *path, bool *mended, struct err *err)
     return (!file_exists(path) || file_remove(path, err)) && file_make_dir(path, 0755, err);
 }
 
-/* Results are taken whatever has become of the registry: what stands in its folders' places goes.
- * The registry itself may be a link to a folder elsewhere. */
+/* Results are taken whatever has become of the registry: what stands in its folders' places goes. A
+ * link that leads nowhere yet is somebody's disk that is not mounted. */
 static bool open_folders(const struct registry *registry, struct err *err)
 {
     static const char *const folders[] = {"generations", "blobs"};
     char path[REGISTRY_PATH_BYTES];
     bool mended = false;
     struct stat st;
-    if ((stat(registry->dir, &st) != 0 || !S_ISDIR(st.st_mode)) &&
-        !registry_folder(registry->dir, &mended, err))
+    bool is_link = lstat(registry->dir, &st) == 0 && S_ISLNK(st.st_mode);
+    if (!is_link && !registry_folder(registry->dir, &mended, err))
         return false;
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         if (!registry_path(registry, NULL, folders[i], path, err) ||
@@ -72,11 +72,6 @@ bool registry_open(const char *dir, const char *floors,
     }
     *ret_registry = registry;
     return true;
-}
-
-const char *registry_folder_of(const struct registry *registry)
-{
-    return registry->dir;
 }
 
 void registry_close(struct registry *registry)

@@ -65,7 +65,6 @@ bool registry_open(const char *dir, const char *floors,
                    void (*digest)(struct bytes data, uint8_t ret_digest[32]),
                    struct registry **ret_registry, struct err *err) MUSTER_CHECK;
 void registry_close(struct registry *registry);
-const char *registry_folder_of(const struct registry *registry); /* `dir` */
 
 struct registry_held {
     struct registry_generation current;

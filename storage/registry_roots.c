@@ -41,6 +41,12 @@ bool registry_root_write(const char *dir, uint64_t version, struct bytes envelop
            version_path(dir, version, path, err) && file_write(path, envelope, 0600, err);
 }
 
+bool registry_root_forget(const char *dir, uint64_t version, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return version_path(dir, version, path, err) && (!file_exists(path) || file_remove(path, err));
+}
+
 struct sweep {
     const char *dir;
     uint64_t installed;

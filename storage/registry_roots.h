@@ -16,6 +16,7 @@ bool registry_root_read(const char *dir, uint64_t version, size_t limit, struct 
                         struct err *err) MUSTER_CHECK;
 bool registry_root_write(const char *dir, uint64_t version, struct bytes envelope,
                          struct err *err) MUSTER_CHECK;
+bool registry_root_forget(const char *dir, uint64_t version, struct err *err) MUSTER_CHECK;
 /* Removes what an interrupted write has left or what stands in the folder's place, and roots up to
  * `installed`, which nobody needs. */
 bool registry_roots_sweep(const char *dir, uint64_t installed, struct err *err) MUSTER_CHECK;

@@ -118,6 +118,7 @@ int world_set_up(void **state)
     world_root_first(world);
     world->wall_ms = 1000;
     world->clock = (struct clock){.wall_ms = world_wall, .boot_ms = world_wall, .ctx = world};
+    world->room.registry_bytes = UINT64_MAX;
     world->broker_up = true;
     (void)snprintf(world->floors, sizeof world->floors, "%s/floors", world->dir);
     world->settings = (struct registrar_settings){.dir = world->registry,
@@ -212,10 +213,10 @@ static void on_changed(void *ctx)
     ((struct world *)ctx)->changes++;
 }
 
-static uint64_t on_reserve(void *ctx, uint64_t disk_bytes)
+static bool on_room(void *ctx, struct room *ret_room)
 {
-    (void)disk_bytes;
-    return ((const struct world *)ctx)->reserve;
+    *ret_room = ((const struct world *)ctx)->room;
+    return true;
 }
 
 /* ---- driving it ---- */
@@ -223,7 +224,7 @@ static uint64_t on_reserve(void *ctx, uint64_t disk_bytes)
 void world_open(struct world *world)
 {
     const struct registrar_events events = {
-        .fetch = on_fetch, .event = on_event, .changed = on_changed, .reserve = on_reserve};
+        .fetch = on_fetch, .event = on_event, .changed = on_changed, .room = on_room};
     struct err err = {0};
     if (!registrar_open(&world->loop, &world->clock, &world->settings, world->trust, &events, world,
                         &world->registrar, &err))

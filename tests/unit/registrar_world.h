@@ -64,7 +64,7 @@ struct world {
 
     bool quiet; /* the next world_open does not ask it to tell what is held */
     bool broker_up;
-    uint64_t reserve; /* bytes that results may need of the disk */
+    struct room room; /* what the registry may take; at first all */
     size_t blob_count;
     struct world_blob blobs[WORLD_BLOBS];
     size_t asked_count; /* what was asked for last */
