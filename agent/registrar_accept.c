@@ -109,7 +109,8 @@ static bool manifest_refused(struct registrar *registrar, struct bytes envelope,
 static void note_refused(struct registrar *registrar, struct bytes body, const struct err *why)
 {
     uint64_t epoch, version, held_epoch = 0, held_version = 0;
-    if (why->code == ERR_NO_MEMORY) /* nothing was judged */
+    if (why->code == ERR_NO_MEMORY || /* nothing was judged */
+        refusal_of(why) == MUSTER__REFUSAL__REFUSAL_MANIFEST_OLD)
         return;
     desired_number(body, &epoch, &version);
     if (registrar->desired != NULL) {

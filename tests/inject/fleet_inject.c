@@ -37,7 +37,10 @@ static struct {
     size_t count;
 } terminal;
 
-enum { DB_MALLOC = 1 << FAULT_DB_MALLOC };
+enum {
+    DB_MALLOC = 1 << FAULT_DB_MALLOC,
+    MANY = 1 << FAULT_DB_READ | 1 << FAULT_DB_WRITE | 1 << FAULT_DB_SHM,
+};
 
 static struct {
     char path[PATH_BYTES];
@@ -465,8 +468,8 @@ int main(int argc, char **argv)
         {"batches", run_batches, 0, 0, 0},
         /* Opening prepares some 200 statements, which are all alike in this. */
         {"open", run_open, 0, DB_MALLOC, DB_MALLOC},
-        /* What SQLite does to make tables is the spool's part too. */
-        {"create", run_create, DB_MALLOC, ~0u, 0},
+        /* What SQLite does to make tables is the spool's part too, and it is much of one kind. */
+        {"create", run_create, DB_MALLOC, ~0u, MANY},
     };
     int code = sweep_main("fleet", prepare, scenes, sizeof scenes / sizeof *scenes, argc, argv);
     void *fleet = terminal.sealing.fleet;
