@@ -291,9 +291,9 @@ static void supply_list(struct registrar *registrar, const struct content_source
 /* As if the broker had sent it. */
 static void supply_inlined(struct registrar *registrar, const struct content_source *source)
 {
-    const uint8_t *data = registrar->desired->inlined.data + source->way.data_at;
+    struct bytes rest = buf_after(&registrar->desired->inlined, source->way.data_at);
     struct err err = {0};
-    if (!arrival_add(registrar, source->way.blob, bytes_of(data, source->way.data_length), &err))
+    if (!arrival_add(registrar, source->way.blob, bytes_of(rest.data, source->way.data_length), &err))
         registrar_stall(registrar, "keeping what a manifest brought", &err);
 }
 

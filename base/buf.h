@@ -37,6 +37,13 @@ static inline struct bytes buf_bytes(const struct buf *buf)
 {
     return bytes_of(buf->data, buf->length);
 }
+/* What stands behind the first `from` bytes: what was appended since the length was `from`. */
+static inline struct bytes buf_after(const struct buf *buf, size_t from)
+{
+    if (from >= buf->length) /* C knows no offset, not even 0, from a place that is none */
+        return bytes_of(NULL, 0);
+    return bytes_of(buf->data + from, buf->length - from);
+}
 
 /* Lower-case hex; `text` takes 2 * length + 1 bytes. */
 void hex_encode(const void *data, size_t length, char *text);

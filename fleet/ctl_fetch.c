@@ -17,7 +17,7 @@ bool ctl_fetch_blob(struct ctl *ctl, const uint8_t sha256_wanted[32], struct buf
     (void)snprintf(path, sizeof path, "/api/v1/blobs/%s", hex);
     if (!client_fetch(ctl->client, path, out, err))
         return false;
-    sha256(bytes_of(out->data + before, out->length - before), digest);
+    sha256(buf_after(out, before), digest);
     if (memcmp(digest, sha256_wanted, sizeof digest) == 0)
         return true;
     out->length = before;

@@ -103,7 +103,7 @@ static bool keep(const struct director *director, const struct fleetdb_device *d
     size_t before = out->length;
     if (!manifest_seal(&draft->manifest, &stamp, director->key, out, err))
         return false;
-    struct bytes envelope = bytes_of(out->data + before, out->length - before);
+    struct bytes envelope = buf_after(out, before);
     manifest->blobs = (const uint8_t(*)[32])draft->blobs;
     manifest->blob_count = draft->blob_count;
     return fleetdb_manifest_put(director->db, device->device, manifest, envelope, err);
@@ -369,8 +369,7 @@ bool director_manifest(const struct director *director, const struct fleetdb_dev
     bool known = ours.version != 0 && epoch == ours.epoch;
     bool above = known && seen->version > ours.version && seen->version < LIMIT_VERSION;
     bool same = known && seen->version == ours.version;
-    struct bytes envelope =
-        ours.version == 0 ? bytes_of(NULL, 0) : bytes_of(out->data + before, out->length - before);
+    struct bytes envelope = ours.version == 0 ? bytes_of(NULL, 0) : buf_after(out, before);
     if (above || (same && is_other(director, device, envelope, seen->sha256))) {
         out->length = before;
         if (!renew(director, device, seen->version, now_ms, &ours, out, err))

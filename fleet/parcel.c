@@ -28,8 +28,7 @@ static bool put_pieces(struct parcel *parcel, bool all, struct err *err)
             return false;
         at += length;
     }
-    memmove(parcel->held.data, parcel->held.data + at, parcel->held.length - at);
-    parcel->held.length -= at;
+    buf_consume(&parcel->held, at);
     return true;
 }
 

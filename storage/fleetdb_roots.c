@@ -161,7 +161,7 @@ bool fleetdb_root_next(struct fleetdb *db, uint64_t after, struct fleetdb_root *
             .epoch = sqlite_column_u64(next, 1),
             .issued_ms = sqlite3_column_int64(next, 2),
             .published_ms = sqlite3_column_int64(next, 3),
-            .envelope = bytes_of(out->data + before, out->length - before),
+            .envelope = buf_after(out, before),
         };
     sqlite3_reset(next);
     return ok;

@@ -26,6 +26,7 @@ class Pair:
         self.lock = threading.Lock()
         self.passed = 0  # bytes, both ways together
         self.silent = False
+        self.ended = False  # by a reset, which the other direction has not noticed yet
         self.threads = [threading.Thread(target=self._pump, args=ends, daemon=True) for ends in
                         ((client, self.server), (self.server, client))]
         for thread in self.threads:
@@ -50,6 +51,8 @@ class Pair:
 
     def _pass(self, sink, data):
         with self.lock:
+            if self.ended:
+                return False
             if self.proxy.silent_at is not None and self.passed >= self.proxy.silent_at:
                 self.silent = True
                 return True
@@ -60,6 +63,7 @@ class Pair:
                 self.passed += len(part)
             if room is None or len(data) < room:
                 return True
+            self.ended = True
             self.proxy.resets += 1
             self.proxy.reset_at = self.proxy.next_reset_at()
         self.reset()
