@@ -293,7 +293,8 @@ static void supply_inlined(struct registrar *registrar, const struct content_sou
 {
     struct bytes rest = buf_after(&registrar->desired->inlined, source->way.data_at);
     struct err err = {0};
-    if (!arrival_add(registrar, source->way.blob, bytes_of(rest.data, source->way.data_length), &err))
+    if (!arrival_add(registrar, source->way.blob, bytes_of(rest.data, source->way.data_length),
+                     &err))
         registrar_stall(registrar, "keeping what a manifest brought", &err);
 }
 
