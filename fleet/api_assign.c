@@ -52,10 +52,10 @@ static json_t *outcomes_json(const struct director_outcome *outcomes, size_t cou
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:I, s:b}", "id", outcomes[i].device.id,
-                                              "manifest_version",
-                                              (json_int_t)outcomes[i].manifest_version, "changed",
-                                              (int)outcomes[i].changed));
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:b, s:s}", "id", outcomes[i].device.id, "manifest_version",
+                            (json_int_t)outcomes[i].manifest_version, "changed",
+                            (int)outcomes[i].changed, "waits_for", outcomes[i].waits_for));
     return json_pack("{s:o}", "devices", list);
 }
 
@@ -147,13 +147,14 @@ static json_t *refusal_json(const struct plan_device *device)
 static bool add_planned(void *ctx, const struct plan_device *device, struct err *err)
 {
     json_t *json = json_pack(
-        "{s:s, s:s, s:b, s:I, s:o, s:o, s:I, s:b, s:b, s:b, s:s, s:I, s:I, s:o}", "id", device->id,
-        "state", device->life, "online", (int)device->online, "last_seen_ms",
+        "{s:s, s:s, s:b, s:I, s:o, s:o, s:I, s:b, s:b, s:b, s:s, s:I, s:I, s:s, s:o}", "id",
+        device->id, "state", device->life, "online", (int)device->online, "last_seen_ms",
         (json_int_t)device->seen_ms, "from", version_json(&device->from), "to",
         version_json(&device->to), "held_version", (json_int_t)device->held_version, "changed",
         (int)device->changed, "deletes", (int)device->deletes, "needs_roots", (int)device->behind,
         "way", plan_way_word(device->way), "bytes", (json_int_t)device->bytes, "manifest_version",
-        (json_int_t)device->manifest_version, "refused", refusal_json(device));
+        (json_int_t)device->manifest_version, "waits_for", device->waits_for, "refused",
+        refusal_json(device));
     return json_array_append_new(ctx, json) == 0 ||
            err_set(err, ERR_NO_MEMORY, "no memory for the plan of %s", device->id);
 }

@@ -93,15 +93,17 @@ static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err
     char state[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__item_state__descriptor, "ITEM_", view->state, state);
-    return append(
-        ctx,
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s}", "name", view->name, "kind",
-                  word_of_kind(view->kind), "mode", word_of_mode(view->mode), "wanted_version",
-                  (json_int_t)view->wanted_version, "held_version", (json_int_t)view->held_version,
-                  "wanted_sha256", hex_json(view->wanted_sha256), "held_sha256",
-                  hex_json(view->held_sha256), "state", state, "refusal", refusal, "reason",
-                  view->reason),
-        err);
+    return append(ctx,
+                  json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s}", "name",
+                            view->name, "assigned", (int)view->assigned, "kind",
+                            view->assigned ? word_of_kind(view->kind) : "", "mode",
+                            view->assigned ? word_of_mode(view->mode) : "", "wanted_version",
+                            (json_int_t)view->wanted_version, "held_version",
+                            (json_int_t)view->held_version, "wanted_sha256",
+                            hex_json(view->wanted_sha256), "held_sha256",
+                            hex_json(view->held_sha256), "state", state, "refusal", refusal,
+                            "reason", view->reason),
+                  err);
 }
 
 static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)

@@ -69,9 +69,13 @@ static int print_outcome(struct ctl *ctl, const json_t *reply, struct err *err)
     {
         ctl_table_text(table, ctl_text(device, "id"));
         ctl_table_count(table, ctl_number(device, "manifest_version"));
-        ctl_table_text(table, json_is_true(json_object_get(device, "changed"))
-                                  ? "new manifest"
-                                  : "as before: nothing changed");
+        const char *waits_for = ctl_text(device, "waits_for");
+        if (!json_is_true(json_object_get(device, "changed")))
+            ctl_table_text(table, "as before: nothing changed");
+        else if (waits_for[0] == '\0')
+            ctl_table_text(table, "new manifest");
+        else
+            ctl_table_format(table, "no new manifest: waits for %s to be signed again", waits_for);
     }
     return ctl_table_print(table, ctl->out, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
 }

@@ -142,8 +142,9 @@ static bool print_items(struct ctl *ctl, const json_t *device)
     json_array_foreach(json_object_get(device, "items"), i, item)
     {
         ctl_table_text(table, ctl_text(item, "name"));
-        ctl_table_text(table, ctl_text(item, "kind"));
-        ctl_table_text(table, ctl_text(item, "mode"));
+        bool assigned = json_is_true(json_object_get(item, "assigned"));
+        ctl_table_text(table, assigned ? ctl_text(item, "kind") : "-");
+        ctl_table_text(table, assigned ? ctl_text(item, "mode") : "not assigned");
         add_version(table, ctl_number(item, "wanted_version"));
         add_version(table, ctl_number(item, "held_version"));
         ctl_table_text(table, ctl_text(item, "state"));

@@ -22,6 +22,7 @@ struct resign {
     json_t *rows;               /* what became of each */
     bool dry;
     size_t refused, left;
+    int64_t retired; /* devices that are left out */
 };
 
 /* One document on its way. */
@@ -109,6 +110,9 @@ static void number(const struct resign *resign, struct again *again)
     bool stays = again->header.epoch < epoch && again->header.version > newest;
     again->header.version = stays ? again->header.version : newest + 1;
     again->header.epoch = epoch;
+    uint64_t minimum = (uint64_t)ctl_wanted_minimum(resign->documents, again->header.name, epoch);
+    if (again->header.minimum_version < minimum)
+        again->header.minimum_version = minimum; /* it never goes down, whatever is signed again */
     if (again->header.minimum_version > again->header.version)
         again->header.minimum_version = again->header.version;
 }
@@ -144,8 +148,7 @@ static bool sign_again(struct resign *resign, struct again *again, struct err *e
     if (!document_header_seal(&again->header, &signers, &again->fresh, err) ||
         !send(resign, again, err))
         return false;
-    ctl_wanted_given(resign->documents, again->header.name, again->header.epoch,
-                     again->header.version);
+    ctl_wanted_given(resign->documents, &again->header);
     return true;
 }
 
@@ -188,8 +191,8 @@ static int print_rows(struct ctl *ctl, const struct resign *resign, struct err *
     size_t i;
     json_t *row;
     if (ctl->json) {
-        json_t *shown =
-            json_pack("{s:b, s:O}", "dry_run", (int)resign->dry, "documents", resign->rows);
+        json_t *shown = json_pack("{s:b, s:I, s:O}", "dry_run", (int)resign->dry, "retired",
+                                  (json_int_t)resign->retired, "documents", resign->rows);
         int code = ctl_print_json(ctl, shown, err);
         json_decref(shown);
         return code;
@@ -207,6 +210,10 @@ static int print_rows(struct ctl *ctl, const struct resign *resign, struct err *
         ctl_table_format(table, "%s%s%s", ctl_text(row, "result"), why[0] == '\0' ? "" : ": ", why);
     }
     bool ok = ctl_table_print(table, ctl->out, "No terminal is to hold any of these.");
+    if (resign->retired > 0)
+        fprintf(ctl->out,
+                "\n%" PRId64 " retired devices were assigned something; they are left out.\n",
+                resign->retired);
     if (resign->dry)
         ctl_say_dry_run(ctl);
     return ok ? EXIT_OK : EXIT_SYSTEM;
@@ -215,7 +222,7 @@ static int print_rows(struct ctl *ctl, const struct resign *resign, struct err *
 static int resign_all(struct ctl *ctl, struct resign *resign, const char *name, struct err *err)
 {
     size_t count;
-    if (!ctl_wanted_read(ctl, name, &resign->wanted, &resign->documents, err))
+    if (!ctl_wanted_read(ctl, name, &resign->wanted, &resign->documents, &resign->retired, err))
         return exit_code_of(err);
     json_t *chosen = ctl_wanted_documents(resign->wanted, resign->documents, &count);
     bool ok = true;

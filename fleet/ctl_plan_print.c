@@ -65,6 +65,11 @@ static void add_what(struct ctl_table *table, const json_t *device, int64_t now_
                          ctl_text(refused, "reason"), ctl_text(refused, "text"));
         return;
     }
+    if (*ctl_text(device, "waits_for") != '\0') {
+        ctl_table_format(table, "%s, once %s is signed again (musterctl doc resign)", deed(device),
+                         ctl_text(device, "waits_for"));
+        return;
+    }
     ctl_ago_text(ctl_number(device, "last_seen_ms"), now_ms, seen);
     if (is(device, "changed") && !is(device, "online"))
         ctl_table_format(table, "%s, once it connects (offline, last seen %s)", deed(device), seen);

@@ -16,11 +16,18 @@ static const char *key_of(char key[KEY_BYTES], const char *name, const char *sha
 
 /* ---- who is to hold what ---- */
 
+/* By the fleet: what only the terminal speaks of, it may have made up. */
+static bool is_assigned(const json_t *item)
+{
+    return json_is_true(json_object_get(item, "assigned")) &&
+           ctl_number(item, "wanted_version") != 0 && *ctl_text(item, "wanted_sha256") != '\0';
+}
+
 static bool add_wish(json_t *wanted, const char *device, const json_t *item)
 {
     char key[KEY_BYTES];
     const char *sha256 = ctl_text(item, "wanted_sha256"), *mode = ctl_text(item, "mode");
-    if (ctl_number(item, "wanted_version") == 0 || sha256[0] == '\0')
+    if (!is_assigned(item))
         return true;
     key_of(key, ctl_text(item, "name"), sha256);
     json_t *modes = json_object_get(wanted, key);
@@ -38,7 +45,9 @@ static bool add_wish(json_t *wanted, const char *device, const json_t *item)
     return json_array_append_new(devices, json_string(device)) == 0;
 }
 
-static bool add_device(struct ctl *ctl, const char *id, json_t *wanted, struct err *err)
+/* `*ret_assigned`: something is assigned to it. */
+static bool add_device(struct ctl *ctl, const char *id, json_t *wanted, bool *ret_assigned,
+                       struct err *err)
 {
     char path[96];
     json_t *device, *item;
@@ -47,33 +56,45 @@ static bool add_device(struct ctl *ctl, const char *id, json_t *wanted, struct e
     (void)snprintf(path, sizeof path, "/api/v1/devices/%s", id);
     if (!client_get(ctl->client, path, &device, err))
         return false;
-    json_array_foreach(json_object_get(device, "items"), i, item) ok =
-        ok && add_wish(wanted, id, item);
+    *ret_assigned = false;
+    json_array_foreach(json_object_get(device, "items"), i, item)
+    {
+        ok = ok && (wanted == NULL || add_wish(wanted, id, item));
+        *ret_assigned |= is_assigned(item);
+    }
     json_decref(device);
     return ok || err_set(err, ERR_NO_MEMORY, "no memory for what %s is to hold", id);
 }
 
-static bool read_wanted(struct ctl *ctl, json_t *wanted, struct err *err)
+/* Nothing can be assigned to who is retired, whatever it was before. */
+static bool read_wanted(struct ctl *ctl, json_t *wanted, int64_t *ret_retired, struct err *err)
 {
     json_t *reply, *device;
     size_t i;
     bool ok = true;
+    int64_t left_out = 0;
     if (!client_get(ctl->client, "/api/v1/devices", &reply, err))
         return false;
-    json_array_foreach(json_object_get(reply, "devices"), i, device) ok =
-        ok && add_device(ctl, ctl_text(device, "id"), wanted, err);
+    json_array_foreach(json_object_get(reply, "devices"), i, device)
+    {
+        bool assigned = false, retired = strcmp(ctl_text(device, "state"), "retired") == 0;
+        ok = ok && add_device(ctl, ctl_text(device, "id"), retired ? NULL : wanted, &assigned, err);
+        left_out += retired && assigned;
+    }
     json_decref(reply);
+    *ret_retired = left_out;
     return ok;
 }
 
 bool ctl_wanted_read(struct ctl *ctl, const char *name, json_t **ret_wanted, json_t **ret_documents,
-                     struct err *err)
+                     int64_t *ret_retired, struct err *err)
 {
     char path[160];
     json_t *wanted = json_object(), *reply;
     (void)snprintf(path, sizeof path, "/api/v1/documents?headers=1%s%.60s",
                    name == NULL ? "" : "&name=", name == NULL ? "" : name);
-    if (!read_wanted(ctl, wanted, err) || !client_get(ctl->client, path, &reply, err)) {
+    if (!read_wanted(ctl, wanted, ret_retired, err) ||
+        !client_get(ctl->client, path, &reply, err)) {
         json_decref(wanted);
         return false;
     }
@@ -121,25 +142,37 @@ int64_t ctl_wanted_count(const json_t *wanted, const json_t *document)
     return count;
 }
 
-int64_t ctl_wanted_newest(const json_t *documents, const char *name, uint64_t epoch)
+static int64_t highest(const json_t *documents, const char *name, uint64_t epoch, const char *what)
 {
-    int64_t newest = 0;
+    int64_t highest = 0;
     json_t *document;
     size_t i;
     json_array_foreach(documents, i, document)
     {
-        int64_t version = ctl_number(document, "version");
+        int64_t number = ctl_number(document, what);
         if (strcmp(ctl_text(document, "name"), name) == 0 &&
-            ctl_number(document, "epoch") == (int64_t)epoch && version > newest)
-            newest = version;
+            ctl_number(document, "epoch") == (int64_t)epoch && number > highest)
+            highest = number;
     }
-    return newest;
+    return highest;
 }
 
-void ctl_wanted_given(json_t *documents, const char *name, uint64_t epoch, uint64_t version)
+int64_t ctl_wanted_newest(const json_t *documents, const char *name, uint64_t epoch)
 {
-    json_array_append_new(documents, json_pack("{s:s, s:I, s:I}", "name", name, "epoch",
-                                               (json_int_t)epoch, "version", (json_int_t)version));
+    return highest(documents, name, epoch, "version");
+}
+
+int64_t ctl_wanted_minimum(const json_t *documents, const char *name, uint64_t epoch)
+{
+    return highest(documents, name, epoch, "minimum_version");
+}
+
+void ctl_wanted_given(json_t *documents, const Muster__DocumentHeader *header)
+{
+    json_array_append_new(documents, json_pack("{s:s, s:I, s:I, s:I}", "name", header->name,
+                                               "epoch", (json_int_t)header->epoch, "version",
+                                               (json_int_t)header->version, "minimum_version",
+                                               (json_int_t)header->minimum_version));
 }
 
 /* ---- assigning ---- */

@@ -27,6 +27,9 @@ struct director_outcome {
     struct fleetdb_device device;
     uint64_t manifest_version;
     bool changed; /* false: it was so before */
+    /* Of a former epoch still: no new manifest is signed before that document is signed again.
+     * "": it was. */
+    char waits_for[FLEETDB_NAME_CHARS + 1];
 };
 
 /* All devices or none. `ret_outcomes` takes `count`, undefined on failure. ERR_NOT_FOUND names the
@@ -52,8 +55,9 @@ struct director_seen {
 
 /* The device's newest manifest, appended to `out`; all zero and nothing when it has none. If the
  * device has seen a higher version than ours in the epoch of ours, or another manifest under the
- * same version (our database was restored), a new one is made above it first; a version above
- * LIMIT_VERSION is not believed. */
+ * same version (our database was restored), a new one is made above it first, with an audit row;
+ * a version from LIMIT_VERSION / 2 on is not believed. While documents of the device wait to be
+ * signed again in a new epoch, ours stays as it is. */
 bool director_manifest(const struct director *director, const struct fleetdb_device *device,
                        const struct director_seen *seen, int64_t now_ms,
                        struct fleetdb_manifest *ret_manifest, struct buf *out,

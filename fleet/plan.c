@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/plan.h"
 
+#include "fleet/takes.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
 #include "storage/fleetdb_views.h"
@@ -188,32 +189,6 @@ static void find_way(const struct plan *plan, const struct look *look)
 
 /* ---- what would be refused ---- */
 
-/* By the terminal, as far as the fleet knows what it knows. */
-static bool judge(const struct plan *plan, int64_t row, struct plan_device *device, struct err *err)
-{
-    struct fleetdb_standing standing;
-    char why[160];
-    if (!fleetdb_document_standing(plan->director->db, plan->order->order.document, row, &standing,
-                                   err))
-        return false;
-    bool same_epoch = device->from.is && device->from.epoch == device->to.epoch;
-    if (standing.epoch == device->to.epoch && device->to.version < standing.minimum_version) {
-        (void)snprintf(why, sizeof why,
-                       "below version %" PRIu64 ", the highest minimum ever signed for it",
-                       standing.minimum_version);
-        return refuse_device(device, MUSTER__REFUSAL__REFUSAL_DOCUMENT_FLOOR, why);
-    }
-    if (same_epoch && device->from.irreversible && device->to.version < device->from.version) {
-        (void)snprintf(why, sizeof why, "version %" PRIu64 " is assigned and cannot be taken back",
-                       device->from.version);
-        return refuse_device(device, MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE, why);
-    }
-    if (device->way == PLAN_NO_WAY)
-        return refuse_device(device, MUSTER__REFUSAL__REFUSAL_DOCUMENT_ENCODING,
-                             "its content can only be made from a version that is not held here");
-    return true;
-}
-
 /* The director's own way, and nothing of it is kept. */
 static bool try_order(const struct plan *plan, struct plan_device *device, struct err *err)
 {
@@ -224,6 +199,7 @@ static bool try_order(const struct plan *plan, struct plan_device *device, struc
         return bear(device, &why, err);
     device->changed = outcome.changed;
     device->manifest_version = outcome.manifest_version;
+    (void)snprintf(device->waits_for, sizeof device->waits_for, "%s", outcome.waits_for);
     return true;
 }
 
@@ -231,16 +207,22 @@ static bool try_candidate(const struct plan *plan, const struct fleetdb_device *
                           const struct look *look, struct err *err)
 {
     struct plan_device *device = look->device;
+    const struct fleetdb_wish wish = {.name = look->name,
+                                      .device = found->device,
+                                      .epoch = plan->document.epoch,
+                                      .version = plan->document.version};
     struct err why = {0};
-    (void)err;
-    (void)plan;
+    bool good = true;
     device->changed = true;
     if (found->life == FLEETDB_RETIRED)
-        err_set(&why, ERR_REFUSED, "device %s is retired; nothing can be assigned to it",
-                device->id);
+        good = err_set(&why, ERR_REFUSED, "device %s is retired; nothing can be assigned to it",
+                       device->id);
     else if (!device->from.is && look->item_count == LIMIT_MANIFEST_ITEMS)
-        err_set(&why, ERR_FULL, "a manifest holds %d documents at the most", LIMIT_MANIFEST_ITEMS);
-    return why.code == ERR_NONE || refuse_device(device, MUSTER__REFUSAL__REFUSAL_NONE, why.text);
+        good = err_set(&why, ERR_FULL, "a manifest holds %d documents at the most",
+                       LIMIT_MANIFEST_ITEMS);
+    else
+        good = takes_document(plan->director->db, &wish, &why);
+    return good || bear(device, &why, err);
 }
 
 static bool plan_removal(const struct plan *plan, struct look *look, struct err *err)
@@ -248,9 +230,6 @@ static bool plan_removal(const struct plan *plan, struct look *look, struct err 
     struct plan_device *device = look->device;
     if (!try_order(plan, device, err))
         return false;
-    if (device->from.irreversible)
-        return refuse_device(device, MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE,
-                             "it is irreversible: who took it is never without it");
     device->deletes =
         device->changed && look->held && device->from.mode == MUSTER__ASSIGN_MODE__MODE_REPAIR;
     return true;
@@ -267,9 +246,11 @@ static bool plan_change(struct plan *plan, const struct fleetdb_device *found, s
     device->to = version_of(&plan->document, order->order.mode);
     find_way(plan, look);
     if (!(order->candidate == NULL ? try_order(plan, device, err)
-                                   : try_candidate(plan, found, look, err)) ||
-        !judge(plan, found->device, device, err))
+                                   : try_candidate(plan, found, look, err)))
         return false;
+    if (device->way == PLAN_NO_WAY)
+        refuse_device(device, MUSTER__REFUSAL__REFUSAL_DOCUMENT_ENCODING,
+                      "its content can only be made from a version that is not held here");
     /* Who only watches is brought nothing. */
     if (order->order.mode != MUSTER__ASSIGN_MODE__MODE_REPAIR || device->refused) {
         device->way = device->way == PLAN_HELD ? PLAN_HELD : PLAN_NONE;

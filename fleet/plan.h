@@ -46,10 +46,11 @@ struct plan_device {
     bool deletes; /* the file goes away on the terminal */
     bool behind;  /* of an older epoch: it needs the roots since then first */
     enum plan_way way;
-    uint64_t bytes;            /* of content on the line */
-    uint64_t manifest_version; /* that would be signed; 0: unknown, or none */
-    bool refused;              /* by the fleet, or by the terminal when it hears of it */
-    Muster__Refusal reason;    /* by the terminal */
+    uint64_t bytes;                         /* of content on the line */
+    uint64_t manifest_version;              /* that would be signed; 0: unknown, or none */
+    char waits_for[FLEETDB_NAME_CHARS + 1]; /* as director_outcome has it */
+    bool refused;           /* by the fleet, or by the terminal when it hears of it */
+    Muster__Refusal reason; /* by the terminal */
     char why[480];
 };
 

@@ -36,6 +36,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_CLOCK] = &fleetdb_clock_queries,
     [FLEETDB_PART_ROOTS] = &fleetdb_root_queries,
     [FLEETDB_PART_SEALING] = &fleetdb_sealing_queries,
+    [FLEETDB_PART_FINAL] = &fleetdb_final_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

@@ -2,6 +2,7 @@
 #include "storage/fleetdb_desired.h"
 
 #include "storage/fleetdb_documents_internal.h"
+#include "storage/fleetdb_final.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -145,7 +146,8 @@ static bool put_manifest(struct fleetdb *db, int64_t device,
         return err_set(err, ERR_CONFLICT,
                        "manifest %" PRIu64 " of epoch %" PRIu64 " is not newer than the one held",
                        manifest->version, manifest->epoch);
-    return fleetdb_manifest_blobs(db, device, manifest->blobs, manifest->blob_count,
+    return fleetdb_final_raise(db, device, manifest->version, err) &&
+           fleetdb_manifest_blobs(db, device, manifest->blobs, manifest->blob_count,
                                   manifest->issued_ms, err);
 }
 

@@ -25,6 +25,7 @@ enum fleetdb_part {
     FLEETDB_PART_CLOCK,
     FLEETDB_PART_ROOTS,
     FLEETDB_PART_SEALING,
+    FLEETDB_PART_FINAL,
     FLEETDB_PARTS,
 };
 
@@ -35,7 +36,7 @@ struct fleetdb_queries {
 extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queries,
     fleetdb_stream_queries, fleetdb_account_queries, fleetdb_sum_queries, fleetdb_report_queries,
     fleetdb_view_queries, fleetdb_blob_queries, fleetdb_document_queries, fleetdb_desired_queries,
-    fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries;
+    fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;

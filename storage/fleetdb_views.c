@@ -67,8 +67,8 @@ static const char *const texts[QUERIES] = {
                   " JOIN logical_terminal l ON l.id = t.logical_terminal"
                   " WHERE t.device = :device AND t.to_ms IS NULL ORDER BY t.slot",
     [ITEMS] = "SELECT coalesce(w.name, h.name), coalesce(w.kind, 0), coalesce(w.mode, 0),"
-              " coalesce(w.version, h.wanted_version), h.held_version,"
-              " coalesce(w.sha256, h.wanted_sha256), h.held_sha256, h.state, h.reason, h.refusal"
+              " coalesce(w.version, 0), h.held_version, coalesce(w.sha256, x''), h.held_sha256,"
+              " h.state, h.reason, h.refusal, w.name IS NOT NULL"
               " FROM (SELECT a.name, d.kind, a.mode, d.version, d.sha256 FROM assignment a"
               "       JOIN document d ON d.id = a.document WHERE a.device = :device) w"
               " FULL JOIN (SELECT * FROM device_item WHERE device = :device) h"
@@ -218,6 +218,7 @@ static bool give_item(void *ctx, sqlite3_stmt *row, struct err *err)
         .state = sqlite3_column_int(row, 7),
         .reason = sqlite_column_text(row, 8),
         .refusal = sqlite3_column_int(row, 9),
+        .assigned = sqlite3_column_int(row, 10) != 0,
     };
     return walk->each(walk->ctx, &view, err);
 }

@@ -42,7 +42,8 @@ bool fleetdb_view_terminals(struct fleetdb *db, int64_t device,
 
 struct fleetdb_item_view {
     const char *name;
-    int kind, mode;                        /* of the assignment; 0 where only the device has it */
+    bool assigned;                         /* else only the device speaks of it */
+    int kind, mode;                        /* of the assignment, else 0 */
     uint64_t wanted_version, held_version; /* the fleet's word, the device's word */
     struct bytes wanted_sha256, held_sha256;
     int state, refusal; /* ItemState; Refusal, 0: none */

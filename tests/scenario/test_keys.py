@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may sign: keys in files and on tokens, roots that several people sign, lost and stolen keys."""
+import contextlib
 import os
 import pty
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -376,11 +378,14 @@ def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
     folder = keepers.folder
     old = folder / "keys" / "root.bin"
 
-    def next_root(name, *change):
+    def next_root(name, *change, meanwhile=None):
         keepers.ctl_ok("keys", "rotate", old, name, *change)
         keepers.ctl_ok("keys", "sign", name, "--previous", old, "--key", "keys/root.pem")
         shutil.copy(old, folder / f"before-{name}")
         keepers.process.stop()
+        if meanwhile is not None:
+            with contextlib.closing(sqlite3.connect(folder / "fleet.db")) as database, database:
+                database.executescript(meanwhile)
         shutil.copy(folder / name, old)
         keepers.start(broker, pki)
 
@@ -400,12 +405,24 @@ def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
     keepers.ctl_ok("assign", "aid-table", "--all")
     seal_offline(keepers, pki, "term-3")
     before = [wanted(device) for device in ("term-1", "term-2", "term-3")]
-    next_root("two.bin", "--raise-epoch")
+    # One is stolen and says that it wants what nobody assigned; another is retired.
+    keepers.add_device("term-4", "12345674")
+    keepers.add_device("term-5", "12345675")
+    keepers.ctl_ok("assign", "bin-table@3", "--device", "term-5")
+    next_root("two.bin", "--raise-epoch", meanwhile=(
+        "INSERT INTO device_item (device, name, wanted_version, held_version, wanted_sha256,"
+        " held_sha256, state, source, reason, updated_ms) SELECT v.id, d.name, 3, 0, d.sha256, x'',"
+        " 0, 0, '', 0 FROM device v, document d WHERE v.name = 'term-4' AND d.version = 3;"
+        " UPDATE device SET life_cycle = 'retired' WHERE name = 'term-5'"))
+    assert wanted("term-4") == {"bin-table": (0, "")}
+    shown = keepers.ctl_ok("describe", "device", "term-4")
+    assert "not assigned" in shown
 
     resign = ("doc", "resign", "--root", old, "--previous", "before-two.bin", "--key")
     rows = keepers.query("SELECT count(*) FROM document")
     both = ("keys/release.pem", "--key", "keys/custodian.pem")
-    assert keepers.json(*resign, *both, "--dry-run")["dry_run"]
+    dry = keepers.json(*resign, *both, "--dry-run")
+    assert dry["dry_run"] and dry["retired"] == 1
     assert rows == keepers.query("SELECT count(*) FROM document")
     assert "1 documents are left to" in keepers.fails(1, *resign, "keys/release.pem")
     assert rows[0][0] + 3 == keepers.query("SELECT count(*) FROM document")[0][0]
@@ -417,7 +434,8 @@ def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
                                  ("aid-table", 2, 1, 3, "was signed already")]
     assert before == [wanted(device) for device in ("term-1", "term-2", "term-3")]
     assert keepers.query("SELECT DISTINCT document.epoch FROM assignment JOIN document ON"
-                         " document.id = assignment.document") == [(2,)]
+                         " document.id = assignment.document JOIN device ON device.id ="
+                         " assignment.device WHERE life_cycle <> 'retired'") == [(2,)]
 
     # Another release key in the same epoch: the numbers go on.
     keepers.ctl_ok("keys", "new", "fresh.pem")
@@ -432,3 +450,10 @@ def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
                          "others/root.bin", "--key", "fresh.pem")
     assert "refused" in said
     assert wanted("term-2") == {"bin-table": (2, "observe"), "aid-table": (2, "observe")}
+    # What was undone is signed again too, though the minimum has risen since.
+    keepers.ctl_ok("doc", "publish", "bin-table", folder / "aid-table.content", "--kind", "table",
+                   "--release-key", "fresh.pem", "--minimum-version", "3")
+    resign = ("doc", "resign", "bin-table", "--root", old, "--previous", "before-three.bin")
+    done = keepers.json(*resign, "--key", "fresh.pem")["documents"]
+    assert [(row["version"], row["devices"], row["result"]) for row in done] == [
+        (4, 1, "signed again"), (5, 2, "signed again")]

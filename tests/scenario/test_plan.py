@@ -112,7 +112,7 @@ def test_a_dry_assignment_tells_of_each_device_and_changes_nothing(ops):
     done = by_device(ops.json(*order))
     for device, said in plan.items():
         assert done[device] == {"id": device, "manifest_version": said["manifest_version"],
-                                "changed": said["changed"]}
+                                "changed": said["changed"], "waits_for": ""}
     again = by_device(ops.json(*order, "--dry-run"))
     assert not any(device["changed"] for device in again.values())
 

@@ -3,12 +3,14 @@
 
 #include "fleet/choice.h"
 #include "fleet/wants.h"
+#include "proto/limits.h"
 #include "proto/refusal.h"
 #include "proto/unpack.h"
 #include "storage/fleetdb_records.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -121,6 +123,22 @@ static void all_devices_or_none(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static int audit_rows(struct temp_fleet *fleet, const char *what)
+{
+    char path[96], query[96];
+    sqlite3 *raw = NULL;
+    sqlite3_stmt *row = NULL;
+    (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
+    (void)snprintf(query, sizeof query, "SELECT count(*) FROM audit WHERE what = '%s'", what);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(raw, query, -1, &row, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+    int count = sqlite3_column_int(row, 0);
+    assert_int_equal(sqlite3_finalize(row), SQLITE_OK);
+    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
+    return count;
+}
+
 static void a_restored_database_continues_above_the_device(void **state)
 {
     struct temp_fleet *fleet = *state;
@@ -136,6 +154,26 @@ static void a_restored_database_continues_above_the_device(void **state)
     assert_manifest(fleet, "term-1", 40, "41: bins@1/0");
     /* What nobody can have reached by counting is not believed. */
     assert_manifest(fleet, "term-1", UINT64_MAX, "41: bins@1/0");
+    assert_manifest(fleet, "term-1", LIMIT_VERSION / 2, "41: bins@1/0");
+    assert_int_equal(audit_rows(fleet, "overtake"), 1);
+}
+
+/* No terminal would take a version beyond the last one. */
+static void the_numbers_end(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    struct err err = {0};
+    static const char *const ids[] = {"term-1"};
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    const struct fleetdb_manifest last = {.epoch = 1, .version = LIMIT_VERSION, .root_version = 1};
+    assert_true(fleetdb_manifest_put(fleet->db, device, &last, bytes_of("m", 1), NULL));
+    const struct director_order order = {.document = "bins"};
+    assert_false(director_assign(&director, &order, ids, 1, 4000, &outcome, &err));
+    assert_int_equal(refusal_of(&err), MUSTER__REFUSAL__REFUSAL_MANIFEST_LEAP);
+    assert_non_null(strstr(err.text, "used up"));
 }
 
 /* Restored, and something was assigned before the device spoke: the same version twice. */
@@ -173,6 +211,37 @@ static void another_manifest_of_the_same_version_is_overtaken(void **state)
     buf_done(&sealed);
 }
 
+static void assert_refused(const struct director *director, const struct director_order *order)
+{
+    static const char *const ids[] = {"term-1"};
+    struct director_outcome outcome;
+    struct err err = {0};
+    assert_false(director_assign(director, order, ids, 1, 4000, &outcome, &err));
+    assert_int_equal(refusal_of(&err), MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE);
+}
+
+/* It was assigned to the device before the epoch began. */
+static void old_document(struct temp_fleet *fleet, const char *name)
+{
+    struct fleetdb_encoding encoding = {.coding = 1};
+    struct fleetdb_document document = {.kind = 1,
+                                        .scope = 1,
+                                        .epoch = 2,
+                                        .version = 1,
+                                        .length = 1,
+                                        .header = bytes_of("h", 1),
+                                        .encodings = &encoding,
+                                        .encoding_count = 1};
+    struct fleetdb_device device;
+    int64_t row;
+    bool changed;
+    (void)snprintf(document.name, sizeof document.name, "%s", name);
+    temp_fleet_upload(fleet, "old", encoding.blob);
+    assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
+    assert_true(fleetdb_document_add(fleet->db, &document, &row, NULL));
+    assert_true(fleetdb_assign(fleet->db, device.device, name, row, 2, 3000, &changed, NULL));
+}
+
 /* Terminals would refuse every manifest that takes it back or leaves it out. */
 static void what_cannot_go_back_stays_assigned(void **state)
 {
@@ -193,13 +262,78 @@ static void what_cannot_go_back_stays_assigned(void **state)
     const struct director_order remove = {.document = "bins", .remove = true};
     assert_false(director_assign(&director, &remove, ids, 1, 4000, &outcome, &err));
     assert_int_equal(refusal_of(&err), MUSTER__REFUSAL__REFUSAL_DOCUMENT_IRREVERSIBLE);
-    assert_non_null(strstr(err.text, "version 2 is assigned and cannot be taken back"));
+    assert_non_null(strstr(err.text, "version 2 was put in force there and cannot be taken back"));
     assert_manifest(fleet, "term-1", 0, "1: bins@2/2");
-    temp_fleet_publish(fleet, "bins", 3, "three");
-    order.version = 0;
+    /* Nor when it is only looked at from now on. */
+    order = (struct director_order){.document = "bins", .version = 2, .mode = 0};
     assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_refused(&director, &remove);
+    order.version = 1;
+    assert_refused(&director, &order);
+}
+
+/* What the terminal accepted counts, not what it was given: it may have been away. */
+static void what_cannot_go_back_goes_once_a_newer_version_was_taken(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    static const char *const ids[] = {"term-1"};
+    const struct director_order remove = {.document = "bins", .remove = true};
+    struct director_order order = {.document = "bins", .mode = 2};
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    temp_fleet_put(
+        fleet, &(struct temp_document){.name = "bins", .text = "two", .version = 2, .final = true});
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    temp_fleet_publish(fleet, "bins", 3, "three");
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_int_equal(outcome.manifest_version, 2);
+    order.version = 1;
+    assert_refused(&director, &order);
+    assert_refused(&director, &remove);
+    const struct fleetdb_report before = {.manifest_epoch = 1, .manifest_version = 1};
+    assert_true(fleetdb_report_write(fleet->db, device, &before, NULL));
+    assert_refused(&director, &remove);
+    const struct fleetdb_report after = {.manifest_epoch = 1, .manifest_version = 2};
+    assert_true(fleetdb_report_write(fleet->db, device, &after, NULL));
     assert_true(director_assign(&director, &remove, ids, 1, 4000, &outcome, NULL));
     assert_manifest(fleet, "term-1", 0, "3:");
+    assert_refused(&director, &order); /* it remembers, even without it */
+    order.version = 2;
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_true(director_assign(&director, &remove, ids, 1, 4000, &outcome, NULL));
+    assert_manifest(fleet, "term-1", 0, "5:");
+}
+
+/* What waits for a document of the former epoch says so, and is told when its device speaks. */
+static void a_document_of_the_former_epoch_is_waited_for(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct director director = director_of(fleet);
+    struct director_outcome outcome;
+    struct fleetdb_device device;
+    struct fleetdb_manifest manifest;
+    struct buf sealed = {0};
+    static const char *const ids[] = {"term-1"};
+    struct director_order order = {.document = "bins", .mode = 2};
+    temp_fleet_device(fleet, "term-1");
+    temp_fleet_publish(fleet, "bins", 1, "one");
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_string_equal(outcome.waits_for, "");
+    old_document(fleet, "old");
+    order.document = "aids";
+    temp_fleet_publish(fleet, "aids", 1, "aid");
+    assert_true(director_assign(&director, &order, ids, 1, 4000, &outcome, NULL));
+    assert_true(outcome.changed);
+    assert_string_equal(outcome.waits_for, "old");
+    assert_int_equal(outcome.manifest_version, 1);
+    assert_true(fleetdb_device_find(fleet->db, "term-1", &device, NULL));
+    const struct director_seen said = {.epoch = 1, .version = 40};
+    assert_true(director_manifest(&director, &device, &said, 5000, &manifest, &sealed, NULL));
+    assert_int_equal(manifest.version, 1);
+    assert_true(sealed.length > 0);
+    buf_done(&sealed);
 }
 
 static void what_is_below_the_minimum_is_never_signed(void **state)
@@ -358,7 +492,10 @@ int main(void)
         TEST(another_manifest_of_the_same_version_is_overtaken),
         TEST(without_assignments_nothing_is_signed),
         TEST(what_is_wanted_is_the_newest_manifest),
+        TEST(the_numbers_end),
+        TEST(a_document_of_the_former_epoch_is_waited_for),
         TEST(what_cannot_go_back_stays_assigned),
+        TEST(what_cannot_go_back_goes_once_a_newer_version_was_taken),
         TEST(what_is_below_the_minimum_is_never_signed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

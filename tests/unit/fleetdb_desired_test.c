@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_desired.h"
 
+#include "storage/fleetdb_records.h"
+#include "storage/fleetdb_views.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
@@ -246,6 +248,50 @@ static void cursors_visit_what_the_broker_should_hold(void **state)
     assert_true(fleetdb_manifest_next(fleet->db, at.device, &at, &found, NULL) && !found);
 }
 
+struct shown {
+    size_t count;
+    struct fleetdb_item_view items[2];
+};
+
+static bool take_item(void *ctx, const struct fleetdb_item_view *item, struct err *err)
+{
+    struct shown *shown = ctx;
+    (void)err;
+    assert_true(shown->count < 2);
+    shown->items[shown->count++] = *item;
+    return true;
+}
+
+/* Who is wanted to hold what is the fleet's word alone: a terminal may say anything. */
+static void what_is_not_assigned_is_not_wanted(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    int64_t device = temp_fleet_device(fleet, "term-1");
+    struct shown shown = {0};
+    uint8_t blob[32];
+    bool changed;
+    temp_fleet_upload(fleet, "a", blob);
+    int64_t document = add_version(fleet, "bins", 3, blob);
+    assert_true(fleetdb_assign(fleet->db, device, "bins", document, 1, 5, &changed, NULL));
+    const char *const names[] = {"bins", "made-up"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct fleetdb_item said = {.name = names[i],
+                                          .wanted_version = 9,
+                                          .held_version = 2,
+                                          .wanted_sha256 = bytes_of(blob, 32),
+                                          .held_sha256 = bytes_of(blob, 32),
+                                          .reason = ""};
+        assert_true(fleetdb_item_write(fleet->db, device, &said, 6, NULL));
+    }
+    assert_true(fleetdb_view_items(fleet->db, device, take_item, &shown, NULL));
+    assert_int_equal(shown.count, 2);
+    assert_true(shown.items[0].assigned && !shown.items[1].assigned);
+    assert_int_equal(shown.items[0].wanted_version, 3);
+    assert_int_equal(shown.items[1].wanted_version, 0);
+    assert_int_equal(shown.items[1].wanted_sha256.length, 0);
+    assert_int_equal(shown.items[1].held_version, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
 
 int main(void)
@@ -254,7 +300,7 @@ int main(void)
         TEST(blobs_come_back_and_strays_are_forgotten),  TEST(a_version_is_added_once_and_whole),
         TEST(documents_are_listed_newest_first),         TEST(assignments_are_one_of_a_name),
         TEST(a_wish_finds_what_is_meant_for_the_device), TEST(manifests_only_rise),
-        TEST(cursors_visit_what_the_broker_should_hold),
+        TEST(cursors_visit_what_the_broker_should_hold), TEST(what_is_not_assigned_is_not_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
