@@ -121,17 +121,29 @@ static struct fleetdb_root own_root(const struct service_keys *keys, int64_t now
                                  .envelope = buf_bytes(&keys->root)};
 }
 
-bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
-                         struct err *err)
+static bool follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms, struct err *err)
 {
     uint64_t first, newest;
     bool added = false;
     const struct fleetdb_root root = own_root(keys, now_ms);
-    bool ok = fleetdb_root_range(db, &first, &newest, err) &&
-              (newest == 0 || root.version != newest + 1 ||
-               check_follows(db, newest, root.envelope, err)) &&
-              fleetdb_root_add(db, &root, &added, err) && advance(keys, db, newest, err);
-    return ok || err_context(err, "keys.root and the database");
+    return fleetdb_root_range(db, &first, &newest, err) &&
+           (newest == 0 || root.version != newest + 1 ||
+            check_follows(db, newest, root.envelope, err)) &&
+           fleetdb_root_add(db, &root, &added, err) && advance(keys, db, newest, err);
+}
+
+/* In one transaction: a root before the first is only known to belong there once the chain has been
+ * followed from it, and one that does not must not stay, to be handed to terminals. */
+bool service_keys_follow(struct service_keys *keys, struct fleetdb *db, int64_t now_ms,
+                         struct err *err)
+{
+    if (!fleetdb_begin(db, err))
+        return false;
+    if (!follow(keys, db, now_ms, err)) {
+        fleetdb_rollback(db);
+        return err_context(err, "keys.root and the database");
+    }
+    return fleetdb_commit(db, err);
 }
 
 static bool last_root(struct fleetdb *db, struct fleetdb_root *ret_last, struct err *err)

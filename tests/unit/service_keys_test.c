@@ -172,6 +172,28 @@ static void a_chain_that_does_not_hold_is_refused(void **state)
     follow_refused(rooted, ERR_REFUSED, "the chain of roots in the database");
 }
 
+/* A file that is put back to the root before the first: taken into the chain only if that follows
+ * from it, or it would be handed to terminals by the next start with a good file. */
+static void a_root_before_the_first_must_lead_to_it(void **state)
+{
+    struct temp_rooted *rooted = *state;
+    struct service_keys keys;
+    uint64_t first, newest;
+    temp_rooted_publish(rooted, &(struct temp_root){.version = 2, .director = 1});
+    temp_rooted_install(rooted,
+                        &(struct temp_root){.version = 1, .root_keys = "3", .signers = "3"});
+    follow_refused(rooted, ERR_REFUSED, "the chain of roots in the database");
+    assert_true(fleetdb_root_range(rooted->fleet->db, &first, &newest, NULL));
+    assert_int_equal(first, 2);
+    temp_rooted_install(rooted, &(struct temp_root){.version = 1});
+    temp_rooted_keys(rooted, &keys);
+    assert_int_equal(trust_version(keys.trust), 2);
+    service_keys_done(&keys);
+    assert_true(fleetdb_root_range(rooted->fleet->db, &first, &newest, NULL));
+    assert_int_equal(first, 1);
+    assert_int_equal(newest, 2);
+}
+
 static bool begin(struct temp_rooted *rooted, const struct temp_root *root, struct err *err)
 {
     struct service_keys keys = {0};
@@ -238,6 +260,7 @@ int main(void)
         TEST(keys_that_belong_offline_are_refused),
         TEST(the_file_and_the_chain_must_agree),
         TEST(a_chain_that_does_not_hold_is_refused),
+        TEST(a_root_before_the_first_must_lead_to_it),
         TEST(a_fleet_may_begin_again_above_all_that_was_seen),
     };
     return cmocka_run_group_tests(tests, temp_roots_open, temp_roots_close);
