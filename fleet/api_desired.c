@@ -164,14 +164,15 @@ static bool post_in_steps(struct api_desired *desired, struct document_work *wor
 static bool document_turn(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     const struct posting *posting = ctx;
-    struct renewal *renewal = posting->desired->renewal;
     if (!document_step(posting->work, STEP_BYTES, ret_done, err))
         return false;
     if (!*ret_done)
         return true;
-    if (renewal != NULL && renewal->waiting > 0)
-        renewal_begin(renewal);
-    return give(answer, document_json(document_published(posting->work)), err);
+    renewal_changed(posting->desired->renewal);
+    json_t *shown = document_json(document_published(posting->work));
+    if (shown != NULL)
+        json_object_set_new(shown, "new", json_boolean(document_is_new(posting->work)));
+    return give(answer, shown, err);
 }
 
 static bool post_document(void *ctx, const struct api_request *request, struct api_answer *answer,

@@ -110,6 +110,21 @@ static bool make_delta(struct ctl *ctl, const struct ctl_publish *publish, struc
     return ok;
 }
 
+/* From the new content to one from before. */
+static bool add_back(struct ctl *ctl, const struct ctl_publish *publish, const json_t *before,
+                     struct bytes base, struct bytes content, struct ctl_content_back *back,
+                     size_t *count, struct err *err)
+{
+    struct fleetdb_encoding encoding;
+    bool worth = false;
+    if (!make_delta(ctl, publish, content, base, &encoding, &worth, err))
+        return false;
+    if (worth)
+        back[(*count)++] = (struct ctl_content_back){ctl_number(before, "epoch"),
+                                                     ctl_number(before, "version"), encoding};
+    return true;
+}
+
 /* Both ways between the new content and one from before. */
 static bool add_pair(struct ctl *ctl, struct ctl_publish *publish, const json_t *before,
                      struct bytes content, struct ctl_content_back *back, size_t *back_count,
@@ -122,19 +137,16 @@ static bool add_pair(struct ctl *ctl, struct ctl_publish *publish, const json_t 
               make_delta(ctl, publish, buf_bytes(&base), content, &encoding, &worth, err);
     if (ok && worth)
         publish->encodings[publish->encoding_count++] = encoding;
-    ok = ok && make_delta(ctl, publish, content, buf_bytes(&base), &encoding, &worth, err);
-    if (ok && worth)
-        back[(*back_count)++] = (struct ctl_content_back){ctl_number(before, "epoch"),
-                                                          ctl_number(before, "version"), encoding};
+    ok = ok && add_back(ctl, publish, before, buf_bytes(&base), content, back, back_count, err);
     buf_done(&base);
     return ok;
 }
 
 /* Deltas are between what is for all and fits in memory on a terminal. */
-static bool is_base(const struct ctl_publish *publish, const json_t *document)
+static bool is_base(const json_t *document, const uint8_t sha256[32])
 {
     char hex[65];
-    hex_encode(publish->sha256, sizeof publish->sha256, hex);
+    hex_encode(sha256, 32, hex);
     return ctl_text(document, "device")[0] == '\0' &&
            ctl_number(document, "length") <= LIMIT_DOCUMENT_BYTES &&
            strcmp(ctl_text(document, "sha256"), hex) != 0;
@@ -150,22 +162,83 @@ static bool is_repeated(const json_t *documents, size_t index)
     return false;
 }
 
+size_t ctl_content_bases(const json_t *documents, const uint8_t sha256[32],
+                         const json_t *ret_bases[CTL_CONTENT_BASES])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(documents) && count < CTL_CONTENT_BASES; i++) {
+        const json_t *document = json_array_get(documents, i);
+        if (is_base(document, sha256) && !is_repeated(documents, i))
+            ret_bases[count++] = document;
+    }
+    return count;
+}
+
+static size_t bases_of(const struct ctl_publish *publish, const json_t *ret[CTL_CONTENT_BASES])
+{
+    return ctl_content_bases(json_object_get(publish->there, "documents"), publish->sha256, ret);
+}
+
 bool ctl_content_deltas(struct ctl *ctl, struct ctl_publish *publish, struct bytes content,
                         struct ctl_content_back ret_back[CTL_CONTENT_BASES], size_t *ret_count,
                         struct err *err)
 {
-    const json_t *documents = json_object_get(publish->there, "documents");
-    size_t back_count = 0, bases = 0;
-    for (size_t i = 0; i < json_array_size(documents) && bases < CTL_CONTENT_BASES; i++) {
-        const json_t *before = json_array_get(documents, i);
-        if (!is_base(publish, before) || is_repeated(documents, i))
-            continue;
-        if (!add_pair(ctl, publish, before, content, ret_back, &back_count, err))
+    const json_t *bases[CTL_CONTENT_BASES];
+    const size_t count = bases_of(publish, bases);
+    size_t back_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!add_pair(ctl, publish, bases[i], content, ret_back, &back_count, err))
             return false;
-        bases++;
-    }
     *ret_count = back_count;
     return true;
+}
+
+static bool has_delta_from(const json_t *document, const uint8_t sha256[32])
+{
+    struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
+    size_t count = 0;
+    if (!encodings_read(document, encodings, &count, NULL))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (encodings[i].delta && memcmp(encodings[i].base, sha256, 32) == 0)
+            return true;
+    return false;
+}
+
+/* A delta must be shorter than that to be worth it. */
+static bool read_whole(struct ctl_publish *publish, struct err *err)
+{
+    struct fleetdb_encoding held[FLEETDB_ENCODINGS_MAX];
+    size_t count = 0;
+    if (!encodings_read(ctl_publish_newest(publish), held, &count, err))
+        return false;
+    const struct fleetdb_encoding *whole = encoding_whole(held, count);
+    if (whole == NULL)
+        return err_set(err, ERR_NOT_FOUND, "musterd has no way to get %s", publish->name);
+    publish->encodings[0] = *whole;
+    publish->encoding_count = 1;
+    return true;
+}
+
+bool ctl_content_lacking(struct ctl *ctl, struct ctl_publish *publish, struct bytes content,
+                         struct ctl_content_back ret_back[CTL_CONTENT_BASES], size_t *ret_count,
+                         struct err *err)
+{
+    const json_t *bases[CTL_CONTENT_BASES];
+    const size_t count = bases_of(publish, bases);
+    size_t back_count = 0;
+    bool ok = read_whole(publish, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        struct buf base = {.limit = LIMIT_DOCUMENT_BYTES};
+        if (has_delta_from(bases[i], publish->sha256))
+            continue;
+        ok =
+            ctl_content_fetch(ctl, bases[i], &base, err) &&
+            add_back(ctl, publish, bases[i], buf_bytes(&base), content, ret_back, &back_count, err);
+        buf_done(&base);
+    }
+    *ret_count = back_count;
+    return ok;
 }
 
 static bool post_one(struct ctl *ctl, const char *name, const struct ctl_content_back *back,

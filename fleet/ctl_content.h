@@ -14,6 +14,11 @@ bool ctl_content_whole(struct ctl *ctl, struct ctl_publish *publish, const char 
 
 /* Content of an earlier version that deltas start from, and lead to. */
 enum { CTL_CONTENT_BASES = 4 };
+/* Of musterd's list, newest first: what deltas to or from a public document with this content start
+ * from or lead to. */
+size_t ctl_content_bases(const json_t *documents, const uint8_t sha256[32],
+                         const json_t *ret_bases[CTL_CONTENT_BASES]);
+
 struct ctl_content_back {
     int64_t epoch, version;
     struct fleetdb_encoding encoding; /* from the new content to that version's */
@@ -23,6 +28,11 @@ struct ctl_content_back {
 bool ctl_content_deltas(struct ctl *ctl, struct ctl_publish *publish, struct bytes content,
                         struct ctl_content_back ret_back[CTL_CONTENT_BASES], size_t *ret_count,
                         struct err *err) MUSTER_CHECK;
+/* Of what is published already: the deltas that lead back from it and that are not there, since
+ * whoever published it was interrupted. */
+bool ctl_content_lacking(struct ctl *ctl, struct ctl_publish *publish, struct bytes content,
+                         struct ctl_content_back ret_back[CTL_CONTENT_BASES], size_t *ret_count,
+                         struct err *err) MUSTER_CHECK;
 /* Once the document is published, since they start from its content. */
 bool ctl_content_post_back(struct ctl *ctl, const struct ctl_publish *publish,
                            const struct ctl_content_back *back, size_t count,

@@ -79,6 +79,12 @@ static bool take_signed(struct ctl_publish *publish, struct signed_document *bef
     return buf_append(&publish->header, before->envelope.data, before->envelope.length, err);
 }
 
+/* musterd says when it was there already, from a try whose answer was lost. */
+static bool is_new(const json_t *document)
+{
+    return !json_is_false(json_object_get(document, "new"));
+}
+
 static int publish_sealed(struct ctl *ctl, struct ctl_publish *publish,
                           const struct signed_document *before, struct err *err)
 {
@@ -86,7 +92,7 @@ static int publish_sealed(struct ctl *ctl, struct ctl_publish *publish,
     if (!ctl_publish_put_sealed(ctl, publish, buf_bytes(&before->sealed), err) ||
         !ctl_publish_look(ctl, publish, err) || !ctl_publish_post(ctl, publish, &document, err))
         return exit_code_of(err);
-    int code = ctl_publish_print(ctl, publish, document, true, err);
+    int code = ctl_publish_print(ctl, publish, document, is_new(document), err);
     json_decref(document);
     return code;
 }
@@ -106,10 +112,23 @@ static int publish_new(struct ctl *ctl, struct ctl_publish *publish, const struc
         !ctl_publish_post(ctl, publish, &document, err))
         return exit_code_of(err);
     int code = ctl_content_post_back(ctl, publish, back, back_count, err)
-                   ? ctl_publish_print(ctl, publish, document, true, err)
+                   ? ctl_publish_print(ctl, publish, document, is_new(document), err)
                    : exit_code_of(err);
     json_decref(document);
     return code;
+}
+
+/* Whoever published it may have been interrupted before the deltas that lead back from it. */
+static int complete(struct ctl *ctl, struct ctl_publish *publish, const struct reading *reading,
+                    struct err *err)
+{
+    struct ctl_content_back back[CTL_CONTENT_BASES];
+    size_t count = 0;
+    if (reading->content.length > 0 &&
+        (!ctl_content_lacking(ctl, publish, buf_bytes(&reading->content), back, &count, err) ||
+         !ctl_content_post_back(ctl, publish, back, count, err)))
+        return exit_code_of(err);
+    return ctl_publish_print(ctl, publish, ctl_publish_newest(publish), false, err);
 }
 
 /* The options, and all that must be there to sign with, or is signed already. */
@@ -158,7 +177,7 @@ static int publish_all(struct ctl *ctl, struct ctl_publish *publish, struct sign
     if (!ctl_publish_look(ctl, publish, err))
         return exit_code_of(err);
     if (next && ctl_publish_is_there(publish))
-        return ctl_publish_print(ctl, publish, ctl_publish_newest(publish), false, err);
+        return complete(ctl, publish, reading, err);
     return publish_new(ctl, publish, signers, path, reading, err);
 }
 

@@ -199,6 +199,7 @@ struct document_work {
     size_t count;
     struct document_check *check;
     struct fleetdb_document document;
+    bool is_new;
     size_t added;
 };
 
@@ -215,7 +216,8 @@ static bool read_header(struct document_work *work, struct err *err)
     }
     arena_done(&arena);
     return ok && find_device(work->db, &work->document, err) &&
-           check_standing(work->db, &work->document, err);
+           fleetdb_document_same(work->db, &work->document, err) &&
+           (work->document.document != 0 || check_standing(work->db, &work->document, err));
 }
 
 static bool add(struct document_work *work, struct err *err)
@@ -245,15 +247,16 @@ static bool add_ways(struct document_work *work, struct err *err)
 }
 
 /* All was seen to be what the header says. While that was looked at another root may have come, or
- * another version. */
+ * another version. What is there to the byte is somebody's second try, whose first had no answer:
+ * there is nothing to add but ways that it lacks. */
 static bool commit(struct document_work *work, struct err *err)
 {
-    const bool is_new = work->envelope.length > 0;
-    if (is_new && !read_header(work, err))
+    if (work->envelope.length > 0 && !read_header(work, err))
         return false;
+    work->is_new = work->document.document == 0;
     if (!fleetdb_begin(work->db, err))
         return false;
-    if (!(is_new ? add(work, err) : add_ways(work, err))) {
+    if (!(work->is_new ? add(work, err) : add_ways(work, err))) {
         fleetdb_rollback(work->db);
         return false;
     }
@@ -336,6 +339,11 @@ bool document_step(struct document_work *work, uint64_t budget_bytes, bool *ret_
 const struct fleetdb_document *document_published(const struct document_work *work)
 {
     return &work->document;
+}
+
+bool document_is_new(const struct document_work *work)
+{
+    return work->is_new;
 }
 
 size_t document_added(const struct document_work *work)

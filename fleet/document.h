@@ -20,7 +20,8 @@ bool document_open(const struct trust *trust, struct bytes envelope, struct aren
  * in. What is wrong with the header is said at once; then each encoding is unfolded, in steps and
  * within bounds, and compared with it (fleet/document_check.h); then all is kept in one
  * transaction, with an audit row. The version must be newer than the newest of its name in the
- * epoch, kind the same, minimum version not lower, at the beginning and at the end.
+ * epoch, kind the same, minimum version not lower, at the beginning and at the end. A header that
+ * is there to the byte is done, and not new, whatever has come since: a second try is safe.
  */
 struct document_work;
 struct document_order {
@@ -40,8 +41,10 @@ bool document_begin_more(struct fleetdb *db, const struct fleetdb_wish *wish,
  * step follows. */
 bool document_step(struct document_work *work, uint64_t budget_bytes, bool *ret_done,
                    struct err *err) MUSTER_CHECK;
-/* What was published, and how many of the ways were new; once it is done, and until it is freed. */
+/* What was published, whether it was not there before, and how many ways were new to what was; once
+ * it is done, and until it is freed. */
 const struct fleetdb_document *document_published(const struct document_work *work);
+bool document_is_new(const struct document_work *work);
 size_t document_added(const struct document_work *work);
 void document_free(struct document_work *work);
 

@@ -11,6 +11,7 @@
 enum query {
     ADD,
     FIND,
+    SAME,
     ALL,
     OF_CONTENT,
     OF_ROW,
@@ -33,6 +34,9 @@ static const char *const queries[QUERIES] = {
     [FIND] = "SELECT id, version FROM document WHERE name = :name"
              " AND coalesce(device, 0) IN (0, :device) AND epoch = :epoch"
              " AND (:version = 0 OR version = :version) " NEWEST,
+    [SAME] = "SELECT id, published_ms FROM document WHERE name = :name"
+             " AND coalesce(device, 0) = :device AND epoch = :epoch AND version = :version"
+             " AND header = :header",
     [ALL] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE :name IS NULL OR d.name = :name"
             " ORDER BY d.name, coalesce(d.device, 0), d.epoch DESC, d.version DESC",
     [OF_CONTENT] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE d.sha256 = :sha256 LIMIT 1",
@@ -326,6 +330,24 @@ bool fleetdb_document_find(struct fleetdb *db, const struct fleetdb_wish *wish, 
     *ret_row = sqlite3_column_int64(find, 0);
     *ret_version = sqlite_column_u64(find, 1);
     sqlite3_reset(find);
+    return true;
+}
+
+bool fleetdb_document_same(struct fleetdb *db, struct fleetdb_document *document, struct err *err)
+{
+    sqlite3_stmt *same = query(db, SAME);
+    sqlite_bind_text(same, ":name", document->name);
+    sqlite_bind_int(same, ":device", document->device);
+    sqlite_bind_u64(same, ":epoch", document->epoch);
+    sqlite_bind_u64(same, ":version", document->version);
+    sqlite_bind_bytes(same, ":header", document->header);
+    bool row;
+    if (!sqlite_row(db->sqlite, same, &row, err))
+        return false;
+    document->document = row ? sqlite3_column_int64(same, 0) : 0;
+    if (row)
+        document->published_ms = sqlite3_column_int64(same, 1);
+    sqlite3_reset(same);
     return true;
 }
 

@@ -70,6 +70,9 @@ struct fleetdb_wish {
 };
 bool fleetdb_document_find(struct fleetdb *db, const struct fleetdb_wish *wish, int64_t *ret_row,
                            uint64_t *ret_version, struct err *err) MUSTER_CHECK;
+/* Whether the very same is there, header and all: sets its row, 0 if not, and when it came. */
+bool fleetdb_document_same(struct fleetdb *db, struct fleetdb_document *document,
+                           struct err *err) MUSTER_CHECK;
 /* By its row; the header is not filled. `encodings` takes FLEETDB_ENCODINGS_MAX. */
 bool fleetdb_document_get(struct fleetdb *db, int64_t row, struct fleetdb_encoding *encodings,
                           struct fleetdb_document *ret_document, struct err *err) MUSTER_CHECK;

@@ -141,7 +141,9 @@ static void versions_and_floors_never_go_down(void **state)
     struct temp_document document = {
         .name = "bins", .text = "a", .version = 5, .minimum_version = 3};
     assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_NONE);
+    document.minimum_version = 4;
     assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_CONFLICT);
+    document.minimum_version = 3;
     document.version = 4;
     assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_CONFLICT);
     document.version = 6;
@@ -149,6 +151,54 @@ static void versions_and_floors_never_go_down(void **state)
     assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_CONFLICT);
     document.minimum_version = 3;
     assert_int_equal(try(fleet, &document, fleet->release_key, "a"), ERR_NONE);
+    assert_int_equal(newest(fleet, "bins"), 6);
+}
+
+/* Publishes, and says whether that was new. */
+static bool is_new(struct temp_fleet *fleet, const struct temp_document *document)
+{
+    struct document_work *work = NULL;
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
+    struct buf header = temp_fleet_header(document, fleet->release_key);
+    const struct document_order order = {.trust = fleet->trust,
+                                         .envelope = buf_bytes(&header),
+                                         .encodings = &encoding,
+                                         .count = 1,
+                                         .now_ms = 5000 + (int64_t)document->version};
+    bool done = false;
+    temp_fleet_upload(fleet, document->text, encoding.blob);
+    assert_true(document_begin(fleet->db, &order, &work, NULL));
+    while (!done)
+        assert_true(document_step(work, 1024, &done, NULL));
+    const bool new = document_is_new(work);
+    assert_int_equal(document_published(work)->version, document->version);
+    document_free(work);
+    buf_done(&header);
+    return new;
+}
+
+static bool count_document(void *ctx, const struct fleetdb_document *document, struct err *err)
+{
+    size_t *count = ctx;
+    (void)document;
+    (void)err;
+    ++*count;
+    return true;
+}
+
+/* Whoever had no answer tries again: what is there to the byte is done, also when more came. */
+static void the_very_same_again_is_done_and_not_new(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    const struct temp_document first = {.name = "bins", .text = "a\n", .version = 5},
+                               next = {.name = "bins", .text = "b\n", .version = 6};
+    size_t count = 0;
+    assert_true(is_new(fleet, &first));
+    assert_false(is_new(fleet, &first));
+    assert_true(is_new(fleet, &next));
+    assert_false(is_new(fleet, &first));
+    assert_true(fleetdb_document_each(fleet->db, "bins", count_document, &count, NULL));
+    assert_int_equal(count, 2);
     assert_int_equal(newest(fleet, "bins"), 6);
 }
 
@@ -297,6 +347,7 @@ int main(void)
         TEST(fields_are_checked),
         TEST(nothing_is_longer_than_terminals_hold),
         TEST(versions_and_floors_never_go_down),
+        TEST(the_very_same_again_is_done_and_not_new),
         TEST(a_blob_must_be_there_first),
         TEST(another_epoch_is_refused),
         TEST(what_came_meanwhile_counts_at_the_end),
