@@ -69,6 +69,7 @@ static bool assign(struct api_desired *desired, const struct director_order *ord
     bool ok = director_assign(desired->director, order, ids, count, now_ms, outcomes, err);
     if (ok) {
         publisher_changed(desired->publisher, outcomes, count);
+        renewal_changed(desired->renewal);
         *ret_answer = outcomes_json(outcomes, count);
     }
     free(outcomes);

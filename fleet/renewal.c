@@ -27,6 +27,12 @@ void renewal_begin(struct renewal *renewal)
     memset(renewal->verdicts, 0, sizeof renewal->verdicts);
 }
 
+void renewal_changed(struct renewal *renewal)
+{
+    if (renewal != NULL && renewal->waiting > 0)
+        renewal_begin(renewal);
+}
+
 /* Whether the root in force vouches for it; the same documents are assigned to many devices. */
 static bool holds(struct renewal *renewal, int64_t document, struct bytes envelope)
 {

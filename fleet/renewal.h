@@ -40,8 +40,11 @@ struct renewal {
     } verdicts[RENEWAL_VERDICTS];
 };
 
-/* From the first device; after a new root, at the start, and when a document was published. */
+/* From the first device; after a new root, and at the start. */
 void renewal_begin(struct renewal *renewal);
+/* A document was published, or an assignment changed: if any device waits, that may have been what
+ * it waited for. NULL is nothing to do. */
+void renewal_changed(struct renewal *renewal);
 /* Calls `renewed` for each device whose manifest is another one now. Returns after how many
  * milliseconds it wants to be called again: 0: there is more to do now; -1: not before it begins.
  */

@@ -100,11 +100,17 @@ def test_two_rotations_are_caught_up_with_from_the_broker_alone(world):
 
 
 def test_a_raised_epoch_waits_for_documents_and_then_goes_on(world):
+    world.fleet.add_device("term-0002", "00000002")
+    world.fleet.publish("aids", TABLE)
+    world.fleet.ctl_ok("assign", "aids", "--device", "term-0002", "--mode", "repair")
     root = world.replace_director("keys/root.bin", "root-2.bin", "--raise-epoch")
     world.fleet.ctl_ok("root", "publish", root)
     world.terminal.agent.wait_line("trust root 2 is in force")
-    wait_for(lambda: world.fleet.json("get", "roots")["devices_waiting"] == 1,
+    wait_for(lambda: world.fleet.json("get", "roots")["devices_waiting"] == 2,
              what="it is told which documents must be signed again")
+    world.fleet.ctl_ok("unassign", "aids", "--device", "term-0002")
+    wait_for(lambda: world.fleet.json("get", "roots")["devices_waiting"] == 1,
+             what="who is assigned nothing waits for nothing")
     assert world.manifest() == (1, 1, 1)
     assert "bins" in world.fleet.ctl_ok("get", "roots")
     assert (world.terminal.registry / "current" / "bins").read_bytes() == TABLE
