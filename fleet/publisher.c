@@ -3,32 +3,16 @@
 
 #include "base/log.h"
 #include "fleet/fallback.h"
+#include "fleet/outbox.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_roots.h"
 
 #include <inttypes.h>
-
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEWS_MAX = 512, WITHDRAW_EVERY_MS = 60 * 1000 };
-
-enum what { WHAT_TRUST, WHAT_BLOB, WHAT_MANIFEST, WHAT_WITHDRAWAL };
-
-/* One retained message that is to be sent. */
-struct item {
-    enum what what;
-    uint64_t root; /* version */
-    uint8_t blob[32];
-    struct fleetdb_unwanted unwanted; /* the walk is there when it is sent */
-    int64_t device;
-    char device_id[33];
-    bool retired;
-};
-
-/* The walk's stages, in their order: a manifest comes after the blobs that it names. */
-enum stage { STAGE_TRUST, STAGE_BLOBS, STAGE_MANIFESTS, STAGE_WITHDRAWALS, STAGE_DONE };
+enum { WITHDRAW_EVERY_MS = 60 * 1000 };
 
 struct publisher {
     const struct director *director;
@@ -36,17 +20,11 @@ struct publisher {
     unsigned window, inflight;
     uint64_t sent;
     bool connected;
-    enum stage stage;
-    uint64_t after_root;
-    int64_t withdraw_after_ms, withdraw_before_ms, withdrawn_ms;
-    struct fleetdb_unwanted unwanted; /* how far the withdrawals have come */
+    struct outbox outbox;
+    int64_t withdraw_after_ms, withdrawn_ms;
     /* Of the one withdrawal under way; the blob is only forgotten once the broker has answered. */
     uint64_t withdrawal_token;
     uint8_t withdrawal[32];
-    uint8_t after_blob[32];
-    int64_t after_device;
-    struct item news[NEWS_MAX]; /* a ring */
-    unsigned news_first, news_count;
     struct publisher_stats stats;
     struct log_gate gate; /* of lines that a terminal can cause */
 };
@@ -58,127 +36,19 @@ bool publisher_open(const struct publisher_settings *settings, struct publisher 
     if (publisher == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the publisher");
     publisher->director = settings->director;
+    publisher->outbox.db = settings->director->db;
     publisher->sink = settings->sink;
     publisher->window = settings->window;
     publisher->withdraw_after_ms = settings->withdraw_after_ms;
-    publisher->stage = STAGE_DONE;
     *ret_publisher = publisher;
     return true;
 }
 
 void publisher_close(struct publisher *publisher)
 {
+    if (publisher != NULL)
+        outbox_done(&publisher->outbox);
     free(publisher);
-}
-
-/* ---- what comes next ---- */
-
-static void walk_all(struct publisher *publisher)
-{
-    publisher->stage = STAGE_TRUST;
-    publisher->after_root = 0;
-    memset(publisher->after_blob, 0, sizeof publisher->after_blob);
-    publisher->after_device = 0;
-    publisher->news_count = 0;
-}
-
-static bool same_item(const struct item *a, const struct item *b)
-{
-    return a->what == b->what && a->root == b->root && a->device == b->device &&
-           memcmp(a->blob, b->blob, sizeof a->blob) == 0;
-}
-
-static void add_news(struct publisher *publisher, const struct item *item)
-{
-    if (!publisher->connected)
-        return; /* the walk at the next connect covers it */
-    for (unsigned i = 0; i < publisher->news_count; i++)
-        if (same_item(&publisher->news[(publisher->news_first + i) % NEWS_MAX], item))
-            return;
-    if (publisher->news_count == NEWS_MAX) {
-        log_info("more than %d changes wait for the broker: publishing everything again", NEWS_MAX);
-        walk_all(publisher);
-        return;
-    }
-    publisher->news[(publisher->news_first + publisher->news_count++) % NEWS_MAX] = *item;
-}
-
-/* All of them: a terminal takes them one by one, from the one that it knows. */
-static bool peek_root(struct publisher *publisher, struct item *item, bool *ret_found,
-                      struct err *err)
-{
-    struct fleetdb_root root = {0};
-    struct buf envelope = {.limit = LIMIT_ROOT_BYTES};
-    bool ok = fleetdb_root_next(publisher->director->db, publisher->after_root, &root, &envelope,
-                                ret_found, err);
-    buf_done(&envelope);
-    item->what = WHAT_TRUST;
-    item->root = root.version;
-    return ok;
-}
-
-/* One after the other: while the broker has not answered, there is no next. */
-static bool peek_unwanted(struct publisher *publisher, struct item *item, bool *ret_found,
-                          struct err *err)
-{
-    struct fleetdb_unwanted next = publisher->unwanted;
-    *ret_found = false;
-    if (publisher->withdrawal_token != 0)
-        return true;
-    if (!fleetdb_unwanted_blob_next(publisher->director->db, publisher->withdraw_before_ms, &next,
-                                    ret_found, err))
-        return false;
-    item->what = WHAT_WITHDRAWAL;
-    memcpy(item->blob, next.sha256, sizeof item->blob);
-    item->unwanted = next;
-    publisher->stage = *ret_found ? STAGE_WITHDRAWALS : STAGE_DONE;
-    return true;
-}
-
-/* The walk's next message; moves to the next stage where one is exhausted. */
-static bool peek_walk(struct publisher *publisher, struct item *item, bool *ret_found,
-                      struct err *err)
-{
-    struct fleetdb *db = publisher->director->db;
-    *ret_found = false;
-    if (publisher->stage == STAGE_TRUST) {
-        if (!peek_root(publisher, item, ret_found, err))
-            return false;
-        publisher->stage = *ret_found ? STAGE_TRUST : STAGE_BLOBS;
-    }
-    if (publisher->stage == STAGE_BLOBS) {
-        item->what = WHAT_BLOB;
-        if (!fleetdb_wanted_blob_next(db, publisher->after_blob, item->blob, ret_found, err))
-            return false;
-        publisher->stage = *ret_found ? STAGE_BLOBS : STAGE_MANIFESTS;
-    }
-    if (publisher->stage == STAGE_MANIFESTS) {
-        struct fleetdb_manifest_at at = {.device = publisher->after_device};
-        item->what = WHAT_MANIFEST;
-        if (!fleetdb_manifest_next(db, at.device, &at, ret_found, err))
-            return false;
-        item->device = at.device;
-        item->retired = at.retired;
-        memcpy(item->device_id, at.id, sizeof at.id);
-        publisher->stage = *ret_found ? STAGE_MANIFESTS : STAGE_WITHDRAWALS;
-    }
-    return publisher->stage != STAGE_WITHDRAWALS || peek_unwanted(publisher, item, ret_found, err);
-}
-
-static void advance(struct publisher *publisher, const struct item *item, bool from_news)
-{
-    if (from_news) {
-        publisher->news_first = (publisher->news_first + 1) % NEWS_MAX;
-        publisher->news_count--;
-    } else if (item->what == WHAT_TRUST) {
-        publisher->after_root = item->root;
-    } else if (item->what == WHAT_BLOB) {
-        memcpy(publisher->after_blob, item->blob, sizeof item->blob);
-    } else if (item->what == WHAT_MANIFEST) {
-        publisher->after_device = item->device;
-    } else {
-        publisher->unwanted = item->unwanted;
-    }
 }
 
 /* ---- sending ---- */
@@ -217,6 +87,7 @@ static bool send_item(struct publisher *publisher, const struct item *item, stru
                                       buf_bytes(&payload), err);
     buf_done(&payload);
     if (ok && item->what == WHAT_WITHDRAWAL) {
+        publisher->outbox.withdrawing = true;
         publisher->withdrawal_token = PUBLISHER_TOKEN | publisher->sent;
         memcpy(publisher->withdrawal, item->blob, sizeof item->blob);
     }
@@ -232,14 +103,13 @@ static bool step(struct publisher *publisher)
 {
     struct err err = {0};
     struct item item = {0};
-    bool from_news = publisher->news_count > 0, found = true;
-    if (from_news) {
-        item = publisher->news[publisher->news_first];
-    } else if (!peek_walk(publisher, &item, &found, &err)) {
+    enum source source = SOURCE_WALK;
+    bool found = false;
+    if (!outbox_peek(&publisher->outbox, &item, &source, &found, &err)) {
         log_error("publisher: %s; the rest follows at the next connect", err.text);
         publisher->stats.failed++;
-        publisher->stage = STAGE_DONE;
-        return false;
+        outbox_give_up(&publisher->outbox, source);
+        return source == SOURCE_CHANGED;
     }
     if (!found)
         return false;
@@ -249,7 +119,7 @@ static bool step(struct publisher *publisher)
         log_error("publisher: %s; left out until the next connect", err.text);
         publisher->stats.failed++;
     }
-    advance(publisher, &item, from_news);
+    outbox_advance(&publisher->outbox, &item, source);
     return true;
 }
 
@@ -261,11 +131,17 @@ static void pump(struct publisher *publisher)
 
 /* ---- events ---- */
 
+static void add_news(struct publisher *publisher, const struct item *item)
+{
+    if (publisher->connected) /* or else the walk at the next connect covers it */
+        outbox_add(&publisher->outbox, item);
+}
+
 void publisher_connected(struct publisher *publisher)
 {
     publisher->connected = true;
     publisher->inflight = 0;
-    walk_all(publisher);
+    outbox_all(&publisher->outbox);
     pump(publisher);
 }
 
@@ -274,7 +150,8 @@ void publisher_disconnected(struct publisher *publisher)
     publisher->connected = false;
     publisher->inflight = 0;
     publisher->withdrawal_token = 0;
-    publisher->news_count = 0;
+    publisher->outbox.withdrawing = false;
+    outbox_forget(&publisher->outbox);
 }
 
 static void end_withdrawal(struct publisher *publisher, bool accepted)
@@ -283,6 +160,7 @@ static void end_withdrawal(struct publisher *publisher, bool accepted)
     struct item item = {.what = WHAT_BLOB};
     bool wanted;
     publisher->withdrawal_token = 0;
+    publisher->outbox.withdrawing = false;
     if (!accepted)
         return;
     memcpy(item.blob, publisher->withdrawal, sizeof item.blob);
@@ -301,13 +179,11 @@ void publisher_withdraw(struct publisher *publisher, int64_t now_ms)
                            ? publisher->withdraw_after_ms
                            : WITHDRAW_EVERY_MS;
     int64_t since_ms = now_ms - publisher->withdrawn_ms; /* negative: the clock was set back */
-    if (publisher->stage != STAGE_DONE || !publisher->connected ||
+    if (outbox_is_walking(&publisher->outbox) || !publisher->connected ||
         (since_ms >= 0 && since_ms < every_ms))
         return;
     publisher->withdrawn_ms = now_ms;
-    publisher->withdraw_before_ms = now_ms - publisher->withdraw_after_ms;
-    publisher->unwanted = (struct fleetdb_unwanted){0};
-    publisher->stage = STAGE_WITHDRAWALS;
+    outbox_withdraw(&publisher->outbox, now_ms - publisher->withdraw_after_ms);
     pump(publisher);
 }
 
@@ -325,75 +201,29 @@ void publisher_puback(struct publisher *publisher, uint64_t token, bool accepted
     pump(publisher);
 }
 
-/* For a walk over what is assigned to one device: the blobs that it lacks become news. */
-struct wanted {
-    struct publisher *publisher;
-    const Muster__Hello *hello;
-};
-
-static bool is_lacked(const Muster__Hello *hello, const uint8_t blob[32])
+/* Of what the device lacks, what its newest manifest names: nothing else is given out again, nor
+ * would anybody take it back. */
+static bool add_lacks(struct publisher *publisher, int64_t device, const Muster__Hello *hello,
+                      struct err *err)
 {
-    for (size_t i = 0; i < hello->n_lacks && i < LIMIT_MANIFEST_ITEMS; i++)
-        if (hello->lacks[i].len == 32 && memcmp(hello->lacks[i].data, blob, 32) == 0)
-            return true;
-    return false;
-}
-
-static void add_blob(const struct wanted *wanted, const uint8_t blob[32])
-{
-    struct item item = {.what = WHAT_BLOB};
-    memcpy(item.blob, blob, sizeof item.blob);
-    if (is_lacked(wanted->hello, blob))
-        add_news(wanted->publisher, &item);
-}
-
-static bool add_pieces(const struct wanted *wanted, const uint8_t list[32], struct err *err)
-{
-    struct buf hashes = {.limit = LIMIT_BLOB_BYTES};
-    bool ok = fleetdb_blob_get(wanted->publisher->director->db, list, &hashes, err);
-    for (size_t at = 0; ok && at + 32 <= hashes.length; at += 32)
-        add_blob(wanted, hashes.data + at);
-    buf_done(&hashes);
-    return ok;
-}
-
-static bool add_blobs(void *ctx, const struct fleetdb_document *document, int mode, struct err *err)
-{
-    (void)mode;
-    const struct wanted *wanted = ctx;
-    for (size_t i = 0; i < document->encoding_count; i++) {
-        const struct fleetdb_encoding *encoding = &document->encodings[i];
-        add_blob(wanted, encoding->blob);
-        if (encoding->piece_bytes != 0 && !add_pieces(wanted, encoding->blob, err))
+    for (size_t i = 0; i < hello->n_lacks && i < LIMIT_MANIFEST_ITEMS; i++) {
+        struct item item = {.what = WHAT_BLOB};
+        bool named = false;
+        if (hello->lacks[i].len != sizeof item.blob)
+            continue;
+        memcpy(item.blob, hello->lacks[i].data, sizeof item.blob);
+        if (!fleetdb_blob_is_named(publisher->director->db, device, item.blob, &named, err))
             return false;
+        if (named)
+            add_news(publisher, &item);
     }
     return true;
 }
 
-static void add_manifest(struct publisher *publisher, int64_t device, const char *id)
+static void add_changed(struct publisher *publisher, const struct fleetdb_device *device)
 {
-    struct item item = {.what = WHAT_MANIFEST, .device = device};
-    memcpy(item.device_id, id, strlen(id) + 1);
-    add_news(publisher, &item);
-}
-
-static bool add_named_blob(void *ctx, const uint8_t blob[32], struct err *err)
-{
-    struct item item = {.what = WHAT_BLOB};
-    (void)err;
-    memcpy(item.blob, blob, sizeof item.blob);
-    add_news(ctx, &item);
-    return true;
-}
-
-/* A device's new manifest, and before it what it names and the broker was not given yet. */
-static void add_named(struct publisher *publisher, const struct fleetdb_device *device)
-{
-    struct err err = {0};
-    if (publisher->connected && !fleetdb_named_blob_each(publisher->director->db, device->device,
-                                                         add_named_blob, publisher, &err))
-        log_error("publisher: %s; the broker's blobs follow at the next connect", err.text);
-    add_manifest(publisher, device->device, device->id);
+    if (publisher->connected) /* or else the walk at the next connect covers it */
+        outbox_changed(&publisher->outbox, device->device);
 }
 
 void publisher_changed(struct publisher *publisher, const struct director_outcome *outcomes,
@@ -401,7 +231,7 @@ void publisher_changed(struct publisher *publisher, const struct director_outcom
 {
     for (size_t i = 0; i < count; i++)
         if (outcomes[i].changed)
-            add_named(publisher, &outcomes[i].device);
+            add_changed(publisher, &outcomes[i].device);
     pump(publisher);
 }
 
@@ -413,7 +243,7 @@ void publisher_root(struct publisher *publisher, uint64_t version)
 
 void publisher_renewed(struct publisher *publisher, const struct fleetdb_device *device)
 {
-    add_named(publisher, device);
+    add_changed(publisher, device);
     pump(publisher);
 }
 
@@ -456,7 +286,6 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
                                                          hello->state->manifest_sha256.len)};
     struct fleetdb_manifest before, newest;
     size_t length = ret_manifest->length;
-    struct wanted wanted = {.publisher = publisher, .hello = hello};
     const struct director *director = publisher->director;
     size_t fallen = 0;
     if (!send_root(publisher, device, hello->root_version, now_ms, err) ||
@@ -467,7 +296,7 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
     bool same_epoch = seen.epoch == 0 || newest.epoch == seen.epoch;
     if (newest.version == 0 || (same_epoch && newest.version <= seen.version))
         ret_manifest->length = length;
-    if (!fleetdb_assigned_each(director->db, device->device, add_blobs, &wanted, err))
+    if (!add_lacks(publisher, device->device, hello, err))
         return false;
     bool above = newest.epoch != before.epoch || newest.version != before.version;
     if (above)
@@ -475,7 +304,7 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
                  (unsigned long long)seen.version, (unsigned long long)before.version,
                  (unsigned long long)newest.version);
     if (above || fallen > 0)
-        add_named(publisher, device);
+        add_changed(publisher, device);
     publisher->stats.fallen += fallen;
     pump(publisher);
     return true;
@@ -484,7 +313,7 @@ bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *d
 struct publisher_stats publisher_stats(const struct publisher *publisher)
 {
     struct publisher_stats stats = publisher->stats;
-    stats.waiting = publisher->news_count;
-    stats.walking = publisher->stage != STAGE_DONE;
+    stats.waiting = outbox_waiting(&publisher->outbox);
+    stats.walking = outbox_is_walking(&publisher->outbox);
     return stats;
 }

@@ -8,9 +8,8 @@
 /*
  * Keeps the broker's retained messages as the database says: down/<device>/manifest, the
  * blob/<sha256> of what any device is assigned, trust/<version> of every root. At each connect all
- * of it is published again, by cursors over the database; what changes in between goes first. Never
- * more than `window` are under way, and nothing is queued but what has changed, as row numbers and
- * hashes in a fixed ring; should that overflow, the walk over everything begins anew.
+ * of it is published again; what changes in between goes first (fleet/outbox.h). Never more than
+ * `window` are under way.
  */
 struct publisher;
 
@@ -51,8 +50,8 @@ void publisher_renewed(struct publisher *publisher, const struct fleetdb_device 
 
 /* A verified hello: sends the root that the device needs next, if any, and appends the newest
  * manifest's Envelope for the welcome to `ret_manifest` if the device holds an older one, and
- * publishes again those of the blobs it lacks that are meant for it. If it holds a newer one than
- * we have, or another under the same version, or deltas have led it nowhere (fleet/fallback.h),
+ * publishes again those of the blobs it lacks that ours names. If it holds a newer one than we
+ * have, or another under the same version, or deltas have led it nowhere (fleet/fallback.h),
  * ours is made anew above it. */
 bool publisher_hello(struct publisher *publisher, const struct fleetdb_device *device,
                      const Muster__Hello *hello, int64_t now_ms, struct buf *ret_manifest,

@@ -18,6 +18,7 @@ enum query {
     IS_WANTED,
     SWEEP,
     NAMED_NEW,
+    IS_NAMED,
     IN_LIST,
     WANTED_NEXT,
     UNWANTED_NEXT,
@@ -61,6 +62,10 @@ static const char *const queries[QUERIES] = {
                   " (SELECT blob FROM manifest_blob WHERE device = :device"
                   " UNION SELECT p.blob FROM manifest_blob m JOIN piece p ON p.list = m.blob"
                   " WHERE m.device = :device)",
+    [IS_NAMED] = "SELECT EXISTS (SELECT 1 FROM manifest_blob m WHERE m.device = :device"
+                 " AND m.blob = b.id) OR EXISTS (SELECT 1 FROM piece p JOIN manifest_blob m"
+                 " ON m.blob = p.list WHERE p.blob = b.id AND m.device = :device)"
+                 " FROM blob b WHERE b.sha256 = :sha256",
     [IN_LIST] = "SELECT :list = :sha256 OR EXISTS (SELECT 1 FROM piece p"
                 " JOIN blob l ON l.id = p.list JOIN blob b ON b.id = p.blob"
                 " WHERE l.sha256 = :list AND b.sha256 = :sha256)",
@@ -258,6 +263,19 @@ bool fleetdb_named_blob_each(struct fleetdb *db, int64_t device,
             return false;
         }
     }
+}
+
+bool fleetdb_blob_is_named(struct fleetdb *db, int64_t device, const uint8_t sha256[32],
+                           bool *ret_named, struct err *err)
+{
+    int64_t named;
+    sqlite3_stmt *statement = query(db, IS_NAMED);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_bytes(statement, ":sha256", bytes_of(sha256, 32));
+    if (!sqlite_value(db->sqlite, statement, 0, &named, err))
+        return false;
+    *ret_named = named != 0;
+    return true;
 }
 
 bool fleetdb_blob_in_list(struct fleetdb *db, const uint8_t list[32], const uint8_t blob[32],

@@ -39,6 +39,9 @@ bool fleetdb_blob_sweep(struct fleetdb *db, int64_t now_ms, struct err *err) MUS
 bool fleetdb_named_blob_each(struct fleetdb *db, int64_t device,
                              bool (*each)(void *ctx, const uint8_t sha256[32], struct err *err),
                              void *ctx, struct err *err) MUSTER_CHECK;
+/* Whether the device's manifest names it, or a list that has it. */
+bool fleetdb_blob_is_named(struct fleetdb *db, int64_t device, const uint8_t sha256[32],
+                           bool *ret_named, struct err *err) MUSTER_CHECK;
 /* Whether `blob` is that list, or one of its pieces. */
 bool fleetdb_blob_in_list(struct fleetdb *db, const uint8_t list[32], const uint8_t blob[32],
                           bool *ret_in, struct err *err) MUSTER_CHECK;

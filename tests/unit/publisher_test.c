@@ -297,28 +297,102 @@ static void a_full_window_is_waited_out(void **state)
     assert_int_equal(publisher_stats(wire->publisher).failed, 0);
 }
 
-static void too_many_changes_become_a_walk_over_all(void **state)
+/* Each terminal with a line pays for every manifest that is given to the broker. */
+static void many_changes_send_no_more_than_what_changed(void **state)
 {
     struct wire *wire = *state;
-    enrol(wire, 600);
+    enrol(wire, 800);
     publish(wire, "bins", "one");
+    publish(wire, "aids", "two");
+    assign(wire, "aids", 800);
     publisher_connected(wire->publisher);
     drain(wire);
     size_t before = wire->sent;
     wire->refuse = ERR_FULL;
-    assign(wire, "bins", 600);
-    assert_true(publisher_stats(wire->publisher).walking);
+    assign(wire, "bins", 700);
+    assert_int_equal(publisher_stats(wire->publisher).waiting, 701);
     wire->refuse = ERR_NONE;
     publisher_puback(wire->publisher, 17, true);
     drain(wire);
-    char seen[600] = {0};
-    for (size_t i = before; i < wire->sent; i++) {
+    char seen[800] = {0};
+    assert_non_null(strstr(wire->topics[before], "/blob/"));
+    for (size_t i = before + 1; i < wire->sent; i++) {
         unsigned number;
-        if (sscanf(wire->topics[i], "muster/v1/down/term-%u/manifest", &number) == 1)
-            seen[number] = 1;
+        assert_int_equal(sscanf(wire->topics[i], "muster/v1/down/term-%u/manifest", &number), 1);
+        assert_int_equal(seen[number]++, 0);
     }
-    assert_null(memchr(seen, 0, sizeof seen));
-    assert_true(count_topics(wire, before, "/blob/") >= 1);
+    assert_int_equal(wire->sent - before, 701);
+    assert_null(memchr(seen, 0, 700));
+    assert_int_equal(publisher_stats(wire->publisher).waiting, 0);
+}
+
+/* A document in so many pieces that the ring does not hold them, with its list. */
+static void publish_in_pieces(struct wire *wire, const char *name, size_t pieces)
+{
+    static uint8_t list[1024][32];
+    struct err err = {0};
+    struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD,
+                                        .piece_bytes = 64,
+                                        .pieces_size = pieces * 64};
+    struct fleetdb_document document = {.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FILE,
+                                        .scope = MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC,
+                                        .epoch = 1,
+                                        .version = 1,
+                                        .length = pieces * 64,
+                                        .encodings = &encoding,
+                                        .encoding_count = 1};
+    int64_t row;
+    (void)snprintf(document.name, sizeof document.name, "%s", name);
+    struct buf header =
+        temp_fleet_header(&(struct temp_document){.name = name, .text = "pieces", .version = 1},
+                          wire->fleet->release_key);
+    document.header = buf_bytes(&header);
+    assert_true(fleetdb_begin(wire->fleet->db, NULL));
+    for (size_t i = 0; i < pieces; i++) {
+        char text[64] = {0};
+        (void)snprintf(text, sizeof text, "%s %zu", name, i);
+        sha256(bytes_of(text, sizeof text), list[i]);
+        assert_true(
+            fleetdb_blob_put(wire->fleet->db, list[i], bytes_of(text, sizeof text), 1000, NULL));
+    }
+    sha256(bytes_of(list, pieces * 32), encoding.blob);
+    assert_true(
+        fleetdb_blob_put(wire->fleet->db, encoding.blob, bytes_of(list, pieces * 32), 1000, NULL));
+    if (!fleetdb_document_add(wire->fleet->db, &document, &row, &err))
+        fail_msg("%s", err.text);
+    assert_true(fleetdb_commit(wire->fleet->db, NULL));
+    buf_done(&header);
+}
+
+/* What does not fit in the ring of news comes with a walk over blobs, before the manifest. */
+static void more_blobs_than_the_ring_holds_all_go_before_the_manifest(void **state)
+{
+    struct wire *wire = *state;
+    enum { PIECES = 600 };
+    enrol(wire, 5);
+    publish(wire, "bins", "one");
+    assign(wire, "bins", 5);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    size_t before = wire->sent;
+    publish_in_pieces(wire, "firmware", PIECES);
+    assign(wire, "firmware", 2);
+    drain(wire);
+    assert_true(count_topics(wire, before, "/blob/") > PIECES);
+    assert_int_equal(count_topics(wire, before, "/trust/"), 0);
+    assert_int_equal(count_topics(wire, before, "/manifest"), 2);
+    assert_non_null(strstr(wire->topics[wire->sent - 1], "term-1/manifest"));
+    assert_non_null(strstr(wire->topics[wire->sent - 2], "term-0/manifest"));
+    size_t distinct = 0;
+    for (size_t i = before; i < wire->sent; i++) {
+        bool again = false;
+        for (size_t j = before; j < i && !again; j++)
+            again = strcmp(wire->topics[i], wire->topics[j]) == 0;
+        distinct += !again;
+    }
+    assert_in_range(distinct, PIECES + 1 + 2, PIECES + 1 + 2 + 1); /* bins may come along */
+    assert_false(publisher_stats(wire->publisher).walking);
+    assert_int_equal(publisher_stats(wire->publisher).waiting, 0);
 }
 
 static void knows_root(struct wire *wire, uint64_t version)
@@ -412,6 +486,41 @@ static void a_hello_gets_what_the_device_is_missing(void **state)
     buf_done(&manifest);
 }
 
+/* The other encodings of what is assigned are not meant for it: nobody would take them back. */
+static void what_no_manifest_names_is_not_given_out_again(void **state)
+{
+    struct wire *wire = *state;
+    uint8_t first[32], second[32];
+    struct buf manifest = {0};
+    struct fleetdb_blob_sums sums;
+    struct fleetdb_encoding more = {
+        .coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA, .delta = true, .base = {7}};
+    bool added;
+    int64_t row;
+    uint64_t version;
+    const struct fleetdb_wish wish = {.name = "bins", .epoch = 1, .version = 1};
+    enrol(wire, 1);
+    publish(wire, "bins", "one");
+    temp_fleet_upload(wire->fleet, long_text("one"), first);
+    temp_fleet_upload(wire->fleet, long_text("a delta from what nobody holds"), second);
+    memcpy(more.blob, second, sizeof more.blob);
+    assert_true(fleetdb_document_find(wire->fleet->db, &wish, &row, &version, NULL));
+    assert_true(fleetdb_encoding_add(wire->fleet->db, row, &more, &added, NULL));
+    assign(wire, "bins", 1);
+    publisher_connected(wire->publisher);
+    drain(wire);
+    size_t before = wire->sent;
+    hello(wire, 1, second, &manifest);
+    drain(wire);
+    assert_int_equal(wire->sent, before);
+    assert_true(fleetdb_blob_sums(wire->fleet->db, &sums, NULL));
+    assert_int_equal(sums.retained, 1);
+    hello(wire, 1, first, &manifest);
+    drain(wire);
+    assert_int_equal(wire->sent, before + 1);
+    buf_done(&manifest);
+}
+
 static void what_a_manifest_carries_goes_nowhere_else(void **state)
 {
     struct wire *wire = *state;
@@ -478,7 +587,9 @@ int main(void)
         TEST(what_is_wanted_while_it_is_taken_back_is_given_again),
         TEST(the_manifest_of_a_retired_device_is_taken_back),
         TEST(a_full_window_is_waited_out),
-        TEST(too_many_changes_become_a_walk_over_all),
+        TEST(many_changes_send_no_more_than_what_changed),
+        TEST(more_blobs_than_the_ring_holds_all_go_before_the_manifest),
+        TEST(what_no_manifest_names_is_not_given_out_again),
         TEST(a_hello_gets_what_the_device_is_missing),
         TEST(every_root_is_kept_at_the_broker_and_the_next_one_sent_first),
     };
