@@ -34,7 +34,7 @@ struct build_job {
     uint64_t manifest_version;
     uint64_t spare; /* a generation that must go first to make room, 0: none */
     enum build_outcome outcome;
-    bool recheck;         /* a carried file turned out unsound */
+    bool recheck;         /* a carried file is unsound */
     struct blob_set lost; /* the store has them not, or had them damaged */
     struct registry_failure failure;
     struct err err;
@@ -66,6 +66,7 @@ static enum build_outcome build_fail(struct build_job *build, const struct regis
     failure->content = content;
     memcpy(failure->item, item->name, sizeof failure->item);
     put_reason(failure, why);
+    key_note(build->job.sealing_key, failure);
     return BUILD_FAILED;
 }
 
@@ -75,6 +76,10 @@ static enum build_outcome content_check(struct build_job *build, const struct re
     struct err why = {0};
     if (validate_document((Muster__DocumentKind)item->kind, content, &why))
         return BUILD_READY;
+    if (why.code == ERR_NO_MEMORY) { /* nothing was judged */
+        build->err = why;
+        return BUILD_BROKEN;
+    }
     err_context(&why, "%s %" PRIu64, item->name, item->version);
     refuse_as(&why, MUSTER__REFUSAL__REFUSAL_CONTENT_CHECK);
     return build_fail(build, item, false, &why);
@@ -85,11 +90,13 @@ static bool carried_sound(const struct build_job *build, size_t i, const char *p
                           struct buf *content, struct err *why)
 {
     const struct registry_item *item = &build->target.list.items[i];
+    struct registry_look look;
     uint8_t digest[32];
     if (ways_is_long(item))
         return content_hash(build->job.registry, build->current.number, item->name, digest, why) &&
                memcmp(digest, registry_item_content(item), sizeof digest) == 0;
-    if (!file_read(path, LIMIT_DOCUMENT_BYTES, content, why))
+    if (!registry_look(build->job.registry, build->current.number, item->name, &look, why) ||
+        !look.regular || !file_read(path, LIMIT_DOCUMENT_BYTES, content, why))
         return false;
     sha256(buf_bytes(content), digest);
     return memcmp(digest, registry_item_content(item), sizeof digest) == 0;
@@ -100,6 +107,7 @@ static enum build_outcome item_carry(struct build_job *build, size_t i)
     const struct registry *registry = build->job.registry;
     const struct registry_item *item = &build->target.list.items[i];
     char path[REGISTRY_PATH_BYTES];
+    struct registry_look look;
     struct buf content = {0};
     struct err why = {0};
     bool sound = registry_document_path(registry, build->current.number, item->name, path, &why) &&
@@ -111,10 +119,14 @@ static enum build_outcome item_carry(struct build_job *build, size_t i)
         build->err = why;
         build->recheck = why.code != ERR_NO_MEMORY;
         outcome = build->recheck ? BUILD_LACKS : BUILD_BROKEN;
+    } else if (!sound) {
+        build->recheck = true;
     }
     secret_done(&content);
-    /* What is only observed goes along as it is; the drift check tells of it. */
-    if (outcome == BUILD_READY && (sound || file_exists(path)) &&
+    /* What is only observed goes along as it is; the drift check tells of it. A folder cannot. */
+    bool goes = sound || (registry_look(registry, build->current.number, item->name, &look, NULL) &&
+                          !look.folder);
+    if (outcome == BUILD_READY && goes &&
         !registry_build_carry(registry, build->target.number, build->current.number, item->name,
                               &build->err))
         outcome = BUILD_BROKEN;
@@ -279,6 +291,8 @@ static void commit_done(struct registrar *registrar, struct job *job)
                 have_add(registrar, build->target.list.items[i].blob);
         }
         have_keep(registrar, &build->kept);
+        if (build->recheck)
+            registrar->check_due = CHECK_ALL;
         log_info("registry: generation %" PRIu64 " of manifest %" PRIu64 " is in force",
                  build->target.number, build->manifest_version);
     }

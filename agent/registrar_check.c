@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "proto/sealed.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,11 @@ struct check_item {
     uint8_t found[32]; /* hash, zeros when there is no file */
     bool repaired;
     bool relisted; /* from what it can be made again has changed */
+    bool mode_off; /* all that is wrong with it */
     bool no_blob;
     bool dead; /* its source leads nowhere, and there is another */
     struct err why_dead;
+    char wrong[80];    /* what tells it from the file that was applied, besides its content */
     char why_not[200]; /* it could not be repaired */
 };
 
@@ -38,18 +41,52 @@ struct check_job {
     uint8_t manifest[32]; /* digest of the manifest whose ways the sources are */
     bool mended;          /* what is around the documents was not in place */
     struct accepted_look accepted;
-    struct err aside; /* what failed beside the items themselves */
+    struct registry_failure failure; /* of that manifest, or none */
+    bool another_key;                /* and the key that it failed for is another now */
+    struct err aside;                /* what failed beside the items themselves */
 };
+
+/* By what stands there alone. False: it is not looked into, for it is no file, or so long that
+ * somebody's gigabytes would be read in vain. */
+static bool form_look(const struct registry_item *item, const struct registry_look *form,
+                      struct check_item *look)
+{
+    bool fits = item->sealed ? form->length <= item->length : form->length == item->length;
+    if (!form->regular) {
+        snprintf(look->wrong, sizeof look->wrong, "it is not a regular file");
+    } else if (!fits) {
+        snprintf(look->wrong, sizeof look->wrong,
+                 "it has %" PRIu64 " bytes, %s%" PRIu64 " is right", form->length,
+                 item->sealed ? "at most " : "", item->length);
+    } else if (form->mode != registry_item_mode(item) && look->may_repair) {
+        /* Of what is only observed it is its owner's affair. */
+        look->mode_off = true;
+        snprintf(look->wrong, sizeof look->wrong, "its mode is %04o, %04o is right", form->mode,
+                 registry_item_mode(item));
+    }
+    return form->regular && (fits || form->length <= LIMIT_DOCUMENT_BYTES);
+}
 
 static void item_look(const struct check_job *check, const struct registry_item *item,
                       struct check_item *look)
 {
+    struct registry_look form;
     struct err err = {0};
-    look->finding = SYNC_SOUND;
-    if (!content_hash(check->job.registry, check->current.number, item->name, look->found, &err))
+    look->finding = SYNC_DAMAGED;
+    if (!registry_look(check->job.registry, check->current.number, item->name, &form, &err)) {
         look->finding = err.code == ERR_NOT_FOUND ? SYNC_MISSING : SYNC_DAMAGED;
-    else if (memcmp(look->found, registry_item_content(item), 32) != 0)
-        look->finding = SYNC_DAMAGED;
+        return;
+    }
+    if (!form_look(item, &form, look))
+        return;
+    bool right =
+        content_hash(check->job.registry, check->current.number, item->name, look->found, &err) &&
+        memcmp(look->found, registry_item_content(item), 32) == 0;
+    if (right && look->wrong[0] == '\0')
+        look->finding = SYNC_SOUND;
+    else if (err.code == ERR_NOT_FOUND)
+        look->finding = SYNC_MISSING;
+    look->mode_off = look->mode_off && right;
 }
 
 static void put_why_not(struct check_item *look, const struct err *why)
@@ -92,6 +129,11 @@ static void item_repair(struct check_job *check, struct registry_item *item,
                                     .source = &look->source,
                                     .lost = &check->lost};
     enum content_outcome outcome = CONTENT_NO_BLOB;
+    if (look->mode_off &&
+        registry_set_mode(check->job.registry, check->current.number, item, &err)) {
+        look->repaired = true;
+        return;
+    }
     if (look->source.present)
         outcome = content_put(&job, check->current.number, true, is_good, NULL, item, &err);
     look->no_blob = outcome == CONTENT_NO_BLOB;
@@ -142,6 +184,7 @@ static void check_run(struct job *job)
     if (check->all) {
         bool mended = registry_mend(job->registry, &check->current, &check->mended, &err);
         accepted_look_run(job->registry, &check->accepted);
+        check->another_key = key_is_another(job->sealing_key, &check->failure);
         if (!mended) {
             check->aside = err;
             all_out_of_reach(check, &err);
@@ -167,12 +210,15 @@ static void tell_drift(struct registrar *registrar, const struct registry_item *
 {
     Muster__ItemReport report;
     char hashes[80] = "";
+    static const uint8_t not_read[32];
     bool missing = look->finding == SYNC_MISSING;
+    bool read = memcmp(look->found, not_read, sizeof not_read) != 0;
     char expected[65];
     char found[65];
     hex_encode(item->sha256, 32, expected);
     hex_encode(look->found, 32, found);
-    if (!item->sealed) /* of what is secret, even when damaged, no hash leaves */
+    /* Of what is secret, even when damaged, no hash leaves. */
+    if (!item->sealed && (missing || read) && !look->mode_off)
         snprintf(hashes, sizeof hashes, ": expected sha256 %.16s, found %.16s", expected,
                  missing ? "nothing" : found);
     report_item(registrar, item,
@@ -180,10 +226,11 @@ static void tell_drift(struct registrar *registrar, const struct registry_item *
                 &report);
     report.held_sha256 =
         (ProtobufCBinaryData){.data = (uint8_t *)(uintptr_t)look->found,
-                              .len = missing || item->sealed ? 0 : sizeof look->found};
+                              .len = !read || item->sealed ? 0 : sizeof look->found};
     report.reason = (char *)(uintptr_t)look->why_not;
     report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, item->name, &report.base,
-                 "%s: the file is %s%s%s%s", item->name, missing ? "missing" : "damaged", hashes,
+                 "%s: the file is %s%s%s%s%s%s", item->name, missing ? "missing" : "damaged",
+                 look->wrong[0] != '\0' ? ": " : "", look->wrong, hashes,
                  look->why_not[0] != '\0' ? "; not repaired: " : "", look->why_not);
 }
 
@@ -248,6 +295,11 @@ static void check_done(struct registrar *registrar, struct job *job)
     accepted_look_done(registrar, &check->accepted);
     bool same_manifest =
         registrar->desired != NULL && memcmp(registrar->desired->digest, check->manifest, 32) == 0;
+    if (check->another_key && same_manifest) {
+        log_info("registry: %s holds another key; manifest %" PRIu64 " is tried again",
+                 registrar->sealing_key, registrar->desired->version);
+        registrar->failure.present = false;
+    }
     have_lose(registrar, &check->lost);
     for (size_t i = 0; i < check->current.list.count; i++) {
         const struct check_item *look = &check->items[i];
@@ -287,6 +339,8 @@ static void check_fill(const struct registrar *registrar, struct check_job *chec
         check->wants = registrar->desired->wants;
         memcpy(check->manifest, registrar->desired->digest, 32);
     }
+    if (registrar_failed(registrar))
+        check->failure = registrar->failure;
     if (check->all)
         accepted_look_fill(registrar, &check->accepted);
     if (check->current.number == 0)

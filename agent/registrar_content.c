@@ -301,8 +301,12 @@ bool content_hash(const struct registry *registry, uint64_t generation, const ch
                   uint8_t ret_sha256[32], struct err *err)
 {
     char path[REGISTRY_PATH_BYTES];
-    if (!registry_document_path(registry, generation, name, path, err))
+    struct registry_look look;
+    if (!registry_document_path(registry, generation, name, path, err) ||
+        !registry_look(registry, generation, name, &look, err))
         return false;
+    if (!look.regular)
+        return err_set(err, ERR_INVALID, "%s is not a regular file", path);
     struct sha256_state *state = sha256_begin();
     if (state == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory to hash %s", path);

@@ -213,6 +213,13 @@ bool arrival_add(struct registrar *registrar, const uint8_t sha256[32], struct b
                  struct err *err) MUSTER_CHECK;
 void arrivals_free(struct arrival *arrivals);
 
+/* ---- what this terminal's key does not open (registrar_key.c); on a worker ---- */
+
+/* Keeps in the failure which key it was, if it was for the key. */
+void key_note(const char *sealing_key, struct registry_failure *failure);
+/* The file holds another one now. */
+bool key_is_another(const char *sealing_key, const struct registry_failure *failure);
+
 /* ---- what is told (registrar_report.c) ---- */
 
 void report_event(struct registrar *registrar, Muster__EventKind kind, const char *item,

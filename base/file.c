@@ -215,6 +215,25 @@ bool file_patch(const char *path, uint64_t offset, struct bytes content, struct 
     return ok;
 }
 
+bool file_set_mode(const char *path, unsigned mode, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return err_errno(err, errno, "cannot open %s", path);
+    struct stat st;
+    bool ok = false;
+    if (fstat(fd, &st) != 0)
+        err_errno(err, errno, "cannot stat %s", path);
+    else if (!S_ISREG(st.st_mode))
+        err_set(err, ERR_INVALID, "%s is not a regular file", path);
+    else if (file_effect_chmod(fd, mode) != 0 || file_effect_sync(fd) != 0)
+        err_errno(err, errno, "cannot change the mode of %s", path);
+    else
+        ok = true;
+    (void)close(fd);
+    return ok;
+}
+
 bool file_point(const char *path, const char *target, struct err *err)
 {
     char beside[PATH_MAX];

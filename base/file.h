@@ -49,6 +49,8 @@ bool file_sync_dir(const char *path, struct err *err) MUSTER_CHECK;
 /* Removes what interrupted writes of `path`, and of names that go on from it with a '.', have left
  * beside it. No such directory is fine. */
 bool file_sweep_beside(const char *path, struct err *err) MUSTER_CHECK;
+/* Gives a regular file this mode (as in open(2)); ERR_INVALID: it is none, or a link to one. */
+bool file_set_mode(const char *path, unsigned mode, struct err *err) MUSTER_CHECK;
 bool file_exists(const char *path); /* a dangling symbolic link exists too */
 /* Calls `each` with every entry's name but "." and ".."; a false from it ends the walk. */
 bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx,

@@ -4,6 +4,7 @@
 #include "proto/key_file.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
+#include "proto/seal.h"
 
 #include <openssl/cms.h>
 #include <openssl/ec.h>
@@ -65,6 +66,17 @@ void sealing_key_free(struct sealing_key *key)
         return;
     EVP_PKEY_free(key->pkey);
     free(key);
+}
+
+bool sealing_key_digest(const struct sealing_key *key, uint8_t ret_sha256[32], struct err *err)
+{
+    unsigned char *der = NULL;
+    int length = i2d_PUBKEY(key->pkey, &der);
+    if (length <= 0)
+        return openssl_refused(err, ERR_NO_MEMORY, "a key's public half");
+    sha256(bytes_of(der, (size_t)length), ret_sha256);
+    OPENSSL_free(der);
+    return true;
 }
 
 static bool request_use(X509_REQ *request)
@@ -176,6 +188,12 @@ bool sealed_make(struct bytes certificate, struct bytes content, struct buf *out
 
 /* ---- opening ---- */
 
+/* The first thing that went wrong is the oldest in OpenSSL's list. */
+static bool want_of_memory(void)
+{
+    return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
+}
+
 /* One form only: what is not authenticated, or is for several, is nothing that we seal. */
 static CMS_ContentInfo *read_form(struct bytes sealed)
 {
@@ -205,7 +223,7 @@ static bool decrypt(const struct sealing_key *key, CMS_ContentInfo *cms, struct 
     if (ok) {
         long length = BIO_get_mem_data(bio, &data);
         ok = buf_append(content, data, (size_t)length, err);
-    } else if (ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE) {
+    } else if (want_of_memory()) {
         openssl_refused(err, ERR_NO_MEMORY, "what is sealed cannot be opened");
     } else {
         ERR_clear_error();
@@ -220,7 +238,10 @@ bool sealed_open(const struct sealing_key *key, struct bytes sealed, struct buf 
                  struct err *err)
 {
     struct buf content = {.limit = LIMIT_SEALED_BYTES};
+    ERR_clear_error();
     CMS_ContentInfo *cms = read_form(sealed);
+    if (cms == NULL && want_of_memory())
+        return openssl_refused(err, ERR_NO_MEMORY, "what is sealed cannot be read");
     if (cms == NULL) {
         ERR_clear_error();
         return refuse(err, MUSTER__REFUSAL__REFUSAL_CONTENT_SEALED, ERR_REFUSED,

@@ -21,6 +21,9 @@ bool sealing_key_read(const char *path, struct sealing_key **ret_key, struct err
 /* Makes one, mode 0600; an existing file is ERR_CONFLICT. */
 bool sealing_key_make(const char *path, struct sealing_key **ret_key, struct err *err) MUSTER_CHECK;
 void sealing_key_free(struct sealing_key *key);
+/* Tells one key from another: the hash of its public half (SPKI, DER). */
+bool sealing_key_digest(const struct sealing_key *key, uint8_t ret_sha256[32],
+                        struct err *err) MUSTER_CHECK;
 /* Appends a certification request (PKCS #10, PEM) for `device`: CN, and key agreement as its use.
  */
 bool sealing_key_request(const struct sealing_key *key, const char *device, struct buf *ret_pem,

@@ -180,9 +180,10 @@ bool registry_failure_read(const struct registry *registry, struct registry_fail
     char *fields[SHEET_FIELDS];
     struct registry_failure failure = {.present = true};
     size_t count = sheet_next(&text, fields);
-    uint64_t refusal = 0; /* a record from before they were told apart has none */
-    bool good = (count == 4 || (count == 5 && sheet_number(fields[4], &refusal))) &&
-                refusal <= INT_MAX && sheet_digest(fields[0], failure.manifest_digest);
+    uint64_t refusal = 0; /* a record from before they were told apart has none, nor a key */
+    bool good = count >= 4 && count <= 6 && (count < 5 || sheet_number(fields[4], &refusal)) &&
+                (count < 6 || sheet_digest(fields[5], failure.key)) && refusal <= INT_MAX &&
+                sheet_digest(fields[0], failure.manifest_digest);
     if (good) {
         failure.refusal = (int)refusal;
         failure.content = strcmp(fields[1], "content") == 0;
@@ -201,18 +202,20 @@ bool registry_failure_write(const struct registry *registry, const struct regist
 {
     char path[REGISTRY_PATH_BYTES];
     char digest[65];
+    char key[65];
     char reason[sizeof failure->reason];
     struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
     hex_encode(failure->manifest_digest, 32, digest);
+    hex_encode(failure->key, 32, key);
     snprintf(reason, sizeof reason, "%s", failure->reason);
     for (char *c = reason; *c != '\0'; c++) {
         if ((unsigned char)*c < ' ')
             *c = ' ';
     }
     bool good = registry_path(registry, NULL, "failure", path, err) &&
-                sheet_line(&sheet, err, "%s\t%s\t%s\t%s\t%d", digest,
+                sheet_line(&sheet, err, "%s\t%s\t%s\t%s\t%d\t%s", digest,
                            failure->content ? "content" : "generation", failure->item, reason,
-                           failure->refusal) &&
+                           failure->refusal, key) &&
                 sheet_write(registry, path, &sheet, err);
     buf_done(&sheet);
     return good;

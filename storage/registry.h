@@ -118,6 +118,22 @@ bool registry_replace_stream(const struct registry *registry, uint64_t number, c
 bool registry_share(const struct registry *registry, uint64_t number, uint64_t from,
                     const char *name, struct err *err) MUSTER_CHECK;
 
+/* What stands in a document's place, itself and not what a link leads to. */
+struct registry_look {
+    bool folder;
+    bool regular;  /* a file; nothing below counts else */
+    unsigned mode; /* as in open(2) */
+    uint64_t length;
+};
+/* ERR_NOT_FOUND: nothing does. */
+bool registry_look(const struct registry *registry, uint64_t number, const char *name,
+                   struct registry_look *ret_look, struct err *err) MUSTER_CHECK;
+/* Who may do what with the document's file, as in open(2). */
+unsigned registry_item_mode(const struct registry_item *item);
+/* Gives the file, which is regular, that mode where it stands. */
+bool registry_set_mode(const struct registry *registry, uint64_t number,
+                       const struct registry_item *item, struct err *err) MUSTER_CHECK;
+
 /* Where things are; `path` takes REGISTRY_PATH_BYTES. */
 bool registry_building_path(const struct registry *registry, uint64_t number, char *path,
                             struct err *err) MUSTER_CHECK;
@@ -206,6 +222,7 @@ struct registry_failure {
     bool content;                /* an item's content was refused; else the generation */
     int refusal;                 /* which check it was, by the caller's numbers; 0: unknown */
     uint8_t manifest_digest[32]; /* of the manifest that is not to be tried again */
+    uint8_t key[32];             /* that did not open what is sealed, zeros: none was tried */
     char item[REGISTRY_NAME_CHARS + 1]; /* "": no one item */
     char reason[400];
 };

@@ -320,6 +320,11 @@ static unsigned document_mode(bool sealed)
     return sealed ? 0640 : 0644;
 }
 
+unsigned registry_item_mode(const struct registry_item *item)
+{
+    return document_mode(item->sealed);
+}
+
 bool registry_build_write(const struct registry *registry, uint64_t number, const char *name,
                           bool sealed, struct bytes content, struct err *err)
 {
@@ -484,7 +489,7 @@ bool registry_share(const struct registry *registry, uint64_t number, uint64_t f
     char path[REGISTRY_PATH_BYTES];
     char beside[REGISTRY_PATH_BYTES];
     return registry_document_path(registry, from, name, good, err) &&
-           registry_document_path(registry, number, name, path, err) &&
+           replace_path(registry, number, name, path, err) &&
            registry_document_path(registry, number, ".share", beside, err) &&
            file_remove(beside, err) && file_link(good, beside, err) &&
            file_rename(beside, path, err);

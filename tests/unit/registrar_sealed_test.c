@@ -80,6 +80,13 @@ static void test_opened_and_kept_sound(void **state)
     assert_null(strstr(drift->text, "sha256"));
     assert_false(drift->has_held_hash);
     assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_REPAIRED);
+    /* So is one that everybody may read. */
+    char path[256];
+    world_path(world, "current/wifi.ini", path);
+    assert_int_equal(chmod(path, 0644), 0);
+    world_check(world);
+    assert_private(world);
+    assert_non_null(strstr(world_last(world, MUSTER__EVENT_KIND__EVENT_DRIFT)->text, "0644"));
     buf_done(&sealed);
 }
 
@@ -159,6 +166,30 @@ static void test_key_that_comes_late(void **state)
     buf_done(&sealed);
 }
 
+/* It was for the key, not for what is sealed: once the right one is back, nobody sends anything. */
+static void test_the_wrong_key_is_put_right(void **state)
+{
+    struct world *world = *state;
+    char right[128];
+    struct sealing_key *wrong = NULL;
+    (void)snprintf(right, sizeof right, "%s/right.pem", world->dir);
+    struct buf sealed = seal_to(right, SECRET);
+    struct world_doc doc = document(world, &sealed, 1);
+    assert_true(sealing_key_make(world->sealing_key, &wrong, NULL));
+    sealing_key_free(wrong);
+    world_apply(world, 1, &doc, 1);
+    assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_REFUSED);
+    world_reopen(world);
+    world_check(world); /* the same key: neither tried nor told again */
+    assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_REFUSED);
+    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, "wifi.ini"), 1);
+    assert_int_equal(rename(right, world->sealing_key), 0);
+    world_check(world);
+    world_assert_document(world, "wifi.ini", SECRET);
+    assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_OK);
+    buf_done(&sealed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +200,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_one_that_is_sealed_here, world_set_up,
                                         world_tear_down),
         cmocka_unit_test_setup_teardown(test_key_that_comes_late, world_set_up, world_tear_down),
+        cmocka_unit_test_setup_teardown(test_the_wrong_key_is_put_right, world_set_up,
+                                        world_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -444,7 +444,7 @@ static void test_blobs_and_prune(void **state)
 static void test_failure(void **state)
 {
     struct place *place = *state;
-    struct registry_failure failure = {.present = true, .content = true, .item = "bin"};
+    struct registry_failure failure = {.present = true, .content = true, .item = "bin", .key = {7}};
     struct registry_failure back;
     assert_true(registry_failure_read(place->registry, &back, NULL));
     assert_false(back.present);
@@ -456,6 +456,7 @@ static void test_failure(void **state)
     assert_string_equal(back.item, "bin");
     assert_string_equal(back.reason, "two lines");
     assert_memory_equal(back.manifest_digest, failure.manifest_digest, 32);
+    assert_memory_equal(back.key, failure.key, 32);
 }
 
 int main(void)
