@@ -141,8 +141,8 @@ static json_t *refusal_json(const struct plan_device *device)
     bool terminal = device->reason != MUSTER__REFUSAL__REFUSAL_NONE;
     if (terminal)
         refusal_name(device->reason, reason);
-    return json_pack("{s:s, s:s, s:s}", "by", terminal ? "terminal" : "fleet", "reason", reason,
-                     "text", device->why);
+    return json_pack("{s:s, s:s, s:s, s:b}", "by", terminal ? "terminal" : "fleet", "reason",
+                     reason, "text", device->why, "not_found", (int)device->not_found);
 }
 
 static bool add_planned(void *ctx, const struct plan_device *device, struct err *err)

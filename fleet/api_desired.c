@@ -175,6 +175,26 @@ static bool document_turn(void *ctx, struct api_answer *answer, bool *ret_done, 
     return give(answer, shown, err);
 }
 
+/* Nothing was uploaded and nothing is kept. */
+static bool try_document(struct api_desired *desired, const struct document_order *order,
+                         struct api_answer *answer, struct err *err)
+{
+    struct fleetdb_document document;
+    if (!document_try(desired->db, order, &document, err))
+        return false;
+    json_t *json = document_json(&document);
+    json_object_set_new(json, "dry_run", json_true());
+    return give(answer, json, err);
+}
+
+static bool begin_document(struct api_desired *desired, const struct document_order *order,
+                           struct api_answer *answer, struct err *err)
+{
+    struct document_work *work;
+    return document_begin(desired->db, order, &work, err) &&
+           post_in_steps(desired, work, document_turn, answer, err);
+}
+
 static bool post_document(void *ctx, const struct api_request *request, struct api_answer *answer,
                           struct err *err)
 {
@@ -182,17 +202,16 @@ static bool post_document(void *ctx, const struct api_request *request, struct a
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
     struct document_order order = {
         .trust = desired->trust, .encodings = encodings, .now_ms = request->now_ms};
-    struct document_work *work;
     struct buf header = {0};
     json_t *object;
     if (!api_body(request, &object, err))
         return false;
     bool ok = api_base64(object, "header", LIMIT_DOCUMENT_HEADER_BYTES, &header, err) &&
               encodings_read(object, encodings, &order.count, err);
+    const bool dry_run = json_is_true(json_object_get(object, "dry_run"));
     json_decref(object);
     order.envelope = buf_bytes(&header);
-    ok = ok && document_begin(desired->db, &order, &work, err) &&
-         post_in_steps(desired, work, document_turn, answer, err);
+    ok = ok && (dry_run ? try_document : begin_document)(desired, &order, answer, err);
     buf_done(&header);
     return ok;
 }

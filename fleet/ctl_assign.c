@@ -115,6 +115,8 @@ static int try_order(struct ctl *ctl, json_t *request, struct err *err)
         code = ctl_print_json(ctl, plan, err);
     else if (!ctl_plan_print(ctl, plan))
         code = EXIT_SYSTEM;
+    if (code == EXIT_OK)
+        code = ctl_plan_code(plan, err);
     json_decref(plan);
     return code;
 }

@@ -6,6 +6,7 @@
 #include "proto/sealed.h"
 
 #include <stdio.h>
+#include <string.h>
 
 bool ctl_open_authority(struct ctl *ctl, const struct ctl_args *args,
                         struct sealing_authority **ret_authority, struct err *err)
@@ -43,6 +44,51 @@ static int put(struct ctl *ctl, const char *device, struct bytes certificate, st
     return code;
 }
 
+/* As musterd would answer. */
+static bool would_change(struct ctl *ctl, const char *device, const char *sha256, bool *ret_changed,
+                         struct err *err)
+{
+    char path[96];
+    json_t *reply = NULL;
+    struct err why = {0};
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s", device);
+    if (!client_get(ctl->client, path, &reply, err)) /* is there one? */
+        return false;
+    json_decref(reply);
+    reply = NULL;
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s/sealing-certificate", device);
+    bool there = client_get(ctl->client, path, &reply, &why);
+    *ret_changed = !there || strcmp(ctl_text(reply, "sha256"), sha256) != 0;
+    json_decref(reply);
+    if (there || why.code == ERR_NOT_FOUND)
+        return true;
+    if (err != NULL)
+        *err = why;
+    return false;
+}
+
+static int try_put(struct ctl *ctl, const char *device, struct bytes certificate, struct err *err)
+{
+    uint8_t digest[32];
+    char hex[65];
+    bool changed = false;
+    sha256(certificate, digest);
+    hex_encode(digest, sizeof digest, hex);
+    if (!would_change(ctl, device, hex, &changed, err))
+        return exit_code_of(err);
+    if (ctl->json) {
+        json_t *shown = json_pack("{s:s, s:s, s:b, s:b}", "id", device, "sha256", hex, "changed",
+                                  (int)changed, "dry_run", 1);
+        int code = ctl_print_json(ctl, shown, err);
+        json_decref(shown);
+        return code;
+    }
+    fprintf(ctl->out, "The certificate is good for %s%s.\n", device,
+            changed ? "" : ", and was there already");
+    ctl_say_dry_run(ctl);
+    return EXIT_OK;
+}
+
 static int device_sealing(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     const char *device = args->arguments[0];
@@ -54,13 +100,9 @@ static int device_sealing(struct ctl *ctl, const struct ctl_args *args, struct e
         ctl_open_authority(ctl, args, &authority, err)) {
         if (!sealing_certificate_check(authority, device, buf_bytes(&certificate), err))
             code = exit_code_of(err);
-        else if (!ctl_is_dry_run(args))
-            code = put(ctl, device, buf_bytes(&certificate), err);
-        else {
-            fprintf(ctl->out, "The certificate is good for %s.\n", device);
-            ctl_say_dry_run(ctl);
-            code = EXIT_OK;
-        }
+        else
+            code =
+                (ctl_is_dry_run(args) ? try_put : put)(ctl, device, buf_bytes(&certificate), err);
     }
     sealing_authority_close(authority);
     buf_done(&certificate);
@@ -73,7 +115,7 @@ static const struct ctl_option options[] = {
      .help = "your CA for devices, PEM: what it has not signed is not taken",
      .required = true},
     {.name = "--crl", .value = "FILE", .help = "what that CA has revoked, PEM"},
-    {.name = "--dry-run", .help = "check the certificate and change nothing"},
+    CTL_DRY_RUN,
     {0},
 };
 

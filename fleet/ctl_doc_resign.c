@@ -121,12 +121,11 @@ static bool send(const struct resign *resign, const struct again *again, struct 
 {
     struct buf text = {0};
     json_t *reply = NULL;
-    if (resign->dry)
-        return true;
     if (!base64_encode(buf_bytes(&again->fresh), &text, err))
         return false;
-    json_t *request = json_pack("{s:s, s:O}", "header", (const char *)text.data, "encodings",
-                                json_object_get(again->listed, "encodings"));
+    json_t *request =
+        json_pack("{s:s, s:O, s:b}", "header", (const char *)text.data, "encodings",
+                  json_object_get(again->listed, "encodings"), "dry_run", (int)resign->dry);
     bool ok = client_post(resign->ctl->client, "/api/v1/documents", request, &reply, err);
     json_decref(request);
     json_decref(reply);
@@ -145,7 +144,7 @@ static bool sign_again(struct resign *resign, struct again *again, struct err *e
                        "version %" PRIu64 " is a thief's number: publish it from your own file",
                        again->header.version);
     number(resign, again);
-    if (!document_header_seal(&again->header, &signers, &again->fresh, err) ||
+    if (!document_header_seal(&again->header, &signers, resign->dry, &again->fresh, err) ||
         !send(resign, again, err))
         return false;
     ctl_wanted_given(resign->documents, &again->header);

@@ -185,7 +185,8 @@ static bool sign(struct ctl *ctl, struct signing *signing, const struct ctl_args
         return false;
     signing->header.epoch = trust_epoch(signing->trust);
     signing->header.sha256 = (ProtobufCBinaryData){sizeof signing->sha256, signing->sha256};
-    return document_header_seal(&signing->header, &signing->signers, &signing->envelope, err);
+    return document_header_seal(&signing->header, &signing->signers, false, &signing->envelope,
+                                err);
 }
 
 static int write_signed(struct ctl *ctl, struct signing *signing, const struct ctl_args *args,

@@ -62,6 +62,8 @@ static int keys_new(struct ctl *ctl, const struct ctl_args *args, struct err *er
     }
     if (!ctl_is_dry_run(args))
         return make_and_print(ctl, name, file, err);
+    if (token_is_uri(name) && !token_may_make_key(name, err))
+        return exit_code_of(err);
     if (!token_is_uri(name) && file_exists(name)) {
         err_set(err, ERR_CONFLICT, "%s exists; keys are never overwritten", name);
         return EXIT_INPUT;

@@ -23,5 +23,7 @@ bool ctl_plan_ask(struct ctl *ctl, json_t *request, json_t **ret_plan,
                   struct err *err) MUSTER_CHECK;
 /* A row for each device, then the sums. */
 bool ctl_plan_print(struct ctl *ctl, const json_t *plan);
+/* What the order itself would end with: EXIT_OK, or why not. */
+int ctl_plan_code(const json_t *plan, struct err *err);
 
 #endif

@@ -206,7 +206,8 @@ static int print_plan(struct plan *plan, struct err *err)
     json_t *compared;
     if (ctl->json) {
         json_object_set(plan->answer, "content", plan->compared);
-        return ctl_print_json(ctl, plan->answer, err);
+        int code = ctl_print_json(ctl, plan->answer, err);
+        return code == EXIT_OK ? ctl_plan_code(plan->answer, err) : code;
     }
     if (json_array_size(plan->compared) > 0) {
         struct ctl_table *table = ctl_table_new(
@@ -216,7 +217,7 @@ static int print_plan(struct plan *plan, struct err *err)
             return EXIT_SYSTEM;
         fputc('\n', ctl->out);
     }
-    return ctl_plan_print(ctl, plan->answer) ? EXIT_OK : EXIT_SYSTEM;
+    return ctl_plan_print(ctl, plan->answer) ? ctl_plan_code(plan->answer, err) : EXIT_SYSTEM;
 }
 
 /* ---- the command ---- */
@@ -291,8 +292,12 @@ const struct ctl_command ctl_plan = {
     .words = "plan",
     .arguments = "NAME[@VERSION]",
     .summary = "Show what a push would change on each device, before it is signed or assigned.",
-    .notes = "For each device: from what version to which, what is deleted, the bytes on its line, "
-             "and\nwhat it or the fleet would refuse and why. Nothing is changed, signed or sent.",
+    .notes =
+        "For each device: from what version to which, what is deleted, the bytes on its line, "
+        "and\nwhat it or the fleet would refuse and why. Nothing is changed, signed or sent. An "
+        "order is\n"
+        "carried out on all devices or on none: the exit code is what it would end with (3, or 7\n"
+        "where a device or the document is not there).",
     .options = options,
     .argument_count = 1,
     .run = plan_run,

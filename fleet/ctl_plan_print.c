@@ -128,10 +128,35 @@ bool ctl_plan_print(struct ctl *ctl, const json_t *plan)
             "\n%" PRId64 " would change, %" PRId64 " files deleted, %" PRId64 " as before, %" PRId64
             " refused; %s bytes of content on the line.\n",
             sums.changed, sums.deleted, sums.same, sums.refused, bytes);
+    if (sums.refused > 0)
+        fputs("Given so, the whole order would be refused: it is carried out on all devices or on "
+              "none.\n",
+              ctl->out);
     if (sums.bytes > 0)
         fputs("Terminals do not report their free room: what does not fit is refused there "
               "(manifest_quota).\n",
               ctl->out);
     ctl_say_dry_run(ctl);
     return ok;
+}
+
+int ctl_plan_code(const json_t *plan, struct err *err)
+{
+    const json_t *devices = json_object_get(plan, "devices");
+    size_t i, refused = 0, not_found = 0;
+    json_t *device;
+    json_array_foreach(devices, i, device)
+    {
+        const json_t *why = json_object_get(device, "refused");
+        refused += json_is_object(why);
+        not_found += is(why, "not_found");
+    }
+    if (refused == 0)
+        return EXIT_OK;
+    bool missing = not_found == refused;
+    err_set(err, missing ? ERR_NOT_FOUND : ERR_REFUSED,
+            "the order would be refused as a whole: for %zu of %zu devices %s", refused,
+            json_array_size(devices),
+            missing ? "there is no such device or document" : "it cannot be carried out");
+    return missing ? EXIT_NOT_FOUND : EXIT_INPUT;
 }

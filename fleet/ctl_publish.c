@@ -129,10 +129,10 @@ bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers
     header.scope =
         sealed ? MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
     header.device = (char *)publish->device;
-    return document_header_seal(&header, signers, &publish->header, err);
+    return document_header_seal(&header, signers, publish->dry_run, &publish->header, err);
 }
 
-/* As musterd would answer. */
+/* As musterd would answer; it has not got the blobs. */
 static json_t *what_it_would_be(const struct ctl_publish *publish)
 {
     char hex[65];
@@ -153,18 +153,20 @@ bool ctl_publish_post(struct ctl *ctl, const struct ctl_publish *publish, json_t
                       struct err *err)
 {
     struct buf text = {0};
-    if (publish->dry_run) {
-        *ret_document = what_it_would_be(publish);
-        return *ret_document != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the document");
-    }
     if (!base64_encode(buf_bytes(&publish->header), &text, err))
         return false;
-    json_t *request = json_pack("{s:s, s:o}", "header", (const char *)text.data, "encodings",
-                                encodings_json(publish->encodings, publish->encoding_count));
-    bool ok = client_post(ctl->client, "/api/v1/documents", request, ret_document, err);
+    json_t *reply = NULL;
+    json_t *request = json_pack("{s:s, s:o, s:b}", "header", (const char *)text.data, "encodings",
+                                encodings_json(publish->encodings, publish->encoding_count),
+                                "dry_run", (int)publish->dry_run);
+    bool ok = client_post(ctl->client, "/api/v1/documents", request, &reply, err);
     json_decref(request);
     buf_done(&text);
-    return ok;
+    if (!ok)
+        return false;
+    *ret_document = publish->dry_run ? what_it_would_be(publish) : json_incref(reply);
+    json_decref(reply);
+    return *ret_document != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the document");
 }
 
 /* ---- telling ---- */

@@ -10,7 +10,7 @@
 /*
  * A document on its way to musterd, in steps that whoever signs one shares: what is there already,
  * the content as blobs, the signed header, and the two together. With `dry_run` nothing leaves
- * this process but questions.
+ * this process but questions: musterd judges a header that is good for nothing else.
  */
 struct ctl_publish {
     const char *name;

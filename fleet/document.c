@@ -88,8 +88,9 @@ static bool check_header(const struct trust *trust, const Muster__DocumentHeader
 
 /* A key block by custodian's keys, everything else by release's; which of them, only the header
  * says, and nothing is read before somebody of the two has signed it. */
-static bool open_envelope(const struct trust *trust, struct bytes envelope, struct arena *arena,
-                          const Muster__DocumentHeader **ret_header, struct err *err)
+static bool open_envelope(const struct trust *trust, const char *domain, struct bytes envelope,
+                          struct arena *arena, const Muster__DocumentHeader **ret_header,
+                          struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_DOCUMENT_HEADER_BYTES,
                                                 .max_elements = 32};
@@ -97,26 +98,26 @@ static bool open_envelope(const struct trust *trust, struct bytes envelope, stru
     const struct key_set *custodian = trust_keys(trust, MUSTER__ROLE__ROLE_CUSTODIAN);
     struct bytes body;
     ProtobufCMessage *message;
-    bool by_release = unseal("document", "", envelope, release, &body, err);
-    if (!by_release && !unseal("document", "", envelope, custodian, &body, NULL))
+    bool by_release = unseal(domain, "", envelope, release, &body, err);
+    if (!by_release && !unseal(domain, "", envelope, custodian, &body, NULL))
         return false;
     if (!unpack(&muster__document_header__descriptor, body, &limits, arena, &message, err))
         return refuse_as(err, MUSTER__REFUSAL__REFUSAL_MALFORMED);
     *ret_header = (const Muster__DocumentHeader *)message;
     if ((*ret_header)->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
-        return unseal("document", "", envelope, custodian, &body, err);
+        return unseal(domain, "", envelope, custodian, &body, err);
     return by_release;
 }
 
-bool document_open(const struct trust *trust, struct bytes envelope, struct arena *arena,
-                   const Muster__DocumentHeader **ret_header, struct err *err)
+static bool open_as(const struct trust *trust, const char *domain, struct bytes envelope,
+                    struct arena *arena, const Muster__DocumentHeader **ret_header, struct err *err)
 {
     const Muster__DocumentHeader *header = NULL;
     if (envelope.length > LIMIT_DOCUMENT_HEADER_BYTES)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_TOO_LARGE, ERR_INVALID,
                       "a document header of %zu bytes is over the %d allowed", envelope.length,
                       LIMIT_DOCUMENT_HEADER_BYTES);
-    if (!open_envelope(trust, envelope, arena, &header, err)) {
+    if (!open_envelope(trust, domain, envelope, arena, &header, err)) {
         refuse_as(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_SIGNATURE);
         return err_context(err,
                            "not signed as root %" PRIu64
@@ -128,6 +129,12 @@ bool document_open(const struct trust *trust, struct bytes envelope, struct aren
         return false;
     *ret_header = header;
     return true;
+}
+
+bool document_open(const struct trust *trust, struct bytes envelope, struct arena *arena,
+                   const Muster__DocumentHeader **ret_header, struct err *err)
+{
+    return open_as(trust, SEAL_DOCUMENT, envelope, arena, ret_header, err);
 }
 
 /* Without the device's row. */
@@ -188,6 +195,51 @@ static bool find_device(struct fleetdb *db, struct fleetdb_document *document, s
     return true;
 }
 
+/* The header, and whether it may be published now. */
+static bool judge(struct fleetdb *db, const struct trust *trust, const char *domain,
+                  struct bytes envelope, int64_t now_ms, struct fleetdb_document *ret_document,
+                  struct err *err)
+{
+    struct arena arena = {.limit_bytes = 64 * 1024};
+    const Muster__DocumentHeader *header = NULL;
+    bool ok = open_as(trust, domain, envelope, &arena, &header, err) && header != NULL;
+    if (ok)
+        *ret_document = row_of(header, envelope, now_ms);
+    arena_done(&arena);
+    return ok && find_device(db, ret_document, err) &&
+           fleetdb_document_same(db, ret_document, err) &&
+           (ret_document->document != 0 || check_standing(db, ret_document, err));
+}
+
+static bool check_ways(const char *name, const struct fleetdb_encoding *encodings, size_t count,
+                       struct err *err)
+{
+    if (count == 0)
+        return err_set(err, ERR_INVALID, "document %s: no encoding is given", name);
+    return encoding_whole(encodings, count) != NULL ||
+           err_set(err, ERR_INVALID, "document %s: none of its encodings starts from nothing",
+                   name);
+}
+
+bool document_try(struct fleetdb *db, const struct document_order *order,
+                  struct fleetdb_document *ret_document, struct err *err)
+{
+    struct arena arena = {.limit_bytes = 64 * 1024};
+    const Muster__DocumentHeader *header;
+    /* It may have been signed long before, to be carried out. */
+    bool is_signed = open_as(order->trust, SEAL_DOCUMENT, order->envelope, &arena, &header, NULL);
+    arena_done(&arena);
+    struct fleetdb_document document = {0};
+    if (!judge(db, order->trust, is_signed ? SEAL_DOCUMENT : SEAL_DOCUMENT_DRY_RUN, order->envelope,
+               order->now_ms, &document, err) ||
+        !check_ways(document.name, order->encodings, order->count, err))
+        return false;
+    document.encodings = order->encodings;
+    document.encoding_count = order->count;
+    *ret_document = document;
+    return true;
+}
+
 /* ---- what becomes of it ---- */
 
 struct document_work {
@@ -205,19 +257,12 @@ struct document_work {
 
 static bool read_header(struct document_work *work, struct err *err)
 {
-    struct arena arena = {.limit_bytes = 64 * 1024};
-    const Muster__DocumentHeader *header = NULL;
-    struct bytes envelope = buf_bytes(&work->envelope);
-    bool ok = document_open(work->trust, envelope, &arena, &header, err) && header != NULL;
-    if (ok) {
-        work->document = row_of(header, envelope, work->now_ms);
-        work->document.encodings = work->encodings;
-        work->document.encoding_count = work->count;
-    }
-    arena_done(&arena);
-    return ok && find_device(work->db, &work->document, err) &&
-           fleetdb_document_same(work->db, &work->document, err) &&
-           (work->document.document != 0 || check_standing(work->db, &work->document, err));
+    if (!judge(work->db, work->trust, SEAL_DOCUMENT, buf_bytes(&work->envelope), work->now_ms,
+               &work->document, err))
+        return false;
+    work->document.encodings = work->encodings;
+    work->document.encoding_count = work->count;
+    return true;
 }
 
 static bool add(struct document_work *work, struct err *err)
@@ -283,12 +328,8 @@ static bool begin_new(struct document_work *work, struct bytes envelope, struct 
     size_t length = envelope.length < work->envelope.limit ? envelope.length : work->envelope.limit;
     if (!buf_append(&work->envelope, envelope.data, length, err) || !read_header(work, err))
         return false;
-    const char *name = work->document.name;
-    if (work->count == 0)
-        return err_set(err, ERR_INVALID, "document %s: no encoding is given", name);
-    if (encoding_whole(work->encodings, work->count) == NULL)
-        return err_set(err, ERR_INVALID, "document %s: none of its encodings starts from nothing",
-                       name);
+    if (!check_ways(work->document.name, work->encodings, work->count, err))
+        return false;
     return document_check_begin(work->db, &work->document, work->encodings, work->count,
                                 &work->check, err);
 }

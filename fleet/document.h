@@ -33,6 +33,10 @@ struct document_order {
 };
 bool document_begin(struct fleetdb *db, const struct document_order *order,
                     struct document_work **ret_work, struct err *err) MUSTER_CHECK;
+/* What of an order can be judged before its blobs are there; nothing is kept. The header may be
+ * sealed as SEAL_DOCUMENT_DRY_RUN. What is given lives as long as the order. */
+bool document_try(struct fleetdb *db, const struct document_order *order,
+                  struct fleetdb_document *ret_document, struct err *err) MUSTER_CHECK;
 /* More ways to get a document that is published, checked like the first. */
 bool document_begin_more(struct fleetdb *db, const struct fleetdb_wish *wish,
                          const struct fleetdb_encoding *encodings, size_t count,

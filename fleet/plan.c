@@ -49,6 +49,8 @@ static bool bear(struct plan_device *device, const struct err *why, struct err *
 {
     switch (why->code) {
     case ERR_NOT_FOUND:
+        device->not_found = !device->refused;
+        return refuse_device(device, refusal_of(why), why->text);
     case ERR_REFUSED:
     case ERR_FULL:
     case ERR_INVALID:

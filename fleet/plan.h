@@ -50,6 +50,7 @@ struct plan_device {
     uint64_t manifest_version;              /* that would be signed; 0: unknown, or none */
     char waits_for[FLEETDB_NAME_CHARS + 1]; /* as director_outcome has it */
     bool refused;           /* by the fleet, or by the terminal when it hears of it */
+    bool not_found;         /* because there is no such device or document */
     Muster__Refusal reason; /* by the terminal */
     char why[480];
 };

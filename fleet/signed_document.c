@@ -20,12 +20,12 @@ Muster__Role document_role(Muster__DocumentKind kind)
 }
 
 bool document_header_seal(const Muster__DocumentHeader *header, const struct signers *signers,
-                          struct buf *out, struct err *err)
+                          bool dry_run, struct buf *out, struct err *err)
 {
     struct buf body = {0};
     bool ok = pack(&header->base, &body, err) &&
-              seal("document", "", buf_bytes(&body), signers_keys(signers), signers->count, true,
-                   out, err);
+              seal(dry_run ? SEAL_DOCUMENT_DRY_RUN : SEAL_DOCUMENT, "", buf_bytes(&body),
+                   signers_keys(signers), signers->count, true, out, err);
     buf_done(&body);
     return ok;
 }

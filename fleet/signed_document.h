@@ -13,9 +13,9 @@
 /* Who signs documents of this kind. */
 Muster__Role document_role(Muster__DocumentKind kind);
 
-/* Appends the header's Envelope, signed by all. */
+/* Appends the header's Envelope, signed by all; for a dry run one that no terminal takes. */
 bool document_header_seal(const Muster__DocumentHeader *header, const struct signers *signers,
-                          struct buf *out, struct err *err) MUSTER_CHECK;
+                          bool dry_run, struct buf *out, struct err *err) MUSTER_CHECK;
 /* ERR_REFUSED: one of the signers is no key of the role that signs this kind; its signature would
  * count for nothing. */
 bool document_signers_check(const struct trust *trust, Muster__DocumentKind kind,

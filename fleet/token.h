@@ -19,5 +19,7 @@ bool token_verify_key(const char *uri, struct verify_key **ret_key, struct err *
 /* Has the token make a key, which it will never give away, by the name ("object=") that the URI
  * says; ERR_CONFLICT if there is one. */
 bool token_make_key(const char *uri, struct verify_key **ret_key, struct err *err) MUSTER_CHECK;
+/* Whether it would, as far as the token tells before it does: nothing is made. */
+bool token_may_make_key(const char *uri, struct err *err) MUSTER_CHECK;
 
 #endif

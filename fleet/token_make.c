@@ -51,19 +51,35 @@ static bool generate(struct token *token, CK_ATTRIBUTE label, CK_ATTRIBUTE id, s
     return rv == CKR_OK || token_err(token, err, rv, "it makes no Ed25519 key");
 }
 
+static bool check_named(const struct token *token, struct err *err)
+{
+    return p11_kit_uri_get_attribute(token->uri, CKA_LABEL) != NULL ||
+           err_set(err, ERR_INVALID, "the URI gives the new key no name: add object=NAME");
+}
+
 static bool make(struct token *token, struct err *err)
 {
     uint8_t fresh[ID_BYTES];
     CK_ATTRIBUTE id = {CKA_ID, fresh, sizeof fresh};
     const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(token->uri, CKA_LABEL);
     const CK_ATTRIBUTE *given = p11_kit_uri_get_attribute(token->uri, CKA_ID);
-    if (label == NULL)
-        return err_set(err, ERR_INVALID, "the URI gives the new key no name: add object=NAME");
+    if (!check_named(token, err))
+        return false;
     if (given != NULL)
         id = *given;
     else if (RAND_bytes(fresh, sizeof fresh) != 1)
         return err_set(err, ERR_IO, "no random bytes");
     return generate(token, *label, id, err);
+}
+
+bool token_may_make_key(const char *uri, struct err *err)
+{
+    struct token token;
+    if (!token_open(&token, uri, false, err))
+        return err_context(err, "%s", uri);
+    bool ok = token_login(&token, err) && check_unused(&token, err) && check_named(&token, err);
+    token_close(&token);
+    return ok || err_context(err, "%s", uri);
 }
 
 bool token_make_key(const char *uri, struct verify_key **ret_key, struct err *err)

@@ -9,6 +9,11 @@
  * Domains: "batch" "hello" "receipt" "welcome" "manifest" "document" "root", and the agent's own
  * "guard", which is never sent.
  */
+#define SEAL_DOCUMENT "document"
+/* Of a header that only asks what would become of the document: it shows who has the keys, and is
+ * good for nothing else. */
+#define SEAL_DOCUMENT_DRY_RUN "document-dry-run"
+
 enum { KEY_ID_BYTES = 8 };
 
 struct sign_key;   /* a private key and its id */

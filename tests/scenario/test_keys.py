@@ -78,6 +78,7 @@ def test_a_ceremony_of_two_of_three(keepers, broker, pki):
         keepers.ctl_ok("keys", "new", key, "--public", public)
     assert len(tokens.files()) == len(before) + 6
     keepers.refused("never overwritten", "keys", "new", anna)
+    keepers.refused("never overwritten", "keys", "new", anna, "--dry-run")
 
     make = ("keys", "make", "keys", "--role", "root=2/3", "--key", "root=anna.pub", "--key",
             "root=" + tokens.key("Bert", "root", pin=False), "--key", "root=carl.pub", "--key",

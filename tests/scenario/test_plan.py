@@ -63,6 +63,14 @@ def test_a_dry_enrolment_is_checked_and_changes_nothing(ops):
     assert ops.json(*device_add(ops, "term-1"))["dry_run"] is False
 
 
+def refused(ops, code, *args):
+    """The JSON of a plan that would be refused, which its exit code says as well."""
+    done = ops.ctl(*args, "-o", "json")
+    assert done.returncode == code, f"{args}: {done.returncode}: {done.stderr}"
+    assert "refused as a whole" in done.stderr
+    return json.loads(done.stdout)
+
+
 def by_device(plan):
     return {device["id"]: device for device in plan["devices"]}
 
@@ -78,10 +86,14 @@ def test_a_dry_assignment_tells_of_each_device_and_changes_nothing(ops):
     with unchanged(ops):
         plan = by_device(ops.json(*order, "--dry-run"))
         told = ops.ctl_ok(*order, "--dry-run")
-        old = by_device(ops.json("assign", "bin-table@1", "--device", "term-3", "--mode",
-                                 "repair", "--dry-run"))["term-3"]
+        old = by_device(refused(ops, 3, "assign", "bin-table@1", "--device", "term-3", "--mode",
+                                "repair", "--dry-run"))["term-3"]
+        some = ops.ctl("assign", "bin-table@1", "--all", "--mode", "repair", "--dry-run")
+        missing = by_device(refused(ops, 7, "assign", "bin-table", "--device", "term-1",
+                                    "--device", "nobody", "--dry-run"))
         ops.fails(2, "assign", "no-such-table", "--dry-run")
-        strange = by_device(ops.json("assign", "no-such-table", "--device", "term-1", "--dry-run"))
+        strange = by_device(refused(ops, 7, "assign", "no-such-table", "--device", "term-1",
+                                    "--dry-run"))
         away = by_device(ops.json("unassign", "bin-table", "--all", "--dry-run"))
         # What is planned must be said whole.
         for wrong in ({}, [], {"version": 2}, {"version": 0, "sha256": "00" * 32,
@@ -105,6 +117,10 @@ def test_a_dry_assignment_tells_of_each_device_and_changes_nothing(ops):
     # What a terminal would say no to, and what the fleet does.
     assert old["refused"]["by"] == "terminal" and old["refused"]["reason"] == "document_floor"
     assert old["bytes"] == 0
+    # For all or for none: that is said, and what the order itself would end with.
+    assert some.returncode == 3 and "the whole order would be refused" in some.stdout
+    assert ops.fails(3, "assign", "bin-table@1", "--all", "--mode", "repair")
+    assert missing["nobody"]["refused"]["not_found"] and missing["term-1"]["refused"] is None
     assert strange["term-1"]["refused"]["by"] == "fleet"
     assert away["term-1"]["changed"] and away["term-1"]["to"] is None
     assert not away["term-3"]["changed"]
@@ -147,6 +163,13 @@ def test_a_dry_publish_changes_nothing(ops):
     with unchanged(ops):
         told = ops.ctl_ok(*publish, "--dry-run")
         assert "version 2 would be published" in told and "Nothing was changed" in told
+        # What would be refused is refused, with the same words.
+        file = tuple("file" if word == "table" else word for word in publish)
+        for wrong in ((*publish, "--version", "1"), (*publish, "--minimum-version", "9"), file):
+            said = ops.fails(3, *wrong, "--dry-run")
+            assert "document bin-table" in said
+        other = [*publish[:-1], "keys/custodian.pem"]
+        assert "not signed as root 1 wants it" in ops.fails(3, *other, "--dry-run")
         dry = ops.json(*publish, "--dry-run")
         assert dry["new"] and dry["dry_run"] and dry["document"]["version"] == 2
     done = ops.json(*publish)

@@ -41,11 +41,16 @@ class World:
     def terminal(self, bin_dir, device):
         terminal = Terminal(bin_dir, self.processes, self.run_dir / device, device, self.ops.root)
         number = device[-1]
+        certificate = self.pki.sealing(terminal.make_sealing_key(), device)
+        sealing = ("device", "sealing", device, certificate, "--device-ca", self.pki.ca)
+        assert device in self.ops.fails(7, *sealing, "--dry-run")
         self.ops.ctl_ok("device", "add", device, "--serial", f"SN-{device}", "--model", "A920",
                         "--agent-key", terminal.make_key(), "--merchant", "m1", "--store", "s1",
                         "--terminal", f"0:0:T000000{number}:M0000000000000{number}")
-        certificate = self.pki.sealing(terminal.make_sealing_key(), device)
-        self.ops.ctl_ok("device", "sealing", device, certificate, "--device-ca", self.pki.ca)
+        dry = self.ops.json(*sealing, "--dry-run")
+        assert dry["dry_run"] and dry["changed"]
+        assert self.ops.json(*sealing)["sha256"] == dry["sha256"]
+        assert not self.ops.json(*sealing, "--dry-run")["changed"]
         return terminal
 
     @property
@@ -228,5 +233,7 @@ def check_what_may_not_be_sealed(world, one):
     blobs = world.ops.query("SELECT count(*) FROM blob")
     dry = world.seal("--dry-run", terminals=one)
     assert dry.returncode == 0 and "would be sealed" in dry.stdout
+    old = world.seal("--version", "1", "--minimum-version", "2", "--dry-run", terminals=one)
+    assert old.returncode == 3 and "minimum version" in old.stderr
     assert world.ops.query("SELECT count(*) FROM document") == [(0,)]
     assert world.ops.query("SELECT count(*) FROM blob") == blobs
