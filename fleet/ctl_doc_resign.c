@@ -3,6 +3,7 @@
  * what they sign is what the keys before have signed, whatever musterd says. */
 #include "base/file.h"
 #include "fleet/base64.h"
+#include "fleet/ctl_publish.h"
 #include "fleet/ctl_table.h"
 #include "fleet/ctl_wanted.h"
 #include "fleet/signed_document.h"
@@ -139,11 +140,11 @@ static bool sign_again(struct resign *resign, struct again *again, struct err *e
     struct signers signers = signers_for(resign, again->header.kind);
     if (signers.count < keys_of(resign->root, again->header.kind)->threshold)
         return false;
-    if (again->header.version >= LIMIT_VERSION / 2)
+    number(resign, again);
+    if (again->header.version > (uint64_t)CTL_PUBLISH_COUNTED)
         return err_set(err, ERR_REFUSED,
                        "version %" PRIu64 " is a thief's number: publish it from your own file",
                        again->header.version);
-    number(resign, again);
     if (!document_header_seal(&again->header, &signers, resign->dry, &again->fresh, err) ||
         !send(resign, again, err))
         return false;

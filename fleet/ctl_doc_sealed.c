@@ -82,8 +82,10 @@ static bool tell(struct ctl *ctl, const struct sealing_run *run, const struct ct
     if (ctl->json)
         return json_array_append(run->done, document) == 0 ||
                err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-    fprintf(ctl->out, "%s version %lld %s to %s: %zu bytes sent.\n", publish->name,
-            (long long)publish->version, publish->dry_run ? "would be sealed" : "is sealed",
+    fprintf(ctl->out,
+            "%s version %lld (epoch %llu, minimum version %lld) %s to %s: %zu bytes sent.\n",
+            publish->name, (long long)publish->version, (unsigned long long)publish->epoch,
+            (long long)publish->minimum_version, publish->dry_run ? "would be sealed" : "is sealed",
             publish->device, (size_t)publish->length);
     return true;
 }
@@ -111,8 +113,10 @@ static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
 {
     struct ctl_publish wanted = {0};
     size_t at = 0;
-    if (!ctl_publish_args(&wanted, run->args->arguments[0], run->args, err) ||
-        !word_to_kind(ctl_arg(run->args, "--kind", ""), &run->kind, err))
+    bool good = ctl_publish_args(&wanted, run->args->arguments[0], run->args, err) &&
+                word_to_kind(ctl_arg(run->args, "--kind", ""), &run->kind, err);
+    ctl_publish_done(&wanted);
+    if (!good)
         return false;
     bool key_block = run->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
     const char *option = key_block ? "--custodian-key" : "--release-key";

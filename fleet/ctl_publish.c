@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_publish.h"
 
+#include "base/file.h"
 #include "fleet/base64.h"
 #include "fleet/ctl_table.h"
 #include "fleet/parcel.h"
@@ -15,7 +16,18 @@
 void ctl_publish_done(struct ctl_publish *publish)
 {
     buf_done(&publish->header);
+    trust_free(publish->root);
     json_decref(publish->there);
+}
+
+static bool read_root(struct ctl_publish *publish, const char *path, struct err *err)
+{
+    struct buf root = {0};
+    bool ok = path == NULL || (file_read(path, LIMIT_ROOT_BYTES, &root, err) &&
+                               (trust_open(buf_bytes(&root), &publish->root, err) ||
+                                err_context(err, "%s is not a root, such as keys/root.bin", path)));
+    buf_done(&root);
+    return ok;
 }
 
 bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struct ctl_args *args,
@@ -31,7 +43,8 @@ bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struc
                        "\"%.60s\" is not a document's name: expected [a-z0-9][a-z0-9._-]{0,47}",
                        name);
     return ctl_arg_number(args, "--version", -1, 1, most, &publish->version, err) &&
-           ctl_arg_number(args, "--minimum-version", -1, 0, most, &publish->minimum_version, err);
+           ctl_arg_number(args, "--minimum-version", -1, 0, most, &publish->minimum_version, err) &&
+           read_root(publish, ctl_arg(args, "--root", NULL), err);
 }
 
 /* ---- what is there ---- */
@@ -52,6 +65,39 @@ const json_t *ctl_publish_newest(const struct ctl_publish *publish)
     return newest;
 }
 
+static bool take_epoch(struct ctl_publish *publish, struct err *err)
+{
+    publish->epoch = (uint64_t)ctl_number(publish->there, "epoch");
+    if (publish->root == NULL || trust_epoch(publish->root) == publish->epoch)
+        return true;
+    return err_set(err, ERR_REFUSED,
+                   "musterd is in epoch %" PRIu64 " and the root of --root in epoch %" PRIu64
+                   ": nothing is signed for either before both are the root in force",
+                   publish->epoch, trust_epoch(publish->root));
+}
+
+/* Those that are not given. In a new epoch they go on, unless a thief has used them up. */
+static bool take_numbers(struct ctl_publish *publish, struct err *err)
+{
+    const json_t *newest = ctl_publish_newest(publish);
+    int64_t version = ctl_number(newest, "version");
+    int64_t minimum = ctl_number(newest, "minimum_version");
+    const bool leap = version >= CTL_PUBLISH_COUNTED || minimum >= CTL_PUBLISH_COUNTED;
+    if (leap && (uint64_t)ctl_number(newest, "epoch") < publish->epoch)
+        version = minimum = 0;
+    else if (leap && (publish->version < 0 || publish->minimum_version < 0))
+        return err_set(err, ERR_REFUSED,
+                       "musterd says that version %" PRId64 " of %s is the newest, minimum version "
+                       "%" PRId64 ": nobody gets there by counting, so nothing is signed above it; "
+                       "if you know that it is so, say --version and --minimum-version",
+                       version, publish->name, minimum);
+    if (publish->version < 0)
+        publish->version = version + 1;
+    if (publish->minimum_version < 0)
+        publish->minimum_version = minimum;
+    return true;
+}
+
 bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *err)
 {
     char path[160];
@@ -60,16 +106,7 @@ bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *
                    sealed ? "&device=" : "", publish->device);
     if (!client_get(ctl->client, path, &publish->there, err))
         return false;
-    const json_t *newest = ctl_publish_newest(publish);
-    int64_t version = ctl_number(newest, "version");
-    /* In a new epoch the numbers go on, unless a thief has used them up. */
-    bool used_up = version >= (int64_t)(LIMIT_VERSION / 2) &&
-                   ctl_number(newest, "epoch") < ctl_number(publish->there, "epoch");
-    if (publish->version < 0)
-        publish->version = used_up ? 1 : version + 1;
-    if (publish->minimum_version < 0)
-        publish->minimum_version = used_up ? 0 : ctl_number(newest, "minimum_version");
-    return true;
+    return take_epoch(publish, err) && take_numbers(publish, err);
 }
 
 bool ctl_publish_is_there(const struct ctl_publish *publish)
@@ -80,7 +117,7 @@ bool ctl_publish_is_there(const struct ctl_publish *publish)
     return newest != NULL && strcmp(ctl_text(newest, "sha256"), hex) == 0 &&
            strcmp(ctl_text(newest, "kind"), word_of_kind((int)publish->kind)) == 0 &&
            strcmp(ctl_text(newest, "device"), publish->device) == 0 &&
-           ctl_number(newest, "epoch") == ctl_number(publish->there, "epoch") &&
+           (uint64_t)ctl_number(newest, "epoch") == publish->epoch &&
            json_is_true(json_object_get(newest, "irreversible")) == publish->irreversible &&
            publish->minimum_version <= ctl_number(newest, "minimum_version");
 }
@@ -118,9 +155,12 @@ bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers
 {
     const bool sealed = publish->device[0] != '\0';
     Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    if (publish->root != NULL &&
+        !document_signers_check(publish->root, publish->kind, signers, err))
+        return false;
     header.name = (char *)publish->name;
     header.kind = publish->kind;
-    header.epoch = (uint64_t)ctl_number(publish->there, "epoch");
+    header.epoch = publish->epoch;
     header.version = (uint64_t)publish->version;
     header.length = publish->length;
     header.sha256 = (ProtobufCBinaryData){sizeof publish->sha256, publish->sha256};
@@ -139,14 +179,14 @@ static json_t *what_it_would_be(const struct ctl_publish *publish)
     const struct fleetdb_encoding *whole =
         encoding_whole(publish->encodings, publish->encoding_count);
     hex_encode(publish->sha256, sizeof publish->sha256, hex);
-    return json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "name", publish->name, "kind",
-        word_of_kind((int)publish->kind), "device", publish->device, "irreversible",
-        (int)publish->irreversible, "version", (json_int_t)publish->version, "epoch",
-        (json_int_t)ctl_number(publish->there, "epoch"), "minimum_version",
-        (json_int_t)publish->minimum_version, "length", (json_int_t)publish->length, "sha256", hex,
-        "blob_size", (json_int_t)(whole != NULL ? encoding_weight(whole) : 0), "encodings",
-        encodings_json(publish->encodings, publish->encoding_count));
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "name",
+                     publish->name, "kind", word_of_kind((int)publish->kind), "device",
+                     publish->device, "irreversible", (int)publish->irreversible, "version",
+                     (json_int_t)publish->version, "epoch", (json_int_t)publish->epoch,
+                     "minimum_version", (json_int_t)publish->minimum_version, "length",
+                     (json_int_t)publish->length, "sha256", hex, "blob_size",
+                     (json_int_t)(whole != NULL ? encoding_weight(whole) : 0), "encodings",
+                     encodings_json(publish->encodings, publish->encoding_count));
 }
 
 bool ctl_publish_post(struct ctl *ctl, const struct ctl_publish *publish, json_t **ret_document,
@@ -203,6 +243,8 @@ int ctl_publish_print(struct ctl *ctl, const struct ctl_publish *publish, const 
             !is_new            ? " holds this content already; nothing was published."
             : publish->dry_run ? " would be published."
                                : " is published.");
+    fprintf(ctl->out, "  epoch       %" PRId64 "\n  minimum     %" PRId64 "\n",
+            ctl_number(document, "epoch"), ctl_number(document, "minimum_version"));
     fprintf(ctl->out, "  sha256      %s\n  bytes       %s\n  bytes sent  %s%s%s%s\n",
             ctl_text(document, "sha256"), bytes, sent, smallest != 0 ? ", or " : "",
             smallest != 0 ? delta : "",

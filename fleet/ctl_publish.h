@@ -6,6 +6,7 @@
 #include "fleet/encodings.h"
 #include "fleet/signers.h"
 #include "proto/desired.pb-c.h"
+#include "proto/trust.h"
 
 /*
  * A document on its way to musterd, in steps that whoever signs one shares: what is there already,
@@ -18,7 +19,9 @@ struct ctl_publish {
     Muster__DocumentKind kind;
     int64_t version, minimum_version; /* -1: the next, and as before */
     bool irreversible, dry_run;
-    uint64_t length; /* what the header says: of the content, of what is sealed as it is sent */
+    struct trust *root; /* of --root; NULL: not given */
+    uint64_t epoch;     /* the root's, or musterd's word */
+    uint64_t length;    /* what the header says: of the content, of what is sealed as it is sent */
     uint8_t sha256[32];
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
     size_t encoding_count;
@@ -32,7 +35,10 @@ void ctl_publish_done(struct ctl_publish *publish);
 bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struct ctl_args *args,
                       struct err *err) MUSTER_CHECK;
 #define CTL_PUBLISH_OPTIONS                                                                        \
-    {.name = "--version", .value = "N", .help = "[the newest + 1]"},                               \
+    {.name = "--root",                                                                             \
+     .value = "ROOT.BIN",                                                                          \
+     .help = "the root in force: its epoch is signed for, whatever musterd says [musterd's]"},     \
+        {.name = "--version", .value = "N", .help = "[the newest + 1]"},                           \
         {.name = "--minimum-version",                                                              \
          .value = "N",                                                                             \
          .help = "terminals refuse older ones from now on; never goes down [as before]"},          \
@@ -40,7 +46,11 @@ bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struc
          .help = "terminals that took it never go back to an older one, nor without it"},          \
         CTL_DRY_RUN
 
-/* Asks musterd what there is of the name; fills in version and minimum version. */
+/* Nobody gets there by publishing; dates are below it too. A higher number has to be given by who
+ * signs: on musterd's word alone, whoever has its machine could have all numbers used up. */
+#define CTL_PUBLISH_COUNTED (INT64_C(1) << 32)
+
+/* Asks musterd what there is of the name; fills in epoch, version and minimum version. */
 bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *err) MUSTER_CHECK;
 const json_t *ctl_publish_newest(const struct ctl_publish *publish); /* NULL: none */
 /* The newest is what this would be: signed in this epoch, with the same content and terms. */

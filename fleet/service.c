@@ -30,7 +30,8 @@ struct service {
     struct renewal renewal;
     struct mqtt *mqtt;
     uint64_t next_token;
-    char trouble[480]; /* why records do not come though connected; "": they do */
+    struct log_gate hellos; /* of lines about what a hello was not answered with */
+    char trouble[480];      /* why records do not come though connected; "": they do */
 
     struct api_fleet api_fleet;
     struct api_desired api_desired;
@@ -116,11 +117,15 @@ static void on_hello(void *ctx, const struct fleetdb_device *device, const Muste
 {
     struct service *service = ctx;
     struct err err = {0};
-    if (!publisher_hello(service->publisher, device, hello, clock_wall_ms(&clock_real),
-                         ret_manifest, &err))
-        log_error("no manifest for %s: %s", device->id, err.text);
-    else if (!wants_read(&service->director, device->device, ret_wants, &err))
-        log_error("a welcome for %s says nothing of manifests: %s", device->id, err.text);
+    const char *left_out = "no manifest";
+    bool ok = publisher_hello(service->publisher, device, hello, clock_wall_ms(&clock_real),
+                              ret_manifest, &err);
+    if (ok) {
+        left_out = "no word of manifests";
+        ok = wants_read(&service->director, device->device, ret_wants, &err);
+    }
+    if (!ok && log_gate_pass(&service->hellos, clock_boot_ms(&clock_real), "musterctl get devices"))
+        log_error("%s in the answer to %s: %s", left_out, device->id, err.text);
 }
 
 static void on_failed(void *ctx, const struct err *why)

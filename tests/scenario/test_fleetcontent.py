@@ -101,6 +101,16 @@ def test_terms_are_signed_and_kept(ops):
     second = ops.release("limits", table())
     assert second["new"] and not second["document"]["irreversible"], "other terms are a new version"
     assert second["document"]["version"] == 2
+    # Nobody gets there by counting: who is asked for so much says it himself.
+    assert ops.release("limits", table([1]), "--version", str(2**32))["new"]
+    file = ops.folder / "limits.content"
+    file.write_bytes(table([2]))
+    publish = ("doc", "publish", "limits", file, "--kind", "table", "--release-key",
+               "keys/release.pem")
+    said = ops.fails(3, *publish)
+    assert f"musterd says that version {2**32} of limits is the newest" in said
+    assert ops.fails(3, *publish, "--version", str(2**32 + 1))
+    assert ops.json(*publish, "--version", str(2**32 + 1), "--minimum-version", "1")["new"]
 
 
 def test_a_long_file_goes_in_pieces(ops):

@@ -458,3 +458,12 @@ def test_what_terminals_hold_is_signed_again(keepers, broker, pki):
     done = keepers.json(*resign, "--key", "fresh.pem")["documents"]
     assert [(row["version"], row["devices"], row["result"]) for row in done] == [
         (4, 1, "signed again"), (5, 2, "signed again")]
+    # The epoch that is signed for is the root's, whatever musterd says.
+    publish = ("doc", "publish", "bin-table", folder / "bin-table.content", "--kind", "table",
+               "--release-key", "fresh.pem", "--minimum-version", "4", "--root")
+    assert "epoch 2 and the root of --root in epoch 1" in keepers.fails(3, *publish,
+                                                                       "before-two.bin")
+    assert "no release key of that root" in keepers.fails(3, *publish, "before-three.bin")
+    shown = keepers.ctl_ok(*publish, old)
+    assert "version 6 is published" in shown
+    assert "epoch       2" in shown and "minimum     4" in shown
