@@ -176,7 +176,12 @@ static bool outlives(size_t role)
            role == MUSTER__ROLE__ROLE_DIRECTOR;
 }
 
-static bool revoke_one(struct root_draft *draft, const char *name, bool stolen, bool *raise,
+struct revoked {
+    bool stolen, raise;
+    size_t root_keys;
+};
+
+static bool revoke_one(struct root_draft *draft, const char *name, struct revoked *revoked,
                        struct err *err)
 {
     uint8_t id[KEY_ID_BYTES];
@@ -186,21 +191,39 @@ static bool revoke_one(struct root_draft *draft, const char *name, bool stolen, 
     if (role == 0)
         return err_set(err, ERR_NOT_FOUND, "--key %s: root %" PRIu64 " names no such key", name,
                        draft->version - 1);
-    *raise = *raise || (stolen && outlives(role));
+    revoked->raise = revoked->raise || (revoked->stolen && outlives(role));
+    revoked->root_keys += role == MUSTER__ROLE__ROLE_ROOT;
     return root_draft_remove(draft, role, id, err);
+}
+
+/* Whoever has as many as sign a root signs the next one himself, and terminals keep whichever
+ * reaches them first: no root that follows takes that back. */
+static bool check_root_keys(const struct root_draft *draft, const struct revoked *revoked,
+                            struct err *err)
+{
+    const size_t threshold = draft->roles[MUSTER__ROLE__ROLE_ROOT].threshold;
+    if (!revoked->stolen || revoked->root_keys < threshold)
+        return true;
+    return err_set(err, ERR_REFUSED,
+                   "%zu root keys are stolen, and %zu sign a root: the thief signs what follows as "
+                   "well as you do. Begin again, above it: musterctl keys make --version --epoch, "
+                   "musterd --begin-roots",
+                   revoked->root_keys, threshold);
 }
 
 static bool revoke(struct root_draft *draft, const struct ctl_args *args, struct err *err)
 {
-    bool stolen = ctl_arg(args, "--stolen", NULL) != NULL, raise = false;
+    struct revoked revoked = {.stolen = ctl_arg(args, "--stolen", NULL) != NULL};
     size_t at = 0;
-    if (stolen == (ctl_arg(args, "--lost", NULL) != NULL))
+    if (revoked.stolen == (ctl_arg(args, "--lost", NULL) != NULL))
         return err_set(err, ERR_INVALID,
                        "say --stolen if somebody else may have the key, --lost if nobody has");
     for (const char *name; (name = ctl_arg_next(args, "--key", &at)) != NULL;)
-        if (!revoke_one(draft, name, stolen, &raise, err))
+        if (!revoke_one(draft, name, &revoked, err))
             return false;
-    if (raise)
+    if (!check_root_keys(draft, &revoked, err))
+        return false;
+    if (revoked.raise)
         draft->epoch++;
     return apply_each(draft, args, "--add", add_key, err) &&
            apply_each(draft, args, "--threshold", set_threshold, err);
@@ -236,7 +259,9 @@ const struct ctl_command ctl_keys_revoke = {
     .notes =
         "A stolen release, custodian or director key raises the epoch: what was signed before, by\n"
         "whomever, counts no more, terminals keep what they hold, and every document is signed\n"
-        "again. A root key below its threshold, or a receipt key, needs no new epoch.",
+        "again. A root key below its threshold, or a receipt key, needs no new epoch; as many "
+        "root\n"
+        "keys as sign a root cannot be revoked: the fleet begins again (musterd --begin-roots).",
     .options = revoke_options,
     .argument_count = 2,
     .run = keys_revoke,

@@ -164,6 +164,12 @@ def test_a_key_lost_or_stolen_at_three_in_the_morning(keepers):
     old = key_of("keys/root.bin", "release")
     revoke = ("keys", "revoke", "keys/root.bin", "x.bin", "--key")
     keepers.refused("it has 0 keys", *revoke, old, "--stolen")
+    # A thief of as many root keys as sign a root follows himself; lost, they are only gone.
+    root_key, fresh = key_of("keys/root.bin", "root"), "fresh-root.pem"
+    keepers.ctl_ok("keys", "new", fresh)
+    keepers.refused("musterd --begin-roots", *revoke, root_key, "--stolen", "--add",
+                    f"root={fresh}")
+    keepers.ctl_ok(*revoke, root_key, "--lost", "--add", f"root={fresh}", "--dry-run")
     keepers.refused("--stolen", *revoke, old, code=2)
     keepers.refused("names no such key", *revoke, "0" * 16, "--lost", code=2)
     keepers.refused("one of director already", *revoke, old, "--lost", "--add",
