@@ -101,29 +101,66 @@ static void check_session(struct check *check)
         wrong(check, &why);
 }
 
-/* Whoever may write it says whose documents terminals and musterd believe. */
-static void check_root_mode(struct check *check)
+struct folder {
+    char path[sizeof((struct fleet_settings *)NULL)->database];
+};
+
+static struct folder folder_of(const char *path)
+{
+    struct folder folder;
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(folder.path, sizeof folder.path, "%.*s",
+                   slash == NULL ? 1 : (int)(slash - path + 1), slash == NULL ? "." : path);
+    return folder;
+}
+
+/* The system, whoever asks, or the service: who may read the director's key is that. */
+static bool is_ours(const struct check *check, uid_t owner)
+{
+    struct stat key;
+    struct folder first;
+    const char *list = check->settings->director_key;
+    (void)snprintf(first.path, sizeof first.path, "%.*s", (int)strcspn(list, ","), list);
+    return owner == 0 || owner == geteuid() || (stat(first.path, &key) == 0 && owner == key.st_uid);
+}
+
+/* The root itself, or the folder that it lies in, where another could take its place. */
+static void check_writers(struct check *check, const char *path, bool is_folder)
 {
     struct stat status;
     struct err why = {0};
-    const char *path = check->settings->root;
-    if (stat(path, &status) == 0 && (status.st_mode & S_IWOTH) != 0) {
-        (void)err_set(&why, ERR_REFUSED, "keys.root = %s: every user may replace it (mode %03o)",
-                      path, (unsigned)(status.st_mode & 0777));
+    const char *in = is_folder ? " in the folder " : "";
+    const char *folder = is_folder ? path : "";
+    if (stat(path, &status) != 0)
+        return; /* told where the file is read */
+    const bool sticky = is_folder && (status.st_mode & S_ISVTX) != 0;
+    if ((status.st_mode & S_IWOTH) != 0 && !sticky)
+        (void)err_set(&why, ERR_REFUSED,
+                      "keys.root = %s%s%s: every user may replace it (mode %03o)",
+                      check->settings->root, in, folder, (unsigned)(status.st_mode & 0777));
+    else if (!is_ours(check, status.st_uid))
+        (void)err_set(&why, ERR_REFUSED,
+                      "keys.root = %s%s%s: its owner, user %u, may replace it; chown it to root",
+                      check->settings->root, in, folder, (unsigned)status.st_uid);
+    if (why.code != ERR_NONE)
         wrong(check, &why);
-    }
+}
+
+/* Whoever may write it says whose documents terminals and musterd believe. */
+static void check_root_mode(struct check *check)
+{
+    const struct folder folder = folder_of(check->settings->root);
+    check_writers(check, check->settings->root, false);
+    check_writers(check, folder.path, true);
 }
 
 static void check_folder(struct check *check, const char *setting, const char *path)
 {
-    char folder[sizeof check->settings->database];
     struct err why = {0};
-    const char *slash = strrchr(path, '/');
-    (void)snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : (int)(slash - path + 1),
-                   slash == NULL ? "." : path);
-    if (access(folder, W_OK | X_OK) == 0)
+    const struct folder folder = folder_of(path);
+    if (access(folder.path, W_OK | X_OK) == 0)
         return;
-    (void)err_errno(&why, errno, "%s = %s: the folder %s", setting, path, folder);
+    (void)err_errno(&why, errno, "%s = %s: the folder %s", setting, path, folder.path);
     wrong(check, &why);
 }
 

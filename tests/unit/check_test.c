@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What was told, line by line. There are no certificates, so every check finds that too. */
 struct told {
@@ -135,6 +136,36 @@ static void every_finding_is_told(void **state)
     assert_int_equal(chmod(path, 0600), 0); /* the keys are the group's */
 }
 
+/* Who may write the folder puts another root in its place, whatever its own mode is. */
+static void whoever_may_replace_the_root_is_told(void **state)
+{
+    struct temp_rooted *rooted = *state;
+    struct told told;
+    char folder[128];
+    const char *root = rooted->settings.root;
+    struct stat status;
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(root, '/') - root), root);
+    assert_int_equal(stat(folder, &status), 0);
+    assert_int_equal(chmod(folder, 0777), 0);
+    check(rooted, &told);
+    has(told.wrong, "in the folder ");
+    has(told.wrong, "every user may replace it (mode 777)");
+    assert_int_equal(chmod(folder, 01777), 0);
+    check(rooted, &told);
+    assert_int_equal(told.findings, 1);
+    assert_int_equal(chmod(folder, status.st_mode & 07777), 0);
+    if (geteuid() != 0)
+        return; /* only root gives files away */
+    assert_int_equal(chown(root, 12345, (gid_t)-1), 0);
+    check(rooted, &told);
+    has(told.wrong, "its owner, user 12345, may replace it");
+    assert_int_equal(chown(root, 0, (gid_t)-1), 0);
+    assert_int_equal(chown(folder, 12345, (gid_t)-1), 0);
+    check(rooted, &told);
+    has(told.wrong, "in the folder ");
+    assert_int_equal(chown(folder, 0, (gid_t)-1), 0);
+}
+
 static void a_root_that_is_not_of_this_fleet_is_told(void **state)
 {
     struct temp_rooted *rooted = *state;
@@ -171,6 +202,7 @@ int main(void)
         TEST(the_newest_root_is_the_one_in_the_database),
         TEST(the_database_is_not_touched),
         TEST(every_finding_is_told),
+        TEST(whoever_may_replace_the_root_is_told),
         TEST(a_root_that_is_not_of_this_fleet_is_told),
     };
     return cmocka_run_group_tests(tests, temp_roots_open, temp_roots_close);
