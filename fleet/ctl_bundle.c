@@ -31,6 +31,8 @@ struct bundling {
     json_t *blobs;         /* {hash: true}: already in the file, or on the list below */
     json_t *wanted;        /* [hash]: what is to be written; grows while lists of pieces are read */
     json_t *without;       /* [device] without a manifest */
+    json_t *waiting;       /* [{"id", "why"}] whose manifest musterd has yet to sign anew */
+    bool all;              /* who has none, or waits, is left out and told */
     size_t written;
     uint64_t bytes;
 };
@@ -43,6 +45,7 @@ static void bundling_done(struct bundling *run)
     json_decref(run->blobs);
     json_decref(run->wanted);
     json_decref(run->without);
+    json_decref(run->waiting);
 }
 
 static bool want(struct bundling *run, const uint8_t *sha256, struct err *err)
@@ -117,9 +120,9 @@ static bool unseal_newest(const struct bundling *run, const char *device, struct
                        trust_version(run->roots.trust));
 }
 
-/* What a terminal would refuse does not go into a file for it. */
+/* What a terminal would refuse does not go into a file for it: `*ret_waits`, it would. */
 static bool check_manifest(struct bundling *run, const char *device, struct bytes envelope,
-                           struct err *err)
+                           bool *ret_waits, struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_MANIFEST_BYTES,
                                                 .max_elements = 16384};
@@ -135,6 +138,7 @@ static bool check_manifest(struct bundling *run, const char *device, struct byte
                      "it is of epoch %" PRIu64 ", the newest root of epoch %" PRIu64
                      "; musterctl get roots tells what musterd waits for to sign it anew",
                      manifest->epoch, trust_epoch(run->roots.trust));
+    *ret_waits = !ok && err->code == ERR_REFUSED;
     ok = ok && want_items(run, manifest, err);
     arena_done(&arena);
     return ok || err_context(err, "the manifest of %s", device);
@@ -150,22 +154,42 @@ static bool write_part(struct bundling *run, enum bundle_what what, const char *
     return bundle_add(&run->writer, &part, err);
 }
 
+static bool leave_out(struct bundling *run, const char *device, const struct err *why,
+                      struct err *err)
+{
+    return json_array_append_new(run->waiting,
+                                 json_pack("{s:s, s:s}", "id", device, "why", why->text)) == 0 ||
+           err_set(err, ERR_NO_MEMORY, "no memory for the list of devices");
+}
+
+static bool write_manifest(struct bundling *run, const char *device, const json_t *text,
+                           struct err *err)
+{
+    struct buf envelope = {.limit = LIMIT_MANIFEST_BYTES};
+    struct err why = {0};
+    bool waits = false;
+    bool ok = base64_decode(json_string_value(text), json_string_length(text), &envelope, &why) &&
+              check_manifest(run, device, buf_bytes(&envelope), &waits, &why) &&
+              write_part(run, BUNDLE_MANIFEST, device, buf_bytes(&envelope), &why);
+    buf_done(&envelope);
+    if (!ok && waits && run->all)
+        return leave_out(run, device, &why, err);
+    return ok || err_set(err, why.code, "%s", why.text);
+}
+
 static bool write_manifests(struct bundling *run, struct err *err)
 {
     const char *device;
     json_t *text;
     json_object_foreach(run->manifests, device, text)
     {
-        struct buf envelope = {.limit = LIMIT_MANIFEST_BYTES};
-        bool ok =
-            base64_decode(json_string_value(text), json_string_length(text), &envelope, err) &&
-            check_manifest(run, device, buf_bytes(&envelope), err) &&
-            write_part(run, BUNDLE_MANIFEST, device, buf_bytes(&envelope), err);
-        buf_done(&envelope);
-        if (!ok)
+        if (!write_manifest(run, device, text, err))
             return false;
     }
-    return true;
+    if (json_array_size(run->waiting) < json_object_size(run->manifests))
+        return true;
+    return err_set(err, ERR_REFUSED, "no device has a manifest that its terminal would take: %s",
+                   ctl_text(json_array_get(run->waiting, 0), "why"));
 }
 
 static bool write_blobs(struct bundling *run, struct err *err)
@@ -220,13 +244,13 @@ static bool write_bundle(struct bundling *run, struct err *err)
 
 /* ---- the command ---- */
 
-static bool fetch_manifests(struct bundling *run, const json_t *devices, bool all, struct err *err)
+static bool fetch_manifests(struct bundling *run, const json_t *devices, struct err *err)
 {
     size_t i;
     json_t *device;
     json_array_foreach(devices, i, device)
     {
-        if (!fetch_manifest(run, json_string_value(device), !all, err))
+        if (!fetch_manifest(run, json_string_value(device), !run->all, err))
             return false;
     }
     return json_object_size(run->manifests) > 0 ||
@@ -238,21 +262,34 @@ static const char *s_of(size_t count)
     return count == 1 ? "" : "s";
 }
 
+/* Some of those that were asked for are not in it. */
+static int end_bundle(const struct bundling *run, struct err *err)
+{
+    const size_t waiting = json_array_size(run->waiting);
+    if (waiting == 0)
+        return EXIT_OK;
+    const json_t *first = json_array_get(run->waiting, 0);
+    err_set(err, ERR_REFUSED, "%zu device%s left out, beginning with %s: %s", waiting,
+            waiting == 1 ? " is" : "s are", ctl_text(first, "id"), ctl_text(first, "why"));
+    return EXIT_NO;
+}
+
 static int print_bundle(const struct bundling *run, struct err *err)
 {
-    size_t devices = json_object_size(run->manifests), missing = json_array_size(run->without);
+    size_t devices = json_object_size(run->manifests) - json_array_size(run->waiting);
+    size_t missing = json_array_size(run->without);
     uint64_t last = trust_version(run->roots.trust);
     struct ctl *ctl = run->ctl;
     char bytes[CTL_TEXT_BYTES];
     if (ctl->json) {
-        json_t *shown =
-            json_pack("{s:s, s:I, s:O, s:I, s:I, s:I, s:I}", "file", run->path, "devices",
-                      (json_int_t)devices, "without_manifest", run->without, "roots",
-                      (json_int_t)run->roots.count, "newest_root", (json_int_t)last, "blobs",
-                      (json_int_t)run->written, "bytes", (json_int_t)run->bytes);
+        json_t *shown = json_pack("{s:s, s:I, s:O, s:O, s:I, s:I, s:I, s:I}", "file", run->path,
+                                  "devices", (json_int_t)devices, "without_manifest", run->without,
+                                  "waiting", run->waiting, "roots", (json_int_t)run->roots.count,
+                                  "newest_root", (json_int_t)last, "blobs",
+                                  (json_int_t)run->written, "bytes", (json_int_t)run->bytes);
         int code = ctl_print_json(ctl, shown, err);
         json_decref(shown);
-        return code;
+        return code == EXIT_OK ? end_bundle(run, err) : code;
     }
     ctl_count_text((int64_t)run->bytes, bytes);
     fprintf(ctl->out,
@@ -264,7 +301,7 @@ static int print_bundle(const struct bundling *run, struct err *err)
         fprintf(ctl->out,
                 "%zu device%s without a manifest %s not in it: nothing is assigned there.\n",
                 missing, s_of(missing), missing == 1 ? "is" : "are");
-    return EXIT_OK;
+    return end_bundle(run, err);
 }
 
 static int bundle(struct ctl *ctl, const struct ctl_args *args, struct err *err)
@@ -274,7 +311,9 @@ static int bundle(struct ctl *ctl, const struct ctl_args *args, struct err *err)
                            .manifests = json_object(),
                            .blobs = json_object(),
                            .wanted = json_array(),
-                           .without = json_array()};
+                           .without = json_array(),
+                           .waiting = json_array(),
+                           .all = ctl_arg(args, "--all", NULL) != NULL};
     json_t *request = json_object();
     const char *root = ctl_arg(args, "--root", NULL);
     int code =
@@ -282,9 +321,8 @@ static int bundle(struct ctl *ctl, const struct ctl_args *args, struct err *err)
     if (code == EXIT_OK)
         code = ctl_order_devices(ctl, args, request, err);
     const json_t *devices = json_object_get(request, "devices");
-    bool all = ctl_arg(args, "--all", NULL) != NULL;
     if (code == EXIT_OK) {
-        bool ok = fetch_manifests(&run, devices, all, err) &&
+        bool ok = fetch_manifests(&run, devices, err) &&
                   ctl_fetch_roots(ctl, run.root_version, buf_bytes(&run.pinned), &run.roots, err) &&
                   write_bundle(&run, err);
         code = ok ? print_bundle(&run, err) : exit_code_of(err);
@@ -306,9 +344,12 @@ const struct ctl_command ctl_bundle = {
     .words = "bundle",
     .arguments = "FILE",
     .summary = "Write the signed state of devices to a file, for terminals without a line.",
-    .notes = "The file holds the chain of roots, each device's manifest and the blobs they name: "
-             "what a\nbroker is given to keep. `muster import FILE` on the terminal applies it "
-             "after the same\nchecks. What is sealed stays sealed to its device.",
+    .notes =
+        "The file holds the chain of roots, each device's manifest and the blobs they name: "
+        "what a\nbroker is given to keep. `muster import FILE` on the terminal applies it "
+        "after the same\nchecks. What is sealed stays sealed to its device. With --all, devices "
+        "whose manifest waits\nto be signed under the newest root are left out and named, and "
+        "the exit code is 1.",
     .options = options,
     .argument_count = 1,
     .run = bundle,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roots that follow each other, on real processes: keys replaced while terminals run or are away."""
+import json
 import subprocess
 
 import fleet_side
@@ -111,6 +112,16 @@ def test_a_raised_epoch_waits_for_documents_and_then_goes_on(world):
     world.fleet.ctl_ok("unassign", "aids", "--device", "term-0002")
     wait_for(lambda: world.fleet.json("get", "roots")["devices_waiting"] == 1,
              what="who is assigned nothing waits for nothing")
+    # One that waits is no reason to give the others no file.
+    file = world.fleet.folder / "state.bundle"
+    wait_for(lambda: len(world.fleet.query("SELECT 1 FROM manifest WHERE epoch = 2")) == 1,
+             what="a manifest of the new epoch")
+    done = world.fleet.ctl("bundle", file, "--all", "-o", "json")
+    made = json.loads(done.stdout)
+    assert done.returncode == 1 and made["devices"] == 1 and file.exists()
+    assert [row["id"] for row in made["waiting"]] == ["term-0001"]
+    assert "1 device is left out, beginning with term-0001" in done.stderr
+    world.fleet.fails(3, "bundle", file, "--device", "term-0001")
     assert world.manifest() == (1, 1, 1)
     assert "bins" in world.fleet.ctl_ok("get", "roots")
     assert (world.terminal.registry / "current" / "bins").read_bytes() == TABLE
