@@ -19,7 +19,9 @@ struct sealing_run {
     Muster__DocumentKind kind;
     struct signers signers;
     struct sealing_authority *authority;
-    json_t *done; /* what is told of each, for -o json */
+    json_t *done;   /* what is told of each, for -o json */
+    json_t *failed; /* [{"device", "error"}]: to whom nothing was sealed */
+    int code;       /* of the last of those */
 };
 
 /* "keys/{}.tr31": the file of this device; without {} the same file for all. */
@@ -48,21 +50,29 @@ static bool fetch_certificate(struct ctl *ctl, const char *device, struct buf *r
     return ok || err_context(err, "the sealing certificate of %s", device);
 }
 
-/* Nothing is sealed to a certificate that was not checked right here. */
-static bool seal_content(struct ctl *ctl, const struct sealing_run *run, const char *device,
-                         struct buf *sealed, struct err *err)
+/* A file that is not there is wrong usage, not something that musterd does not know. */
+static int read_content(const struct sealing_run *run, const char *device, struct buf *content,
+                        struct err *err)
 {
     char path[PATH_BYTES];
-    struct buf content = {.limit = LIMIT_DOCUMENT_BYTES};
+    if (!path_for(run->args->arguments[1], device, path, err))
+        return EXIT_USAGE;
+    if (!file_read(path, LIMIT_DOCUMENT_BYTES, content, err))
+        return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
+    if (content_check(run->kind, buf_bytes(content), err))
+        return EXIT_OK;
+    (void)err_context(err, "%s", path);
+    return exit_code_of(err);
+}
+
+/* Nothing is sealed to a certificate that was not checked right here. */
+static bool seal_content(struct ctl *ctl, const struct sealing_run *run, const char *device,
+                         struct bytes content, struct buf *sealed, struct err *err)
+{
     struct buf certificate = {0};
-    bool ok = path_for(run->args->arguments[1], device, path, err) &&
-              file_read(path, LIMIT_DOCUMENT_BYTES, &content, err) &&
-              (content_check(run->kind, buf_bytes(&content), err) || err_context(err, "%s", path));
-    ok = ok && fetch_certificate(ctl, device, &certificate, err) &&
-         sealing_certificate_check(run->authority, device, buf_bytes(&certificate), err) &&
-         (ctl_sealed_make(buf_bytes(&certificate), buf_bytes(&content), sealed, err) ||
-          err_context(err, "%s", path));
-    secret_done(&content);
+    bool ok = fetch_certificate(ctl, device, &certificate, err) &&
+              sealing_certificate_check(run->authority, device, buf_bytes(&certificate), err) &&
+              ctl_sealed_make(buf_bytes(&certificate), content, sealed, err);
     buf_done(&certificate);
     return ok;
 }
@@ -90,8 +100,8 @@ static bool tell(struct ctl *ctl, const struct sealing_run *run, const struct ct
     return true;
 }
 
-static bool seal_one(struct ctl *ctl, const struct sealing_run *run, const char *device,
-                     struct err *err)
+static bool seal_to(struct ctl *ctl, const struct sealing_run *run, const char *device,
+                    struct bytes content, struct err *err)
 {
     struct ctl_publish publish = {0};
     struct buf sealed = {0};
@@ -99,7 +109,7 @@ static bool seal_one(struct ctl *ctl, const struct sealing_run *run, const char 
     bool ok = ctl_publish_args(&publish, run->args->arguments[0], run->args, err);
     publish.kind = run->kind;
     publish.device = device;
-    ok = ok && seal_content(ctl, run, device, &sealed, err) &&
+    ok = ok && seal_content(ctl, run, device, content, &sealed, err) &&
          ctl_publish_look(ctl, &publish, err) && upload(ctl, &publish, buf_bytes(&sealed), err) &&
          ctl_publish_sign(&publish, &run->signers, err) &&
          ctl_publish_post(ctl, &publish, &document, err) && tell(ctl, run, &publish, document, err);
@@ -107,6 +117,17 @@ static bool seal_one(struct ctl *ctl, const struct sealing_run *run, const char 
     buf_done(&sealed);
     ctl_publish_done(&publish);
     return ok;
+}
+
+static int seal_one(struct ctl *ctl, const struct sealing_run *run, const char *device,
+                    struct err *err)
+{
+    struct buf content = {.limit = LIMIT_DOCUMENT_BYTES};
+    int code = read_content(run, device, &content, err);
+    if (code == EXIT_OK && !seal_to(ctl, run, device, buf_bytes(&content), err))
+        code = exit_code_of(err);
+    secret_done(&content);
+    return code;
 }
 
 static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
@@ -131,31 +152,77 @@ static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
            ctl_open_authority(ctl, run->args, &run->authority, err);
 }
 
-static int seal_all(struct ctl *ctl, struct sealing_run *run, struct err *err)
+static bool fail(struct ctl *ctl, struct sealing_run *run, const char *device, const char *why,
+                 struct err *err)
 {
-    size_t at = 0;
-    for (const char *id; (id = ctl_arg_next(run->args, "--device", &at)) != NULL;) {
-        if (!seal_one(ctl, run, id, err))
-            return exit_code_of(err);
+    if (!ctl->json)
+        fprintf(ctl->out, "%s is not sealed to %s: %s\n", run->args->arguments[0], device, why);
+    return json_array_append_new(run->failed,
+                                 json_pack("{s:s, s:s}", "device", device, "error", why)) == 0 ||
+           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+/* One device's trouble is not the next one's; but without an answer from musterd nobody gets any.
+ */
+static bool seal_each(struct ctl *ctl, struct sealing_run *run, size_t *ret_count, struct err *err)
+{
+    size_t at = 0, count = 0;
+    bool silent = false;
+    for (const char *id; (id = ctl_arg_next(run->args, "--device", &at)) != NULL; count++) {
+        struct err why = {0};
+        int code = silent ? run->code : seal_one(ctl, run, id, &why);
+        if (code == EXIT_OK)
+            continue;
+        if (!fail(ctl, run, id, silent ? "not tried" : why.text, err))
+            return false;
+        silent = code == EXIT_UNREACHABLE || code == EXIT_TIMEOUT;
+        run->code = code;
     }
+    *ret_count = count;
+    return true;
+}
+
+static int print_run(struct ctl *ctl, const struct sealing_run *run, struct err *err)
+{
     bool dry = ctl_is_dry_run(run->args);
     if (dry)
         ctl_say_dry_run(ctl);
     if (!ctl->json)
         return EXIT_OK;
-    json_t *shown = json_pack("{s:b, s:O}", "dry_run", (int)dry, "documents", run->done);
+    json_t *shown = json_pack("{s:b, s:O, s:O}", "dry_run", (int)dry, "documents", run->done,
+                              "failed", run->failed);
     int code = ctl_print_json(ctl, shown, err);
     json_decref(shown);
     return code;
 }
 
+static int seal_all(struct ctl *ctl, struct sealing_run *run, struct err *err)
+{
+    size_t count = 0;
+    if (!seal_each(ctl, run, &count, err))
+        return exit_code_of(err);
+    int code = print_run(ctl, run, err);
+    const size_t failed = json_array_size(run->failed);
+    if (code != EXIT_OK || failed == 0)
+        return code;
+    err_set(err, ERR_REFUSED, "to %zu of %zu devices nothing was sealed; to %s: %s", failed, count,
+            ctl_text(json_array_get(run->failed, 0), "device"),
+            ctl_text(json_array_get(run->failed, 0), "error"));
+    const bool silent = run->code == EXIT_UNREACHABLE || run->code == EXIT_TIMEOUT;
+    return count == 1 || silent ? run->code : EXIT_INPUT;
+}
+
 static int doc_seal(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    struct sealing_run run = {.args = args, .done = json_array()};
-    int code = open_run(ctl, &run, err) ? seal_all(ctl, &run, err) : EXIT_USAGE;
+    struct sealing_run run = {.args = args, .done = json_array(), .failed = json_array()};
+    /* Files that are not there are wrong usage, not something that musterd does not know. */
+    int code = open_run(ctl, &run, err)                                 ? seal_all(ctl, &run, err)
+               : err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? EXIT_USAGE
+                                                                        : exit_code_of(err);
     sealing_authority_close(run.authority);
     signers_done(&run.signers);
     json_decref(run.done);
+    json_decref(run.failed);
     return code;
 }
 
@@ -194,7 +261,9 @@ const struct ctl_command ctl_doc_seal = {
         "{} in FILE stands for the device: keys/{}.tr31 is another file for each. musterd and\n"
         "the broker only ever hold what is sealed; the content is not written anywhere here.\n"
         "Sealing again is a new version: what is sealed cannot be compared with what was.\n"
-        "A key block is a wrapped key (ANSI X9.143, TR-31); a clear one is refused.",
+        "A key block is a wrapped key (ANSI X9.143, TR-31); a clear one is refused.\n"
+        "One device that fails does not keep the others from theirs: each is told, and the exit\n"
+        "code is 3.",
     .options = options,
     .argument_count = 2,
     .run = doc_seal,

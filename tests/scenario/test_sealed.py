@@ -2,6 +2,7 @@
 """What is not the same for everybody: sealed by who signs it, opened by one terminal, and to be read
 nowhere else, however much of the fleet somebody holds."""
 import hashlib
+import json
 import random
 import re
 import stat
@@ -217,6 +218,17 @@ def test_a_stolen_musterd_cannot_choose_to_whom_is_sealed(world, pki):
                                             "--device-ca", pki.ca)
     assert world.ops.query("SELECT count(*) FROM document") == before
     check_what_may_not_be_sealed(world, world.terminals[1:])
+    # It keeps nobody else from theirs, and what was done is told.
+    some = world.seal("-o", "json")
+    told = json.loads(some.stdout)
+    assert some.returncode == 3 and "to 1 of 2 devices nothing was sealed" in some.stderr
+    assert [row["device"] for row in told["failed"]] == ["term-0001"]
+    assert "is not trusted" in told["failed"][0]["error"]
+    assert [row["device"] for row in told["documents"]] == ["term-0002"]
+    assert world.ops.query("SELECT count(*) FROM document") == [(1,)]
+    # A file that is not there is wrong usage here as everywhere.
+    world.ops.fails(2, "doc", "seal", "params.ini", "nowhere", "--kind", "params", "--device",
+                    "term-0002", "--device-ca", pki.ca, "--release-key", "keys/release.pem")
 
 
 def check_what_may_not_be_sealed(world, one):
