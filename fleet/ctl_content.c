@@ -7,7 +7,9 @@
 #include "fleet/frame.h"
 #include "proto/limits.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A delta is worth its place in manifests if it saves a tenth. */
 enum { WORTH_PARTS = 10 };
@@ -64,18 +66,45 @@ static bool append(void *ctx, struct bytes part, struct err *err)
     return buf_append(ctx, part.data, part.length, err);
 }
 
+bool ctl_content_list(struct ctl *ctl, const char *name, json_t **ret_documents, struct err *err)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "/api/v1/documents?name=%s", name);
+    return client_get(ctl->client, path, ret_documents, err);
+}
+
+static bool too_long(const char *what, struct err *err)
+{
+    return err_set(err, ERR_REFUSED,
+                   "%s is longer than %d MiB: what is so long is sent whole, in pieces, and not "
+                   "compared",
+                   what, LIMIT_DOCUMENT_BYTES / (1024 * 1024));
+}
+
+bool ctl_content_read(const char *path, struct buf *out, struct err *err)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && status.st_size > LIMIT_DOCUMENT_BYTES)
+        return too_long(path, err);
+    return file_read(path, LIMIT_DOCUMENT_BYTES, out, err);
+}
+
 bool ctl_content_fetch(struct ctl *ctl, const json_t *document, struct buf *out, struct err *err)
 {
+    char what[96];
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
     size_t count;
     uint8_t digest[32];
     const char *hex = ctl_text(document, "sha256");
+    (void)snprintf(what, sizeof what, "%s version %lld", ctl_text(document, "name"),
+                   (long long)ctl_number(document, "version"));
+    if (ctl_number(document, "length") > LIMIT_DOCUMENT_BYTES)
+        return too_long(what, err);
     if (!encodings_read(document, encodings, &count, err))
         return false;
     const struct fleetdb_encoding *whole = encoding_whole(encodings, count);
     if (whole == NULL || !hex_decode(hex, strlen(hex), digest, sizeof digest))
-        return err_set(err, ERR_NOT_FOUND, "musterd has no way to get %s version %lld",
-                       ctl_text(document, "name"), (long long)ctl_number(document, "version"));
+        return err_set(err, ERR_NOT_FOUND, "musterd has no way to get %s", what);
     const struct parcel_source source = {get_blob, ctl};
     const struct content_spec spec = {.length = (uint64_t)ctl_number(document, "length"),
                                       .sha256 = digest,

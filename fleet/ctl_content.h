@@ -38,8 +38,13 @@ bool ctl_content_post_back(struct ctl *ctl, const struct ctl_publish *publish,
                            const struct ctl_content_back *back, size_t count,
                            struct err *err) MUSTER_CHECK;
 
+/* GET /api/v1/documents for this name alone, which must be a document's. */
+bool ctl_content_list(struct ctl *ctl, const char *name, json_t **ret_documents,
+                      struct err *err) MUSTER_CHECK;
+/* A file that is to be compared. ERR_REFUSED: it is too long for that; ERR_NOT_FOUND. */
+bool ctl_content_read(const char *path, struct buf *out, struct err *err) MUSTER_CHECK;
 /* Appends the content of a document in musterd's list: fetched, unfolded, compared with its hash.
- */
+ * ERR_REFUSED: it is too long to be compared. */
 bool ctl_content_fetch(struct ctl *ctl, const json_t *document, struct buf *out,
                        struct err *err) MUSTER_CHECK;
 

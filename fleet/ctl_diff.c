@@ -74,7 +74,7 @@ static int read_side(struct diff *diff, const char *word, struct side *side, str
     if (version != 0)
         return read_published(diff, version, side, err);
     (void)snprintf(side->label, sizeof side->label, "%s", word);
-    if (file_read(word, LIMIT_DOCUMENT_BYTES, &side->content, err))
+    if (ctl_content_read(word, &side->content, err))
         return EXIT_OK;
     return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
 }
@@ -190,7 +190,7 @@ static int diff_all(struct diff *diff, const struct ctl_args *args, struct err *
         err_set(err, ERR_INVALID, "\"%.60s\" is not a document's name", diff->name);
         return EXIT_USAGE;
     }
-    if (!client_get(diff->ctl->client, "/api/v1/documents", &diff->documents, err))
+    if (!ctl_content_list(diff->ctl, diff->name, &diff->documents, err))
         return exit_code_of(err);
     int code = last == 2 ? read_side(diff, args->arguments[1], &diff->from, err)
                          : read_published(diff, 0, &diff->from, err);
@@ -224,7 +224,8 @@ const struct ctl_command ctl_diff = {
     .arguments = "NAME [FROM] TO",
     .summary = "Show what differs between two contents of a document: rows, and bytes on the line.",
     .notes = "FROM and TO are each a published version (7) or a file (./new.tsv). Without FROM it "
-             "is the\nnewest published version. Nothing is published or signed.",
+             "is the\nnewest published version. Nothing is published or signed. Contents of more "
+             "than 16 MiB\nare not compared: they are always sent whole.",
     .options = options,
     .argument_count = 2,
     .optional_count = 1,

@@ -15,7 +15,6 @@
 #include <string.h>
 
 enum {
-    BASES = 4,     /* as doc publish makes deltas from */
     COMPARED = 16, /* versions that devices are on now */
 };
 
@@ -54,20 +53,17 @@ static bool add_encoding(json_t *list, const struct plan *plan, struct bytes bas
     return ok;
 }
 
-/* Deltas from the last versions, of which some devices may hold one. */
-static bool add_deltas(json_t *list, const struct plan *plan, struct err *err)
+/* As doc publish would make them: from the last contents, of which some devices may hold one. */
+static bool add_deltas(json_t *list, const struct plan *plan, const uint8_t sha256[32],
+                       struct err *err)
 {
-    size_t i, bases = 0;
-    json_t *document;
-    json_array_foreach(json_object_get(plan->documents, "documents"), i, document)
-    {
+    const json_t *bases[CTL_CONTENT_BASES];
+    const size_t count =
+        ctl_content_bases(json_object_get(plan->documents, "documents"), sha256, bases);
+    for (size_t i = 0; i < count; i++) {
         struct buf base = {.limit = LIMIT_DOCUMENT_BYTES};
-        if (bases == BASES || strcmp(ctl_text(document, "name"), plan->name) != 0 ||
-            *ctl_text(document, "device") != '\0')
-            continue;
-        bases++;
-        bool ok = ctl_content_fetch(plan->ctl, document, &base, err) &&
-                  add_encoding(list, plan, buf_bytes(&base), ctl_text(document, "sha256"), err);
+        bool ok = ctl_content_fetch(plan->ctl, bases[i], &base, err) &&
+                  add_encoding(list, plan, buf_bytes(&base), ctl_text(bases[i], "sha256"), err);
         buf_done(&base);
         if (!ok)
             return false;
@@ -84,12 +80,13 @@ static bool add_candidate(struct plan *plan, const struct ctl_args *args, struct
     if (!ctl_arg_number(args, "--minimum-version", ctl_number(newest, "minimum_version"), 0,
                         version, &minimum, err))
         return false;
+    sha256(buf_bytes(&plan->content), digest);
     json_t *list = json_array();
-    if (!add_encoding(list, plan, bytes_of(NULL, 0), NULL, err) || !add_deltas(list, plan, err)) {
+    if (!add_encoding(list, plan, bytes_of(NULL, 0), NULL, err) ||
+        !add_deltas(list, plan, digest, err)) {
         json_decref(list);
         return false;
     }
-    sha256(buf_bytes(&plan->content), digest);
     hex_encode(digest, sizeof digest, hex);
     return json_object_set_new(plan->request, "candidate",
                                json_pack("{s:I, s:I, s:s, s:b, s:o}", "version",
@@ -109,7 +106,7 @@ static int read_file(struct plan *plan, const struct ctl_args *args, struct err 
         err_set(err, ERR_INVALID, "%s is not published yet: say its --kind", plan->name);
     if (word == NULL || !word_to_kind(word, &plan->kind, err))
         return EXIT_USAGE;
-    if (!file_read(path, LIMIT_DOCUMENT_BYTES, &plan->content, err))
+    if (!ctl_content_read(path, &plan->content, err))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
     if (!content_check(plan->kind, buf_bytes(&plan->content), err) ||
         !add_candidate(plan, args, err))
@@ -252,7 +249,7 @@ static int plan_all(struct plan *plan, const struct ctl_args *args, struct err *
     int code = ctl_order_devices(plan->ctl, args, plan->request, err);
     if (code != EXIT_OK)
         return code;
-    if (!client_get(plan->ctl->client, "/api/v1/documents", &plan->documents, err))
+    if (!ctl_content_list(plan->ctl, plan->name, &plan->documents, err))
         return exit_code_of(err);
     if (ctl_arg(args, "--file", NULL) != NULL)
         code = read_file(plan, args, err);

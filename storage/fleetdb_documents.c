@@ -13,6 +13,7 @@ enum query {
     FIND,
     SAME,
     ALL,
+    OF_NAME,
     OF_CONTENT,
     OF_ROW,
     STANDING,
@@ -37,8 +38,10 @@ static const char *const queries[QUERIES] = {
     [SAME] = "SELECT id, published_ms FROM document WHERE name = :name"
              " AND coalesce(device, 0) = :device AND epoch = :epoch AND version = :version"
              " AND header = :header",
-    [ALL] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE :name IS NULL OR d.name = :name"
+    [ALL] = "SELECT " FLEETDB_DOCUMENT_COLUMNS
             " ORDER BY d.name, coalesce(d.device, 0), d.epoch DESC, d.version DESC",
+    [OF_NAME] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE d.name = :name"
+                " ORDER BY coalesce(d.device, 0), d.epoch DESC, d.version DESC",
     [OF_CONTENT] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE d.sha256 = :sha256 LIMIT 1",
     [OF_ROW] = "SELECT " FLEETDB_DOCUMENT_COLUMNS " WHERE d.id = :row",
     [STANDING] = "SELECT d.epoch, max(d.version), max(d.minimum_version),"
@@ -253,8 +256,9 @@ bool fleetdb_document_each(struct fleetdb *db, const char *name,
                                         struct err *err),
                            void *ctx, struct err *err)
 {
-    sqlite3_stmt *all = query(db, ALL);
-    sqlite_bind_text(all, ":name", name);
+    sqlite3_stmt *all = query(db, name == NULL ? ALL : OF_NAME);
+    if (name != NULL)
+        sqlite_bind_text(all, ":name", name);
     for (;;) {
         struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
         struct fleetdb_document document;

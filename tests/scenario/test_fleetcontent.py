@@ -126,6 +126,14 @@ def test_a_long_file_goes_in_pieces(ops):
                      "--release-key", "keys/release.pem")
     # No delta is made of what does not fit in a terminal's memory.
     assert len(ops.release("firmware", content + b"!", kind="file")["document"]["encodings"]) == 1
+    # Nor is it compared; what is shorter is planned all the same, without deltas from it.
+    ops.add_device("paper-1", "12345671")
+    (ops.folder / "short.bin").write_bytes(b"short")
+    planned = ("firmware", "--device", "paper-1", "--mode", "repair", "--file")
+    assert ops.json("plan", *planned, "short.bin")["devices"][0]["way"] == "whole"
+    for asked in (("plan", *planned, "firmware.content"), ("diff", "firmware", "./short.bin"),
+                  ("diff", "firmware", "./short.bin", "./firmware.content")):
+        assert "not compared" in ops.fails(3, *asked)
 
 
 def test_a_dry_run_tells_and_changes_nothing(ops):
