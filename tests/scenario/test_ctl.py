@@ -107,7 +107,8 @@ def test_one_documents_way_to_the_broker(ops, broker, pki):
     assert items["aid-list"]["mode"] == PROPOSE
     assert items["bin-table"]["version"] == 1, "a new version is not assigned by being published"
     unchanged = ops.json("assign", "aid-list", "--device", "term-1", "--mode", "propose")
-    assert unchanged["devices"][0] == {"id": "term-1", "manifest_version": 3, "changed": False}
+    assert unchanged["devices"][0] == {"id": "term-1", "manifest_version": 3, "changed": False,
+                                       "waits_for": ""}
     ops.ctl_ok("assign", "bin-table", "--device", "term-1", "--mode", "repair")
     assert inbox.manifest(ops, 4).items["bin-table"]["version"] == 2
     ops.ctl_ok("unassign", "aid-list", "--device", "term-1")
