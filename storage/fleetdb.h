@@ -52,11 +52,6 @@ bool fleetdb_device_find(struct fleetdb *db, const char *id, struct fleetdb_devi
 /* As its newest hello says. */
 bool fleetdb_device_pace(struct fleetdb *db, int64_t device, uint32_t receipt_pace_s,
                          struct err *err) MUSTER_CHECK;
-/* Every device that is not retired, ascending by id. A false from `each` ends it with its err. */
-bool fleetdb_device_each(struct fleetdb *db,
-                         bool (*each)(void *ctx, const struct fleetdb_device *device,
-                                      struct err *err),
-                         void *ctx, struct err *err) MUSTER_CHECK;
 
 enum { FLEETDB_KEY_BYTES = 128, FLEETDB_KEYS_MAX = 4 };
 struct fleetdb_key {

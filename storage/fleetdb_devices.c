@@ -8,7 +8,6 @@ enum query {
     CHECK,
     FIND,
     PACE,
-    EACH,
     AGENT_KEYS,
     OWNER_OF_SERIAL,
     OWNER_OF_KEY,
@@ -36,8 +35,6 @@ static const char *const texts[QUERIES] = {
     [FIND] = "SELECT id, name, life_cycle, receipt_pace_s FROM device WHERE name = :id",
     [PACE] = "UPDATE device SET receipt_pace_s = :pace"
              " WHERE id = :device AND receipt_pace_s <> :pace",
-    [EACH] = "SELECT id, name, life_cycle, receipt_pace_s FROM device WHERE life_cycle <> "
-             "'retired' ORDER BY name",
     [AGENT_KEYS] = "SELECT spki FROM agent_key WHERE device = :device AND from_ms <= :now"
                    " AND (to_ms IS NULL OR to_ms > :now) ORDER BY from_ms DESC, id DESC LIMIT :max",
     [OWNER_OF_SERIAL] = "SELECT id FROM device WHERE model = :model AND serial = :serial",
@@ -137,25 +134,6 @@ bool fleetdb_device_pace(struct fleetdb *db, int64_t device, uint32_t receipt_pa
     sqlite_bind_int(statement, ":device", device);
     sqlite_bind_int(statement, ":pace", receipt_pace_s);
     return sqlite_run(db->sqlite, statement, err);
-}
-
-bool fleetdb_device_each(struct fleetdb *db,
-                         bool (*each)(void *ctx, const struct fleetdb_device *device,
-                                      struct err *err),
-                         void *ctx, struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, EACH);
-    bool row = false;
-    while (sqlite_row(db->sqlite, statement, &row, err)) {
-        if (!row)
-            return true;
-        struct fleetdb_device device = device_of(statement);
-        if (!each(ctx, &device, err)) {
-            (void)sqlite3_reset(statement);
-            return false;
-        }
-    }
-    return false;
 }
 
 bool fleetdb_agent_keys(struct fleetdb *db, int64_t device, int64_t now_ms,
