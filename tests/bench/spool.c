@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@
 /*
  * What a durable record costs, 1, 10 and 100 to a commit: the rate, beside the same bytes appended
  * to a preallocated file with fdatasync; and what the disk writes until the record has been
- * receipted and forgotten. Usage: bench-spool [--dir DIR].
+ * receipted and forgotten. The device counts what others write as well; beside it stands what the
+ * kernel wrote of this process's files, without their inodes. Usage: bench-spool [--dir DIR].
  */
 enum { SEED = 20260101, RECORDS = 4000, PAIRS = 9, BATCH = 500, GROUP_MAX = 100 };
 enum { KEY_AT = 2 }; /* of the idempotency key in a packed result: behind its tag and length */
@@ -210,9 +212,23 @@ static bool settle(struct bench *bench, struct err *err)
     return true;
 }
 
+/* Of the files that this process has written to, in whole pages. */
+static bool own_written(uint64_t *ret_bytes)
+{
+    FILE *file = fopen("/proc/self/io", "re");
+    char line[64];
+    bool found = false;
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
+        found = sscanf(line, "write_bytes: %" SCNu64, ret_bytes) == 1;
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
 static bool measure_disk(struct bench *bench, const struct group *group, struct err *err)
 {
-    uint64_t before = 0, after = 0;
+    uint64_t before = 0, after = 0, own_before = 0, own_after = 0;
+    const double records = (double)(group->records * group->disk_commits);
     struct err why = {0};
     if (!settle(bench, err))
         return false;
@@ -221,12 +237,16 @@ static bool measure_disk(struct bench *bench, const struct group *group, struct 
                group->records, why.text);
         return true;
     }
+    bool own = own_written(&own_before);
     if (!push_commits(bench, group, group->disk_commits, true, err) || !drain(bench, err) ||
         !figures_disk_written(bench->dir, &after, err))
         return false;
     char name[64];
     snprintf(name, sizeof name, "spool.g%zu.disk_bytes_per_record", group->records);
-    figure(name, (double)(after - before) / (double)(group->records * group->disk_commits), "byte");
+    figure(name, (double)(after - before) / records, "byte");
+    if (own && own_written(&own_after))
+        printf("# of these %.0f were pages of its own files\n",
+               (double)(own_after - own_before) / records);
     return true;
 }
 
