@@ -13,6 +13,8 @@
 #include <string.h>
 
 static const int64_t forget_every_ms = 10000;
+/* For a root that is on its way, on any line. */
+static const int64_t put_off_ms = 60000;
 static const int64_t forget_more_ms = 500; /* one call does little */
 static const unsigned age_rounds = 6;
 static const int64_t selfcheck_limit_ms = 120000;
@@ -101,6 +103,8 @@ static void on_link_changed(void *ctx)
         log_warn("not connected: %s", link->reason);
         uplink_disconnected(&agent->sender.uplink);
         hello_disconnected(&agent->hello);
+        if (agent->registrar != NULL)
+            agent_tell_put_off(agent, 0);
         content_wait_disconnected(&agent->content, clock_boot_ms(agent->clock));
     }
     agent_pump(agent);
@@ -135,6 +139,11 @@ static void on_fetch(void *ctx, const uint8_t (*blobs)[32], const uint64_t *size
 static void on_registrar_event(void *ctx, const Muster__Event *event)
 {
     agent_record_event(ctx, event);
+}
+
+static bool on_unsettled(void *ctx, const struct err *why)
+{
+    return agent_put_off(ctx, why);
 }
 
 static void on_registrar_checked(void *ctx)
@@ -175,7 +184,7 @@ static bool on_state(void *ctx, struct arena *arena, Muster__ClientReply *reply,
     reply->state = arena_alloc(arena, sizeof *reply->state);
     if (reply->state == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a state report");
-    return agent_state(agent, arena, reply->state, err);
+    return agent_state_shown(agent, arena, reply->state, err);
 }
 
 static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err)
@@ -184,10 +193,10 @@ static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx
     return registrar_check(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
 }
 
-static bool on_import(void *ctx, const Muster__ImportQuery *query, struct arena *arena,
-                      Muster__ClientReply *reply, struct err *err)
+static bool on_import(void *ctx, struct import *import, const Muster__ImportQuery *query,
+                      struct arena *arena, Muster__ClientReply *reply, struct err *err)
 {
-    return agent_import(ctx, query, arena, reply, err);
+    return agent_import(ctx, import, query, arena, reply, err);
 }
 
 static bool on_settle(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err)
@@ -218,6 +227,7 @@ static void on_forget_timer(uv_timer_t *timer)
     struct spool_stats stats;
     settle_when_idle(agent);
     registrar_yield(agent->registrar);
+    agent_tell_put_off(agent, put_off_ms);
     spool_stats(agent->spool, &stats);
     if (!agent->forget_more)
         agent_save_receipts(agent);
@@ -347,6 +357,7 @@ static bool open_registrar(struct agent *agent, struct err *err)
         .fetch = on_fetch,
         .event = on_registrar_event,
         .checked = on_registrar_checked,
+        .unsettled = on_unsettled,
         .changed = on_registrar_changed,
         .room = on_room,
     };
@@ -481,6 +492,5 @@ void agent_free(struct agent *agent)
     sign_key_free(agent->key);
     roots_done(&agent->roots);
     proofs_done(&agent->proofs);
-    import_end(&agent->import);
     free(agent);
 }

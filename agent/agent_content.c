@@ -83,6 +83,8 @@ void agent_look_at_content(struct agent *agent, int64_t now_ms)
     }
     if (content_wait_late(&agent->content, now_ms))
         tell_late(agent, now_ms);
+    if (content_wait_give_up(&agent->content, now_ms))
+        registrar_elsewhere(agent->registrar, agent->content.blobs, agent->content.count);
 }
 
 void agent_content_settled(struct agent *agent)
@@ -120,6 +122,17 @@ bool agent_state(const struct agent *agent, struct arena *arena, Muster__StateRe
             !mark(agent, ret_state->items[i], arena))
             return err_set(err, ERR_NO_MEMORY, "no memory for the state report");
     }
+    return true;
+}
+
+bool agent_state_shown(const struct agent *agent, struct arena *arena,
+                       Muster__StateReport *ret_state, struct err *err)
+{
+    if (!agent_state(agent, arena, ret_state, err))
+        return false;
+    for (size_t i = 0; i < ret_state->n_items; i++)
+        ret_state->items[i]->mode =
+            (uint32_t)registrar_mode(agent->registrar, ret_state->items[i]->name);
     return true;
 }
 

@@ -25,12 +25,35 @@ static bool is_doubt(Muster__Refusal reason)
            reason == MUSTER__REFUSAL__REFUSAL_MANIFEST_OTHER;
 }
 
+/* After a rotation while this terminal was off, the manifest that is kept for it comes before the
+ * root under which it is good. What the fleet has answered on this connection, or sent in a file,
+ * comes in order. */
+bool agent_put_off(struct agent *agent, const struct err *why)
+{
+    if (agent->put_off.from_file || !agent->hello.connected || agent->hello.welcomed)
+        return false;
+    if (agent->put_off.why.code == ERR_NONE)
+        agent->put_off.since_ms = clock_boot_ms(agent->clock);
+    agent->put_off.why = *why;
+    return true;
+}
+
+void agent_tell_put_off(struct agent *agent, int64_t least_ms)
+{
+    const struct err why = agent->put_off.why;
+    if (why.code == ERR_NONE || clock_boot_ms(agent->clock) < agent->put_off.since_ms + least_ms)
+        return;
+    agent->put_off.why = (struct err){0};
+    registrar_refused(agent->registrar, REGISTRAR_NOT_ACCEPTED, &why);
+}
+
 bool agent_take_manifest(struct agent *agent, struct bytes envelope, bool from_file,
                          struct err *err)
 {
     struct registrar_desired before, after;
     struct err why = {0};
     registrar_desired(agent->registrar, &before);
+    agent->put_off.from_file = from_file;
     if (!registrar_manifest(agent->registrar, envelope, &why)) {
         if (is_doubt(refusal_of(&why)))
             hello_doubt(&agent->hello, clock_boot_ms(agent->clock));
@@ -84,11 +107,13 @@ void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome)
                                        .version = welcome->manifest_version};
     if (welcome->manifest_sha256.len == sizeof named.sha256)
         memcpy(named.sha256, welcome->manifest_sha256.data, sizeof named.sha256);
-    freshness_welcomed(&agent->freshness, welcome->root_version, &named,
-                       clock_wall_ms(agent->clock), clock_boot_ms(agent->clock));
+    freshness_welcomed(&agent->freshness, welcome->root_version, &named, welcome->wall_ms,
+                       clock_boot_ms(agent->clock));
     struct freshness_held held = held_now(agent);
     if (freshness_names(&agent->freshness, &held.manifest))
         registrar_confirmed(agent->registrar);
+    if (welcome->root_version <= trust_version(agent->trust))
+        agent_tell_put_off(agent, 0);
 }
 
 void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS])
@@ -108,7 +133,10 @@ bool agent_tell_trust(struct agent *agent, struct arena *arena, Muster__AgentSta
     status->fresh_ms = agent->freshness.fresh_ms;
     status->fleet_manifest = agent->freshness.named.version;
     status->stale = arena_copy(arena, why, strlen(why) + 1);
+    if (agent->freshness.fresh_ms != 0)
+        status->fresh_age_ms = clock_boot_ms(agent->clock) - agent->freshness.fresh_at_ms;
     status->state_refused = refusals->count;
+    status->welcomes_unasked = refusals->unasked;
     status->last_refusal = refusals->last;
     status->last_refused = (char *)(uintptr_t)refusals->why;
     return status->stale != NULL || err_set(err, ERR_NO_MEMORY, "no memory for a status");

@@ -25,10 +25,10 @@ static bool take_blob(struct agent *agent, struct bytes blob, struct err *err)
     return false;
 }
 
-static bool take_part(struct agent *agent, struct err *err)
+static bool take_part(struct agent *agent, const struct import *import, struct err *err)
 {
-    struct bytes part = buf_bytes(&agent->import.part);
-    switch (agent->import.kind) {
+    struct bytes part = buf_bytes(&import->part);
+    switch (import->kind) {
     case MUSTER__IMPORT_KIND__IMPORT_ROOT:
         return take_root(agent, part, err);
     case MUSTER__IMPORT_KIND__IMPORT_MANIFEST:
@@ -66,17 +66,17 @@ static bool tell(struct agent *agent, bool whole, struct arena *arena, Muster__C
     return true;
 }
 
-bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct arena *arena,
-                  Muster__ClientReply *reply, struct err *err)
+bool agent_import(struct agent *agent, struct import *import, const Muster__ImportQuery *query,
+                  struct arena *arena, Muster__ClientReply *reply, struct err *err)
 {
     bool whole = false;
     if (query->kind != MUSTER__IMPORT_KIND__IMPORT_ASK &&
         query->kind != MUSTER__IMPORT_KIND__IMPORT_SETTLE) {
-        if (!import_add(&agent->import, query, &whole, err))
+        if (!import_add(import, query, &whole, err))
             return false;
-        bool taken = !whole || take_part(agent, err);
+        bool taken = !whole || take_part(agent, import, err);
         if (whole)
-            import_end(&agent->import);
+            import_end(import);
         if (!taken)
             return false;
     }

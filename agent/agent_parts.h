@@ -77,7 +77,11 @@ struct agent {
         struct log_gate gate;
     } fault; /* records cannot be stored */
 
-    struct import import; /* what is coming in from a file */
+    struct {
+        bool from_file; /* a manifest that is being looked at */
+        struct err why; /* a refusal that a root on its way may settle; code 0: none */
+        int64_t since_ms;
+    } put_off;
     struct proofs proofs;
     bool less_told;            /* that a receipt claimed less than an earlier one, this session */
     int64_t receipts_since_ms; /* those issued earlier no longer count: see agent_receipts.c */
@@ -127,6 +131,10 @@ void agent_save_traffic(struct agent *agent);
 /* agent_desired.c: desired state on its way to the registrar, and whether it is proved fresh. */
 bool agent_take_manifest(struct agent *agent, struct bytes envelope, bool from_file,
                          struct err *err) MUSTER_CHECK;
+/* Whether this refusal waits for the fleet's word on which root is the newest. */
+bool agent_put_off(struct agent *agent, const struct err *why);
+/* It has waited for `least_ms`: it is told now. */
+void agent_tell_put_off(struct agent *agent, int64_t least_ms);
 /* Does this welcome speak of a root or a manifest that is neither here nor in it? */
 bool agent_is_behind(const struct agent *agent, const Muster__Welcome *welcome);
 void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome);
@@ -144,6 +152,9 @@ void agent_content_settled(struct agent *agent);
 /* As registrar_state, and which items wait for content that is late. */
 bool agent_state(const struct agent *agent, struct arena *arena, Muster__StateReport *ret_state,
                  struct err *err) MUSTER_CHECK;
+/* The same, for people on the terminal: with what the fleet knows by itself. */
+bool agent_state_shown(const struct agent *agent, struct arena *arena,
+                       Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;
 bool agent_tell_content(const struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
                         struct err *err) MUSTER_CHECK;
 
@@ -154,8 +165,8 @@ bool agent_take_message(struct agent *agent, const char *topic, struct bytes pay
                         struct err *err);
 
 /* agent_import.c: what comes in a file. */
-bool agent_import(struct agent *agent, const Muster__ImportQuery *query, struct arena *arena,
-                  Muster__ClientReply *reply, struct err *err) MUSTER_CHECK;
+bool agent_import(struct agent *agent, struct import *import, const Muster__ImportQuery *query,
+                  struct arena *arena, Muster__ClientReply *reply, struct err *err) MUSTER_CHECK;
 
 /* agent_roots.c: the chain of trust roots. */
 bool agent_open_roots(struct agent *agent, struct err *err) MUSTER_CHECK;

@@ -95,6 +95,7 @@ static void rooted(struct agent *agent, const uint8_t directors_before[32])
     int64_t now_ms = clock_boot_ms(agent->clock);
     uint8_t directors[32];
     digest_directors(agent->trust, directors);
+    agent->put_off.why = (struct err){0}; /* it comes again, and is judged by the new root */
     if (memcmp(directors, directors_before, sizeof directors) != 0)
         freshness_rooted(&agent->freshness, trust_version(agent->trust));
     timekeeper_rooted(&agent->timekeeper, trust_issued_ms(agent->trust), now_ms);

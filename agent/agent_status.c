@@ -73,7 +73,7 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     Muster__Health *health = arena_alloc(arena, sizeof *health);
     if (status == NULL || state == NULL || health == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a status");
-    if (!agent_state(agent, arena, state, err))
+    if (!agent_state_shown(agent, arena, state, err))
         return false;
     agent_sample_health(agent, health);
     const struct linkport_state *link = linkport_state(agent->port);

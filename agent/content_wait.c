@@ -108,8 +108,10 @@ void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], con
         memcpy(wait->told, told, count * sizeof *told);
     }
     wait->count = count;
-    if (begins)
+    if (begins) {
         wait->since_ms = clock_of(wait, now_ms);
+        wait->given_up = false;
+    }
     if (count == 0)
         wait->ask_ms = INT64_MAX;
     else
@@ -123,6 +125,7 @@ void content_wait_came(struct content_wait *wait, int64_t now_ms)
     wait->since_ms = clock_of(wait, now_ms);
     wait->moved = true;
     wait->came = true;
+    wait->given_up = false;
     wait->wait_ms = limit_ms(wait);
     if (wait->count > 0)
         wait->ask_ms = wait->since_ms + wait->wait_ms;
@@ -182,6 +185,21 @@ bool content_wait_late(struct content_wait *wait, int64_t now_ms)
     return true;
 }
 
+static int64_t given_up_at_ms(const struct content_wait *wait)
+{
+    return wait->count == 0 || !wait->late || wait->given_up || wait->keeps_nothing
+               ? INT64_MAX
+               : wait->since_ms + 2 * limit_ms(wait);
+}
+
+bool content_wait_give_up(struct content_wait *wait, int64_t now_ms)
+{
+    if (!wait->connected || clock_of(wait, now_ms) < given_up_at_ms(wait))
+        return false;
+    wait->given_up = true;
+    return true;
+}
+
 bool content_wait_over(struct content_wait *wait)
 {
     bool late = wait->late;
@@ -197,6 +215,8 @@ int64_t content_wait_waited_ms(const struct content_wait *wait, int64_t now_ms)
 int64_t content_wait_deadline(const struct content_wait *wait, bool may_ask, int64_t now_ms)
 {
     int64_t at_ms = late_at_ms(wait);
+    if (given_up_at_ms(wait) < at_ms)
+        at_ms = given_up_at_ms(wait);
     if (may_ask && wait->ask_ms < at_ms)
         at_ms = wait->ask_ms;
     return !wait->connected || at_ms == INT64_MAX ? INT64_MAX

@@ -32,9 +32,10 @@ struct content_wait {
     int64_t wait_ms;  /* after that one */
     int64_t flow_ms;  /* the last look at what comes, and what had come */
     uint64_t flow_bytes;
-    bool moved; /* one came since the set was last said */
-    bool late;  /* and told so */
-    bool came;  /* one did since then */
+    bool moved;    /* one came since the set was last said */
+    bool late;     /* and told so */
+    bool came;     /* one did since then */
+    bool given_up; /* on what was asked for last */
 };
 
 void content_wait_init(struct content_wait *wait, int64_t patience_ms);
@@ -56,6 +57,9 @@ bool content_wait_ask(const struct content_wait *wait, int64_t now_ms);
 bool content_wait_flows(struct content_wait *wait, uint64_t bytes, int64_t now_ms);
 /* True once: nothing came for `patience_ms`, and a second for each KiB of the largest. */
 bool content_wait_late(struct content_wait *wait, int64_t now_ms);
+/* True once: for as long again nothing came from a broker that keeps messages: it has not got it,
+ * and who could send it does not hear us. What can be had in another way is not to wait longer. */
+bool content_wait_give_up(struct content_wait *wait, int64_t now_ms);
 /* Nothing is lacking any more. True: what was late is not. */
 bool content_wait_over(struct content_wait *wait);
 /* How long nothing has come. */

@@ -18,13 +18,13 @@ static bool is_same(const struct freshness_manifest *a, const struct freshness_m
 }
 
 void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
-                        const struct freshness_manifest *named, int64_t wall_ms, int64_t now_ms)
+                        const struct freshness_manifest *named, int64_t fleet_ms, int64_t now_ms)
 {
     freshness->welcomed = true;
     freshness->rooted = 0;
     freshness->root_version = root_version;
     freshness->named = *named;
-    freshness->welcomed_ms = wall_ms;
+    freshness->welcomed_ms = fleet_ms;
     freshness->proved_at_ms = now_ms;
     freshness->came_since = false;
 }
@@ -150,6 +150,7 @@ void freshness_look(struct freshness *freshness, const struct freshness_held *he
         look_at_manifest(freshness, held, ret_why);
     if (ret_why[0] == '\0') {
         freshness->fresh_ms = freshness->welcomed_ms;
+        freshness->fresh_at_ms = freshness->proved_at_ms;
         look_at_proof(freshness, held, ret_why);
     }
     look_at_expiry(held, ret_why);

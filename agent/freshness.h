@@ -20,11 +20,12 @@ struct freshness {
     uint64_t rooted;                 /* the root that replaced who had welcomed before; 0: none */
     uint64_t root_version;           /* as the newest welcome said */
     struct freshness_manifest named; /* the same */
-    int64_t welcomed_ms;             /* our wall clock then, to show */
+    int64_t welcomed_ms;             /* the fleet's clock then, to show: ours may be wrong */
     int64_t proved_at_ms;            /* the same moment since boot */
-    bool came_since;  /* what is held came from the fleet after that welcome, and is newer */
-    bool imported;    /* it came from a file */
-    int64_t fresh_ms; /* wall clock of the newest welcome that named what is held; 0: none */
+    bool came_since;     /* what is held came from the fleet after that welcome, and is newer */
+    bool imported;       /* it came from a file */
+    int64_t fresh_ms;    /* as welcomed_ms, of the newest that named what is held; 0: none */
+    int64_t fresh_at_ms; /* the same moment since boot */
 };
 
 /* What is held now. */
@@ -48,7 +49,7 @@ enum { FRESHNESS_WHY_CHARS = 240, FRESHNESS_PROOF_MS = 36 * 3600 * 1000 };
 
 /* A welcome that answers the newest hello. */
 void freshness_welcomed(struct freshness *freshness, uint64_t root_version,
-                        const struct freshness_manifest *named, int64_t wall_ms, int64_t now_ms);
+                        const struct freshness_manifest *named, int64_t fleet_ms, int64_t now_ms);
 /* A root came into force that names another director: what the one before has proved counts no
  * more, for it may be a thief whom the root puts out. */
 void freshness_rooted(struct freshness *freshness, uint64_t root_version);

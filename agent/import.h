@@ -5,8 +5,9 @@
 #include "base/buf.h"
 #include "proto/local.pb-c.h"
 
-/* A part of a bundle on its way in through the client socket, frame by frame; one at a time, and no
- * longer than its kind may be. Zero-initialised is ready to use. Pure: knows no registry. */
+/* A part of a bundle on its way in through the client socket, frame by frame; one at a time on a
+ * connection, and no longer than its kind may be. Zero-initialised is ready to use. Pure: knows no
+ * registry. */
 struct import {
     Muster__ImportKind kind;
     uint64_t size;

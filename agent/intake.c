@@ -26,6 +26,7 @@ struct client {
     struct intake *intake;
     struct stream *stream; /* NULL: gone */
     unsigned holders;
+    struct import import; /* what is coming in from a file over this connection */
 };
 
 struct answer {
@@ -42,8 +43,10 @@ static bool refuse(struct intake *intake)
 
 static void client_release(struct client *client)
 {
-    if (--client->holders == 0)
+    if (--client->holders == 0) {
+        import_end(&client->import);
         free(client);
+    }
 }
 
 static void reply(struct client *client, const Muster__ClientReply *message)
@@ -163,7 +166,7 @@ static bool tell_settled(struct intake *intake, struct arena *arena, Muster__Cli
                          struct err *err)
 {
     static const Muster__ImportQuery ask = MUSTER__IMPORT_QUERY__INIT;
-    return intake->handlers.import(intake->ctx, &ask, arena, message, err) &&
+    return intake->handlers.import(intake->ctx, NULL, &ask, arena, message, err) &&
            intake->handlers.state(intake->ctx, arena, message, err);
 }
 
@@ -211,7 +214,7 @@ static bool ask_now(struct client *client, const Muster__ClientRequest *request,
     if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_STATUS)
         ok = handlers->status(intake->ctx, &arena, &message, err);
     else if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_IMPORT)
-        ok = handlers->import(intake->ctx, request->import, &arena, &message, err);
+        ok = handlers->import(intake->ctx, &client->import, request->import, &arena, &message, err);
     else
         ok = handlers->why(intake->ctx, request->why->limit, &arena, &message, err);
     if (ok)

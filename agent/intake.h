@@ -2,6 +2,7 @@
 #ifndef AGENT_INTAKE_H
 #define AGENT_INTAKE_H
 
+#include "agent/import.h"
 #include "agent/peers.h"
 #include "agent/recorder.h"
 #include "proto/arena.h"
@@ -24,9 +25,10 @@ struct intake_handlers {
     bool (*state)(void *ctx, struct arena *arena, Muster__ClientReply *reply, struct err *err);
     /* Starts a check; `done` is called when it is settled, then `state` is asked. */
     bool (*selfcheck)(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err);
-    /* Takes a part of a bundle; `err` names the check that refused it. */
-    bool (*import)(void *ctx, const Muster__ImportQuery *query, struct arena *arena,
-                   Muster__ClientReply *reply, struct err *err);
+    /* Takes a part of a bundle; `err` names the check that refused it. `import` is the client's:
+     * what came of a part so far; NULL where the query brings none. */
+    bool (*import)(void *ctx, struct import *import, const Muster__ImportQuery *query,
+                   struct arena *arena, Muster__ClientReply *reply, struct err *err);
     /* `done` is called when all is done that can be done, then `import` is asked, and `state`. */
     bool (*settle)(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err);
 };

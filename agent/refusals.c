@@ -20,6 +20,7 @@ bool refusals_add(struct refusals *refusals, const struct err *err, int64_t now_
 {
     Muster__Refusal reason = refusal_of(err);
     unsigned at = (unsigned)reason;
+    refusals->unasked += reason == MUSTER__REFUSAL__REFUSAL_WELCOME_NONCE;
     if (at == 0 || at >= REFUSALS_REASONS || is_usual(reason))
         return false;
     refusals->count++;

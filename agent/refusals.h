@@ -15,6 +15,7 @@
 enum { REFUSALS_REASONS = 96 };
 struct refusals {
     uint64_t count;
+    uint64_t unasked; /* welcomes that answered no hello of ours, which are usual: not in `count` */
     Muster__Refusal last;
     char why[256]; /* of the last one */
     int64_t next_ms[REFUSALS_REASONS];

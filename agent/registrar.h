@@ -40,6 +40,9 @@ struct registrar_events {
     void (*checked)(void *ctx);
     /* The state differs from before: registrar_state gives it. */
     void (*changed)(void *ctx);
+    /* A manifest is signed by nobody whom the root in force names. True: the caller tells it, with
+     * registrar_refused, once it is settled that no newer root does. NULL: told at once. */
+    bool (*unsettled)(void *ctx, const struct err *why);
     /* How much of its disk the registry may take now. NULL, or false: nobody knows. */
     bool (*room)(void *ctx, struct room *ret_room);
 };
@@ -72,10 +75,14 @@ void registrar_rooted(struct registrar *registrar);
 /* Something else from outside was refused, with its reason: counted, and told as an event, though
  * not each time that a broker repeats itself. `what` begins the sentence. */
 void registrar_refused(struct registrar *registrar, const char *what, const struct err *why);
+#define REGISTRAR_NOT_ACCEPTED "a manifest is not accepted"
 const struct refusals *registrar_refusals(const struct registrar *registrar);
 /* A blob that arrived. Not wanted: ERR_NOT_FOUND; hash differs: ERR_REFUSED. */
 bool registrar_blob(struct registrar *registrar, const uint8_t sha256[32], struct bytes blob,
                     struct err *err) MUSTER_CHECK;
+/* These blobs, which were asked for, do not come: a document that one of them was to be changed by
+ * is had whole instead, where its manifest names such a way. */
+void registrar_elsewhere(struct registrar *registrar, const uint8_t (*blobs)[32], size_t count);
 /* Checks everything now and repairs what can be; `done` is called once, when all is checked and
  * what needed the broker has arrived, or when `limit_ms` is over, or at close. */
 bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
@@ -89,6 +96,8 @@ bool registrar_settle(struct registrar *registrar, int64_t limit_ms, void (*done
 /* Current state; every pointer in it lives in `arena`. */
 bool registrar_state(const struct registrar *registrar, struct arena *arena,
                      Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;
+/* How the document of this name is to be treated; one that the manifest does not name: observed. */
+Muster__AssignMode registrar_mode(const struct registrar *registrar, const char *name);
 /* Blobs still needed, damaged files first, no more than a manifest has items. Fills at most `max`,
  * returns how many there are. */
 size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[32], size_t max);

@@ -95,11 +95,17 @@ static bool is_outdated_one(const struct registrar *registrar, struct bytes enve
     return registrar->outdated && bytes_equal(envelope, buf_bytes(&registrar->desired->envelope));
 }
 
+static bool is_unsettled(const struct registrar *registrar, const struct err *why)
+{
+    return refusal_of(why) == MUSTER__REFUSAL__REFUSAL_SIGNATURE &&
+           registrar->events.unsettled != NULL && registrar->events.unsettled(registrar->ctx, why);
+}
+
 static bool manifest_refused(struct registrar *registrar, struct bytes envelope,
                              const struct err *why, struct err *err)
 {
-    if (!is_outdated_one(registrar, envelope))
-        registrar_refused(registrar, "a manifest is not accepted", why);
+    if (!is_outdated_one(registrar, envelope) && !is_unsettled(registrar, why))
+        registrar_refused(registrar, REGISTRAR_NOT_ACCEPTED, why);
     if (err != NULL)
         *err = *why;
     return false;

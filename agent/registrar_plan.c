@@ -232,6 +232,34 @@ void plan_rule_out(struct registrar *registrar, const struct content_source *sou
                    item->version, delta ? "the delta" : "what was sent", why->text);
 }
 
+static bool lacks_one_of(const struct sync_blobs *lacks, const uint8_t (*blobs)[32], size_t count)
+{
+    for (size_t i = 0; i < lacks->count; i++)
+        for (size_t n = 0; n < count; n++)
+            if (memcmp(lacks->sha256[i], blobs[n], 32) == 0)
+                return true;
+    return false;
+}
+
+void registrar_elsewhere(struct registrar *registrar, const uint8_t (*blobs)[32], size_t count)
+{
+    const struct desired *desired = registrar->desired;
+    struct err why = {0};
+    refuse(&why, MUSTER__REFUSAL__REFUSAL_CONTENT_LATE, ERR_TIMEOUT, "it does not come");
+    for (size_t i = 0; desired != NULL && i < desired->wants.count; i++) {
+        const struct registry_item *item = &desired->wants.wants[i].item;
+        struct sync_blobs lacks = {0};
+        struct content_source source;
+        plan_source(registrar, item, &source);
+        if (source.present && !source.copy && !source.last && source.want == i &&
+            source.way.coding == MUSTER__CONTENT_CODING__CONTENT_ZSTD_DELTA &&
+            plan_missing(registrar, item, &desired->wants.wants[i], &lacks) &&
+            lacks_one_of(&lacks, blobs, count))
+            plan_rule_out(registrar, &source, &why);
+    }
+    registrar_wake(registrar);
+}
+
 /* ---- what is here already ---- */
 
 static void take_list(struct registrar *registrar, const struct content_source *source,

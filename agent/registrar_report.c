@@ -185,6 +185,12 @@ bool registrar_state(const struct registrar *registrar, struct arena *arena,
     return made;
 }
 
+Muster__AssignMode registrar_mode(const struct registrar *registrar, const char *name)
+{
+    const struct sync_want *want = sync_want_of(registrar_wants(registrar), name);
+    return want != NULL ? want->mode : MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+}
+
 static bool state_hash(const Muster__StateReport *state, uint8_t ret_hash[32], struct err *err)
 {
     struct buf packed = {0};

@@ -69,7 +69,11 @@ def test_fresh_once_a_welcome_names_what_is_held(world):
     trust = world.trust()
     assert trust["fleet_manifest"] == 1 and trust["fresh_ms"] > 0 and trust["epoch"] == 1
     said = world.terminal.muster("status").stdout
-    assert "what is held is what the fleet wants" in said
+    assert "what is held is what the fleet wants, proved" in said and " ago (" in said
+    assert trust["fresh_age_ms"] >= 0 and trust["welcomes_unasked"] == 0
+    state = world.terminal.status()["state"]
+    item, = state["items"]
+    assert (item["mode"], item["refusal"], state["manifest_epoch"]) == ("repair", "none", 1)
     device = world.described()
     assert (device["held_manifest_epoch"], device["held_manifest_version"]) == (1, 1)
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import socket
 
 import pytest
 
@@ -207,6 +208,29 @@ def test_roots_come_in_a_file_too_one_by_one(shop):
     shop.terminal.start_agent()
     assert shop.terminal.status()["trust"]["root_version"] == 3
     assert take(shop)["roots"] == 0
+
+
+def test_two_files_at_once_do_not_meet(shop):
+    """Two who import at the same time, frame by frame in turn: each is told that its part is whole."""
+    shop.push("bin-routing", TABLE)
+    manifest = shop.manifest()
+    half = len(manifest) // 2
+
+    def give_part(to, begin, end):
+        part = field(1, 2) + field(2, len(manifest)) + field(3, begin) + field(4, manifest[begin:end])
+        request = field(1, 7) + field(6, part)
+        to.sendall(varint(len(request)) + request)
+        reply = to.recv(65536)
+        at = reply.index(field(1, 7)) + 2
+        return reply[at:at + 2] == field(2, 1)  # REPLY_OK
+
+    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as other:
+        for to in (one, other):
+            to.settimeout(30)
+            to.connect(str(shop.terminal.socket))
+        assert give_part(one, 0, half) and give_part(other, 0, half)
+        assert give_part(one, half, len(manifest)), "the other's part is in the way"
+        assert give_part(other, half, len(manifest))
 
 
 def test_a_file_is_trusted_no_more_than_the_line(shop):

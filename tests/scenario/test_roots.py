@@ -98,6 +98,7 @@ def test_two_rotations_are_caught_up_with_from_the_broker_alone(world):
     wait_for(lambda: held_version(world.terminal) == version,
              what="the manifest that came before its root is taken after all")
     assert world.kept_roots() == ["2", "3"]
+    assert world.terminal.status()["trust"]["refused"] == 0, "it was early, and nobody's forgery"
 
 
 def test_a_raised_epoch_waits_for_documents_and_then_goes_on(world):

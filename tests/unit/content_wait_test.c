@@ -217,6 +217,33 @@ static void test_another_manifest_does_not_wait_for_what_is_late(void **state)
     assert_true(content_wait_ask(&wait, 10 * hour_ms + answer_ms));
 }
 
+static void test_given_up_after_being_late_for_as_long_again(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "a", 0, 0);
+    assert_false(content_wait_give_up(&wait, 3 * patience_ms)); /* it is told first */
+    assert_true(content_wait_late(&wait, patience_ms));
+    content_wait_asked(&wait, patience_ms, 0);
+    content_wait_asked(&wait, patience_ms, 0);
+    assert_int_equal(deadline(&wait, patience_ms), 2 * patience_ms);
+    assert_false(content_wait_give_up(&wait, 2 * patience_ms - 1));
+    assert_true(content_wait_give_up(&wait, 2 * patience_ms));
+    want(&wait, "b", 0, 2 * patience_ms); /* another way to it */
+    assert_false(content_wait_give_up(&wait, 4 * patience_ms));
+}
+
+static void test_a_broker_that_keeps_nothing_is_not_given_up_on(void **state)
+{
+    (void)state;
+    struct content_wait wait;
+    content_wait_init(&wait, patience_ms);
+    content_wait_connected(&wait, true, 0);
+    want(&wait, "a", 0, 0);
+    assert_true(content_wait_late(&wait, patience_ms));
+    assert_false(content_wait_give_up(&wait, 10 * patience_ms)); /* only the fleet has any of it */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +258,8 @@ int main(void)
         cmocka_unit_test(test_a_broker_that_keeps_nothing_is_not_waited_for),
         cmocka_unit_test(test_what_comes_is_not_asked_for_again),
         cmocka_unit_test(test_another_manifest_does_not_wait_for_what_is_late),
+        cmocka_unit_test(test_given_up_after_being_late_for_as_long_again),
+        cmocka_unit_test(test_a_broker_that_keeps_nothing_is_not_given_up_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

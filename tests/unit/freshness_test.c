@@ -39,6 +39,7 @@ static void assert_fresh(struct freshness *freshness, struct freshness_held now)
     freshness_look(freshness, &now, why);
     assert_string_equal(why, "");
     assert_int_equal(freshness->fresh_ms, freshness->welcomed_ms);
+    assert_int_equal(freshness->fresh_at_ms, freshness->proved_at_ms);
 }
 
 static void test_only_the_very_manifest(void **state)

@@ -65,6 +65,7 @@ static void test_no_refusal(void **state)
     assert_false(add(&refusals, MUSTER__REFUSAL__REFUSAL_BLOB_UNWANTED, 0));
     assert_false(add(&refusals, (Muster__Refusal)REFUSALS_REASONS, 0));
     assert_int_equal(refusals.count, 0);
+    assert_int_equal(refusals.unasked, 1);
 }
 
 int main(void)

@@ -162,6 +162,32 @@ static void test_delta_from_what_is_held(void **state)
     tables_free(tables);
 }
 
+/* The broker keeps the whole and has lost the delta, and nobody is there to send it again. */
+static void test_whole_where_the_delta_does_not_come(void **state)
+{
+    struct world *world = *state;
+    struct tables *tables = tables_make();
+    Muster__Encoding *ways[] = {&tables->delta.message, &tables->whole_two.message};
+    struct world_doc doc = document(tables->two, 2, ways, 2);
+    uint8_t asked[1][32];
+    apply_one(world, tables);
+    publish(world, &tables->whole_two);
+    assert_true(world_push(world, 2, &doc, 1, NULL));
+    world_wait(world, world_was_asked);
+    assert_true(was_asked(world, tables->delta.blob));
+    memset(asked, 7, sizeof asked);
+    registrar_elsewhere(world->registrar, asked, 1); /* not this one's */
+    assert_true(was_asked(world, tables->delta.blob));
+    memcpy(asked, world->asked, sizeof asked);
+    registrar_elsewhere(world->registrar, asked, 1);
+    world_check(world);
+    world_assert_document(world, "bin.tsv", tables->two);
+    const struct world_event *event = world_last(world, MUSTER__EVENT_KIND__EVENT_REFUSED);
+    assert_string_equal(event->item, "bin.tsv");
+    assert_int_equal(event->refusal, MUSTER__REFUSAL__REFUSAL_CONTENT_LATE);
+    tables_free(tables);
+}
+
 static void test_whole_where_no_base_is_held(void **state)
 {
     struct world *world = *state;
@@ -500,6 +526,8 @@ static void test_long_content_never_in_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_whole_where_the_delta_does_not_come, world_set_up,
+                                        world_tear_down),
         cmocka_unit_test_setup_teardown(test_delta_from_what_is_held, world_set_up,
                                         world_tear_down),
         cmocka_unit_test_setup_teardown(test_whole_where_no_base_is_held, world_set_up,
