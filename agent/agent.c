@@ -9,6 +9,7 @@
 #include "proto/limits.h"
 #include "proto/record.pb-c.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ void agent_pump(struct agent *agent)
     if (hello_due(&agent->hello, now_ms))
         agent_say_hello(agent);
     sender_pump(&agent->sender, now_ms);
+    agent_look_at_actions(agent);
     plan_next(agent, now_ms);
 }
 
@@ -148,7 +150,19 @@ static bool on_unsettled(void *ctx, const struct err *why)
 
 static void on_registrar_checked(void *ctx)
 {
-    agent_check_roots(ctx);
+    struct agent *agent = ctx;
+    agent_check_roots(agent);
+    if (agent->keyring != NULL)
+        keyring_look(agent->keyring);
+    agent_ask_what_runs(agent);
+}
+
+static bool on_registrar_amend(void *ctx, struct arena *arena, Muster__StateReport *state,
+                               struct err *err)
+{
+    const struct agent *agent = ctx;
+    return (agent->keyring == NULL || keyring_state(agent->keyring, arena, state, err)) &&
+           (agent->installer == NULL || installer_state(agent->installer, arena, state, err));
 }
 
 static void on_registrar_changed(void *ctx)
@@ -157,6 +171,8 @@ static void on_registrar_changed(void *ctx)
     if (agent->registrar == NULL)
         return;
     agent_load_profiles(agent);
+    agent_look_at_keys(agent);
+    agent_look_at_packages(agent);
     agent_content_settled(agent);
     agent_pump(agent);
 }
@@ -190,6 +206,8 @@ static bool on_state(void *ctx, struct arena *arena, Muster__ClientReply *reply,
 static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx, struct err *err)
 {
     struct agent *agent = ctx;
+    keyring_check(agent->keyring);
+    installer_look(agent->installer);
     return registrar_check(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
 }
 
@@ -203,6 +221,18 @@ static bool on_settle(void *ctx, void (*done)(void *done_ctx), void *done_ctx, s
 {
     struct agent *agent = ctx;
     return registrar_settle(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
+}
+
+static bool on_apply(void *ctx, const Muster__ApplyQuery *query, const struct intake_speaker *who,
+                     void (*done)(void *done_ctx), void *done_ctx, struct err *err)
+{
+    struct agent *agent = ctx;
+    const struct bytes looked_at =
+        bytes_of(query->generation_digest.data, query->generation_digest.len);
+    char name[48];
+    (void)snprintf(name, sizeof name, "user %u at the terminal", (unsigned)who->uid);
+    return agent_decide(agent, &looked_at, name, err) &&
+           registrar_settle(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
 }
 
 static void on_probe_timer(uv_timer_t *timer)
@@ -232,6 +262,7 @@ static void on_forget_timer(uv_timer_t *timer)
     if (!agent->forget_more)
         agent_save_receipts(agent);
     agent_save_clock(agent);
+    agent_save_waited(agent, false);
     agent_look_at_clock(agent);
     agent->forget_more = false;
     /* Age limits are in days: with nothing in grace a look now and then is enough. */
@@ -303,7 +334,8 @@ static bool open_spool(struct agent *agent, struct err *err)
     static const struct recorder_events events = {.stored = on_stored, .failed = on_not_stored};
     return spool_open(&spool, agent->clock, &agent->spool, err) &&
            agent_load_receipts(agent, err) && agent_load_traffic(agent, err) &&
-           agent_load_clock(agent, err) &&
+           agent_load_clock(agent, err) && agent_load_waited(agent, err) &&
+           agent_open_lease(agent, err) &&
            recorder_open(agent->loop, agent->spool, &events, agent, &agent->recorder, err);
 }
 
@@ -319,21 +351,13 @@ static bool open_port(struct agent *agent, struct err *err)
            linkport_open(agent->loop, path, &peers, &events, agent, &agent->port, err);
 }
 
-/* Where the registry is a link to another disk, results are not in its way. */
-static bool on_room(void *ctx, struct room *ret_room)
+static bool open_gate_hook(struct agent *agent, struct err *err)
 {
-    struct agent *agent = ctx;
-    const struct agent_settings *settings = agent->settings;
-    struct spool_stats stats;
-    struct disk disk, registrys;
-    char dir[512];
-    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", NULL) ||
-        !disk_look(settings->state_dir, &disk, NULL) || !disk_look(dir, &registrys, NULL) ||
-        disk.id != registrys.id)
-        return false;
-    spool_stats(agent->spool, &stats);
-    *ret_room = room_of(&disk, stats.bytes, (uint64_t)settings->spool_quota_bytes);
-    return true;
+    const struct gate_hook_settings settings = {.path = agent->settings->gate_hook,
+                                                .limit_ms = agent->settings->gate_hook_limit_ms,
+                                                .every_ms = agent->settings->gate_every_ms};
+    return settings.path[0] == '\0' ||
+           gate_hook_open(agent->loop, agent->clock, &settings, &agent->gate_hook, err);
 }
 
 static bool open_registrar(struct agent *agent, struct err *err)
@@ -343,15 +367,24 @@ static bool open_registrar(struct agent *agent, struct err *err)
     if (!path_join(dir, sizeof dir, settings->state_dir, "registry", err) ||
         !path_join(floors, sizeof floors, settings->state_dir, "floors", err))
         return false;
+    const struct registrar_gate gate = {
+        .policy = {.alone_ms = settings->gate_alone_ms, .patience_ms = settings->gate_patience_ms},
+        .hook = agent->gate_hook,
+        .every_ms = settings->gate_every_ms,
+        .waited = agent->waited_kept,
+    };
     const struct registrar_settings registrar = {
         .dir = dir,
+        .gate = gate,
         .floors = floors,
         .device = settings->device,
         .sealing_key = settings->sealing_key,
         .hook = settings->hook,
         .hook_limit_ms = settings->hook_limit_ms,
+        .probation = agent_probation(agent),
         .check_every_ms = settings->check_every_ms,
         .quota_bytes = settings->registry_quota_bytes,
+        .owned = &settings->owned,
     };
     static const struct registrar_events events = {
         .fetch = on_fetch,
@@ -359,7 +392,11 @@ static bool open_registrar(struct agent *agent, struct err *err)
         .checked = on_registrar_checked,
         .unsettled = on_unsettled,
         .changed = on_registrar_changed,
-        .room = on_room,
+        .room = agent_look_at_room,
+        .lease = agent_look_at_lease,
+        .switched = agent_switched,
+        .redial = agent_redial,
+        .amend = on_registrar_amend,
     };
     return registrar_open(agent->loop, agent->clock, &registrar, agent->trust, &events, agent,
                           &agent->registrar, err);
@@ -369,7 +406,7 @@ static bool open_intake(struct agent *agent, struct err *err)
 {
     char path[512];
     struct peers peers;
-    static const struct intake_handlers handlers = {
+    struct intake_handlers handlers = {
         .txn = on_txn,
         .status = on_status,
         .why = on_why,
@@ -377,7 +414,9 @@ static bool open_intake(struct agent *agent, struct err *err)
         .selfcheck = on_selfcheck,
         .import = on_import,
         .settle = on_settle,
+        .apply = on_apply,
     };
+    agent_lease_handlers(&handlers);
     return path_join(path, sizeof path, agent->settings->run_dir, "client.sock", err) &&
            peers_parse(agent->settings->client_users, &peers, err) &&
            intake_open(agent->loop, path, &peers, (unsigned)agent->settings->client_max, &handlers,
@@ -430,9 +469,14 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
         init_sender(agent);
         agent_tell_link_time(agent);
         agent_await_root(agent);
-        ok = open_registrar(agent, err) && open_intake(agent, err);
+        ok = open_gate_hook(agent, err) && open_registrar(agent, err) &&
+             agent_open_keyring(agent, err) && agent_open_installer(agent, err) &&
+             open_intake(agent, err) && agent_open_actions(agent, err);
         if (ok) {
             agent_load_profiles(agent);
+            agent_look_at_keys(agent);
+            agent_look_at_packages(agent);
+            agent_count_again(agent);
             agent_record_opened(agent);
             agent_tell_roots(agent);
             agent_start_looking(agent);
@@ -446,6 +490,12 @@ bool agent_open(uv_loop_t *loop, const struct clock *clock, const struct agent_s
     agent_free(agent);
     *ret_agent = NULL;
     return false;
+}
+
+static void on_keyring_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->keyring = NULL;
 }
 
 static void on_registrar_closed(void *ctx)
@@ -465,9 +515,13 @@ void agent_close(struct agent *agent)
     uv_close((uv_handle_t *)&agent->probe_timer, NULL);
     uv_close((uv_handle_t *)&agent->forget_timer, NULL);
     uv_close((uv_handle_t *)&agent->look_timer, NULL);
+    agent_close_actions(agent);
     /* What clients were not yet answered for is committed and answered before they are let go. */
     if (agent->recorder != NULL)
         recorder_flush(agent->recorder);
+    agent_answer_leases(agent);
+    if (agent->registrar != NULL && agent->spool != NULL)
+        agent_save_waited(agent, true);
     intake_close(agent->intake);
     if (agent->spool != NULL && agent->port != NULL)
         agent_save_traffic(agent);
@@ -476,10 +530,14 @@ void agent_close(struct agent *agent)
         agent_save_receipts(agent);
     if (agent->spool != NULL)
         agent_save_clock(agent);
+    agent_close_installer(agent);
+    if (agent->keyring != NULL)
+        keyring_close(agent->keyring, on_keyring_closed, agent);
     if (agent->registrar != NULL)
         registrar_close(agent->registrar, on_registrar_closed, agent);
     else
         on_registrar_closed(agent);
+    gate_hook_close(agent->gate_hook);
 }
 
 void agent_free(struct agent *agent)
@@ -492,5 +550,6 @@ void agent_free(struct agent *agent)
     sign_key_free(agent->key);
     roots_done(&agent->roots);
     proofs_done(&agent->proofs);
+    actions_done(&agent->actions.book);
     free(agent);
 }

@@ -2,6 +2,7 @@
 /* Desired state on its way to the registrar, and whether it is proved fresh. */
 #include "agent/agent_parts.h"
 
+#include "base/file.h"
 #include "proto/limits.h"
 #include "proto/refusal.h"
 
@@ -109,6 +110,7 @@ void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome)
         memcpy(named.sha256, welcome->manifest_sha256.data, sizeof named.sha256);
     freshness_welcomed(&agent->freshness, welcome->root_version, &named, welcome->wall_ms,
                        clock_boot_ms(agent->clock));
+    registrar_welcomed(agent->registrar, agent->hello_asked_ms);
     struct freshness_held held = held_now(agent);
     if (freshness_names(&agent->freshness, &held.manifest))
         registrar_confirmed(agent->registrar);
@@ -140,4 +142,21 @@ bool agent_tell_trust(struct agent *agent, struct arena *arena, Muster__AgentSta
     status->last_refusal = refusals->last;
     status->last_refused = (char *)(uintptr_t)refusals->why;
     return status->stale != NULL || err_set(err, ERR_NO_MEMORY, "no memory for a status");
+}
+
+/* Where the registry is a link to another disk, results are not in its way. */
+bool agent_look_at_room(void *ctx, struct room *ret_room)
+{
+    struct agent *agent = ctx;
+    const struct agent_settings *settings = agent->settings;
+    struct spool_stats stats;
+    struct disk disk, registrys;
+    char dir[512];
+    if (!path_join(dir, sizeof dir, settings->state_dir, "registry", NULL) ||
+        !disk_look(settings->state_dir, &disk, NULL) || !disk_look(dir, &registrys, NULL) ||
+        disk.id != registrys.id)
+        return false;
+    spool_stats(agent->spool, &stats);
+    *ret_room = room_of(&disk, stats.bytes, (uint64_t)settings->spool_quota_bytes);
+    return true;
 }

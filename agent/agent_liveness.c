@@ -171,6 +171,8 @@ static void on_look_timer(uv_timer_t *timer)
     try_again(agent, now_ms);
     if (agent->closing)
         return;
+    if (agent->lease_unsaved)
+        (void)agent_keep_lease(agent, &err);
     struct liveness_sight sight = look_around(agent);
     take_step(agent, liveness_look(&agent->liveness, &sight, now_ms), now_ms);
     if (!agent->closing)

@@ -8,6 +8,7 @@
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -180,6 +181,10 @@ int main(int argc, char **argv)
     if (!daemon_parse(&program, argc, argv, &options, &code))
         return code;
     log_init(program.name, LOG_INFO);
+    if (!private_process(&err)) {
+        log_error("%s", err.text);
+        return EXIT_SYSTEM;
+    }
     if (!agent_settings_load(options.config, &settings, &err)) {
         log_error("%s", err.text);
         return EXIT_USAGE;

@@ -6,12 +6,17 @@
  * fleet at once. */
 
 #include "agent/account.h"
+#include "agent/actions.h"
 #include "agent/agent.h"
 #include "agent/content_wait.h"
 #include "agent/freshness.h"
+#include "agent/gate_hook.h"
 #include "agent/hello.h"
 #include "agent/import.h"
+#include "agent/installer.h"
 #include "agent/intake.h"
+#include "agent/keyring.h"
+#include "agent/lease_kept.h"
 #include "agent/linkport.h"
 #include "agent/liveness.h"
 #include "agent/proofs.h"
@@ -29,6 +34,37 @@
 /* Of the link's publishes that carry no batch: the uplink never counts up to it. */
 #define HELLO_TOKEN UINT64_MAX
 
+/* An action of the manifest held that may not begin yet. */
+struct action_wait {
+    char id[LIMIT_ACTION_ID_CHARS + 1]; /* "": free */
+    int64_t since_ms;                   /* time since boot: it could begin but for its gate */
+    char why[FRESHNESS_WHY_CHARS];
+    bool told;
+};
+
+/* The word to the fleet that the action under way begins. */
+struct action_word {
+    bool awaited; /* the receipt of it, and nothing is done yet */
+    bool stored;  /* as this record: */
+    uint64_t incarnation, seq;
+    int64_t since_ms; /* as of action_wait */
+    int64_t by_ms;    /* time since boot: then it goes on without a receipt */
+};
+
+struct agent_actions {
+    struct actions book;
+    bool opened;
+    bool looking, again;   /* at them; something happened meanwhile */
+    bool unsaved;          /* the journal on the medium is not what it should be */
+    struct action running; /* id "": none is */
+    struct action_wait waits[LIMIT_MANIFEST_ACTIONS];
+    struct gate_hook_asker asks[2]; /* the gate hook: is it idle, is it settled? */
+    struct helper_call *helper;     /* under way */
+    struct action_word word;
+    int64_t down_by_ms; /* of a reboot: time since boot by when it should have happened */
+    uv_timer_t timer;
+};
+
 struct agent {
     uv_loop_t *loop;
     const struct clock *clock;
@@ -42,7 +78,12 @@ struct agent {
     struct spool *spool;
     struct recorder *recorder;
     struct linkport *port;
+    struct gate_hook_program *gate_hook; /* NULL: there is none */
     struct registrar *registrar;
+    struct keyring *keyring;
+    struct installer *installer;
+    uint8_t packages_of[32]; /* hash of the packages that what runs was asked for last */
+    uint8_t keys_of[32];     /* hash of the key blocks that the slots were asked for last */
     struct intake *intake;
     struct sender sender;
     struct hello hello;
@@ -51,6 +92,10 @@ struct agent {
     struct txn_guard guard;
     struct suspect_profile suspects;
     uint8_t suspects_of[32]; /* digest of the generation whose code profiles these are */
+    /* The same of the last good generation: what is on probation is held to the measure that was
+     * there before it. */
+    struct suspect_profile good_suspects;
+    uint8_t good_suspects_of[32];
     uint64_t suspect_results;
     struct account account;
     struct samples samples;   /* not yet told in a health record */
@@ -82,6 +127,14 @@ struct agent {
         struct err why; /* a refusal that a root on its way may settle; code 0: none */
         int64_t since_ms;
     } put_off;
+
+    struct lease lease; /* what the payment application is in the middle of */
+    struct lease_kept lease_kept;
+    bool lease_unsaved;                 /* what outlives the agent is not yet on the medium */
+    struct lease_answer *lease_answers; /* that wait for the end of a switch */
+    struct registrar_waited waited_kept;
+
+    struct agent_actions actions;
     struct proofs proofs;
     bool less_told;            /* that a receipt claimed less than an earlier one, this session */
     int64_t receipts_since_ms; /* those issued earlier no longer count: see agent_receipts.c */
@@ -108,6 +161,9 @@ bool agent_healthy(const struct agent *agent, char *why, size_t size);
 bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done *done,
                       void *done_ctx, struct err *err) MUSTER_CHECK;
 void agent_record_event(struct agent *agent, const Muster__Event *event);
+/* `done` when it is stored, or not; false: it was not even tried. */
+bool agent_record_event_then(struct agent *agent, const Muster__Event *event, enum haste haste,
+                             recorder_done *done, void *done_ctx);
 /* A start that has nothing to tell leaves no record: OPEN, the first sample and what is held are
  * told with the first thing that is recorded, or when there is somebody to hear it. */
 void agent_begin(struct agent *agent);
@@ -119,7 +175,8 @@ void agent_sample_health(struct agent *agent, Muster__Health *ret_health);
 
 /* agent_policy.c: when things go up, and what that costs. */
 struct uplink_policy agent_uplink_policy(const struct agent_settings *settings);
-/* Reads the code profiles of the generation in force, if that is another one than before. */
+/* Reads the code profiles of the generation in force and of the last good one, if those are others
+ * than before. */
 void agent_load_profiles(struct agent *agent);
 /* How much of a hurry a result is in; says so when it is suspect. */
 enum haste agent_haste_of(struct agent *agent, const Muster__TxnResult *txn);
@@ -127,6 +184,17 @@ enum haste agent_haste_of(struct agent *agent, const Muster__TxnResult *txn);
 void agent_look_at_traffic(struct agent *agent);
 bool agent_load_traffic(struct agent *agent, struct err *err) MUSTER_CHECK;
 void agent_save_traffic(struct agent *agent);
+
+/* agent_probation.c: what results say of the generation in force. */
+struct registrar_probation agent_probation(const struct agent *agent);
+bool agent_store_txn(struct agent *agent, const Muster__TxnResult *txn, recorder_done *done,
+                     void *done_ctx, struct err *err) MUSTER_CHECK;
+/* At the start: those that an end without order has left uncounted. */
+void agent_count_again(struct agent *agent);
+/* After a switch: those who waited for it are answered. */
+void agent_switched(void *ctx);
+/* What carries the connection is another: the line is made again. */
+void agent_redial(void *ctx);
 
 /* agent_desired.c: desired state on its way to the registrar, and whether it is proved fresh. */
 bool agent_take_manifest(struct agent *agent, struct bytes envelope, bool from_file,
@@ -139,8 +207,27 @@ void agent_tell_put_off(struct agent *agent, int64_t least_ms);
 bool agent_is_behind(const struct agent *agent, const Muster__Welcome *welcome);
 void agent_note_welcome(struct agent *agent, const Muster__Welcome *welcome);
 void agent_look_at_freshness(struct agent *agent, char ret_why[FRESHNESS_WHY_CHARS]);
+/* What the registry may take, as its events ask; `ctx` is the agent. */
+bool agent_look_at_room(void *ctx, struct room *ret_room);
 bool agent_tell_trust(struct agent *agent, struct arena *arena, Muster__AgentStatus *status,
                       struct err *err) MUSTER_CHECK;
+
+/* agent_packages.c: applications and firmware. */
+bool agent_open_installer(struct agent *agent, struct err *err) MUSTER_CHECK;
+void agent_close_installer(struct agent *agent);
+void agent_ask_what_runs(struct agent *agent);
+/* Other packages may be in force than before. */
+void agent_look_at_packages(struct agent *agent);
+
+/* agent_keys.c: the key slots. */
+bool agent_open_keyring(struct agent *agent, struct err *err) MUSTER_CHECK;
+/* Other key blocks may be in force than before. */
+void agent_look_at_keys(struct agent *agent);
+/* Puts itself before `*done` where this result is a sign-on: once it is stored, keys are judged by
+ * it. `unwatch` where it was not queued. */
+bool agent_watch_sign_on(struct agent *agent, const Muster__TxnResult *txn, recorder_done **done,
+                         void **done_ctx, struct err *err) MUSTER_CHECK;
+void agent_unwatch_sign_on(recorder_done *done, void *done_ctx);
 
 /* agent_content.c: content that is wanted and does not come. */
 void agent_content_wanted(struct agent *agent, const uint8_t (*blobs)[32], const uint64_t *sizes,
@@ -163,6 +250,34 @@ void agent_say_hello(struct agent *agent);
 /* False: refused, which is counted and told here. */
 bool agent_take_message(struct agent *agent, const char *topic, struct bytes payload,
                         struct err *err);
+
+/* agent_lease.c: what the payment application is in the middle of, and what waits for its end. */
+bool agent_open_lease(struct agent *agent, struct err *err) MUSTER_CHECK;
+/* Sets those that take what it says, and tell it. */
+void agent_lease_handlers(struct intake_handlers *handlers);
+/* Writes what outlives the agent, if that is not on the medium; says so once when it fails. */
+bool agent_keep_lease(struct agent *agent, struct err *err);
+bool agent_take_lease(struct agent *agent, const Muster__LeaseQuery *query,
+                      const struct intake_speaker *who, void (*done)(void *done_ctx),
+                      void *done_ctx, struct err *err) MUSTER_CHECK;
+void agent_lease_gone(struct agent *agent, const void *holder);
+/* A person has what is known of a logical terminal forgotten, which is told. */
+bool agent_forget_lease(struct agent *agent, const Muster__ForgetQuery *query,
+                        const struct intake_speaker *who, struct err *err) MUSTER_CHECK;
+/* Those whose answers waited for the end of a switch, or of the replacing of a key. */
+void agent_answer_leases(struct agent *agent);
+/* For who waits: `ctx` is the agent. */
+void agent_look_at_lease(void *ctx, struct gate_lease *ret_lease);
+/* A person has all that waits put in force, in its slot, installed. `looked_at`: as of
+ * registrar_decide. ERR_CONFLICT: nothing waits, or another generation than he has looked at. */
+bool agent_decide(struct agent *agent, const struct bytes *looked_at, const char *who,
+                  struct err *err) MUSTER_CHECK;
+bool agent_tell_lease(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
+                      struct err *err) MUSTER_CHECK;
+bool agent_plan(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
+                struct err *err) MUSTER_CHECK;
+bool agent_load_waited(struct agent *agent, struct err *err) MUSTER_CHECK;
+void agent_save_waited(struct agent *agent, bool closing);
 
 /* agent_import.c: what comes in a file. */
 bool agent_import(struct agent *agent, struct import *import, const Muster__ImportQuery *query,
@@ -195,6 +310,49 @@ void agent_tell_link_time(struct agent *agent);
 void agent_clock_welcomed(struct agent *agent, int64_t fleet_ms);
 /* Both times of a result, as far as the application does not say. */
 void agent_place_txn(struct agent *agent, Muster__TxnResult *txn);
+
+/* agent_actions.c: what the fleet has ordered to be done once. */
+bool agent_open_actions(struct agent *agent, struct err *err) MUSTER_CHECK;
+void agent_close_actions(struct agent *agent);
+/* Begins what may begin, tells what is to be told, keeps what is not kept. */
+void agent_look_at_actions(struct agent *agent);
+/* What an application must not begin beside is being done: its sales wait for the end. */
+bool agent_interrupts(const struct agent *agent);
+/* agent_lease.c: something is, or a generation is switched, a key replaced. */
+bool agent_is_changing(const struct agent *agent);
+/* How the action under way ended. */
+void agent_action_ended(struct agent *agent, Muster__ActionStep step, const char *fmt, ...)
+    MUSTER_PRINTF(3, 4);
+void agent_action_logged(struct agent *agent, const struct actions_log *log, const char *text);
+/* Those that wait or are being done, and if `ends` the last that were. */
+bool agent_list_actions(const struct agent *agent, bool ends, struct arena *arena,
+                        Muster__PlanAction ***ret_list, size_t *ret_count,
+                        struct err *err) MUSTER_CHECK;
+
+/* agent_actions_gate.c: may it begin beside what the application is in the middle of? `why` takes
+ * FRESHNESS_WHY_CHARS: what it waits for. */
+bool agent_action_may(struct agent *agent, const struct action *action, int64_t waited_ms,
+                      char *ret_why);
+
+void agent_action_gate_join(struct agent *agent);
+void agent_action_gate_leave(struct agent *agent);
+
+/* agent_actions_word.c: what is not done before the fleet knows that it begins. */
+bool agent_action_announces(Muster__ActionKind kind);
+void agent_word_await(struct agent *agent, int64_t waits_since_ms);
+void agent_word_stored(void *ctx, const struct spool_record *record, const struct err *err);
+/* Begins what waits for it, if that may begin now. */
+void agent_look_at_word(struct agent *agent);
+
+/* agent_actions_kinds.c: doing them. ERR_REFUSED before anything is marked: not on this terminal.
+ */
+bool agent_action_allowed(const struct agent *agent, const struct action *action,
+                          struct err *err) MUSTER_CHECK;
+void agent_action_begin(struct agent *agent);
+
+/* agent_logs.c */
+bool agent_logs_begin(struct agent *agent, const struct action *action,
+                      struct err *err) MUSTER_CHECK;
 
 /* agent_status.c: answers to `muster status` and `muster why`. */
 bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,

@@ -28,22 +28,34 @@ struct uplink_policy agent_uplink_policy(const struct agent_settings *settings)
 
 static void add_profile(void *ctx, const char *name, struct bytes content)
 {
-    struct agent *agent = ctx;
+    struct suspect_profile *profile = ctx;
     struct err err = {0};
-    if (!suspect_profile_add(&agent->suspects, content, &err))
-        log_error("code profile %s: %s: results with its other codes are not sent at once", name,
+    if (!suspect_profile_add(profile, content, &err))
+        log_error("code profile %s: %s: results with its other codes are not suspect", name,
                   err.text);
+}
+
+static void load_good(struct agent *agent)
+{
+    const uint8_t *digest = registrar_good_digest(agent->registrar);
+    if (memcmp(agent->good_suspects_of, digest, sizeof agent->good_suspects_of) == 0)
+        return;
+    agent->good_suspects.count = 0;
+    if (registrar_good_documents(agent->registrar, MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE,
+                                 PROFILE_BYTES, add_profile, &agent->good_suspects))
+        memcpy(agent->good_suspects_of, digest, sizeof agent->good_suspects_of);
 }
 
 void agent_load_profiles(struct agent *agent)
 {
     const uint8_t *digest = registrar_generation_digest(agent->registrar);
+    load_good(agent);
     if (memcmp(agent->suspects_of, digest, sizeof agent->suspects_of) == 0)
         return;
     agent->suspects.count = 0;
     /* What could not be read is tried again when it may have been repaired. */
     if (registrar_documents(agent->registrar, MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE,
-                            PROFILE_BYTES, add_profile, agent))
+                            PROFILE_BYTES, add_profile, &agent->suspects))
         memcpy(agent->suspects_of, digest, sizeof agent->suspects_of);
     log_info("code profiles in force name %zu suspect codes", agent->suspects.count);
 }

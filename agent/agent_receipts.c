@@ -134,8 +134,11 @@ static bool take(struct agent *agent, struct bytes envelope, int64_t not_before_
 bool agent_take_receipt(struct agent *agent, struct bytes envelope, struct err *err)
 {
     struct err why = {0};
-    if (take(agent, envelope, agent->receipts_since_ms, &why))
+    if (take(agent, envelope, agent->receipts_since_ms, &why)) {
+        if (agent->actions.word.awaited)
+            agent_look_at_actions(agent);
         return true;
+    }
     /* Perhaps by a receipt key that a root names which was lost on its way: once a hello has told
      * which root is known here, the fleet sends the next one again. */
     if (refusal_of(&why) == MUSTER__REFUSAL__REFUSAL_SIGNATURE)

@@ -14,6 +14,19 @@
 
 enum { OPEN_STREAMS = 64, EVENT_TEXT_BYTES = 480, GENERATION_BYTES = 8 };
 
+/* What was in force is the agent's to say, by the time of the sale; the application knows better
+ * only of what has just been replaced. */
+static void name_generation(const struct agent *agent, Muster__TxnResult *txn, uint8_t *generation)
+{
+    const uint8_t *claimed = txn->generation.len == GENERATION_BYTES ? txn->generation.data : NULL;
+    bool known =
+        registrar_manifest_version(agent->registrar) != 0 &&
+        registrar_in_force_at(agent->registrar, (int64_t)txn->boot_ms, claimed, generation);
+    txn->generation = (ProtobufCBinaryData){0};
+    if (known)
+        txn->generation = (ProtobufCBinaryData){.len = GENERATION_BYTES, .data = generation};
+}
+
 bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done *done,
                       void *done_ctx, struct err *err)
 {
@@ -23,30 +36,32 @@ bool agent_record_txn(struct agent *agent, Muster__TxnResult *txn, recorder_done
     txn_guard(&agent->guard, txn);
     agent_look_at_clock(agent);
     agent_place_txn(agent, txn);
-    /* What was in force is the agent's to say, whatever the application claims. */
-    txn->generation = (ProtobufCBinaryData){0};
-    if (registrar_manifest_version(agent->registrar) != 0) {
-        memcpy(generation, registrar_generation_digest(agent->registrar), sizeof generation);
-        txn->generation = (ProtobufCBinaryData){.len = sizeof generation, .data = generation};
-    }
+    name_generation(agent, txn, generation);
     if (protobuf_c_message_get_packed_size(&txn->base) > LIMIT_TXN_BYTES)
         return err_set(err, ERR_INVALID, "the result is longer than %d bytes",
                        (int)LIMIT_TXN_BYTES);
+    if (!agent_watch_sign_on(agent, txn, &done, &done_ctx, err))
+        return false;
     agent_begin(agent);
-    return recorder_add(agent->recorder, MUSTER__LANE__LANE_TXN, agent_haste_of(agent, txn),
-                        bytes_of(txn->idempotency_key.data, txn->idempotency_key.len), &txn->base,
-                        done, done_ctx, err);
+    if (agent_store_txn(agent, txn, done, done_ctx, err))
+        return true;
+    agent_unwatch_sign_on(done, done_ctx);
+    return false;
 }
 
-static void add_own(struct agent *agent, Muster__Lane lane, const ProtobufCMessage *message)
+static bool add_own(struct agent *agent, Muster__Lane lane, enum haste haste,
+                    const ProtobufCMessage *message, recorder_done *done, void *done_ctx)
 {
     struct err err = {0};
-    enum haste haste = lane == MUSTER__LANE__LANE_HEALTH ? HASTE_RIDES : HASTE_LINGERS;
-    if (!recorder_add(agent->recorder, lane, haste, bytes_of(NULL, 0), message, NULL, NULL, &err))
+    bool ok = recorder_add(agent->recorder, lane, haste, bytes_of(NULL, 0), message, done, done_ctx,
+                           &err);
+    if (!ok)
         log_error("%s record of the agent's own not stored: %s", lane_name(lane), err.text);
+    return ok;
 }
 
-static void add_event(struct agent *agent, const Muster__Event *event)
+static bool add_event(struct agent *agent, const Muster__Event *event, enum haste haste,
+                      recorder_done *done, void *done_ctx)
 {
     char text[EVENT_TEXT_BYTES + 1];
     Muster__Event stamped = *event;
@@ -56,7 +71,7 @@ static void add_event(struct agent *agent, const Muster__Event *event)
     stamped.text = text;
     stamped.wall_ms = clock_wall_ms(agent->clock);
     stamped.boot_ms = (uint64_t)clock_boot_ms(agent->clock);
-    add_own(agent, MUSTER__LANE__LANE_EVENT, &stamped.base);
+    return add_own(agent, MUSTER__LANE__LANE_EVENT, haste, &stamped.base, done, done_ctx);
 }
 
 static size_t earlier_streams(const struct agent *agent, Muster__OpenStream *ret_streams,
@@ -101,7 +116,7 @@ static void record_open(struct agent *agent)
     event.kind = MUSTER__EVENT_KIND__EVENT_OPEN;
     event.text = (char *)(uintptr_t) "the agent started";
     event.detail = (ProtobufCBinaryData){.len = detail.length, .data = detail.data};
-    add_event(agent, &event);
+    (void)add_event(agent, &event, HASTE_LINGERS, NULL, NULL);
     buf_done(&detail);
 }
 
@@ -152,7 +167,7 @@ static void add_health(struct agent *agent, bool now)
                              settings->probe_record_ms))
         return;
     samples_tell(&agent->samples, &health);
-    add_own(agent, MUSTER__LANE__LANE_HEALTH, &health.base);
+    (void)add_own(agent, MUSTER__LANE__LANE_HEALTH, HASTE_RIDES, &health.base, NULL, NULL);
 }
 
 void agent_begin(struct agent *agent)
@@ -170,8 +185,14 @@ void agent_begin(struct agent *agent)
 
 void agent_record_event(struct agent *agent, const Muster__Event *event)
 {
+    (void)agent_record_event_then(agent, event, HASTE_LINGERS, NULL, NULL);
+}
+
+bool agent_record_event_then(struct agent *agent, const Muster__Event *event, enum haste haste,
+                             recorder_done *done, void *done_ctx)
+{
     agent_begin(agent);
-    add_event(agent, event);
+    return add_event(agent, event, haste, done, done_ctx);
 }
 
 void agent_record_health(struct agent *agent, bool now)

@@ -51,14 +51,15 @@ static bool add_streams(struct agent *agent, struct arena *arena, Muster__Hello 
     return true;
 }
 
-/* What the link listens for: the rest of what is lacking comes in its turn. */
+/* What the link listens for, unless it comes: the rest of what is lacking comes in its turn. */
 static bool add_lacks(struct agent *agent, struct arena *arena, Muster__Hello *hello)
 {
     const struct content_wait *content = &agent->content;
     hello->lacks = arena_alloc(arena, (content->count + 1) * sizeof *hello->lacks);
     if (hello->lacks == NULL)
         return false;
-    for (size_t i = 0; i < content->count; i++)
+    const size_t count = content_wait_comes(content) ? 0 : content->count;
+    for (size_t i = 0; i < count; i++)
         hello->lacks[hello->n_lacks++] = binary(content->blobs[i], 32);
     return true;
 }
@@ -113,7 +114,7 @@ void agent_say_hello(struct agent *agent)
     if (!seal_hello(agent, nonce, &envelope, &err) ||
         !linkport_publish(agent->port, HELLO_TOKEN, topic, buf_bytes(&envelope), &err))
         log_warn("hello not said, it will be tried again: %s", err.text);
-    else
+    else if (!content_wait_comes(&agent->content))
         content_wait_named(&agent->content, clock_boot_ms(agent->clock));
     hello_sent(&agent->hello, nonce, clock_boot_ms(agent->clock), random_u64());
     buf_done(&envelope);

@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_DEFAULT = 20, WHY_MAX = 100, WHY_LOOK_AT_RESULTS = 500 };
+enum {
+    LOG_RECORDS = 48,
+    /* of a bundle, and some */ WHY_DEFAULT = 20,
+    WHY_MAX = 100,
+    WHY_LOOK_AT_RESULTS = 500
+};
 
 static Muster__Traffic *traffic_message(const struct traffic *traffic, struct arena *arena)
 {
@@ -104,6 +109,8 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
     if (!tell_health(agent, arena, status, err) || !agent_tell_trust(agent, arena, status, err) ||
         !agent_tell_content(agent, arena, status, err))
         return false;
+    if (!agent_list_actions(agent, true, arena, &status->actions, &status->n_actions, err))
+        return false;
     reply->agent = status;
     return say_cost(agent, arena, status, err);
 }
@@ -114,7 +121,7 @@ struct story {
     const struct suspect_profile *suspects;
     struct arena *arena;
     Muster__Event **events;
-    size_t count, max;
+    size_t count, max, events_max;
 };
 
 static bool add_event(struct story *story, const Muster__Event *event, struct err *err)
@@ -144,7 +151,11 @@ static bool take_event(void *ctx, uint64_t incarnation, uint64_t seq, struct byt
     (void)seq;
     if (!unpack(&muster__event__descriptor, body, &limits, story->arena, &message, err))
         return left_out(err);
-    return add_event(story, (const Muster__Event *)message, err);
+    const Muster__Event *event = (const Muster__Event *)message;
+    /* Pieces of a log are no story. */
+    if (event->kind == MUSTER__EVENT_KIND__EVENT_LOG || story->count == story->events_max)
+        return true;
+    return add_event(story, event, err);
 }
 
 static const char *outcome_word(Muster__Outcome outcome)
@@ -230,10 +241,12 @@ bool agent_why(struct agent *agent, uint32_t limit, struct arena *arena, Muster_
         .arena = arena,
         .events = arena_alloc(arena, 2 * max * sizeof(Muster__Event *)),
         .max = 2 * max,
+        .events_max = max,
     };
     if (story.events == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the story");
-    if (!spool_newest(agent->spool, MUSTER__LANE__LANE_EVENT, max, take_event, &story, err) ||
+    if (!spool_newest(agent->spool, MUSTER__LANE__LANE_EVENT, max + LOG_RECORDS, take_event, &story,
+                      err) ||
         !spool_newest(agent->spool, MUSTER__LANE__LANE_TXN, WHY_LOOK_AT_RESULTS, take_result,
                       &story, err))
         return false;

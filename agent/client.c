@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/client.h"
 
+#include "agent/client_internal.h"
 #include "agent/client_txn.h"
-#include "agent/client_wire.h"
 #include "base/clock.h"
 #include "base/mask.h"
 #include "proto/limits.h"
@@ -17,13 +17,6 @@ enum {
 };
 
 static const char default_socket[] = "/run/muster/client.sock";
-
-struct muster_client {
-    struct client_wire wire;
-    int deadline_ms;
-    uint64_t last_id, next_key;
-    struct buf request;
-};
 
 struct muster_client *muster_client_open(const struct muster_client_settings *settings)
 {
@@ -55,32 +48,49 @@ void muster_client_close(struct muster_client *client)
     free(client);
 }
 
+/* Answers to what was said again on this connection come when they come, as do those that were too
+ * late for their own call. */
+static bool is_of_said_again(const struct muster_client *client, uint64_t id)
+{
+    return id >= client->again_first && id <= client->again_last && client->again_last != 0;
+}
+
 /* One request and its answer over the connection that is there. Closed unless it succeeds. */
-static bool exchange(struct muster_client *client, int64_t until_ms, struct client_reply *ret_reply,
+static bool exchange(struct muster_client *client, int64_t until_ms, struct bytes *ret_frame,
                      struct err *err)
 {
     struct bytes frame = {0};
-    struct client_reply reply = {0};
-    if (!client_wire_queue(&client->wire, buf_bytes(&client->request), err) ||
-        !client_wire_receive(&client->wire, until_ms, &frame, err))
+    uint64_t id = 0;
+    bool ok = false;
+    if (!client_wire_queue(&client->wire, buf_bytes(&client->request), err))
         return false;
-    bool ok = client_txn_unpack(frame, &reply, err);
-    if (ok && reply.request_id != client->last_id)
-        ok = err_set(err, ERR_IO, "an answer to request %llu, not %llu",
-                     (unsigned long long)reply.request_id, (unsigned long long)client->last_id);
-    if (!ok) {
+    do {
+        if (!client_wire_receive(&client->wire, until_ms, &frame, err))
+            return false;
+        if (!client_reply_id(frame, &id, &ok, err)) {
+            client_wire_close(&client->wire);
+            return err_context(err, "%s", client->wire.address.sun_path);
+        }
+        if (is_of_said_again(client, id))
+            client_lease_heard(client, id, ok);
+    } while (id != client->asked_id && (id < client->asked_id || is_of_said_again(client, id)));
+    if (id != client->asked_id) {
         client_wire_close(&client->wire);
+        err_set(err, ERR_IO, "an answer to request %llu, not %llu", (unsigned long long)id,
+                (unsigned long long)client->asked_id);
         return err_context(err, "%s", client->wire.address.sun_path);
     }
-    *ret_reply = reply;
+    *ret_frame = frame;
     return true;
 }
 
-static bool ask(struct muster_client *client, struct client_reply *ret_reply, struct err *err)
+bool client_ask(struct muster_client *client, struct bytes *ret_frame, struct err *err)
 {
     int64_t until_ms = clock_boot_ms(&clock_real) + client->deadline_ms;
+    client->wire.patient = client->asking != NULL || client_lease_holds(client);
     if (client->wire.fd >= 0) {
-        if (exchange(client, until_ms, ret_reply, err))
+        if (client_lease_say_again(client, false, err) &&
+            exchange(client, until_ms, ret_frame, err))
             return true;
         /* A kept connection that ended was the agent's restart: the key makes it safe to ask the
          * new one. */
@@ -88,15 +98,32 @@ static bool ask(struct muster_client *client, struct client_reply *ret_reply, st
             return false;
     }
     return client_wire_connect(&client->wire, until_ms, err) &&
-           exchange(client, until_ms, ret_reply, err);
+           client_lease_say_again(client, true, err) && exchange(client, until_ms, ret_frame, err);
+}
+
+enum muster_status client_status_of(const struct err *err)
+{
+    return err->code == ERR_TIMEOUT     ? MUSTER_TIMEOUT
+           : err->code == ERR_NO_MEMORY ? MUSTER_FAILED
+                                        : MUSTER_UNREACHABLE;
+}
+
+/* The whole way of a result, and what is in its answer. */
+static bool ask(struct muster_client *client, struct client_reply *ret_reply, struct err *err)
+{
+    struct bytes frame = {0};
+    if (!client_ask(client, &frame, err))
+        return false;
+    if (client_txn_unpack(frame, ret_reply, err))
+        return true;
+    client_wire_close(&client->wire);
+    return err_context(err, "%s", client->wire.address.sun_path);
 }
 
 static void say_not_handed_over(const struct muster_client *client, const struct err *err,
                                 struct muster_answer *answer)
 {
-    answer->status = err->code == ERR_TIMEOUT     ? MUSTER_TIMEOUT
-                     : err->code == ERR_NO_MEMORY ? MUSTER_FAILED
-                                                  : MUSTER_UNREACHABLE;
+    answer->status = client_status_of(err);
     if (answer->status == MUSTER_TIMEOUT)
         (void)snprintf(answer->text, sizeof answer->text,
                        "result not confirmed within %d ms: %.330s; go on with the sale and hand it "
@@ -145,7 +172,9 @@ bool muster_record(struct muster_client *client, const struct muster_txn *txn,
         err_set(&err, ERR_INVALID, "idempotency_key has %zu bytes: expected 1 to %zu",
                 txn->idempotency_key.length, sizeof answer.key);
     buf_clear(&client->request);
-    if (!ok || !client_txn_pack(txn, bytes_of(answer.key, answer.key_length), ++client->last_id,
+    client->asked_id = ++client->last_id;
+    if (!ok || !client_txn_pack(txn, bytes_of(answer.key, answer.key_length),
+                                client_lease_generation(client, txn->terminal), client->asked_id,
                                 &client->request, &err)) {
         answer.status = err.code == ERR_INVALID ? MUSTER_INVALID : MUSTER_FAILED;
         (void)snprintf(answer.text, sizeof answer.text, "result refused: %.450s", err.text);

@@ -13,13 +13,16 @@ extern "C" {
 /*
  * libmuster: hands a payment application's results to muster-agent on the same terminal.
  *
- * Time: muster_record returns within the deadline, whatever state the agent is in, and at once when
- * no agent is there. No other function here waits for anything. A result that could not be handed
- * over is no reason to hold up a sale.
+ * Time: muster_record and muster_lease_* return within the deadline, whatever state the agent is
+ * in, and at once when no agent is there. No other function here waits for anything. A result or a
+ * word that could not be handed over is no reason to hold up a sale.
+ *
  * Cards: no field takes a PAN, a BIN, track data, a card code or a PIN block, and none of them may
  * be written into a field that takes text. A card is told apart by `card_token` alone.
+ *
  * Threads and processes: a client belongs to one thread at a time and is not used after fork in the
  * child; two threads open one each. Nothing here installs a signal handler or raises SIGPIPE.
+ *
  * Memory: whatever the caller passes stays the caller's and is not kept after the call.
  */
 struct muster_client;
@@ -110,6 +113,8 @@ struct muster_txn {
      * Absent, the better choice where it can be kept until the answer is there: the call makes one
      * of 8 bytes and tells it in its answer; keys made here cost next to nothing on the way up. */
     struct muster_bytes idempotency_key;
+    /* When the sale was made. The agent tells by it which tables and parameters it was made with,
+     * also when it is handed over late. */
     int64_t wall_ms;   /* UTC, since 1970; 0: the agent's clock */
     uint64_t boot_ms;  /* CLOCK_BOOTTIME; 0: the agent's clock */
     uint32_t terminal; /* logical terminal: its index on this device, 0..255 */
@@ -164,6 +169,50 @@ struct muster_answer {
     char text[480];            /* when not stored: what, where, why and the next step; one line */
 };
 
+/*
+ * What the application is in the middle of. The agent puts nothing in force under it that could
+ * harm it: tables and CA keys wait for the end of a transaction; parameters, keys and software for
+ * a settled batch without a reversal too. It waits for as long as it takes: after a time that the
+ * terminal's owner sets it asks a person, it never forces itself on the application.
+ *
+ *   muster_lease_set(client, 0, reversal, batch, &lease);   at the start, and when either changes
+ *   muster_lease_begin(client, 0, 0, &lease);   before the first byte of registration data is read
+ *   ... read the card, look up its range, ask the host ...
+ *   muster_lease_end(client, 0, &lease);        when the outcome is known
+ *
+ * At the start of the application: it says with muster_lease_set, of each logical terminal that it
+ * has, how reversal and batch stand. Of one that it never says so of, both may be open: nothing
+ * that waits for a settled batch is put in force. They are the terminal's, whichever client says
+ * them, and stay until they are said otherwise, over restarts of the application, the agent and the
+ * device.
+ *
+ * Transactions: between begin and end the files below `lease.path` stay whole and as they are (if
+ * a person puts more than one change in force in the middle of it, those of the first are gone).
+ * A transaction is its client's: it ends with `end` of the same client, with that client's
+ * connection (a program that dies in it holds nothing up), or after hold_ms; one that goes on for
+ * longer is begun again while it does. Other clients in one of the same terminal change nothing of
+ * it. A result that the same client hands over next, of the same terminal, is one that was made
+ * with what its begin was answered.
+ *
+ * What a call could not say is said again by the next call of this client, as is all that holds
+ * when the agent was restarted. Whatever the status of begin is, go on with the sale. With no agent
+ * there (MUSTER_UNREACHABLE), or one that is late (MUSTER_TIMEOUT), or one that refuses
+ * (MUSTER_INVALID, MUSTER_FULL, MUSTER_FAILED), open <registry>/current once, and read everything
+ * below that one descriptor: it always leads to a whole generation. MUSTER_FULL and MUSTER_FAILED
+ * of muster_lease_set: the agent knows, but its disk does not; it tries again by itself.
+ */
+enum { MUSTER_HOLD_MAX_MS = 600000, MUSTER_LEASE_TERMINALS = 16 };
+
+/* Filled by every call, also by one that fails. */
+struct muster_lease {
+    enum muster_status status;     /* MUSTER_STORED: the agent knows */
+    uint64_t generation;           /* in force; 0: none, or not known */
+    uint8_t generation_digest[32]; /* the same on every terminal that holds the same */
+    char path[768];                /* its folder, absolute; "" without one */
+    char waiting[160];             /* what waits for the application, ""; for a log or a clerk */
+    char text[480];                /* when not said: what, where, why and the next step; one line */
+};
+
 /* Opens nothing yet: the first call connects, and so does one after the agent was restarted.
  * NULL: no memory, or a socket path longer than a socket's name may be. `settings` may be NULL. */
 struct muster_client *muster_client_open(const struct muster_client_settings *settings);
@@ -172,6 +221,16 @@ void muster_client_close(struct muster_client *client); /* NULL is fine */
 /* True when the agent has committed the result to disk: MUSTER_STORED or MUSTER_DUPLICATE. */
 bool muster_record(struct muster_client *client, const struct muster_txn *txn,
                    struct muster_answer *ret_answer);
+
+/* `terminal` is the logical terminal, as in muster_txn; at most 16 of them for a client. `hold_ms`:
+ * 0 stands for two minutes, at most MUSTER_HOLD_MAX_MS. True: the agent knows (MUSTER_STORED). */
+bool muster_lease_begin(struct muster_client *client, uint32_t terminal, uint32_t hold_ms,
+                        struct muster_lease *ret_lease);
+bool muster_lease_end(struct muster_client *client, uint32_t terminal,
+                      struct muster_lease *ret_lease);
+/* A transaction that is open stays open. MUSTER_STORED: what was said is on the agent's disk. */
+bool muster_lease_set(struct muster_client *client, uint32_t terminal, bool reversal, bool batch,
+                      struct muster_lease *ret_lease);
 
 #ifdef __cplusplus
 }

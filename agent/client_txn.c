@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/client_txn.h"
 
+#include "agent/client_internal.h"
 #include "agent/txn_checks.h"
 #include "base/utf8.h"
 #include "proto/local.pb-c.h"
@@ -58,8 +59,8 @@ static Muster__TxnResult message_of(const struct muster_txn *txn, struct bytes k
     return message;
 }
 
-bool client_txn_pack(const struct muster_txn *txn, struct bytes key, uint64_t request_id,
-                     struct buf *out, struct err *err)
+bool client_txn_pack(const struct muster_txn *txn, struct bytes key, const uint8_t *generation,
+                     uint64_t request_id, struct buf *out, struct err *err)
 {
     if (key.length < 1 || key.length > CLIENT_KEY_BYTES)
         return err_set(err, ERR_INVALID, "idempotency_key has %zu bytes: expected 1 to %d",
@@ -67,6 +68,8 @@ bool client_txn_pack(const struct muster_txn *txn, struct bytes key, uint64_t re
     if (!check(txn, err))
         return false;
     Muster__TxnResult message = message_of(txn, key);
+    if (generation != NULL)
+        message.generation = binary(generation, CLIENT_GENERATION_BYTES);
     Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
     request.id = request_id;
     request.what_case = MUSTER__CLIENT_REQUEST__WHAT_TXN;
@@ -79,7 +82,7 @@ bool client_txn_pack(const struct muster_txn *txn, struct bytes key, uint64_t re
     return true;
 }
 
-static enum muster_status status_of(Muster__ReplyStatus status)
+enum muster_status client_reply_status(int status)
 {
     switch (status) {
     case MUSTER__REPLY_STATUS__REPLY_OK:
@@ -96,7 +99,7 @@ static enum muster_status status_of(Muster__ReplyStatus status)
 }
 
 /* One line of UTF-8, whoever it was that answered. */
-static void copy_why(const char *why, char *out, size_t size)
+void client_copy_text(const char *why, char *out, size_t size)
 {
     (void)snprintf(out, size, "%s", why);
     utf8_clean(out); /* it may have been cut */
@@ -110,7 +113,7 @@ static bool reply_of(const Muster__ClientReply *message, struct client_reply *re
                      struct err *err)
 {
     struct muster_answer *answer = &reply->answer;
-    answer->status = status_of(message->status);
+    answer->status = client_reply_status((int)message->status);
     bool stored = answer->status == MUSTER_STORED || answer->status == MUSTER_DUPLICATE;
     if (message->record != NULL) {
         answer->incarnation = message->record->incarnation;
@@ -119,7 +122,20 @@ static bool reply_of(const Muster__ClientReply *message, struct client_reply *re
     if (stored && answer->seq == 0)
         return err_set(err, ERR_IO, "an answer that says stored and names no record");
     if (!stored)
-        copy_why(message->why, answer->text, sizeof answer->text);
+        client_copy_text(message->why, answer->text, sizeof answer->text);
+    return true;
+}
+
+bool client_reply_id(struct bytes frame, uint64_t *ret_id, bool *ret_ok, struct err *err)
+{
+    Muster__ClientReply *message = NULL;
+    if (frame.length <= REPLY_MAX_BYTES)
+        message = muster__client_reply__unpack(NULL, frame.length, frame.data);
+    if (message == NULL)
+        return err_set(err, ERR_IO, "%zu bytes that are no answer", frame.length);
+    *ret_id = message->id;
+    *ret_ok = message->status == MUSTER__REPLY_STATUS__REPLY_OK;
+    muster__client_reply__free_unpacked(message, NULL);
     return true;
 }
 

@@ -5,12 +5,13 @@
 #include "agent/client.h"
 #include "base/buf.h"
 
-enum { CLIENT_KEY_BYTES = 32 };
+enum { CLIENT_KEY_BYTES = 32, CLIENT_GENERATION_BYTES = 8 };
 
 /* Checks `txn` and packs it as the ClientRequest `request_id` at the end of `out`, under the key
- * given here. ERR_INVALID names the field and what was expected. */
-bool client_txn_pack(const struct muster_txn *txn, struct bytes key, uint64_t request_id,
-                     struct buf *out, struct err *err) MUSTER_CHECK;
+ * given here; `generation`: what it was made with, 8 bytes, NULL: not known. ERR_INVALID names the
+ * field and what was expected. */
+bool client_txn_pack(const struct muster_txn *txn, struct bytes key, const uint8_t *generation,
+                     uint64_t request_id, struct buf *out, struct err *err) MUSTER_CHECK;
 
 /* What the agent said to a txn request. False: `frame` is no ClientReply, or one that says stored
  * and does not say where. */

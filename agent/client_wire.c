@@ -64,6 +64,13 @@ static bool fail(struct client_wire *wire, enum err_code code, const char *what,
     return err_set(err, code, "%s: %s", wire->address.sun_path, what);
 }
 
+static bool too_late(struct client_wire *wire, struct err *err)
+{
+    if (!wire->patient || wire->out.length > 0)
+        return fail(wire, ERR_TIMEOUT, "no answer within the deadline", err);
+    return err_set(err, ERR_TIMEOUT, "%s: no answer within the deadline", wire->address.sun_path);
+}
+
 static bool fail_errno(struct client_wire *wire, const char *what, struct err *err)
 {
     int failed = errno;
@@ -152,7 +159,7 @@ bool client_wire_turn(struct client_wire *wire, int watch_fd, int64_t until_ms, 
     if (n < 0 && !interrupted)
         return fail_errno(wire, "cannot poll", err);
     if (n == 0)
-        return fail(wire, ERR_TIMEOUT, "no answer within the deadline", err);
+        return too_late(wire, err);
     if (!interrupted && (fds[0].revents & POLLOUT) != 0 && !send_some(wire, err))
         return false;
     if (!interrupted && (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
@@ -192,7 +199,7 @@ bool client_wire_receive(struct client_wire *wire, int64_t until_ms, struct byte
             return true;
         }
         if (remaining_ms(until_ms) == 0)
-            return fail(wire, ERR_TIMEOUT, "no answer within the deadline", err);
+            return too_late(wire, err);
         if (!client_wire_turn(wire, -1, until_ms, NULL, err))
             return false;
     }

@@ -10,12 +10,14 @@
 /*
  * Delimited frames over a unix stream socket with plain poll(2), for callers without a loop. No
  * function waits past `until_ms` (CLOCK_BOOTTIME). After any failure the connection is closed, so
- * that no late answer can be taken for another request's.
+ * that no late answer can be taken for another request's; but for a patient one, whose caller can
+ * tell them apart: it outlasts an answer that is late, once all is sent.
  */
 struct client_wire {
     struct sockaddr_un address;
     int fd; /* -1: not connected */
     size_t max_frame_bytes;
+    bool patient;
     struct buf in;
     size_t in_taken; /* bytes of `in` whose frames were handed out */
     struct buf out;

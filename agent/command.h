@@ -22,6 +22,9 @@ int command_status(int argc, char **argv);
 int command_selfcheck(int argc, char **argv);
 int command_why(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_plan(int argc, char **argv);
+int command_apply(int argc, char **argv);
+int command_lease(int argc, char **argv);
 
 struct command_options {
     const char *name; /* of the subcommand */
@@ -93,7 +96,21 @@ const char *command_plain(char *text);
 
 /* The state report as JSON, and as a table with one line per item. */
 json_t *command_state_json(const Muster__StateReport *state);
+/* What differs, in the words that the fleet has for it too; null: nothing, or nothing was told. */
+json_t *command_difference_json(const Muster__ItemReport *item);
 void command_print_items(const Muster__StateReport *state);
+/* What waits for its gate, for what, until when. */
+json_t *command_actions_json(Muster__PlanAction *const *actions, size_t count);
+void command_print_waits(const Muster__ApplyReport *apply);
+json_t *command_waits_json(const Muster__ApplyReport *apply);
+/* How what is in force proves itself, or why what was is no more. */
+void command_print_probation(const Muster__ApplyReport *apply);
+json_t *command_probation_json(const Muster__ApplyReport *apply);
+/* What the payment application is in the middle of. */
+void command_print_lease(const Muster__LeaseState *lease);
+json_t *command_lease_json(const Muster__LeaseState *lease);
+/* "80 s", "12 h"; rounded down, or up. */
+void command_span(uint64_t ms, bool up, char out[24]);
 /* Items that differ from what is wanted and were not repaired. */
 size_t command_count_unrepaired(const Muster__StateReport *state);
 

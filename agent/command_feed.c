@@ -76,7 +76,7 @@ static bool pack_line(struct bytes text, uint64_t id, struct buf *out, struct er
         random_bytes(made, sizeof made);
         key = bytes_of(made, sizeof made);
     }
-    return client_txn_pack(&input.txn, key, id, out, err);
+    return client_txn_pack(&input.txn, key, NULL, id, out, err);
 }
 
 static bool submit(struct feed *feed, const struct line *line, struct err *err)

@@ -19,12 +19,18 @@ static const char *kind_word(Muster__EventKind kind)
         return "state";
     case MUSTER__EVENT_KIND__EVENT_DRIFT:
         return "drift";
+    case MUSTER__EVENT_KIND__EVENT_PROPOSED:
+        return "proposed";
     case MUSTER__EVENT_KIND__EVENT_REPAIR:
         return "repair";
     case MUSTER__EVENT_KIND__EVENT_REFUSED:
         return "refused";
     case MUSTER__EVENT_KIND__EVENT_APPLY_FAILED:
         return "not applied";
+    case MUSTER__EVENT_KIND__EVENT_APPLY:
+        return "applying";
+    case MUSTER__EVENT_KIND__EVENT_PACKAGE:
+        return "package";
     case MUSTER__EVENT_KIND__EVENT_SPOOL:
         return "spool";
     default:

@@ -63,23 +63,20 @@ void content_wait_disconnected(struct content_wait *wait, int64_t now_ms)
     wait->connected = false;
 }
 
-static bool was_told(const struct content_wait *wait, const uint8_t blob[32], bool *ret_known)
+static bool was_told(const struct content_wait *wait, const uint8_t blob[32])
 {
     for (size_t i = 0; i < wait->count; i++) {
-        if (memcmp(wait->blobs[i], blob, 32) == 0) {
-            *ret_known = true;
+        if (memcmp(wait->blobs[i], blob, 32) == 0)
             return wait->told[i];
-        }
     }
-    *ret_known = false;
     return false;
 }
 
 /* What a hello has named is on its way, or is asked for in its time. What follows upon something
  * that came is a walk through much: only when all that was named has come is the rest asked for. */
-static void plan_ask(struct content_wait *wait, bool some_new, bool some_told, int64_t at_ms)
+static void plan_ask(struct content_wait *wait, bool some_untold, bool some_told, int64_t at_ms)
 {
-    bool soon = some_new && (!wait->moved || !some_told);
+    bool soon = some_untold && (!wait->moved || !some_told);
     int64_t kept_ms = wait->keeps_nothing ? 0 : first_ms(wait);
     int64_t ask_ms = at_ms + (soon ? kept_ms : limit_ms(wait));
     if (soon || wait->moved || wait->ask_ms == INT64_MAX) {
@@ -91,15 +88,14 @@ static void plan_ask(struct content_wait *wait, bool some_new, bool some_told, i
 void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], const uint64_t *sizes,
                       size_t count, uint64_t bytes, int64_t now_ms)
 {
-    bool told[CONTENT_WAIT_BLOBS], some_told = false, some_new = false;
+    bool told[CONTENT_WAIT_BLOBS], some_told = false, some_untold = false;
     bool begins = wait->count == 0;
     count = count < CONTENT_WAIT_BLOBS ? count : CONTENT_WAIT_BLOBS;
     wait->largest_bytes = 0;
     for (size_t i = 0; i < count; i++) {
-        bool known = false;
-        told[i] = was_told(wait, blobs[i], &known);
+        told[i] = was_told(wait, blobs[i]);
         some_told = some_told || told[i];
-        some_new = some_new || !known;
+        some_untold = some_untold || !told[i];
         if (sizes[i] > wait->largest_bytes)
             wait->largest_bytes = sizes[i];
     }
@@ -115,7 +111,7 @@ void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], con
     if (count == 0)
         wait->ask_ms = INT64_MAX;
     else
-        plan_ask(wait, some_new, some_told, clock_of(wait, now_ms));
+        plan_ask(wait, some_untold, some_told, clock_of(wait, now_ms));
     wait->moved = false;
     (void)look_at_flow(wait, bytes, clock_of(wait, now_ms));
 }
@@ -125,6 +121,7 @@ void content_wait_came(struct content_wait *wait, int64_t now_ms)
     wait->since_ms = clock_of(wait, now_ms);
     wait->moved = true;
     wait->came = true;
+    wait->comes = true;
     wait->given_up = false;
     wait->wait_ms = limit_ms(wait);
     if (wait->count > 0)
@@ -140,8 +137,14 @@ void content_wait_named(struct content_wait *wait, int64_t now_ms)
         wait->ask_ms = least_ms;
 }
 
+bool content_wait_comes(const struct content_wait *wait)
+{
+    return wait->comes && !wait->keeps_nothing && !wait->late;
+}
+
 void content_wait_asked(struct content_wait *wait, int64_t now_ms, uint64_t random)
 {
+    wait->comes = false;
     int64_t jitter_ms = (int64_t)(random % ((uint64_t)wait->wait_ms / 4 + 1));
     wait->ask_ms = clock_of(wait, now_ms) + wait->wait_ms + jitter_ms;
     int64_t longest_ms = longest_wait_ms > limit_ms(wait) ? longest_wait_ms : limit_ms(wait);

@@ -33,6 +33,7 @@ struct content_wait {
     int64_t flow_ms;  /* the last look at what comes, and what had come */
     uint64_t flow_bytes;
     bool moved;    /* one came since the set was last said */
+    bool comes;    /* one came, and none was waited for too long since */
     bool late;     /* and told so */
     bool came;     /* one did since then */
     bool given_up; /* on what was asked for last */
@@ -50,6 +51,9 @@ void content_wait_set(struct content_wait *wait, const uint8_t (*blobs)[32], con
 void content_wait_came(struct content_wait *wait, int64_t now_ms);
 /* A hello was said, which names all that is lacking. */
 void content_wait_named(struct content_wait *wait, int64_t now_ms);
+/* A broker that keeps messages has been bringing them: a hello, as each new session has one, need
+ * not have the fleet publish again what is subscribed to anyway. */
+bool content_wait_comes(const struct content_wait *wait);
 /* One is about to be said, as content_wait_ask wanted. */
 void content_wait_asked(struct content_wait *wait, int64_t now_ms, uint64_t random);
 bool content_wait_ask(const struct content_wait *wait, int64_t now_ms);

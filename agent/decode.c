@@ -219,7 +219,12 @@ static const struct decode_kind *kind_of_detail(Muster__EventKind kind)
         return decode_kind_named("clock");
     case MUSTER__EVENT_KIND__EVENT_STATE:
         return decode_kind_named("state");
+    case MUSTER__EVENT_KIND__EVENT_APPLY:
+        return decode_kind_named("apply");
+    case MUSTER__EVENT_KIND__EVENT_PACKAGE:
+        return decode_kind_named("package");
     case MUSTER__EVENT_KIND__EVENT_DRIFT:
+    case MUSTER__EVENT_KIND__EVENT_PROPOSED:
     case MUSTER__EVENT_KIND__EVENT_REPAIR:
         return decode_kind_named("item");
     default:

@@ -139,6 +139,8 @@ const struct decode_kind decode_kinds[] = {
     PART("clock", clock_sight, LIMIT_RECORD_BYTES, NULL),
     PART("open", open, LIMIT_RECORD_BYTES, NULL),
     PART("state", state_report, LIMIT_RECORD_BYTES, NULL),
+    PART("apply", apply_report, LIMIT_RECORD_BYTES, NULL),
+    PART("package", package_report, LIMIT_RECORD_BYTES, NULL),
     PART("item", item_report, LIMIT_RECORD_BYTES, NULL),
 };
 const size_t decode_kind_count = sizeof decode_kinds / sizeof decode_kinds[0];

@@ -7,6 +7,7 @@
 #include "proto/unpack.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,19 @@ static bool mode_check(const struct sync_want *want, struct err *err)
     return true;
 }
 
+/* A key that nobody has said the place of would be anybody's. Only that one is refused: tables do
+ * not wait for a custodian to sign again what was signed before slots were named. */
+static void key_take(const Muster__DocumentHeader *header, struct sync_want *want)
+{
+    struct err why = {0};
+    if (header->kind != MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
+        key_placement_read(header->key, &want->key, &why))
+        return;
+    want->mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+    want->refusal = refusal_of(&why);
+    (void)snprintf(want->why, sizeof want->why, "%.*s", (int)sizeof want->why - 1, why.text);
+}
+
 static bool item_parse(const struct trust *trust, const char *device,
                        const Muster__ManifestItem *item, struct arena *arena,
                        struct desired *desired, size_t at, struct err *err)
@@ -72,7 +86,7 @@ static bool item_parse(const struct trust *trust, const char *device,
                      err))
         return false;
     struct sync_want *want = &desired->wants.wants[at];
-    *want = (struct sync_want){.mode = item->mode};
+    *want = (struct sync_want){.mode = item->mode, .assigned = item->mode};
     memcpy(want->item.name, header->name, strlen(header->name) + 1);
     want->item.kind = (int)header->kind;
     want->item.epoch = header->epoch;
@@ -82,8 +96,13 @@ static bool item_parse(const struct trust *trust, const char *device,
     memcpy(want->item.sha256, header->sha256.data, 32);
     desired->minimum[at] = header->minimum_version;
     desired->final[at] = header->irreversible;
-    return encodings_take(item, want, &desired->ways[at], &desired->inlined, err) &&
-           mode_check(want, err);
+    memcpy(want->package_version, header->package_version, strlen(header->package_version) + 1);
+    memcpy(want->model, header->model, strlen(header->model) + 1);
+    if (!encodings_take(item, want, &desired->ways[at], &desired->inlined, err) ||
+        !mode_check(want, err))
+        return false;
+    key_take(header, want);
+    return true;
 }
 
 static bool items_parse(const struct trust *trust, const char *device,
@@ -144,6 +163,7 @@ static bool body_parse(const struct trust *trust, const char *device, struct byt
     desired->version = manifest->version;
     desired->expires_ms = manifest->expires_ms;
     return stamp_check(trust, manifest, err) &&
+           action_list_read(manifest, &desired->actions, err) &&
            items_parse(trust, device, manifest, arena, desired, err);
 }
 

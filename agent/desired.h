@@ -2,6 +2,7 @@
 #ifndef AGENT_DESIRED_H
 #define AGENT_DESIRED_H
 
+#include "agent/action.h"
 #include "agent/sync.h"
 #include "agent/ways.h"
 #include "proto/trust.h"
@@ -18,6 +19,7 @@ struct desired {
     struct buf inlined;               /* what the manifest brought of it */
     uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
     bool final[REGISTRY_ITEMS];       /* it says that it cannot go back */
+    struct action_list actions;
 };
 
 /* The signed body, if the director's signature over it is good for this device. */

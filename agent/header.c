@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/header.h"
 
-#include "agent/validate.h"
 #include "proto/limits.h"
+#include "proto/package.h"
 #include "proto/refusal.h"
 #include "proto/topics.h"
 #include "proto/unpack.h"
+#include "proto/validate.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -90,13 +91,9 @@ static bool version_check(const Muster__DocumentHeader *header, uint64_t epoch, 
     return true;
 }
 
-/* What has a form that is looked at, or is sealed, goes through memory as a whole. */
 static uint64_t length_limit(const Muster__DocumentHeader *header)
 {
-    if (header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED)
-        return LIMIT_SEALED_BYTES;
-    return header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE ? LIMIT_CONTENT_BYTES
-                                                                : LIMIT_DOCUMENT_BYTES;
+    return document_length_max(header->kind, header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED);
 }
 
 bool header_open(const struct trust *trust, const char *device, struct bytes envelope,
@@ -108,7 +105,8 @@ bool header_open(const struct trust *trust, const char *device, struct bytes env
     if (!document_name_valid(header->name))
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_NAME, ERR_INVALID,
                       "a document's name is not valid");
-    if (!kind_check(header, device, err) || !version_check(header, trust_epoch(trust), err))
+    if (!kind_check(header, device, err) || !package_header_check(header, err) ||
+        !version_check(header, trust_epoch(trust), err))
         return false;
     if (header->sha256.len != 32)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_MALFORMED, ERR_INVALID,

@@ -17,9 +17,12 @@ static void drop_receipts(Muster__Hello *hello, size_t max_bytes)
 static void drop_reasons(Muster__Hello *hello, size_t max_bytes)
 {
     static char nothing[] = "";
-    if (packed_bytes(hello) > max_bytes && hello->state != NULL)
-        for (size_t i = 0; i < hello->state->n_items; i++)
-            hello->state->items[i]->reason = nothing;
+    if (packed_bytes(hello) <= max_bytes || hello->state == NULL)
+        return;
+    for (size_t i = 0; i < hello->state->n_items; i++)
+        hello->state->items[i]->reason = nothing;
+    for (size_t i = 0; i < hello->state->n_keys; i++)
+        hello->state->keys[i]->why = nothing;
 }
 
 static void drop_streams(Muster__Hello *hello, size_t max_bytes)

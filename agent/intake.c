@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct intake {
     struct intake_handlers handlers;
@@ -25,13 +26,16 @@ struct intake {
 struct client {
     struct intake *intake;
     struct stream *stream; /* NULL: gone */
+    struct stream_peer peer;
     unsigned holders;
+    unsigned later;       /* answers that are still to come, but for those to results */
     struct import import; /* what is coming in from a file over this connection */
 };
 
 struct answer {
     struct client *client;
     uint64_t request_id;
+    bool later; /* counted as such */
 };
 
 /* Counts a refusal; true: it may be logged too. */
@@ -106,6 +110,8 @@ static struct answer *answer_new(struct client *client, uint64_t request_id, str
 
 static void answer_free(struct answer *answer)
 {
+    if (answer->later)
+        answer->client->later--;
     client_release(answer->client);
     free(answer);
 }
@@ -186,19 +192,61 @@ static void on_checked(void *ctx)
     answer_with(ctx, tell_checked);
 }
 
+static bool tell_lease(struct intake *intake, struct arena *arena, Muster__ClientReply *message,
+                       struct err *err)
+{
+    return intake->handlers.tell_lease(intake->ctx, arena, message, err);
+}
+
+static void on_leased(void *ctx)
+{
+    answer_with(ctx, tell_lease);
+}
+
+/* Not each user that hands over results may decide what the application is to bear. */
+static bool may_decide(const struct client *client, struct err *err)
+{
+    return client->peer.uid == 0 || client->peer.uid == geteuid() ||
+           err_set(err, ERR_REFUSED,
+                   "user %u may not decide this: only root and the agent's own user may",
+                   (unsigned)client->peer.uid);
+}
+
+static bool start(struct client *client, const Muster__ClientRequest *request,
+                  struct answer *answer, struct err *err)
+{
+    const struct intake *intake = client->intake;
+    const struct intake_handlers *handlers = &intake->handlers;
+    const struct intake_speaker who = {client, client->peer.uid, client->peer.pid};
+    switch (request->what_case) {
+    case MUSTER__CLIENT_REQUEST__WHAT_SELFCHECK:
+        return handlers->selfcheck(intake->ctx, on_checked, answer, err);
+    case MUSTER__CLIENT_REQUEST__WHAT_LEASE:
+        return handlers->lease(intake->ctx, request->lease, &who, on_leased, answer, err);
+    case MUSTER__CLIENT_REQUEST__WHAT_APPLY:
+        return may_decide(client, err) &&
+               handlers->apply(intake->ctx, request->apply, &who, on_checked, answer, err);
+    default:
+        return handlers->settle(intake->ctx, on_settled, answer, err);
+    }
+}
+
 /* Answered when the registry is where it was asked to be. */
 static bool ask_later(struct client *client, const Muster__ClientRequest *request, struct err *err)
 {
+    if (client->later == INTAKE_ANSWERS_MAX)
+        return err_set(err, ERR_FULL, "%d answers of this connection are still to come",
+                       INTAKE_ANSWERS_MAX);
     struct answer *answer = answer_new(client, request->id, err);
     if (answer == NULL)
         return false;
-    struct intake *intake = client->intake;
-    const struct intake_handlers *handlers = &intake->handlers;
-    if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_SELFCHECK
-            ? handlers->selfcheck(intake->ctx, on_checked, answer, err)
-            : handlers->settle(intake->ctx, on_settled, answer, err))
+    answer->later = true;
+    client->later++;
+    if (start(client, request, answer, err))
         return true;
-    answer_free(answer);
+    client->later--;
+    client->holders--; /* its connection, which asks, is one still */
+    free(answer);
     return false;
 }
 
@@ -210,11 +258,17 @@ static bool ask_now(struct client *client, const Muster__ClientRequest *request,
     message.id = request->id;
     message.status = MUSTER__REPLY_STATUS__REPLY_OK;
     const struct intake_handlers *handlers = &intake->handlers;
+    const struct intake_speaker who = {client, client->peer.uid, client->peer.pid};
     bool ok;
     if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_STATUS)
         ok = handlers->status(intake->ctx, &arena, &message, err);
     else if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_IMPORT)
         ok = handlers->import(intake->ctx, &client->import, request->import, &arena, &message, err);
+    else if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_PLAN)
+        ok = handlers->plan(intake->ctx, &arena, &message, err);
+    else if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_FORGET)
+        ok = may_decide(client, err) && handlers->forget(intake->ctx, request->forget, &who, err) &&
+             handlers->plan(intake->ctx, &arena, &message, err);
     else
         ok = handlers->why(intake->ctx, request->why->limit, &arena, &message, err);
     if (ok)
@@ -229,6 +283,8 @@ static bool ask(struct client *client, const Muster__ClientRequest *request, str
     case MUSTER__CLIENT_REQUEST__WHAT_TXN:
         return ask_txn(client, request, err);
     case MUSTER__CLIENT_REQUEST__WHAT_SELFCHECK:
+    case MUSTER__CLIENT_REQUEST__WHAT_LEASE:
+    case MUSTER__CLIENT_REQUEST__WHAT_APPLY:
         return ask_later(client, request, err);
     case MUSTER__CLIENT_REQUEST__WHAT_IMPORT:
         return request->import->kind == MUSTER__IMPORT_KIND__IMPORT_SETTLE
@@ -236,6 +292,8 @@ static bool ask(struct client *client, const Muster__ClientRequest *request, str
                    : ask_now(client, request, err);
     case MUSTER__CLIENT_REQUEST__WHAT_STATUS:
     case MUSTER__CLIENT_REQUEST__WHAT_WHY:
+    case MUSTER__CLIENT_REQUEST__WHAT_PLAN:
+    case MUSTER__CLIENT_REQUEST__WHAT_FORGET:
         return ask_now(client, request, err);
     default:
         return err_set(err, ERR_INVALID, "the request asks for nothing this version knows");
@@ -254,7 +312,7 @@ static bool on_accepted(void *ctx, struct stream *stream, struct stream_peer pee
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return false;
-    *client = (struct client){.intake = intake, .stream = stream, .holders = 1};
+    *client = (struct client){.intake = intake, .stream = stream, .peer = peer, .holders = 1};
     stream_set_user(stream, client);
     return true;
 }
@@ -302,6 +360,7 @@ static void on_closed(void *ctx, struct stream *stream, const struct err *why)
     if (client == NULL)
         return;
     client->stream = NULL;
+    intake->handlers.gone(intake->ctx, client);
     client_release(client);
 }
 

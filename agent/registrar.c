@@ -20,12 +20,14 @@ const struct sync_wants *registrar_wants(const struct registrar *registrar)
 struct sync_holding registrar_holding(const struct registrar *registrar)
 {
     return (struct sync_holding){.list = &registrar->held.current.list,
-                                 .findings = registrar->findings};
+                                 .findings = registrar->findings,
+                                 .anew = registrar->anew};
 }
 
 bool registrar_failed(const struct registrar *registrar)
 {
-    return registrar->failure.present && registrar->desired != NULL &&
+    return registrar->failure.present && !sync_was_returned(&registrar->failure) &&
+           registrar->desired != NULL &&
            memcmp(registrar->failure.manifest_digest, registrar->desired->digest, 32) == 0;
 }
 
@@ -50,20 +52,42 @@ bool registrar_has_blob(const struct registrar *registrar, const uint8_t sha256[
            is_arriving(registrar->storing, sha256);
 }
 
+struct missing {
+    const struct registrar *registrar;
+    struct returned_view returned;
+};
+
+static bool is_missing(void *ctx, const struct registry_item *item, const struct sync_want *want,
+                       struct sync_blobs *lacks)
+{
+    const struct missing *missing = ctx;
+    const struct registrar *registrar = missing->registrar;
+    if (want != NULL && missing->returned.wants[want - registrar->desired->wants.wants] != NULL)
+        return false;
+    return plan_missing((void *)(uintptr_t)registrar, item, want, lacks);
+}
+
 void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret_lacks)
 {
     struct sync_holding holding = registrar_holding(registrar);
     const struct sync_wants *wants = registrar_wants(registrar);
+    struct missing missing = {.registrar = registrar};
     bool build = wants != NULL && !registrar->outdated && !registrar->no_room &&
                  !registrar_failed(registrar);
-    sync_lacks(wants, &holding, build, plan_missing, (void *)(uintptr_t)registrar, ret_lacks);
+    returned_look(registrar, &missing.returned);
+    sync_lacks(wants, &holding, build, is_missing, &missing, ret_lacks);
+}
+
+void registrar_go_on(struct registrar *registrar)
+{
+    registrar->stalled = registrar->trial.stalled = false;
 }
 
 /* Disk or memory may be there again. */
 static void retry(uv_timer_t *timer)
 {
     struct registrar *registrar = timer->data;
-    registrar->stalled = false;
+    registrar_go_on(registrar);
     registrar_wake(registrar);
 }
 
@@ -125,6 +149,7 @@ void job_start(struct registrar *registrar, struct job *job, void (*run)(struct 
 
 static void registrar_free(struct registrar *registrar)
 {
+    gate_drop(registrar);
     arrivals_free(registrar->arrivals);
     blob_set_done(&registrar->have);
     desired_free(registrar->desired);
@@ -151,13 +176,17 @@ static void handles_close(struct registrar *registrar)
         uv_close((uv_handle_t *)&registrar->timer, handle_closed);
         uv_close((uv_handle_t *)&registrar->retry, handle_closed);
         uv_close((uv_handle_t *)&registrar->again, handle_closed);
+        uv_close((uv_handle_t *)&registrar->gate.timer, handle_closed);
+        uv_close((uv_handle_t *)&registrar->trial.timer, handle_closed);
     }
 }
 
 static bool next_begun(struct registrar *registrar)
 {
-    return yield_start(registrar) || save_start(registrar) || store_start(registrar) ||
-           check_start(registrar) || build_start(registrar);
+    return yield_start(registrar) || save_start(registrar) || anew_start(registrar) ||
+           store_start(registrar) || check_start(registrar) || trial_save_start(registrar) ||
+           trial_after_start(registrar) || return_start(registrar) || again_start(registrar) ||
+           gate_start(registrar) || build_start(registrar);
 }
 
 /* The next stall is another story. */
@@ -175,11 +204,12 @@ static void registrar_step(struct registrar *registrar)
 {
     bool busy = registrar->job != NULL || registrar->hook_runs;
     if (registrar->closing) {
-        if (!busy)
+        if (!busy && !trial_save_start(registrar))
             handles_close(registrar);
         return;
     }
     room_check(registrar);
+    trial_look(registrar);
     if (!busy) {
         plan_supply(registrar);
         busy = next_begun(registrar);
@@ -199,7 +229,13 @@ static void woken(uv_async_t *wake)
 
 void registrar_wake(struct registrar *registrar)
 {
-    (void)uv_async_send(&registrar->wake);
+    if (registrar->handles > 0) /* at the opening all is looked at anyway */
+        (void)uv_async_send(&registrar->wake);
+}
+
+void registrar_amended(struct registrar *registrar)
+{
+    registrar_wake(registrar);
 }
 
 static void check_timer(uv_timer_t *timer)
@@ -210,6 +246,35 @@ static void check_timer(uv_timer_t *timer)
 }
 
 /* ---- opening ---- */
+
+static void gate_heard(void *ctx)
+{
+    registrar_wake(ctx);
+}
+
+static void gate_take(struct registrar *registrar, const struct registrar_gate *gate)
+{
+    registrar->gate_settings = *gate;
+    registrar->gate.kept_ms = gate->waited.ms;
+    registrar->gate.told = gate->waited.told;
+    memcpy(registrar->gate.told_of, gate->waited.told_of, sizeof registrar->gate.told_of);
+}
+
+static bool probation_take(struct registrar *registrar, const struct registrar_probation *settings,
+                           struct err *err)
+{
+    struct trial *trial = &registrar->trial;
+    const char *hook = settings->after_hook != NULL ? settings->after_hook : "";
+    if (strlen(hook) >= sizeof trial->after_hook)
+        return err_set(err, ERR_INVALID,
+                       "registry: the path of the hook after a switch is longer than %zu "
+                       "characters",
+                       sizeof trial->after_hook - 1);
+    memcpy(trial->after_hook, hook, strlen(hook) + 1);
+    trial->settings = *settings;
+    trial->settings.after_hook = trial->after_hook;
+    return true;
+}
 
 static bool settings_take(struct registrar *registrar, const struct registrar_settings *settings,
                           struct err *err)
@@ -228,7 +293,10 @@ static bool settings_take(struct registrar *registrar, const struct registrar_se
     memcpy(registrar->hook, settings->hook, strlen(settings->hook) + 1);
     registrar->hook_limit_ms = settings->hook_limit_ms;
     registrar->quota_bytes = settings->quota_bytes;
-    return true;
+    if (settings->owned != NULL)
+        registrar->others.owned = *settings->owned;
+    gate_take(registrar, &settings->gate);
+    return probation_take(registrar, &settings->probation, err);
 }
 
 static bool handles_open(struct registrar *registrar, int64_t check_every_ms, struct err *err)
@@ -237,12 +305,16 @@ static bool handles_open(struct registrar *registrar, int64_t check_every_ms, st
     registrar->timer.data = registrar;
     registrar->retry.data = registrar;
     registrar->again.data = registrar;
+    registrar->gate.timer.data = registrar;
+    registrar->trial.timer.data = registrar;
     if (uv_async_init(registrar->loop, &registrar->wake, woken) != 0)
         return err_set(err, ERR_IO, "registry: no wake-up from the loop");
     (void)uv_timer_init(registrar->loop, &registrar->timer); /* cannot fail */
     (void)uv_timer_init(registrar->loop, &registrar->retry);
     (void)uv_timer_init(registrar->loop, &registrar->again);
-    registrar->handles = 4;
+    (void)uv_timer_init(registrar->loop, &registrar->gate.timer);
+    (void)uv_timer_init(registrar->loop, &registrar->trial.timer);
+    registrar->handles = 6;
     if (check_every_ms > 0)
         (void)uv_timer_start(&registrar->timer, check_timer, (uint64_t)check_every_ms,
                              (uint64_t)check_every_ms);
@@ -269,6 +341,7 @@ bool registrar_open(uv_loop_t *loop, const struct clock *clock,
         registrar_free(registrar);
         return false;
     }
+    gate_hook_join(&registrar->gate.asker, settings->gate.hook, gate_heard, registrar);
     registrar->check_due = CHECK_ALL;
     registrar_wake(registrar);
     *ret_registrar = registrar;
@@ -280,10 +353,13 @@ void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), voi
     registrar->closing = true;
     registrar->closed = closed;
     registrar->closed_ctx = ctx;
+    gate_hook_leave(&registrar->gate.asker);
     waiters_answer(registrar, true);
     (void)uv_timer_stop(&registrar->timer);
     (void)uv_timer_stop(&registrar->retry);
     (void)uv_timer_stop(&registrar->again);
+    (void)uv_timer_stop(&registrar->gate.timer);
+    (void)uv_timer_stop(&registrar->trial.timer);
     registrar_wake(registrar);
 }
 
@@ -339,6 +415,15 @@ size_t registrar_lacks(const struct registrar *registrar, uint8_t (*ret_blobs)[3
 const uint8_t *registrar_generation_digest(const struct registrar *registrar)
 {
     return registrar->held.current.digest;
+}
+
+uint64_t registrar_folder(const struct registrar *registrar, char *ret_path)
+{
+    uint64_t number = registrar->held.current.number;
+    ret_path[0] = '\0';
+    return number > 0 && registry_generation_path(registrar->registry, number, ret_path, NULL)
+               ? number
+               : 0;
 }
 
 uint64_t registrar_manifest_version(const struct registrar *registrar)

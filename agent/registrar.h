@@ -2,11 +2,20 @@
 #ifndef AGENT_REGISTRAR_H
 #define AGENT_REGISTRAR_H
 
+#include "agent/action.h"
+#include "agent/gate.h"
+#include "agent/gate_hook.h"
+#include "agent/keys.h"
+#include "agent/owned.h"
+#include "agent/packages.h"
+#include "agent/probation.h"
 #include "agent/refusals.h"
 #include "agent/room.h"
+#include "agent/suspect.h"
 #include "base/clock.h"
 #include "proto/arena.h"
 #include "proto/desired.pb-c.h"
+#include "proto/local.pb-c.h"
 #include "proto/record.pb-c.h"
 #include "proto/trust.h"
 
@@ -20,6 +29,26 @@
  */
 struct registrar;
 
+struct registrar_waited { /* by what is not in force, over restarts of the agent */
+    int64_t ms;           /* powered-on time */
+    Muster__ApplyStep told;
+    uint8_t told_of[32];
+};
+
+struct registrar_gate {
+    struct gate_policy policy;      /* all 0: a gate opens at once where no application is known */
+    struct gate_hook_program *hook; /* NULL: none; outlives the registrar's closing */
+    int64_t every_ms; /* a look at the gate at the latest; a wait shorter than that is not told */
+    struct registrar_waited waited;
+};
+
+/* What has to be true of a generation before it counts as good. */
+struct registrar_probation {
+    struct probation_policy policy; /* time_ms 0: nothing is on probation */
+    const char *after_hook; /* absolute path, NULL or "" = none; run after each switch, as `hook` */
+    uint8_t boot[16];       /* id of this boot of the terminal */
+};
+
 struct registrar_settings {
     const char *dir;    /* <state>/registry, absolute */
     const char *floors; /* <state>/floors, the second place of the version floors */
@@ -28,7 +57,10 @@ struct registrar_settings {
     const char *hook; /* absolute path, "" = none; run as: hook <generation dir>, cwd = that dir */
     int64_t hook_limit_ms;
     int64_t check_every_ms; /* drift check timer; 0: none */
-    int64_t quota_bytes;    /* generations + blobs; a manifest that cannot fit is refused */
+    struct registrar_gate gate;
+    struct registrar_probation probation;
+    int64_t quota_bytes;       /* generations + blobs; a manifest that cannot fit is refused */
+    const struct owned *owned; /* documents that other systems own; NULL: none is */
 };
 
 struct registrar_events {
@@ -45,6 +77,17 @@ struct registrar_events {
     bool (*unsettled)(void *ctx, const struct err *why);
     /* How much of its disk the registry may take now. NULL, or false: nobody knows. */
     bool (*room)(void *ctx, struct room *ret_room);
+    /* What the payment application is in the middle of; `ret_lease` is zeroed. NULL: there is none.
+     */
+    void (*lease)(void *ctx, struct gate_lease *ret_lease);
+    /* No generation is being put in force any more; may be NULL. */
+    void (*switched)(void *ctx);
+    /* What carries the connection is another, and whoever sets it up has done so: the line is to be
+     * made again. May be NULL. */
+    void (*redial)(void *ctx);
+    /* Puts into each state what follows from what is in force: keys in slots, packages that run.
+     * NULL: nothing does. */
+    bool (*amend)(void *ctx, struct arena *arena, Muster__StateReport *state, struct err *err);
 };
 
 /* Loads what is held and starts a check. `trust` and `clock` outlive the registrar; the strings of
@@ -93,6 +136,70 @@ bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)
 bool registrar_settle(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
                       void *ctx, struct err *err) MUSTER_CHECK;
 
+/* Forgets what did not pass and what led nowhere, and tries all of it again. */
+bool registrar_resync(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
+                      void *ctx, struct err *err) MUSTER_CHECK;
+/* The same, and makes every document of the generation again from what is fetched anew: what came
+ * before is forgotten, and what is in force stays so until then. ERR_FULL: twice does not fit. */
+bool registrar_reset(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
+                     void *ctx, struct err *err) MUSTER_CHECK;
+/* That is not in force yet. */
+bool registrar_is_anew(const struct registrar *registrar);
+/* Of the newest accepted manifest; NULL: none counts. Valid until the next one is accepted. */
+const struct action_list *registrar_actions(const struct registrar *registrar);
+
+/* What the application is in the middle of is not what it was: looks at the gate, at once. */
+void registrar_look(struct registrar *registrar);
+/* A generation is being put in force just now: who begins a transaction waits for `switched`. */
+bool registrar_switching(const struct registrar *registrar);
+/* The digest of the generation that waits; false: none does. */
+bool registrar_waiting(const struct registrar *registrar, uint8_t ret_digest[32]);
+/* A person puts what waits for its gate in force; `who` is told. `looked_at`: the digest of what he
+ * has looked at, NULL: whatever it is. ERR_CONFLICT: nothing waits, or another one. */
+bool registrar_decide(struct registrar *registrar, const struct bytes *looked_at, const char *who,
+                      struct err *err) MUSTER_CHECK;
+/* What waits, and for what, in one line; false: nothing. */
+bool registrar_waits(const struct registrar *registrar, char *ret_text, size_t size);
+/* To be given back at the next opening. */
+void registrar_waited(const struct registrar *registrar, struct registrar_waited *ret_waited);
+/* A result that is stored, once; in the order in which they were. */
+struct registrar_result {
+    uint64_t incarnation, seq;
+    const uint8_t *generation; /* the first 8 bytes of the digest of what was in force */
+    enum suspect why;          /* by the code profiles of the last good generation */
+    bool suspect_now;          /* by those in force */
+    const uint8_t *token;      /* PROBATION_TOKEN_BYTES, NULL: none */
+    int64_t wall_ms;
+};
+/* The first 8 bytes of the digest of what was in force at `boot_ms` of this boot. `claimed`: what
+ * the application says it was, believed of what has just been replaced; NULL: nothing. False:
+ * nobody knows. */
+bool registrar_in_force_at(const struct registrar *registrar, int64_t boot_ms,
+                           const uint8_t *claimed, uint8_t *ret_generation) MUSTER_CHECK;
+void registrar_result(struct registrar *registrar, const struct registrar_result *result);
+/* The newest one that is counted, over restarts too. False: results are not counted. */
+bool registrar_counted(const struct registrar *registrar, uint64_t *ret_incarnation,
+                       uint64_t *ret_seq);
+/* One that is newer, and was stored before this run of the agent. */
+void registrar_recount(struct registrar *registrar, const struct registrar_result *result);
+/* All earlier ones were given: those of this incarnation are counted from its first on. Kept on the
+ * medium before it returns. */
+void registrar_count_from(struct registrar *registrar, uint64_t incarnation);
+/* The payment application ended in the middle of a transaction. */
+void registrar_crashed(struct registrar *registrar);
+/* The fleet has answered a hello that was said at `asked_ms` since boot. */
+void registrar_welcomed(struct registrar *registrar, int64_t asked_ms);
+/* What is in force carries the connection and waits for that. */
+bool registrar_awaits_welcome(const struct registrar *registrar);
+/* A person has decided: what was taken back may be tried again. */
+void registrar_forget_returned(struct registrar *registrar);
+
+/* What would change, what waits, for what; every pointer in it lives in `arena`. */
+bool registrar_plan(const struct registrar *registrar, struct arena *arena,
+                    Muster__PlanReply *ret_plan, struct err *err) MUSTER_CHECK;
+/* The folder of the generation in force, REGISTRY_PATH_BYTES; 0: none. */
+uint64_t registrar_folder(const struct registrar *registrar, char *ret_path);
+
 /* Current state; every pointer in it lives in `arena`. */
 bool registrar_state(const struct registrar *registrar, struct arena *arena,
                      Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;
@@ -107,6 +214,27 @@ bool registrar_documents(const struct registrar *registrar, Muster__DocumentKind
                          size_t limit_bytes,
                          void (*each)(void *ctx, const char *name, struct bytes content),
                          void *ctx);
+/* The same of the last good generation, which is the one in force unless that is on probation. */
+bool registrar_good_documents(const struct registrar *registrar, Muster__DocumentKind kind,
+                              size_t limit_bytes,
+                              void (*each)(void *ctx, const char *name, struct bytes content),
+                              void *ctx);
+const uint8_t *registrar_good_digest(const struct registrar *registrar); /* 32 */
+/* `amend` would say something else than before. */
+void registrar_amended(struct registrar *registrar);
+/* The key blocks in force that the manifest wants and those that it has observed, at most `max`;
+ * returns how many. */
+size_t registrar_keys(const struct registrar *registrar, struct key_wanted *ret_wanted, size_t max);
+/* The packages in force that the manifest wants, at most `max`; returns how many. Under a root by
+ * which that manifest is not good any more: none. */
+size_t registrar_packages(const struct registrar *registrar, struct package_wanted *ret_wanted,
+                          size_t max);
+/* Where the file of a document in force is; `path` takes REGISTRY_PATH_BYTES. */
+bool registrar_file(const struct registrar *registrar, const char *name, char *path,
+                    struct err *err) MUSTER_CHECK;
+/* A sealed document's file as it is in force, hashed. */
+bool registrar_sealed(const struct registrar *registrar, const char *name, struct buf *ret_content,
+                      struct err *err) MUSTER_CHECK;
 const uint8_t *registrar_generation_digest(const struct registrar *registrar); /* 32, zeros: none */
 uint64_t registrar_manifest_version(const struct registrar *registrar);        /* 0: none */
 
@@ -117,7 +245,8 @@ struct registrar_desired {
     int64_t expires_ms; /* 0: never */
     bool outdated;      /* not good under the root in force any more, or below the floors */
     uint64_t root_seen; /* the highest root that was ever in force here */
-    const char *below;  /* why it is older than what was accepted here, "": it is not */
+    uint64_t floor_epoch, floor_version; /* the highest manifest that was ever accepted here */
+    const char *below; /* why it is older than what was accepted here, "": it is not */
     /* The newest one above it that the director signed and that was refused; version 0: none. */
     uint64_t refused_epoch, refused_version;
     const char *refused_why; /* valid until the next manifest */

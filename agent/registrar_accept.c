@@ -16,15 +16,16 @@ static bool quota_check(const struct registrar *registrar, const struct desired 
 {
     struct registry_items target;
     sync_target(&desired->wants, &registrar->held.current.list, &target);
-    const struct registry_items *lists[] = {&target, &registrar->held.current.list};
-    uint64_t needed = sync_bytes(lists, 2);
+    const struct registry_items *lists[] = {&target, &registrar->held.current.list,
+                                            &trial_good(registrar)->list};
+    uint64_t needed = sync_bytes(lists, 3);
     if (registrar->quota_bytes <= 0 || needed <= (uint64_t)registrar->quota_bytes)
         return true;
-    const struct registry_items *now[] = {&registrar->held.current.list};
+    const struct registry_items **now = lists + 1; /* and what comes back if it is no good */
     return refuse(err, MUSTER__REFUSAL__REFUSAL_MANIFEST_QUOTA, ERR_REFUSED,
                   "manifest %" PRIu64 " needs %" PRIu64 " bytes beside what is in force (%" PRIu64
                   "), the quota is %" PRId64,
-                  desired->version, needed, sync_bytes(now, 1), registrar->quota_bytes);
+                  desired->version, needed, sync_bytes(now, 2), registrar->quota_bytes);
 }
 
 /* A chain of roots that was damaged or put back leaves older keys in force, which a newer root may
@@ -61,7 +62,7 @@ static bool desired_accept(struct registrar *registrar, struct desired *desired,
         registrar->refused_version = 0;
         registrar->below[0] = '\0';
         registrar->unsaved = true;
-        registrar->stalled = false;
+        registrar_go_on(registrar);
     }
     free(floors);
     return good;
@@ -148,6 +149,7 @@ bool registrar_manifest(struct registrar *registrar, struct bytes envelope, stru
     }
     log_info("registry: manifest %" PRIu64 " of epoch %" PRIu64 " accepted, %zu items",
              desired->version, desired->epoch, desired->wants.count);
+    owned_look_soon(registrar);
     registrar_wake(registrar);
     return true;
 }
@@ -198,6 +200,8 @@ void registrar_desired(const struct registrar *registrar, struct registrar_desir
 {
     const struct desired *desired = registrar->desired;
     *ret_desired = (struct registrar_desired){.root_seen = registrar->floors.root_version,
+                                              .floor_epoch = registrar->floors.epoch,
+                                              .floor_version = registrar->floors.manifest_version,
                                               .outdated = registrar->outdated,
                                               .refused_epoch = registrar->refused_epoch,
                                               .refused_version = registrar->refused_version,

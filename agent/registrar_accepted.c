@@ -180,7 +180,7 @@ static bool is_in_force(const struct registrar *registrar)
     struct registry_items *target = calloc(1, sizeof *target);
     bool same = false;
     if (target != NULL && current->number > 0 && !registrar->outdated) {
-        sync_target(&registrar->desired->wants, &current->list, target);
+        returned_target(registrar, target);
         same = sync_same(target, &current->list);
     }
     free(target);

@@ -1,57 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/registrar_internal.h"
+#include "agent/registrar_build.h"
 
-#include "agent/validate.h"
 #include "base/child.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/utf8.h"
 #include "proto/refusal.h"
 #include "proto/sealed.h"
+#include "proto/validate.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum build_outcome {
-    BUILD_READY,
-    BUILD_OTHER,  /* one way to an item's content leads nowhere, and there is another */
-    BUILD_LACKS,  /* a blob or a carried file is not what it was thought to be: look again */
-    BUILD_FAILED, /* this manifest does not pass and is not to be tried again */
-    BUILD_BROKEN, /* disk or memory */
-};
-
-struct build_job {
-    struct job job;
-    struct registry_generation target;
-    struct registry_generation current;
-    bool carry[REGISTRY_ITEMS]; /* one for each item of the target */
-    bool may_write[REGISTRY_ITEMS];
-    struct content_source sources[REGISTRY_ITEMS]; /* of what is not carried */
-    size_t other;                                  /* the item whose source leads nowhere */
-    struct buf manifest;
-    uint64_t manifest_version;
-    uint64_t spare; /* a generation that must go first to make room, 0: none */
-    enum build_outcome outcome;
-    bool recheck;         /* a carried file is unsound */
-    struct blob_set lost; /* the store has them not, or had them damaged */
-    struct registry_failure failure;
-    struct err err;
-    struct kept kept; /* commit: what stays */
-    bool switched;
-};
-
-static void build_free(struct build_job *build)
+void build_free(struct build_job *build)
 {
     buf_done(&build->manifest);
     blob_set_done(&build->lost);
     kept_done(&build->kept);
+    free(build->back);
     free(build);
 }
 
 /* Every hello carries it. */
-static void put_reason(struct registry_failure *failure, const struct err *why)
+void build_put_reason(struct registry_failure *failure, const struct err *why)
 {
     snprintf(failure->reason, sizeof failure->reason, "%.399s", why->text);
     utf8_clean(failure->reason);
@@ -65,7 +38,7 @@ static enum build_outcome build_fail(struct build_job *build, const struct regis
     failure->present = true;
     failure->content = content;
     memcpy(failure->item, item->name, sizeof failure->item);
-    put_reason(failure, why);
+    build_put_reason(failure, why);
     key_note(build->job.sealing_key, failure);
     return BUILD_FAILED;
 }
@@ -74,7 +47,9 @@ static enum build_outcome content_check(struct build_job *build, const struct re
                                         struct bytes content)
 {
     struct err why = {0};
-    if (validate_document((Muster__DocumentKind)item->kind, content, &why))
+    /* A key block is looked at where it is opened, and stays sealed here. */
+    if (item->kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
+        validate_document((Muster__DocumentKind)item->kind, content, &why))
         return BUILD_READY;
     if (why.code == ERR_NO_MEMORY) { /* nothing was judged */
         build->err = why;
@@ -179,8 +154,8 @@ static enum build_outcome build_all(struct build_job *build)
 {
     const struct registry *registry = build->job.registry;
     if (build->spare > 0) {
-        const uint64_t keep[1] = {build->current.number};
-        if (!registry_prune(registry, keep, 1, kept_needs, &build->kept, &build->err))
+        const uint64_t keep[2] = {build->current.number, build->kept.good.number};
+        if (!registry_prune(registry, keep, 2, kept_needs, &build->kept, &build->err))
             return BUILD_BROKEN;
     }
     if (!registry_build_begin(registry, build->target.number, &build->err))
@@ -195,16 +170,17 @@ static enum build_outcome build_all(struct build_job *build)
                : BUILD_BROKEN;
 }
 
-/* The failure is on the medium before it is told, so that a restart does not try again. */
+/* The failure is on the medium before it is told, so that a restart does not try again; the room
+ * for it is made first. */
 static void build_settle(struct build_job *build)
 {
     struct err why = {0};
-    if (build->outcome == BUILD_FAILED &&
-        !registry_failure_write(build->job.registry, &build->failure, &why))
-        build->err = why;
     if (build->outcome != BUILD_READY &&
         !registry_build_drop(build->job.registry, build->target.number, &why) &&
         build->outcome != BUILD_OTHER) /* which has its own to say, and is built over anyway */
+        build->err = why;
+    if (build->outcome == BUILD_FAILED &&
+        !registry_failure_write(build->job.registry, &build->failure, &why))
         build->err = why;
 }
 
@@ -217,8 +193,65 @@ static void build_run(struct job *job)
 
 /* ---- back on the loop ---- */
 
-static bool build_superseded(const struct registrar *registrar, const struct build_job *build)
+bool build_copy(const struct build_job *build, struct registry_generation *ret_generation,
+                bool *ret_guarded, struct buf *ret_manifest, struct err *err)
 {
+    *ret_generation = build->target;
+    memcpy(ret_guarded, build->may_write, sizeof build->may_write);
+    return buf_append(ret_manifest, build->manifest.data, build->manifest.length, err);
+}
+
+bool build_carries(const struct build_job *build, const struct registry_item *held)
+{
+    for (size_t i = 0; i < build->target.list.count; i++)
+        if (strcmp(build->target.list.items[i].name, held->name) == 0)
+            return build->carry[i];
+    return false;
+}
+
+/* But for what it can be made again from. */
+static bool same_document(const struct registry_item *a, const struct registry_item *b)
+{
+    return strcmp(a->name, b->name) == 0 && a->kind == b->kind && a->epoch == b->epoch &&
+           a->version == b->version && a->length == b->length && sync_same_content(a, b);
+}
+
+static bool wants_the_same(const struct registrar *registrar, const struct build_job *build)
+{
+    const struct desired *desired = registrar->desired;
+    struct registry_items target;
+    returned_target(registrar, &target);
+    bool same = target.count == build->target.list.count;
+    for (size_t i = 0; same && i < target.count; i++)
+        same = same_document(&target.items[i], &build->target.list.items[i]) &&
+               build->may_write[i] == sync_may_repair(&desired->wants, target.items[i].name);
+    return same;
+}
+
+bool build_adopt(const struct registrar *registrar, struct build_job *build,
+                 struct blob_set *needed)
+{
+    const struct desired *desired = registrar->desired;
+    bool good = build->back == NULL && wants_the_same(registrar, build);
+    for (size_t i = 0; good && i < build->target.list.count; i++)
+        good = blob_set_add(needed, build->target.list.items[i].blob, NULL);
+    struct buf manifest = {0};
+    if (!good || !buf_append(&manifest, desired->envelope.data, desired->envelope.length, NULL)) {
+        buf_done(&manifest);
+        return false;
+    }
+    buf_done(&build->manifest);
+    build->manifest = manifest;
+    build->manifest_version = desired->version;
+    memcpy(build->failure.manifest_digest, desired->digest, 32);
+    return true;
+}
+
+bool build_superseded(const struct registrar *registrar, const struct build_job *build)
+{
+    if (build->back != NULL)
+        return registrar->closing || !registrar->trial.back ||
+               registrar->held.current.number != build->back->from;
     return registrar->closing || registrar->desired == NULL || registrar->outdated ||
            memcmp(registrar->desired->digest, build->failure.manifest_digest, 32) != 0;
 }
@@ -236,12 +269,13 @@ static void tell_failure(struct registrar *registrar, const struct build_job *bu
         report.reason = (char *)(uintptr_t)failure->reason;
         report.refusal = (Muster__Refusal)failure->refusal;
     }
-    report_refusal(registrar,
-                   failure->content ? MUSTER__EVENT_KIND__EVENT_REFUSED
-                                    : MUSTER__EVENT_KIND__EVENT_APPLY_FAILED,
-                   failure->item, want != NULL ? &report.base : NULL,
-                   (Muster__Refusal)failure->refusal, "manifest %" PRIu64 " is not applied: %s",
-                   build->manifest_version, failure->reason);
+    report_refusal(
+        registrar,
+        failure->content ? MUSTER__EVENT_KIND__EVENT_REFUSED
+                         : MUSTER__EVENT_KIND__EVENT_APPLY_FAILED,
+        failure->item, want != NULL ? &report.base : NULL, (Muster__Refusal)failure->refusal,
+        "manifest %" PRIu64 " is %s: %s", build->manifest_version,
+        sync_was_returned(failure) ? "applied but for this" : "not applied", failure->reason);
 }
 
 static void build_failed(struct registrar *registrar, struct build_job *build)
@@ -249,6 +283,7 @@ static void build_failed(struct registrar *registrar, struct build_job *build)
     if (build->err.code != ERR_NONE)
         log_error("registry: after a failed build: %s", build->err.text);
     if (!build_superseded(registrar, build)) {
+        registrar->anew = false;
         registrar->failure = build->failure;
         tell_failure(registrar, build);
     }
@@ -267,46 +302,116 @@ static void reject_done(struct registrar *registrar, struct job *job)
     build_failed(registrar, (struct build_job *)job);
 }
 
+/* Nobody who begins a transaction waits for this. */
+static void sweep_run(struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    /* Late is no harm: a generation without such a record begins its probation anew. */
+    if (build->probation.present &&
+        !registry_probation_write(job->registry, &build->probation, &build->err))
+        err_context(&build->err, "keeping what the probation begins with");
+    if (!kept_prune(job->registry, &build->kept, &build->err))
+        err_context(&build->err, "removing what is no longer needed");
+}
+
+static void sweep_done(struct registrar *registrar, struct job *job)
+{
+    struct build_job *build = (struct build_job *)job;
+    registrar->trial.unsaved = registrar->trial.unsaved || build->err.code != ERR_NONE;
+    if (build->err.code != ERR_NONE)
+        registrar_stall(registrar, "after the switch", &build->err);
+    build_free(build);
+}
+
+void reject_start(struct registrar *registrar, struct build_job *build)
+{
+    job_start(registrar, &build->job, reject_run, reject_done);
+}
+
 static void commit_run(struct job *job)
 {
     struct build_job *build = (struct build_job *)job;
-    build->switched = registry_switch(job->registry, build->target.number, &build->err);
-    if (build->switched && !kept_prune(job->registry, &build->kept, &build->err))
-        err_context(&build->err, "removing what is no longer needed");
+    build->switched = build->back != NULL
+                          ? come_back_run(build, &build->err)
+                          : registry_build_sweep(job->registry, &build->target, &build->err) &&
+                                registry_switch(job->registry, build->target.number, &build->err);
+}
+
+void build_in_force(struct registrar *registrar, struct build_job *build)
+{
+    registrar->anew = registrar->anew && build->back != NULL;
+    trial_switched(registrar, build);
+    if (build->back != NULL && build->back->fails)
+        registrar->failure = build->failure;
+    registrar->held.previous = build->kept.previous;
+    registrar->held.current = build->target;
+    registrar_forget_findings(registrar);
+    gate_settled(registrar);
+    for (size_t i = 0; i < build->target.list.count; i++) {
+        if (build->back == NULL && !build->carry[i])
+            have_add(registrar, build->target.list.items[i].blob);
+    }
+    have_keep(registrar, &build->kept);
+    if (build->recheck || build->back != NULL)
+        registrar->check_due = CHECK_ALL;
+    log_info("registry: generation %" PRIu64 " of manifest %" PRIu64 " is in force",
+             build->target.number, build->manifest_version);
 }
 
 static void commit_done(struct registrar *registrar, struct job *job)
 {
     struct build_job *build = (struct build_job *)job;
+    registrar->switching = false;
     /* Used up even by a switch that failed half-way: the next one must not meet its folder. */
-    registrar->held.highest = build->target.number;
-    if (build->err.code != ERR_NONE)
+    if (build->target.number > registrar->held.highest)
+        registrar->held.highest = build->target.number;
+    if (build->err.code != ERR_NONE && build->back != NULL)
+        return_broken(registrar, &build->err);
+    else if (build->err.code != ERR_NONE)
         registrar_stall(registrar, "switching the generation", &build->err);
-    if (build->switched) {
-        registrar->held.previous = build->current;
-        registrar->held.current = build->target;
-        registrar_forget_findings(registrar);
-        for (size_t i = 0; i < build->target.list.count; i++) {
-            if (!build->carry[i])
-                have_add(registrar, build->target.list.items[i].blob);
-        }
-        have_keep(registrar, &build->kept);
-        if (build->recheck)
-            registrar->check_due = CHECK_ALL;
-        log_info("registry: generation %" PRIu64 " of manifest %" PRIu64 " is in force",
-                 build->target.number, build->manifest_version);
-    }
-    build_free(build);
+    if (build->switched)
+        build_in_force(registrar, build);
+    if (registrar->events.switched != NULL)
+        registrar->events.switched(registrar->ctx);
+    if (build->switched)
+        job_start(registrar, &build->job, sweep_run, sweep_done);
+    else
+        build_free(build);
 }
 
 /* What the new generation was made from goes, but for what it can be made again from. */
-static void commit_start(struct registrar *registrar, struct build_job *build)
+void build_before(struct registrar *registrar, struct build_job *build)
 {
+    build->current = registrar->held.current; /* what its documents can be made from may differ */
     build->err = (struct err){0};
     kept_done(&build->kept);
     build->kept.previous = registrar->held.current;
     build->kept.current = build->target;
+    trial_before(registrar, build);
+}
+
+void commit_start(struct registrar *registrar, struct build_job *build)
+{
+    registrar->switching = true;
+    build_before(registrar, build);
     job_start(registrar, &build->job, commit_run, commit_done);
+}
+
+/* It is good; now it depends on what the payment application is in the middle of. */
+static void build_waits(struct registrar *registrar, struct build_job *build)
+{
+    if (build->back != NULL) {
+        return_waits(registrar, build);
+        return;
+    }
+    struct gate_hold what = {
+        .kind = gate_between(&registrar->held.current.list, &build->target.list),
+        .generation = build->target.number,
+        .manifest_version = build->manifest_version,
+    };
+    memcpy(what.digest, build->target.digest, sizeof what.digest);
+    gate_hold(registrar, build, &what);
+    registrar_wake(registrar);
 }
 
 static void hook_done(void *ctx, const struct child_result *result)
@@ -330,13 +435,17 @@ static void hook_done(void *ctx, const struct child_result *result)
         err_set(&why, ERR_REFUSED, "the hook said no (exit %d): %.240s", result->exit_status,
                 result->output);
     if (why.code == ERR_NONE) {
-        commit_start(registrar, build);
+        build_waits(registrar, build);
+        return;
+    }
+    if (build->back != NULL) {
+        return_refused(registrar, build, &why);
         return;
     }
     refuse_as(&why, MUSTER__REFUSAL__REFUSAL_CONTENT_HOOK);
     build->failure.present = true;
-    put_reason(&build->failure, &why);
-    job_start(registrar, &build->job, reject_run, reject_done);
+    build_put_reason(&build->failure, &why);
+    reject_start(registrar, build);
 }
 
 static bool hook_start(struct registrar *registrar, struct build_job *build, struct err *err)
@@ -345,21 +454,21 @@ static bool hook_start(struct registrar *registrar, struct build_job *build, str
     if (!registry_building_path(registrar->registry, build->target.number, path, err))
         return false;
     char *const argv[] = {registrar->hook, path, NULL};
-    if (!child_run(registrar->loop, argv, NULL, path, registrar->hook_limit_ms, hook_done,
-                   registrar, err))
+    if (!child_run_alone(registrar->loop, argv, path, registrar->hook_limit_ms,
+                         registrar->quota_bytes, hook_done, registrar, err))
         return err_context(err, "validating hook");
     registrar->hooked = build;
     registrar->hook_runs = true;
     return true;
 }
 
-static void build_ready(struct registrar *registrar, struct build_job *build)
+void build_ready(struct registrar *registrar, struct build_job *build)
 {
     struct err err = {0};
     if (build_superseded(registrar, build)) {
         build_free(build);
     } else if (registrar->hook[0] == '\0') {
-        commit_start(registrar, build);
+        build_waits(registrar, build);
     } else if (!hook_start(registrar, build, &err)) {
         /* The hook itself is not there: nothing is known against the content. */
         registrar_stall(registrar, "applying", &err);
@@ -414,9 +523,11 @@ static uint64_t spare_in_the_way(const struct registrar *registrar,
                                  const struct registry_items *target)
 {
     const struct registry_held *held = &registrar->held;
-    const struct registry_items *lists[] = {target, &held->current.list, &held->previous.list};
-    if (held->previous.number == 0 || registrar->quota_bytes <= 0 ||
-        sync_bytes(lists, 3) <= (uint64_t)registrar->quota_bytes)
+    const struct registry_generation *good = trial_good(registrar);
+    const struct registry_items *lists[] = {target, &held->current.list, &held->previous.list,
+                                            &good->list};
+    if (held->previous.number == 0 || held->previous.number == good->number ||
+        registrar->quota_bytes <= 0 || sync_bytes(lists, 4) <= (uint64_t)registrar->quota_bytes)
         return 0;
     return held->previous.number;
 }
@@ -449,8 +560,8 @@ bool build_start(struct registrar *registrar)
 {
     struct sync_blobs lacks;
     struct err err = {0};
-    if (registrar->desired == NULL || registrar->outdated || registrar->unsaved ||
-        registrar_kept_from(registrar) != NULL || registrar_failed(registrar))
+    if (registrar->gate.build != NULL || registrar->desired == NULL || registrar->outdated ||
+        registrar->unsaved || registrar_kept_from(registrar) != NULL || registrar_failed(registrar))
         return false;
     registrar_missing(registrar, &lacks);
     if (lacks.count > 0)
@@ -461,8 +572,9 @@ bool build_start(struct registrar *registrar)
         registrar_stall(registrar, "building a generation", &err);
         return false;
     }
-    sync_target(&registrar->desired->wants, &registrar->held.current.list, &build->target.list);
-    if (sync_same(&build->target.list, &registrar->held.current.list)) {
+    returned_target(registrar, &build->target.list);
+    if (!registrar->anew && sync_same(&build->target.list, &registrar->held.current.list)) {
+        gate_settled(registrar);
         build_free(build);
         return false;
     }

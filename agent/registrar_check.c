@@ -34,6 +34,7 @@ struct check_job {
     struct registry_generation current;
     struct registry_generation previous;
     struct check_item items[REGISTRY_ITEMS];
+    struct owned_looks others;
     struct blob_set lost; /* the store has them not, or had them damaged */
     struct sync_wants wants;
     size_t stray_count;
@@ -181,6 +182,7 @@ static void check_run(struct job *job)
 {
     struct check_job *check = (struct check_job *)job;
     struct err err = {0};
+    owned_looks_run(job->registry, &check->others, &check->lost);
     if (check->all) {
         bool mended = registry_mend(job->registry, &check->current, &check->mended, &err);
         accepted_look_run(job->registry, &check->accepted);
@@ -246,12 +248,21 @@ static void tell_repair(struct registrar *registrar, const struct registry_item 
                                                                        : "the device's own store");
 }
 
+/* It was not found so before; what was repaired is told each time. */
+static bool is_news(const struct drift_mark *mark, const struct check_item *look)
+{
+    static const uint8_t nothing[32];
+    const uint8_t *found = look->finding == SYNC_SOUND ? nothing : look->found;
+    return look->repaired || mark->finding != look->finding ||
+           memcmp(mark->found, found, sizeof mark->found) != 0;
+}
+
 static void item_unsound(struct registrar *registrar, size_t i, const struct check_item *look,
                          const struct registry_item *made)
 {
     struct registry_item *item = &registrar->held.current.list.items[i];
     struct drift_mark *mark = &registrar->marks[i];
-    if (mark->finding != look->finding || memcmp(mark->found, look->found, 32) != 0)
+    if (is_news(mark, look))
         tell_drift(registrar, item, look);
     mark->finding = look->finding;
     memcpy(mark->found, look->found, 32);
@@ -301,12 +312,15 @@ static void check_done(struct registrar *registrar, struct job *job)
         registrar->failure.present = false;
     }
     have_lose(registrar, &check->lost);
+    owned_looks_done(registrar, &check->others);
     for (size_t i = 0; i < check->current.list.count; i++) {
         const struct check_item *look = &check->items[i];
         if (!look->look)
             continue;
         if (look->dead && same_manifest)
             plan_rule_out(registrar, &look->source, &look->why_dead);
+        if (is_news(&registrar->marks[i], look))
+            waiting_shares(registrar, &registrar->held.current.list.items[i]);
         if (look->finding != SYNC_SOUND) {
             item_unsound(registrar, i, look, &check->current.list.items[i]);
             continue;
@@ -325,6 +339,7 @@ static void check_done(struct registrar *registrar, struct job *job)
         registrar->check_due = CHECK_UNSOUND; /* the manifest itself brought it, or another way */
     blob_set_done(&check->lost);
     bool all = check->all;
+    registrar->gate.look_due = true; /* it may share more than was looked at here */
     free(check);
     if (all && registrar->events.checked != NULL)
         registrar->events.checked(registrar->ctx);
@@ -343,6 +358,7 @@ static void check_fill(const struct registrar *registrar, struct check_job *chec
         check->failure = registrar->failure;
     if (check->all)
         accepted_look_fill(registrar, &check->accepted);
+    owned_looks_fill(registrar, &check->others);
     if (check->current.number == 0)
         check->current.list.count = 0;
     for (size_t i = 0; i < check->current.list.count; i++) {
@@ -368,7 +384,7 @@ bool check_start(struct registrar *registrar)
     }
     check_fill(registrar, check);
     if (check->all)
-        registrar->stalled = false; /* the disk may have room again */
+        registrar_go_on(registrar); /* the disk may have room again */
     registrar->check_due = CHECK_NONE;
     job_start(registrar, &check->job, check_run, check_done);
     return true;

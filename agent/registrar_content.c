@@ -168,6 +168,20 @@ static bool base_get(const struct content_job *job, struct buf *ret_base, struct
                   "what the delta starts from is damaged here");
 }
 
+/* Opened only to be looked at: what lies on the disk of a key block is what was sent. */
+static bool key_stays_sealed(const struct content_job *job, struct bytes sent, struct buf *content,
+                             struct err *err)
+{
+    struct key_block_header header = {0};
+    bool good = key_block_read(buf_bytes(content), &header, err) ||
+                refuse_as(err, MUSTER__REFUSAL__REFUSAL_CONTENT_CHECK);
+    if (good && job->source->key.slot[0] != '\0')
+        good = key_placement_check(&job->source->key, &header, err);
+    secret_done(content);
+    *content = (struct buf){.limit = LIMIT_SEALED_BYTES};
+    return good && buf_append(content, sent.data, sent.length, err);
+}
+
 /* What is not the document is no reason to look for a key. */
 static bool content_unseal(const struct content_job *job, struct bytes sent, struct buf *content,
                            struct err *err)
@@ -190,6 +204,8 @@ static bool content_unseal(const struct content_job *job, struct bytes sent, str
     }
     bool opened = sealed_open(key, sent, content, err);
     sealing_key_free(key);
+    if (opened && job->item->kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
+        opened = key_stays_sealed(job, sent, content, err);
     return opened;
 }
 
@@ -297,6 +313,19 @@ static void hash_part(void *ctx, struct bytes part)
     sha256_add(ctx, part);
 }
 
+bool content_hash_file(const char *path, uint8_t ret_sha256[32], struct err *err)
+{
+    uint8_t digest[32];
+    struct sha256_state *state = sha256_begin();
+    if (state == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory to hash %s", path);
+    bool read = file_scan(path, hash_part, state, err);
+    sha256_end(state, digest);
+    if (read)
+        memcpy(ret_sha256, digest, sizeof digest);
+    return read;
+}
+
 bool content_hash(const struct registry *registry, uint64_t generation, const char *name,
                   uint8_t ret_sha256[32], struct err *err)
 {
@@ -307,13 +336,5 @@ bool content_hash(const struct registry *registry, uint64_t generation, const ch
         return false;
     if (!look.regular)
         return err_set(err, ERR_INVALID, "%s is not a regular file", path);
-    struct sha256_state *state = sha256_begin();
-    if (state == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory to hash %s", path);
-    uint8_t digest[32];
-    bool read = file_scan(path, hash_part, state, err);
-    sha256_end(state, digest);
-    if (read)
-        memcpy(ret_sha256, digest, sizeof digest);
-    return read;
+    return content_hash_file(path, ret_sha256, err);
 }

@@ -34,6 +34,8 @@ enum content_outcome content_stream(const struct content_job *job, struct file_w
 enum content_outcome content_put(const struct content_job *job, uint64_t generation, bool replace,
                                  bool (*check)(void *ctx, struct bytes content), void *ctx,
                                  struct registry_item *ret_item, struct err *err);
+/* Hash of a file. */
+bool content_hash_file(const char *path, uint8_t ret_sha256[32], struct err *err) MUSTER_CHECK;
 /* Hash of a document's file in a generation; ERR_INVALID: what stands there is no regular file. */
 bool content_hash(const struct registry *registry, uint64_t generation, const char *name,
                   uint8_t ret_sha256[32], struct err *err) MUSTER_CHECK;

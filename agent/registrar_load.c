@@ -69,5 +69,9 @@ bool registrar_load(struct registrar *registrar, struct err *err)
     struct err why = {0};
     if (!registry_failure_read(registrar->registry, &registrar->failure, &why))
         boot_note(registrar, why.text);
-    return blobs_load(registrar, err);
+    trial_load(registrar);
+    if (!blobs_load(registrar, err))
+        return false;
+    return_at_load(registrar);
+    return true;
 }

@@ -59,7 +59,9 @@ static const struct registry_item *copy_of(const struct registrar *registrar,
                                            const struct registry_item *item)
 {
     const struct registry_item *copy = copy_in(registrar, &registrar->held.current, item);
-    return copy != NULL ? copy : copy_in(registrar, &registrar->held.previous, item);
+    if (copy == NULL)
+        copy = copy_in(registrar, &registrar->held.previous, item);
+    return copy != NULL ? copy : copy_in(registrar, trial_good(registrar), item);
 }
 
 /* The want that has this content: its index, or the count of wants. */
@@ -110,31 +112,35 @@ void plan_source(const struct registrar *registrar, const struct registry_item *
 {
     const struct registry_item *copy = copy_of(registrar, item);
     const struct desired *desired = registrar->desired;
+    const size_t want = desired != NULL ? want_of(desired, item) : 0;
+    const bool wanted = desired != NULL && want < desired->wants.count;
     *ret_source = (struct content_source){0};
+    if (wanted)
+        ret_source->key = desired->wants.wants[want].key;
     if (copy != NULL) {
         ret_source->present = ret_source->copy = true;
         ret_source->way.coding = item->sealed ? MUSTER__CONTENT_CODING__CONTENT_CMS
                                               : MUSTER__CONTENT_CODING__CONTENT_ZSTD;
         memcpy(ret_source->way.blob, copy->blob, 32);
         ret_source->way.size = copy->blob_size;
-    } else if (desired != NULL) {
-        size_t want = want_of(desired, item);
-        if (want < desired->wants.count)
-            source_way(registrar, want, ret_source);
+    } else if (wanted) {
+        source_way(registrar, want, ret_source);
     }
 }
 
+/* The next few: receipts come over the same line, behind what was asked for before, and what is on
+ * its way when that breaks has cost its bytes. */
 static bool pieces_missing(const struct registrar *registrar, const struct pieces *pieces,
                            struct sync_blobs *lacks)
 {
-    bool any = false;
-    for (size_t i = 0; i < pieces->count && !(any && lacks->count == REGISTRY_ITEMS); i++) {
+    size_t asked = 0;
+    for (size_t i = 0; i < pieces->count && asked < PLAN_PIECES_AT_ONCE; i++) {
         if (registrar_has_blob(registrar, pieces->sha256[i]))
             continue;
         sync_blobs_add(lacks, pieces->sha256[i], pieces_length(pieces, i));
-        any = true;
+        asked++;
     }
-    return any;
+    return asked > 0;
 }
 
 bool plan_missing(void *ctx, const struct registry_item *item, const struct sync_want *want,
@@ -169,13 +175,15 @@ bool plan_needs(const struct registrar *registrar,
 {
     const struct desired *desired = registrar->desired;
     struct sync_holding held = registrar_holding(registrar);
+    struct returned_view returned;
     bool good = true;
+    returned_look(registrar, &returned);
     for (size_t i = 0; desired != NULL && good && i < desired->wants.count; i++) {
         const struct sync_want *want = &desired->wants.wants[i];
         const struct ways *ways = &desired->ways[i];
         int picked = pick(registrar, ways);
         if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR || picked < 0 ||
-            sync_carries(&want->item, &held))
+            returned.wants[i] != NULL || sync_carries(&want->item, &held))
             continue;
         good = add(ctx, ways->list[picked].blob, err);
         const struct pieces *pieces = ways->pieces_of == (size_t)picked ? ways->pieces : NULL;
@@ -202,10 +210,13 @@ uint64_t plan_bytes(const struct registrar *registrar)
 {
     const struct desired *desired = registrar->desired;
     struct sync_holding held = registrar_holding(registrar);
+    struct returned_view returned;
     uint64_t bytes = 0;
+    returned_look(registrar, &returned);
     for (size_t i = 0; desired != NULL && i < desired->wants.count; i++) {
         const struct sync_want *want = &desired->wants.wants[i];
-        if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR || sync_carries(&want->item, &held))
+        if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR || returned.wants[i] != NULL ||
+            sync_carries(&want->item, &held))
             continue;
         int picked = pick(registrar, &desired->ways[i]);
         bytes += want->item.length;

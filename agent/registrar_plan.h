@@ -7,6 +7,8 @@
 
 struct registrar;
 
+enum { PLAN_PIECES_AT_ONCE = 4 };
+
 /* From what one item's content is to be made; for a job, so it points at nothing. */
 struct content_source {
     bool present;
@@ -16,6 +18,7 @@ struct content_source {
     struct way way;
     uint64_t base_generation; /* delta: where the content it starts from is held */
     char base_name[REGISTRY_NAME_CHARS + 1];
+    struct key_placement key; /* of a key block that is wanted; slot "": it is not */
 };
 
 /* The best source for the item's content, whether all of it is here or not. */

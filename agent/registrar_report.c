@@ -102,13 +102,22 @@ static struct reports *reports_make(const struct registrar *registrar)
     if (reports == NULL)
         return NULL;
     registrar_missing(registrar, &reports->lacks);
+    bool waits = registrar->gate.build != NULL && !registrar->gate.what.back;
+    struct returned_view returned;
+    struct owned_view others;
+    returned_look(registrar, &returned);
+    owned_view(registrar, &others);
     const struct sync_report_input input = {
+        .waits = waits ? gate_words(registrar->gate.what.kind) : NULL,
         .wants = registrar_wants(registrar),
         .held = registrar_holding(registrar),
         .sources = registrar->sources,
         .failure = registrar_failed(registrar) ? &registrar->failure : &no_failure,
         .lacks = &reports->lacks,
         .stalled = registrar_kept_from(registrar),
+        .returned = returned.wants,
+        .seen = others.wants,
+        .before = trial_runs(registrar) ? &trial_good(registrar)->list : NULL,
     };
     reports->count = sync_reports(&input, reports->rows, &reports->converged);
     return reports;
@@ -130,6 +139,20 @@ static bool copy_digest(struct arena *arena, const uint8_t sha256[32],
     return copy != NULL;
 }
 
+static void difference_fill(const struct sync_difference *difference, Muster__ItemReport *item)
+{
+    if (difference->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE)
+        return;
+    item->difference = difference->kind;
+    item->owned = difference->owned;
+    item->wanted_bytes = difference->wanted_bytes;
+    item->found_bytes = difference->found_bytes;
+    item->rows_compared = difference->rows;
+    item->rows_only_found = difference->diff.only_found;
+    item->rows_only_wanted = difference->diff.only_wanted;
+    item->first_row = difference->diff.first;
+}
+
 static Muster__ItemReport *row_message(const struct sync_report *row, struct arena *arena)
 {
     Muster__ItemReport *item = arena_alloc(arena, sizeof *item);
@@ -143,10 +166,28 @@ static Muster__ItemReport *row_message(const struct sync_report *row, struct are
     item->state = row->state;
     item->source = row->source;
     item->refusal = row->refusal;
+    difference_fill(&row->difference, item);
     bool copied = item->name != NULL && item->reason != NULL &&
                   copy_digest(arena, row->wanted_sha256, &item->wanted_sha256) &&
                   copy_digest(arena, row->held_sha256, &item->held_sha256);
     return copied ? item : NULL;
+}
+
+static bool apply_message(const struct registrar *registrar, struct arena *arena,
+                          Muster__StateReport *state)
+{
+    Muster__ApplyReport *apply = arena_alloc(arena, sizeof *apply);
+    if (apply == NULL)
+        return false;
+    struct gate_answer answer;
+    if (registrar->gate.build != NULL)
+        gate_report(registrar, &answer, apply);
+    else if (!trial_report(registrar, apply))
+        return true;
+    apply->waits_for = arena_copy(arena, apply->waits_for, strlen(apply->waits_for) + 1);
+    apply->why = arena_copy(arena, apply->why, strlen(apply->why) + 1);
+    state->apply = apply;
+    return apply->waits_for != NULL && apply->why != NULL;
 }
 
 static bool state_message(const struct registrar *registrar, const struct reports *reports,
@@ -159,7 +200,7 @@ static bool state_message(const struct registrar *registrar, const struct report
     state.converged =
         reports->converged && registrar->refused_version == 0 && registrar->below[0] == '\0';
     state.items = arena_alloc(arena, (reports->count + 1) * sizeof state.items[0]);
-    bool made = state.items != NULL &&
+    bool made = state.items != NULL && apply_message(registrar, arena, &state) &&
                 copy_digest(arena, registrar->held.current.digest, &state.generation_digest) &&
                 (registrar->desired == NULL ||
                  copy_digest(arena, registrar->desired->digest, &state.manifest_sha256));
@@ -170,6 +211,9 @@ static bool state_message(const struct registrar *registrar, const struct report
     }
     if (!made)
         return err_set(err, ERR_NO_MEMORY, "no memory for the state report");
+    if (registrar->events.amend != NULL &&
+        !registrar->events.amend(registrar->ctx, arena, &state, err))
+        return false;
     *ret_state = state;
     return true;
 }
@@ -188,13 +232,25 @@ bool registrar_state(const struct registrar *registrar, struct arena *arena,
 Muster__AssignMode registrar_mode(const struct registrar *registrar, const char *name)
 {
     const struct sync_want *want = sync_want_of(registrar_wants(registrar), name);
-    return want != NULL ? want->mode : MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+    return want != NULL ? want->assigned : MUSTER__ASSIGN_MODE__MODE_OBSERVE;
 }
 
-static bool state_hash(const Muster__StateReport *state, uint8_t ret_hash[32], struct err *err)
+/* What a sale or the clock changes of what waits is no other state. */
+static bool state_hash(const struct registrar *registrar, const Muster__StateReport *state,
+                       uint8_t ret_hash[32], struct err *err)
 {
     struct buf packed = {0};
-    bool good = pack(&state->base, &packed, err);
+    Muster__StateReport steady = *state;
+    Muster__ApplyReport apply = MUSTER__APPLY_REPORT__INIT;
+    if (state->apply != NULL) {
+        apply.step = state->apply->step;
+        apply.manifest_version = state->apply->manifest_version;
+        apply.generation = state->apply->generation;
+        apply.generation_digest = state->apply->generation_digest;
+        apply.waits_for = (char *)(uintptr_t)registrar->gate.waits_as;
+        steady.apply = &apply;
+    }
+    bool good = pack(&steady.base, &packed, err);
     if (good)
         sha256(buf_bytes(&packed), ret_hash);
     buf_done(&packed);
@@ -217,12 +273,13 @@ static bool tell_state(struct registrar *registrar, const struct reports *report
 {
     Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
     uint8_t hash[32];
-    if (!state_message(registrar, reports, arena, &state, err) || !state_hash(&state, hash, err))
+    if (!state_message(registrar, reports, arena, &state, err) ||
+        !state_hash(registrar, &state, hash, err))
         return false;
     bool changed = memcmp(hash, registrar->reported, 32) != 0;
     memcpy(registrar->reported, hash, 32);
     repaired_as_ok(&state);
-    if (!state_hash(&state, hash, err))
+    if (!state_hash(registrar, &state, hash, err))
         return false;
     if (record && memcmp(hash, registrar->recorded, 32) != 0) {
         memcpy(registrar->recorded, hash, 32);
@@ -238,48 +295,72 @@ static bool tell_state(struct registrar *registrar, const struct reports *report
 
 /* ---- drift of what is not ours to write ---- */
 
-static bool observe_known(const struct registrar *registrar, const struct sync_report *row)
+/* All that is told of it in one hash. */
+static void told_hash(const Muster__ItemReport *report, uint8_t ret_hash[32])
 {
-    for (size_t i = 0; i < registrar->observe_count; i++) {
-        const struct observe_mark *mark = &registrar->observed[i];
-        if (strcmp(mark->name, row->name) == 0)
-            return mark->wanted_version == row->wanted_version &&
-                   mark->held_version == row->held_version;
-    }
+    struct buf packed = {0};
+    struct err err = {0};
+    if (pack(&report->base, &packed, &err))
+        sha256(buf_bytes(&packed), ret_hash);
+    else
+        memset(ret_hash, 0, 32); /* told again when there is memory */
+    buf_done(&packed);
+}
+
+static bool observe_known(const struct registrar *registrar, const struct observe_mark *mark)
+{
+    for (size_t i = 0; i < registrar->observe_count; i++)
+        if (strcmp(registrar->observed[i].name, mark->name) == 0)
+            return memcmp(registrar->observed[i].told, mark->told, sizeof mark->told) == 0;
     return false;
 }
 
-static void tell_observed(struct registrar *registrar, const struct sync_report *row)
+static bool differs(const struct sync_report *row)
 {
-    Muster__ItemReport report;
-    const struct sync_want *want = sync_want_of(registrar_wants(registrar), row->name);
-    char held[32] = "nothing";
+    /* Of somebody else's key the slots tell. */
+    return row->difference.kind != MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE ||
+           (row->wanted_version > 0 && row->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
+            row->state != MUSTER__ITEM_STATE__ITEM_OK &&
+            (row->held_version != row->wanted_version ||
+             row->refusal != MUSTER__REFUSAL__REFUSAL_NONE));
+}
+
+static Muster__EventKind observed_kind(const struct sync_report *row)
+{
+    if (row->refusal != MUSTER__REFUSAL__REFUSAL_NONE)
+        return MUSTER__EVENT_KIND__EVENT_REFUSED;
+    bool asks = row->state == MUSTER__ITEM_STATE__ITEM_PROPOSED;
+    return asks ? MUSTER__EVENT_KIND__EVENT_PROPOSED : MUSTER__EVENT_KIND__EVENT_DRIFT;
+}
+
+static bool tell_observed(struct registrar *registrar, const struct sync_report *row,
+                          struct observe_mark *mark)
+{
+    struct arena arena = {0};
+    const Muster__ItemReport *report = row_message(row, &arena);
+    char held[40] = "";
+    *mark = (struct observe_mark){0};
+    memcpy(mark->name, row->name, sizeof mark->name);
+    if (report != NULL)
+        told_hash(report, mark->told);
     if (row->held_version > 0)
-        snprintf(held, sizeof held, "version %" PRIu64, row->held_version);
-    report_item(registrar, &want->item, row->state, &report);
-    report.reason = (char *)(uintptr_t)row->reason;
-    report_event(registrar, MUSTER__EVENT_KIND__EVENT_DRIFT, row->name, &report.base,
-                 "%s: version %" PRIu64 " is wanted, %s is held; %s", row->name,
-                 row->wanted_version, held, row->reason);
+        (void)snprintf(held, sizeof held, ", version %" PRIu64 " is there", row->held_version);
+    if (report != NULL && !observe_known(registrar, mark))
+        report_refusal(registrar, observed_kind(row), row->name, &report->base, row->refusal,
+                       "%s: version %" PRIu64 " is wanted%s; %s", row->name, row->wanted_version,
+                       held, row->reason);
+    arena_done(&arena);
+    return report != NULL;
 }
 
 static void tell_all_observed(struct registrar *registrar, const struct reports *reports)
 {
     struct observe_mark marks[REGISTRY_ITEMS];
     size_t count = 0;
-    for (size_t i = 0; i < reports->count && count < REGISTRY_ITEMS; i++) {
-        const struct sync_report *row = &reports->rows[i];
-        bool behind = row->wanted_version > 0 && row->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
-                      (row->held_version != row->wanted_version);
-        if (!behind)
-            continue;
-        if (!observe_known(registrar, row))
-            tell_observed(registrar, row);
-        struct observe_mark *mark = &marks[count++];
-        memcpy(mark->name, row->name, sizeof mark->name);
-        mark->wanted_version = row->wanted_version;
-        mark->held_version = row->held_version;
-    }
+    for (size_t i = 0; i < reports->count && count < REGISTRY_ITEMS; i++)
+        if (differs(&reports->rows[i]) &&
+            tell_observed(registrar, &reports->rows[i], &marks[count]))
+            count++;
     memcpy(registrar->observed, marks, count * sizeof marks[0]);
     registrar->observe_count = count;
 }
@@ -314,7 +395,8 @@ void report_all(struct registrar *registrar, bool settled)
         return;
     }
     bool record = registrar->telling && settled && reports->lacks.count == 0 &&
-                  registrar_kept_from(registrar) == NULL;
+                  registrar_kept_from(registrar) == NULL &&
+                  (registrar->gate.build == NULL || gate_worth_telling(registrar));
     if (record)
         tell_all_observed(registrar, reports);
     tell_fetch(registrar, &reports->lacks);

@@ -73,8 +73,10 @@ bool yield_start(struct registrar *registrar)
     yield->for_results = registrar->yield == YIELD_WANTED;
     yield->spare_too = registrar->yield == YIELD_SPARE;
     registrar->yield = YIELD_NOTHING;
+    gate_drop(registrar); /* half-built or waiting: to the registry it is the same */
     yield->kept.current = registrar->held.current;
     yield->kept.previous = registrar->held.previous;
+    yield->kept.good = *trial_good(registrar);
     if (!yield->for_results && !kept_fill(registrar, &yield->kept, &err)) {
         kept_done(&yield->kept);
         free(yield);
@@ -102,7 +104,8 @@ static uint64_t spare_bytes(const struct registrar *registrar)
 {
     const struct registry_held *held = &registrar->held;
     const struct registry_items *lists[] = {&held->current.list, &held->previous.list};
-    if (held->current.number == 0 || held->previous.number == 0)
+    if (held->current.number == 0 || held->previous.number == 0 ||
+        held->previous.number == trial_good(registrar)->number)
         return 0;
     return sync_bytes(lists, 2) - sync_bytes(lists, 1);
 }
@@ -141,8 +144,8 @@ void room_check(struct registrar *registrar)
 {
     struct room room;
     uint64_t needed = 0;
-    if (registrar->unsaved || !is_settled(registrar))
-        return;
+    if (registrar->unsaved || registrar->gate.build != NULL || !is_settled(registrar))
+        return; /* what waits has taken its room */
     if (registrar->desired != NULL && !registrar->outdated && !registrar_failed(registrar))
         needed = plan_bytes(registrar);
     registrar->no_room = needed > 0 && look(registrar, &room) && needed > room.registry_bytes;
@@ -170,18 +173,26 @@ static bool has_spare_blobs(const struct registrar *registrar)
         return false; /* asked again soon */
     kept->current = registrar->held.current;
     kept->previous = registrar->held.previous;
+    kept->good = *trial_good(registrar);
     for (size_t at = 0; !spare && (sha256 = blob_set_next(&registrar->have, &at)) != NULL;)
         spare = !kept_needs(kept, sha256);
     free(kept);
     return spare;
 }
 
+bool room_give_up(struct registrar *registrar)
+{
+    if (!has_spare_blobs(registrar))
+        return false;
+    registrar->yield = YIELD_WANTED;
+    return true;
+}
+
 void registrar_yield(struct registrar *registrar)
 {
     struct room room;
     if (registrar->closing || !look(registrar, &room) || !room.results_short ||
-        !has_spare_blobs(registrar))
+        !room_give_up(registrar))
         return;
-    registrar->yield = YIELD_WANTED;
     registrar_wake(registrar);
 }

@@ -52,6 +52,7 @@ bool kept_fill(const struct registrar *registrar, struct kept *ret_kept, struct 
 {
     ret_kept->current = registrar->held.current;
     ret_kept->previous = registrar->held.previous;
+    ret_kept->good = *trial_good(registrar);
     return plan_needs(registrar, wanted_add, &ret_kept->wanted, err);
 }
 
@@ -73,14 +74,15 @@ bool kept_needs(void *ctx, const uint8_t sha256[32])
 {
     const struct kept *kept = ctx;
     return blob_set_has(&kept->wanted, sha256) || list_needs(&kept->current, sha256) ||
-           list_needs(&kept->previous, sha256);
+           list_needs(&kept->previous, sha256) || list_needs(&kept->good, sha256);
 }
 
 bool kept_prune(const struct registry *registry, const struct kept *kept, struct err *err)
 {
-    const uint64_t keep[2] = {kept->current.number, kept->previous.number};
+    const uint64_t keep[4] = {kept->current.number, kept->previous.number, kept->good.number,
+                              kept->building};
     /* Nothing whole is in force: the generations that lie there are all the application has. */
-    size_t keep_count = kept->current.number > 0 ? 2 : 0;
+    size_t keep_count = kept->current.number > 0 ? 4 : 0;
     return registry_prune(registry, keep, keep_count, kept_needs, (void *)(uintptr_t)kept, err);
 }
 
@@ -155,6 +157,8 @@ bool save_start(struct registrar *registrar)
         registrar_stall(registrar, "keeping the manifest", &err);
         return false;
     }
+    if (save->envelope.length > 0)
+        save->kept.building = waiting_keep(registrar, &save->kept.wanted);
     job_start(registrar, &save->job, save_run, save_done);
     return true;
 }

@@ -46,8 +46,8 @@ static void waiter_late(uv_timer_t *timer)
     waiter_answer(at);
 }
 
-static bool wait_for(struct registrar *registrar, bool despite_lacks, int64_t limit_ms,
-                     void (*done)(void *ctx), void *ctx, struct err *err)
+bool waiter_add(struct registrar *registrar, bool despite_lacks, int64_t limit_ms,
+                void (*done)(void *ctx), void *ctx, struct err *err)
 {
     if (registrar->closing)
         return err_set(err, ERR_UNAVAILABLE, "the registry is closing");
@@ -61,8 +61,10 @@ static bool wait_for(struct registrar *registrar, bool despite_lacks, int64_t li
     (void)uv_timer_init(registrar->loop, &waiter->timer); /* cannot fail */
     waiter->timer.data = waiter;
     (void)uv_timer_start(&waiter->timer, waiter_late, limit_ms > 0 ? (uint64_t)limit_ms : 0, 0);
-    waiter->next = registrar->waiters;
-    registrar->waiters = waiter;
+    struct waiter **at = &registrar->waiters;
+    while (*at != NULL) /* those who asked first are answered first */
+        at = &(*at)->next;
+    *at = waiter;
     registrar_wake(registrar);
     return true;
 }
@@ -70,7 +72,7 @@ static bool wait_for(struct registrar *registrar, bool despite_lacks, int64_t li
 bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
                      void *ctx, struct err *err)
 {
-    if (!wait_for(registrar, false, limit_ms, done, ctx, err))
+    if (!waiter_add(registrar, false, limit_ms, done, ctx, err))
         return false;
     registrar->check_due = CHECK_ALL;
     return true;
@@ -79,5 +81,5 @@ bool registrar_check(struct registrar *registrar, int64_t limit_ms, void (*done)
 bool registrar_settle(struct registrar *registrar, int64_t limit_ms, void (*done)(void *ctx),
                       void *ctx, struct err *err)
 {
-    return wait_for(registrar, true, limit_ms, done, ctx, err);
+    return waiter_add(registrar, true, limit_ms, done, ctx, err);
 }

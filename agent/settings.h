@@ -2,6 +2,7 @@
 #ifndef AGENT_SETTINGS_H
 #define AGENT_SETTINGS_H
 
+#include "agent/owned.h"
 #include "base/settings.h"
 
 enum agent_policy { AGENT_WIRED, AGENT_METERED };
@@ -18,6 +19,9 @@ struct agent_settings {
     char agent_key[256];
     char sealing_key[256];
     char root[256];
+    char key_loader[256];
+    int64_t key_loader_limit_ms;
+    int64_t sign_on_limit_ms;
 
     char client_users[256];
     int64_t client_max;
@@ -42,6 +46,26 @@ struct agent_settings {
     int64_t check_every_ms;
     int64_t registry_quota_bytes;
     int64_t content_patience_ms;
+    char owned_lines[8192]; /* as they are given; read: */
+    struct owned owned;
+
+    char install_hook[256], install_version_hook[256];
+    int64_t install_hook_limit_ms, install_version_limit_ms, install_limit_ms;
+    char helper_socket[108];
+    int64_t helper_limit_ms;
+    char sign_on_hook[256];
+    int64_t sign_on_hook_limit_ms;
+    char logs_files[2048];
+    char logs_program[256];
+    int64_t logs_limit_bytes;
+
+    char gate_hook[256];
+    int64_t gate_hook_limit_ms;
+    int64_t gate_every_ms;
+    int64_t gate_alone_ms, gate_patience_ms;
+    char after_hook[256];
+    int64_t probation_results, probation_time_ms, probation_welcome_ms;
+    int64_t probation_crashes, probation_starts;
 
     int64_t probe_every_ms;
     int64_t probe_record_ms;

@@ -88,6 +88,51 @@ static bool on_selfcheck(void *ctx, void (*done)(void *done_ctx), void *done_ctx
     return refuse(ctx, err);
 }
 
+static bool on_import(void *ctx, struct import *import, const Muster__ImportQuery *query,
+                      struct arena *arena, Muster__ClientReply *reply, struct err *err)
+{
+    (void)import;
+    (void)query;
+    (void)arena;
+    (void)reply;
+    return refuse(ctx, err);
+}
+
+/* The library says it again once there is an agent. */
+static bool on_lease(void *ctx, const Muster__LeaseQuery *query, const struct intake_speaker *who,
+                     void (*done)(void *done_ctx), void *done_ctx, struct err *err)
+{
+    (void)query;
+    (void)who;
+    (void)done;
+    (void)done_ctx;
+    return refuse(ctx, err);
+}
+
+static bool on_apply(void *ctx, const Muster__ApplyQuery *query, const struct intake_speaker *who,
+                     void (*done)(void *done_ctx), void *done_ctx, struct err *err)
+{
+    (void)query;
+    (void)who;
+    (void)done;
+    (void)done_ctx;
+    return refuse(ctx, err);
+}
+
+static bool on_forget(void *ctx, const Muster__ForgetQuery *query, const struct intake_speaker *who,
+                      struct err *err)
+{
+    (void)query;
+    (void)who;
+    return refuse(ctx, err);
+}
+
+static void on_gone(void *ctx, const void *holder)
+{
+    (void)ctx;
+    (void)holder;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct standby *standby = timer->data;
@@ -102,6 +147,14 @@ static bool open_intake(struct standby *standby, uv_loop_t *loop, struct err *er
         .why = on_why,
         .state = on_state,
         .selfcheck = on_selfcheck,
+        .import = on_import,
+        .settle = on_selfcheck,
+        .lease = on_lease,
+        .tell_lease = on_state,
+        .gone = on_gone,
+        .plan = on_state,
+        .apply = on_apply,
+        .forget = on_forget,
     };
     const struct agent_settings *settings = standby->settings;
     char path[512];

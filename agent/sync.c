@@ -116,7 +116,8 @@ bool sync_sound(enum sync_finding finding)
 bool sync_carries(const struct registry_item *target, const struct sync_holding *held)
 {
     const struct registry_item *item = sync_item_of(held->list, target->name);
-    return item != NULL && sync_same_content(item, target) && sync_sound(finding_of(held, item));
+    return !held->anew && item != NULL && sync_same_content(item, target) &&
+           sync_sound(finding_of(held, item));
 }
 
 bool sync_may_repair(const struct sync_wants *wants, const char *name)
@@ -193,7 +194,7 @@ static void sized_set(struct sized *sized, uint8_t what, const uint8_t sha256[32
 
 uint64_t sync_bytes(const struct registry_items *const *lists, size_t count)
 {
-    enum { LISTS_MAX = 3 };
+    enum { LISTS_MAX = 4 };
     struct sized all[LISTS_MAX * REGISTRY_ITEMS * 2];
     size_t filled = 0;
     for (size_t l = 0; l < count && l < LISTS_MAX; l++) {
@@ -212,10 +213,23 @@ uint64_t sync_bytes(const struct registry_items *const *lists, size_t count)
     return bytes;
 }
 
+bool sync_as_wanted(Muster__ItemState state)
+{
+    return state == MUSTER__ITEM_STATE__ITEM_OK || state == MUSTER__ITEM_STATE__ITEM_PROBATION ||
+           state == MUSTER__ITEM_STATE__ITEM_REPAIRED;
+}
+
 static void report_reason(struct sync_report *report, const char *reason)
 {
-    snprintf(report->reason, sizeof report->reason, "%.159s", reason);
+    snprintf(report->reason, sizeof report->reason, "%.199s", reason);
     utf8_clean(report->reason);
+}
+
+static void report_waits(const struct sync_report_input *input, struct sync_report *report)
+{
+    char text[sizeof report->reason];
+    (void)snprintf(text, sizeof text, "here and checked; put in force with %.90s", input->waits);
+    report_reason(report, text);
 }
 
 /* A held file that is not as it was applied. */
@@ -231,16 +245,45 @@ static void report_unsound(const struct sync_report_input *input, const struct r
                                                       : "the file is damaged; fetching it again");
 }
 
+/* It was in force: see proto/refusal.proto. */
+bool sync_was_returned(const struct registry_failure *failure)
+{
+    return failure->refusal >= MUSTER__REFUSAL__REFUSAL_PROBATION_RESULTS &&
+           failure->refusal <= MUSTER__REFUSAL__REFUSAL_GENERATION_AGAIN;
+}
+
+static void report_returned(const struct registry_returned *returned, struct sync_report *report)
+{
+    char text[sizeof report->reason];
+    (void)snprintf(text, sizeof text, "taken back: %.140s", returned->reason);
+    report->state = MUSTER__ITEM_STATE__ITEM_RETURNED;
+    report->refusal = (Muster__Refusal)returned->refusal;
+    report_reason(report, text);
+}
+
+static const struct sync_seen *seen_of(const struct sync_report_input *input,
+                                       const struct sync_want *want)
+{
+    return input->seen != NULL ? input->seen[want - input->wants->wants] : NULL;
+}
+
 /* Wanted, and what is held is another version or nothing. */
 static void report_behind(const struct sync_report_input *input, const struct sync_want *want,
-                          bool held, struct sync_report *report)
+                          const struct registry_item *held, struct sync_report *report)
 {
     const struct registry_failure *failure = input->failure;
-    report->state = held ? MUSTER__ITEM_STATE__ITEM_DRIFT : MUSTER__ITEM_STATE__ITEM_MISSING;
-    if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR) {
-        report_reason(report, want->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE
-                                  ? "proposed to ops; not written here"
-                                  : "observed only; not written here");
+    const struct registry_returned *returned =
+        input->returned != NULL ? input->returned[want - input->wants->wants] : NULL;
+    report->state =
+        held != NULL ? MUSTER__ITEM_STATE__ITEM_DRIFT : MUSTER__ITEM_STATE__ITEM_MISSING;
+    if (want->refusal != MUSTER__REFUSAL__REFUSAL_NONE) {
+        report->state = MUSTER__ITEM_STATE__ITEM_REFUSED;
+        report->refusal = want->refusal;
+        report_reason(report, want->why);
+    } else if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR) {
+        sync_report_left(want, held, true, seen_of(input, want), report);
+    } else if (returned != NULL) {
+        report_returned(returned, report);
     } else if (failure->present) {
         bool named = strcmp(failure->item, want->item.name) == 0;
         if (named && failure->content)
@@ -250,6 +293,9 @@ static void report_behind(const struct sync_report_input *input, const struct sy
         report_reason(report, named ? failure->reason : "the generation did not pass");
     } else if (input->stalled != NULL) {
         report_reason(report, input->stalled);
+    } else if (input->waits != NULL) {
+        report->state = MUSTER__ITEM_STATE__ITEM_WAITING;
+        report_waits(input, report);
     } else if (sync_blobs_for(input->lacks, &want->item)) {
         report->state = MUSTER__ITEM_STATE__ITEM_FETCHING;
     }
@@ -263,6 +309,14 @@ static void report_held(const struct sync_report_input *input, const struct regi
         memcpy(report->held_sha256, held->sha256, 32);
 }
 
+/* Somebody else's key: whether it is as wanted is not in a file, the key slots say it
+ * (agent/keyring_tell.c). */
+static bool in_its_slot(const struct sync_want *want)
+{
+    return want->item.kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK &&
+           want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR;
+}
+
 static bool report_want(const struct sync_report_input *input, const struct sync_want *want,
                         struct sync_report *report)
 {
@@ -271,22 +325,37 @@ static bool report_want(const struct sync_report_input *input, const struct sync
     memcpy(report->name, want->item.name, sizeof report->name);
     memcpy(report->wanted_sha256, want->item.sha256, 32);
     enum sync_finding finding = held != NULL ? finding_of(&input->held, held) : SYNC_SOUND;
+    const struct sync_seen *seen = seen_of(input, want);
+    if (seen != NULL && seen->owned && want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
+        want->refusal == MUSTER__REFUSAL__REFUSAL_NONE && !in_its_slot(want))
+        return sync_report_owned(input, want, seen, report);
     if (held != NULL)
         report_held(input, held, report);
-    if (held == NULL || !same_item(held, &want->item)) {
-        report_behind(input, want, held != NULL, report);
+    if (want->refusal == MUSTER__REFUSAL__REFUSAL_NONE && in_its_slot(want)) {
+        report->state = MUSTER__ITEM_STATE__ITEM_OK;
+        return true;
+    }
+    if (want->refusal != MUSTER__REFUSAL__REFUSAL_NONE || held == NULL ||
+        !same_item(held, &want->item)) {
+        report_behind(input, want, held, report);
         return false;
     }
     if (!sync_sound(finding)) {
         report_unsound(input, held, finding, report);
+        if (want->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE)
+            sync_report_left(want, finding == SYNC_MISSING ? NULL : held, false, NULL, report);
         return false;
     }
-    report->state = MUSTER__ITEM_STATE__ITEM_OK;
+    const struct registry_items *before = input->before;
+    const struct registry_item *old = before != NULL ? sync_item_of(before, held->name) : NULL;
+    report->state = before == NULL || (old != NULL && same_item(old, held))
+                        ? MUSTER__ITEM_STATE__ITEM_OK
+                        : MUSTER__ITEM_STATE__ITEM_PROBATION;
     if (finding == SYNC_REPAIRED) {
         report->state = MUSTER__ITEM_STATE__ITEM_REPAIRED;
         report->source = input->sources[held - input->held.list->items];
     }
-    return true;
+    return seen == NULL || !seen->owned || sync_report_taken(input, want, seen, report);
 }
 
 /* Held and not wanted: about to go, or the manifest is not known. */
@@ -299,6 +368,13 @@ static void report_unwanted(const struct sync_report_input *input, const struct 
     report_held(input, held, report);
     if (!sync_sound(finding)) {
         report_unsound(input, held, finding, report);
+        return;
+    }
+    char text[sizeof report->reason];
+    if (input->wants != NULL && input->waits != NULL) {
+        report->state = MUSTER__ITEM_STATE__ITEM_WAITING;
+        (void)snprintf(text, sizeof text, "no longer wanted; it goes with %.90s", input->waits);
+        report_reason(report, text);
         return;
     }
     report->state = MUSTER__ITEM_STATE__ITEM_DRIFT;

@@ -2,20 +2,32 @@
 #ifndef AGENT_SYNC_H
 #define AGENT_SYNC_H
 
+#include "agent/rowdiff.h"
 #include "proto/desired.pb-c.h"
+#include "proto/key_placement.h"
+#include "proto/package.h"
 #include "proto/record.pb-c.h"
 #include "storage/registry.h"
+#include "storage/registry_probation.h"
 
 /*
  * What is wanted, what is held and what is in the blob store, to what follows. Pure functions:
  * nothing here touches a file or the clock.
  */
 
+enum { SYNC_WHY_BYTES = 128 };
+
 /* One document as the manifest wants it. */
 struct sync_want {
-    struct registry_item item; /* blob: of the way that needs most room; all zero: there is no way
-                                  to the content that this agent understands */
-    Muster__AssignMode mode;
+    struct registry_item item;   /* blob: of the way that needs most room; all zero: there is no way
+                                    to the content that this agent understands */
+    Muster__AssignMode mode;     /* OBSERVE too where this agent cannot take it */
+    Muster__AssignMode assigned; /* as the manifest says */
+    Muster__Refusal refusal;     /* why it cannot; what is held of it stays, all else goes on */
+    char why[SYNC_WHY_BYTES];
+    struct key_placement key;                        /* of a key block */
+    char package_version[PACKAGE_VERSION_CHARS + 1]; /* of an application or firmware */
+    char model[PACKAGE_MODEL_CHARS + 1];
 };
 
 struct sync_wants {
@@ -34,6 +46,7 @@ enum sync_finding {
 struct sync_holding {
     const struct registry_items *list;
     const enum sync_finding *findings; /* one for each item */
+    bool anew;                         /* nothing of it is carried over */
 };
 
 const struct sync_want *sync_want_of(const struct sync_wants *wants, const char *name);
@@ -83,13 +96,44 @@ void sync_lacks(const struct sync_wants *wants, const struct sync_holding *held,
 /* Bytes of the contents and blobs of these lists together, shared ones counted once. */
 uint64_t sync_bytes(const struct registry_items *const *lists, size_t count);
 
+/* It says only what was in force and was taken back. */
+bool sync_was_returned(const struct registry_failure *failure);
+/* It holds what is wanted, as far as the registry knows. */
+bool sync_as_wanted(Muster__ItemState state);
+
+/* What was seen of a document that Muster does not write, or that somebody else keeps as well. */
+struct sync_seen {
+    bool owned;                  /* the file of its owner; else a held one, for its rows alone */
+    Muster__DifferenceKind kind; /* NONE: it was read, and this is of what was read: */
+    uint64_t length;
+    uint8_t sha256[32];
+    char why[64]; /* unreadable: why */
+    bool rows;    /* compared with the content of this hash: */
+    uint8_t rows_with[32];
+    struct rowdiff diff;
+};
+
+/* The same as it is told; kind NONE: no difference, or none that is somebody else's. */
+struct sync_difference {
+    Muster__DifferenceKind kind;
+    bool owned;
+    uint64_t wanted_bytes, found_bytes;
+    bool rows;
+    struct rowdiff diff;
+};
+
 struct sync_report_input {
-    const struct sync_wants *wants; /* NULL: none */
+    const struct sync_wants *wants;      /* NULL: none */
+    const struct sync_seen *const *seen; /* one for each want, NULL where nothing was looked at */
     struct sync_holding held;
     const Muster__RepairSource *sources;    /* of the last repair, one for each held item */
     const struct registry_failure *failure; /* of this manifest, or not present */
+    const struct registry_returned *const *returned; /* one for each want that was taken back */
     const struct sync_blobs *lacks;
+    const char *waits;   /* with what a built generation is put in force; NULL: none waits */
     const char *stalled; /* why nothing is done for now; NULL: nothing keeps it */
+    const struct registry_items *before; /* what is on probation is another than in this; NULL:
+                                            nothing is */
 };
 
 struct sync_report {
@@ -102,12 +146,26 @@ struct sync_report {
     Muster__ItemState state;
     Muster__RepairSource source;
     Muster__Refusal refusal; /* which check said no to it */
-    char reason[160];
+    char reason[200];
+    struct sync_difference difference;
 };
 
 /* One for each name wanted or held, wanted ones first; returns how many, at most
  * 2 * REGISTRY_ITEMS. Converged: every item holds what the manifest wants, and nothing else. */
 size_t sync_reports(const struct sync_report_input *input, struct sync_report *ret_reports,
                     bool *ret_converged);
+
+/* ---- what is not Muster's to write (sync_owned.c) ---- */
+
+/* An observed or proposed document of which another system keeps the file. True: it is as wanted.
+ */
+bool sync_report_owned(const struct sync_report_input *input, const struct sync_want *want,
+                       const struct sync_seen *seen, struct sync_report *report);
+/* One that is held here, or nowhere, and not as wanted. `sound` false: its file is damaged. */
+void sync_report_left(const struct sync_want *want, const struct registry_item *held, bool sound,
+                      const struct sync_seen *seen, struct sync_report *report);
+/* One that is in force as wanted, and that its owner has to take over. True: he has. */
+bool sync_report_taken(const struct sync_report_input *input, const struct sync_want *want,
+                       const struct sync_seen *seen, struct sync_report *report);
 
 #endif

@@ -16,6 +16,11 @@ bool file_read(const char *path, size_t limit, struct buf *ret_content,
 /* Gives a file of any length in parts, so that it need not fit in memory. */
 bool file_scan(const char *path, void (*each)(void *ctx, struct bytes part), void *ctx,
                struct err *err) MUSTER_CHECK;
+/* The end of a regular file, at most `max` bytes of it, appended; `*ret_size` is all that it has.
+ * ERR_REFUSED: somebody else than root has led the path there, by a symbolic link or another name
+ * of the same file. */
+bool file_tail(const char *path, size_t max, struct buf *out, uint64_t *ret_size,
+               struct err *err) MUSTER_CHECK;
 /* Writes `path` whole or not at all: a temporary name beside it (".<name>.<16 hex>.new", which a
  * power cut may leave behind), fsync, rename, fsync of the directory. `mode` as in open(2), not
  * subject to the umask. */
@@ -51,6 +56,10 @@ bool file_sync_dir(const char *path, struct err *err) MUSTER_CHECK;
 bool file_sweep_beside(const char *path, struct err *err) MUSTER_CHECK;
 /* Gives a regular file this mode (as in open(2)); ERR_INVALID: it is none, or a link to one. */
 bool file_set_mode(const char *path, unsigned mode, struct err *err) MUSTER_CHECK;
+/* Nobody but root and this process's own user could have changed the file, or put another one
+ * there: each folder on the way to it, as it is written and as it resolves, is theirs alone, or
+ * sticky; ERR_REFUSED otherwise. */
+bool file_is_guarded(const char *path, struct err *err) MUSTER_CHECK;
 bool file_exists(const char *path); /* a dangling symbolic link exists too */
 /* Calls `each` with every entry's name but "." and ".."; a false from it ends the walk. */
 bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx,

@@ -102,6 +102,11 @@ static void expectation(const struct setting *setting, char *out, size_t size)
                        setting->type == SETTING_TEXT ? "a text" : "a path", setting->min,
                        longest_text(setting));
         return;
+    case SETTING_NAMED:
+        (void)snprintf(out, size,
+                       "an absolute path, of all of them together %" PRId64 " characters",
+                       longest_text(setting));
+        return;
     case SETTING_INT:
         expect_number(setting, "a whole number", out, size);
         return;
@@ -226,6 +231,21 @@ static bool store_text(const struct loader *loader, const struct setting *settin
     return true;
 }
 
+/* One more line; the fallback, which is no line, leaves none. */
+static bool store_named(const struct loader *loader, const struct setting *setting, const char *key,
+                        const char *value)
+{
+    char *out = loader->target + setting->offset;
+    size_t used = strlen(out), room = setting->size - used;
+    if (value[0] != '/' || has_control_characters(value))
+        return false;
+    int n = snprintf(out + used, room, "%s=%s\n", key, value);
+    if (n >= 0 && (size_t)n < room)
+        return true;
+    out[used] = '\0';
+    return false;
+}
+
 static bool store(const struct loader *loader, const struct setting *setting, const char *value)
 {
     int64_t number = 0;
@@ -237,6 +257,7 @@ static bool store(const struct loader *loader, const struct setting *setting, co
     case SETTING_TEXT:
     case SETTING_PATH:
     case SETTING_PATHS:
+    case SETTING_NAMED:
         return store_text(loader, setting, value);
     case SETTING_INT:
     case SETTING_DURATION:
@@ -289,20 +310,41 @@ static bool fail_unknown(const struct loader *loader, const char *section, const
                    loader->path, loader->line, section, known);
 }
 
+static bool is_meant(const struct setting *setting, const char *section, const char *key)
+{
+    return strcmp(setting->section, section) == 0 &&
+           (setting->type == SETTING_NAMED || strcmp(setting->key, key) == 0);
+}
+
+static bool has_named(const char *lines, const char *key)
+{
+    size_t length = strlen(key);
+    while (*lines != '\0') {
+        if (strncmp(lines, key, length) == 0 && lines[length] == '=')
+            return true;
+        lines += strcspn(lines, "\n");
+        lines += *lines == '\n' ? 1 : 0;
+    }
+    return false;
+}
+
 static bool take(struct loader *loader, const char *section, const char *key, const char *value)
 {
     const struct setting *setting = loader->table;
-    while (setting->key != NULL &&
-           (strcmp(setting->section, section) != 0 || strcmp(setting->key, key) != 0))
+    while (setting->key != NULL && !is_meant(setting, section, key))
         setting++;
     if (setting->key == NULL)
         return fail_unknown(loader, section, key);
+    bool named = setting->type == SETTING_NAMED;
     unsigned *seen = &loader->seen_line[setting - loader->table];
-    if (*seen != 0)
+    if (named && has_named(loader->target + setting->offset, key))
+        return err_set(loader->err, ERR_INVALID, "%s:%u: %s.%s is given twice", loader->path,
+                       loader->line, section, key);
+    if (!named && *seen != 0)
         return err_set(loader->err, ERR_INVALID, "%s:%u: %s.%s is given twice: line %u has it too",
                        loader->path, loader->line, section, key, *seen);
     *seen = loader->line;
-    if (store(loader, setting, value))
+    if (named ? store_named(loader, setting, key, value) : store(loader, setting, value))
         return true;
     char expected[200];
     expectation(setting, expected, sizeof expected);
@@ -388,6 +430,9 @@ bool settings_load(const char *path, const struct setting *table, void *target, 
         buf_done(&content);
         return err_set(err, ERR_NO_MEMORY, "no memory to read %s", path);
     }
+    for (size_t i = 0; i < count; i++)
+        if (table[i].type == SETTING_NAMED) /* lines are added to it */
+            ((char *)target)[table[i].offset] = '\0';
     struct loader loader = {.path = path,
                             .table = table,
                             .target = target,
@@ -409,7 +454,8 @@ void settings_print(const struct setting *table)
         expectation(s, expected, sizeof expected);
         (void)printf("# %s (%s%s)\n", s->help != NULL ? s->help : s->key, expected,
                      s->fallback == NULL ? "; must be given" : "");
-        (void)printf("%s%s = %s\n", s->fallback == NULL ? "# " : "", s->key,
+        bool note = s->fallback == NULL || s->type == SETTING_NAMED;
+        (void)printf("%s%s = %s\n", note ? "# " : "", s->key,
                      s->fallback == NULL ? "" : s->fallback);
     }
 }

@@ -16,6 +16,8 @@ enum setting_type {
     SETTING_TEXT,     /* char[size]; min and max are lengths */
     SETTING_PATH,     /* char[size]; absolute, or relative to the folder of the settings file */
     SETTING_PATHS,    /* char[size]; one or several of them: "a, b" becomes "/dir/a,/dir/b" */
+    SETTING_NAMED,    /* char[size]; any keys, each with an absolute path: a line "key=path" each;
+                         the only entry of its section, its key here is what to call them */
     SETTING_INT,      /* int64_t */
     SETTING_BOOL,     /* bool: yes no true false */
     SETTING_DURATION, /* int64_t milliseconds: 250ms 5s 15m 24h 7d */

@@ -59,9 +59,9 @@ static json_t *outcomes_json(const struct director_outcome *outcomes, size_t cou
     return json_pack("{s:o}", "devices", list);
 }
 
-static bool assign(struct api_desired *desired, const struct director_order *order,
-                   const char *const *ids, size_t count, int64_t now_ms, json_t **ret_answer,
-                   struct err *err)
+bool api_assign(struct api_desired *desired, const struct director_order *order,
+                const char *const *ids, size_t count, int64_t now_ms, json_t **ret_answer,
+                struct err *err)
 {
     struct director_outcome *outcomes = calloc(count, sizeof *outcomes);
     if (outcomes == NULL)
@@ -196,7 +196,7 @@ static bool answer_order(struct api_desired *desired, const json_t *object, size
     else if (read_order(object, &order, err) && read_devices(object, ids, count, err))
         ok = json_is_true(json_object_get(object, "dry_run"))
                  ? plan(desired, object, &order, ids, count, now_ms, ret_answer, err)
-                 : assign(desired, &order, ids, count, now_ms, ret_answer, err);
+                 : api_assign(desired, &order, ids, count, now_ms, ret_answer, err);
     free(ids);
     if (ok && *ret_answer == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the answer");

@@ -2,13 +2,18 @@
 #include "fleet/api_desired.h"
 
 #include "fleet/api_assign.h"
+#include "fleet/api_proposals.h"
 #include "fleet/api_signed.h"
 #include "fleet/base64.h"
 #include "fleet/document.h"
 #include "fleet/encodings.h"
+#include "fleet/key_json.h"
 #include "fleet/words.h"
+#include "proto/envelope.h"
 #include "proto/limits.h"
+#include "proto/package.h"
 #include "proto/topics.h"
+#include "proto/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +63,32 @@ static bool put_blob(void *ctx, const struct api_request *request, struct api_an
 
 /* ---- GET and POST /api/v1/documents ---- */
 
+/* What the header says of a package or a key; what is kept here was looked at when it was
+ * published. */
+static void add_terms(json_t *shown, const struct fleetdb_document *document)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_DOCUMENT_HEADER_BYTES,
+                                                .max_elements = 32};
+    struct arena arena = {.limit_bytes = 64 * 1024};
+    struct envelope envelope;
+    ProtobufCMessage *message = NULL;
+    const bool package = package_kind((Muster__DocumentKind)document->kind);
+    const bool key = document->kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    if (shown != NULL && (package || key) && envelope_read(document->header, &envelope, NULL) &&
+        unpack(&muster__document_header__descriptor, envelope.body, &limits, &arena, &message,
+               NULL)) {
+        const Muster__DocumentHeader *header = (const Muster__DocumentHeader *)message;
+        if (package) {
+            (void)json_object_set_new(shown, "package_version",
+                                      json_string(header->package_version));
+            (void)json_object_set_new(shown, "model", json_string(header->model));
+        } else {
+            (void)json_object_set_new(shown, "key", key_json(header->key));
+        }
+    }
+    arena_done(&arena);
+}
+
 static json_t *document_json(const struct fleetdb_document *document)
 {
     static const struct fleetdb_encoding none;
@@ -66,7 +97,7 @@ static json_t *document_json(const struct fleetdb_document *document)
     if (whole == NULL)
         whole = &none;
     const bool sealed = document->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
-    return json_pack(
+    json_t *shown = json_pack(
         "{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:I, s:o, s:I}", "name",
         document->name, "kind", word_of_kind(document->kind), "scope", sealed ? "sealed" : "public",
         "device", document->device_id, "irreversible", (int)document->irreversible, "version",
@@ -76,6 +107,8 @@ static json_t *document_json(const struct fleetdb_document *document)
         hex_text(whole->blob, sizeof whole->blob), "blob_size", (json_int_t)encoding_weight(whole),
         "encodings", encodings_json(document->encodings, document->encoding_count), "published_ms",
         (json_int_t)document->published_ms);
+    add_terms(shown, document);
+    return shown;
 }
 
 struct listing {
@@ -287,6 +320,8 @@ struct api_module api_desired_module(struct api_desired *desired)
         {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document},
         {"POST", "/api/v1/documents/{}/encodings", DOCUMENT_REQUEST_BYTES, post_encodings},
         {"POST", "/api/v1/assignments", API_ASSIGNMENT_BYTES, api_post_assignment},
+        {"GET", "/api/v1/proposals", 0, api_list_proposals},
+        {"POST", "/api/v1/proposals", API_PROPOSAL_BYTES, api_post_proposal},
         {"GET", "/api/v1/devices/{}/manifest", 0, get_manifest},
     };
     return (struct api_module){

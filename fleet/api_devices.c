@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_actions.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_proposals.h"
 #include "fleet/words.h"
 #include "proto/batch.h"
 #include "proto/record.pb-c.h"
@@ -12,7 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { EVENTS_SHOWN = 20, TERMINALS_MAX = 16, NAME_CHARS = 64 };
+enum { EVENTS_SHOWN = 20, ACTIONS_SHOWN = 8, TERMINALS_MAX = 16, NAME_CHARS = 64 };
 
 static bool no_memory(struct err *err)
 {
@@ -93,17 +95,18 @@ static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err
     char state[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__item_state__descriptor, "ITEM_", view->state, state);
-    return append(ctx,
-                  json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s}", "name",
-                            view->name, "assigned", (int)view->assigned, "kind",
-                            view->assigned ? word_of_kind(view->kind) : "", "mode",
-                            view->assigned ? word_of_mode(view->mode) : "", "wanted_version",
-                            (json_int_t)view->wanted_version, "held_version",
-                            (json_int_t)view->held_version, "wanted_sha256",
-                            hex_json(view->wanted_sha256), "held_sha256",
-                            hex_json(view->held_sha256), "state", state, "refusal", refusal,
-                            "reason", view->reason),
-                  err);
+    return append(
+        ctx,
+        json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s, s:I, s:o}", "name",
+                  view->name, "assigned", (int)view->assigned, "kind",
+                  view->assigned ? word_of_kind(view->kind) : "", "mode",
+                  view->assigned ? word_of_mode(view->mode) : "", "wanted_version",
+                  (json_int_t)view->wanted_version, "held_version", (json_int_t)view->held_version,
+                  "wanted_sha256", hex_json(view->wanted_sha256), "held_sha256",
+                  hex_json(view->held_sha256), "state", state, "refusal", refusal, "reason",
+                  view->reason, "found_version", (json_int_t)view->found_version, "difference",
+                  api_difference_json(&view->difference)),
+        err);
 }
 
 static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)
@@ -165,17 +168,25 @@ static bool add_clock(struct fleetdb *db, int64_t device, json_t *object, struct
     return ok || no_memory(err);
 }
 
+static bool add_action(void *ctx, const struct fleetdb_action *action, struct err *err)
+{
+    return append(ctx, api_action_json(action), err);
+}
+
 static bool add_details(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
 {
     json_t *terminals = list_in(object, "terminals"), *items = list_in(object, "items");
     json_t *events = list_in(object, "events"), *streams = list_in(object, "streams");
-    if (terminals == NULL || items == NULL || events == NULL || streams == NULL)
+    json_t *actions = list_in(object, "actions");
+    if (terminals == NULL || items == NULL || events == NULL || streams == NULL || actions == NULL)
         return no_memory(err);
     return add_clock(db, device, object, err) &&
            fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
            fleetdb_view_items(db, device, add_item, items, err) &&
            fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, events, err) &&
-           fleetdb_view_streams(db, device, add_stream, streams, err);
+           fleetdb_actions_each(db, device, ACTIONS_SHOWN, add_action, actions, err) &&
+           fleetdb_view_streams(db, device, add_stream, streams, err) &&
+           api_add_told(db, device, object, err);
 }
 
 bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,

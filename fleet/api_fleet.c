@@ -194,6 +194,7 @@ struct api_module api_fleet_module(struct api_fleet *fleet)
         {"GET", "/api/v1/devices/{}/sealing-certificate", 0, api_show_sealing},
         {"PUT", "/api/v1/devices/{}/sealing-certificate", SEALED_CERTIFICATE_BYTES,
          api_put_sealing},
+        {"GET", "/api/v1/keys", 0, api_list_keys},
         {"GET", "/api/v1/errors", 0, show_errors},
         {"GET", "/api/v1/audit", 0, api_show_audit},
     };

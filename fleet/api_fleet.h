@@ -32,6 +32,10 @@ bool api_list_devices(void *ctx, const struct api_request *request, struct api_a
                       struct err *err) MUSTER_CHECK;
 bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,
                      struct err *err) MUSTER_CHECK;
+/* Adds "apply", "keys" and "packages" to what is shown of a device; null: it told nothing of it. */
+bool api_add_told(struct fleetdb *db, int64_t device, json_t *object, struct err *err) MUSTER_CHECK;
+bool api_list_keys(void *ctx, const struct api_request *request, struct api_answer *answer,
+                   struct err *err) MUSTER_CHECK;
 bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
 bool api_put_sealing(void *ctx, const struct api_request *request, struct api_answer *answer,

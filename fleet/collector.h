@@ -59,6 +59,8 @@ void collector_message(struct collector *collector, const char *topic, struct by
 int64_t collector_turn(struct collector *collector);
 /* The broker keeps no word of who is online: who sends a batch is. */
 void collector_forgetful(struct collector *collector, bool forgetful);
+/* Since the last time that this was asked a terminal has said something of an action. */
+bool collector_acted(struct collector *collector);
 /* The window has opened, or the broker is there again. */
 void collector_ready(struct collector *collector);
 

@@ -36,6 +36,20 @@ static struct bytes hash_of(ProtobufCBinaryData data)
     return data.len == 32 ? bytes_of(data.data, data.len) : (struct bytes){0};
 }
 
+static struct fleetdb_difference difference_of(const Muster__ItemReport *item)
+{
+    return (struct fleetdb_difference){
+        .kind = (int)item->difference,
+        .owned = item->owned,
+        .rows_compared = item->rows_compared,
+        .wanted_bytes = (uint64_t)signed_of(item->wanted_bytes),
+        .found_bytes = (uint64_t)signed_of(item->found_bytes),
+        .rows_only_found = (uint64_t)signed_of(item->rows_only_found),
+        .rows_only_wanted = (uint64_t)signed_of(item->rows_only_wanted),
+        .first_row = (uint64_t)signed_of(item->first_row),
+    };
+}
+
 static bool write_item(struct collector *collector, int64_t device, const Muster__ItemReport *item,
                        struct arena *arena, struct err *err)
 {
@@ -55,6 +69,7 @@ static bool write_item(struct collector *collector, int64_t device, const Muster
         .source = (int)item->source,
         .refusal = (int)item->refusal,
         .reason = rows_text(item->reason, REASON_CHARS, arena, &masked),
+        .difference = difference_of(item),
     };
     if (row.reason == NULL)
         return err_set(err, ERR_NO_MEMORY, "a state report needs too much memory");
@@ -76,7 +91,9 @@ bool collector_state(struct collector *collector, const struct fleetdb_device *d
             copy_id(state->generation_digest, row.generation_digest, sizeof row.generation_digest);
     }
     if (!fleetdb_report_write(collector->settings.db, device->device, &row, err) ||
-        !fleetdb_items_clear(collector->settings.db, device->device, err))
+        !fleetdb_items_clear(collector->settings.db, device->device, err) ||
+        !collector_apply(collector, device->device, state != NULL ? state->apply : NULL, arena,
+                         err))
         return false;
     for (size_t i = 0; state != NULL && i < state->n_items && i < LIMIT_MANIFEST_ITEMS; i++) {
         if (!write_item(collector, device->device, state->items[i], arena, err))
@@ -183,16 +200,25 @@ static const ProtobufCMessageDescriptor *detail_type(Muster__EventKind kind)
         return &muster__state_report__descriptor;
     case MUSTER__EVENT_KIND__EVENT_DRIFT:
     case MUSTER__EVENT_KIND__EVENT_REPAIR:
+    case MUSTER__EVENT_KIND__EVENT_PROPOSED:
         return &muster__item_report__descriptor;
     case MUSTER__EVENT_KIND__EVENT_CLOCK:
         return &muster__clock_sight__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_KEYS:
+        return &muster__key_inventory__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_PACKAGE:
+        return &muster__package_report__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_ACTION:
+        return &muster__action_report__descriptor;
+    case MUSTER__EVENT_KIND__EVENT_LOG:
+        return &muster__log_piece__descriptor;
     default:
         return NULL;
     }
 }
 
 static bool note_detail(struct collector *collector, const struct fleetdb_device *device,
-                        uint64_t incarnation, const Muster__Event *event,
+                        uint64_t incarnation, uint64_t seq, const Muster__Event *event,
                         const ProtobufCMessage *detail, struct arena *arena, struct err *err)
 {
     switch (event->kind) {
@@ -204,6 +230,18 @@ static bool note_detail(struct collector *collector, const struct fleetdb_device
     case MUSTER__EVENT_KIND__EVENT_CLOCK:
         return collector_clock_event(collector, device, incarnation, event,
                                      (const Muster__ClockSight *)detail, err);
+    case MUSTER__EVENT_KIND__EVENT_KEYS:
+        return collector_key_slots(collector, device, incarnation, event,
+                                   (const Muster__KeyInventory *)detail, arena, err);
+    case MUSTER__EVENT_KIND__EVENT_PACKAGE:
+        return collector_package(collector, device, incarnation, event,
+                                 (const Muster__PackageReport *)detail, arena, err);
+    case MUSTER__EVENT_KIND__EVENT_ACTION:
+        return collector_action(collector, device, (const Muster__ActionReport *)detail, arena,
+                                err);
+    case MUSTER__EVENT_KIND__EVENT_LOG:
+        return collector_log_piece(collector, device, incarnation, seq,
+                                   (const Muster__LogPiece *)detail, err);
     default:
         return note_item(collector, device, incarnation, event, (const Muster__ItemReport *)detail,
                          arena, err);
@@ -211,7 +249,8 @@ static bool note_detail(struct collector *collector, const struct fleetdb_device
 }
 
 bool collector_event(struct collector *collector, const struct fleetdb_device *device,
-                     uint64_t incarnation, const Muster__Event *event, struct err *err)
+                     uint64_t incarnation, uint64_t seq, const Muster__Event *event,
+                     struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = DETAIL_BYTES};
     const ProtobufCMessageDescriptor *type = detail_type(event->kind);
@@ -224,7 +263,7 @@ bool collector_event(struct collector *collector, const struct fleetdb_device *d
     bool done = true;
     if (unpack(type, bytes_of(event->detail.data, event->detail.len), &limits, &arena, &detail,
                &why))
-        done = note_detail(collector, device, incarnation, event, detail, &arena, err);
+        done = note_detail(collector, device, incarnation, seq, event, detail, &arena, err);
     else
         collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_MALFORMED, device->id, why.text);
     arena_done(&arena);

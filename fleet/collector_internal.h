@@ -61,6 +61,7 @@ struct collector {
     struct buf scratch;
     struct sha256_state *hash;
     struct fleetdb_losses losses, more_losses; /* of the stream in hand */
+    bool acted;                                /* see collector_acted */
     bool clock_work;                           /* records may wait to be judged again */
 };
 
@@ -101,11 +102,30 @@ bool collector_account(struct collector *collector, const struct fleetdb_device 
 
 /* What an event says beyond itself: what the agent opened, holds, found or repaired. */
 bool collector_event(struct collector *collector, const struct fleetdb_device *device,
-                     uint64_t incarnation, const Muster__Event *event,
+                     uint64_t incarnation, uint64_t seq, const Muster__Event *event,
                      struct err *err) MUSTER_CHECK;
+bool collector_action(struct collector *collector, const struct fleetdb_device *device,
+                      const Muster__ActionReport *report, struct arena *arena,
+                      struct err *err) MUSTER_CHECK;
+/* `seq` is that of the event which brought it. */
+bool collector_log_piece(struct collector *collector, const struct fleetdb_device *device,
+                         uint64_t incarnation, uint64_t seq, const Muster__LogPiece *piece,
+                         struct err *err) MUSTER_CHECK;
 bool collector_state(struct collector *collector, const struct fleetdb_device *device,
                      const struct fleetdb_report *report, const Muster__StateReport *state,
                      struct arena *arena, struct err *err) MUSTER_CHECK;
+/* What it tells of itself beside its documents: collector_told.c. `report` NULL: nothing waits, and
+ * nothing is on probation. */
+bool collector_apply(struct collector *collector, int64_t device, const Muster__ApplyReport *report,
+                     struct arena *arena, struct err *err) MUSTER_CHECK;
+bool collector_key_slots(struct collector *collector, const struct fleetdb_device *device,
+                         uint64_t incarnation, const Muster__Event *event,
+                         const Muster__KeyInventory *inventory, struct arena *arena,
+                         struct err *err) MUSTER_CHECK;
+bool collector_package(struct collector *collector, const struct fleetdb_device *device,
+                       uint64_t incarnation, const Muster__Event *event,
+                       const Muster__PackageReport *report, struct arena *arena,
+                       struct err *err) MUSTER_CHECK;
 /* Whether the fleet could make anything of that id. */
 bool collector_claim_valid(const struct fleetdb_claim *claim);
 /* `listed`: the number of the hello that says so, 0: it is none. */

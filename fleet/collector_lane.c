@@ -117,6 +117,7 @@ static bool note_new_events(struct storing *storing, struct err *err)
     for (size_t i = 0; i < storing->rows->count; i++) {
         if (storing->is_new[i] &&
             !collector_event(storing->collector, storing->device, storing->rows->incarnation,
+                             storing->rows->first_seq + i,
                              (const Muster__Event *)storing->rows->rows[i], err))
             return false;
     }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/content.h"
 
-#include "base/utf8.h"
 #include "fleet/frame.h"
-#include "proto/key_block.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
+#include "proto/validate.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,19 +20,7 @@ bool content_check(Muster__DocumentKind kind, struct bytes content, struct err *
     if (content.length > LIMIT_DOCUMENT_BYTES)
         return err_set(err, ERR_INVALID, "the content has %zu bytes, more than the %d allowed",
                        content.length, LIMIT_DOCUMENT_BYTES);
-    if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE)
-        return true;
-    if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
-        return key_block_check(content, err);
-    const uint8_t *nul = memchr(content.data, 0, content.length);
-    if (nul != NULL)
-        return err_set(err, ERR_INVALID, "byte %zu of the content is NUL, but this kind is text",
-                       (size_t)(nul - content.data));
-    if (!utf8_valid(content))
-        return err_set(err, ERR_INVALID,
-                       "the content is not UTF-8, but this kind is text; convert it, or publish it "
-                       "as kind file");
-    return true;
+    return validate_document(kind, content, err);
 }
 
 bool content_encode(struct bytes content, struct buf *out, struct err *err)

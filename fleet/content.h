@@ -8,8 +8,9 @@
 
 /* A document's content on its way to the terminals, and what can be checked of it. */
 
-/* What can be said before signing: not empty, within LIMIT_DOCUMENT_BYTES, and text kinds are
- * UTF-8 without NUL. The terminal validates the rest against its own rules before it applies. */
+/* What can be said before signing: not empty, within LIMIT_DOCUMENT_BYTES, and of the form that its
+ * kind has (proto/validate.h), since every terminal would refuse it. What the terminal's own hook
+ * says comes after. */
 bool content_check(Muster__DocumentKind kind, struct bytes content, struct err *err) MUSTER_CHECK;
 
 /* Appends the whole as one frame; ERR_FULL if it exceeds LIMIT_BLOB_BYTES. */

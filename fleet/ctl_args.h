@@ -18,7 +18,7 @@ struct ctl_option {
     bool required;
 };
 
-enum { CTL_OPTIONS_MAX = 512, CTL_ARGUMENTS_MAX = 4 };
+enum { CTL_OPTIONS_MAX = 512, CTL_ARGUMENTS_MAX = 512 };
 struct ctl_args {
     struct {
         const struct ctl_option *option;

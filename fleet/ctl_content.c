@@ -40,7 +40,7 @@ bool ctl_content_whole(struct ctl *ctl, struct ctl_publish *publish, const char 
     struct ctl_upload upload = {ctl, publish->dry_run};
     struct parcel parcel = {.put = ctl_publish_put, .ctx = &upload};
     const struct frame_settings settings = {
-        .length = publish->length, .out = add_to_parcel, .ctx = &parcel};
+        .length = publish->length, .dense = publish->dense, .out = add_to_parcel, .ctx = &parcel};
     struct fleetdb_encoding encoding = {.coding = MUSTER__CONTENT_CODING__CONTENT_ZSTD};
     struct compressing compressing = {.err = err};
     if (!frame_begin(&settings, &compressing.frame, err))

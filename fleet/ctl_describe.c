@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fleet/ctl.h"
-
+#include "fleet/ctl_actions.h"
+#include "fleet/ctl_describe_told.h"
+#include "fleet/ctl_proposals.h"
 #include "fleet/ctl_table.h"
 
 #include <inttypes.h>
@@ -108,6 +109,7 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     add_version(table, ctl_number(device, "root_version"));
     ctl_table_text(table, "generation");
     add_version(table, ctl_number(device, "generation"));
+    ctl_describe_apply(table, device);
     ctl_table_text(table, "blobs lacking");
     ctl_table_count(table, ctl_number(device, "lacking"));
     ctl_table_text(table, "records");
@@ -194,8 +196,13 @@ static bool print_device(struct ctl *ctl, const json_t *device)
     ok = print_terminals(ctl, device) && ok;
     fputc('\n', ctl->out);
     ok = print_items(ctl, device) && ok;
+    ok = ctl_describe_differences(ctl, device) && ok;
+    ok = ctl_describe_keys(ctl, device, now_ms) && ok;
+    ok = ctl_describe_packages(ctl, device, now_ms) && ok;
     fputc('\n', ctl->out);
     ok = print_streams(ctl, device) && ok;
+    fputc('\n', ctl->out);
+    ok = ctl_actions_print(ctl, json_object_get(device, "actions"), false) && ok;
     fputc('\n', ctl->out);
     return print_events(ctl, device, now_ms) && ok;
 }

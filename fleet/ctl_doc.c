@@ -2,9 +2,11 @@
 #include "base/file.h"
 #include "fleet/content.h"
 #include "fleet/ctl_content.h"
+#include "fleet/density.h"
 #include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
+#include "proto/package.h"
 #include "proto/seal.h"
 
 #include <string.h>
@@ -14,6 +16,7 @@ struct reading {
     struct buf content; /* empty if it is longer than LIMIT_DOCUMENT_BYTES */
     uint64_t length;
     struct sha256_state *hash;
+    struct density density;
     bool failed;
     struct err *err;
 };
@@ -23,19 +26,20 @@ static void read_part(void *ctx, struct bytes part)
     struct reading *reading = ctx;
     reading->length += part.length;
     sha256_add(reading->hash, part);
+    density_add(&reading->density, part);
     if (reading->length > LIMIT_DOCUMENT_BYTES)
         buf_done(&reading->content);
     else if (!buf_append(&reading->content, part.data, part.length, reading->err))
         reading->failed = true;
 }
 
-/* What is long is only ever a file, of which there is nothing to check but its length. */
+/* What is long is only ever a file or a package, of which there is nothing to check but its
+ * length. */
 static bool check(const struct ctl_publish *publish, const struct reading *reading, struct err *err)
 {
     if (reading->length <= LIMIT_DOCUMENT_BYTES)
         return content_check(publish->kind, buf_bytes(&reading->content), err);
-    const bool file = publish->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE;
-    const uint64_t most = file ? LIMIT_CONTENT_BYTES : LIMIT_DOCUMENT_BYTES;
+    const uint64_t most = document_length_max(publish->kind, false);
     return reading->length <= most ||
            err_set(err, ERR_INVALID, "the content has %llu bytes, more than the %llu allowed",
                    (unsigned long long)reading->length, (unsigned long long)most);
@@ -51,6 +55,7 @@ static bool read_content(struct ctl_publish *publish, const char *path, struct r
     bool ok = file_scan(path, read_part, reading, err) && !reading->failed;
     sha256_end(reading->hash, publish->sha256);
     publish->length = reading->length;
+    publish->dense = density_dense(&reading->density);
     if (!ok)
         return false;
     return check(publish, reading, err) || err_context(err, "%s", path);
@@ -131,6 +136,9 @@ static int complete(struct ctl *ctl, struct ctl_publish *publish, const struct r
     return ctl_publish_print(ctl, publish, ctl_publish_newest(publish), false, err);
 }
 
+static const char kinds[] =
+    "table, aid-list, ca-keys, params, code-profile, file, application or firmware";
+
 /* The options, and all that must be there to sign with, or is signed already. */
 static bool read_args(struct ctl_publish *publish, struct signers *signers,
                       struct signed_document *before, const struct ctl_args *args, struct err *err)
@@ -151,11 +159,12 @@ static bool read_args(struct ctl_publish *publish, struct signers *signers,
         return err_set(err, ERR_INVALID,
                        "expected a FILE and --release-key KEY to sign it with, or --signed SIGNED");
     if (ctl_arg(args, "--kind", NULL) == NULL)
-        return err_set(err, ERR_INVALID, "--kind is missing: table, params, code-profile or file");
+        return err_set(err, ERR_INVALID, "--kind is missing: %s", kinds);
     return word_to_kind(ctl_arg(args, "--kind", ""), &publish->kind, err) &&
            (publish->kind != MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
             err_set(err, ERR_INVALID,
                     "a key block is never published to everybody: seal it to one device")) &&
+           ctl_publish_check_package(publish, err) &&
            signers_open(args, "--release-key", signers, err);
 }
 
@@ -196,7 +205,7 @@ static int doc_publish(struct ctl *ctl, const struct ctl_args *args, struct err 
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--kind", .value = "KIND", .help = "table, params, code-profile or file"},
+    {.name = "--kind", .value = "KIND", .help = kinds},
     {.name = "--release-key",
      .value = "KEY",
      .help = "what signs: a private key's file, or a key on a token (pkcs11:...); more than one "
@@ -214,8 +223,8 @@ const struct ctl_command ctl_doc_publish = {
     .arguments = "NAME [FILE]",
     .summary = "Sign a document and hand it to musterd; the same content again is no new version.",
     .notes =
-        "Deltas from and to the last 4 versions are made along with it. A file of more than 16 "
-        "MiB\n(512 MiB at the most) is sent whole, in pieces that terminals resume.\n",
+        "Deltas from and to the last 4 versions are made along with it. A file or package of more "
+        "than\n16 MiB (512 MiB at the most) is sent whole, in pieces that terminals resume.\n",
     .options = options,
     .argument_count = 1,
     .optional_count = 1,

@@ -3,9 +3,11 @@
  * what they sign is what the keys before have signed, whatever musterd says. */
 #include "base/file.h"
 #include "fleet/base64.h"
+#include "fleet/ctl_key.h"
 #include "fleet/ctl_publish.h"
 #include "fleet/ctl_table.h"
 #include "fleet/ctl_wanted.h"
+#include "fleet/key_json.h"
 #include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
@@ -173,10 +175,11 @@ static bool add_document(struct resign *resign, const json_t *listed, struct err
     resign->refused += why.code != ERR_NONE;
     resign->left += strncmp(result, "left", 4) == 0;
     json_t *row = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s}", "name", ctl_text(listed, "name"), "device",
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:o}", "name", ctl_text(listed, "name"), "device",
         ctl_text(listed, "device"), "sha256", ctl_text(listed, "sha256"), "epoch",
         (json_int_t)again.header.epoch, "version", (json_int_t)again.header.version, "devices",
-        (json_int_t)ctl_wanted_count(resign->wanted, listed), "result", result, "why", why.text);
+        (json_int_t)ctl_wanted_count(resign->wanted, listed), "result", result, "why", why.text,
+        "key", key_json(again.header.key));
     bool ok = row != NULL && json_array_append_new(resign->rows, row) == 0;
     arena_done(&again.arena);
     buf_done(&again.old);
@@ -197,13 +200,15 @@ static int print_rows(struct ctl *ctl, const struct resign *resign, struct err *
         json_decref(shown);
         return code;
     }
-    struct ctl_table *table = ctl_table_new("DOCUMENT|FOR|SHA256|>EPOCH|>VERSION|>DEVICES|RESULT");
+    struct ctl_table *table =
+        ctl_table_new("DOCUMENT|FOR|SHA256|KEY|>EPOCH|>VERSION|>DEVICES|RESULT");
     json_array_foreach(resign->rows, i, row)
     {
         const char *device = ctl_text(row, "device"), *why = ctl_text(row, "why");
         ctl_table_text(table, ctl_text(row, "name"));
         ctl_table_text(table, device[0] == '\0' ? "all" : device);
         ctl_table_format(table, "%.16s", ctl_text(row, "sha256"));
+        ctl_key_column(table, json_object_get(row, "key"));
         ctl_table_count(table, ctl_number(row, "epoch"));
         ctl_table_count(table, ctl_number(row, "version"));
         ctl_table_count(table, ctl_number(row, "devices"));

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
+#include "base/private.h"
 #include "fleet/base64.h"
 #include "fleet/content.h"
+#include "fleet/ctl_key.h"
 #include "fleet/ctl_publish.h"
 #include "fleet/ctl_seal.h"
+#include "fleet/key_json.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
 #include "proto/sealed.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { PATH_BYTES = 1024 };
 
 /* The same for every device that is sealed to. */
 struct sealing_run {
@@ -23,17 +24,6 @@ struct sealing_run {
     json_t *failed; /* [{"device", "error"}]: to whom nothing was sealed */
     int code;       /* of the last of those */
 };
-
-/* "keys/{}.tr31": the file of this device; without {} the same file for all. */
-static bool path_for(const char *pattern, const char *device, char path[PATH_BYTES],
-                     struct err *err)
-{
-    const char *hole = strstr(pattern, "{}");
-    int before = hole != NULL ? (int)(hole - pattern) : (int)strlen(pattern);
-    int length = snprintf(path, PATH_BYTES, "%.*s%s%s", before, pattern, hole != NULL ? device : "",
-                          hole != NULL ? hole + 2 : "");
-    return length < PATH_BYTES || err_set(err, ERR_INVALID, "the path %.60s... is too long", path);
-}
 
 static bool fetch_certificate(struct ctl *ctl, const char *device, struct buf *ret_certificate,
                               struct err *err)
@@ -52,14 +42,16 @@ static bool fetch_certificate(struct ctl *ctl, const char *device, struct buf *r
 
 /* A file that is not there is wrong usage, not something that musterd does not know. */
 static int read_content(const struct sealing_run *run, const char *device, struct buf *content,
-                        struct err *err)
+                        struct ctl_key *key, struct err *err)
 {
-    char path[PATH_BYTES];
-    if (!path_for(run->args->arguments[1], device, path, err))
+    char path[CTL_PATH_BYTES];
+    if (!ctl_path_for(run->args->arguments[1], device, path, err))
         return EXIT_USAGE;
     if (!file_read(path, LIMIT_DOCUMENT_BYTES, content, err))
         return err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
-    if (content_check(run->kind, buf_bytes(content), err))
+    if (content_check(run->kind, buf_bytes(content), err) &&
+        (run->kind != MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
+         ctl_key_read(run->args, device, buf_bytes(content), key, err)))
         return EXIT_OK;
     (void)err_context(err, "%s", path);
     return exit_code_of(err);
@@ -92,16 +84,19 @@ static bool tell(struct ctl *ctl, const struct sealing_run *run, const struct ct
     if (ctl->json)
         return json_array_append(run->done, document) == 0 ||
                err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    json_t *key = key_json(publish->key);
     fprintf(ctl->out,
             "%s version %lld (epoch %llu, minimum version %lld) %s to %s: %zu bytes sent.\n",
             publish->name, (long long)publish->version, (unsigned long long)publish->epoch,
             (long long)publish->minimum_version, publish->dry_run ? "would be sealed" : "is sealed",
             publish->device, (size_t)publish->length);
+    ctl_key_print(ctl, key);
+    json_decref(key);
     return true;
 }
 
 static bool seal_to(struct ctl *ctl, const struct sealing_run *run, const char *device,
-                    struct bytes content, struct err *err)
+                    struct bytes content, Muster__KeyPlacement *key, struct err *err)
 {
     struct ctl_publish publish = {0};
     struct buf sealed = {0};
@@ -109,6 +104,7 @@ static bool seal_to(struct ctl *ctl, const struct sealing_run *run, const char *
     bool ok = ctl_publish_args(&publish, run->args->arguments[0], run->args, err);
     publish.kind = run->kind;
     publish.device = device;
+    publish.key = key;
     ok = ok && seal_content(ctl, run, device, content, &sealed, err) &&
          ctl_publish_look(ctl, &publish, err) && upload(ctl, &publish, buf_bytes(&sealed), err) &&
          ctl_publish_sign(&publish, &run->signers, err) &&
@@ -123,8 +119,11 @@ static int seal_one(struct ctl *ctl, const struct sealing_run *run, const char *
                     struct err *err)
 {
     struct buf content = {.limit = LIMIT_DOCUMENT_BYTES};
-    int code = read_content(run, device, &content, err);
-    if (code == EXIT_OK && !seal_to(ctl, run, device, buf_bytes(&content), err))
+    struct ctl_key key;
+    const bool is_key = run->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    int code = read_content(run, device, &content, &key, err);
+    if (code == EXIT_OK &&
+        !seal_to(ctl, run, device, buf_bytes(&content), is_key ? &key.message : NULL, err))
         code = exit_code_of(err);
     secret_done(&content);
     return code;
@@ -148,7 +147,9 @@ static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
     if (ctl_arg(run->args, option, NULL) == NULL)
         return err_set(err, ERR_INVALID, "%s %s: add %s KEY", word_of_kind((int)run->kind),
                        key_block ? "is signed by the custodian" : "is signed by release", option);
-    return signers_open(run->args, option, &run->signers, err) &&
+    /* Whatever goes wrong, the block is in no dump. */
+    return (!key_block || private_process(err)) &&
+           signers_open(run->args, option, &run->signers, err) &&
            ctl_open_authority(ctl, run->args, &run->authority, err);
 }
 
@@ -249,6 +250,7 @@ static const struct ctl_option options[] = {
      .value = "KEY",
      .help = "signs key blocks: a private key's file or pkcs11:...",
      .repeats = true},
+    CTL_KEY_OPTIONS,
     CTL_PUBLISH_OPTIONS,
     {0},
 };
@@ -261,7 +263,8 @@ const struct ctl_command ctl_doc_seal = {
         "{} in FILE stands for the device: keys/{}.tr31 is another file for each. musterd and\n"
         "the broker only ever hold what is sealed; the content is not written anywhere here.\n"
         "Sealing again is a new version: what is sealed cannot be compared with what was.\n"
-        "A key block is a wrapped key (ANSI X9.143, TR-31); a clear one is refused.\n"
+        "A key block is a wrapped key (ANSI X9.143, TR-31); a clear one is refused. The terminal\n"
+        "places it in --slot, if its key version is above the one there, and expects --kcv of it.\n"
         "One device that fails does not keep the others from theirs: each is told, and the exit\n"
         "code is 3.",
     .options = options,

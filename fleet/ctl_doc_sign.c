@@ -2,11 +2,15 @@
 #include "fleet/ctl.h"
 
 #include "base/file.h"
+#include "base/private.h"
 #include "fleet/content.h"
+#include "fleet/ctl_key.h"
 #include "fleet/ctl_seal.h"
+#include "fleet/key_json.h"
 #include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
+#include "proto/package.h"
 #include "proto/sealed.h"
 #include "proto/topics.h"
 
@@ -32,13 +36,14 @@ static int print_document(struct ctl *ctl, const struct signed_document *documen
     hex_encode(header->sha256.data, header->sha256.len, hex);
     if (ctl->json) {
         json_t *shown = json_pack(
-            "{s:s, s:s, s:I, s:I, s:I, s:b, s:s, s:I, s:s, s:I, s:I, s:b, s:b}", "name",
-            header->name, "kind", word_of_kind((int)header->kind), "epoch",
+            "{s:s, s:s, s:I, s:I, s:I, s:b, s:s, s:s, s:s, s:I, s:s, s:I, s:I, s:b, s:b, s:o}",
+            "name", header->name, "kind", word_of_kind((int)header->kind), "epoch",
             (json_int_t)header->epoch, "version", (json_int_t)header->version, "minimum_version",
             (json_int_t)header->minimum_version, "irreversible", (int)header->irreversible,
-            "device", header->device, "length", (json_int_t)header->length, "sha256", hex, "signed",
+            "device", header->device, "package_version", header->package_version, "model",
+            header->model, "length", (json_int_t)header->length, "sha256", hex, "signed",
             (json_int_t)have, "needed", (json_int_t)needed, "complete", (int)(have >= needed),
-            "dry_run", (int)dry);
+            "dry_run", (int)dry, "key", key_json(header->key));
         int code = ctl_print_json(ctl, shown, err);
         json_decref(shown);
         return code;
@@ -50,6 +55,12 @@ static int print_document(struct ctl *ctl, const struct signed_document *documen
             header->device[0] == '\0' ? "" : ", sealed to ", header->device, hex, header->length,
             header->minimum_version, header->irreversible ? ", never taken back" : "", have,
             needed);
+    json_t *key = key_json(header->key);
+    ctl_key_print(ctl, key);
+    json_decref(key);
+    if (header->package_version[0] != '\0')
+        fprintf(ctl->out, "  package  version %s, for %s%s\n", header->package_version,
+                header->model[0] != '\0' ? "model " : "any model", header->model);
     if (dry)
         ctl_say_dry_run(ctl);
     else if (have < needed)
@@ -79,6 +90,7 @@ static bool read_root(const struct ctl_args *args, struct trust **ret_trust, str
 /* A document on its way from the command line to the file. */
 struct signing {
     Muster__DocumentHeader header;
+    struct ctl_key key; /* of a key block */
     uint8_t sha256[32];
     struct trust *trust;
     struct signers signers;
@@ -128,7 +140,9 @@ static bool read_args(struct signing *signing, const struct ctl_args *args, stru
                                       : MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
     if (header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK && device[0] == '\0')
         return err_set(err, ERR_INVALID, "a key block is sealed to its device: add --device ID");
-    return true;
+    header->package_version = (char *)(uintptr_t)ctl_arg(args, "--package-version", "");
+    header->model = (char *)(uintptr_t)ctl_arg(args, "--model", "");
+    return package_header_check(header, err);
 }
 
 /* To whom is sealed is checked here, where it is signed, and nobody else is believed. */
@@ -151,24 +165,31 @@ static bool seal_content(struct ctl *ctl, struct signing *signing, const struct 
     return ok;
 }
 
-/* Files of bytes may be longer than fits in memory; all others are checked as a whole. */
+/* Files and packages may be longer than fits in memory; all others are checked as a whole. */
 static bool read_content(struct ctl *ctl, struct signing *signing, const struct ctl_args *args,
                          struct err *err)
 {
     const char *path = args->arguments[1];
     bool is_sealed = signing->header.scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
-    if (!is_sealed && signing->header.kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE) {
+    const uint64_t most = document_length_max(signing->header.kind, is_sealed);
+    if (most > LIMIT_DOCUMENT_BYTES) {
         if (!content_file_hash(path, &signing->header.length, signing->sha256, err))
             return false;
-        return (signing->header.length > 0 && signing->header.length <= LIMIT_CONTENT_BYTES) ||
-               err_set(err, ERR_INVALID, "%s: %" PRIu64 " bytes are not in 1..%d", path,
-                       signing->header.length, LIMIT_CONTENT_BYTES);
+        return (signing->header.length > 0 && signing->header.length <= most) ||
+               err_set(err, ERR_INVALID, "%s: %" PRIu64 " bytes are not in 1..%" PRIu64, path,
+                       signing->header.length, most);
     }
     signing->content.limit = LIMIT_DOCUMENT_BYTES;
     if (!file_read(path, LIMIT_DOCUMENT_BYTES, &signing->content, err))
         return false;
     if (!content_check(signing->header.kind, buf_bytes(&signing->content), err))
         return err_context(err, "%s", path);
+    if (signing->header.kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK) {
+        if (!ctl_key_read(args, signing->header.device, buf_bytes(&signing->content), &signing->key,
+                          err))
+            return err_context(err, "%s", path);
+        signing->header.key = &signing->key.message;
+    }
     if (is_sealed)
         return seal_content(ctl, signing, args, err);
     signing->header.length = signing->content.length;
@@ -179,6 +200,9 @@ static bool read_content(struct ctl *ctl, struct signing *signing, const struct 
 static bool sign(struct ctl *ctl, struct signing *signing, const struct ctl_args *args,
                  struct err *err)
 {
+    const bool key_block = signing->header.kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    if (key_block && !private_process(err)) /* whatever goes wrong, the block is in no dump */
+        return false;
     if (!read_root(args, &signing->trust, err) || !read_content(ctl, signing, args, err) ||
         !signers_open(args, "--key", &signing->signers, err) ||
         !document_signers_check(signing->trust, signing->header.kind, &signing->signers, err))
@@ -236,11 +260,16 @@ static const struct ctl_option sign_options[] = {
     {.name = "--minimum-version",
      .value = "N",
      .help = "terminals refuse older ones from now on [0]"},
+    {.name = "--package-version",
+     .value = "TEXT",
+     .help = "application, firmware: what the terminal reports once it runs"},
+    {.name = "--model", .value = "MODEL", .help = "application, firmware: for no other [any]"},
     {.name = "--irreversible", .help = "what it brings is never taken back"},
     {.name = "--device", .value = "ID", .help = "seal it to this device"},
     {.name = "--certificate", .value = "FILE", .help = "of that device's sealing key"},
     {.name = "--device-ca", .value = "FILE", .help = "your CA for devices, PEM"},
     {.name = "--crl", .value = "FILE", .help = "what that CA has revoked, PEM"},
+    CTL_KEY_OPTIONS,
     CTL_DRY_RUN,
     {0},
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl.h"
 
+#include "fleet/ctl_key.h"
 #include "fleet/ctl_table.h"
 
 #include <inttypes.h>
@@ -220,7 +221,7 @@ static int print_documents(struct ctl *ctl, const json_t *reply, struct err *err
         return ctl_print_json(ctl, reply, err);
     int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table =
-        ctl_table_new("DOCUMENT|>VERSION|KIND|>BYTES|>SENT|>MINIMUM|PUBLISHED|SHA256");
+        ctl_table_new("DOCUMENT|>VERSION|KIND|>BYTES|>SENT|>MINIMUM|PUBLISHED|SHA256|KEY");
     json_array_foreach(json_object_get(reply, "documents"), i, document)
     {
         ctl_table_text(table, ctl_text(document, "name"));
@@ -231,6 +232,7 @@ static int print_documents(struct ctl *ctl, const json_t *reply, struct err *err
         ctl_table_count(table, ctl_number(document, "minimum_version"));
         ctl_table_ago(table, ctl_number(document, "published_ms"), now_ms);
         ctl_table_format(table, "%.16s", ctl_text(document, "sha256"));
+        ctl_key_column(table, json_object_get(document, "key"));
     }
     return ctl_table_print(table, ctl->out, "No documents.") ? EXIT_OK : EXIT_SYSTEM;
 }

@@ -4,10 +4,12 @@
 #include "base/file.h"
 #include "fleet/base64.h"
 #include "fleet/ctl_table.h"
+#include "fleet/key_json.h"
 #include "fleet/parcel.h"
 #include "fleet/signed_document.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
+#include "proto/package.h"
 #include "proto/topics.h"
 
 #include <inttypes.h>
@@ -38,6 +40,8 @@ bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struc
     publish->device = "";
     publish->irreversible = ctl_arg(args, "--irreversible", NULL) != NULL;
     publish->dry_run = ctl_is_dry_run(args);
+    publish->package_version = ctl_arg(args, "--package-version", "");
+    publish->model = ctl_arg(args, "--model", "");
     if (!document_name_valid(name))
         return err_set(err, ERR_INVALID,
                        "\"%.60s\" is not a document's name: expected [a-z0-9][a-z0-9._-]{0,47}",
@@ -45,6 +49,20 @@ bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struc
     return ctl_arg_number(args, "--version", -1, 1, most, &publish->version, err) &&
            ctl_arg_number(args, "--minimum-version", -1, 0, most, &publish->minimum_version, err) &&
            read_root(publish, ctl_arg(args, "--root", NULL), err);
+}
+
+bool ctl_publish_check_package(const struct ctl_publish *publish, struct err *err)
+{
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    header.name = (char *)(uintptr_t)publish->name;
+    header.kind = publish->kind;
+    header.package_version = (char *)(uintptr_t)publish->package_version;
+    header.model = (char *)(uintptr_t)publish->model;
+    if (package_kind(publish->kind) && publish->package_version[0] == '\0')
+        return err_set(err, ERR_INVALID,
+                       "--package-version is missing: what the terminal is to report once this "
+                       "runs, as its version hook prints it");
+    return package_header_check(&header, err);
 }
 
 /* ---- what is there ---- */
@@ -98,6 +116,29 @@ static bool take_numbers(struct ctl_publish *publish, struct err *err)
     return true;
 }
 
+/* As musterd looks at it, and before anything is sent. */
+static bool check_package_version(const struct ctl_publish *publish, struct err *err)
+{
+    char hex[65];
+    size_t i;
+    json_t *document;
+    hex_encode(publish->sha256, sizeof publish->sha256, hex);
+    json_array_foreach(json_object_get(publish->there, "documents"), i, document)
+    {
+        if (publish->package_version[0] != '\0' &&
+            strcmp(ctl_text(document, "package_version"), publish->package_version) == 0 &&
+            package_models_meet(ctl_text(document, "model"), publish->model) &&
+            strcmp(ctl_text(document, "sha256"), hex) != 0)
+            return err_set(err, ERR_CONFLICT,
+                           "package version %s of %s is that of version %" PRId64
+                           ", which has another content: terminals that run it would install "
+                           "nothing; give it a --package-version of its own",
+                           publish->package_version, publish->name,
+                           ctl_number(document, "version"));
+    }
+    return true;
+}
+
 bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *err)
 {
     char path[160];
@@ -106,7 +147,8 @@ bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *
                    sealed ? "&device=" : "", publish->device);
     if (!client_get(ctl->client, path, &publish->there, err))
         return false;
-    return take_epoch(publish, err) && take_numbers(publish, err);
+    return take_epoch(publish, err) && take_numbers(publish, err) &&
+           check_package_version(publish, err);
 }
 
 bool ctl_publish_is_there(const struct ctl_publish *publish)
@@ -117,6 +159,8 @@ bool ctl_publish_is_there(const struct ctl_publish *publish)
     return newest != NULL && strcmp(ctl_text(newest, "sha256"), hex) == 0 &&
            strcmp(ctl_text(newest, "kind"), word_of_kind((int)publish->kind)) == 0 &&
            strcmp(ctl_text(newest, "device"), publish->device) == 0 &&
+           strcmp(ctl_text(newest, "package_version"), publish->package_version) == 0 &&
+           strcmp(ctl_text(newest, "model"), publish->model) == 0 &&
            (uint64_t)ctl_number(newest, "epoch") == publish->epoch &&
            json_is_true(json_object_get(newest, "irreversible")) == publish->irreversible &&
            publish->minimum_version <= ctl_number(newest, "minimum_version");
@@ -169,6 +213,9 @@ bool ctl_publish_sign(struct ctl_publish *publish, const struct signers *signers
     header.scope =
         sealed ? MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED : MUSTER__DOCUMENT_SCOPE__SCOPE_PUBLIC;
     header.device = (char *)publish->device;
+    header.key = publish->key;
+    header.package_version = (char *)(uintptr_t)publish->package_version;
+    header.model = (char *)(uintptr_t)publish->model;
     return document_header_seal(&header, signers, publish->dry_run, &publish->header, err);
 }
 
@@ -179,14 +226,15 @@ static json_t *what_it_would_be(const struct ctl_publish *publish)
     const struct fleetdb_encoding *whole =
         encoding_whole(publish->encodings, publish->encoding_count);
     hex_encode(publish->sha256, sizeof publish->sha256, hex);
-    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "name",
-                     publish->name, "kind", word_of_kind((int)publish->kind), "device",
-                     publish->device, "irreversible", (int)publish->irreversible, "version",
-                     (json_int_t)publish->version, "epoch", (json_int_t)publish->epoch,
-                     "minimum_version", (json_int_t)publish->minimum_version, "length",
-                     (json_int_t)publish->length, "sha256", hex, "blob_size",
-                     (json_int_t)(whole != NULL ? encoding_weight(whole) : 0), "encodings",
-                     encodings_json(publish->encodings, publish->encoding_count));
+    return json_pack(
+        "{s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:I, s:o, s:o}", "name",
+        publish->name, "kind", word_of_kind((int)publish->kind), "device", publish->device,
+        "irreversible", (int)publish->irreversible, "package_version", publish->package_version,
+        "model", publish->model, "version", (json_int_t)publish->version, "epoch",
+        (json_int_t)publish->epoch, "minimum_version", (json_int_t)publish->minimum_version,
+        "length", (json_int_t)publish->length, "sha256", hex, "blob_size",
+        (json_int_t)(whole != NULL ? encoding_weight(whole) : 0), "encodings",
+        encodings_json(publish->encodings, publish->encoding_count), "key", key_json(publish->key));
 }
 
 bool ctl_publish_post(struct ctl *ctl, const struct ctl_publish *publish, json_t **ret_document,
@@ -249,6 +297,11 @@ int ctl_publish_print(struct ctl *ctl, const struct ctl_publish *publish, const 
             ctl_text(document, "sha256"), bytes, sent, smallest != 0 ? ", or " : "",
             smallest != 0 ? delta : "",
             smallest != 0 ? " to a terminal that holds a version before it" : "");
+    if (ctl_text(document, "package_version")[0] != '\0')
+        fprintf(ctl->out, "  package     version %s, for %s%s\n",
+                ctl_text(document, "package_version"),
+                ctl_text(document, "model")[0] != '\0' ? "model " : "any model",
+                ctl_text(document, "model"));
     if (publish->dry_run)
         ctl_say_dry_run(ctl);
     return EXIT_OK;

@@ -19,10 +19,13 @@ struct ctl_publish {
     Muster__DocumentKind kind;
     int64_t version, minimum_version; /* -1: the next, and as before */
     bool irreversible, dry_run;
-    struct trust *root; /* of --root; NULL: not given */
-    uint64_t epoch;     /* the root's, or musterd's word */
-    uint64_t length;    /* what the header says: of the content, of what is sealed as it is sent */
+    const char *package_version, *model; /* of an application or firmware; "": none, any */
+    struct trust *root;                  /* of --root; NULL: not given */
+    uint64_t epoch;                      /* the root's, or musterd's word */
+    uint64_t length; /* what the header says: of the content, of what is sealed as it is sent */
+    bool dense;      /* the content is compressed already */
     uint8_t sha256[32];
+    Muster__KeyPlacement *key; /* of a key block */
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
     size_t encoding_count;
     struct buf header; /* signed Envelope */
@@ -30,8 +33,8 @@ struct ctl_publish {
 };
 void ctl_publish_done(struct ctl_publish *publish);
 
-/* --version, --minimum-version, --irreversible and --dry-run, and the name; see
- * CTL_PUBLISH_OPTIONS. */
+/* --version, --minimum-version, --package-version, --model, --irreversible and --dry-run, and the
+ * name; see CTL_PUBLISH_OPTIONS. */
 bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struct ctl_args *args,
                       struct err *err) MUSTER_CHECK;
 #define CTL_PUBLISH_OPTIONS                                                                        \
@@ -42,6 +45,12 @@ bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struc
         {.name = "--minimum-version",                                                              \
          .value = "N",                                                                             \
          .help = "terminals refuse older ones from now on; never goes down [as before]"},          \
+        {.name = "--package-version",                                                              \
+         .value = "TEXT",                                                                          \
+         .help = "application, firmware: what the terminal reports once it runs"},                 \
+        {.name = "--model",                                                                        \
+         .value = "MODEL",                                                                         \
+         .help = "application, firmware: for no other, as device.model names it [any]"},           \
         {.name = "--irreversible",                                                                 \
          .help = "terminals that took it never go back to an older one, nor without it"},          \
         CTL_DRY_RUN
@@ -50,6 +59,8 @@ bool ctl_publish_args(struct ctl_publish *publish, const char *name, const struc
  * signs: on musterd's word alone, whoever has its machine could have all numbers used up. */
 #define CTL_PUBLISH_COUNTED (INT64_C(1) << 32)
 
+/* Whether what a package's header says fits the kind. */
+bool ctl_publish_check_package(const struct ctl_publish *publish, struct err *err) MUSTER_CHECK;
 /* Asks musterd what there is of the name; fills in epoch, version and minimum version. */
 bool ctl_publish_look(struct ctl *ctl, struct ctl_publish *publish, struct err *err) MUSTER_CHECK;
 const json_t *ctl_publish_newest(const struct ctl_publish *publish); /* NULL: none */

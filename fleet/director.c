@@ -20,8 +20,8 @@ static bool is_believed(uint64_t version)
 }
 
 /* The highest version in the epoch that the device may know: ours, or what it reported. */
-static bool version_floor(const struct director *director, const struct fleetdb_device *device,
-                          uint64_t *ret_floor, struct err *err)
+bool director_floor(const struct director *director, const struct fleetdb_device *device,
+                    uint64_t *ret_floor, struct err *err)
 {
     const uint64_t epoch = trust_epoch(director->trust);
     struct fleetdb_manifest ours;
@@ -43,16 +43,18 @@ static bool audit(const struct director *director, const struct director_order *
                   uint64_t version, const struct director_outcome *outcome, int64_t now_ms,
                   struct err *err)
 {
-    char text[240], what[96] = "";
+    char text[320], what[96] = "", why[80] = "";
     if (!order->remove)
         (void)snprintf(what, sizeof what, " version %" PRIu64 " to %s", version,
                        word_of_mode(order->mode));
+    if (order->note != NULL)
+        (void)snprintf(why, sizeof why, "; %.64s", order->note);
     if (outcome->waits_for[0] == '\0')
-        (void)snprintf(text, sizeof text, "%s%s; manifest %" PRIu64, order->document, what,
-                       outcome->manifest_version);
+        (void)snprintf(text, sizeof text, "%s%s; manifest %" PRIu64 "%s", order->document, what,
+                       outcome->manifest_version, why);
     else
-        (void)snprintf(text, sizeof text, "%s%s; no manifest before %s is signed again",
-                       order->document, what, outcome->waits_for);
+        (void)snprintf(text, sizeof text, "%s%s; no manifest before %s is signed again%s",
+                       order->document, what, outcome->waits_for, why);
     return fleetdb_audit(director->db, now_ms, "api", order->remove ? "unassign" : "assign",
                          outcome->device.device, text, err);
 }
@@ -94,7 +96,7 @@ static bool carry_out(const struct director *director, const struct director_ord
     uint64_t floor;
     bool ok = fleetdb_manifest_get(director->db, device->device, &manifest, NULL, err);
     if (ok && outcome->changed)
-        ok = version_floor(director, device, &floor, err) &&
+        ok = director_floor(director, device, &floor, err) &&
              director_sign_or_wait(director, device, floor, now_ms, &manifest, &envelope,
                                    outcome->waits_for, err);
     buf_done(&envelope);
@@ -151,7 +153,7 @@ bool director_renew(const struct director *director, const struct fleetdb_device
     struct fleetdb_manifest manifest;
     struct buf envelope = {0};
     uint64_t floor;
-    bool ok = version_floor(director, device, &floor, err) &&
+    bool ok = director_floor(director, device, &floor, err) &&
               director_sign(director, device, floor, now_ms, &manifest, &envelope, err);
     buf_done(&envelope);
     return ok;

@@ -21,6 +21,7 @@ struct director_order {
     bool remove;
     uint64_t version; /* 0: the newest for the device */
     int mode;
+    const char *note; /* why, for the audit; NULL: it was just ordered */
 };
 
 struct director_outcome {

@@ -57,6 +57,12 @@ static bool add_assigned(void *ctx, const struct fleetdb_document *document, int
     return true;
 }
 
+static bool add_action(void *ctx, const struct fleetdb_action *action, struct err *err)
+{
+    struct draft *draft = ctx;
+    return manifest_add_action(&draft->manifest, action, err);
+}
+
 static void draft_free(struct draft *draft)
 {
     if (draft == NULL)
@@ -80,7 +86,8 @@ static bool draft_make(const struct director *director, int64_t device, bool lea
     draft->device = device;
     draft->lean = lean;
     draft->inline_left = CHOICE_INLINE_BYTES;
-    if (!fleetdb_assigned_each(director->db, device, add_assigned, draft, err)) {
+    if (!fleetdb_assigned_each(director->db, device, add_assigned, draft, err) ||
+        !fleetdb_actions_open(director->db, device, add_action, draft, err)) {
         draft_free(draft);
         return false;
     }
@@ -106,7 +113,9 @@ static bool keep(const struct director *director, const struct fleetdb_device *d
     struct bytes envelope = buf_after(out, before);
     manifest->blobs = (const uint8_t(*)[32])draft->blobs;
     manifest->blob_count = draft->blob_count;
-    return fleetdb_manifest_put(director->db, device->device, manifest, envelope, err);
+    return fleetdb_manifest_put(director->db, device->device, manifest, envelope, err) &&
+           fleetdb_actions_named(director->db, device->device, manifest->epoch, manifest->version,
+                                 err);
 }
 
 static bool draft_and_keep(const struct director *director, const struct fleetdb_device *device,

@@ -4,6 +4,10 @@
 
 #include "fleet/director.h"
 
+/* The highest version in the epoch that the device may know: ours, or what it reported. */
+bool director_floor(const struct director *director, const struct fleetdb_device *device,
+                    uint64_t *ret_floor, struct err *err) MUSTER_CHECK;
+
 /* For the director alone: signs what the device is assigned now as the version after `floor`,
  * keeps it, and appends the envelope to `out`. */
 bool director_sign(const struct director *director, const struct fleetdb_device *device,

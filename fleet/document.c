@@ -3,8 +3,11 @@
 
 #include "fleet/document_check.h"
 #include "fleet/encodings.h"
+#include "fleet/package_taken.h"
 #include "fleet/words.h"
+#include "proto/key_placement.h"
 #include "proto/limits.h"
+#include "proto/package.h"
 #include "proto/refusal.h"
 #include "proto/topics.h"
 #include "proto/unpack.h"
@@ -48,21 +51,15 @@ static bool check_scope(const Muster__DocumentHeader *header, struct err *err)
     if (!sealed && header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_SCOPE, ERR_INVALID,
                       "document %s: a key block is always sealed to one device", header->name);
+    struct key_placement placement;
+    if (header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK &&
+        !key_placement_read(header->key, &placement, err))
+        return err_context(err, "document %s", header->name);
     if (sealed ? !device_id_valid(header->device) : header->device[0] != '\0')
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_DEVICE, ERR_INVALID,
                       "document %s: what is sealed names its device, and nothing else does",
                       header->name);
     return true;
-}
-
-/* Text has to be looked at as a whole, and what is sealed opened as a whole, so they are held so.
- */
-static int length_max(const Muster__DocumentHeader *header)
-{
-    if (header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED)
-        return LIMIT_SEALED_BYTES;
-    return header->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FILE ? LIMIT_CONTENT_BYTES
-                                                                : LIMIT_DOCUMENT_BYTES;
 }
 
 static bool check_header(const struct trust *trust, const Muster__DocumentHeader *header,
@@ -78,12 +75,14 @@ static bool check_header(const struct trust *trust, const Muster__DocumentHeader
     if (header->sha256.len != 32)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_MALFORMED, ERR_INVALID,
                       "document %s: its sha256 has %zu bytes", header->name, header->sha256.len);
-    const int most = length_max(header);
-    if (header->length == 0 || header->length > (uint64_t)most)
+    const uint64_t most =
+        document_length_max(header->kind, header->scope == MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED);
+    if (header->length == 0 || header->length > most)
         return refuse(err, MUSTER__REFUSAL__REFUSAL_DOCUMENT_LENGTH, ERR_INVALID,
-                      "document %s: %" PRIu64 " bytes are not in 1..%d", header->name,
+                      "document %s: %" PRIu64 " bytes are not in 1..%" PRIu64, header->name,
                       header->length, most);
-    return check_scope(header, err) && check_versions(trust, header, err);
+    return check_scope(header, err) && package_header_check(header, err) &&
+           check_versions(trust, header, err);
 }
 
 /* A key block by custodian's keys, everything else by release's; which of them, only the header
@@ -205,10 +204,11 @@ static bool judge(struct fleetdb *db, const struct trust *trust, const char *dom
     bool ok = open_as(trust, domain, envelope, &arena, &header, err) && header != NULL;
     if (ok)
         *ret_document = row_of(header, envelope, now_ms);
+    ok = ok && find_device(db, ret_document, err) && fleetdb_document_same(db, ret_document, err) &&
+         (ret_document->document != 0 ||
+          (check_standing(db, ret_document, err) && package_taken_check(db, header, err)));
     arena_done(&arena);
-    return ok && find_device(db, ret_document, err) &&
-           fleetdb_document_same(db, ret_document, err) &&
-           (ret_document->document != 0 || check_standing(db, ret_document, err));
+    return ok;
 }
 
 static bool check_ways(const char *name, const struct fleetdb_encoding *encodings, size_t count,

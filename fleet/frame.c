@@ -9,6 +9,8 @@
 
 enum {
     LEVEL = 19,
+    LEVEL_DENSE = 3,
+    WORKERS = 2, /* for what takes minutes */
     WINDOW_LOG_MIN = 10,
     FAR_BYTES = 4 * 1024 * 1024, /* beyond this level 19 alone does not find what moved far */
 };
@@ -40,13 +42,16 @@ static bool set_up(struct frame *frame, struct err *err)
 {
     const struct frame_settings *settings = &frame->settings;
     ZSTD_CCtx *context = frame->context;
+    const int level = settings->dense ? LEVEL_DENSE : LEVEL;
     bool ok =
-        zstd_ok(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, LEVEL), err) &&
+        zstd_ok(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level), err) &&
         zstd_ok(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log_of(settings)), err) &&
         zstd_ok(ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 0), err) &&
         zstd_ok(ZSTD_CCtx_setPledgedSrcSize(context, settings->length), err);
     if (ok && settings->base.length + settings->length > FAR_BYTES)
         ok = zstd_ok(ZSTD_CCtx_setParameter(context, ZSTD_c_enableLongDistanceMatching, 1), err);
+    if (ok && settings->length > LIMIT_DOCUMENT_BYTES && !settings->dense)
+        (void)ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, WORKERS); /* if it can */
     if (ok && settings->base.length > 0)
         ok = zstd_ok(ZSTD_CCtx_refPrefix(context, settings->base.data, settings->base.length), err);
     return ok;

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 
 /*
- * One zstd frame in the making, at level 19: it states its content's size and has no checksum,
- * since the header's hash says more. With a base it is a delta: whoever holds the base's content
- * unfolds it.
+ * One zstd frame in the making, at level 19, or 3 where that gains nothing: it states its content's
+ * size and has no checksum, since the header's hash says more. With a base it is a delta: whoever
+ * holds the base's content unfolds it.
  */
 enum {
     FRAME_WINDOW_LOG = 23,       /* 8 MiB, the window of level 19: a terminal's memory */
@@ -19,6 +19,7 @@ struct frame;
 struct frame_settings {
     uint64_t length;   /* of the content */
     struct bytes base; /* must live as long; length 0: none */
+    bool dense;        /* it is compressed already: only what is there twice is found */
     bool (*out)(void *ctx, struct bytes part, struct err *err);
     void *ctx;
 };

@@ -68,9 +68,47 @@ bool manifest_add(struct manifest *manifest, const struct fleetdb_document *docu
     return true;
 }
 
+bool manifest_add_action(struct manifest *manifest, const struct fleetdb_action *action,
+                         struct err *err)
+{
+    if (manifest->action_count == LIMIT_MANIFEST_ACTIONS)
+        return err_set(err, ERR_CONFLICT, "a manifest holds %d actions at the most",
+                       LIMIT_MANIFEST_ACTIONS);
+    Muster__Action *added = arena_alloc(&manifest->arena, sizeof *added);
+    if (added == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for an action in the manifest");
+    muster__action__init(added);
+    added->id = arena_copy(&manifest->arena, action->name, strlen(action->name) + 1);
+    added->note = arena_copy(&manifest->arena, action->note, strlen(action->note) + 1);
+    added->kind = (Muster__ActionKind)action->kind;
+    added->expires_ms = action->expires_ms;
+    added->limit_bytes = action->limit_bytes;
+    added->since_epoch = action->since_epoch;
+    added->since_version = action->since_version;
+    added->generation_digest.len = action->digest.length;
+    if (action->digest.length > 0)
+        added->generation_digest.data =
+            arena_copy(&manifest->arena, action->digest.data, action->digest.length);
+    manifest->actions[manifest->action_count++] = added;
+    return (added->id != NULL && added->note != NULL &&
+            (action->digest.length == 0 || added->generation_digest.data != NULL)) ||
+           err_set(err, ERR_NO_MEMORY, "no memory for an action in the manifest");
+}
+
+static void stamp_actions(const struct manifest *manifest, const struct manifest_stamp *stamp)
+{
+    for (size_t i = 0; i < manifest->action_count; i++) {
+        if (manifest->actions[i]->since_version != 0)
+            continue;
+        manifest->actions[i]->since_epoch = stamp->epoch;
+        manifest->actions[i]->since_version = stamp->version;
+    }
+}
+
 static bool pack_manifest(const struct manifest *manifest, const struct manifest_stamp *stamp,
                           struct buf *out, struct err *err)
 {
+    stamp_actions(manifest, stamp);
     Muster__Manifest message = MUSTER__MANIFEST__INIT;
     message.device = (char *)stamp->device;
     message.epoch = stamp->epoch;
@@ -79,6 +117,8 @@ static bool pack_manifest(const struct manifest *manifest, const struct manifest
     message.issued_ms = stamp->issued_ms;
     message.n_items = manifest->item_count;
     message.items = (Muster__ManifestItem **)manifest->items;
+    message.n_actions = manifest->action_count;
+    message.actions = (Muster__Action **)manifest->actions;
     return pack(&message.base, out, err);
 }
 

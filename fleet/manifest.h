@@ -6,6 +6,7 @@
 #include "proto/desired.pb-c.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
+#include "storage/fleetdb_actions.h"
 #include "storage/fleetdb_desired.h"
 
 /* One device's manifest in the making: what is assigned goes in, sealed bytes come out. Knows no
@@ -15,6 +16,8 @@ struct manifest {
     Muster__ManifestItem *items[LIMIT_MANIFEST_ITEMS];
     const char *last_name;
     size_t item_count;
+    Muster__Action *actions[LIMIT_MANIFEST_ACTIONS];
+    size_t action_count;
 };
 
 struct manifest_stamp {
@@ -26,6 +29,9 @@ struct manifest_stamp {
 /* Copies what it needs. Names must rise. ERR_FULL beyond LIMIT_MANIFEST_ITEMS. */
 bool manifest_add(struct manifest *manifest, const struct fleetdb_document *document, int mode,
                   struct err *err) MUSTER_CHECK;
+/* One that no manifest has named yet is said to be since this one. */
+bool manifest_add_action(struct manifest *manifest, const struct fleetdb_action *action,
+                         struct err *err) MUSTER_CHECK;
 /* Appends the Envelope to `out`; ERR_FULL if it exceeds LIMIT_MANIFEST_BYTES. */
 bool manifest_seal(const struct manifest *manifest, const struct manifest_stamp *stamp,
                    const struct sign_key *director, struct buf *out, struct err *err) MUSTER_CHECK;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/notify.h"
+#include "fleet/api_actions.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
 #include "fleet/api_roots.h"
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 
 /* Content may fill half of the session's window, so that receipts always find room. */
-enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 3 };
+enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 4 };
 
 struct service {
     struct service_keys keys;
@@ -28,6 +29,7 @@ struct service {
     struct director director;
     struct publisher *publisher;
     struct renewal renewal;
+    struct retirement retirement;
     struct mqtt *mqtt;
     uint64_t next_token;
     struct log_gate hellos; /* of lines about what a hello was not answered with */
@@ -36,6 +38,7 @@ struct service {
     struct api_fleet api_fleet;
     struct api_desired api_desired;
     struct api_roots api_roots;
+    struct api_actions api_actions;
     struct api_module modules[MODULES];
     struct api api;
     struct http *http;
@@ -88,12 +91,15 @@ static void on_turn(uv_check_t *turn)
     if (!service->handles_open) /* it failed, and was closed */
         return;
     publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
+    if (collector_acted(service->collector))
+        retirement_wake(&service->retirement);
     int64_t renewal_ms = renewal_step(&service->renewal, on_renewed, service);
-    if (renewal_ms == 0)
+    int64_t retirement_ms = retirement_step(&service->retirement, on_renewed, service);
+    if (renewal_ms == 0 || retirement_ms == 0)
         kick(service);
     else
         (void)uv_idle_stop(&service->kick);
-    wait_ms = sooner(wait_ms, renewal_ms);
+    wait_ms = sooner(sooner(wait_ms, renewal_ms), retirement_ms);
     if (wait_ms >= 0)
         (void)uv_timer_start(&service->timer, on_timer, (uint64_t)wait_ms, 0);
 }
@@ -307,6 +313,8 @@ static bool open_publisher(struct service *service, const struct clock *clock,
                                           .trust = service->keys.trust};
     service->renewal.director = &service->director;
     service->renewal.clock = clock;
+    service->retirement.director = &service->director;
+    service->retirement.clock = clock;
     renewal_begin(&service->renewal); /* what a restart has interrupted */
     struct publisher_settings publisher = {
         .director = &service->director,
@@ -336,6 +344,11 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                             .renewal = &service->renewal,
                                             .added = on_root,
                                             .ctx = service};
+    service->api_actions = (struct api_actions){.db = service->db,
+                                                .director = &service->director,
+                                                .publisher = service->publisher,
+                                                .retirement = &service->retirement};
+    service->modules[3] = api_actions_module(&service->api_actions);
     service->modules[2] = api_roots_module(&service->api_roots);
     service->modules[0] = api_fleet_module(&service->api_fleet);
     service->modules[1] = api_desired_module(&service->api_desired);

@@ -6,9 +6,14 @@
 static const char *const kinds[] = {
     [MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE] = "table",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS] = "params",
+    [MUSTER__DOCUMENT_KIND__DOCUMENT_CONNECTION] = "connection",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE] = "code-profile",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_FILE] = "file",
     [MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK] = "key-block",
+    [MUSTER__DOCUMENT_KIND__DOCUMENT_AID_LIST] = "aid-list",
+    [MUSTER__DOCUMENT_KIND__DOCUMENT_CA_KEYS] = "ca-keys",
+    [MUSTER__DOCUMENT_KIND__DOCUMENT_APPLICATION] = "application",
+    [MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE] = "firmware",
 };
 static const char *const codings[] = {
     [MUSTER__CONTENT_CODING__CONTENT_ZSTD] = "zstd",
@@ -69,8 +74,8 @@ bool word_to_kind(const char *word, Muster__DocumentKind *ret_kind, struct err *
     int index = index_of(kinds, KINDS, word);
     if (index < 0)
         return err_set(err, ERR_INVALID,
-                       "kind %.40s is not known: expected table, params, code-profile, file "
-                       "or key-block",
+                       "kind %.40s is not known: expected table, aid-list, ca-keys, params, "
+                       "code-profile, file, application, firmware or key-block",
                        word);
     *ret_kind = (Muster__DocumentKind)index;
     return true;

@@ -8,6 +8,9 @@ enum {
     HEADER_CHARS = 16,
     LENGTH_AT = 1,
     USAGE_AT = 5, /* usage, algorithm, mode of use, version number: letters and digits */
+    ALGORITHM_AT = 7,
+    MODE_AT = 8,
+    KEY_VERSION_AT = 9,
     EXPORT_AT = 11,
     BLOCKS_AT = 12,
     RESERVED_AT = 14,
@@ -71,6 +74,9 @@ static bool header_check(const char *text, size_t length, struct err *err)
             return err_set(err, ERR_INVALID,
                            "character %zu of the key block's header is no letter or digit", i + 1);
     }
+    if (strchr("BCDEGNSTVXY", text[MODE_AT]) == NULL)
+        return err_set(err, ERR_INVALID,
+                       "the key block's mode of use (character 9) is none that X9.143 has");
     if (memchr("ENS", text[EXPORT_AT], 3) == NULL)
         return err_set(err, ERR_INVALID,
                        "the key block's exportability (character 12) is none of E, N and S");
@@ -98,7 +104,7 @@ static size_t optional_length(const char *text, size_t left)
     return length >= head + digits && length <= left ? length : 0;
 }
 
-static bool body_check(const char *text, size_t length, struct err *err)
+static bool body_check(const char *text, size_t length, size_t *ret_body, struct err *err)
 {
     size_t mac = 0;
     size_t multiple = 0;
@@ -119,10 +125,11 @@ static bool body_check(const char *text, size_t length, struct err *err)
     if (cipher == 0 || cipher % multiple != 0 || !is_hex(text + at, length - at))
         return err_set(err, ERR_INVALID,
                        "what follows the key block's header is not a wrapped key and its MAC");
+    *ret_body = at;
     return true;
 }
 
-bool key_block_check(struct bytes content, struct err *err)
+static bool block_check(struct bytes content, size_t *ret_body, struct err *err)
 {
     const char *text = (const char *)content.data;
     size_t length = content.length;
@@ -138,5 +145,41 @@ bool key_block_check(struct bytes content, struct err *err)
             return err_set(err, ERR_INVALID, "character %zu of the key block is not printable",
                            i + 1);
     }
-    return header_check(text, length, err) && body_check(text, length, err);
+    return header_check(text, length, err) && body_check(text, length, ret_body, err);
+}
+
+bool key_block_check(struct bytes content, struct err *err)
+{
+    size_t body;
+    return block_check(content, &body, err);
+}
+
+/* Two digits here: versions of a slot are compared. "00" is a key without a version; "c" would be
+ * a component, which is no letter that passes above. */
+static bool key_version_read(const char *text, struct key_block_header *header, struct err *err)
+{
+    size_t value = 0;
+    if (!digits_of(text, 2, 10, &value))
+        return err_set(err, ERR_INVALID, "the key block's key version number is not two digits");
+    header->versioned = value != 0;
+    header->key_version = (unsigned)value;
+    return true;
+}
+
+bool key_block_read(struct bytes content, struct key_block_header *ret_header, struct err *err)
+{
+    const char *text = (const char *)content.data;
+    size_t body = 0;
+    if (!block_check(content, &body, err))
+        return false;
+    struct key_block_header header = {.version = text[0],
+                                      .body_at = body,
+                                      .usage = {text[USAGE_AT], text[USAGE_AT + 1]},
+                                      .algorithm = text[ALGORITHM_AT],
+                                      .mode = text[MODE_AT],
+                                      .exportability = text[EXPORT_AT]};
+    if (!key_version_read(text + KEY_VERSION_AT, &header, err))
+        return false;
+    *ret_header = header;
+    return true;
 }

@@ -12,4 +12,20 @@
  */
 bool key_block_check(struct bytes content, struct err *err) MUSTER_CHECK;
 
+/* What the clear header says of the key (X9.143, tables 1 to 5). */
+struct key_block_header {
+    char version;   /* A, B, C, D: how it is wrapped */
+    char usage[3];  /* "K0" key encryption, "B1" initial DUKPT key, "P0" PIN encryption ... */
+    char algorithm; /* T TDES, A AES, D DES, H HMAC, R RSA, E elliptic curve */
+    char mode;      /* E encrypt, D decrypt, B both, X derive, N no restriction ... */
+    bool versioned; /* it has a key version number, the next one */
+    unsigned key_version;
+    char exportability; /* E, N, S */
+    size_t body_at;     /* where the wrapped key begins, behind the optional blocks */
+};
+
+/* key_block_check, and the header; ERR_INVALID as well for a key version that is not two digits. */
+bool key_block_read(struct bytes content, struct key_block_header *ret_header,
+                    struct err *err) MUSTER_CHECK;
+
 #endif

@@ -32,6 +32,13 @@ enum {
     LIMIT_INLINE_BYTES = 512,                /* of a blob that the manifest carries itself */
     LIMIT_DOCUMENT_HEADER_BYTES = 1024,
     LIMIT_MANIFEST_ITEMS = 128,
+    LIMIT_MANIFEST_ACTIONS = 16,
+    LIMIT_ACTION_ID_CHARS = 36,
+    LIMIT_ACTION_NOTE_BYTES = 120,
+    LIMIT_HELPER_FRAME_BYTES = 8 * 1024,
+    LIMIT_LOG_BUNDLE_BYTES = 1024 * 1024,   /* of a log bundle, as it is sent */
+    LIMIT_LOG_TEXT_BYTES = 4 * 1024 * 1024, /* unfolded */
+    LIMIT_LOG_PIECE_BYTES = 24 * 1024,
     LIMIT_DEVICE_ID_CHARS = 32,
     LIMIT_DOCUMENT_NAME_CHARS = 48,
 };

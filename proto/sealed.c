@@ -15,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OVERHEAD_BYTES = 1024 }; /* of CMS: some 300, and the length of an issuer's name */
+enum {
+    OVERHEAD_BYTES = 1024,   /* of CMS: some 300, and the length of an issuer's name */
+    STACK_BYTES = 32 * 1024, /* more than opening takes */
+};
 
 struct sealing_key {
     EVP_PKEY *pkey;
@@ -211,6 +214,13 @@ static CMS_ContentInfo *read_form(struct bytes sealed)
     return cms;
 }
 
+/* OpenSSL copies what it has opened by way of its stack, and leaves it there. */
+static __attribute__((noinline)) void wipe_stack(void)
+{
+    uint8_t below[STACK_BYTES];
+    OPENSSL_cleanse(below, sizeof below);
+}
+
 /* The tag is looked at last, so nothing is given out before all was read. */
 static bool decrypt(const struct sealing_key *key, CMS_ContentInfo *cms, struct buf *content,
                     struct err *err)
@@ -220,6 +230,7 @@ static bool decrypt(const struct sealing_key *key, CMS_ContentInfo *cms, struct 
     if (bio == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for what is sealed");
     bool ok = CMS_decrypt(cms, key->pkey, NULL, NULL, bio, CMS_BINARY) == 1;
+    wipe_stack();
     if (ok) {
         long length = BIO_get_mem_data(bio, &data);
         ok = buf_append(content, data, (size_t)length, err);

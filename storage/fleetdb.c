@@ -37,6 +37,9 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_ROOTS] = &fleetdb_root_queries,
     [FLEETDB_PART_SEALING] = &fleetdb_sealing_queries,
     [FLEETDB_PART_FINAL] = &fleetdb_final_queries,
+    [FLEETDB_PART_TOLD] = &fleetdb_told_queries,
+    [FLEETDB_PART_ACTIONS] = &fleetdb_action_queries,
+    [FLEETDB_PART_PROPOSALS] = &fleetdb_proposal_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

@@ -3,6 +3,7 @@
 #define STORAGE_FLEETDB_INTERNAL_H
 
 #include "storage/fleetdb.h"
+#include "storage/fleetdb_records.h"
 #include "storage/sqlite.h"
 
 enum { FLEETDB_APPLICATION_ID = 0x4d736644 }; /* "MsfD" */
@@ -26,6 +27,9 @@ enum fleetdb_part {
     FLEETDB_PART_ROOTS,
     FLEETDB_PART_SEALING,
     FLEETDB_PART_FINAL,
+    FLEETDB_PART_TOLD,
+    FLEETDB_PART_ACTIONS,
+    FLEETDB_PART_PROPOSALS,
     FLEETDB_PARTS,
 };
 
@@ -36,7 +40,8 @@ struct fleetdb_queries {
 extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queries,
     fleetdb_stream_queries, fleetdb_account_queries, fleetdb_sum_queries, fleetdb_report_queries,
     fleetdb_view_queries, fleetdb_blob_queries, fleetdb_document_queries, fleetdb_desired_queries,
-    fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries;
+    fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries,
+    fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;
@@ -61,5 +66,22 @@ bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUS
 /* Of stream t and hello h: what the device does not name in its newest complete hello it does not
  * hold. */
 #define FLEETDB_NAMED "(h.number IS NULL OR t.listed >= h.number OR t.incarnation = h.incarnation)"
+
+/* Of device_item, as fleetdb_difference_of reads it from the column `from` on. */
+#define FLEETDB_DIFFERENCE                                                                         \
+    "difference, owned, wanted_bytes, found_bytes, rows_compared, rows_only_found,"                \
+    " rows_only_wanted, first_row"
+
+static inline struct fleetdb_difference fleetdb_difference_of(sqlite3_stmt *row, int from)
+{
+    return (struct fleetdb_difference){.kind = sqlite3_column_int(row, from),
+                                       .owned = sqlite3_column_int(row, from + 1) != 0,
+                                       .wanted_bytes = sqlite_column_u64(row, from + 2),
+                                       .found_bytes = sqlite_column_u64(row, from + 3),
+                                       .rows_compared = sqlite3_column_int(row, from + 4) != 0,
+                                       .rows_only_found = sqlite_column_u64(row, from + 5),
+                                       .rows_only_wanted = sqlite_column_u64(row, from + 6),
+                                       .first_row = sqlite_column_u64(row, from + 7)};
+}
 
 #endif

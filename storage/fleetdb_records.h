@@ -65,6 +65,13 @@ bool fleetdb_report_read(struct fleetdb *db, int64_t device, struct fleetdb_repo
 bool fleetdb_report_write(struct fleetdb *db, int64_t device, const struct fleetdb_report *report,
                           struct err *err) MUSTER_CHECK;
 
+/* How an item differs that is not Muster's to write. */
+struct fleetdb_difference {
+    int kind; /* DifferenceKind, 0: none was told */
+    bool owned, rows_compared;
+    uint64_t wanted_bytes, found_bytes;
+    uint64_t rows_only_found, rows_only_wanted, first_row;
+};
 struct fleetdb_item {
     const char *name;
     uint64_t wanted_version, held_version;
@@ -72,6 +79,7 @@ struct fleetdb_item {
     int state, source;                       /* ItemState, RepairSource */
     int refusal;                             /* Refusal: the check that said no to it; 0: none */
     const char *reason;
+    struct fleetdb_difference difference;
 };
 bool fleetdb_items_clear(struct fleetdb *db, int64_t device, struct err *err) MUSTER_CHECK;
 bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb_item *item,

@@ -40,15 +40,25 @@ static const char *const texts[QUERIES] = {
                      " converged = excluded.converged, lacks = excluded.lacks",
     [ITEMS_CLEAR] = "DELETE FROM device_item WHERE device = :device",
     [ITEM_WRITE] = "INSERT INTO device_item (device, name, wanted_version, held_version,"
-                   " wanted_sha256, held_sha256, state, source, reason, refusal, updated_ms)"
+                   " wanted_sha256, held_sha256, state, source, reason, refusal, updated_ms,"
+                   " difference, owned, wanted_bytes, found_bytes, rows_compared,"
+                   " rows_only_found, rows_only_wanted, first_row)"
                    " VALUES (:device, :name, :wanted_version, :held_version, :wanted_sha256,"
-                   " :held_sha256, :state, :source, :reason, :refusal, :now)"
+                   " :held_sha256, :state, :source, :reason, :refusal, :now, :difference, :owned,"
+                   " :wanted_bytes, :found_bytes, :rows_compared, :only_found, :only_wanted,"
+                   " :first_row)"
                    " ON CONFLICT (device, name) DO UPDATE SET"
                    " wanted_version = excluded.wanted_version,"
                    " held_version = excluded.held_version,"
                    " wanted_sha256 = excluded.wanted_sha256, held_sha256 = excluded.held_sha256,"
                    " state = excluded.state, source = excluded.source, reason = excluded.reason,"
-                   " refusal = excluded.refusal,"
+                   " refusal = excluded.refusal, difference = excluded.difference,"
+                   " owned = excluded.owned, wanted_bytes = excluded.wanted_bytes,"
+                   " found_bytes = excluded.found_bytes,"
+                   " rows_compared = excluded.rows_compared,"
+                   " rows_only_found = excluded.rows_only_found,"
+                   " rows_only_wanted = excluded.rows_only_wanted,"
+                   " first_row = excluded.first_row,"
                    " updated_ms = excluded.updated_ms",
     [ONLINE] = "INSERT INTO presence (device, online, since_ms, seen_ms)"
                " VALUES (:device, :online, :now, :online * :now)"
@@ -141,6 +151,18 @@ bool fleetdb_items_clear(struct fleetdb *db, int64_t device, struct err *err)
     return sqlite_run(db->sqlite, statement, err);
 }
 
+static void bind_difference(sqlite3_stmt *statement, const struct fleetdb_difference *difference)
+{
+    sqlite_bind_int(statement, ":difference", difference->kind);
+    sqlite_bind_int(statement, ":owned", difference->owned);
+    sqlite_bind_u64(statement, ":wanted_bytes", difference->wanted_bytes);
+    sqlite_bind_u64(statement, ":found_bytes", difference->found_bytes);
+    sqlite_bind_int(statement, ":rows_compared", difference->rows_compared);
+    sqlite_bind_u64(statement, ":only_found", difference->rows_only_found);
+    sqlite_bind_u64(statement, ":only_wanted", difference->rows_only_wanted);
+    sqlite_bind_u64(statement, ":first_row", difference->first_row);
+}
+
 bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb_item *item,
                         int64_t now_ms, struct err *err)
 {
@@ -155,6 +177,7 @@ bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb
     sqlite_bind_int(statement, ":source", item->source);
     sqlite_bind_text(statement, ":reason", item->reason);
     sqlite_bind_int(statement, ":refusal", item->refusal);
+    bind_difference(statement, &item->difference);
     sqlite_bind_int(statement, ":now", now_ms);
     return sqlite_run(db->sqlite, statement, err);
 }

@@ -69,6 +69,8 @@ static const char *const texts[QUERIES] = {
     [ITEMS] = "SELECT coalesce(w.name, h.name), coalesce(w.kind, 0), coalesce(w.mode, 0),"
               " coalesce(w.version, 0), h.held_version, coalesce(w.sha256, x''), h.held_sha256,"
               " h.state, h.reason, h.refusal, w.name IS NOT NULL"
+              ", coalesce((SELECT max(f.version) FROM document f WHERE f.name = h.name"
+              "  AND f.device IS NULL AND f.sha256 = h.held_sha256), 0), " FLEETDB_DIFFERENCE
               " FROM (SELECT a.name, d.kind, a.mode, d.version, d.sha256 FROM assignment a"
               "       JOIN document d ON d.id = a.document WHERE a.device = :device) w"
               " FULL JOIN (SELECT * FROM device_item WHERE device = :device) h"
@@ -219,6 +221,8 @@ static bool give_item(void *ctx, sqlite3_stmt *row, struct err *err)
         .reason = sqlite_column_text(row, 8),
         .refusal = sqlite3_column_int(row, 9),
         .assigned = sqlite3_column_int(row, 10) != 0,
+        .found_version = sqlite_column_u64(row, 11),
+        .difference = fleetdb_difference_of(row, 12),
     };
     return walk->each(walk->ctx, &view, err);
 }

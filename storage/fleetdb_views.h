@@ -3,6 +3,7 @@
 #define STORAGE_FLEETDB_VIEWS_H
 
 #include "storage/fleetdb.h"
+#include "storage/fleetdb_records.h"
 
 /* What people ask. Every `each` gets values that live during the call only; a false from it ends
  * the reading with its err. */
@@ -48,6 +49,8 @@ struct fleetdb_item_view {
     struct bytes wanted_sha256, held_sha256;
     int state, refusal; /* ItemState; Refusal, 0: none */
     const char *reason;
+    uint64_t found_version; /* published with the content that is there, 0: none is */
+    struct fleetdb_difference difference;
 };
 bool fleetdb_view_items(struct fleetdb *db, int64_t device,
                         bool (*each)(void *ctx, const struct fleetdb_item_view *view,

@@ -197,6 +197,12 @@ bool registry_failure_read(const struct registry *registry, struct registry_fail
     return good;
 }
 
+bool registry_failure_remove(const struct registry *registry, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return registry_path(registry, NULL, "failure", path, err) && file_remove(path, err);
+}
+
 bool registry_failure_write(const struct registry *registry, const struct registry_failure *failure,
                             struct err *err)
 {

@@ -17,6 +17,7 @@
  *   <dir>/desired                             the newest accepted manifest, signed
  *   <dir>/floors, and a second place          versions below which nothing is accepted
  *   <dir>/failure                             the manifest that did not pass, and why
+ *   <dir>/probation, returned                 storage/registry_probation.h
  *
  * Plain blocking calls for a worker thread; the caller never runs two at a time. The registry
  * knows no hash function of its own: the one it is given protects its own small files, so that a
@@ -93,6 +94,10 @@ bool registry_build_stream(const struct registry *registry, uint64_t number, con
 bool registry_build_finish(const struct registry *registry,
                            const struct registry_generation *generation, struct bytes manifest,
                            struct err *err) MUSTER_CHECK;
+/* Removes what is no part of a finished one: a hook may have left it. */
+bool registry_build_sweep(const struct registry *registry,
+                          const struct registry_generation *generation,
+                          struct err *err) MUSTER_CHECK;
 bool registry_build_drop(const struct registry *registry, uint64_t number,
                          struct err *err) MUSTER_CHECK;
 /* Puts a finished one in force. */
@@ -126,6 +131,8 @@ struct registry_look {
     uint64_t length;
 };
 /* ERR_NOT_FOUND: nothing does. */
+bool registry_look_at(const char *path, struct registry_look *ret_look,
+                      struct err *err) MUSTER_CHECK;
 bool registry_look(const struct registry *registry, uint64_t number, const char *name,
                    struct registry_look *ret_look, struct err *err) MUSTER_CHECK;
 /* Who may do what with the document's file, as in open(2). */
@@ -137,6 +144,8 @@ bool registry_set_mode(const struct registry *registry, uint64_t number,
 /* Where things are; `path` takes REGISTRY_PATH_BYTES. */
 bool registry_building_path(const struct registry *registry, uint64_t number, char *path,
                             struct err *err) MUSTER_CHECK;
+bool registry_generation_path(const struct registry *registry, uint64_t number, char *path,
+                              struct err *err) MUSTER_CHECK;
 bool registry_document_path(const struct registry *registry, uint64_t number, const char *name,
                             char *path, struct err *err) MUSTER_CHECK;
 
@@ -157,8 +166,8 @@ bool registry_blobs(const struct registry *registry,
                     void (*each)(void *ctx, const uint8_t sha256[32]), void *ctx,
                     struct err *err) MUSTER_CHECK;
 
-/* Removes every generation but those numbered (none numbered: it leaves them all), and every blob
- * that `needed` denies. */
+/* Removes every generation but those numbered, whole or being built (none numbered: it leaves them
+ * all), and every blob that `needed` denies. */
 bool registry_prune(const struct registry *registry, const uint64_t *keep, size_t keep_count,
                     bool (*needed)(void *ctx, const uint8_t sha256[32]), void *ctx,
                     struct err *err) MUSTER_CHECK;
@@ -229,6 +238,7 @@ struct registry_failure {
 
 bool registry_failure_read(const struct registry *registry, struct registry_failure *ret_failure,
                            struct err *err) MUSTER_CHECK;
+bool registry_failure_remove(const struct registry *registry, struct err *err) MUSTER_CHECK;
 bool registry_failure_write(const struct registry *registry, const struct registry_failure *failure,
                             struct err *err) MUSTER_CHECK;
 

@@ -2,6 +2,7 @@
 #include "storage/registry.h"
 
 #include "storage/registry_internal.h"
+#include "storage/registry_probation.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,8 +38,8 @@ bool registry_building_path(const struct registry *registry, uint64_t number, ch
     return registry_path(registry, "generations", name, path, err);
 }
 
-static bool generation_path(const struct registry *registry, uint64_t number, char *path,
-                            struct err *err)
+bool registry_generation_path(const struct registry *registry, uint64_t number, char *path,
+                              struct err *err)
 {
     char name[BUILDING_BYTES];
     number_format(number, name);
@@ -49,7 +50,7 @@ bool registry_document_path(const struct registry *registry, uint64_t number, co
                             char *path, struct err *err)
 {
     char dir[REGISTRY_PATH_BYTES];
-    return generation_path(registry, number, dir, err) &&
+    return registry_generation_path(registry, number, dir, err) &&
            path_join(path, REGISTRY_PATH_BYTES, dir, name, err);
 }
 
@@ -131,6 +132,17 @@ static bool generation_read(const struct registry *registry, const char *dir,
     return good;
 }
 
+bool registry_generation_read(const struct registry *registry, uint64_t number,
+                              struct registry_generation *ret_generation, struct err *err)
+{
+    char dir[REGISTRY_PATH_BYTES];
+    return registry_generation_path(registry, number, dir, err) &&
+           generation_read(registry, dir, ret_generation, err) &&
+           (ret_generation->number == number ||
+            err_set(err, ERR_INVALID, "%s: the list there is of generation %" PRIu64, dir,
+                    ret_generation->number));
+}
+
 struct load {
     uint64_t below;   /* look at numbers below this one */
     uint64_t newest;  /* found so far */
@@ -168,7 +180,7 @@ static bool newest_whole(const struct registry *registry, uint64_t below,
         if (load.newest == 0)
             return true;
         char dir[REGISTRY_PATH_BYTES];
-        if (!generation_path(registry, load.newest, dir, err))
+        if (!registry_generation_path(registry, load.newest, dir, err))
             return false;
         struct err why = {0};
         if (generation_read(registry, dir, ret_generation, &why) &&
@@ -190,15 +202,21 @@ struct sweep {
     bool failed;
 };
 
+static bool is_named(uint64_t number, const char *name)
+{
+    char whole[BUILDING_BYTES], building[BUILDING_BYTES];
+    number_format(number, whole);
+    building_format(number, building);
+    return number > 0 && (strcmp(name, whole) == 0 || strcmp(name, building) == 0);
+}
+
 static bool sweep_keeps(const struct sweep *sweep, const char *name)
 {
     uint64_t number;
-    if (!number_parse(name, &number))
-        return false; /* half-built, or not ours to begin with */
-    if (sweep->keep == NULL)
-        return number <= sweep->above;
+    if (sweep->keep == NULL) /* at a start nothing is being built */
+        return number_parse(name, &number) && number <= sweep->above;
     for (size_t i = 0; i < sweep->keep_count; i++) {
-        if (sweep->keep[i] == number)
+        if (is_named(sweep->keep[i], name))
             return true;
     }
     return false;
@@ -388,7 +406,7 @@ bool registry_relist(const struct registry *registry, const struct registry_gene
                      struct err *err)
 {
     char dir[REGISTRY_PATH_BYTES];
-    return generation_path(registry, generation->number, dir, err) &&
+    return registry_generation_path(registry, generation->number, dir, err) &&
            generation_write(registry, dir, generation, err);
 }
 
@@ -403,8 +421,8 @@ bool registry_switch(const struct registry *registry, uint64_t number, struct er
     char building[REGISTRY_PATH_BYTES];
     char path[REGISTRY_PATH_BYTES];
     return registry_building_path(registry, number, building, err) &&
-           generation_path(registry, number, path, err) && file_rename(building, path, err) &&
-           point_current(registry, number, err);
+           registry_generation_path(registry, number, path, err) &&
+           file_rename(building, path, err) && point_current(registry, number, err);
 }
 
 /* Where the document of a generation is, with nothing in the way that no rename replaces. */
@@ -473,10 +491,11 @@ bool registry_mend(const struct registry *registry, const struct registry_genera
     if (!registry_path(registry, NULL, "blobs", blobs, err) ||
         !registry_folder(blobs, &mended, err))
         return false;
-    if (generation->number > 0 && (!generation_path(registry, generation->number, dir, err) ||
-                                   !registry_folder(dir, &mended, err) ||
-                                   !mend_list(registry, dir, generation, &mended, err) ||
-                                   !mend_link(registry, generation->number, &mended, err)))
+    if (generation->number > 0 &&
+        (!registry_generation_path(registry, generation->number, dir, err) ||
+         !registry_folder(dir, &mended, err) ||
+         !mend_list(registry, dir, generation, &mended, err) ||
+         !mend_link(registry, generation->number, &mended, err)))
         return false;
     *ret_mended = mended;
     return true;
@@ -496,7 +515,7 @@ bool registry_share(const struct registry *registry, uint64_t number, uint64_t f
 }
 
 struct strays {
-    const struct registry *registry;
+    const char *dir;
     const struct registry_generation *generation;
     bool (*stray)(void *ctx, const char *name);
     void *ctx;
@@ -513,11 +532,10 @@ static bool stray_entry(void *ctx, const char *name)
         if (strcmp(strays->generation->list.items[i].name, name) == 0)
             return true;
     }
-    if (name[0] != '.' && !strays->stray(strays->ctx, name))
+    if (name[0] != '.' && strays->stray != NULL && !strays->stray(strays->ctx, name))
         return true;
     char path[REGISTRY_PATH_BYTES];
-    strays->failed = !registry_document_path(strays->registry, strays->generation->number, name,
-                                             path, strays->err) ||
+    strays->failed = !path_join(path, sizeof path, strays->dir, name, strays->err) ||
                      !file_remove_tree(path, strays->err);
     return !strays->failed;
 }
@@ -527,8 +545,17 @@ bool registry_strays(const struct registry *registry, const struct registry_gene
 {
     char path[REGISTRY_PATH_BYTES];
     struct strays strays = {
-        .registry = registry, .generation = generation, .stray = stray, .ctx = ctx, .err = err};
-    return generation_path(registry, generation->number, path, err) &&
+        .dir = path, .generation = generation, .stray = stray, .ctx = ctx, .err = err};
+    return registry_generation_path(registry, generation->number, path, err) &&
+           file_list(path, stray_entry, &strays, err) && !strays.failed;
+}
+
+bool registry_build_sweep(const struct registry *registry,
+                          const struct registry_generation *generation, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    struct strays strays = {.dir = path, .generation = generation, .err = err};
+    return registry_building_path(registry, generation->number, path, err) &&
            file_list(path, stray_entry, &strays, err) && !strays.failed;
 }
 

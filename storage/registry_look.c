@@ -4,14 +4,10 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-bool registry_look(const struct registry *registry, uint64_t number, const char *name,
-                   struct registry_look *ret_look, struct err *err)
+bool registry_look_at(const char *path, struct registry_look *ret_look, struct err *err)
 {
     enum { MODE_BITS = 07777 };
-    char path[REGISTRY_PATH_BYTES];
     struct stat found;
-    if (!registry_document_path(registry, number, name, path, err))
-        return false;
     if (lstat(path, &found) != 0)
         return err_errno(err, errno, "cannot look at %s", path);
     *ret_look = (struct registry_look){.folder = S_ISDIR(found.st_mode),
@@ -19,6 +15,14 @@ bool registry_look(const struct registry *registry, uint64_t number, const char 
                                        .mode = found.st_mode & MODE_BITS,
                                        .length = (uint64_t)found.st_size};
     return true;
+}
+
+bool registry_look(const struct registry *registry, uint64_t number, const char *name,
+                   struct registry_look *ret_look, struct err *err)
+{
+    char path[REGISTRY_PATH_BYTES];
+    return registry_document_path(registry, number, name, path, err) &&
+           registry_look_at(path, ret_look, err);
 }
 
 bool registry_set_mode(const struct registry *registry, uint64_t number,

@@ -197,6 +197,8 @@ resend = 2s
 [registry]
 check_every = 2s
 hook = hook
+[gate]
+alone = 0s
 END
     cat >"$work/$till/link.conf" <<END
 [device]

@@ -173,6 +173,20 @@ void fleet_seal(const struct fleet *fleet, const struct thief *thief, Muster__Ro
 
 /* ---- documents and manifests ---- */
 
+/* Of the header that all key blocks of this fleet have. */
+static Muster__KeyPlacement key_placement(void)
+{
+    static uint8_t kcv[] = {1, 2, 3};
+    Muster__KeyPlacement key = MUSTER__KEY_PLACEMENT__INIT;
+    key.slot = text("pin");
+    key.usage = text("P0");
+    key.algorithm = text("T");
+    key.mode = text("E");
+    key.kcv_method = MUSTER__KCV_METHOD__KCV_TDES_ECB;
+    key.kcv = binary(bytes_of(kcv, sizeof kcv));
+    return key;
+}
+
 void fleet_header(const struct fleet *fleet, const struct thief *thief, const struct item *item,
                   struct buf *out)
 {
@@ -198,6 +212,9 @@ void fleet_header(const struct fleet *fleet, const struct thief *thief, const st
     header.scope = document->scope;
     if (document->device != NULL)
         header.device = text(document->device);
+    Muster__KeyPlacement key = key_placement();
+    if (document->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
+        header.key = &key;
     struct thief only = {0};
     if (thief != NULL && item->role != MUSTER__ROLE__ROLE_UNKNOWN) {
         only.roles = thief->roles & 1U << item->role;
@@ -291,9 +308,16 @@ void fleet_manifest(const struct fleet *fleet, const struct thief *thief, const 
     manifest.items = list;
     manifest.n_items = count;
     fill_actions(draft, &manifest);
+    Muster__Action **padding = manifest.actions;
+    if (draft->order_count > 0) {
+        manifest.actions = draft->orders;
+        manifest.n_actions = draft->order_count;
+    }
     fleet_seal(fleet, draft->forged ? thief : NULL, MUSTER__ROLE__ROLE_DIRECTOR,
                draft->domain != NULL ? draft->domain : "manifest", draft->context, &manifest.base,
                out);
+    manifest.actions = padding;
+    manifest.n_actions = draft->actions;
     free_actions(&manifest);
     free(list);
     for (size_t i = 0; i < draft->count; i++)

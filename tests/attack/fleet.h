@@ -119,9 +119,11 @@ struct draft {
     int64_t expires_ms;
     size_t count, repeats; /* so often the last item once more */
     struct item items[FLEET_ITEMS];
-    size_t padding; /* bytes of an action that nobody asked for */
-    size_t actions; /* so many of them */
-    bool forged;    /* a thief signs it */
+    size_t padding;          /* bytes of an action that nobody asked for */
+    size_t actions;          /* so many of them */
+    Muster__Action **orders; /* instead of those */
+    size_t order_count;
+    bool forged; /* a thief signs it */
 };
 
 /* Signs for a role, as `thief` can (NULL: the fleet itself): with the role's keys if he has them,

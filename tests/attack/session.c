@@ -93,8 +93,8 @@ static void stop(struct session *session)
     session->agent = NULL;
 }
 
-void session_open(struct session *session, const struct fleet *fleet, const char *folder,
-                  const char *device)
+static void set_out(struct session *session, const struct fleet *fleet, const char *folder,
+                    const char *device)
 {
     *session = (struct session){.now_ms = 50 * year_ms};
     session->strike = (struct strike){.fleet = *fleet,
@@ -107,6 +107,25 @@ void session_open(struct session *session, const struct fleet *fleet, const char
     (void)snprintf(session->folder, sizeof session->folder, "%s", folder);
     fill_settings(session, fleet_device(fleet, device));
     must(uv_loop_init(&session->loop) == 0, "a loop", NULL);
+}
+
+void session_resume(struct session *session, const struct fleet *fleet, const char *folder,
+                    const char *device, uint64_t version)
+{
+    set_out(session, fleet, folder, device);
+    session->strike.version = version - 1;
+    session_plan(session);
+}
+
+void session_start(struct session *session)
+{
+    start(session);
+}
+
+void session_open(struct session *session, const struct fleet *fleet, const char *folder,
+                  const char *device)
+{
+    set_out(session, fleet, folder, device);
     enrol(session);
     start(session);
     session_join(session);
@@ -220,6 +239,8 @@ void session_plan(struct session *session)
                           (unsigned long long)session->strike.version);
     strike_draft(&session->strike, VERSION_NEXT, &draft);
     draft.version = session->strike.version;
+    draft.orders = session->orders;
+    draft.order_count = session->order_count;
     draft.items[DOCUMENT_EXTRA].document.version = draft.version;
     draft.items[DOCUMENT_EXTRA].document.content = bytes_of(text, (size_t)length);
     buf_done(&session->older);

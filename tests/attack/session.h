@@ -28,6 +28,8 @@ struct session {
     uint8_t nonce[16], nonce_before[16]; /* of the two newest hellos that went up */
     struct buf welcome;                  /* the newest that the fleet sent */
     struct buf manifest, older;          /* the fleet's two newest, as sent */
+    Muster__Action **orders;             /* that manifests have */
+    size_t order_count;
     struct buf scratch;
 };
 
@@ -52,6 +54,11 @@ struct answer {
 /* Enrols it in `folder`, which is made, and brings it to the fleet's second manifest. */
 void session_open(struct session *session, const struct fleet *fleet, const char *folder,
                   const char *device);
+/* One that is there already, as it stood when the fleet's newest manifest was `version`; its agent
+ * is not started. */
+void session_resume(struct session *session, const struct fleet *fleet, const char *folder,
+                    const char *device, uint64_t version);
+void session_start(struct session *session);
 void session_close(struct session *session);
 void session_path(char *out, size_t size, const char *folder, const char *name);
 /* A power cycle: the link has to join again. */

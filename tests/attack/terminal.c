@@ -228,9 +228,11 @@ bool terminal_holds(const struct terminal *terminal, const struct draft *draft)
         const struct document *document = &draft->items[i].document;
         char path[TERMINAL_PATH + 128];
         struct buf content = {0};
+        const bool stays_sealed = document->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+        const struct bytes wanted = stays_sealed ? document->sealed : document->content;
         must(path_join(path, sizeof path, sum.dir, document->name, NULL), "path", NULL);
-        same = file_read(path, document->content.length + 1, &content, NULL) &&
-               bytes_equal(buf_bytes(&content), document->content);
+        same = file_read(path, wanted.length + 1, &content, NULL) &&
+               bytes_equal(buf_bytes(&content), wanted);
         buf_done(&content);
     }
     return same;

@@ -43,11 +43,28 @@ static void check(bool stored, const struct muster_answer *answer)
         HOLDS((unsigned char)*c >= 0x20 && *c != 0x7f);
 }
 
+static void check_text(const char *text, size_t size)
+{
+    HOLDS(memchr(text, 0, size) && utf8_valid(bytes_of(text, strlen(text))));
+    for (const char *c = text; *c; c++)
+        HOLDS((unsigned char)*c >= 0x20 && *c != 0x7f);
+}
+
+static void check_lease(bool said, const struct muster_lease *lease)
+{
+    HOLDS(said == (lease->status == MUSTER_STORED));
+    HOLDS(said || lease->generation == 0);
+    check_text(lease->path, sizeof lease->path);
+    check_text(lease->waiting, sizeof lease->waiting);
+    check_text(lease->text, sizeof lease->text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int listening = -1;
     static char path[FUZZ_PATH_BYTES];
     struct muster_answer answer;
+    struct muster_lease lease;
     pthread_t thread;
     if (listening < 0) {
         (void)fuzz_dir();
@@ -61,6 +78,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .outcome = MUSTER_OUTCOME_DECLINED, .code = "57", .idempotency_key = {"key", 3}};
     HOLDS(client && pthread_create(&thread, NULL, run, &peer) == 0);
     check(muster_record(client, &txn, &answer), &answer);
+    muster_client_close(client);
+    HOLDS(pthread_join(thread, NULL) == 0);
+    client = muster_client_open(&settings);
+    HOLDS(client && pthread_create(&thread, NULL, run, &peer) == 0);
+    check_lease(muster_lease_begin(client, 1, 0, &lease), &lease);
     muster_client_close(client);
     HOLDS(pthread_join(thread, NULL) == 0);
     return 0;

@@ -264,6 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {&ctl_plan, {"aid.tsv", "--device", "t-01", "--mode=repair"}, true},
         {&ctl_plan, {"aid.tsv", "--device", "t-01", "--remove"}, true},
         {&ctl_diff, {"aid.tsv", "1", "2"}, true},
+        {&ctl_get_keys, {"--amiss"}, false},
     };
     enum { CALLS = sizeof calls / sizeof *calls };
     struct bytes in = bytes_of(data, size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A document's content: the first byte chooses the kind, the rest is what the terminal would
- * check before it applies it. What passes as a code profile must pass as a table too. */
+ * check before it applies it. What passes as a code profile, AIDs or CA keys must
+ * pass as a table too. */
 #include "agent/suspect.h"
-#include "agent/validate.h"
+#include "proto/validate.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    Muster__DocumentKind kind = (Muster__DocumentKind)(data[0] % 6);
+    Muster__DocumentKind kind = (Muster__DocumentKind)(data[0] % 11);
     struct bytes content = bytes_of(data + 1, size - 1);
     struct err err = {0};
     if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE)
@@ -42,8 +43,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         HOLDS(err.code != ERR_NONE && err.text[0]);
         return 0;
     }
-    HOLDS(kind != MUSTER__DOCUMENT_KIND__DOCUMENT_UNKNOWN && kind < 5);
-    if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE)
+    HOLDS(strcmp(validate_kind_name(kind), "unknown") != 0);
+    if (kind == MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE ||
+        kind == MUSTER__DOCUMENT_KIND__DOCUMENT_AID_LIST ||
+        kind == MUSTER__DOCUMENT_KIND__DOCUMENT_CA_KEYS)
         HOLDS(validate_document(MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE, content, &err));
     return 0;
 }

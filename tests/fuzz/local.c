@@ -4,9 +4,11 @@
  */
 #include "agent/account.h"
 #include "agent/import.h"
+#include "agent/lease_kept.h"
 #include "agent/link_wants.h"
 #include "proto/limits.h"
 #include "proto/local.pb-c.h"
+#include "proto/seal.h"
 #include "tests/fuzz/fuzz.h"
 
 static void count_one(void *ctx, const uint8_t blob[32])
@@ -97,6 +99,69 @@ static void try_import(struct bytes in)
     arena_done(&arena);
 }
 
+/* What an application says it is in the middle of, said twice and then let go. */
+static void try_lease(struct bytes in)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_CLIENT_FRAME_BYTES,
+                                                .max_elements = 128};
+    struct arena arena = {0};
+    struct lease lease = {0};
+    ProtobufCMessage *message = NULL;
+    if (unpack(&muster__client_request__descriptor, in, &limits, &arena, &message, NULL) &&
+        ((const Muster__ClientRequest *)message)->what_case == MUSTER__CLIENT_REQUEST__WHAT_LEASE) {
+        const Muster__LeaseQuery *query = ((const Muster__ClientRequest *)message)->lease;
+        const struct lease_word word = {.terminal = query->terminal,
+                                        .transaction = query->transaction,
+                                        .reversal = query->reversal,
+                                        .batch = query->batch,
+                                        .as_before = query->as_before,
+                                        .hold_ms = query->hold_ms};
+        const struct lease_speaker by = {.holder = &lease, .uid = 1, .pid = 2};
+        const struct lease_speaker other = {.holder = &arena, .uid = 1, .pid = 3};
+        const struct lease_word end = {.terminal = word.terminal, .as_before = true};
+        struct lease_speaker who;
+        if (lease_say(&lease, &word, &by, 0, NULL)) {
+            HOLDS(lease_look(&lease, 0).transaction == word.transaction);
+            HOLDS(lease_say(&lease, &word, &by, 0, NULL) && lease.hold_count <= 1);
+            HOLDS(lease_say(&lease, &end, &other, 0, NULL));
+            HOLDS(lease_look(&lease, 0).transaction == word.transaction);
+            HOLDS(lease_gone(&lease, &lease, 0, &who) == word.transaction);
+            HOLDS(lease_look(&lease, 0).batch == (word.batch && !word.as_before));
+            HOLDS(lease_look(&lease, 0).unsaid == word.as_before);
+        } else {
+            HOLDS(word.hold_ms > LEASE_HOLD_MAX_MS && !lease.known);
+        }
+        HOLDS(!lease_look(&lease, 0).transaction);
+    }
+    arena_done(&arena);
+}
+
+/* What lies in <state>/lease, and its hash is good. */
+static void try_kept_lease(struct bytes body)
+{
+    static struct lease lease;
+    struct buf file = {.limit = LIMIT_CLIENT_FRAME_BYTES}, again = {.limit = 2048};
+    uint8_t digest[32];
+    sha256(body, digest);
+    lease = (struct lease){0};
+    if (buf_append(&file, digest, sizeof digest, NULL) &&
+        buf_append(&file, body.data, body.length, NULL) &&
+        lease_unpack(buf_bytes(&file), 0, &lease, NULL)) {
+        const struct gate_lease before = lease_look(&lease, 0);
+        HOLDS(lease.count <= LEASE_TERMINALS && before.known == (lease.count > 0 || lease.lost));
+        HOLDS(before.transaction == before.known); /* nobody knows better */
+        HOLDS(!lease_look(&lease, LEASE_HOLD_MAX_MS).transaction);
+        HOLDS(lease_pack(&lease, 0, &again, NULL));
+        lease = (struct lease){0};
+        HOLDS(lease_unpack(buf_bytes(&again), 0, &lease, NULL));
+        const struct gate_lease after = lease_look(&lease, 0);
+        HOLDS(after.batch == before.batch && after.reversal == before.reversal &&
+              after.unsaid == before.unsaid && after.left_ms == before.left_ms);
+    }
+    buf_done(&file);
+    buf_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct {
@@ -110,17 +175,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {&muster__kept_receipts__descriptor, LIMIT_CLIENT_FRAME_BYTES},
         {&muster__kept_traffic__descriptor, LIMIT_CLIENT_FRAME_BYTES},
         {&muster__kept_clock__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__kept_lease__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__kept_gate__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__kept_actions__descriptor, LIMIT_CLIENT_FRAME_BYTES},
+        {&muster__helper_request__descriptor, LIMIT_HELPER_FRAME_BYTES},
+        {&muster__helper_reply__descriptor, LIMIT_HELPER_FRAME_BYTES},
     };
     if (size == 0)
         return 0;
     size_t which = data[0] % (sizeof messages / sizeof messages[0]);
     struct bytes in = bytes_of(data + 1, size - 1);
     fuzz_unpack(messages[which].type, in, messages[which].max_bytes);
-    if (messages[which].type == &muster__client_request__descriptor)
+    if (messages[which].type == &muster__client_request__descriptor) {
         try_import(in);
+        try_lease(in);
+    }
     if (messages[which].type == &muster__link_down__descriptor)
         try_link_down(in);
     if (messages[which].type == &muster__kept_traffic__descriptor)
         try_account(in);
+    if (messages[which].type == &muster__kept_lease__descriptor)
+        try_kept_lease(in);
     return 0;
 }

@@ -2,9 +2,9 @@
 /* A manifest as the agent takes it. The first byte chooses: the Envelope as it came, or a body
  * that the director has signed and whose headers release has signed: keys may be stolen. */
 #include "agent/floors.h"
-#include "agent/validate.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
+#include "proto/validate.h"
 #include "tests/fuzz/ways_hold.h"
 #include "tests/fuzz/world.h"
 

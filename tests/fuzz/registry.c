@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "proto/seal.h"
 #include "storage/registry_internal.h"
+#include "storage/registry_probation.h"
 #include "tests/fuzz/world.h"
 
 #include <stdio.h>
@@ -12,9 +13,15 @@
 #include <unistd.h>
 
 enum { GENERATIONS = 2 };
-static const char *const files[] = {
-    "floors",  "failure", "generations/00000002/.items", "generations/00000001/.items", "current",
-    "desired", "second"};
+static const char *const files[] = {"floors",
+                                    "failure",
+                                    "generations/00000002/.items",
+                                    "generations/00000001/.items",
+                                    "current",
+                                    "desired",
+                                    "second",
+                                    "probation",
+                                    "returned"};
 
 static void fill(struct registry_generation *generation, uint64_t number)
 {
@@ -100,6 +107,37 @@ static void check_failure(const struct registry *registry)
     HOLDS(memchr(failure.reason, 0, sizeof failure.reason));
 }
 
+/* What is read is written, and reads the same. */
+static void check_probation(const struct registry *registry)
+{
+    struct registry_probation probation, again;
+    if (!registry_probation_read(registry, &probation, NULL) || !probation.present)
+        return;
+    HOLDS(probation.suspect <= probation.results);
+    HOLDS(registry_probation_write(registry, &probation, NULL));
+    HOLDS(registry_probation_read(registry, &again, NULL));
+    HOLDS(again.generation == probation.generation && again.good == probation.good);
+    HOLDS(again.results == probation.results && again.seq == probation.seq);
+    HOLDS(again.tokens == probation.tokens && again.running == probation.running);
+    HOLDS(memcmp(again.token, probation.token, sizeof again.token) == 0);
+}
+
+static void check_returns(const struct registry *registry)
+{
+    static struct registry_returns returns, again;
+    if (!registry_returns_read(registry, &returns, NULL))
+        return;
+    HOLDS(returns.count <= REGISTRY_RETURNED);
+    for (size_t i = 0; i < returns.count; i++)
+        HOLDS(returns.returned[i].count <= REGISTRY_ITEMS &&
+              memchr(returns.returned[i].reason, 0, sizeof returns.returned[i].reason));
+    HOLDS(registry_returns_write(registry, &returns, NULL));
+    HOLDS(registry_returns_read(registry, &again, NULL) && again.count == returns.count);
+    for (size_t i = 0; i < returns.count; i++)
+        HOLDS(again.returned[i].count == returns.returned[i].count &&
+              again.returned[i].to == returns.returned[i].to);
+}
+
 static void check(const struct registry *registry)
 {
     static struct registry_held held;
@@ -114,6 +152,8 @@ static void check(const struct registry *registry)
     HOLDS(held.highest >= held.current.number && held.highest >= held.previous.number);
     check_floors(registry);
     check_failure(registry);
+    check_probation(registry);
+    check_returns(registry);
     (void)registry_desired_read(registry, 64 * 1024, &desired, NULL);
     buf_done(&desired);
     if (held.highest >= UINT64_MAX - 1)

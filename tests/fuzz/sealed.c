@@ -61,10 +61,27 @@ static void try_certificate(struct bytes in)
     buf_done(&sealed);
 }
 
+/* What its header says is as X9.143 writes it, and the wrapped key lies inside of the block. */
+static void try_key_header(struct bytes in)
+{
+    struct key_block_header header;
+    struct err err = {0};
+    if (!key_block_read(in, &header, &err)) {
+        HOLDS(err.code == ERR_INVALID && err.text[0] != '\0');
+        return;
+    }
+    HOLDS(memchr("ABCD", header.version, 4) != NULL && strlen(header.usage) == 2);
+    HOLDS(memchr("ENS", header.exportability, 3) != NULL && header.key_version <= 99);
+    HOLDS(header.versioned == (header.key_version != 0));
+    HOLDS(header.body_at >= 16 && header.body_at + 24 <= in.length);
+    HOLDS(key_block_check(in, NULL));
+}
+
 static void try_key_block(struct bytes in)
 {
     struct err err = {0};
     bool good = key_block_check(in, &err);
+    try_key_header(in);
     HOLDS(good ? in.length >= 16 + 8 + 16 : err.code == ERR_INVALID && err.text[0] != '\0');
     if (good) /* one that is cut is none */
         HOLDS(!key_block_check(bytes_of(in.data, in.length / 2), NULL));

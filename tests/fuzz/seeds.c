@@ -84,7 +84,54 @@ ProtobufCBinaryData filled(uint8_t *out, size_t length)
 
 /* ---- the two sockets ---- */
 
-enum { CLIENT_REQUEST, CLIENT_REPLY, LINK_UP, LINK_DOWN, KEPT_RECEIPTS, KEPT_TRAFFIC, KEPT_CLOCK };
+enum {
+    CLIENT_REQUEST,
+    CLIENT_REPLY,
+    LINK_UP,
+    LINK_DOWN,
+    KEPT_RECEIPTS,
+    KEPT_TRAFFIC,
+    KEPT_CLOCK,
+    KEPT_LEASE
+};
+
+static void lease_seeds(void)
+{
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    Muster__LeaseQuery query = MUSTER__LEASE_QUERY__INIT;
+    Muster__KeptLease kept = MUSTER__KEPT_LEASE__INIT;
+    Muster__KeptLeaseTerminal terminal = MUSTER__KEPT_LEASE_TERMINAL__INIT, *list = &terminal;
+    request.id = 7;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_LEASE;
+    request.lease = &query;
+    query.terminal = 3;
+    query.transaction = query.batch = true;
+    query.hold_ms = 5000;
+    write_message("local", "lease", CLIENT_REQUEST, &request.base);
+    Muster__ForgetQuery forget = MUSTER__FORGET_QUERY__INIT;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_FORGET;
+    request.forget = &forget;
+    forget.terminal = 17;
+    write_message("local", "forget", CLIENT_REQUEST, &request.base);
+    terminal.terminal = 3;
+    terminal.reversal = MUSTER__SAID__SAID_NO;
+    terminal.batch = MUSTER__SAID__SAID_YES;
+    terminal.hold_minutes = 2;
+    terminal.several = true;
+    kept.learning = kept.lost = true;
+    kept.terminals = &list;
+    kept.n_terminals = 1;
+    write_message("local", "kept_lease", KEPT_LEASE, &kept.base);
+    Muster__KeptLeaseTerminal all[16], *each[16];
+    for (size_t i = 0; i < 16; i++) {
+        all[i] = terminal;
+        all[i].terminal = UINT32_MAX - (uint32_t)i;
+        each[i] = &all[i];
+    }
+    kept.terminals = each;
+    kept.n_terminals = 16;
+    write_message("local", "kept_lease_full", KEPT_LEASE, &kept.base);
+}
 
 static void client_seeds(void)
 {
@@ -432,6 +479,7 @@ int main(int argc, char **argv)
     }
     directory = argv[1];
     client_seeds();
+    lease_seeds();
     link_seeds();
     up_bodies();
     down_bodies();

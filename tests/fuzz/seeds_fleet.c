@@ -88,6 +88,9 @@ static void add_events(struct buf *out)
     sight.came_ms = 1000;
     item.name = name;
     item.wanted_sha256 = filled(digest, sizeof digest);
+    item.difference = MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT;
+    item.owned = item.rows_compared = true;
+    item.wanted_bytes = item.found_bytes = item.first_row = item.rows_only_found = 7;
     state.items = items;
     state.n_items = 1;
     const ProtobufCMessage *const messages[] = {&open.base, &sight.base, &state.base, &item.base};
@@ -264,6 +267,10 @@ static void http_seeds(void)
     write_request("manifest", "GET /api/v1/devices/t-01/manifest", "");
     write_request("assign", "POST /api/v1/assignments",
                   "{\"document\":\"aid.tsv\",\"devices\":[\"t-01\"],\"mode\":\"observe\"}");
+    write_request("proposals", "GET /api/v1/proposals", "");
+    write_request("propose", "POST /api/v1/proposals",
+                  "{\"device\":\"t-01\",\"document\":\"aid.tsv\",\"seen\":\"0123456789abcdef\","
+                  "\"answer\":\"accept\"}");
     write_request(
         "blob",
         "PUT /api/v1/blobs/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "");

@@ -50,6 +50,20 @@ static void receipt_seed(void)
     buf_done(&envelope);
 }
 
+static void order_seed(Muster__Manifest *manifest, ProtobufCBinaryData digest)
+{
+    static char id[] = "a-1";
+    Muster__Action action = MUSTER__ACTION__INIT, *actions[] = {&action};
+    action.id = id;
+    action.kind = MUSTER__ACTION_KIND__ACTION_APPLY;
+    action.generation_digest = digest;
+    manifest->actions = actions;
+    manifest->n_actions = 1;
+    write_message("manifest", "apply", 0, &manifest->base);
+    manifest->actions = NULL;
+    manifest->n_actions = 0;
+}
+
 static void manifest_seeds(void)
 {
     static char names[2][8] = {"aid.tsv", "par.ini"};
@@ -86,6 +100,7 @@ static void manifest_seeds(void)
     manifest.items = list;
     manifest.n_items = 2;
     write_message("manifest", "two_items", 0, &manifest.base);
+    order_seed(&manifest, encoding.blob);
     struct buf envelope = fuzz_seal("manifest", DEVICE, bytes_of("\x0a\x04" DEVICE "\x18\x01", 8));
     write_chosen("manifest", "envelope", 1, buf_bytes(&envelope));
     buf_done(&envelope);
@@ -132,6 +147,31 @@ static void client_seeds(void)
         reply.why = why;
         reply.record = NULL;
     }
+    buf_done(&body);
+    buf_done(&frame);
+}
+
+static void lease_seed(void)
+{
+    uint8_t head[10];
+    struct buf body = {0}, frame = {0};
+    Muster__ClientReply reply = MUSTER__CLIENT_REPLY__INIT;
+    uint8_t digest[32];
+    char path[] = "/registry/generations/00000005", waiting[] = "manifest 9 waits";
+    Muster__LeaseReply lease = MUSTER__LEASE_REPLY__INIT;
+    memset(digest, 0x5a, sizeof digest);
+    lease.generation = 5;
+    lease.generation_digest = (ProtobufCBinaryData){.len = sizeof digest, .data = digest};
+    lease.path = path;
+    lease.waiting = waiting;
+    reply.id = 1;
+    reply.status = MUSTER__REPLY_STATUS__REPLY_OK;
+    reply.lease = &lease;
+    must(pack(&reply.base, &body, NULL), NULL);
+    size_t length = varint_put(body.length, head);
+    must(buf_append(&frame, head, length, NULL) && buf_append(&frame, body.data, body.length, NULL),
+         NULL);
+    write_seed("client", "lease", buf_bytes(&frame));
     buf_done(&body);
     buf_done(&frame);
 }
@@ -218,15 +258,24 @@ static void database_seeds(void)
 
 static void registry_seeds(void)
 {
+    static const char probation[] =
+        "muster-probation\t2\t1\t2\t7\t24\t00112233445566778899aabbccddeeff\n"
+        "5\t2\t100\t1\t0\t1\t60000\t9\t8\t1\n"
+        "0011223344556677\n";
+    static const char returned[] = "muster-returned\t2\t1\t7\t7\t4\t100\t1\t90\twhy\n"
+                                   "item\taid.tsv\t2\t" ZEROS "\n"
+                                   "item\tbin.tsv\t0\t" ZEROS "\n";
     static const char items[] =
         "muster-generation\t2\t" ZEROS "\naid.tsv\t1\t2\t4\t" ZEROS "\t" ZEROS "\t9\n";
     static const char floors[] = "manifest\t7\t" ZEROS "\naid.tsv\t3\n";
     static const char failure[] = ZEROS "\tcontent\taid.tsv\trow 3 has 2 columns\n";
     static const char first[] = "floors\t2\t1\t7\t" ZEROS "\naid.tsv\t1\t3\t0\t4\t" ZEROS "\n";
-    write_chosen("registry", "floors", 0x80 + 5, bytes_of(first, sizeof first - 1));
+    write_chosen("registry", "floors", 0x80 + 7, bytes_of(first, sizeof first - 1));
     write_chosen("registry", "second_floors", 0x80 + 4, bytes_of(first, sizeof first - 1));
-    write_chosen("registry", "floors_before_epochs", 0x80 + 5, bytes_of(floors, sizeof floors - 1));
-    write_chosen("registry", "failure", 0x80 + 6, bytes_of(failure, sizeof failure - 1));
+    write_chosen("registry", "floors_before_epochs", 0x80 + 7, bytes_of(floors, sizeof floors - 1));
+    write_chosen("registry", "failure", 0x80 + 8, bytes_of(failure, sizeof failure - 1));
+    write_chosen("registry", "probation", 0x80 + 5, bytes_of(probation, sizeof probation - 1));
+    write_chosen("registry", "returned", 0x80 + 6, bytes_of(returned, sizeof returned - 1));
     write_chosen("registry", "items", 0x80 + 0, bytes_of(items, sizeof items - 1));
     write_chosen("registry", "older_items", 0x80 + 1, bytes_of(items, sizeof items - 1));
     write_chosen("registry", "no_sum", 2, bytes_of(items, sizeof items - 1));
@@ -333,6 +382,7 @@ void terminal_seeds(void)
     manifest_seeds();
     content_seeds();
     client_seeds();
+    lease_seed();
     segment_seeds();
     slot_seed();
     acked_seed();

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct target {
-    char text[16], path[32], paths[48];
+    char text[16], path[32], paths[48], named[64];
     int64_t number, wait_ms, bytes;
     bool flag;
     int choice;
@@ -28,6 +28,7 @@ static const struct setting table[] = {
     {"b", "wait", SETTING_DURATION, FIELD(wait_ms), "5s", 250, 604800000, NULL, "duration"},
     {"b", "bytes", SETTING_SIZE, FIELD(bytes), "64K", 1, INT64_C(1) << 30, NULL, "size"},
     {"b", "flag", SETTING_BOOL, FIELD(flag), "no", 0, 0, NULL, "flag"},
+    {"c", "NAME", SETTING_NAMED, FIELD(named), "", 0, 0, NULL, "named"},
     {"b", "choice", SETTING_CHOICE, FIELD(choice), "auto", 0, 0, choices, "choice"},
     {0},
 };
@@ -37,6 +38,9 @@ static void check(const struct target *target)
     HOLDS(memchr(target->text, 0, sizeof target->text));
     HOLDS(memchr(target->path, 0, sizeof target->path));
     HOLDS(memchr(target->paths, 0, sizeof target->paths));
+    HOLDS(memchr(target->named, 0, sizeof target->named));
+    for (const char *line = target->named; *line; line += strcspn(line, "\n") + 1)
+        HOLDS(strchr(line, '\n') && strstr(line, "=/"));
     HOLDS(target->number >= -10 && target->number <= 1000);
     HOLDS(target->wait_ms >= 250 && target->wait_ms <= 604800000);
     HOLDS(target->bytes >= 1 && target->bytes <= INT64_C(1) << 30);

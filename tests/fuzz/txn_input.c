@@ -41,7 +41,8 @@ static void hand_over(const struct txn_input *input)
     struct arena arena = {0};
     ProtobufCMessage *message = NULL;
     struct err err = {0};
-    if (client_txn_pack(&input->txn, key.length ? key : bytes_of("k", 1), 1, &request, &err)) {
+    if (client_txn_pack(&input->txn, key.length ? key : bytes_of("k", 1), NULL, 1, &request,
+                        &err)) {
         HOLDS(unpack(&muster__client_request__descriptor, buf_bytes(&request), &limits, &arena,
                      &message, NULL));
         check_message(((Muster__ClientRequest *)message)->txn);

@@ -4,7 +4,7 @@
  * the one switched to last or the one that the failed switch was for. */
 #include "base/file.h"
 #include "proto/seal.h"
-#include "storage/registry.h"
+#include "storage/registry_probation.h"
 #include "tests/inject/sweep.h"
 
 #include <inttypes.h>
@@ -161,7 +161,15 @@ static bool take_small_files(struct step *step, struct err *err)
     if (!registry_desired_write(desk.registry, bytes_of(&step->mark, 1), err))
         return false;
     desk.desired = step->mark;
-    return registry_failure_write(desk.registry, &failure, err);
+    static struct registry_returns returns;
+    returns.count = 1;
+    returns.returned[0] =
+        (struct registry_returned){.generation = step->number, .to = step->number, .reason = "why"};
+    const struct registry_probation probation = {
+        .present = true, .generation = step->number, .results = step->number};
+    return registry_failure_write(desk.registry, &failure, err) &&
+           registry_returns_write(desk.registry, &returns, err) &&
+           registry_probation_write(desk.registry, &probation, err);
 }
 
 static void damage(void)
@@ -248,11 +256,15 @@ static void judge_small_files(void)
     static struct registry_floors floors;
     struct buf desired = {0};
     struct registry_failure failure;
+    static struct registry_returns returns;
+    struct registry_probation probation;
     char lost[REGISTRY_LOST_CHARS] = "";
     struct err err = {0};
     if (!registry_floors_read(desk.registry, &floors, lost, &err) || lost[0] != '\0' ||
         !registry_desired_read(desk.registry, 16, &desired, &err) ||
-        !registry_failure_read(desk.registry, &failure, &err)) {
+        !registry_failure_read(desk.registry, &failure, &err) ||
+        !registry_probation_read(desk.registry, &probation, &err) ||
+        !registry_returns_read(desk.registry, &returns, &err)) {
         violation("a small file is damaged: %s", err.text);
         buf_done(&desired);
         return;
@@ -264,6 +276,10 @@ static void judge_small_files(void)
         violation("desired is not %c", desk.desired);
     if (!failure.present || strcmp(failure.reason, "why") != 0)
         violation("the failure is forgotten");
+    if (!probation.present || probation.results != probation.generation)
+        violation("how a generation proves itself is forgotten");
+    if (returns.count != 1 || strcmp(returns.returned[0].reason, "why") != 0)
+        violation("what was taken back is forgotten");
     buf_done(&desired);
 }
 

@@ -10,7 +10,7 @@ from read_batch import Stream, read_batch
 
 def messages_of(proto, out):
     subprocess.run(["protoc", f"--proto_path={proto}", f"--python_out={out}",
-                    "refusal.proto", "record.proto", "batch.proto"], check=True)
+                    "refusal.proto", "desired.proto", "record.proto", "batch.proto"], check=True)
     sys.path.insert(0, str(out))
     import batch_pb2
     import record_pb2

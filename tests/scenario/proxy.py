@@ -23,6 +23,10 @@ class Pair:
     def __init__(self, proxy, client):
         self.proxy, self.client = proxy, client
         self.server = socket.create_connection(("127.0.0.1", proxy.target))
+        for end in (client, self.server):
+            if proxy.behind:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, proxy.behind)
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, proxy.behind)
         self.lock = threading.Lock()
         self.passed = 0  # bytes, both ways together
         self.silent = False
@@ -36,7 +40,7 @@ class Pair:
         try:
             while True:
                 trickle_s = self.proxy.trickle_s if source is self.server else 0
-                data = source.recv(1 if trickle_s else CHUNK)
+                data = source.recv(1 if trickle_s else self.proxy.chunk)
                 if not data:
                     sink.shutdown(socket.SHUT_WR)
                     return
@@ -87,6 +91,8 @@ class Proxy:
 
     def __init__(self, target):
         self.target = target
+        self.chunk = CHUNK        # bytes that are handed on at a time
+        self.behind = 0           # bytes that may wait in the network; 0: as the system has it
         self.trickle_s = 0        # wait before each byte that the target sends
         self.reset_at = None      # after so many bytes of one connection, both ways together
         self.silent_at = None     # likewise: nothing passes any more, and nothing ends
@@ -118,9 +124,12 @@ class Proxy:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                self.pairs.append(Pair(self, client))
+                self.pairs.append(self.pair(client))
             except OSError:
                 reset(client)  # nobody at the target
+
+    def pair(self, client):
+        return Pair(self, client)
 
     def cut(self):
         """Ends every connection with a FIN; the next ones pass."""

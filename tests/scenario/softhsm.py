@@ -21,7 +21,9 @@ class Tokens:
         subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", label, "--so-pin",
                         "so-" + pin, "--pin", pin], check=True, capture_output=True,
                        env={**os.environ, **self.env})
-        (self.folder / f"{label}.pin").write_text(pin + "\n")
+        file = self.folder / f"{label}.pin"
+        file.write_text(pin + "\n")
+        file.chmod(0o600)
 
     def key(self, label, name, pin=True):
         """A key's URI, with its PIN in a file."""

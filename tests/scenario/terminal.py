@@ -16,6 +16,7 @@ run = run
 agent = agent.pem
 sealing = sealing.pem
 root = {root}
+{keys}
 [spool]
 grace = {grace}
 {spool}
@@ -24,6 +25,8 @@ grace = {grace}
 [registry]
 check_every = 1h
 {registry}
+[gate]
+{gate}
 [probe]
 {probe}
 """
@@ -46,14 +49,16 @@ socket = run/link.sock
 
 class Terminal:
     def __init__(self, bin_dir, processes, folder, device, root, grace="0ms", registry="",
-                 spool="", uplink=QUICK, probe="every = 1h"):
+                 spool="", uplink=QUICK, probe="every = 1h", gate="alone = 0s", keys="",
+                 program="muster-agent", env=None):
         self.bin, self.processes, self.device = bin_dir, processes, device
+        self.program, self.env = program, env
         self.folder = folder
         folder.mkdir()
         self.agent = self.link = None
         (folder / "agent.conf").write_text(
             AGENT.format(device=device, root=root, grace=grace, registry=registry,
-                         spool=spool, uplink=uplink, probe=probe))
+                         spool=spool, uplink=uplink, probe=probe, gate=gate, keys=keys))
 
     def make_key(self):
         """The agent key's public half, a PEM file."""
@@ -74,8 +79,9 @@ class Terminal:
         return request
 
     def start_agent(self, *wrapper, env=None):
-        argv = [*wrapper, self.bin / "muster-agent", "--config", self.folder / "agent.conf"]
-        self.agent = self.processes.start(f"agent {self.device}", argv, cwd=self.folder, env=env)
+        argv = [*wrapper, self.bin / self.program, "--config", self.folder / "agent.conf"]
+        self.agent = self.processes.start(f"agent {self.device}", argv, cwd=self.folder,
+                                          env=env or self.env)
         self.agent.wait_line("ready")
         return self.agent
 

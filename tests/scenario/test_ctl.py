@@ -148,7 +148,7 @@ def test_what_release_did_not_sign_is_refused(ops, run_dir):
     ops.release("bin-table", TABLE)
     ops.ctl_ok("keys", "make", run_dir / "others")
     content = ops.folder / "evil"
-    content.write_bytes(b"evil\n")
+    content.write_bytes(TABLE + b"400000\tevil\n")
     for key in (run_dir / "others" / "release.pem", "keys/director.pem"):
         said = ops.fails(3, "doc", "publish", "bin-table", content, "--kind", "table",
                          "--release-key", key)
@@ -194,7 +194,8 @@ def test_versions_only_rise(ops):
 
 def test_content_is_checked_before_it_is_signed(ops):
     for content, kind, word in ((b"", "table", "empty"), (b"\xff\xfe", "params", "UTF-8"),
-                                (b"a\0b", "code-profile", "NUL")):
+                                (b"a\0b", "code-profile", "control character 0x00"),
+                                (b"a\tb\n1\n", "table", "row 2: 1 columns, the header has 2")):
         file = ops.folder / "bad"
         file.write_bytes(content)
         assert word in ops.fails(3, "doc", "publish", "bad", file, "--kind", kind, "--release-key",

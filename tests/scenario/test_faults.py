@@ -116,6 +116,9 @@ def test_an_agent_starts_on_a_full_disk_and_opens_when_it_can(alone, manager):
     status = alone.status()
     assert not status["healthy"] and "nothing can be stored" in status["healthy_why"]
     assert alone.record(1, first=10).returncode != 0
+    for command in (["plan"], ["apply"], ["selfcheck"], ["why"]):
+        refused = alone.muster(*command)
+        assert refused.returncode != 0 and "nothing can be stored" in refused.stderr, refused
     fill_disk(agent, False)
     agent.wait_line("ready", timeout=60)
     assert alone.record(1, first=10).returncode == 0

@@ -48,18 +48,19 @@ def test_a_till_built_against_the_installed_library_hands_over_a_result(
                           check=False)
     assert told.returncode == 1 and str(terminal.socket) in told.stdout, "no agent: told at once"
     terminal.start_agent()
-    assert run(till, terminal.socket) == "stored\n"
+    assert run(till, terminal.socket) == "leased, stored\n"
     assert terminal.status()["health"]["spool_records"] >= 1
 
 
 def test_the_library_exports_libmuster_alone(prefix):
     names = run("nm", "-D", "--defined-only", library(prefix)).split()
     exported = {name.split("@")[0] for name in names if name.startswith("muster_")}
-    assert exported == {"muster_client_open", "muster_client_close", "muster_record"}
+    assert exported == {"muster_client_open", "muster_client_close", "muster_record",
+                        "muster_lease_begin", "muster_lease_end", "muster_lease_set"}
     assert not any(name.startswith(("muster__", "pack", "buf_")) for name in names)
 
 
-@pytest.mark.parametrize("program", ["muster-agent", "muster-link", "muster", "musterd",
-                                     "musterctl"])
+@pytest.mark.parametrize("program", ["muster-agent", "muster-link", "muster",
+                                     "muster-keys-pkcs11", "musterd", "musterctl"])
 def test_installed_programs_run(prefix, program):
     assert "usage" in run(prefix / "bin" / program, "--help").lower()

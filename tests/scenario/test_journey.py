@@ -466,20 +466,6 @@ def test_damage_is_found_at_boot(world):
     wait_for(lambda: applied(world) == TABLE, what="the boot check repairs")
 
 
-def test_a_content_that_is_no_table_is_refused_and_the_old_one_stays(world):
-    world.start()
-    assign(world)
-    world.fleet.wait_converged()
-    assign(world, b"prefix\tissuer\n400000\tone\ttoo many\n")
-
-    def refused():
-        text = world.fleet.query("SELECT text FROM event ORDER BY wall_ms DESC LIMIT 20")
-        return any("column" in row[0] for row in text)
-    wait_for(refused, what="the refusal is told, with its reason")
-    assert applied(world) == TABLE
-    assert world.fleet.json("get", "devices")["devices"][0]["converged"] is False
-
-
 def test_the_sample_hook_refuses_a_table_that_lost_most_rows(bin_dir, processes, run_dir, broker,
                                                              pki):
     hook = pathlib.Path(__file__).parents[2] / "packaging" / "sample" / "validate-hook"

@@ -352,7 +352,7 @@ def test_two_sign_a_document_away_from_musterd(keepers, broker, pki):
 def seal_offline(keepers, pki, device):
     """A key block, sealed to the device and signed without musterd: the content, and how it opens."""
     folder = keepers.folder
-    block = b"D0112P0AE00E0000" + b"0123456789ABCDEF" * 6
+    block = b"D0112P0AE01E0000" + b"0123456789ABCDEF" * 6
     (folder / "block").write_bytes(block)
     subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={device}", "-addext",
@@ -360,11 +360,14 @@ def seal_offline(keepers, pki, device):
                     folder / "sealing.csr"], check=True, capture_output=True)
     certificate = pki.sealing(folder / "sealing.csr", device)
     sign = ["doc", "sign", "tmk.key", "block", "block.signed", "--kind", "key-block", "--version",
-            "1", "--root", "keys/root.bin", "--certificate", certificate, "--device-ca", pki.ca]
+            "1", "--root", "keys/root.bin", "--certificate", certificate, "--device-ca", pki.ca,
+            "--slot", "tmk", "--kcv", "aes-cmac:010203"]
     keepers.refused("add --device", *sign, "--key", "keys/custodian.pem", code=2)
     keepers.refused("no custodian key", *sign, "--device", device, "--key", "keys/release.pem")
     keepers.refused("term-9", *sign, "--device", "term-9", "--key", "keys/custodian.pem")
-    keepers.ctl_ok(*sign, "--device", device, "--key", "keys/custodian.pem")
+    shown = keepers.json(*sign, "--device", device, "--key", "keys/custodian.pem")["key"]
+    assert (shown["slot"], shown["kcv"]) == ("tmk", "aes-cmac:010203")
+    assert (shown["usage"] + shown["algorithm"] + shown["mode"]).encode() == block[5:9]
     signed = (folder / "block.signed").read_bytes()
     assert block not in signed and b"0123456789ABCDEF" not in signed
     opened = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-inkey",

@@ -28,7 +28,22 @@ def params(device):
 def key_block(device):
     """Of the form of a wrapped AES key (ANSI X9.143); nobody's."""
     mark = hashlib.sha256(device.encode()).hexdigest().upper()
-    return (f"D0112P0AE00E0000{mark}{mark[:32]}\n").encode()
+    return (f"D0112P0AE01E0000{mark}{mark[:32]}\n").encode()
+
+
+# A loader that knows nothing of keys: it keeps what was said of the one that it was given.
+LOADER = """#!/bin/sh
+cd "{folder}" || exit 6
+if [ "$1" = load ]; then
+    cat >/dev/null
+    echo "slot $2 usage $MUSTER_KEY_USAGE version $MUSTER_KEY_VERSION kcv $MUSTER_KEY_KCV" >slots
+    echo "kcv $MUSTER_KEY_KCV"
+else
+    [ ! -e slots ] || cat slots
+    echo end
+fi
+"""
+KEY_TERMS = ("--slot", "tmk", "--kcv", "aes-cmac:010203")
 
 
 class World:
@@ -40,7 +55,11 @@ class World:
         self.terminals = [self.terminal(bin_dir, f"term-000{n}") for n in (1, 2)]
 
     def terminal(self, bin_dir, device):
-        terminal = Terminal(bin_dir, self.processes, self.run_dir / device, device, self.ops.root)
+        terminal = Terminal(bin_dir, self.processes, self.run_dir / device, device, self.ops.root,
+                            keys="loader = loader")
+        loader = terminal.folder / "loader"
+        loader.write_text(LOADER.format(folder=terminal.folder))
+        loader.chmod(0o755)
         number = device[-1]
         certificate = self.pki.sealing(terminal.make_sealing_key(), device)
         sealing = ("device", "sealing", device, certificate, "--device-ca", self.pki.ca)
@@ -84,7 +103,7 @@ class World:
             terminal.start_link(self.broker, self.pki)
         sealed = self.seal()
         assert sealed.returncode == 0, sealed.stderr
-        sealed = self.seal(content=key_block, name="tmk.key", kind="key-block",
+        sealed = self.seal(*KEY_TERMS, content=key_block, name="tmk.key", kind="key-block",
                            key=("--custodian-key", "keys/custodian.pem"))
         assert sealed.returncode == 0, sealed.stderr
         self.ops.publish("bin.tsv", TABLE)
@@ -111,7 +130,9 @@ def test_each_device_has_its_own_and_nobody_elses(world):
     for terminal in world.terminals:
         current = terminal.registry / "current"
         assert (current / "params.ini").read_bytes() == params(terminal.device)
-        assert (current / "tmk.key").read_bytes() == key_block(terminal.device)
+        held = (current / "tmk.key").read_bytes()  # stays sealed on the terminal, too
+        assert key_block(terminal.device).strip() not in held
+        assert opened(held, terminal.folder / "sealing.pem") == key_block(terminal.device)
         assert stat.S_IMODE((current / "params.ini").stat().st_mode) == 0o640
         assert stat.S_IMODE((current / "bin.tsv").stat().st_mode) == 0o644
 
@@ -239,7 +260,7 @@ def check_what_may_not_be_sealed(world, one):
     assert "0123456789ABCDEF" not in clear.stdout + clear.stderr
     assert "--custodian-key" in world.seal(name="tmk.key", kind="key-block", content=key_block,
                                            terminals=one).stderr
-    assert "custodian" in world.seal(name="tmk.key", kind="key-block", content=key_block,
+    assert "custodian" in world.seal(*KEY_TERMS, name="tmk.key", kind="key-block", content=key_block,
                                      key=("--custodian-key", "keys/release.pem"),
                                      terminals=one).stderr
     blobs = world.ops.query("SELECT count(*) FROM blob")

@@ -17,8 +17,13 @@ int main(int argc, char **argv)
     struct muster_client *client = muster_client_open(&settings);
     if (client == NULL)
         return 2;
+    /* Without an agent the sale goes on: what the lease's calls say never stops it. */
+    struct muster_lease lease;
+    bool leased = muster_lease_set(client, 0, false, false, &lease) &&
+                  muster_lease_begin(client, 0, 0, &lease);
     bool stored = muster_record(client, &txn, &answer);
-    printf("%s\n", stored ? "stored" : answer.text);
+    leased = muster_lease_end(client, 0, &lease) && leased;
+    printf("%s%s\n", leased ? "leased, " : "", stored ? "stored" : answer.text);
     muster_client_close(client);
     return stored ? 0 : 1;
 }

@@ -63,6 +63,23 @@ static void test_what_is_said_overrides_the_policy(void **state)
     assert_int_equal(settings.probe_alone_ms, HOUR);
 }
 
+static void test_the_gate(void **state)
+{
+    (void)state;
+    struct agent_settings settings = loaded("");
+    assert_int_equal(settings.gate_alone_ms, 10 * MINUTE);
+    assert_int_equal(settings.gate_patience_ms, 12 * HOUR);
+    assert_int_equal(settings.gate_hook_limit_ms, 10 * SECOND);
+    assert_int_equal(settings.gate_every_ms, 10 * SECOND);
+    assert_string_equal(settings.gate_hook, "");
+    settings = loaded("[gate]\nalone = 0s\npatience = 1h\nhook = /opt/busy");
+    assert_int_equal(settings.gate_alone_ms, 0);
+    assert_int_equal(settings.gate_patience_ms, HOUR);
+    assert_string_equal(settings.gate_hook, "/opt/busy");
+    struct err err = {0};
+    assert_false(load("[gate]\npatience = 0s", &settings, &err)); /* somebody is asked */
+}
+
 static void test_a_quota_without_room_for_the_keys_is_refused(void **state)
 {
     (void)state;
@@ -92,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_policy_says_what_is_not_said),
         cmocka_unit_test(test_what_is_said_overrides_the_policy),
+        cmocka_unit_test(test_the_gate),
         cmocka_unit_test(test_a_quota_without_room_for_the_keys_is_refused),
         cmocka_unit_test(test_a_resend_before_the_receipt_can_come_is_refused),
     };

@@ -481,7 +481,8 @@ static void a_path_that_fits_no_socket_opens_nothing(void **state)
     muster_client_close(client);
 }
 
-/* Every field of the message is the application's to set but these two, which are the agent's. */
+/* Every field of the message is the application's to set but these two: of one libmuster itself
+ * knows it, the other is the agent's. */
 static void no_field_of_the_message_is_forgotten(void **state)
 {
     (void)state;
@@ -519,11 +520,14 @@ static void every_field_arrives(void **state)
     txn.fallback = MUSTER_FALLBACK_GPO;
     struct buf out = {0};
     struct err err;
-    assert_true(client_txn_pack(&txn, bytes_of("key", 3), 9, &out, &err));
+    assert_true(
+        client_txn_pack(&txn, bytes_of("key", 3), (const uint8_t *)"12345678", 9, &out, &err));
     Muster__ClientRequest *request = muster__client_request__unpack(NULL, out.length, out.data);
     assert_non_null(request);
     const Muster__TxnResult *got = request->txn;
     assert_memory_equal(got->idempotency_key.data, "key", 3);
+    assert_int_equal(got->generation.len, 8);
+    assert_memory_equal(got->generation.data, "12345678", 8);
     n = 1;
 #define TXN_NUMBER(name, flag, max, help) assert_true(got->name == n++ % 9 + 1);
 #define TXN_SIGNED(name, flag, min, max, help) assert_true(got->name == 7);

@@ -11,34 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void send_event(struct world *world, uint64_t seq, int kind, const ProtobufCMessage *detail,
-                       int64_t wall_ms)
-{
-    struct buf packed = {0};
-    Muster__Event event = MUSTER__EVENT__INIT;
-    ProtobufCMessage *row = &event.base;
-    event.kind = (Muster__EventKind)kind;
-    event.wall_ms = wall_ms;
-    event.boot_ms = seq;
-    event.refusal = (Muster__Refusal)world->event_refusal;
-    event.text = (char *)"card 4111111111111111 refused";
-    if (detail != NULL) {
-        assert_true(pack(detail, &packed, NULL));
-        event.detail = (ProtobufCBinaryData){packed.length, packed.data};
-    } else {
-        event.detail = (ProtobufCBinaryData){4, (uint8_t *)"\xff\xff\xff\xff"};
-    }
-    struct lane_rows lane = {.lane = MUSTER__LANE__LANE_EVENT,
-                             .incarnation = 7,
-                             .first_seq = seq,
-                             .count = 1,
-                             .rows = &row};
-    struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
-    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
-    buf_done(&batch);
-    buf_done(&packed);
-}
-
 static bool one_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
 {
     (void)err;
@@ -171,17 +143,17 @@ static void late_events_do_not_undo_newer_ones(void **state)
     report.n_items = 1;
     report.items = items;
     item.state = MUSTER__ITEM_STATE__ITEM_OK;
-    send_event(world, 5, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+    world_send_event(world, 5, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
     item.state = MUSTER__ITEM_STATE__ITEM_MISSING;
-    send_event(world, 4, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+    world_send_event(world, 4, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
     world_settle(world);
     assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_OK);
     item.state = MUSTER__ITEM_STATE__ITEM_REPAIRED;
-    send_event(world, 6, MUSTER__EVENT_KIND__EVENT_REPAIR, &item.base, WORLD_WALL_MS);
+    world_send_event(world, 6, MUSTER__EVENT_KIND__EVENT_REPAIR, &item.base, WORLD_WALL_MS);
     world_settle(world);
     assert_int_equal(item_state(world), MUSTER__ITEM_STATE__ITEM_REPAIRED);
     /* A detail that makes no sense: the event itself is kept, and receipted. */
-    send_event(world, 7, MUSTER__EVENT_KIND__EVENT_STATE, NULL, WORLD_WALL_MS);
+    world_send_event(world, 7, MUSTER__EVENT_KIND__EVENT_STATE, NULL, WORLD_WALL_MS);
     world_settle(world);
     assert_int_equal(world_refused(world, REFUSED_EVENT_DETAIL, REASON_MALFORMED), 1);
     assert_int_equal(world_stream(world, 7, 2).ranges[0].last, 7);
@@ -276,7 +248,7 @@ static void card_numbers_do_not_reach_the_database(void **state)
     struct world *world = *state;
     struct fleetdb_device device;
     char text[64] = "";
-    send_event(world, 1, MUSTER__EVENT_KIND__EVENT_REFUSED, NULL, WORLD_WALL_MS);
+    world_send_event(world, 1, MUSTER__EVENT_KIND__EVENT_REFUSED, NULL, WORLD_WALL_MS);
     world_settle(world);
     assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
     assert_true(fleetdb_view_events(world->fleet->db, device.device, 1, text_of, text, NULL));
@@ -315,7 +287,7 @@ static void what_a_terminal_refused_is_kept_and_counted(void **state)
     report.items = items;
     world->event_refusal = reason;
     for (int i = 0; i < 2; i++) {
-        send_event(world, 1, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+        world_send_event(world, 1, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
         world_settle(world);
     }
     assert_int_equal(world->metrics.terminal_refusals[reason], 1);

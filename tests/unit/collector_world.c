@@ -312,3 +312,31 @@ uint64_t world_refused(const struct world *world, enum refusal_kind kind,
 {
     return world->metrics.refused[kind][reason];
 }
+
+void world_send_event(struct world *world, uint64_t seq, int kind, const ProtobufCMessage *detail,
+                      int64_t wall_ms)
+{
+    struct buf packed = {0};
+    Muster__Event event = MUSTER__EVENT__INIT;
+    ProtobufCMessage *row = &event.base;
+    event.kind = (Muster__EventKind)kind;
+    event.wall_ms = wall_ms;
+    event.boot_ms = seq;
+    event.refusal = (Muster__Refusal)world->event_refusal;
+    event.text = (char *)"card 4111111111111111 refused";
+    if (detail != NULL) {
+        assert_true(pack(detail, &packed, NULL));
+        event.detail = (ProtobufCBinaryData){packed.length, packed.data};
+    } else {
+        event.detail = (ProtobufCBinaryData){4, (uint8_t *)"\xff\xff\xff\xff"};
+    }
+    struct lane_rows lane = {.lane = MUSTER__LANE__LANE_EVENT,
+                             .incarnation = 7,
+                             .first_seq = seq,
+                             .count = 1,
+                             .rows = &row};
+    struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    buf_done(&batch);
+    buf_done(&packed);
+}

@@ -175,8 +175,26 @@ static void check_by_kind(void **state)
     assert_false(content_check(text, bytes_of(binary, 1), &err));
     assert_non_null(strstr(err.text, "UTF-8"));
     assert_false(content_check(text, bytes_of(nul, sizeof nul), &err));
-    assert_non_null(strstr(err.text, "byte 1"));
+    assert_non_null(strstr(err.text, "row 1, byte 2: control character 0x00"));
+    static const char torn[] = "a\tb\n1\n", twice[] = "[a]\nb = 1\nb = 2\n";
+    assert_false(content_check(text, bytes_of(torn, sizeof torn - 1), &err));
+    assert_non_null(strstr(err.text, "row 2: 1 columns, the header has 2"));
+    assert_false(content_check(MUSTER__DOCUMENT_KIND__DOCUMENT_PARAMS,
+                               bytes_of(twice, sizeof twice - 1), &err));
+    assert_non_null(strstr(err.text, "b is in row 2 already"));
+    assert_false(content_check(MUSTER__DOCUMENT_KIND__DOCUMENT_CODE_PROFILE,
+                               bytes_of(table, sizeof table - 1), &err));
+    assert_non_null(strstr(err.text, "\"code\""));
     assert_false(content_check(file, bytes_of("", 0), NULL));
+    assert_true(content_check(MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE,
+                              bytes_of(binary, sizeof binary), NULL));
+    static const char keys[] = "rid\tindex\tmodulus\texponent\n", aids[] = "aid\nA0\n";
+    assert_false(content_check(MUSTER__DOCUMENT_KIND__DOCUMENT_CA_KEYS,
+                               bytes_of(keys, sizeof keys - 1), &err));
+    assert_non_null(strstr(err.text, "no row"));
+    assert_false(content_check(MUSTER__DOCUMENT_KIND__DOCUMENT_AID_LIST,
+                               bytes_of(aids, sizeof aids - 1), &err));
+    assert_non_null(strstr(err.text, "row 2, column 1: aid"));
     assert_false(content_check(file, bytes_of(table, (size_t)LIMIT_DOCUMENT_BYTES + 1), NULL));
 }
 

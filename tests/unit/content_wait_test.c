@@ -201,6 +201,23 @@ static void test_what_comes_is_not_asked_for_again(void **state)
     assert_true(content_wait_ask(&wait, now_ms + patience_ms));
 }
 
+/* The last piece follows upon one of those that were named together; after them no other does. */
+static void test_the_last_one_is_asked_for_when_all_that_was_named_has_come(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    content_wait_connected(&wait, true, 0);
+    want(&wait, "ab", 0, 0);
+    content_wait_asked(&wait, 0, 0);
+    content_wait_named(&wait, 0);
+    content_wait_came(&wait, 1000);
+    want(&wait, "bc", 0, 1001);
+    assert_false(content_wait_ask(&wait, 1001));
+    content_wait_came(&wait, 2000);
+    want(&wait, "c", 0, 2001);
+    assert_true(content_wait_ask(&wait, 2001));
+}
+
 static void test_another_manifest_does_not_wait_for_what_is_late(void **state)
 {
     (void)state;
@@ -244,6 +261,33 @@ static void test_a_broker_that_keeps_nothing_is_not_given_up_on(void **state)
     assert_false(content_wait_give_up(&wait, 10 * patience_ms)); /* only the fleet has any of it */
 }
 
+/* A line that breaks says hello each time, and each would have it sent twice. */
+static void test_what_comes_need_not_be_sent_by_the_fleet(void **state)
+{
+    (void)state;
+    struct content_wait wait = connected(0);
+    want(&wait, "abcd", 0, 0);
+    assert_false(content_wait_comes(&wait)); /* nobody knows yet whether the broker has it */
+    content_wait_came(&wait, 100);
+    want(&wait, "bcde", 0, 100);
+    assert_true(content_wait_comes(&wait));
+    content_wait_disconnected(&wait, 200);
+    content_wait_connected(&wait, false, 300);
+    assert_true(content_wait_comes(&wait));
+    content_wait_connected(&wait, true, 300); /* another broker, which keeps nothing */
+    assert_false(content_wait_comes(&wait));
+    content_wait_connected(&wait, false, 300);
+    int64_t now_ms = 300 + 2 * patience_ms;
+    assert_true(content_wait_ask(&wait, now_ms));
+    content_wait_asked(&wait, now_ms, 0);
+    assert_false(content_wait_comes(&wait));
+    content_wait_came(&wait, now_ms + 1);
+    assert_true(content_wait_comes(&wait));
+    now_ms += 2 * patience_ms;
+    assert_true(content_wait_late(&wait, now_ms));
+    assert_false(content_wait_comes(&wait));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,9 +301,11 @@ int main(void)
         cmocka_unit_test(test_only_time_with_a_session_counts),
         cmocka_unit_test(test_a_broker_that_keeps_nothing_is_not_waited_for),
         cmocka_unit_test(test_what_comes_is_not_asked_for_again),
+        cmocka_unit_test(test_the_last_one_is_asked_for_when_all_that_was_named_has_come),
         cmocka_unit_test(test_another_manifest_does_not_wait_for_what_is_late),
         cmocka_unit_test(test_given_up_after_being_late_for_as_long_again),
         cmocka_unit_test(test_a_broker_that_keeps_nothing_is_not_given_up_on),
+        cmocka_unit_test(test_what_comes_need_not_be_sent_by_the_fleet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

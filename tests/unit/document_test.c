@@ -72,6 +72,53 @@ static void content_must_be_what_was_signed(void **state)
     assert_int_equal(newest(fleet, "bins"), 0);
 }
 
+static void a_package_says_its_version_and_nothing_else_does(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct temp_document document = {.name = "os",
+                                     .text = "image",
+                                     .version = 1,
+                                     .kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE};
+    assert_int_equal(try(fleet, &document, fleet->release_key, "image"), ERR_INVALID);
+    document.package_version = "4 2";
+    assert_int_equal(try(fleet, &document, fleet->release_key, "image"), ERR_INVALID);
+    document.package_version = "4.2";
+    assert_int_equal(try(fleet, &document, fleet->release_key, "image"), ERR_NONE);
+    document.name = "bins";
+    document.kind = 0;
+    assert_int_equal(try(fleet, &document, fleet->release_key, "image"), ERR_INVALID);
+}
+
+/* A terminal that runs it would install nothing, and say that all is well. */
+static void a_package_version_stands_for_one_content(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    struct temp_document document = {.name = "os",
+                                     .text = "image",
+                                     .version = 1,
+                                     .kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE,
+                                     .package_version = "4.2",
+                                     .model = "P2"};
+    assert_int_equal(try(fleet, &document, fleet->release_key, "image"), ERR_NONE);
+    document.version = 2;
+    assert_int_equal(try(fleet, &document, fleet->release_key, "image"), ERR_NONE);
+    document.version = 3;
+    document.text = "mended";
+    assert_int_equal(try(fleet, &document, fleet->release_key, "mended"), ERR_CONFLICT);
+    document.model = NULL; /* any, that one too */
+    assert_int_equal(try(fleet, &document, fleet->release_key, "mended"), ERR_CONFLICT);
+    document.model = "P3";
+    assert_int_equal(try(fleet, &document, fleet->release_key, "mended"), ERR_NONE);
+    document.model = "P2";
+    document.version = 4;
+    document.package_version = "4.2.1";
+    assert_int_equal(try(fleet, &document, fleet->release_key, "mended"), ERR_NONE);
+    document.name = "other";
+    document.version = 1;
+    document.package_version = "4.2";
+    assert_int_equal(try(fleet, &document, fleet->release_key, "mended"), ERR_NONE);
+}
+
 static void fields_are_checked(void **state)
 {
     struct temp_fleet *fleet = *state;
@@ -115,6 +162,63 @@ static bool opens(const struct temp_fleet *fleet, Muster__DocumentKind kind, boo
     buf_done(&envelope);
     arena_done(&arena);
     return good;
+}
+
+/* What is said of a key block with this placement, by the custodian. */
+static Muster__Refusal key_refusal(const struct temp_fleet *fleet, Muster__KeyPlacement *placement)
+{
+    char name[] = "tmk.key", device[] = "t-01";
+    uint8_t digest[32] = {1};
+    struct buf body = {0}, envelope = {0};
+    struct arena arena = {.limit_bytes = 65536};
+    struct err err = {0};
+    const struct sign_key *key = fleet->custodian_key;
+    const Muster__DocumentHeader *opened;
+    Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
+    header.name = name;
+    header.device = device;
+    header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    header.scope = MUSTER__DOCUMENT_SCOPE__SCOPE_SEALED;
+    header.epoch = header.version = header.length = 1;
+    header.sha256 = (ProtobufCBinaryData){sizeof digest, digest};
+    header.key = placement;
+    assert_true(pack(&header.base, &body, NULL));
+    assert_true(seal("document", "", buf_bytes(&body), &key, 1, true, &envelope, NULL));
+    bool opens = document_open(fleet->trust, buf_bytes(&envelope), &arena, &opened, &err);
+    assert_true(opens == (refusal_of(&err) == MUSTER__REFUSAL__REFUSAL_NONE));
+    buf_done(&body);
+    buf_done(&envelope);
+    arena_done(&arena);
+    return refusal_of(&err);
+}
+
+static void a_key_block_says_where_its_key_goes(void **state)
+{
+    const struct temp_fleet *fleet = *state;
+    char slot[] = "tmk", usage[] = "K0", algorithm[] = "A", mode[] = "B";
+    uint8_t kcv[] = {1, 2, 3};
+    Muster__KeyPlacement key = MUSTER__KEY_PLACEMENT__INIT;
+    key.slot = slot;
+    key.usage = usage;
+    key.algorithm = algorithm;
+    key.mode = mode;
+    key.key_version = 1;
+    key.kcv_method = MUSTER__KCV_METHOD__KCV_AES_CMAC;
+    key.kcv = (ProtobufCBinaryData){sizeof kcv, kcv};
+    assert_int_equal(key_refusal(fleet, &key), MUSTER__REFUSAL__REFUSAL_NONE);
+    assert_int_equal(key_refusal(fleet, NULL), MUSTER__REFUSAL__REFUSAL_KEY_HEADER);
+    slot[0] = 'T';
+    assert_int_equal(key_refusal(fleet, &key), MUSTER__REFUSAL__REFUSAL_KEY_HEADER);
+    slot[0] = 't';
+    key.key_version = 100;
+    assert_int_equal(key_refusal(fleet, &key), MUSTER__REFUSAL__REFUSAL_KEY_HEADER);
+    key.key_version = 99;
+    algorithm[0] = 'T';
+    assert_int_equal(key_refusal(fleet, &key), MUSTER__REFUSAL__REFUSAL_KEY_HEADER);
+    key.kcv_method = MUSTER__KCV_METHOD__KCV_TDES_ECB;
+    assert_int_equal(key_refusal(fleet, &key), MUSTER__REFUSAL__REFUSAL_NONE);
+    key.kcv.len = 2;
+    assert_int_equal(key_refusal(fleet, &key), MUSTER__REFUSAL__REFUSAL_KEY_HEADER);
 }
 
 /* What a terminal would refuse with the whole manifest does not get as far as one. */
@@ -344,8 +448,11 @@ int main(void)
         TEST(only_the_release_key_publishes),
         TEST(every_changed_byte_of_a_header_is_refused),
         TEST(content_must_be_what_was_signed),
+        TEST(a_package_says_its_version_and_nothing_else_does),
+        TEST(a_package_version_stands_for_one_content),
         TEST(fields_are_checked),
         TEST(nothing_is_longer_than_terminals_hold),
+        TEST(a_key_block_says_where_its_key_goes),
         TEST(versions_and_floors_never_go_down),
         TEST(the_very_same_again_is_done_and_not_new),
         TEST(a_blob_must_be_there_first),

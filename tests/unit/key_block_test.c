@@ -2,6 +2,7 @@
 #include "proto/key_block.h"
 
 #include "tests/unit/testing.h"
+#include "tests/unit/tr31_invalid.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +97,68 @@ static void test_malformed(void **state)
     assert_false(key_block_check(bytes_of(TDES_B "\0", strlen(TDES_B) + 1), NULL));
 }
 
+/* The header of the examples of ANSI X9 TR-31:2018, A.7. */
+static void test_headers(void **state)
+{
+    (void)state;
+    struct key_block_header header;
+    assert_true(key_block_read(bytes_of(AES_D, strlen(AES_D)), &header, NULL));
+    assert_int_equal(header.version, 'D');
+    assert_string_equal(header.usage, "P0");
+    assert_int_equal(header.algorithm, 'A');
+    assert_int_equal(header.mode, 'E');
+    assert_int_equal(header.exportability, 'E');
+    assert_false(header.versioned);
+    static const char derived[] = "C0096B0TX12S0100KS1800604B120F92928000"
+                                  "00BFB9B689CB567E66FC3FEE5AD5F52161FC6545B9D60989015D02155C";
+    assert_true(key_block_read(bytes_of(derived, strlen(derived)), &header, NULL));
+    assert_int_equal(header.version, 'C');
+    assert_string_equal(header.usage, "B0");
+    assert_int_equal(header.algorithm, 'T');
+    assert_int_equal(header.mode, 'X');
+    assert_int_equal(header.exportability, 'S');
+    assert_true(header.versioned);
+    assert_int_equal(header.key_version, 12);
+    assert_int_equal(header.body_at, 16 + 24);
+    /* the length in the long form, of two digits */
+    static const char longer[] = "B0092B1TX01N0100KS00020CABCD"
+                                 "94B420079CC80BA3461F86FE26EFC4A3B8E4FA4C5F5341176EED7B727B8A248E";
+    assert_true(key_block_read(bytes_of(longer, strlen(longer)), &header, NULL));
+    assert_int_equal(header.body_at, 16 + 12);
+}
+
+/* As they are published and, so that it is not for the length that they state, with the right one,
+ * and with a wrapped key behind them. */
+static void test_published_invalid_headers(void **state)
+{
+    (void)state;
+    char text[256];
+    for (size_t i = 0; i < 3 * (size_t)TR31_INVALID_HEADERS; i++) {
+        int length = snprintf(text, sizeof text, "%s%s", tr31_invalid_headers[i / 3],
+                              i % 3 == 2 ? &TDES_B[16] : "");
+        if (i % 3 > 0 && length >= 16) {
+            char digits[16];
+            (void)snprintf(digits, sizeof digits, "%04d", length);
+            memcpy(text + 1, digits, 4);
+        }
+        if (check(text))
+            fail_msg("%s", text);
+    }
+}
+
+static void test_key_versions(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"c1", "AB", "1A", "A1"};
+    char text[128];
+    struct key_block_header header;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+        (void)snprintf(text, sizeof text, "%s", AES_D);
+        memcpy(text + 9, none[i], 2);
+        assert_false(key_block_read(bytes_of(text, strlen(text)), &header, NULL));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +166,9 @@ int main(void)
         cmocka_unit_test(test_optional_blocks),
         cmocka_unit_test(test_clear_keys),
         cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_key_versions),
+        cmocka_unit_test(test_published_invalid_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar.h"
 
+#include "agent/registrar_plan.h"
 #include "proto/limits.h"
 #include "tests/unit/registrar_world.h"
 #include "tests/unit/testing.h"
@@ -417,14 +418,14 @@ static void test_wrong_piece(void **state)
     publish_pieces(world, &file, 0, FIRST_PIECES);
     assert_true(world_push(world, 1, &doc, 1, &err));
     world_wait(world, first_are_stored);
-    const uint8_t *wanted = file.list.data + 32 * (PIECES - 2);
+    const uint8_t *wanted = file.list.data + 32 * FIRST_PIECES;
     assert_true(was_asked(world, wanted));
     assert_false(registrar_blob(world->registrar, wanted, piece_of(&file, 0), &err));
     assert_int_equal(err.reason, MUSTER__REFUSAL__REFUSAL_BLOB_HASH);
     assert_false(registrar_blob(world->registrar, wanted, piece_of(&file, PIECES - 1), &err));
     assert_int_equal(err.reason, MUSTER__REFUSAL__REFUSAL_BLOB_SIZE);
     uint8_t lacks[PIECES][32];
-    assert_int_equal(registrar_lacks(world->registrar, lacks, PIECES), PIECES - FIRST_PIECES);
+    assert_int_equal(registrar_lacks(world->registrar, lacks, PIECES), PLAN_PIECES_AT_ONCE);
     for (size_t i = FIRST_PIECES; i < PIECES; i++) {
         if (!registrar_blob(world->registrar, file.list.data + 32 * i, piece_of(&file, i), &err))
             fail_msg("%s", err.text);

@@ -190,6 +190,240 @@ static void test_the_wrong_key_is_put_right(void **state)
     buf_done(&sealed);
 }
 
+/* ---- key blocks ---- */
+
+#define BLOCK                                                                                      \
+    "D0112P0AE00E0000B82679114F470F540165EDFBF7E250FCEA43F810D215F8D207E2E417C07156A27E8E31DA05F7" \
+    "425509593D03A457DC34" /* published: TR-31:2018, A.7.4 */
+#define KEY_HEADER MUSTER__REFUSAL__REFUSAL_KEY_HEADER
+#define REPAIR MUSTER__ASSIGN_MODE__MODE_REPAIR
+
+static Muster__KeyPlacement placement(void)
+{
+    static uint8_t kcv[] = {0x08, 0x79, 0x3e};
+    Muster__KeyPlacement key = MUSTER__KEY_PLACEMENT__INIT;
+    key.slot = (char *)(uintptr_t) "tmk";
+    key.usage = (char *)(uintptr_t) "P0";
+    key.algorithm = (char *)(uintptr_t) "A";
+    key.mode = (char *)(uintptr_t) "E";
+    key.kcv_method = MUSTER__KCV_METHOD__KCV_AES_CMAC;
+    key.kcv = (ProtobufCBinaryData){sizeof kcv, kcv};
+    return key;
+}
+
+static struct world_doc key_document(const struct world *world, const struct buf *sealed,
+                                     uint64_t version, Muster__KeyPlacement *key)
+{
+    struct world_doc doc = document(world, sealed, version);
+    doc.name = "tmk.key";
+    doc.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    doc.signer = world->custodian;
+    doc.key = key;
+    return doc;
+}
+
+static void assert_file(const struct world *world, const char *name, const struct buf *content)
+{
+    char path[256];
+    struct buf file = {0};
+    world_path(world, name, path);
+    assert_true(file_read(path, 1 << 20, &file, NULL));
+    assert_true(bytes_equal(buf_bytes(&file), buf_bytes(content)));
+    buf_done(&file);
+}
+
+static void test_a_key_block_stays_sealed(void **state)
+{
+    struct world *world = *state;
+    struct buf sealed = seal_to(world->sealing_key, BLOCK "\n");
+    Muster__KeyPlacement key = placement();
+    struct world_doc docs[] = {
+        key_document(world, &sealed, 1, &key),
+        {.name = "z.txt", .content = "z", .version = 1, .mode = MUSTER__ASSIGN_MODE__MODE_REPAIR}};
+    struct key_wanted wanted[2];
+    struct buf held = {0};
+    world_apply(world, 1, docs, 1);
+    assert_file(world, "current/tmk.key", &sealed);
+    world_damage(world, "current/tmk.key");
+    world_check(world);
+    assert_file(world, "current/tmk.key", &sealed);
+    world_apply(world, 2, docs, 2); /* carried */
+    assert_file(world, "current/tmk.key", &sealed);
+    world_reopen(world);
+    world_check(world);
+    assert_int_equal(registrar_keys(world->registrar, wanted, 2), 1);
+    assert_string_equal(wanted[0].name, "tmk.key");
+    assert_string_equal(wanted[0].placement.slot, "tmk");
+    assert_int_equal(wanted[0].placement.kcv[2], 0x3e);
+    assert_true(registrar_sealed(world->registrar, "tmk.key", &held, NULL));
+    assert_true(bytes_equal(buf_bytes(&held), buf_bytes(&sealed)));
+    buf_done(&held);
+    buf_done(&sealed);
+}
+
+/* The custodian's word and the block's own header have to agree, whatever else is right. */
+static void test_a_key_block_of_another_header(void **state)
+{
+    struct world *world = *state;
+    struct buf sealed = seal_to(world->sealing_key, BLOCK);
+    for (int i = 0; i < 4; i++) {
+        Muster__KeyPlacement key = placement();
+        static uint8_t kcv[] = {1, 2, 3};
+        key.usage = (char *)(uintptr_t)(i == 0 ? "K0" : "P0");
+        key.mode = (char *)(uintptr_t)(i == 1 ? "B" : "E");
+        key.key_version = i == 2 ? 1 : 0;
+        key.algorithm = (char *)(uintptr_t)(i == 3 ? "T" : "A");
+        if (i == 3)
+            key.kcv_method = MUSTER__KCV_METHOD__KCV_TDES_ECB;
+        key.kcv = (ProtobufCBinaryData){sizeof kcv, kcv};
+        struct world_doc doc = key_document(world, &sealed, 1 + (uint64_t)i, &key);
+        world_apply(world, 1 + (uint64_t)i, &doc, 1);
+        assert_false(world_has(world, "current/tmk.key"));
+        assert_int_equal(world_last(world, MUSTER__EVENT_KIND__EVENT_REFUSED)->refusal, KEY_HEADER);
+    }
+    buf_done(&sealed);
+}
+
+/* Each of these is refused by itself, and what comes with it is applied. */
+static void assert_only_it_is_refused(struct world *world, const struct buf *sealed,
+                                      uint64_t version, Muster__KeyPlacement *key)
+{
+    char text[16];
+    (void)snprintf(text, sizeof text, "z%u", (unsigned)version);
+    struct world_doc docs[] = {
+        key_document(world, sealed, version, key),
+        {.name = "z.txt", .content = text, .version = version, .mode = REPAIR}};
+    struct key_wanted wanted[1];
+    const size_t told = world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, "tmk.key");
+    world_apply(world, version, docs, 2);
+    world_assert_document(world, "z.txt", text);
+    assert_int_equal(world_item(world, "tmk.key"), MUSTER__ITEM_STATE__ITEM_REFUSED);
+    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, "tmk.key"), told + 1);
+    assert_int_equal(world_last(world, MUSTER__EVENT_KIND__EVENT_REFUSED)->refusal, KEY_HEADER);
+    assert_int_equal(registrar_mode(world->registrar, "tmk.key"), REPAIR);
+    assert_int_equal(registrar_keys(world->registrar, wanted, 1), 0);
+    world_check(world);
+    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_REFUSED, "tmk.key"), told + 1);
+}
+
+static void test_a_key_block_without_a_place(void **state)
+{
+    struct world *world = *state;
+    struct buf sealed = seal_to(world->sealing_key, BLOCK);
+    assert_only_it_is_refused(world, &sealed, 1, NULL);
+    assert_false(world_has(world, "current/tmk.key"));
+    Muster__KeyPlacement key = placement();
+    key.slot = (char *)(uintptr_t) "../tmk";
+    assert_only_it_is_refused(world, &sealed, 2, &key);
+    key = placement();
+    key.kcv.len = 2;
+    assert_only_it_is_refused(world, &sealed, 3, &key);
+    key = placement();
+    key.kcv_method = MUSTER__KCV_METHOD__KCV_TDES_ECB;
+    assert_only_it_is_refused(world, &sealed, 4, &key);
+    assert_false(world_has(world, "current/tmk.key"));
+    key = placement();
+    struct world_doc doc = key_document(world, &sealed, 5, &key);
+    world_apply(world, 5, &doc, 1);
+    assert_int_equal(world_item(world, "tmk.key"), MUSTER__ITEM_STATE__ITEM_OK);
+    buf_done(&sealed);
+}
+
+/* What is held of it stays, also where that is the very content. */
+static void test_a_held_key_block_that_is_refused_stays(void **state)
+{
+    struct world *world = *state;
+    struct buf sealed = seal_to(world->sealing_key, BLOCK),
+               other = seal_to(world->sealing_key, BLOCK);
+    Muster__KeyPlacement key = placement();
+    struct world_doc doc = key_document(world, &sealed, 1, &key);
+    world_apply(world, 1, &doc, 1);
+    assert_file(world, "current/tmk.key", &sealed);
+    assert_only_it_is_refused(world, &other, 2, NULL);
+    assert_file(world, "current/tmk.key", &sealed);
+    assert_only_it_is_refused(world, &sealed, 3, NULL);
+    assert_file(world, "current/tmk.key", &sealed);
+    world_reopen(world);
+    world_check(world);
+    assert_int_equal(world_item(world, "tmk.key"), MUSTER__ITEM_STATE__ITEM_REFUSED);
+    buf_done(&sealed);
+    buf_done(&other);
+}
+
+/* Somebody else's key: nothing of it is fetched or kept, and its slot is to be compared. */
+static void test_a_key_block_that_is_observed(void **state)
+{
+    struct world *world = *state;
+    struct buf sealed = seal_to(world->sealing_key, BLOCK);
+    Muster__KeyPlacement key = placement();
+    struct world_doc doc = key_document(world, &sealed, 1, &key);
+    struct key_wanted wanted[2];
+    doc.mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+    world_apply(world, 1, &doc, 1);
+    assert_false(world_has(world, "current/tmk.key"));
+    assert_int_equal(world->fetches, 0);
+    assert_int_equal(registrar_keys(world->registrar, wanted, 2), 1);
+    assert_true(wanted[0].observed);
+    assert_string_equal(wanted[0].placement.slot, "tmk");
+    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_DRIFT, NULL), 0);
+    doc.mode = REPAIR;
+    world_apply(world, 2, &doc, 1);
+    assert_int_equal(registrar_keys(world->registrar, wanted, 2), 1);
+    assert_false(wanted[0].observed);
+    buf_done(&sealed);
+}
+
+/* A slot's version only rises, and what runs is older again by a person's word alone. */
+static void test_what_a_return_brings_back(void **state)
+{
+    struct world *world = *state;
+    struct buf one = seal_to(world->sealing_key, SECRET);
+    struct buf two = seal_to(world->sealing_key, SECRET "hidden = 1\n");
+    struct buf block = seal_to(world->sealing_key, BLOCK "\n");
+    struct buf newer = seal_to(world->sealing_key, BLOCK);
+    Muster__KeyPlacement key = placement();
+    struct world_doc docs[] = {
+        {.name = "os", .content = "1.0", .version = 1, .mode = MUSTER__ASSIGN_MODE__MODE_REPAIR},
+        key_document(world, &block, 1, &key),
+        document(world, &one, 1)};
+    docs[0].kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE;
+    docs[0].package_version = "1.0";
+    world->settings.probation.policy = (struct probation_policy){
+        .results = 10, .time_ms = 1000000, .welcome_ms = 600, .crashes = 3, .starts = 3};
+    world_reopen(world);
+    world_apply(world, 1, docs, 3);
+    docs[0].content = docs[0].package_version = "2.0";
+    docs[0].version = 2;
+    docs[1] = key_document(world, &newer, 2, &key);
+    docs[2] = document(world, &two, 2);
+    world_apply(world, 2, docs, 3);
+    world_assert_document(world, "wifi.ini", SECRET "hidden = 1\n");
+    for (uint64_t seq = 1; seq <= 4; seq++) {
+        const struct registrar_result result = {.incarnation = 7,
+                                                .seq = seq,
+                                                .generation =
+                                                    registrar_generation_digest(world->registrar),
+                                                .why = SUSPECT_TABLE_MISS,
+                                                .suspect_now = true};
+        registrar_result(world->registrar, &result);
+    }
+    world_check(world);
+    world_assert_document(world, "wifi.ini", SECRET);
+    assert_private(world);
+    assert_file(world, "current/tmk.key", &newer);
+    world_assert_document(world, "os", "2.0");
+    struct package_wanted package;
+    assert_int_equal(registrar_packages(world->registrar, &package, 1), 1);
+    assert_string_equal(package.package_version, "2.0");
+    struct key_wanted wanted;
+    assert_int_equal(registrar_keys(world->registrar, &wanted, 1), 1);
+    assert_int_equal(world_item(world, "wifi.ini"), MUSTER__ITEM_STATE__ITEM_RETURNED);
+    buf_done(&one);
+    buf_done(&two);
+    buf_done(&block);
+    buf_done(&newer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +435,18 @@ int main(void)
                                         world_tear_down),
         cmocka_unit_test_setup_teardown(test_key_that_comes_late, world_set_up, world_tear_down),
         cmocka_unit_test_setup_teardown(test_the_wrong_key_is_put_right, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_key_block_stays_sealed, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_a_return_brings_back, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_key_block_of_another_header, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_key_block_without_a_place, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_held_key_block_that_is_refused_stays, world_set_up,
+                                        world_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_key_block_that_is_observed, world_set_up,
                                         world_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,36 @@ static void assert_refused(struct world *world, uint64_t version, const struct w
     assert_memory_equal(&before, &after, sizeof before);
 }
 
+static void test_packages(void **state)
+{
+    struct world *world = *state;
+    struct world_doc doc = {.name = "os", .content = "image", .version = 1, .mode = REPAIR};
+    doc.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE;
+    assert_refused(world, 1, &doc, 1, REASON(MALFORMED));
+    doc.package_version = "4.2; reboot";
+    assert_refused(world, 2, &doc, 1, REASON(MALFORMED));
+    doc.package_version = "4.2";
+    doc.model = " ";
+    assert_refused(world, 3, &doc, 1, REASON(MALFORMED));
+    doc.model = "P2";
+    doc.scope = SEALED;
+    doc.device = world->settings.device;
+    assert_refused(world, 4, &doc, 1, REASON(DOCUMENT_SCOPE));
+    doc.scope = 0;
+    doc.device = NULL;
+    doc.kind = 0;
+    assert_refused(world, 5, &doc, 1, REASON(MALFORMED));
+    doc.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE;
+    world_apply(world, 6, &doc, 1);
+    world_assert_document(world, "os", "image");
+    struct package_wanted wanted[2];
+    assert_int_equal(registrar_packages(world->registrar, wanted, 2), 1);
+    assert_string_equal(wanted[0].package_version, "4.2");
+    assert_string_equal(wanted[0].model, "P2");
+    world_root_next(world, 2); /* what was signed before counts no more, and is not installed */
+    assert_int_equal(registrar_packages(world->registrar, wanted, 2), 0);
+}
+
 static void test_epochs(void **state)
 {
     struct world *world = *state;
@@ -334,6 +364,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_packages),
         TEST(test_epochs),
         TEST(test_a_root_to_come),
         TEST(test_numbers_used_up),

@@ -219,13 +219,49 @@ static bool on_room(void *ctx, struct room *ret_room)
     return true;
 }
 
+static void on_lease(void *ctx, struct gate_lease *ret_lease)
+{
+    const struct world *world = ctx;
+    if (world->lease_by != NULL)
+        world->lease_by(world->lease_ctx, ret_lease);
+    else
+        *ret_lease = world->lease;
+}
+
+static void on_switched(void *ctx)
+{
+    struct world *world = ctx;
+    world->switches++;
+    if (world->spare != NULL)
+        world->spare_held = world_has(world, world->spare);
+    if (world->switched != NULL)
+        world->switched(world->lease_ctx);
+}
+
+static void on_redial(void *ctx)
+{
+    ((struct world *)ctx)->redials++;
+}
+
 /* ---- driving it ---- */
 
 void world_open(struct world *world)
 {
-    const struct registrar_events events = {
-        .fetch = on_fetch, .event = on_event, .changed = on_changed, .room = on_room};
+    const struct registrar_events events = {.fetch = on_fetch,
+                                            .event = on_event,
+                                            .changed = on_changed,
+                                            .room = on_room,
+                                            .lease = on_lease,
+                                            .switched = on_switched,
+                                            .redial = on_redial};
     struct err err = {0};
+    const struct gate_hook_settings hook = {.path = world->gate_hook,
+                                            .limit_ms = world->gate_hook_limit_ms,
+                                            .every_ms = world->settings.gate.every_ms};
+    world->settings.gate.hook = NULL;
+    if (hook.path[0] != '\0' &&
+        !gate_hook_open(&world->loop, &world->clock, &hook, &world->settings.gate.hook, &err))
+        fail_msg("%s", err.text);
     if (!registrar_open(&world->loop, &world->clock, &world->settings, world->trust, &events, world,
                         &world->registrar, &err))
         fail_msg("%s", err.text);
@@ -241,6 +277,7 @@ static void on_closed(void *ctx)
 void world_close(struct world *world)
 {
     registrar_close(world->registrar, on_closed, world);
+    gate_hook_close(world->settings.gate.hook);
     (void)uv_run(&world->loop, UV_RUN_DEFAULT);
     assert_null(world->registrar);
     world->asked_count = 0;
@@ -344,6 +381,11 @@ static void doc_header(struct world *world, const struct world_doc *doc, struct 
     header.irreversible = doc->final;
     if (doc->device != NULL)
         header.device = (char *)(uintptr_t)doc->device;
+    header.key = doc->key;
+    if (doc->package_version != NULL)
+        header.package_version = (char *)(uintptr_t)doc->package_version;
+    if (doc->model != NULL)
+        header.model = (char *)(uintptr_t)doc->model;
     header.version = doc->version;
     header.minimum_version = doc->minimum;
     header.length = doc->length != 0 ? doc->length : length;

@@ -30,6 +30,8 @@ struct world_doc {
     size_t encoding_count;
     const uint8_t *sha256; /* instead of the content's */
     struct bytes named;    /* sealed: what the header names instead of the blob */
+    Muster__KeyPlacement *key;
+    const char *package_version, *model; /* of an application or firmware */
 };
 
 struct world_event {
@@ -53,6 +55,8 @@ struct world {
     char sealing_key[96]; /* a file that is not there until a test makes it */
     char floors[96];      /* their second place */
     char hook[96];        /* "" until world_hook */
+    char gate_hook[96];   /* of the next world_open, "": none */
+    int64_t gate_hook_limit_ms;
     uv_loop_t loop;
     struct sign_key *root, *release, *director, *custodian;
     struct trust *trust;
@@ -64,7 +68,15 @@ struct world {
 
     bool quiet; /* the next world_open does not ask it to tell what is held */
     bool broker_up;
-    struct room room; /* what the registry may take; at first all */
+    struct gate_lease lease; /* what the payment application says; at first there is none */
+    void (*lease_by)(void *ctx, struct gate_lease *ret_lease); /* or as this says; NULL: it does */
+    void (*switched)(void *ctx);                               /* NULL, or also told */
+    void *lease_ctx;
+    unsigned switches;
+    unsigned redials;  /* that the line was to be made again */
+    const char *spare; /* a path in the registry: */
+    bool spare_held;   /* it was there when the last switch was told */
+    struct room room;  /* what the registry may take; at first all */
     size_t blob_count;
     struct world_blob blobs[WORLD_BLOBS];
     size_t asked_count; /* what was asked for last */

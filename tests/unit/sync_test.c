@@ -190,7 +190,7 @@ static const struct report_case report_cases[] = {
     {"observed, behind", OBSERVE, 1, SYNC_SOUND, false, false, MUSTER__ITEM_STATE__ITEM_DRIFT},
     {"observed, not held", OBSERVE, 0, SYNC_SOUND, false, false, MUSTER__ITEM_STATE__ITEM_MISSING},
     {"observed, equal", OBSERVE, 2, SYNC_SOUND, false, false, MUSTER__ITEM_STATE__ITEM_OK},
-    {"proposed, behind", PROPOSE, 1, SYNC_SOUND, false, false, MUSTER__ITEM_STATE__ITEM_DRIFT},
+    {"proposed, behind", PROPOSE, 1, SYNC_SOUND, false, false, MUSTER__ITEM_STATE__ITEM_PROPOSED},
 };
 
 static void test_reports(void **state)
@@ -225,6 +225,42 @@ static void test_reports(void **state)
     }
 }
 
+/* What this agent cannot take is refused by itself, held or not; of somebody else's key only the
+ * key slots know. */
+static void test_reports_of_keys(void **state)
+{
+    static struct bench b;
+    struct sync_report rows[4];
+    struct registry_items target;
+    bool converged;
+    (void)state;
+    want(&b.wants, "a.key", 2, 2, OBSERVE);
+    want(&b.wants, "b.key", 2, 3, OBSERVE);
+    want(&b.wants, "c.key", 2, 4, OBSERVE);
+    for (size_t i = 0; i < 3; i++)
+        b.wants.wants[i].item.kind = (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
+    for (size_t i = 0; i < 2; i++) {
+        b.wants.wants[i].refusal = MUSTER__REFUSAL__REFUSAL_KEY_HEADER;
+        memcpy(b.wants.wants[i].why, "no place", 9);
+    }
+    hold(&b.held, "b.key", 2, 3);
+    assert_int_equal(reports(&b, rows, &converged), 3);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(rows[i].state, MUSTER__ITEM_STATE__ITEM_REFUSED);
+        assert_int_equal(rows[i].refusal, MUSTER__REFUSAL__REFUSAL_KEY_HEADER);
+        assert_string_equal(rows[i].reason, "no place");
+    }
+    assert_int_equal(rows[2].state, MUSTER__ITEM_STATE__ITEM_OK);
+    assert_false(converged);
+    sync_target(&b.wants, &b.held, &target);
+    assert_int_equal(target.count, 1);
+    b.wants.wants[0] = b.wants.wants[2];
+    b.wants.count = 1; /* and the observed one alone keeps nothing back */
+    b.held.count = 0;
+    assert_int_equal(reports(&b, rows, &converged), 1);
+    assert_true(converged);
+}
+
 static void test_not_wanted_and_no_manifest(void **state)
 {
     static struct bench b;
@@ -241,6 +277,33 @@ static void test_not_wanted_and_no_manifest(void **state)
     b.held.count = 0;
     assert_int_equal(reports(&b, rows, &converged), 0);
     assert_true(converged); /* nothing is wanted and nothing is held */
+}
+
+/* What is built and waits is neither lacking nor failed; what is only observed waits for nothing.
+ */
+static void test_reports_of_what_waits(void **state)
+{
+    static struct bench b;
+    struct sync_report rows[4];
+    bool converged;
+    (void)state;
+    want(&b.wants, "aid", 2, 1, REPAIR);
+    want(&b.wants, "bin", 9, 2, OBSERVE);
+    want(&b.wants, "capk", 3, 3, REPAIR);
+    hold(&b.held, "aid", 1, 11);
+    hold(&b.held, "capk", 3, 3);
+    struct sync_report_input input = {.wants = &b.wants,
+                                      .held = holding(&b),
+                                      .sources = b.sources,
+                                      .failure = &b.failure,
+                                      .lacks = &b.lacks,
+                                      .waits = "no open transaction"};
+    assert_int_equal(sync_reports(&input, rows, &converged), 3);
+    assert_false(converged);
+    assert_int_equal(rows[0].state, MUSTER__ITEM_STATE__ITEM_WAITING);
+    assert_string_equal(rows[0].reason, "here and checked; put in force with no open transaction");
+    assert_int_equal(rows[1].state, MUSTER__ITEM_STATE__ITEM_MISSING);
+    assert_int_equal(rows[2].state, MUSTER__ITEM_STATE__ITEM_OK);
 }
 
 /* What is held of it opened goes along to the same sealed thing, and to nothing else. */
@@ -278,6 +341,8 @@ int main(void)
         cmocka_unit_test(test_bytes_count_shared_once),
         cmocka_unit_test(test_digest),
         cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_reports_of_what_waits),
+        cmocka_unit_test(test_reports_of_keys),
         cmocka_unit_test(test_not_wanted_and_no_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,12 +29,15 @@ static struct sign_key *new_key(const struct temp_fleet *fleet, const char *name
 
 static void make_root(struct temp_fleet *fleet)
 {
-    const struct sign_key *keys[] = {fleet->root_key, fleet->release_key, fleet->director_key};
-    static const Muster__Role names[] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
-                                         MUSTER__ROLE__ROLE_DIRECTOR};
-    Muster__PublicKey public_keys[3], *key_lists[3];
-    Muster__RoleKeys roles[3], *role_list[3];
-    for (size_t i = 0; i < 3; i++) {
+    enum { ROLES = 4 };
+    const struct sign_key *keys[ROLES] = {fleet->root_key, fleet->release_key, fleet->director_key,
+                                          fleet->custodian_key};
+    static const Muster__Role names[ROLES] = {MUSTER__ROLE__ROLE_ROOT, MUSTER__ROLE__ROLE_RELEASE,
+                                              MUSTER__ROLE__ROLE_DIRECTOR,
+                                              MUSTER__ROLE__ROLE_CUSTODIAN};
+    Muster__PublicKey public_keys[ROLES], *key_lists[ROLES];
+    Muster__RoleKeys roles[ROLES], *role_list[ROLES];
+    for (size_t i = 0; i < ROLES; i++) {
         struct bytes spki = sign_key_spki(keys[i]);
         muster__public_key__init(&public_keys[i]);
         public_keys[i].algorithm = MUSTER__KEY_ALGORITHM__KEY_ALGORITHM_ED25519;
@@ -50,7 +53,7 @@ static void make_root(struct temp_fleet *fleet)
     Muster__Root root = MUSTER__ROOT__INIT;
     root.version = 1;
     root.epoch = 1;
-    root.n_roles = 3;
+    root.n_roles = ROLES;
     root.roles = role_list;
     struct buf body = {0};
     OK(pack(&root.base, &body, &err));
@@ -73,6 +76,7 @@ int temp_fleet_open(void **state)
     fleet->root_key = new_key(fleet, "root");
     fleet->release_key = new_key(fleet, "release");
     fleet->director_key = new_key(fleet, "director");
+    fleet->custodian_key = new_key(fleet, "custodian");
     fleet->stranger_key = new_key(fleet, "stranger");
     make_root(fleet);
     *state = fleet;
@@ -88,6 +92,7 @@ int temp_fleet_close(void **state)
     sign_key_free(fleet->root_key);
     sign_key_free(fleet->release_key);
     sign_key_free(fleet->director_key);
+    sign_key_free(fleet->custodian_key);
     sign_key_free(fleet->stranger_key);
     OK(file_remove_tree(fleet->dir, &err));
     free(fleet);
@@ -130,7 +135,11 @@ struct buf temp_fleet_header(const struct temp_document *document, const struct 
     Muster__DocumentHeader header = MUSTER__DOCUMENT_HEADER__INIT;
     sha256(bytes_of(document->text, strlen(document->text)), digest);
     header.name = (char *)document->name;
-    header.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
+    header.kind = document->kind != 0 ? document->kind : MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE;
+    if (document->package_version != NULL)
+        header.package_version = (char *)(uintptr_t)document->package_version;
+    if (document->model != NULL)
+        header.model = (char *)(uintptr_t)document->model;
     header.epoch = document->epoch == 0 ? 1 : document->epoch;
     header.version = document->version;
     header.minimum_version = document->minimum_version;

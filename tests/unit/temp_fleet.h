@@ -9,7 +9,7 @@
 struct temp_fleet {
     char dir[64];
     struct fleetdb *db;
-    struct sign_key *root_key, *release_key, *director_key, *stranger_key;
+    struct sign_key *root_key, *release_key, *director_key, *custodian_key, *stranger_key;
     struct buf root; /* Envelope */
     struct trust *trust;
 };
@@ -23,8 +23,11 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
 struct temp_document {
     const char *name, *text;
     uint64_t version, minimum_version;
-    bool final;     /* cannot go back */
-    uint64_t epoch; /* 0: the root's */
+    bool final;                  /* cannot go back */
+    uint64_t epoch;              /* 0: the root's */
+    Muster__DocumentKind kind;   /* 0: table */
+    const char *package_version; /* NULL: none */
+    const char *model;           /* NULL: any */
 };
 /* Stores `text` as a blob. */
 void temp_fleet_upload(struct temp_fleet *fleet, const char *text, uint8_t ret_blob[32]);

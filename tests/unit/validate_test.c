@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/validate.h"
+#include "proto/validate.h"
 
 #include "tests/unit/testing.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TABLE MUSTER__DOCUMENT_KIND__DOCUMENT_TABLE
@@ -28,6 +29,10 @@ static const struct row rows[] = {
     ROW(TABLE, "a\n1", NULL),
     ROW(TABLE, "bank\n\xe5\xb7\xa5\xe8\xa1\x8c\n\xf0\x9f\x92\xb3\n", NULL),
     ROW(TABLE, "", "empty"),
+    ROW(TABLE,
+        "\xef\xbb\xbf"
+        "a\tb\n1\t2\n",
+        "row 1: it begins with a byte order mark"),
     ROW(TABLE, "a\tb\n", "no row"),
     ROW(TABLE, "\n1\n", "row 1, column 1: the column has no name"),
     ROW(TABLE, "a\t\n1\t2\n", "row 1, column 2: the column has no name"),
@@ -43,6 +48,17 @@ static const struct row rows[] = {
     ROW(TABLE, "a\n\xf4\x90\x80\x80\n", "row 2, byte 1: not UTF-8"),
     ROW(TABLE, "a\n\xe5\xb7", "row 2, byte 1: not UTF-8"),
     ROW(PARAMS, "[host]\naddress = 10.0.0.1\nport = 8583\n", NULL),
+    ROW(PARAMS,
+        "\xef\xbb\xbf"
+        "a = 1\n",
+        "row 1: it begins with a byte order mark"),
+    ROW(PARAMS, "a = 1\r\n[s]\r\na = 1\r\nb : 2\r\n[t]\r\na = 1\r\n", NULL),
+    ROW(PARAMS, "[s]\na = 1\n  a = more of it\n  [s]\n\tb\nb = 2\n", NULL),
+    ROW(PARAMS, "[s]\na = 1\nA = 1\n; a = 1\nab = 1\n", NULL),
+    ROW(PARAMS, "[s]\na = 1\nb = 1\n  c = 1\na : 2\n", "row 5: a is in row 2 already"),
+    ROW(PARAMS, "[s]\na = 1\n[t]\na = 1\n[s]\n  a = 3\n", "row 6: a is in row 2 already"),
+    ROW(PARAMS, "a = 1\na=1\n", "row 2: a is in row 1 already"),
+    ROW(PARAMS, " = 1\n", "row 1"),
     ROW(PARAMS, "; only a remark\n", "no value"),
     ROW(PARAMS, "", "no value"),
     ROW(PARAMS, "[host]\nport\n", "row 2"),
@@ -55,10 +71,23 @@ static const struct row rows[] = {
     ROW(PROFILE, "code\tgroup\tmeaning\n00\t\tx\n", "row 2, column 2: group is empty"),
     ROW(PROFILE, "code\tgroup\tmeaning\n00\ta\tx\n57\ta\tx\n00\tb\ty\n",
         "row 4, column 1: code 00 is in row 2"),
+    ROW(PROFILE, "code\tgroup\tmeaning\tacquirer\n57\ta\tx\t\n57\tb\ty\t2\n57\ta\tx\t10\n", NULL),
+    ROW(PROFILE, "code\tgroup\tmeaning\tacquirer\n57\ta\tx\t2\n58\ta\tx\t2\n57\tb\ty\t02\n",
+        "row 4, column 1: code 57 is in row 2"),
+    ROW(PROFILE, "code\tgroup\tmeaning\tacquirer\n57\ta\tx\tICBC\n",
+        "row 2, column 4: acquirer is neither empty nor an acquirer's index"),
+    ROW(PROFILE, "code\tgroup\tmeaning\tacquirer\n57\ta\tx\t4294967296\n", "row 2, column 4"),
+    ROW(PROFILE, "code\tgroup\tmeaning\n57000\ta\tx\n",
+        "row 2, column 1: a code of 5 bytes, and results have at most 4"),
     ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, "\0\xff anything", NULL),
     ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_FILE, "", NULL),
     ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK,
         "B0080P0TE00E000094B420079CC80BA3461F86FE26EFC4A3B8E4FA4C5F5341176EED7B727B8A248E\n", NULL),
+    ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_APPLICATION, "\0\xff anything", NULL),
+    ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE, "\0\xff anything", NULL),
+    ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_AID_LIST, "aid\nA0000000031010\n", NULL),
+    ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_AID_LIST, "aid\nA00\n", "row 2, column 1: aid"),
+    ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_CA_KEYS, "rid\tindex\tmodulus\n\t\t\n", "\"exponent\""),
     ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK, "0123456789ABCDEFFEDCBA9876543210", "key block"),
     ROW(MUSTER__DOCUMENT_KIND__DOCUMENT_UNKNOWN, "x", "kind 0"),
 };
@@ -93,6 +122,24 @@ static void test_long_params_line(void **state)
     assert_non_null(strstr(err.text, "row 1: 199 bytes"));
 }
 
+/* None of a thousand is lost sight of. */
+static void test_one_key_of_many_twice(void **state)
+{
+    struct buf text = {0};
+    struct err err = {0};
+    char line[24];
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(line, sizeof line, "key%03d = %d\n", (i * 7) % 1000, i);
+        assert_true(buf_append(&text, line, strlen(line), NULL));
+    }
+    assert_true(validate_document(PARAMS, buf_bytes(&text), &err));
+    assert_true(buf_append(&text, "key500 = 1\n", 11, NULL));
+    assert_false(validate_document(PARAMS, buf_bytes(&text), &err));
+    assert_non_null(strstr(err.text, "row 1001: key500 is in row 501 already"));
+    buf_done(&text);
+}
+
 static void test_too_many_columns(void **state)
 {
     char text[200];
@@ -113,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_long_params_line),
+        cmocka_unit_test(test_one_key_of_many_twice),
         cmocka_unit_test(test_too_many_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ struct handover {
     FILE *oracle;
     struct waiting *first, **last;
     size_t count;
+    struct muster_lease sale; /* as it was begun */
 };
 
 bool handover_open(const char *socket_path, const char *oracle_path, struct handover **ret_handover,
@@ -61,6 +62,24 @@ void handover_close(struct handover *handover)
         fclose(handover->oracle);
     muster_client_close(handover->client);
     free(handover);
+}
+
+const char *handover_begin(struct handover *handover)
+{
+    (void)muster_lease_begin(handover->client, 0, 0, &handover->sale);
+    return handover->sale.path;
+}
+
+void handover_end(struct handover *handover)
+{
+    struct muster_lease lease;
+    (void)muster_lease_end(handover->client, 0, &lease);
+}
+
+void handover_say(struct handover *handover, bool reversal, bool batch)
+{
+    struct muster_lease lease;
+    (void)muster_lease_set(handover->client, 0, reversal, batch, &lease);
 }
 
 size_t handover_waiting(const struct handover *handover)

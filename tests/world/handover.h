@@ -19,6 +19,14 @@ bool handover_open(const char *socket_path, const char *oracle_path, struct hand
                    struct err *err) MUSTER_CHECK;
 void handover_close(struct handover *handover);
 
+/* A sale begins, ends. Whether the agent hears of it is no reason to hold it up. What is begun with
+ * is the folder to read from until the end, valid until the next sale; "": the agent does not say.
+ */
+const char *handover_begin(struct handover *handover);
+void handover_end(struct handover *handover);
+/* How reversal and batch stand: at the start, and when either changes. */
+void handover_say(struct handover *handover, bool reversal, bool batch);
+
 /* Keeps a copy; `run` marks its oracle line. ERR_FULL beyond 100,000 that wait. */
 bool handover_add(struct handover *handover, unsigned run, const Muster__TxnResult *txn,
                   struct err *err) MUSTER_CHECK;

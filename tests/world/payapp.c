@@ -38,6 +38,7 @@ struct payapp {
     int64_t pace_ms, next_ms;
     struct counts counts; /* of this run */
     bool running, quit;
+    bool reversal, batch; /* open, as the agent was told */
 };
 
 static void say(const char *text)
@@ -56,12 +57,33 @@ static void count(struct counts *counts, const Muster__TxnResult *txn)
     counts->key_missing += txn->key_missing ? 1 : 0;
 }
 
+static void stand(struct payapp *app, bool reversal, bool batch)
+{
+    if (reversal != app->reversal || batch != app->batch)
+        handover_say(app->handover, reversal, batch);
+    app->reversal = reversal;
+    app->batch = batch;
+}
+
+/* What the host has not answered may have been booked there: it is reversed with the next one that
+ * it answers. What it has approved is in the batch until the end of the run. */
+static void note(struct payapp *app, const Muster__TxnResult *txn)
+{
+    bool unanswered = txn->outcome == MUSTER__OUTCOME__OUTCOME_NO_ANSWER;
+    bool answered = txn->code_source == MUSTER__CODE_SOURCE__CODE_SOURCE_HOST;
+    stand(app, unanswered || (app->reversal && !answered),
+          app->batch || txn->outcome == MUSTER__OUTCOME__OUTCOME_APPROVED);
+}
+
 static bool sell(struct payapp *app, struct err *err)
 {
     struct world_result result;
     char text[64];
-    if (!till_sell(app->till, &result, err) ||
-        !handover_add(app->handover, app->run, &result.txn, err))
+    bool sold = till_sell(app->till, handover_begin(app->handover), &result, err);
+    if (sold)
+        note(app, &result.txn); /* while it is still a sale */
+    handover_end(app->handover);
+    if (!sold || !handover_add(app->handover, app->run, &result.txn, err))
         return false;
     count(&app->counts, &result.txn);
     app->next_ms += app->pace_ms;
@@ -82,6 +104,7 @@ static void say_ran(struct payapp *app)
            (unsigned long long)counts->declined57, (unsigned long long)counts->table_miss,
            (unsigned long long)counts->no_common_aid, (unsigned long long)counts->key_missing);
     fflush(stdout);
+    stand(app, false, false); /* settled, and what was to be reversed with it */
     app->running = false;
 }
 
@@ -198,8 +221,10 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     bool done = prepare(&setup, &app, &err);
-    if (done)
+    if (done) {
+        handover_say(app.handover, app.reversal, app.batch);
         say("ready");
+    }
     while (done && !app.quit)
         done = turn(&app, &err);
     if (!done)

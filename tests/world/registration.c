@@ -38,13 +38,13 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 /* Fills the place that `now` describes: directory and what its files look like. */
-static bool look(struct registration *now, const char *registry, const char *const *names,
-                 struct err *err)
+static bool look(struct registration *now, const char *registry, const char *folder,
+                 const char *const *names, struct err *err)
 {
     char link[PATH_MAX], path[PATH_MAX];
     if (!path_join(link, sizeof link, registry, "current", err))
         return false;
-    char *resolved = realpath(link, NULL);
+    char *resolved = realpath(folder[0] != '\0' ? folder : link, NULL);
     if (!resolved)
         return err_set(err, ERR_NOT_FOUND, "%s: nothing is applied yet", link);
     bool fits = strlen(resolved) < sizeof now->directory;
@@ -96,13 +96,13 @@ static bool read_tables(struct registration *now, const char *const *names, stru
 }
 
 bool registration_refresh(struct registration *registration, const char *registry,
-                          const char *params_name, struct err *err)
+                          const char *folder, const char *params_name, struct err *err)
 {
     const char *const names[REGISTRATION_DOCUMENTS] = {"bin-routing", "aid-list", "ca-keys",
                                                        params_name};
     struct registration now = {0};
     char params_path[PATH_MAX];
-    if (!look(&now, registry, names, err))
+    if (!look(&now, registry, folder, names, err))
         return false;
     if (unchanged(registration, &now))
         return true;

@@ -8,9 +8,10 @@
 
 /*
  * What the payment application knows of cards and hosts: the documents that the agent applied,
- * read from <registry>/current. A generation is read whole from the directory that `current`
- * points to, so it is never a mix of two; it is read again when the link or one of its files
- * changes. What cannot be read leaves the last good one in force.
+ * read from the folder that the agent named when the sale began or, if it could not be asked, from
+ * <registry>/current: the directory that it points to. So it is never a mix of two generations; it
+ * is read again when that folder or one of its files changes. What cannot be read leaves the last
+ * good one in force.
  */
 struct registration_ids {
     char tid[9], mid[16]; /* empty: this host is not for this terminal */
@@ -36,10 +37,12 @@ struct registration {
     struct stat files[REGISTRATION_DOCUMENTS];
 };
 
-/* Reads again if anything changed. False: the newest could not be read; `registration` is as it
- * was, which may be empty (no ranges). */
+/* Reads again if anything changed; `folder`: of the generation to read, "": whatever is in force.
+ * False: the newest could not be read; `registration` is as it was, which may be empty (no ranges).
+ */
 bool registration_refresh(struct registration *registration, const char *registry,
-                          const char *params_name, struct err *err) MUSTER_CHECK;
+                          const char *folder, const char *params_name,
+                          struct err *err) MUSTER_CHECK;
 void registration_done(struct registration *registration);
 
 #endif

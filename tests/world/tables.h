@@ -27,7 +27,7 @@ struct ranges {
 struct ca_key { /* one row of the CA public keys; the modulus stays in the file */
     uint8_t rid[RID_BYTES];
     uint8_t index;
-    bool sound; /* the SHA-1 over RID, index, modulus, exponent is right (EMV Book 2 11.2.2) */
+    bool sound; /* the SHA-1 over RID, index, modulus, exponent is right (EMV Book 2) */
 };
 
 struct ca_keys {

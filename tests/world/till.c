@@ -165,12 +165,13 @@ static void ask_host(struct till *till, struct world_result *result)
     world__host_reply__free_unpacked(reply, NULL);
 }
 
-bool till_sell(struct till *till, struct world_result *ret_result, struct err *err)
+bool till_sell(struct till *till, const char *folder, struct world_result *ret_result,
+               struct err *err)
 {
     struct registration *registration = &till->registration;
     struct err why = {0};
-    if (!registration_refresh(registration, till->settings.registry, till->settings.params_name,
-                              &why)) {
+    if (!registration_refresh(registration, till->settings.registry, folder,
+                              till->settings.params_name, &why)) {
         if (registration->ranges.count == 0) {
             *err = why;
             return false;

@@ -28,8 +28,10 @@ bool till_open(const struct till_settings *settings, struct till **ret_till,
 void till_close(struct till *till);
 void till_rewind(struct till *till); /* the same customers again */
 
-/* The next customer. False, without having taken one: there is no registration to sell with.
- * `ret_result` is valid until the next call. */
-bool till_sell(struct till *till, struct world_result *ret_result, struct err *err) MUSTER_CHECK;
+/* The next customer, with what is in `folder`, or in force ("": no lease says which). False,
+ * without having taken one: there is no registration to sell with. `ret_result` is valid until the
+ * next call. */
+bool till_sell(struct till *till, const char *folder, struct world_result *ret_result,
+               struct err *err) MUSTER_CHECK;
 
 #endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/command.h"
+#include "agent/txn_input.h"
+#include "proto/action.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { DEADLINE_MS = 5000, APPLY_DEADLINE_MS = 130000 };
+
+static const char plan_help[] = "Usage: muster plan [OPTION]...\n"
+                                "Shows what on this terminal is not as the fleet wants it, and "
+                                "what it waits for: content, the\n"
+                                "payment application, a person. Changes nothing.\n\n";
+
+static const char apply_help[] =
+    "Usage: muster apply [OPTION]...\n"
+    "Puts in force what waits for the payment application, whatever that is in the middle of: for\n"
+    "a person who has looked. Says what that is; nothing else that comes in between is put in\n"
+    "force. Only root and the agent's own user may.\n\n";
+
+/* ---- what waits: also of `muster status` ---- */
+
+void command_span(uint64_t ms, bool up, char out[24])
+{
+    static const struct {
+        uint64_t below_ms, unit_ms;
+        const char *name;
+    } units[] = {{UINT64_C(120) * 1000, 1000, "s"},
+                 {UINT64_C(2) * 3600 * 1000, 60000, "min"},
+                 {UINT64_MAX, 3600000, "h"}};
+    size_t i = 0;
+    while (ms >= units[i].below_ms && units[i].below_ms != UINT64_MAX)
+        i++;
+    uint64_t more = up && ms % units[i].unit_ms != 0 ? 1 : 0;
+    (void)snprintf(out, 24, "%" PRIu64 " %s", ms / units[i].unit_ms + more, units[i].name);
+}
+
+static uint64_t left_of(uint64_t after_ms, uint64_t waited_ms)
+{
+    return after_ms > waited_ms ? after_ms - waited_ms : 0;
+}
+
+void command_print_waits(const Muster__ApplyReport *apply)
+{
+    char waited[24], left[24], ends[80] = "";
+    if (apply == NULL)
+        return;
+    bool asks = apply->step == MUSTER__APPLY_STEP__APPLY_ASKING;
+    if (!asks && apply->step != MUSTER__APPLY_STEP__APPLY_WAITING)
+        return;
+    command_span(apply->waited_ms, false, waited);
+    if (apply->ends_ms > 0) {
+        command_span(apply->ends_ms, true, left);
+        (void)snprintf(ends, sizeof ends, ", which ends by itself in %s at the latest", left);
+    }
+    bool back = apply->refusal != MUSTER__REFUSAL__REFUSAL_NONE;
+    if (back)
+        (void)printf("goes back  generation %" PRIu64 ": %s\n", apply->generation,
+                     command_plain(apply->why));
+    (void)printf("waits      %s %" PRIu64, back ? "the return to generation" : "manifest",
+                 back ? apply->good_generation : apply->manifest_version);
+    (void)printf(", for %s%s, since %s",
+                 apply->waits_for[0] != '\0' ? command_plain(apply->waits_for) : "its turn", ends,
+                 waited);
+    if (asks) {
+        (void)printf("; a person should look, then: muster apply\n");
+        return;
+    }
+    command_span(left_of(apply->opens_after_ms > 0 ? apply->opens_after_ms : apply->asks_after_ms,
+                         apply->waited_ms),
+                 true, left);
+    if (apply->opens_after_ms > 0)
+        (void)printf("; put in force in %s at the latest\n", left);
+    else
+        (void)printf("; a person is asked in %s\n", left);
+}
+
+json_t *command_waits_json(const Muster__ApplyReport *apply)
+{
+    char step[32];
+    if (apply == NULL || (apply->step != MUSTER__APPLY_STEP__APPLY_WAITING &&
+                          apply->step != MUSTER__APPLY_STEP__APPLY_ASKING))
+        return json_null();
+    enum_word(&muster__apply_step__descriptor, "APPLY_", (int)apply->step, step);
+    return json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "step", step,
+                     "manifest_version", (json_int_t)apply->manifest_version, "generation",
+                     (json_int_t)apply->generation, "good_generation",
+                     (json_int_t)apply->good_generation, "waits_for", apply->waits_for, "waited_ms",
+                     (json_int_t)apply->waited_ms, "asks_after_ms",
+                     (json_int_t)apply->asks_after_ms, "opens_after_ms",
+                     (json_int_t)apply->opens_after_ms, "ends_ms", (json_int_t)apply->ends_ms);
+}
+
+/* ---- muster plan ---- */
+
+static const Muster__ItemReport *report_of(const Muster__StateReport *state, const char *name)
+{
+    for (size_t i = 0; i < state->n_items; i++)
+        if (strcmp(state->items[i]->name, name) == 0)
+            return state->items[i];
+    return NULL;
+}
+
+static json_t *item_json(const Muster__PlanItem *item, const Muster__StateReport *state)
+{
+    char kind[32], mode[32];
+    enum_word(&muster__document_kind__descriptor, "DOCUMENT_", (int)item->kind, kind);
+    enum_word(&muster__assign_mode__descriptor, "MODE_", (int)item->mode, mode);
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b, s:o}", "name",
+                     item->name, "kind", kind, "mode", mode, "held_version",
+                     (json_int_t)item->held_version, "wanted_version",
+                     (json_int_t)item->wanted_version, "held_bytes", (json_int_t)item->held_bytes,
+                     "wanted_bytes", (json_int_t)item->wanted_bytes, "fetch_bytes",
+                     (json_int_t)item->fetch_bytes, "gate", item->gate, "waits", item->waits,
+                     "irreversible", (int)item->irreversible, "difference",
+                     command_difference_json(report_of(state, item->name)));
+}
+
+json_t *command_actions_json(Muster__PlanAction *const *actions, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const Muster__PlanAction *action = actions[i];
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "id", action->id,
+                                                    "kind", action_word((int)action->kind), "step",
+                                                    action_step_word((int)action->step), "text",
+                                                    action->text));
+    }
+    return list;
+}
+
+static json_t *plan_json(const Muster__PlanReply *plan)
+{
+    json_t *items = json_array();
+    for (size_t i = 0; i < plan->n_items; i++)
+        (void)json_array_append_new(items, item_json(plan->items[i], plan->state));
+    return json_pack("{s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o}", "manifest_version",
+                     (json_int_t)plan->state->manifest_version, "generation",
+                     (json_int_t)plan->state->generation, "converged", (int)plan->state->converged,
+                     "waits", command_waits_json(plan->state->apply), "probation",
+                     command_probation_json(plan->state->apply), "items", items, "actions",
+                     command_actions_json(plan->actions, plan->n_actions), "application",
+                     command_lease_json(plan->lease));
+}
+
+static void version_text(uint64_t version, char out[24])
+{
+    if (version == 0)
+        memcpy(out, "-", 2);
+    else
+        (void)snprintf(out, 24, "%" PRIu64, version);
+}
+
+static void print_items(const Muster__PlanReply *plan)
+{
+    int width = 4;
+    for (size_t i = 0; i < plan->n_items; i++)
+        if ((int)strlen(plan->items[i]->name) > width)
+            width = (int)strlen(plan->items[i]->name);
+    (void)printf("%-*s  %-8s  %-8s  %-10s  %-32s  %s\n", width, "ITEM", "HELD", "WANTED",
+                 "TO FETCH", "GATE", "WAITS");
+    for (size_t i = 0; i < plan->n_items; i++) {
+        const Muster__PlanItem *item = plan->items[i];
+        char held[24], wanted[24];
+        version_text(item->held_version, held);
+        version_text(item->wanted_version, wanted);
+        (void)printf("%-*s  %-8s  %-8s  %-10" PRIu64 "  %-32s  %s%s\n", width,
+                     command_plain(item->name), held, wanted, item->fetch_bytes,
+                     command_plain(item->gate), command_plain(item->waits),
+                     item->irreversible ? " (does not go back)" : "");
+    }
+}
+
+static void print_plan(const Muster__PlanReply *plan)
+{
+    (void)printf("Generation %" PRIu64 " is in force, manifest %" PRIu64 " is wanted%s.\n",
+                 plan->state->generation, plan->state->manifest_version,
+                 plan->n_items == 0 ? ": nothing would change" : "");
+    if (plan->n_items > 0)
+        print_items(plan);
+    for (size_t i = 0; i < plan->n_actions; i++) {
+        const Muster__PlanAction *action = plan->actions[i];
+        bool waits = action->step == MUSTER__ACTION_STEP__ACTION_STEP_WAITING;
+        (void)printf("action     %s %s: %s%s", action_word((int)action->kind),
+                     command_plain(action->id), action_step_word((int)action->step),
+                     action->text[0] == '\0' ? ""
+                     : waits                 ? " for "
+                                             : ": ");
+        (void)printf("%s\n", command_plain(action->text));
+    }
+    command_print_waits(plan->state->apply);
+    command_print_probation(plan->state->apply);
+    command_print_lease(plan->lease);
+}
+
+static int print_reply(const struct command_options *options, const Muster__PlanReply *plan)
+{
+    struct err err = {0};
+    if (plan == NULL || plan->state == NULL) {
+        err_set(&err, ERR_INVALID, "the agent's answer holds no plan");
+        return command_fail(options, &err);
+    }
+    if (options->json)
+        return command_print_json(options, plan_json(plan));
+    print_plan(plan);
+    return EXIT_OK;
+}
+
+int command_plan(int argc, char **argv)
+{
+    struct command_options options;
+    int exit_code = EXIT_OK;
+    command_options_init(&options, argv[0], DEADLINE_MS);
+    if (!command_parse_common(&options, argc, argv, plan_help, &exit_code))
+        return exit_code;
+    Muster__PlanQuery query = MUSTER__PLAN_QUERY__INIT;
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_PLAN;
+    request.plan = &query;
+    struct arena arena = {0};
+    struct err err = {0};
+    Muster__ClientReply *reply = NULL;
+    exit_code = command_ask(&options, &request, &arena, &reply, &err)
+                    ? print_reply(&options, reply->plan)
+                    : command_fail(&options, &err);
+    arena_done(&arena);
+    return exit_code;
+}
+
+/* ---- muster apply ---- */
+
+/* What a person decides: what goes in force, and under what. */
+static void print_decision(const Muster__PlanReply *plan)
+{
+    if (plan->waiting_digest.len == 0)
+        return;
+    command_print_waits(plan->state->apply);
+    if (plan->n_items > 0)
+        print_items(plan);
+    command_print_lease(plan->lease);
+}
+
+static int print_applied(const struct command_options *options, const Muster__StateReport *state)
+{
+    if (options->json) {
+        int exit_code = command_print_json(options, command_state_json(state));
+        if (exit_code != EXIT_OK)
+            return exit_code;
+    } else {
+        (void)printf("generation %" PRIu64 " of manifest %" PRIu64 " is in force%s\n",
+                     state->generation, state->manifest_version,
+                     state->converged ? "" : "; not all is as wanted: muster plan");
+        command_print_waits(state->apply);
+        command_print_probation(state->apply);
+    }
+    return state->converged ? EXIT_OK : EXIT_NO;
+}
+
+/* Looks first, so that what goes in force is what was looked at. */
+static bool decide(struct command_talk *talk, struct arena *arena, Muster__StateReport **ret_state,
+                   struct err *err)
+{
+    Muster__ApplyQuery query = MUSTER__APPLY_QUERY__INIT;
+    Muster__PlanQuery look = MUSTER__PLAN_QUERY__INIT;
+    Muster__ClientRequest request = MUSTER__CLIENT_REQUEST__INIT;
+    Muster__ClientReply *reply = NULL;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_PLAN;
+    request.plan = &look;
+    if (!command_talk_ask(talk, &request, arena, &reply, err))
+        return false;
+    if (reply->plan == NULL || reply->plan->state == NULL)
+        return err_set(err, ERR_INVALID, "the agent's answer holds no plan");
+    if (!talk->options->json)
+        print_decision(reply->plan);
+    query.generation_digest = reply->plan->waiting_digest;
+    request.what_case = MUSTER__CLIENT_REQUEST__WHAT_APPLY;
+    request.apply = &query;
+    if (!command_talk_ask(talk, &request, arena, &reply, err))
+        return false;
+    if (reply->state == NULL)
+        return err_set(err, ERR_INVALID, "the agent's answer holds no state");
+    *ret_state = reply->state;
+    return true;
+}
+
+int command_apply(int argc, char **argv)
+{
+    struct command_options options;
+    struct command_talk talk;
+    int exit_code = EXIT_OK;
+    command_options_init(&options, argv[0], APPLY_DEADLINE_MS);
+    if (!command_parse_common(&options, argc, argv, apply_help, &exit_code))
+        return exit_code;
+    struct arena arena = {0};
+    struct err err = {0};
+    Muster__StateReport *state = NULL;
+    if (!command_talk_begin(&talk, &options, &err))
+        return command_fail(&options, &err);
+    exit_code = decide(&talk, &arena, &state, &err) ? print_applied(&options, state)
+                                                    : command_fail(&options, &err);
+    command_talk_end(&talk);
+    arena_done(&arena);
+    return exit_code;
+}

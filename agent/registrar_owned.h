@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AGENT_REGISTRAR_OWNED_H
+#define AGENT_REGISTRAR_OWNED_H
+
+#include "agent/owned.h"
+#include "agent/registrar_content.h"
+#include "agent/sync.h"
+
+struct registrar;
+
+/*
+ * The looks at files that other systems own, as part of a check: filled on the loop, run on a
+ * worker, done on the loop. Nothing here writes a file; see also agent/sync_owned.c.
+ */
+struct owned_compare {
+    struct registry_item item;    /* as it is wanted */
+    bool owned;                   /* else held here, and looked at for its rows alone */
+    uint64_t generation;          /* that holds it, where it is not */
+    char path[OWNED_PATH_BYTES];  /* where it is */
+    bool rows;                    /* the wanted content is at hand: */
+    struct content_source source; /* made from this */
+    struct sync_seen seen;
+};
+
+struct owned_looks {
+    size_t count;
+    struct owned_compare *list; /* NULL: none */
+};
+
+struct owned_seen {
+    char name[REGISTRY_NAME_CHARS + 1];
+    struct sync_seen seen;
+};
+
+/* What the last check saw, and the documents that have owners. */
+struct owned_state {
+    struct owned owned;
+    size_t count;
+    struct owned_seen list[REGISTRY_ITEMS];
+};
+
+/* Without memory it looks at none, and what was seen before stays. */
+void owned_looks_fill(const struct registrar *registrar, struct owned_looks *ret_looks);
+void owned_looks_run(const struct registry *registry, struct owned_looks *looks,
+                     struct blob_set *lost);
+/* Frees the looks. */
+void owned_looks_done(struct registrar *registrar, struct owned_looks *looks);
+
+/* For sync_reports: one for each want. */
+struct owned_view {
+    const struct sync_seen *wants[REGISTRY_ITEMS];
+};
+void owned_view(const struct registrar *registrar, struct owned_view *ret_view);
+/* Another manifest counts: its owned documents are looked at soon. */
+void owned_look_soon(struct registrar *registrar);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told of a document that another system owns, or that is only observed or proposed. */
+#include "agent/sync.h"
+
+#include "base/utf8.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- in words ---- */
+
+static void rows_text(const struct sync_difference *difference, char text[96])
+{
+    const struct rowdiff *diff = &difference->diff;
+    text[0] = '\0';
+    if (!difference->rows)
+        return;
+    if (diff->only_found + diff->only_wanted > 0)
+        (void)snprintf(text, 96,
+                       "; rows: %" PRIu64 " only here, %" PRIu64 " only wanted, from line %" PRIu64,
+                       diff->only_found, diff->only_wanted, diff->first);
+    else if (diff->first > 0)
+        (void)snprintf(text, 96, "; the same rows, in another order from line %" PRIu64,
+                       diff->first);
+    else
+        (void)snprintf(text, 96, "; the same rows, other ends of lines");
+}
+
+static void difference_text(const struct sync_difference *difference, const char *why,
+                            char text[160])
+{
+    char rows[96];
+    switch (difference->kind) {
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT:
+        rows_text(difference, rows);
+        (void)snprintf(text, 160, "another content, %" PRIu64 " bytes, %" PRIu64 " wanted%s",
+                       difference->found_bytes, difference->wanted_bytes, rows);
+        return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING:
+        (void)snprintf(text, 160, "there is no such file");
+        return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_UNREADABLE:
+        (void)snprintf(text, 160, "its file cannot be read: %.63s", why);
+        return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_NO_FILE:
+        (void)snprintf(text, 160, "what is at its path is no regular file, or a link to one");
+        return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_TOO_LONG:
+        (void)snprintf(text, 160, "its file has %" PRIu64 " bytes, %" PRIu64 " wanted; not read",
+                       difference->found_bytes, difference->wanted_bytes);
+        return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_CHANGING:
+        (void)snprintf(text, 160, "its file changed while it was read; looked at again");
+        return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_SEALED:
+        (void)snprintf(text, 160, "sealed, and never opened here: it cannot be compared");
+        return;
+    default:
+        (void)snprintf(text, 160, "its file was not looked at yet");
+        return;
+    }
+}
+
+static void report_text(struct sync_report *report, const char *before, const char *what)
+{
+    (void)snprintf(report->reason, sizeof report->reason, "%.40s%s%.150s", before,
+                   what[0] != '\0' ? ": " : "", what);
+    utf8_clean(report->reason);
+}
+
+static const char *left_text(Muster__AssignMode mode)
+{
+    return mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE ? "proposed to ops; not written here"
+                                                     : "observed only; not written here";
+}
+
+/* ---- what is known to differ ---- */
+
+/* Ops are not asked about what may be as they want it. */
+static bool is_known(Muster__DifferenceKind kind)
+{
+    return kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT ||
+           kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING ||
+           kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NO_FILE ||
+           kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_TOO_LONG;
+}
+
+static Muster__ItemState state_of(Muster__AssignMode mode, Muster__DifferenceKind kind)
+{
+    if (!is_known(kind))
+        return MUSTER__ITEM_STATE__ITEM_UNKNOWN;
+    if (mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE)
+        return MUSTER__ITEM_STATE__ITEM_PROPOSED;
+    return kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING ? MUSTER__ITEM_STATE__ITEM_MISSING
+                                                               : MUSTER__ITEM_STATE__ITEM_DRIFT;
+}
+
+static void take_rows(const struct sync_want *want, const struct sync_seen *seen,
+                      struct sync_difference *difference)
+{
+    difference->rows =
+        seen != NULL && seen->rows && memcmp(seen->rows_with, want->item.sha256, 32) == 0;
+    if (difference->rows)
+        difference->diff = seen->diff;
+}
+
+/* ---- a file that another system keeps ---- */
+
+/* The hash that the file would have. False: nobody here knows it. */
+static bool wanted_hash(const struct sync_report_input *input, const struct sync_want *want,
+                        const uint8_t **ret_sha256)
+{
+    static const uint8_t not_opened[32];
+    const struct registry_item *held = sync_item_of(input->held.list, want->item.name);
+    *ret_sha256 = want->item.sha256;
+    if (!want->item.sealed)
+        return true;
+    if (held == NULL || !sync_same_content(held, &want->item) ||
+        memcmp(held->opened, not_opened, sizeof not_opened) == 0)
+        return false;
+    *ret_sha256 = held->opened;
+    return true;
+}
+
+/* True: it is as wanted. */
+static bool compare(const struct sync_report_input *input, const struct sync_want *want,
+                    const struct sync_seen *seen, struct sync_difference *ret_difference)
+{
+    const uint8_t *wanted;
+    struct sync_difference difference = {.kind = seen->kind,
+                                         .owned = true,
+                                         .wanted_bytes = want->item.sealed ? 0 : want->item.length,
+                                         .found_bytes = seen->length};
+    bool known = wanted_hash(input, want, &wanted);
+    bool read = seen->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE;
+    if (read && known && memcmp(seen->sha256, wanted, 32) == 0)
+        return true;
+    if (read)
+        difference.kind = known ? MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT
+                                : MUSTER__DIFFERENCE_KIND__DIFFERENCE_SEALED;
+    if (read && known && !want->item.sealed)
+        take_rows(want, seen, &difference);
+    *ret_difference = difference;
+    return false;
+}
+
+/* Of a version that is held here, where it is. */
+static uint64_t found_version(const struct sync_report_input *input, const struct sync_want *want,
+                              const struct sync_seen *seen)
+{
+    const struct registry_item *held = sync_item_of(input->held.list, want->item.name);
+    return held != NULL && !held->sealed && memcmp(held->sha256, seen->sha256, 32) == 0
+               ? held->version
+               : 0;
+}
+
+bool sync_report_owned(const struct sync_report_input *input, const struct sync_want *want,
+                       const struct sync_seen *seen, struct sync_report *report)
+{
+    char text[160];
+    if (compare(input, want, seen, &report->difference)) {
+        report->state = MUSTER__ITEM_STATE__ITEM_OK;
+        report->held_version = want->item.version;
+        memcpy(report->held_sha256, want->item.sha256, 32);
+        return true;
+    }
+    /* Of what is secret, even when it is another, no hash leaves. */
+    if (seen->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE && !want->item.sealed) {
+        memcpy(report->held_sha256, seen->sha256, 32);
+        report->held_version = found_version(input, want, seen);
+    }
+    difference_text(&report->difference, seen->why, text);
+    report->state = state_of(want->mode, report->difference.kind);
+    report_text(report, left_text(want->mode), text);
+    return false;
+}
+
+bool sync_report_taken(const struct sync_report_input *input, const struct sync_want *want,
+                       const struct sync_seen *seen, struct sync_report *report)
+{
+    char text[160];
+    if (compare(input, want, seen, &report->difference))
+        return true;
+    difference_text(&report->difference, seen->why, text);
+    if (report->state != MUSTER__ITEM_STATE__ITEM_PROBATION)
+        report->state = MUSTER__ITEM_STATE__ITEM_PLACING;
+    report_text(report, "in force; its owner has not taken it", text);
+    return false;
+}
+
+/* ---- one that is held here, or nowhere ---- */
+
+void sync_report_left(const struct sync_want *want, const struct registry_item *held, bool sound,
+                      const struct sync_seen *seen, struct sync_report *report)
+{
+    char text[160] = "";
+    struct sync_difference *difference = &report->difference;
+    bool same = sound && held != NULL && sync_same_content(held, &want->item);
+    *difference = (struct sync_difference){
+        .kind = held != NULL ? MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT
+                             : MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING,
+        .wanted_bytes = want->item.length,
+        .found_bytes = held != NULL && sound ? held->length : 0,
+    };
+    report->state = state_of(want->mode, difference->kind);
+    if (same)
+        difference->kind = MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE;
+    take_rows(want, seen, difference);
+    if (same)
+        (void)snprintf(text, sizeof text, "the same content, as another version");
+    else if (!sound)
+        (void)snprintf(text, sizeof text, "the held file is %s",
+                       held == NULL ? "missing" : "damaged");
+    else if (held != NULL)
+        difference_text(difference, "", text);
+    if (!sound)
+        memset(report->held_sha256, 0, sizeof report->held_sha256);
+    report_text(report, left_text(want->mode), text);
+}

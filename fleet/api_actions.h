@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_API_ACTIONS_H
+#define FLEET_API_ACTIONS_H
+
+#include "fleet/api.h"
+#include "fleet/director_act.h"
+#include "fleet/publisher.h"
+
+/* What devices are to do once, over HTTP: orders, what came of them, the logs they brought. */
+struct api_actions {
+    struct fleetdb *db;
+    const struct director *director;
+    struct publisher *publisher;
+    struct retirement *retirement; /* NULL: none */
+};
+
+/* Its routes; `actions` is their ctx and must live as long. */
+struct api_module api_actions_module(struct api_actions *actions);
+/* {"id", "device", "kind", "step", ...} */
+json_t *api_action_json(const struct fleetdb_action *action);
+
+#endif

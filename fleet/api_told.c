@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Of GET /api/v1/devices/{}: what the device last told of itself beside its documents; and GET
+ * /api/v1/keys: the key slots of all. */
+#include "fleet/api_fleet.h"
+#include "proto/record.pb-c.h"
+#include "proto/refusal.h"
+#include "proto/seal.h"
+#include "storage/fleetdb_told.h"
+
+enum { KCV_BYTES = 16 };
+
+static bool put(json_t *object, const char *name, json_t *value, struct err *err)
+{
+    return json_object_set_new(object, name, value) == 0 ||
+           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static bool append(json_t *list, json_t *value, struct err *err)
+{
+    return json_array_append_new(list, value) == 0 ||
+           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static bool add_apply(void *ctx, const struct fleetdb_apply *apply, struct err *err)
+{
+    char step[48], refusal[REFUSAL_NAME_CHARS];
+    refusal_name((Muster__Refusal)apply->refusal, refusal);
+    api_word(&muster__apply_step__descriptor, "APPLY_", apply->step, step);
+    return put(ctx, "apply",
+               json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                         "s:s, s:s, s:I}",
+                         "step", step, "manifest_version", (json_int_t)apply->manifest_version,
+                         "generation", (json_int_t)apply->generation, "good_generation",
+                         (json_int_t)apply->good_generation, "waits_for", apply->waits_for,
+                         "waited_ms", (json_int_t)apply->waited_ms, "asks_after_ms",
+                         (json_int_t)apply->asks_after_ms, "opens_after_ms",
+                         (json_int_t)apply->opens_after_ms, "results", (json_int_t)apply->results,
+                         "suspect", (json_int_t)apply->suspect, "before_results",
+                         (json_int_t)apply->before_results, "before_suspect",
+                         (json_int_t)apply->before_suspect, "results_needed",
+                         (json_int_t)apply->results_needed, "probation_left_ms",
+                         (json_int_t)apply->probation_left_ms, "why", apply->why, "refusal",
+                         refusal, "received_ms", (json_int_t)apply->received_ms),
+               err);
+}
+
+static json_t *slot_json(const struct fleetdb_key_slot *slot)
+{
+    char state[48], method[48], kcv[2 * KCV_BYTES + 1] = "";
+    api_word(&muster__key_slot_state__descriptor, "KEY_SLOT_", slot->state, state);
+    api_word(&muster__kcv_method__descriptor, "KCV_", slot->kcv_method, method);
+    if (slot->kcv.length <= KCV_BYTES)
+        hex_encode(slot->kcv.data, slot->kcv.length, kcv);
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s}", "slot", slot->slot, "usage",
+                     slot->usage, "algorithm", slot->algorithm, "key_version",
+                     (json_int_t)slot->key_version, "kcv_method", method, "kcv", kcv, "state",
+                     state, "why", slot->why);
+}
+
+static bool add_slot(void *ctx, const struct fleetdb_key_slot *slot, struct err *err)
+{
+    return append(ctx, slot_json(slot), err);
+}
+
+static bool add_slot_of(void *ctx, const char *device, int64_t received_ms,
+                        const struct fleetdb_key_slot *slot, struct err *err)
+{
+    json_t *row = slot_json(slot);
+    if (append(ctx, row, err))
+        return put(row, "device", json_string(device), err) &&
+               put(row, "received_ms", json_integer((json_int_t)received_ms), err);
+    return false;
+}
+
+bool api_list_keys(void *ctx, const struct api_request *request, struct api_answer *answer,
+                   struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    uint64_t silent = 0;
+    json_t *slots = json_array();
+    (void)request;
+    if (!fleetdb_view_all_key_slots(fleet->db, add_slot_of, slots, &silent, err)) {
+        json_decref(slots);
+        return false;
+    }
+    answer->json = json_pack("{s:o, s:I}", "slots", slots, "silent", (json_int_t)silent);
+    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static bool add_keys(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+{
+    struct fleetdb_keys keys;
+    struct err why = {0};
+    if (!fleetdb_keys_read(db, device, &keys, &why))
+        return why.code == ERR_NOT_FOUND ? put(object, "keys", json_null(), err)
+                                         : err_set(err, why.code, "%s", why.text);
+    json_t *slots = json_array();
+    json_t *told = json_pack("{s:I, s:s, s:o}", "received_ms", (json_int_t)keys.received_ms, "why",
+                             keys.why, "slots", slots);
+    return put(object, "keys", told, err) &&
+           put(told, "sign_on_age_ms",
+               keys.sign_on_known ? json_integer((json_int_t)keys.sign_on_age_ms) : json_null(),
+               err) &&
+           fleetdb_view_key_slots(db, device, add_slot, slots, err);
+}
+
+static bool add_package(void *ctx, const struct fleetdb_package *package, struct err *err)
+{
+    return append(ctx,
+                  json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", package->name, "wanted",
+                            package->wanted, "running", package->running, "text", package->text,
+                            "received_ms", (json_int_t)package->received_ms),
+                  err);
+}
+
+bool api_add_told(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+{
+    json_t *packages = json_array();
+    return put(object, "packages", packages, err) && put(object, "apply", json_null(), err) &&
+           fleetdb_view_apply(db, device, add_apply, object, err) &&
+           add_keys(db, device, object, err) &&
+           fleetdb_view_packages(db, device, add_package, packages, err);
+}

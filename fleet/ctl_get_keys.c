@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl.h"
+
+#include "fleet/ctl_table.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* As it was placed, or nobody's but the application's. */
+static bool is_amiss(const json_t *slot)
+{
+    const char *state = ctl_text(slot, "state");
+    return ctl_text(slot, "why")[0] != '\0' || strcmp(state, "differs") == 0 ||
+           strcmp(state, "stale") == 0;
+}
+
+static bool is_chosen(const struct ctl_args *args, const json_t *slot)
+{
+    size_t at = 0;
+    const char *wanted = ctl_arg_next(args, "--device", &at);
+    if (ctl_arg(args, "--amiss", NULL) != NULL && !is_amiss(slot))
+        return false;
+    if (wanted == NULL)
+        return true;
+    for (; wanted != NULL; wanted = ctl_arg_next(args, "--device", &at))
+        if (strcmp(wanted, ctl_text(slot, "device")) == 0)
+            return true;
+    return false;
+}
+
+static json_t *choose(const struct ctl_args *args, const json_t *reply)
+{
+    size_t i;
+    json_t *slot, *chosen = json_array();
+    json_array_foreach(json_object_get(reply, "slots"), i, slot)
+    {
+        if (is_chosen(args, slot))
+            (void)json_array_append(chosen, slot);
+    }
+    return json_pack("{s:o, s:O}", "slots", chosen, "silent", json_object_get(reply, "silent"));
+}
+
+static int print_keys(struct ctl *ctl, const json_t *shown)
+{
+    size_t i;
+    json_t *slot;
+    const int64_t now_ms = clock_wall_ms(ctl->clock), silent = ctl_number(shown, "silent");
+    struct ctl_table *table =
+        ctl_table_new("DEVICE|KEY SLOT|USAGE|ALGORITHM|>VERSION|KCV|STATE|TOLD|WHY");
+    json_array_foreach(json_object_get(shown, "slots"), i, slot)
+    {
+        static const char *const before[] = {"device", "slot", "usage", "algorithm"};
+        for (size_t t = 0; t < sizeof before / sizeof *before; t++)
+            ctl_table_text(table, ctl_text(slot, before[t]));
+        if (ctl_number(slot, "key_version") != 0)
+            ctl_table_count(table, ctl_number(slot, "key_version"));
+        else
+            ctl_table_text(table, "-");
+        ctl_table_text(table, ctl_text(slot, "kcv"));
+        ctl_table_text(table, ctl_text(slot, "state"));
+        ctl_table_ago(table, ctl_number(slot, "received_ms"), now_ms);
+        ctl_table_text(table, ctl_text(slot, "why"));
+    }
+    bool ok = ctl_table_print(table, ctl->out, "No key slots.");
+    if (silent > 0)
+        fprintf(ctl->out, "%" PRId64 " devices in service have told nothing of their key slots.\n",
+                silent);
+    return ok ? EXIT_OK : EXIT_SYSTEM;
+}
+
+static int get_keys(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    json_t *reply;
+    if (!client_get(ctl->client, "/api/v1/keys", &reply, err))
+        return exit_code_of(err);
+    json_t *shown = choose(args, reply);
+    json_decref(reply);
+    if (shown == NULL) {
+        err_set(err, ERR_NO_MEMORY, "no memory for the key slots");
+        return exit_code_of(err);
+    }
+    int code = ctl->json ? ctl_print_json(ctl, shown, err) : print_keys(ctl, shown);
+    json_decref(shown);
+    return code;
+}
+
+static const struct ctl_option options[] = {
+    {.name = "--device", .value = "ID", .help = "only this device", .repeats = true},
+    {.name = "--amiss", .help = "only what is not in its slot, and own keys that are stale"},
+    {0},
+};
+
+const struct ctl_command ctl_get_keys = {
+    .words = "get keys",
+    .arguments = "",
+    .summary = "List the key slots of all devices: version, check value, and what is amiss.",
+    .options = options,
+    .run = get_keys,
+};

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A document that another system of the terminal owns: its difference told, ops asked, its file
+never written."""
+import hashlib
+
+import pytest
+
+from one_terminal import OneTerminal
+from processes import wait_for
+
+WANTED = b"prefix\tissuer\n62\tone\n43\ttwo\n"
+OTHER = b"prefix\tissuer\n62\tone\n44\tthree\n45\tfour\n"
+
+
+@pytest.fixture
+def world(bin_dir, processes, run_dir, broker, pki):
+    its = run_dir / "its.tsv"
+    its.write_bytes(OTHER)
+    made = OneTerminal(bin_dir, processes, run_dir, broker, pki, gate=(
+        f"alone = 0s\n[owned]\nbin-table = {its}"))
+    made.its = its
+    made.terminal.start_agent()
+    made.connect()
+    return made
+
+
+def item_of(world, state):
+    def told():
+        items = world.fleet.json("describe", "device", "term-0001")["items"]
+        return items and items[0]["state"] == state and items[0]
+    return wait_for(told, what=f"the fleet hears that it is {state}")
+
+
+def selfcheck(world):
+    world.terminal.muster("selfcheck")
+
+
+def proposal(world):
+    return world.fleet.json("get", "proposals")["proposals"]
+
+
+def test_its_difference_is_told_ops_are_asked_and_its_owner_writes_it(world):
+    fleet, its = world.fleet, world.its
+    fleet.publish("bin-table", WANTED)
+    fleet.ctl_ok("assign", "bin-table", "--device", "term-0001")
+    before = its.stat()
+
+    item = item_of(world, "drift")
+    assert item["difference"] == {"what": "content", "owned": True, "wanted_bytes": len(WANTED),
+                                  "found_bytes": len(OTHER), "rows": None}
+    assert item["held_sha256"] == hashlib.sha256(OTHER).hexdigest()
+    assert item["found_version"] == 0
+    shown = fleet.ctl_ok("describe", "device", "term-0001")
+    assert "its owner's" in shown and f"{len(OTHER)} bytes" in shown
+    mine = world.terminal.status()["state"]["items"][0]
+    assert mine["difference"]["what"] == "content" and mine["difference"]["owned"] is True
+    assert f"another content, {len(OTHER)} bytes" in world.terminal.muster("plan").stdout
+    assert proposal(world) == []
+
+    fleet.ctl_ok("assign", "bin-table", "--device", "term-0001", "--mode", "propose")
+    item_of(world, "proposed")
+    first, = proposal(world)
+    assert (first["device"], first["document"], first["wanted_version"]) == (
+        "term-0001", "bin-table", 1)
+    its.write_bytes(WANTED[:-1])
+    selfcheck(world)
+    wait_for(lambda: proposal(world)[0]["seen"] != first["seen"], what="another proposal")
+    late = fleet.ctl("propose", "accept", "term-0001", "bin-table", "--seen", first["seen"])
+    assert late.returncode != 0 and "something else" in late.stderr
+    assert item_of(world, "proposed")["mode"] == "propose"
+    assert its.read_bytes() == WANTED[:-1]
+
+    fleet.ctl_ok("propose", "accept", "term-0001", "bin-table")
+    item = item_of(world, "placing")
+    assert item["mode"] == "repair" and item["held_version"] == 1
+    assert (world.terminal.registry / "current" / "bin-table").read_bytes() == WANTED
+    assert proposal(world) == []
+    trail = fleet.query("SELECT text FROM audit WHERE what = 'assign' ORDER BY id")[-1][0]
+    assert "to repair" in trail and "accepted" in trail
+    assert its.read_bytes() == WANTED[:-1], "Muster wrote the owner's file"
+    assert its.stat().st_ino == before.st_ino
+
+    selfcheck(world)  # now with the rows: what is wanted is here
+    wait_for(lambda: (item_of(world, "placing")["difference"] or {}).get("rows"),
+             what="rows are compared")
+    rows = item_of(world, "placing")["difference"]["rows"]
+    assert rows == {"only_found": 0, "only_wanted": 0, "first": 0}
+    its.write_bytes((world.terminal.registry / "current" / "bin-table").read_bytes())
+    selfcheck(world)
+    fleet.wait_converged()
+    assert "bin-table" not in world.terminal.muster("plan").stdout
