@@ -40,6 +40,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_TOLD] = &fleetdb_told_queries,
     [FLEETDB_PART_ACTIONS] = &fleetdb_action_queries,
     [FLEETDB_PART_PROPOSALS] = &fleetdb_proposal_queries,
+    [FLEETDB_PART_STANDING] = &fleetdb_standing_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

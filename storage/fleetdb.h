@@ -7,11 +7,10 @@
 /*
  * The fleet's database: who is who, and what terminals have said (fleetdb_records.h), whether
  * all of it came (fleetdb_streams.h, fleetdb_account.h), what they should hold (fleetdb_desired.h)
- * and whose keys say so (fleetdb_roots.h),
- * what people ask (fleetdb_views.h). One process has it open for
- * writing; others may read the file beside it (mode=ro). WAL and synchronous=FULL: what is
- * committed is on the disk. Everything runs on the caller's thread. A device is named by its row
- * number (`device`, > 0) after it has been found.
+ * and whose keys say so (fleetdb_roots.h), where they stood when (fleetdb_standing.h), what people
+ * ask (fleetdb_views.h). One process has it open for writing; others may read the file beside it
+ * (mode=ro). WAL and synchronous=FULL: what is committed is on the disk. Everything runs on the
+ * caller's thread. A device is named by its row number (`device`, > 0) after it has been found.
  */
 struct fleetdb;
 
@@ -39,6 +38,8 @@ enum fleetdb_life { /* the schema's life_cycle */
                     FLEETDB_LIVES,
 };
 const char *fleetdb_life_name(enum fleetdb_life life);
+/* False: there is no such word. */
+bool fleetdb_life_find(const char *name, enum fleetdb_life *ret_life);
 
 struct fleetdb_device {
     int64_t device;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_internal.h"
+#include "storage/fleetdb_standing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +91,17 @@ const char *fleetdb_life_name(enum fleetdb_life life)
     return life < FLEETDB_LIVES ? life_names[life] : "unknown";
 }
 
+bool fleetdb_life_find(const char *name, enum fleetdb_life *ret_life)
+{
+    for (unsigned life = 0; life < FLEETDB_LIVES; life++) {
+        if (strcmp(name, life_names[life]) != 0)
+            continue;
+        *ret_life = (enum fleetdb_life)life;
+        return true;
+    }
+    return false;
+}
+
 static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
 {
     return fleetdb_query(db, FLEETDB_PART_DEVICES, query);
@@ -105,9 +117,7 @@ static struct fleetdb_device device_of(sqlite3_stmt *row)
 {
     struct fleetdb_device device = {.device = sqlite3_column_int64(row, 0)};
     (void)snprintf(device.id, sizeof device.id, "%s", sqlite_column_text(row, 1));
-    const char *life = sqlite_column_text(row, 2);
-    while (device.life < FLEETDB_RETIRED && strcmp(life, life_names[device.life]) != 0)
-        device.life++;
+    (void)fleetdb_life_find(sqlite_column_text(row, 2), &device.life);
     device.receipt_pace_s = sqlite3_column_int64(row, 3);
     return device;
 }
@@ -270,7 +280,9 @@ static bool place(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
     sqlite_bind_int(statement, ":now", now_ms);
     sqlite_bind_int(statement, ":device", device);
     *ret_merchant = merchant;
-    return sqlite_run(db->sqlite, statement, err);
+    const struct fleetdb_change change = {.who = "api", .why = "enrolled", .now_ms = now_ms};
+    return sqlite_run(db->sqlite, statement, err) &&
+           fleetdb_standing_follow_store(db, store, &change, err);
 }
 
 /* From now on `device` carries the logical terminal in its slot, and nobody else does. */

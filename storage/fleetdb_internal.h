@@ -30,6 +30,7 @@ enum fleetdb_part {
     FLEETDB_PART_TOLD,
     FLEETDB_PART_ACTIONS,
     FLEETDB_PART_PROPOSALS,
+    FLEETDB_PART_STANDING,
     FLEETDB_PARTS,
 };
 
@@ -41,7 +42,8 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_stream_queries, fleetdb_account_queries, fleetdb_sum_queries, fleetdb_report_queries,
     fleetdb_view_queries, fleetdb_blob_queries, fleetdb_document_queries, fleetdb_desired_queries,
     fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries,
-    fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries;
+    fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
+    fleetdb_standing_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "storage/fleetdb_account.h"
 #include "storage/fleetdb_blobs.h"
+#include "storage/fleetdb_standing.h"
 #include "tests/unit/testing.h"
 
 #include <sqlite3.h>
@@ -13,8 +14,12 @@ extern const char *const fleetdb_migrations[];
 
 /* A database as musterd left it before records were accounted for, with data in it. */
 static const char before_the_account[] =
-    "INSERT INTO device (id, name, serial, model, enrolled_ms, updated_ms)"
-    " VALUES (1, 't1', 's', 'm', 0, 0);"
+    "INSERT INTO region (id, name) VALUES (3, 'south');"
+    "INSERT INTO merchant (id, code, name) VALUES (4, 'm1', 'M');"
+    "INSERT INTO store (id, merchant, code, name, region) VALUES (5, 4, 's1', 'S', 3);"
+    "INSERT INTO device (id, name, serial, model, life_cycle, store, enrolled_ms, updated_ms)"
+    " VALUES (1, 't1', 's', 'm', 'suspended', 5, 70, 0), (2, 't2', 's2', 'm', 'spare', NULL, 80, "
+    "0);"
     "INSERT INTO stream (id, device, incarnation, lane, cumulative, last_seq, first_ms, updated_ms)"
     " VALUES (1, 1, 5, 1, 5, 0, 0, 0)," /* how many it gave was not said */
     " (2, 1, 5, 2, 4, 10, 0, 0), (3, 1, -6, 1, 7, 7, 0, 0), (4, 1, -6, 3, 0, 0, 0, 0);"
@@ -137,6 +142,22 @@ static void its_content_and_who_wants_it_are_kept(void **state)
     assert_false(found); /* after itself comes nothing: the other one nobody wants */
 }
 
+static void its_devices_stand_where_they_stood(void **state)
+{
+    struct older *older = *state;
+    struct fleetdb_stand standing;
+    assert_true(fleetdb_standing_at(older->db, 1, 90, &standing, NULL));
+    assert_int_equal(standing.store, 5);
+    assert_int_equal(standing.merchant, 4);
+    assert_int_equal(standing.region, 3);
+    assert_int_equal(standing.life, FLEETDB_SUSPENDED);
+    assert_int_equal(standing.from_ms, 70);
+    assert_int_equal(standing.to_ms, INT64_MAX);
+    assert_true(fleetdb_standing_at(older->db, 2, 90, &standing, NULL));
+    assert_int_equal(standing.store, 0);
+    assert_int_equal(standing.life, FLEETDB_SPARE);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, older_open, older_close)
@@ -144,6 +165,7 @@ int main(void)
         TEST(its_records_are_accounted_for),
         TEST(its_first_hello_closes_what_is_complete),
         TEST(its_content_and_who_wants_it_are_kept),
+        TEST(its_devices_stand_where_they_stood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
