@@ -72,7 +72,8 @@ static bool read_row(const char *line, size_t length, struct package_row *row)
     row->refusal = (Muster__Refusal)refusal;
     return step >= PACKAGE_NEW && step <= PACKAGE_REFUSED &&
            protobuf_c_enum_descriptor_get_value(&muster__refusal__descriptor, refusal) != NULL &&
-           document_name_valid(row->name) && package_version_valid(row->package_version) && row->age_ms >= 0 && row->kept_ms >= 0 &&
+           document_name_valid(row->name) && package_version_valid(row->package_version) &&
+           row->age_ms >= 0 && row->kept_ms >= 0 &&
            utf8_valid(bytes_of(row->why, strlen(row->why))) &&
            hex_decode(sha, strlen(sha), row->sha256, sizeof row->sha256) &&
            hex_decode(boot, strlen(boot), row->boot_id, sizeof row->boot_id) &&
