@@ -452,6 +452,12 @@ static void text_seeds(void)
                "number = -3\n\n[b]\nwait = 15m\n"
                "bytes = 20M\nflag = yes\nchoice = 3.1.1\n");
     write_text("settings", "unknown", "[a]\nnothing = 1\n");
+    /* Eight bytes of a moment, then hours. */
+    write_text("opening", "week", "\1\2\3\4\5\1  Mo-Fr 09:00-18:00; Sa 10:00-12:00,13:00-16:00");
+    write_text("opening", "night", "\1\2\3\4\5\1  09:00-22:00; Fr,Sa 09:00-02:00");
+    write_text("opening", "holidays",
+               "\1\2\3\4\5\1  24/7; 2027 Feb 05-2027 Feb 12 off; Dec 30-Jan 02 Mo-Fr 10:00-14:00");
+    write_text("opening", "wrap", "\1\2\3\4\5\1  Sa-Mo 08:00-48:00; Tu off");
     /* The card industry's published test number. */
     write_text("mask", "test_number", "paid 4111 1111 1111 1111 at 12:00");
     write_text("mask", "digits", "000004111111111111111000 and 12345678901234567890");

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/zone.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* No zone changes its offset but at a quarter of an hour. */
+#define STEP_MS (INT64_C(15) * 60 * 1000)
+
+struct zone {
+    GTimeZone *handle;
+};
+
+/* Region/City: what else GLib would take is a path, an offset or a POSIX rule. */
+static bool is_name(const char *name)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "0123456789_+-/";
+    size_t length = strlen(name);
+    if (strcmp(name, "UTC") == 0)
+        return true;
+    return length > 0 && length <= ZONE_NAME_CHARS && strspn(name, letters) == length &&
+           g_ascii_isupper(name[0]) && strchr(name, '/') != NULL && name[length - 1] != '/';
+}
+
+bool zone_open(const char *name, struct zone **ret_zone, struct err *err)
+{
+    GTimeZone *handle = is_name(name) ? g_time_zone_new_identifier(name) : NULL;
+    if (handle == NULL)
+        return err_set(err, ERR_INVALID,
+                       "time zone \"%.64s\": not known here; expected a name such as "
+                       "Asia/Shanghai or UTC (see timedatectl list-timezones)",
+                       name);
+    struct zone *zone = calloc(1, sizeof *zone);
+    if (zone == NULL) {
+        g_time_zone_unref(handle);
+        return err_set(err, ERR_NO_MEMORY, "no memory for a time zone");
+    }
+    zone->handle = handle;
+    *ret_zone = zone;
+    return true;
+}
+
+void zone_close(struct zone *zone)
+{
+    if (zone == NULL)
+        return;
+    g_time_zone_unref(zone->handle);
+    free(zone);
+}
+
+static int64_t floor_div(int64_t value, int64_t by)
+{
+    return value / by - (value % by < 0 ? 1 : 0);
+}
+
+int64_t zone_wall_ms(const struct zone *zone, int64_t utc_ms)
+{
+    int interval =
+        g_time_zone_find_interval(zone->handle, G_TIME_TYPE_UNIVERSAL, floor_div(utc_ms, 1000));
+    return utc_ms + (int64_t)g_time_zone_get_offset(zone->handle, interval) * 1000;
+}
+
+bool zone_open_at(const struct zone *zone, const struct opening *opening, int64_t utc_ms)
+{
+    return opening_at(opening, zone_wall_ms(zone, utc_ms));
+}
+
+int64_t zone_open_between(const struct zone *zone, const struct opening *opening, int64_t from_ms,
+                          int64_t to_ms)
+{
+    int64_t open_ms = 0;
+    while (from_ms < to_ms) {
+        int64_t wall_ms = zone_wall_ms(zone, from_ms);
+        int64_t next_ms = from_ms + (opening_until(opening, wall_ms) - wall_ms);
+        int64_t step_ms = (floor_div(from_ms, STEP_MS) + 1) * STEP_MS;
+        if (step_ms < next_ms)
+            next_ms = step_ms;
+        if (to_ms < next_ms)
+            next_ms = to_ms;
+        if (opening_at(opening, wall_ms))
+            open_ms += next_ms - from_ms;
+        from_ms = next_ms;
+    }
+    return open_ms;
+}
