@@ -7,35 +7,38 @@ enum { DEADLINE_MS = 5000 };
 static const char help[] =
     "Usage: muster why [OPTION]...\n"
     "Tells the newest things that went wrong or were put right on this terminal, newest first:\n"
-    "results that were not approved, drift, repairs, refusals, trouble with the spool.\n\n";
+    "results that were not approved, drift, repairs, refusals, actions, key slots, trouble with "
+    "the\n"
+    "spool.\n\n";
 
 /* The record's kind in the words of the trade; a failed result is an event without a kind. */
 static const char *kind_word(Muster__EventKind kind)
 {
-    switch (kind) {
-    case MUSTER__EVENT_KIND__EVENT_OPEN:
-        return "start";
-    case MUSTER__EVENT_KIND__EVENT_STATE:
-        return "state";
-    case MUSTER__EVENT_KIND__EVENT_DRIFT:
-        return "drift";
-    case MUSTER__EVENT_KIND__EVENT_PROPOSED:
-        return "proposed";
-    case MUSTER__EVENT_KIND__EVENT_REPAIR:
-        return "repair";
-    case MUSTER__EVENT_KIND__EVENT_REFUSED:
-        return "refused";
-    case MUSTER__EVENT_KIND__EVENT_APPLY_FAILED:
-        return "not applied";
-    case MUSTER__EVENT_KIND__EVENT_APPLY:
-        return "applying";
-    case MUSTER__EVENT_KIND__EVENT_PACKAGE:
-        return "package";
-    case MUSTER__EVENT_KIND__EVENT_SPOOL:
-        return "spool";
-    default:
-        return "result";
-    }
+    static const struct {
+        Muster__EventKind kind;
+        const char *word;
+    } words[] = {
+        {MUSTER__EVENT_KIND__EVENT_UNKNOWN, "result"},
+        {MUSTER__EVENT_KIND__EVENT_OPEN, "start"},
+        {MUSTER__EVENT_KIND__EVENT_STATE, "state"},
+        {MUSTER__EVENT_KIND__EVENT_DRIFT, "drift"},
+        {MUSTER__EVENT_KIND__EVENT_PROPOSED, "proposed"},
+        {MUSTER__EVENT_KIND__EVENT_REPAIR, "repair"},
+        {MUSTER__EVENT_KIND__EVENT_REFUSED, "refused"},
+        {MUSTER__EVENT_KIND__EVENT_APPLY_FAILED, "not applied"},
+        {MUSTER__EVENT_KIND__EVENT_APPLY, "applying"},
+        {MUSTER__EVENT_KIND__EVENT_PACKAGE, "package"},
+        {MUSTER__EVENT_KIND__EVENT_SPOOL, "spool"},
+        {MUSTER__EVENT_KIND__EVENT_ACTION, "action"},
+        {MUSTER__EVENT_KIND__EVENT_KEYS, "key slots"},
+        {MUSTER__EVENT_KIND__EVENT_CLOCK, "clock"},
+        {MUSTER__EVENT_KIND__EVENT_LIVENESS, "liveness"},
+        {MUSTER__EVENT_KIND__EVENT_LOG, "log"},
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (words[i].kind == kind)
+            return words[i].word;
+    return "event"; /* of an agent that is newer */
 }
 
 static int print_json(const struct command_options *options, const Muster__ClientReply *reply)

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { BATCH_MAX = 512 };
+enum { BATCH_MAX = 512, KINDS_MAX = 32 };
 
 struct fake_agent {
     struct seen *seen;
@@ -109,6 +109,22 @@ static void wait_for_a_batch(Muster__ApplyReport *ret_apply)
     ret_apply->ends_ms = 79001;
 }
 
+/* One event of each kind that there is. */
+static size_t tell_story(Muster__Event story[KINDS_MAX], Muster__Event *events[KINDS_MAX])
+{
+    const ProtobufCEnumDescriptor *kinds = &muster__event_kind__descriptor;
+    assert_in_range(kinds->n_values, 1, KINDS_MAX);
+    for (size_t i = 0; i < kinds->n_values; i++) {
+        muster__event__init(&story[i]);
+        story[i].wall_ms = 1795351139123;
+        story[i].kind = (Muster__EventKind)kinds->values[i].value;
+        story[i].item = (char *)(uintptr_t) "bin-table";
+        story[i].text = (char *)(uintptr_t) "held 7\x1b[2J, wanted 8";
+        events[i] = &story[i];
+    }
+    return kinds->n_values;
+}
+
 static void answer_query(struct fake_agent *agent, const Muster__ClientRequest *request)
 {
     Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT;
@@ -149,12 +165,7 @@ static void answer_query(struct fake_agent *agent, const Muster__ClientRequest *
     status.link_reason = (char *)(uintptr_t) "connection refused";
     status.state = &state;
     status.health = &health;
-    Muster__Event event = MUSTER__EVENT__INIT;
-    event.wall_ms = 1795351139123;
-    event.kind = MUSTER__EVENT_KIND__EVENT_DRIFT;
-    event.item = (char *)(uintptr_t) "bin-table";
-    event.text = (char *)(uintptr_t) "held 7\x1b[2J, wanted 8";
-    Muster__Event *events[] = {&event};
+    Muster__Event story[KINDS_MAX], *events[KINDS_MAX];
     Muster__ClientReply reply = MUSTER__CLIENT_REPLY__INIT;
     reply.id = request->id;
     reply.status = MUSTER__REPLY_STATUS__REPLY_OK;
@@ -164,8 +175,8 @@ static void answer_query(struct fake_agent *agent, const Muster__ClientRequest *
         request->what_case == MUSTER__CLIENT_REQUEST__WHAT_APPLY)
         reply.state = &state;
     if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_WHY) {
+        reply.n_events = tell_story(story, events);
         reply.events = events;
-        reply.n_events = 1;
     }
     answer(agent, &reply);
 }

@@ -183,6 +183,29 @@ static void questions_are_answered_as_table_and_json(void **state)
     bench_holds(bench->output, "\"kind\": \"drift\"", true);
 }
 
+/* Nobody is told that an action or a key slot was a sale. */
+static void each_kind_of_event_has_a_word_of_its_own(void **state)
+{
+    struct bench *bench = *state;
+    const ProtobufCEnumDescriptor *kinds = &muster__event_kind__descriptor;
+    bench_start(bench);
+    assert_int_equal(bench_run(bench, command_why, "why", "-o", "json", NULL), EXIT_OK);
+    json_t *reply = json_load_file(bench->output, 0, NULL);
+    json_t *events = json_object_get(reply, "events");
+    assert_int_equal(json_array_size(events), kinds->n_values);
+    for (size_t i = 0; i < kinds->n_values; i++) {
+        const char *word = json_string_value(json_object_get(json_array_get(events, i), "kind"));
+        assert_non_null(word);
+        assert_string_not_equal(word, "event"); /* which is for kinds to come */
+        assert_true((kinds->values[i].value == MUSTER__EVENT_KIND__EVENT_UNKNOWN) ==
+                    (strcmp(word, "result") == 0));
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(
+                word, json_string_value(json_object_get(json_array_get(events, j), "kind")));
+    }
+    json_decref(reply);
+}
+
 static void selfcheck_says_no_when_something_differs(void **state)
 {
     struct bench *bench = *state;
@@ -276,6 +299,7 @@ int main(void)
         BENCH_TEST(an_agent_that_restarts_in_the_middle_gets_the_rest),
         BENCH_TEST(lines_without_an_answer_are_counted),
         BENCH_TEST(questions_are_answered_as_table_and_json),
+        BENCH_TEST(each_kind_of_event_has_a_word_of_its_own),
         BENCH_TEST(selfcheck_says_no_when_something_differs),
         BENCH_TEST(a_plan_says_what_waits_and_for_what),
         BENCH_TEST(a_lease_is_shown_and_forgotten),
