@@ -19,7 +19,7 @@ static bool may_come_back(const struct registry_floors *floors, const char *name
 {
     const struct registry_floor *row = registry_floor_of(floors, name);
     uint64_t epoch = good != NULL ? good->epoch : 0, version = good != NULL ? good->version : 0;
-    if (now != NULL && good != NULL && good->epoch < now->epoch)
+    if (good != NULL && (epoch < floors->epoch || (now != NULL && epoch < now->epoch)))
         return false; /* signed under keys that count no more */
     if (now != NULL && now->kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK)
         return false; /* a slot's version only rises */

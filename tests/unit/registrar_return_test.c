@@ -378,6 +378,26 @@ static void test_an_owner_keeps_what_he_made_of_it(void **state)
     world_assert_document(world, "own", "owner");
 }
 
+/* ---- a new epoch ---- */
+
+static void test_what_an_epoch_has_put_out_stays_out(void **state)
+{
+    static const struct world_doc then[] = {BIN(BIN_1, 1), OWN("signed by a thief", 1)};
+    static const struct world_doc now[] = {
+        BIN(BIN_2, 2), {.name = "more", .content = "new", .version = 1, .mode = REPAIR}};
+    struct world *world = *state;
+    seq = 0;
+    reopen(world, NULL);
+    world_apply(world, 1, then, 2);
+    world_root_next(world, 2);
+    world->epoch = 2;
+    world_apply(world, 2, now, 2);
+    fail_and_switch(world);
+    world_assert_document(world, "more", NULL); /* it came with what failed */
+    world_assert_document(world, "bin.tsv", BIN_2);
+    world_assert_document(world, "own", NULL);
+}
+
 static const struct world_doc final_beside[] = {
     BIN(BIN_2, 2), {.name = "own", .content = "two", .version = 2, .mode = REPAIR, .final = true}};
 
@@ -446,6 +466,7 @@ int main(void)
         TEST(test_another_number_does_not_make_it_another),
         TEST(test_what_was_missed_does_not_go_again),
         TEST(test_an_owner_keeps_what_he_made_of_it),
+        TEST(test_what_an_epoch_has_put_out_stays_out),
         TEST(test_the_hook_looks_at_a_mix),
         TEST(test_a_mix_that_the_hook_likes_comes_back),
         TEST(test_a_waiting_return_says_why),
