@@ -93,6 +93,7 @@ struct found {
     const char *name;
     bool is;
     uint64_t version;
+    int64_t row;
     char seen[SEEN_CHARS + 1];
 };
 
@@ -104,6 +105,7 @@ static bool find_one(void *ctx, const struct fleetdb_proposal *proposal, struct 
         return true;
     found->is = true;
     found->version = proposal->version;
+    found->row = proposal->document;
     seen_of(proposal, found->seen);
     return true;
 }
@@ -125,7 +127,7 @@ static bool read_reply(const json_t *object, struct reply *reply, struct err *er
 
 /* What ops looked at is what the terminal proposes now. */
 static bool still_stands(const struct api_desired *desired, const struct reply *reply,
-                         uint64_t *ret_version, struct err *err)
+                         struct director_order *order, struct err *err)
 {
     struct fleetdb_device device;
     struct found found = {.name = reply->document};
@@ -141,7 +143,8 @@ static bool still_stands(const struct api_desired *desired, const struct reply *
                        "%s proposes something else of %s than %s by now (%s): look at it again "
                        "with musterctl get proposals",
                        reply->device, reply->document, reply->seen, found.seen);
-    *ret_version = found.version;
+    order->version = found.version;
+    order->row = found.row;
     return true;
 }
 
@@ -151,7 +154,7 @@ static bool answer_one(struct api_desired *desired, const json_t *object, int64_
     struct reply reply;
     struct director_order order = {0};
     char note[64];
-    if (!read_reply(object, &reply, err) || !still_stands(desired, &reply, &order.version, err))
+    if (!read_reply(object, &reply, err) || !still_stands(desired, &reply, &order, err))
         return false;
     bool accepts = strcmp(reply.answer, "accept") == 0;
     (void)snprintf(note, sizeof note, "proposal %.16s %s", reply.seen,

@@ -59,6 +59,17 @@ static bool audit(const struct director *director, const struct director_order *
                          outcome->device.device, text, err);
 }
 
+/* A new epoch may have given the version another content, which nobody who said this has seen. */
+static bool is_meant(const struct director *director, const struct director_order *order,
+                     int64_t document, struct err *err)
+{
+    return order->row == 0 || order->row == document ||
+           err_set(err, ERR_CONFLICT,
+                   "version %" PRIu64 " of %s is another document in epoch %" PRIu64
+                   " than the one that is meant: assign what it should hold, and look again",
+                   order->version, order->document, trust_epoch(director->trust));
+}
+
 static bool set(const struct director *director, const struct director_order *order,
                 const struct fleetdb_device *device, int64_t now_ms, uint64_t *ret_version,
                 bool *ret_changed, struct err *err)
@@ -71,6 +82,7 @@ static bool set(const struct director *director, const struct director_order *or
                                       .version = order->version};
     int64_t document;
     return fleetdb_document_find(director->db, &wish, &document, ret_version, err) &&
+           is_meant(director, order, document, err) &&
            fleetdb_assign(director->db, device->device, order->document, document, order->mode,
                           now_ms, ret_changed, err);
 }

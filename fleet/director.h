@@ -20,6 +20,7 @@ struct director_order {
     const char *document;
     bool remove;
     uint64_t version; /* 0: the newest for the device */
+    int64_t row; /* of the one document that is meant, whatever else has that version; 0: any */
     int mode;
     const char *note; /* why, for the audit; NULL: it was just ordered */
 };
@@ -34,7 +35,7 @@ struct director_outcome {
 };
 
 /* All devices or none. `ret_outcomes` takes `count`, undefined on failure. ERR_NOT_FOUND names the
- * device or document. */
+ * device or document; ERR_CONFLICT: under the root in force it is not the one that is meant. */
 bool director_assign(const struct director *director, const struct director_order *order,
                      const char *const *ids, size_t count, int64_t now_ms,
                      struct director_outcome *ret_outcomes, struct err *err) MUSTER_CHECK;

@@ -12,7 +12,7 @@ static const char *const texts[QUERIES] = {
         "SELECT d.name, i.name, k.kind, k.epoch, k.version, i.wanted_sha256, i.held_sha256,"
         " coalesce((SELECT max(f.version) FROM document f WHERE f.name = i.name"
         "  AND f.device IS NULL AND f.sha256 = i.held_sha256), 0),"
-        " i.reason, i.updated_ms, " FLEETDB_DIFFERENCE " FROM device_item i"
+        " i.reason, i.updated_ms, k.id, " FLEETDB_DIFFERENCE " FROM device_item i"
         " JOIN assignment a ON a.device = i.device AND a.name = i.name AND a.mode = 1"
         " JOIN document k ON k.id = a.document AND k.sha256 = i.wanted_sha256"
         "  AND k.version = i.wanted_version"
@@ -35,7 +35,8 @@ static struct fleetdb_proposal proposal_of(sqlite3_stmt *row)
         .found_version = sqlite_column_u64(row, 7),
         .reason = sqlite_column_text(row, 8),
         .told_ms = sqlite3_column_int64(row, 9),
-        .difference = fleetdb_difference_of(row, 10),
+        .document = sqlite3_column_int64(row, 10),
+        .difference = fleetdb_difference_of(row, 11),
     };
 }
 

@@ -8,7 +8,8 @@
  * differ where they are. Views give values that live during the call only. */
 struct fleetdb_proposal {
     const char *device, *name;
-    int kind; /* DocumentKind */
+    int64_t document; /* its row */
+    int kind;         /* DocumentKind */
     uint64_t epoch, version;
     struct bytes wanted_sha256, held_sha256; /* 32 bytes, or held: empty, not known */
     uint64_t found_version;                  /* published with that content, 0: none is */

@@ -263,6 +263,51 @@ static void what_is_assigned_now_is_what_counts(void **state)
     assert_int_equal(mode_of(world), OBSERVE);
 }
 
+static void sql(struct world *world, const char *text)
+{
+    char path[96];
+    sqlite3 *raw = NULL;
+    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, text, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
+}
+
+static bool keep_wanted(void *ctx, const struct fleetdb_item_view *view, struct err *err)
+{
+    (void)err;
+    assert_int_equal(view->wanted_sha256.length, 32);
+    memcpy(ctx, view->wanted_sha256.data, 32);
+    return true;
+}
+
+/* Ops looked at version 2 of the epoch before; another content has that version in the new one. */
+static void a_new_epoch_answers_nothing(void **state)
+{
+    static const char *const words[] = {"accept", "refuse"};
+    struct world *world = *state;
+    char seen[32], text[320];
+    uint8_t looked_at[32], assigned[32];
+    sha256(bytes_of("two", 3), looked_at);
+    assign(world, 2, PROPOSE);
+    last_audit(world, text);
+    tell(world, 2, MUSTER__ITEM_STATE__ITEM_PROPOSED, "old");
+    sql(world, "UPDATE document SET epoch = 0"); /* as after a new root */
+    assert_int_equal(listed(world, seen), 1);
+    answer(world, "term-1", seen, "accept", 404); /* and what was looked at is not signed again */
+    temp_fleet_publish(world->fleet, "bins", 2, "six");
+    for (size_t i = 0; i < 2; i++) {
+        char after[320];
+        answer(world, "term-1", seen, words[i], 409);
+        assert_int_equal(mode_of(world), PROPOSE);
+        assert_true(
+            fleetdb_view_items(world->fleet->db, world->device, keep_wanted, assigned, NULL));
+        assert_memory_equal(assigned, looked_at, 32);
+        last_audit(world, after);
+        assert_string_equal(after, text);
+    }
+}
+
 static void what_is_asked_wrongly_is_refused(void **state)
 {
     struct world *world = *state;
@@ -289,6 +334,7 @@ int main(void)
                                         close_world),
         cmocka_unit_test_setup_teardown(what_is_assigned_now_is_what_counts, open_world,
                                         close_world),
+        cmocka_unit_test_setup_teardown(a_new_epoch_answers_nothing, open_world, close_world),
         cmocka_unit_test_setup_teardown(what_is_asked_wrongly_is_refused, open_world, close_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
