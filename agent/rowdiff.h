@@ -3,12 +3,13 @@
 #define AGENT_ROWDIFF_H
 
 #include "base/buf.h"
+#include "proto/limits.h"
 
 /*
  * How two tables differ, as numbers that can be told of any content: no byte of a row leaves. Rows
  * are whole lines, whatever they end with, and each counts as often as it is there. Pure.
  */
-enum { ROWDIFF_BYTES = 4 * 1024 * 1024, ROWDIFF_ROWS = 100000 }; /* of each of the two */
+enum { ROWDIFF_BYTES = 4 * 1024 * 1024, ROWDIFF_ROWS = LIMIT_COMPARED_ROWS }; /* of each */
 
 struct rowdiff {
     uint64_t only_found, only_wanted;

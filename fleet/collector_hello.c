@@ -36,29 +36,41 @@ static struct bytes hash_of(ProtobufCBinaryData data)
     return data.len == 32 ? bytes_of(data.data, data.len) : (struct bytes){0};
 }
 
+/* No terminal compares longer tables: whoever counts more has made it up. */
+static bool counts_rows(const Muster__ItemReport *item)
+{
+    return item->rows_only_found <= LIMIT_COMPARED_ROWS &&
+           item->rows_only_wanted <= LIMIT_COMPARED_ROWS &&
+           item->first_row <= LIMIT_COMPARED_ROWS + 1;
+}
+
 static struct fleetdb_difference difference_of(const Muster__ItemReport *item)
 {
+    const bool rows = item->rows_compared && counts_rows(item);
     return (struct fleetdb_difference){
         .kind = (int)item->difference,
         .owned = item->owned,
-        .rows_compared = item->rows_compared,
+        .rows_compared = rows,
         .wanted_bytes = (uint64_t)signed_of(item->wanted_bytes),
         .found_bytes = (uint64_t)signed_of(item->found_bytes),
-        .rows_only_found = (uint64_t)signed_of(item->rows_only_found),
-        .rows_only_wanted = (uint64_t)signed_of(item->rows_only_wanted),
-        .first_row = (uint64_t)signed_of(item->first_row),
+        .rows_only_found = rows ? item->rows_only_found : 0,
+        .rows_only_wanted = rows ? item->rows_only_wanted : 0,
+        .first_row = rows ? item->first_row : 0,
     };
 }
 
-static bool write_item(struct collector *collector, int64_t device, const Muster__ItemReport *item,
-                       struct arena *arena, struct err *err)
+static bool write_item(struct collector *collector, const struct fleetdb_device *device,
+                       const Muster__ItemReport *item, struct arena *arena, struct err *err)
 {
     bool masked = false;
     if (!document_name_valid(item->name)) {
-        collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_MALFORMED, "?",
+        collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_MALFORMED, device->id,
                          "an item whose name is none");
         return true;
     }
+    if (item->rows_compared && !counts_rows(item))
+        collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_TOO_MANY, device->id,
+                         "it counts more rows than a terminal compares; they are left out");
     struct fleetdb_item row = {
         .name = item->name,
         .wanted_version = (uint64_t)signed_of(item->wanted_version),
@@ -73,7 +85,7 @@ static bool write_item(struct collector *collector, int64_t device, const Muster
     };
     if (row.reason == NULL)
         return err_set(err, ERR_NO_MEMORY, "a state report needs too much memory");
-    return fleetdb_item_write(collector->settings.db, device, &row,
+    return fleetdb_item_write(collector->settings.db, device->device, &row,
                               clock_wall_ms(collector->settings.clock), err);
 }
 
@@ -96,7 +108,7 @@ bool collector_state(struct collector *collector, const struct fleetdb_device *d
                          err))
         return false;
     for (size_t i = 0; state != NULL && i < state->n_items && i < LIMIT_MANIFEST_ITEMS; i++) {
-        if (!write_item(collector, device->device, state->items[i], arena, err))
+        if (!write_item(collector, device, state->items[i], arena, err))
             return false;
     }
     return true;
@@ -188,7 +200,7 @@ static bool note_item(struct collector *collector, const struct fleetdb_device *
     if (!fleetdb_report_read(collector->settings.db, device->device, &report, &why))
         return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.text);
     return is_stale(collector, device, &report, incarnation, event, &stale, err) &&
-           (stale || write_item(collector, device->device, item, arena, err));
+           (stale || write_item(collector, device, item, arena, err));
 }
 
 static const ProtobufCMessageDescriptor *detail_type(Muster__EventKind kind)

@@ -17,7 +17,7 @@ void ctl_rows_text(const json_t *difference, char text[CTL_ROWS_BYTES])
     int64_t first = ctl_number(rows, "first");
     if (!json_is_object(rows))
         (void)snprintf(text, CTL_ROWS_BYTES, "not compared");
-    else if (found + wanted > 0)
+    else if (found > 0 || wanted > 0)
         (void)snprintf(text, CTL_ROWS_BYTES,
                        "%" PRId64 " only there, %" PRId64 " only wanted, from line %" PRId64, found,
                        wanted, first);

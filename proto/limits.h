@@ -29,6 +29,7 @@ enum {
     LIMIT_CONTENT_WINDOW_LOG = 23,           /* zstd's window where content streams: 8 MiB */
     LIMIT_PIECE_BYTES = 128 * 1024,          /* so each is, and the last one what is left */
     LIMIT_FRAME_SLACK_BYTES = 64 * 1024,     /* of all pieces, above content and a 128th */
+    LIMIT_COMPARED_ROWS = 100000,            /* of a table: more are not counted */
     LIMIT_INLINE_BYTES = 512,                /* of a blob that the manifest carries itself */
     LIMIT_DOCUMENT_HEADER_BYTES = 1024,
     LIMIT_MANIFEST_ITEMS = 128,

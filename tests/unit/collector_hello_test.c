@@ -81,6 +81,54 @@ static void a_hello_is_welcomed(void **state)
     arena_done(&arena);
 }
 
+static bool its_rows(void *ctx, const struct fleetdb_item_view *view, struct err *err)
+{
+    (void)err;
+    *(struct fleetdb_difference *)ctx = view->difference;
+    return true;
+}
+
+static struct fleetdb_difference told_rows(struct world *world, uint64_t seq, uint64_t only_found,
+                                           uint64_t only_wanted, uint64_t first)
+{
+    struct fleetdb_difference difference = {0};
+    struct fleetdb_device device;
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT, *items[] = {&item};
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    item.name = (char *)"bins";
+    item.difference = MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT;
+    item.rows_compared = true;
+    item.rows_only_found = only_found;
+    item.rows_only_wanted = only_wanted;
+    item.first_row = first;
+    report.n_items = 1;
+    report.items = items;
+    world_send_event(world, seq, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+    world_settle(world);
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(fleetdb_view_items(world->fleet->db, device.device, its_rows, &difference, NULL));
+    return difference;
+}
+
+/* What no table has is left out and counted; all else that was told stays. */
+static void rows_that_no_terminal_counts(void **state)
+{
+    static const uint64_t made_up[][3] = {
+        {LIMIT_COMPARED_ROWS + 1, 0, 2}, {0, UINT64_MAX, 2}, {0, 0, LIMIT_COMPARED_ROWS + 2}};
+    struct world *world = *state;
+    struct fleetdb_difference told =
+        told_rows(world, 5, LIMIT_COMPARED_ROWS, LIMIT_COMPARED_ROWS, LIMIT_COMPARED_ROWS + 1);
+    assert_true(told.rows_compared);
+    assert_int_equal(told.rows_only_found, LIMIT_COMPARED_ROWS);
+    for (size_t i = 0; i < 3; i++) {
+        told = told_rows(world, 6 + i, made_up[i][0], made_up[i][1], made_up[i][2]);
+        assert_int_equal(told.kind, MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT);
+        assert_false(told.rows_compared);
+        assert_int_equal(told.rows_only_found + told.rows_only_wanted + told.first_row, 0);
+        assert_int_equal(world_refused(world, REFUSED_EVENT_DETAIL, REASON_TOO_MANY), i + 1);
+    }
+}
+
 /* Whatever is owed: what does not fit is said when it comes again. */
 static void a_welcome_keeps_its_limits(void **state)
 {
@@ -306,6 +354,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(a_hello_is_welcomed),
+        TEST(rows_that_no_terminal_counts),
         TEST(a_welcome_keeps_its_limits),
         TEST(a_hello_without_sense_gets_no_answer),
         TEST(an_old_hello_does_not_undo_a_newer_one),
