@@ -149,14 +149,32 @@ void recorder_flush(struct recorder *recorder)
         settle(recorder, pending, records, &commits[i]);
 }
 
+/* What was added while the answers were given waits for the other of the two. */
+static void flush_in_turn(struct recorder *recorder)
+{
+    recorder_flush(recorder);
+    if (recorder->count > 0)
+        return;
+    uv_check_stop(&recorder->after_sockets);
+    uv_prepare_stop(&recorder->before_sleep);
+}
+
 static void on_after_sockets(uv_check_t *check)
 {
-    recorder_flush(check->data);
+    flush_in_turn(check->data);
 }
 
 static void on_before_sleep(uv_prepare_t *prepare)
 {
-    recorder_flush(prepare->data);
+    flush_in_turn(prepare->data);
+}
+
+/* Only while something waits: a turn of the loop costs those nothing that have nothing to commit.
+ */
+static void await_turn(struct recorder *recorder)
+{
+    uv_check_start(&recorder->after_sockets, on_after_sockets);
+    uv_prepare_start(&recorder->before_sleep, on_before_sleep);
 }
 
 bool recorder_open(uv_loop_t *loop, struct spool *spool, const struct recorder_events *events,
@@ -173,8 +191,6 @@ bool recorder_open(uv_loop_t *loop, struct spool *spool, const struct recorder_e
     uv_prepare_init(loop, &recorder->before_sleep);
     recorder->open_handles = 2;
     recorder->after_sockets.data = recorder->before_sleep.data = recorder;
-    uv_check_start(&recorder->after_sockets, on_after_sockets);
-    uv_prepare_start(&recorder->before_sleep, on_before_sleep);
     uv_unref((uv_handle_t *)&recorder->after_sockets);
     uv_unref((uv_handle_t *)&recorder->before_sleep);
     *ret_recorder = recorder;
@@ -229,6 +245,8 @@ bool recorder_add(struct recorder *recorder, Muster__Lane lane, enum haste haste
     };
     if (recorder->count == PENDING_MAX)
         recorder_flush(recorder);
+    else
+        await_turn(recorder);
     return true;
 fail:
     recorder->bytes.length = before;

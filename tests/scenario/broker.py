@@ -40,6 +40,8 @@ persistence_location {folder}/
 
 
 class Broker:
+    ACL, CONFIG = ACL, CONFIG
+
     def __init__(self, processes, pki, folder, persistence=False, names=None, extra="",
                  server=None):
         self.processes, self.pki, self.folder = processes, pki, folder
@@ -67,10 +69,10 @@ class Broker:
     def spawn(self):
         """Does not wait until it listens."""
         acl = self.folder / "acl"
-        acl.write_text(ACL)
+        acl.write_text(self.ACL)
         acl.chmod(0o600)
         config = self.folder / "mosquitto.conf"
-        config.write_text(CONFIG.format(
+        config.write_text(self.CONFIG.format(
             user=getpass.getuser(), port=self.port, acl=acl, ca=self.pki.ca,
             certificate=self.identity.certificate, key=self.identity.key, folder=self.folder,
             persistence="true" if self.persistence else "false", extra=self.extra))

@@ -109,6 +109,32 @@ static void test_all_of_one_turn_share_one_commit(void **state)
     assert_int_equal(recorder_counts(world->recorder).accepted, 3);
 }
 
+static void on_done_more(void *ctx, const struct spool_record *record, const struct err *err)
+{
+    struct world *world = ctx;
+    on_done(ctx, record, err);
+    if (world->answered == 1)
+        add(world, "b", "2");
+}
+
+static void test_what_is_added_with_an_answer_is_committed_too(void **state)
+{
+    struct world *world = *state;
+    Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
+    struct err err = {0};
+    txn.outcome = MUSTER__OUTCOME__OUTCOME_APPROVED;
+    assert_true(recorder_add(world->recorder, MUSTER__LANE__LANE_TXN, HASTE_LINGERS,
+                             bytes_of("a", 1), &txn.base, on_done_more, world, &err));
+    turn(world);
+    turn(world);
+    assert_int_equal(world->answered, 2);
+    assert_int_equal(world->commits, 2);
+    turn(world); /* nothing is left to commit */
+    add(world, "c", "3");
+    turn(world);
+    assert_int_equal(world->answered, 3);
+}
+
 static void test_a_repeated_key_gets_the_first_answer(void **state)
 {
     struct world *world = *state;
@@ -286,6 +312,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_all_of_one_turn_share_one_commit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_added_with_an_answer_is_committed_too, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_a_repeated_key_gets_the_first_answer, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_full_turn_does_not_wait, set_up, tear_down),
