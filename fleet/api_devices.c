@@ -268,6 +268,7 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object, int64_t n
     if (!device_id_valid(enrolment.id))
         return err_set(err, ERR_INVALID, "id: expected 1 to 32 of a-z, 0-9 and '-'");
     enrolment.agent_key = buf_bytes(key);
+    enrolment.who = "api";
     enrolment.dry_run = json_is_true(json_object_get(object, "dry_run"));
     bool is_new = !fleetdb_device_find(fleet->db, enrolment.id, &known, NULL);
     if (!fleetdb_enrol(fleet->db, &enrolment, now_ms, &device, err))

@@ -41,6 +41,10 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_ACTIONS] = &fleetdb_action_queries,
     [FLEETDB_PART_PROPOSALS] = &fleetdb_proposal_queries,
     [FLEETDB_PART_STANDING] = &fleetdb_standing_queries,
+    [FLEETDB_PART_CARRY] = &fleetdb_carry_queries,
+    [FLEETDB_PART_PLACES] = &fleetdb_place_queries,
+    [FLEETDB_PART_ENROL] = &fleetdb_enrol_queries,
+    [FLEETDB_PART_LABELS] = &fleetdb_label_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */
@@ -163,6 +167,11 @@ bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err)
         return fleetdb_commit(db, err);
     fleetdb_rollback(db);
     return false;
+}
+
+int64_t fleetdb_writes(const struct fleetdb *db)
+{
+    return sqlite_all_changes(db->sqlite);
 }
 
 int64_t fleetdb_size_bytes(const struct fleetdb *db)

@@ -26,6 +26,8 @@ void fleetdb_rollback(struct fleetdb *db);
 
 /* Whether the database answers. */
 bool fleetdb_check(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+/* Rows written since it was opened: none more, nothing changed. */
+int64_t fleetdb_writes(const struct fleetdb *db);
 int64_t fleetdb_size_bytes(const struct fleetdb *db); /* file and WAL */
 
 enum fleetdb_life { /* the schema's life_cycle */
@@ -70,18 +72,22 @@ struct fleetdb_terminal {
 };
 struct fleetdb_enrolment {
     const char *id, *serial, *model;
-    struct bytes agent_key; /* SPKI */
-    const char *merchant_id, *merchant_name;
-    const char *store_id, *store_name, *region; /* region may be "" */
+    struct bytes agent_key;                          /* SPKI; empty: as before, or none yet */
+    const char *merchant_id, *merchant_name;         /* merchant_id NULL: it stays where it is */
+    const char *store_id, *store_name, *region;      /* region may be "" or NULL: as it is */
+    const char *time_zone, *opening_hours, *address; /* of the store, NULL: as they are */
     const struct fleetdb_terminal *terminals;
     size_t terminal_count;
+    bool keep_terminals;    /* those it carries, whatever `terminals` is */
+    enum fleetdb_life life; /* of a device that is new */
+    const char *who, *why;  /* NULL: musterd; "enrolled" */
     bool dry_run; /* all is checked and nothing kept; the device's row number, if new, means nothing
                    */
 };
 /* Enrols a device, or brings a known one (same id, serial and model) up to date: a new key
  * replaces the old one from now on, a logical terminal that another device carries moves here.
- * ERR_CONFLICT: the id, the serial number or the key is another device's, or it is retired. Its
- * own transaction, with an audit row. */
+ * ERR_CONFLICT: the id, the serial number or the key is another device's, or it is retired. A
+ * transaction of its own or a step of the caller's, with an audit row if anything changed. */
 bool fleetdb_enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t now_ms,
                    int64_t *ret_device, struct err *err) MUSTER_CHECK;
 

@@ -31,6 +31,10 @@ enum fleetdb_part {
     FLEETDB_PART_ACTIONS,
     FLEETDB_PART_PROPOSALS,
     FLEETDB_PART_STANDING,
+    FLEETDB_PART_CARRY,
+    FLEETDB_PART_PLACES,
+    FLEETDB_PART_ENROL,
+    FLEETDB_PART_LABELS,
     FLEETDB_PARTS,
 };
 
@@ -43,7 +47,8 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_view_queries, fleetdb_blob_queries, fleetdb_document_queries, fleetdb_desired_queries,
     fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries,
     fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
-    fleetdb_standing_queries;
+    fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
+    fleetdb_label_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;

@@ -65,9 +65,11 @@ static const char *const texts[QUERIES] = {
     [STANDINGS] = "SELECT t.id, t.from_ms, t.to_ms, t.life, m.code, s.code, r.name, t.why, t.who"
                   " FROM standing t LEFT JOIN merchant m ON m.id = t.merchant"
                   " LEFT JOIN store s ON s.id = t.store LEFT JOIN region r ON r.id = t.region"
-                  " WHERE t.device = :device ORDER BY t.from_ms, t.id",
-    [CARRIED] = CARRIED_VIEW " WHERE c.device = :device ORDER BY c.slot, c.from_ms, c.id",
-    [CARRIERS] = CARRIED_VIEW " WHERE l.tid = :tid ORDER BY l.acquirer, l.mid, c.from_ms, c.id",
+                  " WHERE t.device = :device AND " EVER("t") " ORDER BY t.from_ms, t.id",
+    [CARRIED] =
+        CARRIED_VIEW " WHERE c.device = :device AND " EVER("c") " ORDER BY c.slot, c.from_ms, c.id",
+    [CARRIERS] = CARRIED_VIEW
+    " WHERE l.tid = :tid AND " EVER("c") " ORDER BY l.acquirer, l.mid, c.from_ms, c.id",
 };
 
 const struct fleetdb_queries fleetdb_standing_queries = {texts, QUERIES};

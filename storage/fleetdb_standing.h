@@ -53,7 +53,7 @@ struct fleetdb_standing_view {
     int64_t standing, from_ms, to_ms; /* to_ms 0: still so */
     const char *life, *merchant, *store, *region, *why, *who;
 };
-/* Oldest first. */
+/* Oldest first, but what was over when it began. */
 bool fleetdb_standing_each(struct fleetdb *db, int64_t device,
                            bool (*each)(void *ctx, const struct fleetdb_standing_view *view,
                                         struct err *err),

@@ -245,6 +245,11 @@ int64_t sqlite_changes(struct sqlite *db)
     return sqlite3_changes64(db->connection);
 }
 
+int64_t sqlite_all_changes(struct sqlite *db)
+{
+    return sqlite3_total_changes64(db->connection);
+}
+
 const char *sqlite_path(const struct sqlite *db)
 {
     return db->path;

@@ -458,6 +458,11 @@ static void text_seeds(void)
     write_text("opening", "holidays",
                "\1\2\3\4\5\1  24/7; 2027 Feb 05-2027 Feb 12 off; Dec 30-Jan 02 Mo-Fr 10:00-14:00");
     write_text("opening", "wrap", "\1\2\3\4\5\1  Sa-Mo 08:00-48:00; Tu off");
+    /* A device's facts, two texts each, up to an empty one; then a selector. */
+    write_text("selector", "terms",
+               "model\nA920\nlane\nexpress\n\nmodel=A9*|A80,lane!=slow,!pilot");
+    write_text("selector", "groups",
+               "tid\n12345678\ntid\n12345679\n\ngroup=pilots|north,tid=12345679");
     /* The card industry's published test number. */
     write_text("mask", "test_number", "paid 4111 1111 1111 1111 at 12:00");
     write_text("mask", "digits", "000004111111111111111000 and 12345678901234567890");

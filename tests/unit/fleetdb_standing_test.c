@@ -117,8 +117,8 @@ static void a_sale_counts_where_it_was_made(void **state)
     assert_int_equal(at(db, device, 1999).standing, first.standing);
     assert_int_equal(at(db, device, INT64_MAX - 1).standing, second.standing);
     assert_story(db, device,
-                 "1000-2000 in_service m1/s1/south enrolled by api;"
-                 "2000-0 in_service m1/s2/north enrolled by api;");
+                 "1000-2000 in_service m1/s1/south enrolled by musterd;"
+                 "2000-0 in_service m1/s2/north enrolled by musterd;");
 }
 
 static void before_the_first_it_stood_where_the_first_says(void **state)
@@ -162,7 +162,7 @@ static void a_life_has_its_span(void **state)
     assert_int_equal(at(db, device, 4000).life, FLEETDB_REPAIR);
     assert_int_equal(at(db, other, 4000).life, FLEETDB_IN_SERVICE);
     assert_story(db, device,
-                 "1000-4000 in_service m1/s1/south enrolled by api;"
+                 "1000-4000 in_service m1/s1/south enrolled by musterd;"
                  "4000-0 repair m1/s1/south printer jams by ops;");
 }
 
@@ -178,9 +178,8 @@ static void a_clock_that_goes_back_leaves_no_gap(void **state)
     assert_int_equal(last.to_ms, INT64_MAX);
     assert_int_equal(at(db, device, 1999).to_ms, 2000);
     assert_story(db, device,
-                 "1000-2000 in_service m1/s1/south enrolled by api;"
-                 "2000-2000 in_service m1/s2/south enrolled by api;"
-                 "2000-0 in_service m1/s3/south enrolled by api;");
+                 "1000-2000 in_service m1/s1/south enrolled by musterd;"
+                 "2000-0 in_service m1/s3/south enrolled by musterd;");
 }
 
 /* A store that gets another region rewrites nothing, and takes along all that stand in it. */
@@ -192,8 +191,8 @@ static void a_stores_new_region_begins_new_spans(void **state)
     int64_t elsewhere = enrol(db, "d3", "s2", "south", NULL, 1000);
     enrol(db, "d2", "s1", "north", NULL, 3000);
     assert_story(db, one,
-                 "1000-3000 in_service m1/s1/south enrolled by api;"
-                 "3000-0 in_service m1/s1/north enrolled by api;");
+                 "1000-3000 in_service m1/s1/south enrolled by musterd;"
+                 "3000-0 in_service m1/s1/north enrolled by musterd;");
     assert_int_equal(at(db, two, 2999).region, at(db, elsewhere, 9000).region);
     assert_int_equal(at(db, two, 3000).region, at(db, one, 3000).region);
     assert_int_equal(at(db, elsewhere, 9000).from_ms, 1000);

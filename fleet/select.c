@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/select.h"
+
+#include "fleet/selector.h"
+#include "storage/fleetdb_labels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FACTS_MAX = 512, GROUPS_MAX = SELECTOR_VALUES_MAX };
+
+struct group {
+    char name[SELECTOR_NAME_CHARS + 1];
+    struct selector selector;
+};
+
+/* The facts of one device after another, and what is asked of them. */
+struct question {
+    struct selector selector;
+    struct group *groups;
+    size_t group_count;
+    bool seen[SELECTOR_TERMS_MAX]; /* some device has this term's field */
+
+    int64_t device; /* whose facts are being gathered, 0: nobody's yet */
+    char id[64];
+    struct buf texts; /* field, NUL, value, NUL, ... */
+    struct selector_fact facts[FACTS_MAX];
+    size_t fact_count;
+
+    bool (*each)(void *ctx, int64_t device, const char *id, struct err *err);
+    void *ctx;
+};
+
+/* Groups name no groups. */
+static bool in_none(void *ctx, const char *group)
+{
+    (void)ctx;
+    (void)group;
+    return false;
+}
+
+static bool in_group(void *ctx, const char *name)
+{
+    const struct question *question = ctx;
+    for (size_t i = 0; i < question->group_count; i++) {
+        if (strcmp(question->groups[i].name, name) == 0)
+            return selector_holds(&question->groups[i].selector, question->facts,
+                                  question->fact_count, in_none, NULL);
+    }
+    return false;
+}
+
+/* All facts of a device are there. */
+static bool decide(struct question *question, struct err *err)
+{
+    if (question->device == 0)
+        return true;
+    const char *at = (const char *)question->texts.data;
+    for (size_t i = 0; i < question->fact_count; i++) {
+        question->facts[i].field = at;
+        at += strlen(at) + 1;
+        question->facts[i].value = at;
+        at += strlen(at) + 1;
+    }
+    bool chosen = selector_holds(&question->selector, question->facts, question->fact_count,
+                                 in_group, question);
+    return !chosen || question->each(question->ctx, question->device, question->id, err);
+}
+
+static void mark_seen(struct question *question, const char *field)
+{
+    const char *asked = NULL;
+    for (size_t i = 0; (asked = selector_field(&question->selector, i)) != NULL; i++)
+        question->seen[i] = question->seen[i] || strcmp(asked, field) == 0;
+}
+
+static bool gather(void *ctx, const struct fleetdb_fact *fact, struct err *err)
+{
+    struct question *question = ctx;
+    if (fact->device != question->device) {
+        if (!decide(question, err))
+            return false;
+        question->device = fact->device;
+        (void)snprintf(question->id, sizeof question->id, "%s", fact->id);
+        question->fact_count = 0;
+        buf_clear(&question->texts);
+    }
+    if (question->fact_count == FACTS_MAX)
+        return err_set(err, ERR_FULL, "%s has more than %d labels and logical terminals", fact->id,
+                       FACTS_MAX);
+    mark_seen(question, fact->field);
+    question->fact_count++;
+    return buf_append(&question->texts, fact->field, strlen(fact->field) + 1, err) &&
+           buf_append(&question->texts, fact->value, strlen(fact->value) + 1, err);
+}
+
+/* ---- groups ---- */
+
+static bool read_group(struct fleetdb *db, const char *name, struct group *group, struct err *err)
+{
+    struct buf text = {0};
+    bool done = fleetdb_group_read(db, name, &text, err) &&
+                selector_parse((const char *)text.data, &group->selector, err);
+    (void)snprintf(group->name, sizeof group->name, "%s", name);
+    buf_done(&text);
+    return done || err_context(err, "group %s", name);
+}
+
+static bool read_groups(struct fleetdb *db, struct question *question, struct err *err)
+{
+    const char *field = NULL, *name = NULL;
+    for (size_t term = 0; (field = selector_field(&question->selector, term)) != NULL; term++) {
+        for (size_t i = 0; strcmp(field, "group") == 0 &&
+                           (name = selector_value(&question->selector, term, i)) != NULL;
+             i++) {
+            if (!selector_group_valid(name))
+                return err_set(err, ERR_INVALID, "group=%.40s: expected a group's name", name);
+            if (!read_group(db, name, &question->groups[question->group_count++], err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* A word that no device knows is more likely mistyped than meant. */
+static bool check_labels(const struct question *question, struct err *err)
+{
+    const char *field = NULL;
+    for (size_t i = 0; (field = selector_field(&question->selector, i)) != NULL; i++) {
+        if (!question->seen[i] && selector_label_valid(field))
+            return err_set(err, ERR_NOT_FOUND,
+                           "selector: %s is no field of a device, and no device has such a label",
+                           field);
+    }
+    return true;
+}
+
+static bool note(void *ctx, int64_t device, const char *id, struct err *err)
+{
+    struct buf *chosen = ctx;
+    return buf_append(chosen, &device, sizeof device, err) &&
+           buf_append(chosen, id, strlen(id) + 1, err);
+}
+
+/* Whom it chooses is told only when the whole question turned out to be a good one. */
+static bool tell(const struct buf *chosen,
+                 bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
+                 void *ctx, struct err *err)
+{
+    for (size_t at = 0; at < chosen->length;) {
+        int64_t device = 0;
+        memcpy(&device, chosen->data + at, sizeof device);
+        const char *id = (const char *)chosen->data + at + sizeof device;
+        if (!each(ctx, device, id, err))
+            return false;
+        at += sizeof device + strlen(id) + 1;
+    }
+    return true;
+}
+
+bool select_devices(struct fleetdb *db, const char *selector,
+                    bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
+                    void *ctx, struct err *err)
+{
+    struct buf chosen = {.limit = (size_t)64 << 20};
+    struct question *question = calloc(1, sizeof *question);
+    struct group *groups = calloc(GROUPS_MAX, sizeof *groups);
+    bool done = false;
+    if (question == NULL || groups == NULL) {
+        err_set(err, ERR_NO_MEMORY, "no memory to choose devices");
+    } else {
+        question->groups = groups;
+        question->each = note;
+        question->ctx = &chosen;
+        done = selector_parse(selector, &question->selector, err) &&
+               read_groups(db, question, err) && fleetdb_facts_each(db, 0, gather, question, err) &&
+               decide(question, err) && check_labels(question, err) &&
+               tell(&chosen, each, ctx, err);
+        buf_done(&question->texts);
+    }
+    buf_done(&chosen);
+    free(groups);
+    free(question);
+    return done;
+}
+
+bool select_fit_for_group(const char *selector, struct err *err)
+{
+    struct selector read;
+    const char *field = NULL;
+    if (!selector_parse(selector, &read, err))
+        return false;
+    for (size_t i = 0; (field = selector_field(&read, i)) != NULL; i++) {
+        if (strcmp(field, "group") == 0)
+            return err_set(err, ERR_INVALID, "a group's selector names no other group");
+    }
+    return true;
+}

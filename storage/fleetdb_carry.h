@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_CARRY_H
+#define STORAGE_FLEETDB_CARRY_H
+
+#include "storage/fleetdb_standing.h"
+
+/* For the fleetdb files of this folder only: which device carries which logical terminals, and
+ * what of that an acquirer has to be told. Steps of the caller's transaction. */
+
+/* From now on the device carries the logical terminal in its slot, and nobody else does. */
+bool fleetdb_carry(struct fleetdb *db, int64_t device, const struct fleetdb_terminal *terminal,
+                   int64_t merchant, const struct fleetdb_change *change,
+                   struct err *err) MUSTER_CHECK;
+/* Slots that are not among these carry nothing any more. */
+bool fleetdb_carry_only(struct fleetdb *db, int64_t device,
+                        const struct fleetdb_terminal *terminals, size_t count,
+                        const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
+/* `to` goes on with all that `from` carries. */
+bool fleetdb_carry_over(struct fleetdb *db, int64_t from, int64_t to,
+                        const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
+bool fleetdb_carry_count(struct fleetdb *db, int64_t device, int64_t *ret_count,
+                         struct err *err) MUSTER_CHECK;
+/* The acquirers of all that it carries are to be told its new address. */
+bool fleetdb_carry_moved(struct fleetdb *db, int64_t device, const struct fleetdb_change *change,
+                         struct err *err) MUSTER_CHECK;
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_labels.h"
+
+#include "storage/fleetdb_internal.h"
+
+#include <string.h>
+
+enum query {
+    LABEL_PUT,
+    LABEL_REMOVE,
+    LABELS,
+    FACTS,
+    FACTS_OF_ALL,
+    GROUP_PUT,
+    GROUP_REMOVE,
+    GROUP_READ,
+    GROUPS,
+    QUERIES,
+};
+
+static const char *const texts[QUERIES] = {
+    [LABEL_PUT] = "INSERT INTO device_label (device, name, value) VALUES (:device, :name, :value)"
+                  " ON CONFLICT (device, name) DO UPDATE SET value = excluded.value"
+                  " WHERE value <> excluded.value",
+    [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
+    [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
+    [FACTS] = "SELECT f.device, d.name, f.field, f.value FROM device_fact f"
+              " JOIN device d ON d.id = f.device WHERE f.device = :device",
+    [FACTS_OF_ALL] = "SELECT f.device, d.name, f.field, f.value FROM device_fact f"
+                     " JOIN device d ON d.id = f.device ORDER BY d.name",
+    [GROUP_PUT] = "INSERT INTO device_group (name, selector, changed_ms, who)"
+                  " VALUES (:name, :selector, :now, :who) ON CONFLICT (name) DO UPDATE SET"
+                  " (selector, changed_ms, who) = (excluded.selector, excluded.changed_ms,"
+                  "  excluded.who) WHERE selector <> excluded.selector",
+    [GROUP_REMOVE] = "DELETE FROM device_group WHERE name = :name",
+    [GROUP_READ] = "SELECT selector FROM device_group WHERE name = :name",
+    [GROUPS] = "SELECT name, selector, who, changed_ms FROM device_group ORDER BY name",
+};
+
+const struct fleetdb_queries fleetdb_label_queries = {texts, QUERIES};
+
+static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
+{
+    return fleetdb_query(db, FLEETDB_PART_LABELS, query);
+}
+
+/* ---- labels ---- */
+
+bool fleetdb_label_put(struct fleetdb *db, int64_t device, const struct fleetdb_label *label,
+                       struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, LABEL_PUT);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_text(statement, ":name", label->name);
+    sqlite_bind_text(statement, ":value", label->value);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_label_remove(struct fleetdb *db, int64_t device, const char *name, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, LABEL_REMOVE);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_text(statement, ":name", name);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_labels_each(struct fleetdb *db, int64_t device,
+                         bool (*each)(void *ctx, const struct fleetdb_label *label,
+                                      struct err *err),
+                         void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, LABELS);
+    sqlite_bind_int(row, ":device", device);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        const struct fleetdb_label label = {sqlite_column_text(row, 0), sqlite_column_text(row, 1)};
+        if (!each(ctx, &label, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}
+
+struct others {
+    const struct fleetdb_label *labels;
+    size_t count;
+    struct buf names; /* of those that are not among them, each with its NUL */
+};
+
+static bool note_other(void *ctx, const struct fleetdb_label *label, struct err *err)
+{
+    struct others *others = ctx;
+    for (size_t i = 0; i < others->count; i++) {
+        if (strcmp(others->labels[i].name, label->name) == 0)
+            return true;
+    }
+    return buf_append(&others->names, label->name, strlen(label->name) + 1, err);
+}
+
+bool fleetdb_labels_only(struct fleetdb *db, int64_t device, const struct fleetdb_label *labels,
+                         size_t count, struct err *err)
+{
+    struct others others = {labels, count, {0}};
+    bool done = fleetdb_labels_each(db, device, note_other, &others, err);
+    for (size_t i = 0; done && i < count; i++)
+        done = fleetdb_label_put(db, device, &labels[i], err);
+    const char *name = (const char *)others.names.data;
+    for (size_t at = 0; done && at < others.names.length; at += strlen(name + at) + 1)
+        done = fleetdb_label_remove(db, device, name + at, err);
+    buf_done(&others.names);
+    return done;
+}
+
+bool fleetdb_facts_each(struct fleetdb *db, int64_t device,
+                        bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
+                        void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, device == 0 ? FACTS_OF_ALL : FACTS);
+    if (device != 0)
+        sqlite_bind_int(row, ":device", device);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        const struct fleetdb_fact fact = {sqlite3_column_int64(row, 0), sqlite_column_text(row, 1),
+                                          sqlite_column_text(row, 2), sqlite_column_text(row, 3)};
+        if (!each(ctx, &fact, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}
+
+/* ---- groups ---- */
+
+bool fleetdb_group_put(struct fleetdb *db, const char *name, const char *selector,
+                       const struct fleetdb_change *change, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, GROUP_PUT);
+    sqlite_bind_text(statement, ":name", name);
+    sqlite_bind_text(statement, ":selector", selector);
+    sqlite_bind_text(statement, ":who", change->who);
+    sqlite_bind_int(statement, ":now", change->now_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static bool no_group(const char *name, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "no group %s", name);
+}
+
+bool fleetdb_group_remove(struct fleetdb *db, const char *name, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, GROUP_REMOVE);
+    sqlite_bind_text(statement, ":name", name);
+    return sqlite_run(db->sqlite, statement, err) &&
+           (sqlite_changes(db->sqlite) > 0 || no_group(name, err));
+}
+
+bool fleetdb_group_read(struct fleetdb *db, const char *name, struct buf *out, struct err *err)
+{
+    bool found = false;
+    sqlite3_stmt *statement = query_of(db, GROUP_READ);
+    sqlite_bind_text(statement, ":name", name);
+    if (!sqlite_row(db->sqlite, statement, &found, err))
+        return false;
+    if (!found)
+        return no_group(name, err);
+    const char *selector = sqlite_column_text(statement, 0);
+    bool done = buf_append(out, selector, strlen(selector) + 1, err);
+    (void)sqlite3_reset(statement);
+    return done;
+}
+
+bool fleetdb_groups_each(struct fleetdb *db,
+                         bool (*each)(void *ctx, const struct fleetdb_group *group,
+                                      struct err *err),
+                         void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, GROUPS);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        const struct fleetdb_group group = {sqlite_column_text(row, 0), sqlite_column_text(row, 1),
+                                            sqlite_column_text(row, 2),
+                                            sqlite3_column_int64(row, 3)};
+        if (!each(ctx, &group, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}

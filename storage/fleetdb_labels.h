@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_LABELS_H
+#define STORAGE_FLEETDB_LABELS_H
+
+#include "storage/fleetdb_standing.h"
+
+/* What people call devices by: labels, and groups, which are selectors with a name
+ * (fleet/selector.h). Forms are the caller's to check. */
+
+struct fleetdb_label {
+    const char *name, *value;
+};
+bool fleetdb_label_put(struct fleetdb *db, int64_t device, const struct fleetdb_label *label,
+                       struct err *err) MUSTER_CHECK;
+bool fleetdb_label_remove(struct fleetdb *db, int64_t device, const char *name,
+                          struct err *err) MUSTER_CHECK;
+/* These and no others. */
+bool fleetdb_labels_only(struct fleetdb *db, int64_t device, const struct fleetdb_label *labels,
+                         size_t count, struct err *err) MUSTER_CHECK;
+/* By name. */
+bool fleetdb_labels_each(struct fleetdb *db, int64_t device,
+                         bool (*each)(void *ctx, const struct fleetdb_label *label,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+
+/* One thing that is so of a device now: "store", "model", "tid" ... or a label's name. */
+struct fleetdb_fact {
+    int64_t device;
+    const char *id; /* the device's */
+    const char *field, *value;
+};
+/* Those of one device after another; `device` 0: of all. */
+bool fleetdb_facts_each(struct fleetdb *db, int64_t device,
+                        bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
+                        void *ctx, struct err *err) MUSTER_CHECK;
+
+struct fleetdb_group {
+    const char *name, *selector, *who;
+    int64_t changed_ms;
+};
+bool fleetdb_group_put(struct fleetdb *db, const char *name, const char *selector,
+                       const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
+/* ERR_NOT_FOUND: there is no such group. */
+bool fleetdb_group_remove(struct fleetdb *db, const char *name, struct err *err) MUSTER_CHECK;
+/* Appends its selector and a NUL; ERR_NOT_FOUND as above. */
+bool fleetdb_group_read(struct fleetdb *db, const char *name, struct buf *out,
+                        struct err *err) MUSTER_CHECK;
+bool fleetdb_groups_each(struct fleetdb *db,
+                         bool (*each)(void *ctx, const struct fleetdb_group *group,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_places.h"
+
+#include "storage/fleetdb_carry.h"
+#include "storage/fleetdb_internal.h"
+
+#include <stdio.h>
+
+enum query {
+    MERCHANT_PUT,
+    MERCHANT_FIND,
+    REGION_NAME,
+    REGION_PUT,
+    STORE_PUT,
+    STORE_FIND,
+    STORE_MERCHANT,
+    STORE_OF,
+    STORES,
+    REGIONS,
+    SET_LIFE,
+    SET_STORE,
+    QUERIES,
+};
+
+static const char *const texts[QUERIES] = {
+    [MERCHANT_PUT] = "INSERT INTO merchant (code, name) VALUES (:code, coalesce(:name, :code))"
+                     " ON CONFLICT (code) DO UPDATE SET name = :name"
+                     " WHERE :name IS NOT NULL AND name <> :name",
+    [MERCHANT_FIND] = "SELECT id FROM merchant WHERE code = :code",
+    [REGION_NAME] = "INSERT INTO region (name) VALUES (:name) ON CONFLICT (name) DO NOTHING",
+    [REGION_PUT] = "INSERT INTO region (name, time_zone) VALUES (:name, :zone)"
+                   " ON CONFLICT (name) DO UPDATE SET time_zone = excluded.time_zone"
+                   " WHERE time_zone <> excluded.time_zone",
+    [STORE_PUT] =
+        "INSERT INTO store (merchant, code, name, region, time_zone, opening_hours, address)"
+        " VALUES (:merchant, :code, coalesce(:name, :code),"
+        "  (SELECT id FROM region WHERE name = :region), coalesce(:zone, ''),"
+        "  coalesce(:hours, ''), coalesce(:address, ''))"
+        " ON CONFLICT (merchant, code) DO UPDATE SET"
+        "  (name, region, time_zone, opening_hours, address) = (coalesce(:name, name),"
+        "  iif(:region IS NULL, region, excluded.region), coalesce(:zone, time_zone),"
+        "  coalesce(:hours, opening_hours), coalesce(:address, address))"
+        " WHERE (name, region, time_zone, opening_hours, address) IS NOT (coalesce(:name, name),"
+        "  iif(:region IS NULL, region, excluded.region), coalesce(:zone, time_zone),"
+        "  coalesce(:hours, opening_hours), coalesce(:address, address))",
+    [STORE_FIND] = "SELECT s.id FROM store s JOIN merchant m ON m.id = s.merchant"
+                   " WHERE m.code = :merchant AND s.code = :code",
+    [STORE_MERCHANT] = "SELECT merchant FROM store WHERE id = :store",
+    [STORE_OF] = "SELECT store FROM device WHERE id = :device",
+    [STORES] = "SELECT m.code, m.name, s.code, s.name, r.name, s.time_zone, s.opening_hours,"
+               " s.address, coalesce(nullif(s.time_zone, ''), r.time_zone, 'UTC'),"
+               " (SELECT count(*) FROM device d WHERE d.store = s.id AND d.life_cycle <> 'retired')"
+               " FROM store s JOIN merchant m ON m.id = s.merchant"
+               " LEFT JOIN region r ON r.id = s.region ORDER BY m.code, s.code",
+    [REGIONS] = "SELECT name, time_zone FROM region ORDER BY name",
+    [SET_LIFE] = "UPDATE device SET life_cycle = :life, updated_ms = :now"
+                 " WHERE id = :device AND life_cycle <> :life",
+    [SET_STORE] = "UPDATE device SET store = :store, updated_ms = :now"
+                  " WHERE id = :device AND store IS NOT :store",
+};
+
+const struct fleetdb_queries fleetdb_place_queries = {texts, QUERIES};
+
+static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
+{
+    return fleetdb_query(db, FLEETDB_PART_PLACES, query);
+}
+
+/* ---- merchants, stores, regions ---- */
+
+static bool put_merchant(struct fleetdb *db, const struct fleetdb_store *store,
+                         int64_t *ret_merchant, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, MERCHANT_PUT);
+    sqlite_bind_text(statement, ":code", store->merchant);
+    sqlite_bind_text(statement, ":name", store->merchant_name);
+    if (!sqlite_run(db->sqlite, statement, err))
+        return false;
+    statement = query_of(db, MERCHANT_FIND);
+    sqlite_bind_text(statement, ":code", store->merchant);
+    return sqlite_value(db->sqlite, statement, 0, ret_merchant, err);
+}
+
+static bool put_region(struct fleetdb *db, const char *name, struct err *err)
+{
+    if (name == NULL || name[0] == '\0')
+        return true;
+    sqlite3_stmt *statement = query_of(db, REGION_NAME);
+    sqlite_bind_text(statement, ":name", name);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static bool put_store(struct fleetdb *db, const struct fleetdb_store *store,
+                      const struct fleetdb_change *change, int64_t *ret_store, struct err *err)
+{
+    int64_t merchant = 0, row = 0;
+    if (!put_merchant(db, store, &merchant, err) || !put_region(db, store->region, err))
+        return false;
+    sqlite3_stmt *statement = query_of(db, STORE_PUT);
+    sqlite_bind_int(statement, ":merchant", merchant);
+    sqlite_bind_text(statement, ":code", store->store);
+    sqlite_bind_text(statement, ":name", store->store_name);
+    sqlite_bind_text(statement, ":region", store->region);
+    sqlite_bind_text(statement, ":zone", store->time_zone);
+    sqlite_bind_text(statement, ":hours", store->opening_hours);
+    sqlite_bind_text(statement, ":address", store->address);
+    if (!sqlite_run(db->sqlite, statement, err) ||
+        !fleetdb_store_find(db, store->merchant, store->store, &row, err) ||
+        !fleetdb_standing_follow_store(db, row, change, err))
+        return false;
+    *ret_store = row;
+    return true;
+}
+
+bool fleetdb_store_put(struct fleetdb *db, const struct fleetdb_store *store,
+                       const struct fleetdb_change *change, int64_t *ret_store, struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    bool done = put_store(db, store, change, ret_store, err);
+    return fleetdb_leave(db, own, done, err);
+}
+
+bool fleetdb_store_find(struct fleetdb *db, const char *merchant, const char *store,
+                        int64_t *ret_store, struct err *err)
+{
+    int64_t row = 0;
+    sqlite3_stmt *statement = query_of(db, STORE_FIND);
+    sqlite_bind_text(statement, ":merchant", merchant);
+    sqlite_bind_text(statement, ":code", store);
+    if (!sqlite_value(db->sqlite, statement, 0, &row, err))
+        return false;
+    if (row == 0)
+        return err_set(err, ERR_NOT_FOUND, "no store %s of merchant %s", store, merchant);
+    *ret_store = row;
+    return true;
+}
+
+bool fleetdb_region_put(struct fleetdb *db, const char *name, const char *time_zone,
+                        struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, REGION_PUT);
+    sqlite_bind_text(statement, ":name", name);
+    sqlite_bind_text(statement, ":zone", time_zone);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_stores_each(struct fleetdb *db,
+                         bool (*each)(void *ctx, const struct fleetdb_store_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, STORES);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        const struct fleetdb_store_view view = {
+            .store = {.merchant = sqlite_column_text(row, 0),
+                      .merchant_name = sqlite_column_text(row, 1),
+                      .store = sqlite_column_text(row, 2),
+                      .store_name = sqlite_column_text(row, 3),
+                      .region = sqlite_column_text(row, 4),
+                      .time_zone = sqlite_column_text(row, 5),
+                      .opening_hours = sqlite_column_text(row, 6),
+                      .address = sqlite_column_text(row, 7)},
+            .zone = sqlite_column_text(row, 8),
+            .devices = sqlite_column_u64(row, 9),
+        };
+        if (!each(ctx, &view, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}
+
+bool fleetdb_regions_each(struct fleetdb *db,
+                          bool (*each)(void *ctx, const char *name, const char *time_zone,
+                                       struct err *err),
+                          void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, REGIONS);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        if (!each(ctx, sqlite_column_text(row, 0), sqlite_column_text(row, 1), err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}
+
+/* ---- devices ---- */
+
+static bool set(struct fleetdb *db, enum query query, int64_t device,
+                const struct fleetdb_change *change, const char *life, int64_t store,
+                struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, query);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_int(statement, ":now", change->now_ms);
+    if (query == SET_LIFE)
+        sqlite_bind_text(statement, ":life", life);
+    else if (store != 0)
+        sqlite_bind_int(statement, ":store", store);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static bool live(struct fleetdb *db, const struct fleetdb_device *device, enum fleetdb_life life,
+                 const struct fleetdb_change *change, struct err *err)
+{
+    if (device->life == FLEETDB_RETIRED && life != FLEETDB_RETIRED && life != FLEETDB_SPARE)
+        return err_set(err, ERR_CONFLICT, "%s is retired: make it a spare first", device->id);
+    return set(db, SET_LIFE, device->device, change, fleetdb_life_name(life), 0, err) &&
+           (life != FLEETDB_RETIRED ||
+            fleetdb_carry_only(db, device->device, NULL, 0, change, err)) &&
+           fleetdb_standing_follow(db, device->device, change, err);
+}
+
+bool fleetdb_device_live(struct fleetdb *db, const struct fleetdb_device *device,
+                         enum fleetdb_life life, const struct fleetdb_change *change,
+                         struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    bool done = live(db, device, life, change, err);
+    return fleetdb_leave(db, own, done, err);
+}
+
+static bool value_of(struct fleetdb *db, enum query query, const char *name, int64_t row,
+                     int64_t *ret_value, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, query);
+    sqlite_bind_int(statement, name, row);
+    return sqlite_value(db->sqlite, statement, 0, ret_value, err);
+}
+
+static bool carry_there(struct fleetdb *db, const struct fleetdb_device *device,
+                        const struct fleetdb_move *move, int64_t merchant,
+                        const struct fleetdb_change *change, struct err *err)
+{
+    bool done =
+        fleetdb_carry_only(db, device->device, move->terminals, move->terminal_count, change, err);
+    for (size_t i = 0; done && i < move->terminal_count; i++)
+        done = fleetdb_carry(db, device->device, &move->terminals[i], merchant, change, err);
+    return done;
+}
+
+static bool move_to(struct fleetdb *db, const struct fleetdb_device *device,
+                    const struct fleetdb_move *move, const struct fleetdb_change *change,
+                    struct err *err)
+{
+    int64_t before = 0, from = 0, to = 0, carried = 0;
+    if (device->life == FLEETDB_RETIRED)
+        return err_set(err, ERR_CONFLICT, "%s is retired: make it a spare first", device->id);
+    if (!value_of(db, STORE_OF, ":device", device->device, &before, err) ||
+        !value_of(db, STORE_MERCHANT, ":store", before, &from, err) ||
+        !value_of(db, STORE_MERCHANT, ":store", move->store, &to, err) ||
+        !fleetdb_carry_count(db, device->device, &carried, err))
+        return false;
+    if (move->keep_terminals && from != to && carried > 0)
+        return err_set(
+            err, ERR_CONFLICT,
+            "%s carries %lld logical terminals of another merchant, whose MIDs stay with"
+            " that one: say what it carries at the new merchant, or that it carries none",
+            device->id, (long long)carried);
+    return set(db, SET_STORE, device->device, change, NULL, move->store, err) &&
+           (before == move->store || before == 0 ||
+            fleetdb_carry_moved(db, device->device, change, err)) &&
+           (move->keep_terminals || carry_there(db, device, move, to, change, err)) &&
+           fleetdb_standing_follow(db, device->device, change, err);
+}
+
+bool fleetdb_device_move(struct fleetdb *db, const struct fleetdb_device *device,
+                         const struct fleetdb_move *move, const struct fleetdb_change *change,
+                         struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    bool done = move_to(db, device, move, change, err);
+    return fleetdb_leave(db, own, done, err);
+}
+
+static bool swap(struct fleetdb *db, const struct fleetdb_device *from,
+                 const struct fleetdb_device *to, enum fleetdb_life life,
+                 const struct fleetdb_change *change, struct err *err)
+{
+    int64_t carried = 0, store = 0;
+    if (from->device == to->device)
+        return err_set(err, ERR_INVALID, "%s cannot take its own place", from->id);
+    if (from->life == FLEETDB_RETIRED || to->life == FLEETDB_RETIRED)
+        return err_set(err, ERR_CONFLICT, "%s is retired: make it a spare first",
+                       to->life == FLEETDB_RETIRED ? to->id : from->id);
+    if (!fleetdb_carry_count(db, to->device, &carried, err) ||
+        !value_of(db, STORE_OF, ":device", from->device, &store, err))
+        return false;
+    if (carried > 0)
+        return err_set(err, ERR_CONFLICT,
+                       "%s carries %lld logical terminals already, which would be left without a"
+                       " device: take them off it first",
+                       to->id, (long long)carried);
+    enum fleetdb_life next =
+        from->life == FLEETDB_SUSPENDED ? FLEETDB_SUSPENDED : FLEETDB_IN_SERVICE;
+    return fleetdb_carry_over(db, from->device, to->device, change, err) &&
+           set(db, SET_STORE, to->device, change, NULL, store, err) &&
+           live(db, to, next, change, err) && live(db, from, life, change, err);
+}
+
+bool fleetdb_device_swap(struct fleetdb *db, const struct fleetdb_device *from,
+                         const struct fleetdb_device *to, enum fleetdb_life life,
+                         const struct fleetdb_change *change, struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    bool done = swap(db, from, to, life, change, err);
+    return fleetdb_leave(db, own, done, err);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_PLACES_H
+#define STORAGE_FLEETDB_PLACES_H
+
+#include "storage/fleetdb_standing.h"
+
+/*
+ * Merchants, stores and regions, and what is done with a device: moved, swapped, taken out of
+ * service. Each is one transaction, or a step of the caller's; none checks the form of a text.
+ * Nothing changed: nothing is written.
+ */
+
+/* A code says which; of what is NULL nothing is said: it stays, or is empty (a name: the code). */
+struct fleetdb_store {
+    const char *merchant, *merchant_name; /* code; name */
+    const char *store, *store_name;       /* code, among the merchant's; name */
+    const char *region;                   /* "": none */
+    const char *time_zone;                /* "": the region's */
+    const char *opening_hours;            /* fleet/opening.h; "": not known */
+    const char *address;
+};
+/* Makes or changes store, merchant and region; standings follow. */
+bool fleetdb_store_put(struct fleetdb *db, const struct fleetdb_store *store,
+                       const struct fleetdb_change *change, int64_t *ret_store,
+                       struct err *err) MUSTER_CHECK;
+/* ERR_NOT_FOUND: there is no such store. */
+bool fleetdb_store_find(struct fleetdb *db, const char *merchant, const char *store,
+                        int64_t *ret_store, struct err *err) MUSTER_CHECK;
+bool fleetdb_region_put(struct fleetdb *db, const char *name, const char *time_zone,
+                        struct err *err) MUSTER_CHECK;
+
+struct fleetdb_store_view {
+    struct fleetdb_store store;
+    const char *zone; /* in force: the store's, the region's, or UTC */
+    uint64_t devices; /* that stand there and are not retired */
+};
+/* By merchant and store. */
+bool fleetdb_stores_each(struct fleetdb *db,
+                         bool (*each)(void *ctx, const struct fleetdb_store_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+bool fleetdb_regions_each(struct fleetdb *db,
+                          bool (*each)(void *ctx, const char *name, const char *time_zone,
+                                       struct err *err),
+                          void *ctx, struct err *err) MUSTER_CHECK;
+
+/* ERR_CONFLICT: it is retired, and may only become a spare again. A retired one carries nothing any
+ * more. */
+bool fleetdb_device_live(struct fleetdb *db, const struct fleetdb_device *device,
+                         enum fleetdb_life life, const struct fleetdb_change *change,
+                         struct err *err) MUSTER_CHECK;
+
+struct fleetdb_move {
+    int64_t store;
+    /* What it carries there; `keep`: what it carries now, which ERR_CONFLICT refuses where the
+     * store is another merchant's, as a MID is a merchant's. */
+    bool keep_terminals;
+    const struct fleetdb_terminal *terminals;
+    size_t terminal_count;
+};
+bool fleetdb_device_move(struct fleetdb *db, const struct fleetdb_device *device,
+                         const struct fleetdb_move *move, const struct fleetdb_change *change,
+                         struct err *err) MUSTER_CHECK;
+/* `to` takes over what `from` carries, slot by slot, and stands where it stood; `from` lives on as
+ * `life`. ERR_CONFLICT: one of them is retired, or `to` carries something already. */
+bool fleetdb_device_swap(struct fleetdb *db, const struct fleetdb_device *from,
+                         const struct fleetdb_device *to, enum fleetdb_life life,
+                         const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
+
+/* ---- what an acquirer is to be told ---- */
+
+struct fleetdb_duty_view {
+    int64_t duty;
+    const char *device, *serial, *model;
+    const char *act; /* "bind", "unbind", "address" */
+    const char *acquirer, *tid, *mid;
+    const char *merchant, *store, *address; /* where the device stands now */
+    const char *why, *who;
+    int64_t since_ms, done_ms; /* done_ms 0: still to be told */
+    const char *done_who, *note;
+};
+/* Oldest first; `device` 0: all. `all` false: only what is still to be told. */
+bool fleetdb_duties_each(struct fleetdb *db, int64_t device, bool all,
+                         bool (*each)(void *ctx, const struct fleetdb_duty_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+/* change->why is the note. ERR_NOT_FOUND: there is no such duty; ERR_CONFLICT: it was done. */
+bool fleetdb_duty_done(struct fleetdb *db, int64_t duty, const struct fleetdb_change *change,
+                       struct err *err) MUSTER_CHECK;
+
+#endif

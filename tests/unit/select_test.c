@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/select.h"
+
+#include "storage/fleetdb_labels.h"
+#include "storage/fleetdb_places.h"
+#include "tests/unit/temp_fleet.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct fleetdb_change change = {.who = "ops", .why = "test", .now_ms = 2000};
+
+static struct fleetdb *db_of(void **state)
+{
+    return ((struct temp_fleet *)*state)->db;
+}
+
+struct chosen {
+    char text[256];
+    size_t length;
+};
+
+static bool note(void *ctx, int64_t device, const char *id, struct err *err)
+{
+    struct chosen *chosen = ctx;
+    (void)err;
+    assert_true(device > 0);
+    chosen->length += (size_t)snprintf(chosen->text + chosen->length,
+                                       sizeof chosen->text - chosen->length, "%s ", id);
+    return true;
+}
+
+static void assert_chosen(struct fleetdb *db, const char *selector, const char *expected)
+{
+    struct chosen chosen = {0};
+    struct err err = {0};
+    if (!select_devices(db, selector, note, &chosen, &err))
+        fail_msg("%s: %s", selector, err.text);
+    assert_string_equal(chosen.text, expected);
+}
+
+static enum err_code refusal(struct fleetdb *db, const char *selector)
+{
+    struct chosen chosen = {0};
+    struct err err = {0};
+    assert_false(select_devices(db, selector, note, &chosen, &err));
+    assert_int_equal(chosen.length, 0);
+    return err.code;
+}
+
+/* d1 and d3 stand in m/s, d2 in m2/s2 of the north; d2 is a spare, d1 and d2 have a lane. */
+static struct fleetdb *make_fleet(void **state)
+{
+    struct fleetdb *db = db_of(state);
+    int64_t d1 = temp_fleet_device(*state, "d1"), d2 = temp_fleet_device(*state, "d2"), store = 0;
+    (void)temp_fleet_device(*state, "d3");
+    const struct fleetdb_store place = {.merchant = "m2", .store = "s2", .region = "north"};
+    const struct fleetdb_label labels[] = {{"lane", "express"}, {"lane", "slow"}};
+    struct fleetdb_device device;
+    assert_true(fleetdb_device_find(db, "d2", &device, NULL));
+    assert_true(fleetdb_store_put(db, &place, &change, &store, NULL));
+    const struct fleetdb_move move = {.store = store, .keep_terminals = true};
+    assert_true(fleetdb_device_move(db, &device, &move, &change, NULL));
+    assert_true(fleetdb_device_live(db, &device, FLEETDB_SPARE, &change, NULL));
+    assert_true(fleetdb_label_put(db, d1, &labels[0], NULL));
+    assert_true(fleetdb_label_put(db, d2, &labels[1], NULL));
+    return db;
+}
+
+static void devices_are_chosen_by_what_is_so_of_them(void **state)
+{
+    struct fleetdb *db = make_fleet(state);
+    assert_chosen(db, "model=M1", "d1 d2 d3 ");
+    assert_chosen(db, "store=s", "d1 d3 ");
+    assert_chosen(db, "merchant=m2,region=north,store=s2", "d2 ");
+    assert_chosen(db, "state=spare", "d2 ");
+    assert_chosen(db, "lane", "d1 d2 ");
+    assert_chosen(db, "!lane", "d3 ");
+    assert_chosen(db, "lane!=slow", "d1 d3 ");
+    assert_chosen(db, "serial=d3|d1", "d1 d3 ");
+    assert_chosen(db, "device=nobody", "");
+}
+
+static void a_group_is_whoever_its_selector_chooses_now(void **state)
+{
+    struct fleetdb *db = make_fleet(state);
+    const struct fleetdb_label express = {"lane", "express"};
+    struct fleetdb_device device;
+    assert_true(fleetdb_group_put(db, "fast", "lane=express", &change, NULL));
+    assert_true(fleetdb_group_put(db, "spares", "state=spare", &change, NULL));
+    assert_chosen(db, "group=fast", "d1 ");
+    assert_chosen(db, "group=fast|spares", "d1 d2 ");
+    assert_chosen(db, "group!=fast,model=M1", "d2 d3 ");
+    assert_true(fleetdb_device_find(db, "d3", &device, NULL));
+    assert_true(fleetdb_label_put(db, device.device, &express, NULL));
+    assert_chosen(db, "group=fast", "d1 d3 ");
+    assert_true(fleetdb_group_put(db, "fast", "lane=slow", &change, NULL));
+    assert_chosen(db, "group=fast", "d2 ");
+    assert_true(fleetdb_group_remove(db, "fast", NULL));
+    assert_int_equal(refusal(db, "group=fast"), ERR_NOT_FOUND);
+    assert_false(fleetdb_group_remove(db, "fast", NULL));
+}
+
+/* "modle!=A920" would choose the whole fleet. */
+static void a_word_that_no_device_knows_chooses_nobody(void **state)
+{
+    struct fleetdb *db = make_fleet(state);
+    assert_int_equal(refusal(db, "modle!=M1"), ERR_NOT_FOUND);
+    assert_int_equal(refusal(db, "model=M1,!lnae"), ERR_NOT_FOUND);
+    assert_int_equal(refusal(db, "model="), ERR_INVALID);
+    assert_int_equal(refusal(db, "group=No"), ERR_INVALID);
+    assert_chosen(db, "region!=south", "d1 d2 d3 "); /* fields there are, if nobody has one */
+    assert_chosen(db, "tid!=1", "d1 d2 d3 ");
+}
+
+static void a_group_names_no_group(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    assert_true(select_fit_for_group("lane=express,model=M1", NULL));
+    assert_false(select_fit_for_group("group=fast", &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_false(select_fit_for_group("lane=", NULL));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
+    const struct CMUnitTest tests[] = {
+        TEST(devices_are_chosen_by_what_is_so_of_them),
+        TEST(a_group_is_whoever_its_selector_chooses_now),
+        TEST(a_word_that_no_device_knows_chooses_nobody),
+        TEST(a_group_names_no_group),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
