@@ -5,6 +5,7 @@
 #include "fleet/base64.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,53 @@ const struct api_route *api_route_find(const struct api *api, struct api_request
     }
     *ret_status = status;
     return NULL;
+}
+
+void api_methods(const struct api *api, const char *path, char ret_methods[API_METHODS_CHARS])
+{
+    char args[API_ARGS_MAX][API_ARG_SIZE];
+    size_t length = 0;
+    ret_methods[0] = '\0';
+    for (size_t m = 0; m < api->module_count; m++) {
+        for (size_t r = 0; r < api->modules[m].route_count; r++) {
+            const struct api_route *route = &api->modules[m].routes[r];
+            if (!matches(route->pattern, path, args))
+                continue;
+            int n = snprintf(ret_methods + length, API_METHODS_CHARS - length, "%s%s",
+                             length > 0 ? ", " : "", route->method);
+            length += (size_t)n < API_METHODS_CHARS - length ? (size_t)n : 0;
+        }
+    }
+}
+
+/* ---- who may ---- */
+
+const char *api_role_name(enum api_role role)
+{
+    static const char *const names[API_ROLES] = {"admin", "operator", "viewer", "anyone"};
+    return names[role];
+}
+
+const char *api_reach_name(enum api_reach reach)
+{
+    static const char *const names[API_REACHES] = {"fleet", "part", "device", "none"};
+    return names[reach];
+}
+
+bool api_allows(const struct api_route *route, const struct api_caller *caller, struct err *err)
+{
+    if (caller->role == API_ANYONE && route->role != API_ANYONE)
+        return err_set(err, ERR_REFUSED,
+                       "this takes a token of role %s (Authorization: Bearer TOKEN); musterctl "
+                       "token add makes one",
+                       api_role_name(route->role));
+    if (caller->role > route->role)
+        return err_set(err, ERR_REFUSED, "%s is %s; this takes %s", caller->name,
+                       api_role_name(caller->role), api_role_name(route->role));
+    if (route->reach == API_WHOLE_FLEET && !fleetdb_scope_is_whole(caller->scope))
+        return err_set(err, ERR_REFUSED, "%s is for a part of the fleet; this is about all of it",
+                       caller->name);
+    return true;
 }
 
 /* ---- answers ---- */

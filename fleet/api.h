@@ -3,6 +3,7 @@
 #define FLEET_API_H
 
 #include "base/buf.h"
+#include "storage/fleetdb_scope.h"
 
 #include <jansson.h>
 
@@ -18,6 +19,34 @@ struct api_query {
     const char *name, *value; /* percent-decoded */
 };
 
+/* What somebody may do, or a route asks for; what is not said is the most. */
+enum api_role {
+    API_ADMIN,    /* says who else may do what, and whose keys count */
+    API_OPERATOR, /* changes what devices are to hold and to do */
+    API_VIEWER,   /* reads */
+    API_ANYONE,   /* without a token: of no device */
+    API_ROLES,
+};
+const char *api_role_name(enum api_role role);
+
+/* Which part of the fleet a route reaches; a caller of a part of it gets to no route that says
+ * nothing. */
+enum api_reach {
+    API_WHOLE_FLEET,
+    API_OWN_PART,   /* the handler keeps to caller->scope */
+    API_ONE_DEVICE, /* the one that the first {} names: seen to before the handler runs */
+    API_NO_DEVICE,  /* it tells of no device and changes none */
+    API_REACHES,
+};
+const char *api_reach_name(enum api_reach reach);
+
+/* Who asks. */
+struct api_caller {
+    char name[64]; /* for the audit: "uid 0", "token NAME" */
+    enum api_role role;
+    struct fleetdb_scope scope;
+};
+
 struct api_request {
     const char *method;
     const char *path;
@@ -26,6 +55,7 @@ struct api_request {
     size_t query_count;
     struct bytes body; /* at most the route's max_body_bytes */
     int64_t now_ms;
+    const struct api_caller *caller;
 };
 
 struct api_answer;
@@ -54,6 +84,8 @@ struct api_route {
      * INVALID 400, REFUSED 403, NOT_FOUND 404, CONFLICT 409, FULL 413, others 500. */
     bool (*handle)(void *ctx, const struct api_request *request, struct api_answer *answer,
                    struct err *err);
+    enum api_role role; /* the least that may ask */
+    enum api_reach reach;
 };
 
 struct api_module {
@@ -71,6 +103,12 @@ struct api {
  */
 const struct api_route *api_route_find(const struct api *api, struct api_request *request,
                                        void **ret_ctx, unsigned *ret_status);
+/* Those that the path has routes for, as the header Allow wants them: "GET, POST". */
+enum { API_METHODS_CHARS = 32 };
+void api_methods(const struct api *api, const char *path, char ret_methods[API_METHODS_CHARS]);
+/* Whether the caller may ask this; ERR_REFUSED says what he would need. */
+bool api_allows(const struct api_route *route, const struct api_caller *caller,
+                struct err *err) MUSTER_CHECK;
 /* Runs the handler; fills the answer in every case, or leaves work in it. */
 void api_run(const struct api_route *route, void *ctx, const struct api_request *request,
              struct api_answer *answer);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_actions.h"
 
+#include "fleet/access.h"
 #include "proto/action.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
@@ -9,7 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEVICES_MAX = 20000, REQUEST_BYTES = 1024 * 1024, SHOWN = 50, SHOWN_MAX = 1000 };
+enum {
+    DEVICES_MAX = 20000,
+    REQUEST_BYTES = 1024 * 1024,
+    SHOWN = 50,
+    SHOWN_MAX = 1000,
+    LOOKED_AT_MAX = 100000
+};
 
 static bool no_memory(struct err *err)
 {
@@ -70,14 +77,16 @@ static bool check_once(const struct order *order, struct err *err)
 }
 
 /* {"kind", "devices"}, and if they are wanted "note", "limit_bytes", "expires_in_ms", "dry_run". */
-static bool read_order(const json_t *object, int64_t now_ms, struct order *order, struct err *err)
+static bool read_order(struct fleetdb *db, const json_t *object, const struct api_request *request,
+                       struct order *order, struct err *err)
 {
     const char *word;
     const json_t *list = json_object_get(object, "devices");
     if (!api_text(object, "kind", 32, &word, err) || !read_note(object, &order->act.note, err) ||
-        !read_numbers(object, now_ms, &order->act, err))
+        !read_numbers(object, request->now_ms, &order->act, err))
         return false;
     order->act.kind = (int)action_of_word(word);
+    order->act.who = request->caller->name;
     order->dry_run = json_is_true(json_object_get(object, "dry_run"));
     if (order->act.kind == MUSTER__ACTION_KIND__ACTION_UNKNOWN)
         return err_set(err, ERR_INVALID, "kind %.32s: expected one of %s", word, action_words());
@@ -85,6 +94,8 @@ static bool read_order(const json_t *object, int64_t now_ms, struct order *order
         order->ids[i] = json_string_value(json_array_get(list, i));
         if (order->ids[i] == NULL || !device_id_valid(order->ids[i]))
             return err_set(err, ERR_INVALID, "devices: entry %zu is not a device id", i + 1);
+        if (!access_check_device(db, request->caller, order->ids[i], err))
+            return false;
     }
     return check_once(order, err);
 }
@@ -131,6 +142,7 @@ static bool carry_out(struct api_actions *actions, const struct order *order, in
 static bool post_actions(void *ctx, const struct api_request *request, struct api_answer *answer,
                          struct err *err)
 {
+    struct api_actions *actions = ctx;
     struct order order = {0};
     json_t *object;
     if (!api_body(request, &object, err))
@@ -143,8 +155,8 @@ static bool post_actions(void *ctx, const struct api_request *request, struct ap
         ok = order.ids != NULL ||
              err_set(err, ERR_NO_MEMORY, "no memory for %zu devices", order.count);
     }
-    ok = ok && read_order(object, request->now_ms, &order, err) &&
-         carry_out(ctx, &order, request->now_ms, &answer->json, err);
+    ok = ok && read_order(actions->db, object, request, &order, err) &&
+         carry_out(actions, &order, request->now_ms, &answer->json, err);
     free(order.ids);
     json_decref(object);
     return ok;
@@ -168,9 +180,21 @@ json_t *api_action_json(const struct fleetdb_action *action)
                      (json_int_t)action->log_held, "log_sha256", sha256);
 }
 
+struct listing {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+    size_t limit;
+};
+
 static bool add_action(void *ctx, const struct fleetdb_action *action, struct err *err)
 {
-    return json_array_append_new(ctx, api_action_json(action)) == 0 || no_memory(err);
+    const struct listing *listing = ctx;
+    bool holds = false;
+    if (!fleetdb_scope_holds_id(listing->db, listing->scope, action->device, &holds, err))
+        return false;
+    return !holds || json_array_size(listing->list) >= listing->limit ||
+           json_array_append_new(listing->list, api_action_json(action)) == 0 || no_memory(err);
 }
 
 /* ?device=ID, ?limit=N. Newest first. */
@@ -181,16 +205,20 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
     struct fleetdb_device device = {0};
     const char *id = api_query(request, "device");
     int64_t limit = 0;
-    if ((id != NULL && !fleetdb_device_find(actions->db, id, &device, err)) ||
+    if ((id != NULL && (!access_check_device(actions->db, request->caller, id, err) ||
+                        !fleetdb_device_find(actions->db, id, &device, err))) ||
         !api_query_number(request, "limit", SHOWN, &limit, err))
         return false;
-    json_t *list = json_array();
-    if (!fleetdb_actions_each(actions->db, device.device, limit < SHOWN_MAX ? limit : SHOWN_MAX,
-                              add_action, list, err)) {
-        json_decref(list);
+    if (limit > SHOWN_MAX)
+        limit = SHOWN_MAX;
+    struct listing listing = {actions->db, request->caller->scope, json_array(), (size_t)limit};
+    /* Others' actions may lie between those of a part of the fleet. */
+    const int64_t looked_at = fleetdb_scope_is_whole(listing.scope) ? limit : LOOKED_AT_MAX;
+    if (!fleetdb_actions_each(actions->db, device.device, looked_at, add_action, &listing, err)) {
+        json_decref(listing.list);
         return false;
     }
-    answer->json = json_pack("{s:o}", "actions", list);
+    answer->json = json_pack("{s:o}", "actions", listing.list);
     return answer->json != NULL || no_memory(err);
 }
 
@@ -203,11 +231,28 @@ static bool take_action(void *ctx, const struct fleetdb_action *action, struct e
     return *json != NULL || no_memory(err);
 }
 
+/* One that is out of the caller's reach is none. */
+static bool read_action(struct api_actions *actions, const struct api_request *request,
+                        json_t **ret_json, struct err *err)
+{
+    bool holds = false;
+    json_t *json = NULL;
+    if (!fleetdb_action_get(actions->db, request->args[0], take_action, &json, err))
+        return false;
+    const char *device = json_string_value(json_object_get(json, "device"));
+    bool ok = fleetdb_scope_holds_id(actions->db, request->caller->scope, device, &holds, err) &&
+              (holds || err_set(err, ERR_NOT_FOUND, "no action %s", request->args[0]));
+    if (ok)
+        *ret_json = json;
+    else
+        json_decref(json);
+    return ok;
+}
+
 static bool get_action(void *ctx, const struct api_request *request, struct api_answer *answer,
                        struct err *err)
 {
-    struct api_actions *actions = ctx;
-    return fleetdb_action_get(actions->db, request->args[0], take_action, &answer->json, err);
+    return read_action(ctx, request, &answer->json, err);
 }
 
 /* ---- GET /api/v1/actions/{}/log ---- */
@@ -242,7 +287,7 @@ static bool get_log(void *ctx, const struct api_request *request, struct api_ans
     struct api_actions *actions = ctx;
     struct log log = {.out = &answer->text};
     json_t *action = NULL;
-    if (!fleetdb_action_get(actions->db, request->args[0], take_action, &action, err))
+    if (!read_action(actions, request, &action, err))
         return false;
     int64_t pieces = json_integer_value(json_object_get(action, "log_pieces"));
     json_decref(action);
@@ -259,10 +304,10 @@ static bool get_log(void *ctx, const struct api_request *request, struct api_ans
 struct api_module api_actions_module(struct api_actions *actions)
 {
     static const struct api_route routes[] = {
-        {"POST", "/api/v1/actions", REQUEST_BYTES, post_actions},
-        {"GET", "/api/v1/actions", 0, get_actions},
-        {"GET", "/api/v1/actions/{}", 0, get_action},
-        {"GET", "/api/v1/actions/{}/log", 0, get_log},
+        {"POST", "/api/v1/actions", REQUEST_BYTES, post_actions, API_OPERATOR, API_OWN_PART},
+        {"GET", "/api/v1/actions", 0, get_actions, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/actions/{}", 0, get_action, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/actions/{}/log", 0, get_log, API_OPERATOR, API_OWN_PART},
     };
     return (struct api_module){
         .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = actions};

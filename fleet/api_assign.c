@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_assign.h"
 
+#include "fleet/access.h"
 #include "fleet/plan.h"
 #include "fleet/words.h"
 #include "proto/limits.h"
@@ -37,13 +38,16 @@ static bool read_order(const json_t *object, struct director_order *order, struc
     return true;
 }
 
-static bool read_devices(const json_t *object, const char **ids, size_t count, struct err *err)
+static bool read_devices(struct fleetdb *db, const struct api_caller *caller, const json_t *object,
+                         const char **ids, size_t count, struct err *err)
 {
     const json_t *list = json_object_get(object, "devices");
     for (size_t i = 0; i < count; i++) {
         ids[i] = json_string_value(json_array_get(list, i));
         if (ids[i] == NULL || !device_id_valid(ids[i]))
             return err_set(err, ERR_INVALID, "devices: entry %zu is not a device id", i + 1);
+        if (!access_check_device(db, caller, ids[i], err))
+            return false;
     }
     return true;
 }
@@ -186,14 +190,16 @@ static bool plan(struct api_desired *desired, const json_t *object,
 /* ---- the request ---- */
 
 static bool answer_order(struct api_desired *desired, const json_t *object, size_t count,
-                         int64_t now_ms, json_t **ret_answer, struct err *err)
+                         const struct api_request *request, json_t **ret_answer, struct err *err)
 {
-    struct director_order order = {0};
+    const int64_t now_ms = request->now_ms;
+    struct director_order order = {.who = request->caller->name};
     bool ok = false;
     const char **ids = calloc(count, sizeof *ids);
     if (ids == NULL)
         err_set(err, ERR_NO_MEMORY, "no memory for %zu devices", count);
-    else if (read_order(object, &order, err) && read_devices(object, ids, count, err))
+    else if (read_order(object, &order, err) &&
+             read_devices(desired->db, request->caller, object, ids, count, err))
         ok = json_is_true(json_object_get(object, "dry_run"))
                  ? plan(desired, object, &order, ids, count, now_ms, ret_answer, err)
                  : api_assign(desired, &order, ids, count, now_ms, ret_answer, err);
@@ -212,7 +218,7 @@ bool api_post_assignment(void *ctx, const struct api_request *request, struct ap
     size_t count = json_array_size(json_object_get(object, "devices"));
     bool ok = count == 0 || count > DEVICES_MAX
                   ? err_set(err, ERR_INVALID, "devices: expected an array of 1 to %d", DEVICES_MAX)
-                  : answer_order(ctx, object, count, request->now_ms, &answer->json, err);
+                  : answer_order(ctx, object, count, request, &answer->json, err);
     json_decref(object);
     return ok;
 }

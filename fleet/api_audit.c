@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/access.h"
 #include "fleet/api_fleet.h"
 #include "proto/batch.h"
 #include "storage/fleetdb_account.h"
@@ -37,6 +38,8 @@ static json_t *account_json(const char *key, const char *name,
 }
 
 struct audit {
+    struct fleetdb *db;
+    const struct api_caller *caller;
     json_t *devices;
     struct fleetdb_account total;
 };
@@ -56,7 +59,10 @@ static json_t *add_device(struct audit *audit, const char *id,
 static bool each_device(void *ctx, const char *id,
                         const struct fleetdb_account lanes[FLEETDB_LANES], struct err *err)
 {
-    return add_device(ctx, id, lanes) != NULL || no_memory(err);
+    const struct audit *audit = ctx;
+    bool holds = false;
+    return fleetdb_scope_holds_id(audit->db, audit->caller->scope, id, &holds, err) &&
+           (!holds || add_device(ctx, id, lanes) != NULL || no_memory(err));
 }
 
 /* ---- one device ---- */
@@ -92,7 +98,8 @@ static bool audit_device(struct fleetdb *db, const char *id, struct audit *audit
 {
     struct fleetdb_device device;
     struct fleetdb_account lanes[FLEETDB_LANES];
-    if (!fleetdb_device_find(db, id, &device, err) ||
+    if (!access_check_device(db, audit->caller, id, err) ||
+        !fleetdb_device_find(db, id, &device, err) ||
         !fleetdb_account_of(db, device.device, true, lanes, err))
         return false;
     json_t *object = add_device(audit, device.id, lanes), *streams = json_array();
@@ -109,7 +116,7 @@ bool api_show_audit(void *ctx, const struct api_request *request, struct api_ans
 {
     const struct api_fleet *fleet = ctx;
     const char *id = api_query(request, "device");
-    struct audit audit = {.devices = json_array()};
+    struct audit audit = {.db = fleet->db, .caller = request->caller, .devices = json_array()};
     bool done = id != NULL ? audit_device(fleet->db, id, &audit, err)
                            : fleetdb_account_each(fleet->db, each_device, &audit, err);
     if (!done) {

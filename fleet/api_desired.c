@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_desired.h"
 
+#include "fleet/access.h"
 #include "fleet/api_assign.h"
 #include "fleet/api_proposals.h"
 #include "fleet/api_signed.h"
@@ -112,6 +113,8 @@ static json_t *document_json(const struct fleetdb_document *document)
 }
 
 struct listing {
+    struct fleetdb *db;
+    struct fleetdb_scope scope; /* what is sealed to others' devices is left out */
     json_t *list;
     bool headers;       /* with each document's header, as it was signed */
     const char *device; /* what is sealed to others is left out; NULL: nothing is */
@@ -131,8 +134,14 @@ static bool add_header(json_t *shown, struct bytes header, struct err *err)
 static bool list_document(void *ctx, const struct fleetdb_document *document, struct err *err)
 {
     const struct listing *listing = ctx;
+    bool holds = true;
     if (listing->device != NULL && document->device != 0 &&
         strcmp(document->device_id, listing->device) != 0)
+        return true;
+    if (document->device != 0 &&
+        !fleetdb_scope_holds(listing->db, listing->scope, document->device, &holds, err))
+        return false;
+    if (!holds)
         return true;
     json_t *shown = document_json(document);
     if (listing->headers && !add_header(shown, document->header, err)) {
@@ -150,8 +159,8 @@ static bool get_documents(void *ctx, const struct api_request *request, struct a
                           struct err *err)
 {
     struct api_desired *desired = ctx;
-    struct listing listing = {json_array(), api_query(request, "headers") != NULL,
-                              api_query(request, "device")};
+    struct listing listing = {desired->db, request->caller->scope, json_array(),
+                              api_query(request, "headers") != NULL, api_query(request, "device")};
     if (!fleetdb_document_each(desired->db, api_query(request, "name"), list_document, &listing,
                                err)) {
         json_decref(listing.list);
@@ -233,8 +242,10 @@ static bool post_document(void *ctx, const struct api_request *request, struct a
 {
     struct api_desired *desired = ctx;
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
-    struct document_order order = {
-        .trust = desired->trust, .encodings = encodings, .now_ms = request->now_ms};
+    struct document_order order = {.trust = desired->trust,
+                                   .encodings = encodings,
+                                   .who = request->caller->name,
+                                   .now_ms = request->now_ms};
     struct buf header = {0};
     json_t *object;
     if (!api_body(request, &object, err))
@@ -267,19 +278,20 @@ static bool post_encodings(void *ctx, const struct api_request *request, struct 
 {
     struct api_desired *desired = ctx;
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
+    struct document_order order = {
+        .encodings = encodings, .who = request->caller->name, .now_ms = request->now_ms};
     int64_t epoch = 0, version = 0;
     struct document_work *work;
-    size_t count = 0;
     json_t *object;
     if (!api_body(request, &object, err))
         return false;
     bool ok = api_number(object, "epoch", 1, INT64_MAX, &epoch, err) &&
               api_number(object, "version", 1, INT64_MAX, &version, err) &&
-              encodings_read(object, encodings, &count, err);
+              encodings_read(object, encodings, &order.count, err);
     json_decref(object);
     const struct fleetdb_wish wish = {
         .name = request->args[0], .epoch = (uint64_t)epoch, .version = (uint64_t)version};
-    return ok && document_begin_more(desired->db, &wish, encodings, count, &work, err) &&
+    return ok && document_begin_more(desired->db, &wish, &order, &work, err) &&
            post_in_steps(desired, work, encodings_turn, answer, err);
 }
 
@@ -313,16 +325,20 @@ static bool get_manifest(void *ctx, const struct api_request *request, struct ap
 struct api_module api_desired_module(struct api_desired *desired)
 {
     static const struct api_route routes[] = {
-        {"PUT", "/api/v1/blobs/{}", LIMIT_BLOB_BYTES, put_blob},
-        {"GET", "/api/v1/blobs/{}", 0, api_get_blob},
-        {"GET", "/api/v1/roots/{}", 0, api_get_root},
-        {"GET", "/api/v1/documents", 0, get_documents},
-        {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document},
-        {"POST", "/api/v1/documents/{}/encodings", DOCUMENT_REQUEST_BYTES, post_encodings},
-        {"POST", "/api/v1/assignments", API_ASSIGNMENT_BYTES, api_post_assignment},
-        {"GET", "/api/v1/proposals", 0, api_list_proposals},
-        {"POST", "/api/v1/proposals", API_PROPOSAL_BYTES, api_post_proposal},
-        {"GET", "/api/v1/devices/{}/manifest", 0, get_manifest},
+        {"PUT", "/api/v1/blobs/{}", LIMIT_BLOB_BYTES, put_blob, API_OPERATOR, API_NO_DEVICE},
+        {"GET", "/api/v1/blobs/{}", 0, api_get_blob, API_VIEWER, API_NO_DEVICE},
+        {"GET", "/api/v1/roots/{}", 0, api_get_root, API_VIEWER, API_NO_DEVICE},
+        {"GET", "/api/v1/documents", 0, get_documents, API_VIEWER, API_OWN_PART},
+        {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document, API_OPERATOR,
+         API_WHOLE_FLEET},
+        {"POST", "/api/v1/documents/{}/encodings", DOCUMENT_REQUEST_BYTES, post_encodings,
+         API_OPERATOR, API_WHOLE_FLEET},
+        {"POST", "/api/v1/assignments", API_ASSIGNMENT_BYTES, api_post_assignment, API_OPERATOR,
+         API_OWN_PART},
+        {"GET", "/api/v1/proposals", 0, api_list_proposals, API_VIEWER, API_OWN_PART},
+        {"POST", "/api/v1/proposals", API_PROPOSAL_BYTES, api_post_proposal, API_OPERATOR,
+         API_OWN_PART},
+        {"GET", "/api/v1/devices/{}/manifest", 0, get_manifest, API_VIEWER, API_ONE_DEVICE},
     };
     return (struct api_module){
         .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = desired};

@@ -46,22 +46,30 @@ static json_t *device_json(const struct fleetdb_device_view *view)
         (json_int_t)view->held_manifest_epoch, "root_version", (json_int_t)view->root_version);
 }
 
+struct listing {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+};
+
 static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
 {
-    return append(ctx, device_json(view), err);
+    const struct listing *listing = ctx;
+    bool holds = false;
+    return fleetdb_scope_holds(listing->db, listing->scope, view->device, &holds, err) &&
+           (!holds || append(listing->list, device_json(view), err));
 }
 
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err)
 {
-    (void)request;
     const struct api_fleet *fleet = ctx;
-    json_t *list = json_array();
-    if (!fleetdb_view_devices(fleet->db, 0, add_device, list, err)) {
-        json_decref(list);
+    struct listing listing = {fleet->db, request->caller->scope, json_array()};
+    if (!fleetdb_view_devices(fleet->db, 0, add_device, &listing, err)) {
+        json_decref(listing.list);
         return false;
     }
-    answer->json = json_pack("{s:o}", "devices", list);
+    answer->json = json_pack("{s:o}", "devices", listing.list);
     return answer->json != NULL || no_memory(err);
 }
 
@@ -250,8 +258,9 @@ static bool check_key(struct bytes spki, struct err *err)
     return true;
 }
 
-static bool enrol(const struct api_fleet *fleet, const json_t *object, int64_t now_ms,
-                  struct buf *key, json_t **ret_answer, struct err *err)
+static bool enrol(const struct api_fleet *fleet, const json_t *object,
+                  const struct api_request *request, struct buf *key, json_t **ret_answer,
+                  struct err *err)
 {
     struct fleetdb_terminal terminals[TERMINALS_MAX];
     struct fleetdb_enrolment enrolment = {.terminals = terminals};
@@ -268,10 +277,10 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object, int64_t n
     if (!device_id_valid(enrolment.id))
         return err_set(err, ERR_INVALID, "id: expected 1 to 32 of a-z, 0-9 and '-'");
     enrolment.agent_key = buf_bytes(key);
-    enrolment.who = "api";
+    enrolment.who = request->caller->name;
     enrolment.dry_run = json_is_true(json_object_get(object, "dry_run"));
     bool is_new = !fleetdb_device_find(fleet->db, enrolment.id, &known, NULL);
-    if (!fleetdb_enrol(fleet->db, &enrolment, now_ms, &device, err))
+    if (!fleetdb_enrol(fleet->db, &enrolment, request->now_ms, &device, err))
         return false;
     *ret_answer = json_pack("{s:s, s:b, s:b}", "id", enrolment.id, "new", (int)is_new, "dry_run",
                             (int)enrolment.dry_run);
@@ -286,7 +295,7 @@ bool api_enrol_device(void *ctx, const struct api_request *request, struct api_a
     struct buf key = {0};
     if (!api_body(request, &object, err))
         return false;
-    bool done = enrol(fleet, object, request->now_ms, &key, &answer->json, err);
+    bool done = enrol(fleet, object, request, &key, &answer->json, err);
     buf_done(&key);
     json_decref(object);
     return done;

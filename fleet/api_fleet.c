@@ -186,17 +186,19 @@ static bool show_errors(void *ctx, const struct api_request *request, struct api
 struct api_module api_fleet_module(struct api_fleet *fleet)
 {
     static const struct api_route routes[] = {
-        {"GET", "/healthz", 0, show_health},
-        {"GET", "/metrics", 0, show_metrics},
-        {"GET", "/api/v1/devices", 0, api_list_devices},
-        {"POST", "/api/v1/devices", ENROLMENT_BYTES, api_enrol_device},
-        {"GET", "/api/v1/devices/{}", 0, api_show_device},
-        {"GET", "/api/v1/devices/{}/sealing-certificate", 0, api_show_sealing},
-        {"PUT", "/api/v1/devices/{}/sealing-certificate", SEALED_CERTIFICATE_BYTES,
-         api_put_sealing},
-        {"GET", "/api/v1/keys", 0, api_list_keys},
-        {"GET", "/api/v1/errors", 0, show_errors},
-        {"GET", "/api/v1/audit", 0, api_show_audit},
+        {"GET", "/healthz", 0, show_health, API_ANYONE, API_NO_DEVICE},
+        {"GET", "/metrics", 0, show_metrics, API_ANYONE, API_NO_DEVICE},
+        {"GET", "/api/v1/devices", 0, api_list_devices, API_VIEWER, API_OWN_PART},
+        {"POST", "/api/v1/devices", ENROLMENT_BYTES, api_enrol_device, API_OPERATOR,
+         API_WHOLE_FLEET},
+        {"GET", "/api/v1/devices/{}", 0, api_show_device, API_VIEWER, API_ONE_DEVICE},
+        {"GET", "/api/v1/devices/{}/sealing-certificate", 0, api_show_sealing, API_VIEWER,
+         API_ONE_DEVICE},
+        {"PUT", "/api/v1/devices/{}/sealing-certificate", SEALED_CERTIFICATE_BYTES, api_put_sealing,
+         API_OPERATOR, API_ONE_DEVICE},
+        {"GET", "/api/v1/keys", 0, api_list_keys, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/errors", 0, show_errors, API_VIEWER, API_WHOLE_FLEET},
+        {"GET", "/api/v1/audit", 0, api_show_audit, API_VIEWER, API_OWN_PART},
     };
     return (struct api_module){
         .routes = routes, .route_count = sizeof routes / sizeof routes[0], .ctx = fleet};

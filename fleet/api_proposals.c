@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_proposals.h"
 
+#include "fleet/access.h"
 #include "fleet/api_assign.h"
 #include "fleet/api_fleet.h"
 #include "fleet/words.h"
@@ -57,9 +58,21 @@ static json_t *hash_json(struct bytes hash)
     return json_string(hex);
 }
 
+struct listing {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+};
+
 static bool add_proposal(void *ctx, const struct fleetdb_proposal *proposal, struct err *err)
 {
+    const struct listing *listing = ctx;
     char seen[SEEN_CHARS + 1];
+    bool holds = false;
+    if (!fleetdb_scope_holds_id(listing->db, listing->scope, proposal->device, &holds, err))
+        return false;
+    if (!holds)
+        return true;
     seen_of(proposal, seen);
     json_t *shown = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:I, s:s}", "device", proposal->device,
@@ -69,7 +82,7 @@ static bool add_proposal(void *ctx, const struct fleetdb_proposal *proposal, str
         hash_json(proposal->wanted_sha256), "found_sha256", hash_json(proposal->held_sha256),
         "difference", api_difference_json(&proposal->difference), "reason", proposal->reason,
         "told_ms", (json_int_t)proposal->told_ms, "seen", seen);
-    return json_array_append_new(ctx, shown) == 0 ||
+    return json_array_append_new(listing->list, shown) == 0 ||
            err_set(err, ERR_NO_MEMORY, "no memory for the proposals");
 }
 
@@ -77,13 +90,12 @@ bool api_list_proposals(void *ctx, const struct api_request *request, struct api
                         struct err *err)
 {
     const struct api_desired *desired = ctx;
-    json_t *list = json_array();
-    (void)request;
-    if (!fleetdb_view_proposals(desired->db, 0, add_proposal, list, err)) {
-        json_decref(list);
+    struct listing listing = {desired->db, request->caller->scope, json_array()};
+    if (!fleetdb_view_proposals(desired->db, 0, add_proposal, &listing, err)) {
+        json_decref(listing.list);
         return false;
     }
-    answer->json = json_pack("{s:o}", "proposals", list);
+    answer->json = json_pack("{s:o}", "proposals", listing.list);
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the proposals");
 }
 
@@ -148,13 +160,15 @@ static bool still_stands(const struct api_desired *desired, const struct reply *
     return true;
 }
 
-static bool answer_one(struct api_desired *desired, const json_t *object, int64_t now_ms,
-                       json_t **ret_answer, struct err *err)
+static bool answer_one(struct api_desired *desired, const json_t *object,
+                       const struct api_request *request, json_t **ret_answer, struct err *err)
 {
     struct reply reply;
-    struct director_order order = {0};
+    struct director_order order = {.who = request->caller->name};
     char note[64];
-    if (!read_reply(object, &reply, err) || !still_stands(desired, &reply, &order, err))
+    if (!read_reply(object, &reply, err) ||
+        !access_check_device(desired->db, request->caller, reply.device, err) ||
+        !still_stands(desired, &reply, &order, err))
         return false;
     bool accepts = strcmp(reply.answer, "accept") == 0;
     (void)snprintf(note, sizeof note, "proposal %.16s %s", reply.seen,
@@ -163,7 +177,7 @@ static bool answer_one(struct api_desired *desired, const json_t *object, int64_
     order.mode =
         (int)(accepts ? MUSTER__ASSIGN_MODE__MODE_REPAIR : MUSTER__ASSIGN_MODE__MODE_OBSERVE);
     order.note = note;
-    return api_assign(desired, &order, &reply.device, 1, now_ms, ret_answer, err);
+    return api_assign(desired, &order, &reply.device, 1, request->now_ms, ret_answer, err);
 }
 
 bool api_post_proposal(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -172,7 +186,7 @@ bool api_post_proposal(void *ctx, const struct api_request *request, struct api_
     json_t *object;
     if (!api_body(request, &object, err))
         return false;
-    bool ok = answer_one(ctx, object, request->now_ms, &answer->json, err) &&
+    bool ok = answer_one(ctx, object, request, &answer->json, err) &&
               (answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer"));
     json_decref(object);
     return ok;

@@ -72,20 +72,21 @@ static bool check_before(struct api_roots *roots, struct trust *next, struct err
 }
 
 static bool keep(struct api_roots *roots, const struct trust *next, struct bytes envelope,
-                 int64_t now_ms, struct err *err)
+                 const struct api_request *request, struct err *err)
 {
     char text[80];
     bool added = false;
     const struct fleetdb_root root = {.version = trust_version(next),
                                       .epoch = trust_epoch(next),
                                       .issued_ms = trust_issued_ms(next),
-                                      .published_ms = now_ms,
+                                      .published_ms = request->now_ms,
                                       .envelope = envelope};
     (void)snprintf(text, sizeof text, "root %" PRIu64 ", epoch %" PRIu64, root.version, root.epoch);
     if (!fleetdb_begin(roots->db, err))
         return false;
-    bool ok = fleetdb_root_add(roots->db, &root, &added, err) &&
-              fleetdb_audit(roots->db, now_ms, "api", "root", 0, text, err);
+    bool ok =
+        fleetdb_root_add(roots->db, &root, &added, err) &&
+        fleetdb_audit(roots->db, request->now_ms, request->caller->name, "root", 0, text, err);
     if (!ok)
         fleetdb_rollback(roots->db);
     return ok && fleetdb_commit(roots->db, err);
@@ -93,7 +94,7 @@ static bool keep(struct api_roots *roots, const struct trust *next, struct bytes
 
 /* Everything that could be said against it is, before it is kept: then there is no way back. */
 static bool take(struct api_roots *roots, struct trust *next, struct bytes envelope, bool dry_run,
-                 int64_t now_ms, struct err *err)
+                 const struct api_request *request, struct err *err)
 {
     struct trust *trust = roots->keys->trust;
     uint64_t version = trust_version(next), first, newest;
@@ -108,7 +109,7 @@ static bool take(struct api_roots *roots, struct trust *next, struct bytes envel
         return false;
     if (dry_run)
         return true;
-    if (!keep(roots, next, envelope, now_ms, err) ||
+    if (!keep(roots, next, envelope, request, err) ||
         (!earlier && !trust_advance(trust, envelope, err)))
         return false;
     if (!earlier)
@@ -125,7 +126,7 @@ static bool publish(struct api_roots *roots, struct bytes envelope, bool dry_run
         return false;
     bool known = fleetdb_root_get(roots->db, trust_version(next), &held, NULL) &&
                  bytes_equal(buf_bytes(&held), envelope);
-    bool ok = known || take(roots, next, envelope, dry_run, request->now_ms, err);
+    bool ok = known || take(roots, next, envelope, dry_run, request, err);
     if (ok) {
         answer->json = json_pack("{s:b, s:b, s:I, s:I}", "new", (int)!known, "dry_run",
                                  (int)dry_run, "version", (json_int_t)trust_version(next), "epoch",
@@ -155,8 +156,8 @@ static bool post_root(void *ctx, const struct api_request *request, struct api_a
 struct api_module api_roots_module(struct api_roots *roots)
 {
     static const struct api_route routes[] = {
-        {"GET", "/api/v1/roots", 0, get_roots},
-        {"POST", "/api/v1/roots", REQUEST_BYTES, post_root},
+        {"GET", "/api/v1/roots", 0, get_roots, API_VIEWER, API_NO_DEVICE},
+        {"POST", "/api/v1/roots", REQUEST_BYTES, post_root, API_ADMIN, API_WHOLE_FLEET},
     };
     return (struct api_module){
         .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = roots};

@@ -31,8 +31,8 @@ bool api_put_sealing(void *ctx, const struct api_request *request, struct api_an
     bool changed = false;
     return fleetdb_device_find(fleet->db, request->args[0], &device, err) &&
            sealing_certificate_fits(device.id, request->body, err) &&
-           fleetdb_sealing_put(fleet->db, device.device, request->body, request->now_ms, &changed,
-                               err) &&
+           fleetdb_sealing_put(fleet->db, device.device, request->body, request->caller->name,
+                               request->now_ms, &changed, err) &&
            give(answer,
                 json_pack("{s:s, s:o, s:b}", "id", device.id, "sha256", hash_json(request->body),
                           "changed", (int)changed),

@@ -62,11 +62,23 @@ static bool add_slot(void *ctx, const struct fleetdb_key_slot *slot, struct err 
     return append(ctx, slot_json(slot), err);
 }
 
+struct slots {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+};
+
 static bool add_slot_of(void *ctx, const char *device, int64_t received_ms,
                         const struct fleetdb_key_slot *slot, struct err *err)
 {
+    const struct slots *slots = ctx;
+    bool holds = false;
+    if (!fleetdb_scope_holds_id(slots->db, slots->scope, device, &holds, err))
+        return false;
+    if (!holds)
+        return true;
     json_t *row = slot_json(slot);
-    if (append(ctx, row, err))
+    if (append(slots->list, row, err))
         return put(row, "device", json_string(device), err) &&
                put(row, "received_ms", json_integer((json_int_t)received_ms), err);
     return false;
@@ -77,13 +89,15 @@ bool api_list_keys(void *ctx, const struct api_request *request, struct api_answ
 {
     const struct api_fleet *fleet = ctx;
     uint64_t silent = 0;
-    json_t *slots = json_array();
-    (void)request;
-    if (!fleetdb_view_all_key_slots(fleet->db, add_slot_of, slots, &silent, err)) {
-        json_decref(slots);
+    struct slots slots = {fleet->db, request->caller->scope, json_array()};
+    if (!fleetdb_view_all_key_slots(fleet->db, add_slot_of, &slots, &silent, err)) {
+        json_decref(slots.list);
         return false;
     }
-    answer->json = json_pack("{s:o, s:I}", "slots", slots, "silent", (json_int_t)silent);
+    /* How many have not told is known of the whole fleet alone. */
+    answer->json = json_pack("{s:o, s:o}", "slots", slots.list, "silent",
+                             fleetdb_scope_is_whole(slots.scope) ? json_integer((json_int_t)silent)
+                                                                 : json_null());
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/client.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CONNECT_LIMIT_MS = 5000,
@@ -11,12 +13,16 @@ enum {
     REPLY_LIMIT_BYTES = 256 * 1024 * 1024, /* a list of a large fleet's devices */
     URL_CHARS = 1024,
     ADDRESS_CHARS = 512,
+    TOKEN_CHARS = 200,
+    WAITED_LIMIT_MS = 60000, /* in all, until what was asked too often is answered */
+    TOO_MANY = 429,
 };
 
 struct client {
     CURL *curl;
-    char server[ADDRESS_CHARS]; /* as given, for messages */
-    const char *base;           /* what a path is put behind */
+    char server[ADDRESS_CHARS];           /* as given, for messages */
+    const char *base;                     /* what a path is put behind */
+    char authorization[TOKEN_CHARS + 32]; /* the header; "": none */
     struct buf reply;
     char detail[CURL_ERROR_SIZE]; /* libcurl's own words for the last failure */
 };
@@ -88,6 +94,19 @@ bool client_open(const char *server, struct client **ret_client, struct err *err
     return true;
 }
 
+bool client_show_token(struct client *client, const char *token, struct err *err)
+{
+    const size_t length = strlen(token);
+    size_t graphs = 0;
+    while (isgraph((unsigned char)token[graphs]))
+        graphs++;
+    if (length == 0 || length > TOKEN_CHARS || graphs != length)
+        return err_set(err, ERR_INVALID, "this is no token; it looks like muster_0123abcd...");
+    (void)snprintf(client->authorization, sizeof client->authorization, "Authorization: Bearer %s",
+                   token);
+    return true;
+}
+
 void client_close(struct client *client)
 {
     if (client == NULL)
@@ -95,6 +114,7 @@ void client_close(struct client *client)
     curl_easy_cleanup(client->curl);
     curl_global_cleanup();
     buf_done(&client->reply);
+    explicit_bzero(client->authorization, sizeof client->authorization);
     free(client);
 }
 
@@ -123,12 +143,14 @@ static enum err_code code_of_status(long status)
     case 405:
     case 413: /* the same request will always be too long: its input is at fault */
         return ERR_INVALID;
+    case 401:
     case 403:
         return ERR_REFUSED;
     case 404:
         return ERR_NOT_FOUND;
     case 409:
         return ERR_CONFLICT;
+    case TOO_MANY:
     case 503:
         return ERR_UNAVAILABLE;
     default:
@@ -169,9 +191,9 @@ static bool read_reply(struct client *client, const char *path, json_t **ret_rep
 
 static void set_method(CURL *curl, const char *method, struct bytes body)
 {
-    if (strcmp(method, "GET") == 0) {
+    if (strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0) {
         (void)curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
-        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, NULL);
+        (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method[0] == 'G' ? NULL : method);
         return;
     }
     (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.length);
@@ -189,7 +211,42 @@ static const char *why_not(const struct client *client, CURLcode result)
     return client->detail[0] != '\0' ? client->detail : curl_easy_strerror(result);
 }
 
+/* An empty Expect spares the round trip of "100 Continue" before a body. */
+static struct curl_slist *headers_of(const struct client *client)
+{
+    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+    return client->authorization[0] == '\0' ? headers
+                                            : curl_slist_append(headers, client->authorization);
+}
+
+/* How long musterd wants us to wait, having been asked too often; 0: it has answered. */
+static int64_t wait_of(const struct client *client)
+{
+    long status = 0;
+    curl_off_t after_s = 0;
+    (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    (void)curl_easy_getinfo(client->curl, CURLINFO_RETRY_AFTER, &after_s);
+    if (status != TOO_MANY)
+        return 0;
+    return after_s > 0 && after_s < WAITED_LIMIT_MS ? after_s * 1000 : 1000;
+}
+
 /* What came back is in client->reply, whatever its status. */
+static CURLcode perform_patiently(struct client *client)
+{
+    CURLcode result = curl_easy_perform(client->curl);
+    for (int64_t waited_ms = 0, wait_ms; result == CURLE_OK && (wait_ms = wait_of(client)) > 0;) {
+        const struct timespec wait = {.tv_sec = wait_ms / 1000};
+        waited_ms += wait_ms;
+        if (waited_ms > WAITED_LIMIT_MS)
+            break;
+        (void)nanosleep(&wait, NULL);
+        buf_clear(&client->reply);
+        result = curl_easy_perform(client->curl);
+    }
+    return result;
+}
+
 static bool transfer(struct client *client, const char *method, const char *path, struct bytes body,
                      struct err *err)
 {
@@ -197,14 +254,13 @@ static bool transfer(struct client *client, const char *method, const char *path
     int length = snprintf(url, sizeof url, "%s%s", client->base, path);
     if (length < 0 || length >= URL_CHARS)
         return err_set(err, ERR_INVALID, "the path %.80s... is too long", path);
-    /* An empty Expect spares the round trip of "100 Continue" before a body. */
-    struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+    struct curl_slist *headers = headers_of(client);
     buf_clear(&client->reply);
     client->detail[0] = '\0';
     (void)curl_easy_setopt(client->curl, CURLOPT_URL, url);
     (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
     set_method(client->curl, method, body);
-    CURLcode result = curl_easy_perform(client->curl);
+    CURLcode result = perform_patiently(client);
     (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     if (result != CURLE_OK)
@@ -245,4 +301,9 @@ bool client_post(struct client *client, const char *path, const json_t *body, js
     bool ok = perform(client, "POST", path, bytes_of(text, strlen(text)), ret_reply, err);
     free(text);
     return ok;
+}
+
+bool client_delete(struct client *client, const char *path, json_t **ret_reply, struct err *err)
+{
+    return perform(client, "DELETE", path, bytes_of("", 0), ret_reply, err);
 }

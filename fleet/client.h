@@ -7,8 +7,9 @@
 #include <jansson.h>
 
 /*
- * Calls to musterd's API, one at a time: over its unix socket, or for reading over its TCP
- * listener on this host. Errors carry the server's own word: its code becomes err's; where it does
+ * Calls to musterd's API, one at a time: over its unix socket, or with a token over its TCP
+ * listener on this host. What is asked too often is asked again when musterd says so, for a minute.
+ * Errors carry the server's own word: its code becomes err's; where it does
  * not answer at all err is ERR_UNAVAILABLE and names the address.
  */
 struct client;
@@ -16,6 +17,8 @@ struct client;
 /* "unix:/run/musterd/api.sock" or "http://127.0.0.1:8080". Does not connect yet. */
 bool client_open(const char *server, struct client **ret_client, struct err *err) MUSTER_CHECK;
 void client_close(struct client *client);
+/* Shown with every call from now on; copied. ERR_INVALID: it cannot be a token. */
+bool client_show_token(struct client *client, const char *token, struct err *err) MUSTER_CHECK;
 
 /* `path` begins with '/' and is percent-encoded where it must be. The caller decrefs the reply. */
 bool client_get(struct client *client, const char *path, json_t **ret_reply,
@@ -27,5 +30,7 @@ bool client_put(struct client *client, const char *path, struct bytes body, json
                 struct err *err) MUSTER_CHECK;
 bool client_post(struct client *client, const char *path, const json_t *body, json_t **ret_reply,
                  struct err *err) MUSTER_CHECK;
+bool client_delete(struct client *client, const char *path, json_t **ret_reply,
+                   struct err *err) MUSTER_CHECK;
 
 #endif

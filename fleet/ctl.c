@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl.h"
 
+#include "base/file.h"
 #include "proto/topics.h"
 
 #include <stdlib.h>
@@ -20,13 +21,18 @@ static const struct ctl_command *const commands[] = {
     &ctl_root_publish,    &ctl_get_roots,      &ctl_get_keys,
     &ctl_action,          &ctl_get_actions,    &ctl_logs,
     &ctl_get_proposals,   &ctl_propose_accept, &ctl_propose_refuse,
+    &ctl_token_add,       &ctl_token_list,     &ctl_token_revoke,
+    &ctl_changes,
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
+enum { COMMANDS = sizeof commands / sizeof *commands, TOKEN_FILE_BYTES = 4096 };
 
 static const struct ctl_option common[] = {
     {.name = "--server",
      .value = "ADDRESS",
      .help = "unix:PATH or http://127.0.0.1:PORT [$MUSTERCTL_SERVER or " DEFAULT_SERVER "]"},
+    {.name = "--token-file",
+     .value = "FILE",
+     .help = "holds the token to show to musterd [$MUSTERCTL_TOKEN is the token itself]"},
     {.name = "--output", .alias = "-o", .value = "table|json", .help = "how to print [table]"},
     {.name = "--help", .alias = "-h", .help = "this text"},
     {0},
@@ -93,6 +99,26 @@ static size_t leading_options(char *const *words, size_t count)
     return at < count ? at : count;
 }
 
+/* Never on the command line itself, where everybody on this machine reads it. */
+static bool show_token(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    const char *file = ctl_arg(args, "--token-file", NULL);
+    const char *token = getenv("MUSTERCTL_TOKEN");
+    struct buf text = {.limit = TOKEN_FILE_BYTES};
+    if (file == NULL)
+        return token == NULL || token[0] == '\0' || client_show_token(ctl->client, token, err) ||
+               err_context(err, "$MUSTERCTL_TOKEN");
+    bool ok = file_read(file, TOKEN_FILE_BYTES - 1, &text, err) && buf_append(&text, "", 1, err);
+    if (ok) {
+        text.data[strcspn((char *)text.data, " \r\n")] = '\0';
+        ok = client_show_token(ctl->client, (const char *)text.data, err);
+    }
+    if (!ok)
+        (void)err_context(err, "--token-file %s", file);
+    buf_done(&text);
+    return ok;
+}
+
 static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     const char *output = ctl_arg(args, "--output", "table");
@@ -103,7 +129,7 @@ static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err
     ctl->json = strcmp(output, "json") == 0;
     if (!ctl->json && strcmp(output, "table") != 0)
         return err_set(err, ERR_INVALID, "--output %.40s: expected table or json", output);
-    return client_open(ctl->server, &ctl->client, err);
+    return client_open(ctl->server, &ctl->client, err) && show_token(ctl, args, err);
 }
 
 static int run_command(const struct ctl_command *command, const struct ctl_args *args,

@@ -55,7 +55,7 @@ static bool audit(const struct director *director, const struct director_order *
     else
         (void)snprintf(text, sizeof text, "%s%s; no manifest before %s is signed again%s",
                        order->document, what, outcome->waits_for, why);
-    return fleetdb_audit(director->db, now_ms, "api", order->remove ? "unassign" : "assign",
+    return fleetdb_audit(director->db, now_ms, order->who, order->remove ? "unassign" : "assign",
                          outcome->device.device, text, err);
 }
 

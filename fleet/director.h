@@ -22,7 +22,8 @@ struct director_order {
     uint64_t version; /* 0: the newest for the device */
     int64_t row; /* of the one document that is meant, whatever else has that version; 0: any */
     int mode;
-    const char *note; /* why, for the audit; NULL: it was just ordered */
+    const char *who;  /* for the audit; NULL: musterd by itself */
+    const char *note; /* why; NULL: it was just ordered */
 };
 
 struct director_outcome {

@@ -83,7 +83,8 @@ static bool audit(const struct director *director, const struct director_act *ac
                        outcome->waits_for);
     (void)snprintf(text, sizeof text, "%s %s%s%s; %s", action_word(act->kind), name,
                    act->note[0] != '\0' ? ": " : "", act->note, when);
-    return fleetdb_audit(director->db, now_ms, "api", "action", outcome->device.device, text, err);
+    return fleetdb_audit(director->db, now_ms, act->who, "action", outcome->device.device, text,
+                         err);
 }
 
 static bool act_one(const struct director *director, const struct director_act *act, const char *id,

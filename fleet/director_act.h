@@ -10,6 +10,7 @@
  * ended or its time is over. */
 struct director_act {
     int kind;
+    const char *who;  /* for the audit */
     const char *note; /* "": none */
     uint64_t limit_bytes;
     int64_t expires_ms; /* wall; 0: never */

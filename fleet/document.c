@@ -21,6 +21,7 @@
 enum {
     UPLOAD_KEPT_MS = 24 * 60 * 60 * 1000,
     DELTAS_KEPT = 5, /* of so many newest versions, and of what is assigned */
+    WHO_BYTES = 64,
 };
 
 static bool check_versions(const struct trust *trust, const Muster__DocumentHeader *header,
@@ -245,6 +246,7 @@ bool document_try(struct fleetdb *db, const struct document_order *order,
 struct document_work {
     struct fleetdb *db;
     const struct trust *trust;
+    char who[WHO_BYTES];
     int64_t now_ms;
     struct buf envelope; /* empty: more ways to get what is published */
     struct fleetdb_encoding encodings[FLEETDB_ENCODINGS_MAX];
@@ -276,11 +278,13 @@ static bool add(struct document_work *work, struct err *err)
     return fleetdb_document_add(db, document, &document->document, err) &&
            fleetdb_delta_forget(db, document->name, document->device, DELTAS_KEPT, err) &&
            fleetdb_blob_forget(db, document->published_ms - UPLOAD_KEPT_MS, err) &&
-           fleetdb_audit(db, document->published_ms, "api", "publish", document->device, text, err);
+           fleetdb_audit(db, document->published_ms, work->who, "publish", document->device, text,
+                         err);
 }
 
 static bool add_ways(struct document_work *work, struct err *err)
 {
+    char text[160];
     for (size_t i = 0; i < work->count; i++) {
         bool is_new;
         if (!fleetdb_encoding_add(work->db, work->document.document, &work->encodings[i], &is_new,
@@ -288,7 +292,12 @@ static bool add_ways(struct document_work *work, struct err *err)
             return false;
         work->added += is_new;
     }
-    return true;
+    if (work->added == 0)
+        return true;
+    (void)snprintf(text, sizeof text, "%s version %" PRIu64 ", %zu more ways to get it",
+                   work->document.name, work->document.version, work->added);
+    return fleetdb_audit(work->db, work->now_ms, work->who, "ways", work->document.device, text,
+                         err);
 }
 
 /* All was seen to be what the header says. While that was looked at another root may have come, or
@@ -310,15 +319,18 @@ static bool commit(struct document_work *work, struct err *err)
 
 /* ---- in steps ---- */
 
-static struct document_work *new_work(struct fleetdb *db, const struct fleetdb_encoding *encodings,
-                                      size_t count)
+static struct document_work *new_work(struct fleetdb *db, const struct document_order *order)
 {
-    struct document_work *work = count <= FLEETDB_ENCODINGS_MAX ? calloc(1, sizeof *work) : NULL;
+    struct document_work *work =
+        order->count <= FLEETDB_ENCODINGS_MAX ? calloc(1, sizeof *work) : NULL;
     if (work == NULL)
         return NULL;
     work->db = db;
-    memcpy(work->encodings, encodings, count * sizeof *encodings);
-    work->count = count;
+    work->trust = order->trust;
+    work->now_ms = order->now_ms;
+    (void)snprintf(work->who, sizeof work->who, "%s", order->who != NULL ? order->who : "musterd");
+    memcpy(work->encodings, order->encodings, order->count * sizeof *order->encodings);
+    work->count = order->count;
     return work;
 }
 
@@ -337,11 +349,9 @@ static bool begin_new(struct document_work *work, struct bytes envelope, struct 
 bool document_begin(struct fleetdb *db, const struct document_order *order,
                     struct document_work **ret_work, struct err *err)
 {
-    struct document_work *work = new_work(db, order->encodings, order->count);
+    struct document_work *work = new_work(db, order);
     if (work == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a document");
-    work->trust = order->trust;
-    work->now_ms = order->now_ms;
     if (!begin_new(work, order->envelope, err)) {
         document_free(work);
         return false;
@@ -351,18 +361,19 @@ bool document_begin(struct fleetdb *db, const struct document_order *order,
 }
 
 bool document_begin_more(struct fleetdb *db, const struct fleetdb_wish *wish,
-                         const struct fleetdb_encoding *encodings, size_t count,
-                         struct document_work **ret_work, struct err *err)
+                         const struct document_order *order, struct document_work **ret_work,
+                         struct err *err)
 {
     struct fleetdb_encoding held[FLEETDB_ENCODINGS_MAX];
-    struct document_work *work = new_work(db, encodings, count);
+    struct document_work *work = new_work(db, order);
     int64_t row;
     uint64_t version;
     if (work == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a document");
     if (!fleetdb_document_find(db, wish, &row, &version, err) ||
         !fleetdb_document_get(db, row, held, &work->document, err) ||
-        !document_check_begin(db, &work->document, work->encodings, count, &work->check, err)) {
+        !document_check_begin(db, &work->document, work->encodings, work->count, &work->check,
+                              err)) {
         document_free(work);
         return false;
     }

@@ -29,6 +29,7 @@ struct document_order {
     struct bytes envelope;
     const struct fleetdb_encoding *encodings; /* sizes are filled in on the way */
     size_t count;
+    const char *who; /* for the audit */
     int64_t now_ms;
 };
 bool document_begin(struct fleetdb *db, const struct document_order *order,
@@ -37,10 +38,11 @@ bool document_begin(struct fleetdb *db, const struct document_order *order,
  * sealed as SEAL_DOCUMENT_DRY_RUN. What is given lives as long as the order. */
 bool document_try(struct fleetdb *db, const struct document_order *order,
                   struct fleetdb_document *ret_document, struct err *err) MUSTER_CHECK;
-/* More ways to get a document that is published, checked like the first. */
+/* More ways to get a document that is published, checked like the first, with an audit row if one
+ * is new; of the order neither trust nor envelope counts. */
 bool document_begin_more(struct fleetdb *db, const struct fleetdb_wish *wish,
-                         const struct fleetdb_encoding *encodings, size_t count,
-                         struct document_work **ret_work, struct err *err) MUSTER_CHECK;
+                         const struct document_order *order, struct document_work **ret_work,
+                         struct err *err) MUSTER_CHECK;
 /* Takes or makes so many bytes of content, or somewhat more. Done: it is kept. False, or done: no
  * step follows. */
 bool document_step(struct document_work *work, uint64_t budget_bytes, bool *ret_done,

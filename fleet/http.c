@@ -2,6 +2,7 @@
 #include "fleet/http.h"
 
 #include "base/log.h"
+#include "fleet/http_guests.h"
 #include "fleet/http_request.h"
 #include "fleet/http_socket.h"
 
@@ -16,6 +17,7 @@ enum {
     CONNECTIONS_MAX = 64,
     CONNECTION_IDLE_S = 15,
     FULL_LOOK_MS = 100,
+    HURRY_EVERY_MS = 1000,
     CONNECTION_MEMORY_BYTES = 32 * 1024, /* for a request's line and headers */
 };
 
@@ -24,9 +26,11 @@ enum {
 struct listener {
     struct http *http;
     struct MHD_Daemon *daemon;
-    bool read_only;
+    bool local;
+    struct http_guests guests;
     uv_poll_t poll;
     uv_timer_t timer;
+    uv_timer_t hurry; /* while there are guests */
 };
 
 /* A request that is answered in steps; its connection is suspended meanwhile. */
@@ -44,6 +48,8 @@ struct http {
     size_t working_count;
     char *socket_path;
     uint16_t port;
+    int64_t request_limit_ms;
+    struct log_gate slow;
     struct http_context context;
 };
 
@@ -89,9 +95,24 @@ static void run(struct listener *listener)
 
 /* ---- what is answered in steps ---- */
 
+static int64_t now_of(const struct listener *listener)
+{
+    return clock_boot_ms(listener->http->context.clock);
+}
+
+static struct http_guest *guest_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
 static void work_on(struct listener *listener, struct http_request *request)
 {
     struct http *http = listener->http;
+    struct http_guest *guest = guest_of(http_request_connection(request));
+    if (guest != NULL)
+        guest->ours = true;
     MHD_suspend_connection(http_request_connection(request));
     http->working[http->working_count++] = (struct working){listener, request};
     (void)uv_idle_start(&http->turn, on_turn);
@@ -108,6 +129,7 @@ static void on_turn(uv_idle_t *turn)
     memmove(http->working, http->working + 1, http->working_count * sizeof http->working[0]);
     if (http->working_count == 0)
         (void)uv_idle_stop(turn);
+    http_guest_begin(guest_of(http_request_connection(first.request)), now_of(first.listener));
     MHD_resume_connection(http_request_connection(first.request));
     run(first.listener);
 }
@@ -121,8 +143,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     (void)version;
     struct listener *listener = ctx;
     if (*request == NULL) {
-        *request = http_request_begin(&listener->http->context, connection, method, url,
-                                      listener->read_only);
+        *request =
+            http_request_begin(&listener->http->context, connection, method, url, listener->local);
         return *request != NULL ? MHD_YES : MHD_NO;
     }
     if (*data_size > 0) {
@@ -141,11 +163,37 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode how)
 {
-    (void)ctx;
-    (void)connection;
     (void)how;
     http_request_free(*request);
     *request = NULL;
+    http_guest_begin(guest_of(connection), now_of(ctx));
+}
+
+static void on_hurry(uv_timer_t *timer)
+{
+    struct listener *listener = timer->data;
+    struct http *http = listener->http;
+    size_t count = http_guests_hurry(&listener->guests, http->request_limit_ms, now_of(listener));
+    metrics_add(http->context.metrics, METRIC_HTTP_TOO_SLOW, count);
+    if (count > 0 && log_gate_pass(&http->slow, now_of(listener), "muster_http_too_slow_total"))
+        log_warn("ended an HTTP connection that was at one request for more than %lld s",
+                 (long long)http->request_limit_ms / 1000);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **guest,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct listener *listener = ctx;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *guest = http_guest_come(&listener->guests, connection, now_of(listener));
+        if (listener->guests.count == 1)
+            (void)uv_timer_start(&listener->hurry, on_hurry, HURRY_EVERY_MS, HURRY_EVERY_MS);
+        return;
+    }
+    http_guest_leave(&listener->guests, *guest);
+    *guest = NULL;
+    if (listener->guests.count == 0 && !uv_is_closing((uv_handle_t *)&listener->hurry))
+        (void)uv_timer_stop(&listener->hurry);
 }
 
 /* Its complaints are about what clients send; ours is to count, not to repeat their bytes. */
@@ -169,26 +217,26 @@ static bool watch(struct http *http, uv_loop_t *loop, struct listener *listener,
         return err_set(err, ERR_IO, "http: %s", uv_strerror(rc));
     listener->poll.data = listener;
     (void)uv_timer_init(loop, &listener->timer);
-    listener->timer.data = listener;
-    http->open_handles += 2;
+    (void)uv_timer_init(loop, &listener->hurry);
+    listener->timer.data = listener->hurry.data = listener;
+    http->open_handles += 3;
     rc = uv_poll_start(&listener->poll, UV_READABLE, on_poll);
     return rc == 0 || err_set(err, ERR_IO, "http: %s", uv_strerror(rc));
 }
 
 /* Takes over `fd` in any case. */
-static bool add_listener(struct http *http, uv_loop_t *loop, int fd, bool read_only,
-                         struct err *err)
+static bool add_listener(struct http *http, uv_loop_t *loop, int fd, bool local, struct err *err)
 {
     struct listener *listener = &http->listeners[http->listener_count];
     listener->http = http;
-    listener->read_only = read_only;
+    listener->local = local;
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
         listener, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_END);
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_END);
     if (listener->daemon == NULL) {
         (void)close(fd);
         return err_set(err, ERR_IO, "http: libmicrohttpd does not start");
@@ -203,8 +251,11 @@ bool http_open(uv_loop_t *loop, const struct http_settings *settings, const stru
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL)
         return err_set(err, ERR_NO_MEMORY, "http: out of memory");
-    http->context =
-        (struct http_context){.api = api, .clock = settings->clock, .metrics = settings->metrics};
+    http->context = (struct http_context){.api = api,
+                                          .access = settings->access,
+                                          .clock = settings->clock,
+                                          .metrics = settings->metrics};
+    http->request_limit_ms = settings->request_limit_ms;
     (void)uv_idle_init(loop, &http->turn); /* cannot fail */
     http->turn.data = http;
     http->open_handles = 1;
@@ -212,11 +263,11 @@ bool http_open(uv_loop_t *loop, const struct http_settings *settings, const stru
     bool done = http_socket_unix(settings->socket_path, settings->socket_mode, &fd, err);
     if (done) {
         http->socket_path = strdup(settings->socket_path);
-        done = add_listener(http, loop, fd, false, err);
+        done = add_listener(http, loop, fd, true, err);
     }
     if (done && settings->listen[0] != '\0')
         done = http_socket_local(settings->listen, &fd, &http->port, err) &&
-               add_listener(http, loop, fd, true, err);
+               add_listener(http, loop, fd, false, err);
     if (!done) {
         http_close(http);
         return false;
@@ -277,6 +328,7 @@ void http_close(struct http *http)
         if (listener->poll.data != NULL) {
             uv_close((uv_handle_t *)&listener->poll, on_closed);
             uv_close((uv_handle_t *)&listener->timer, on_closed);
+            uv_close((uv_handle_t *)&listener->hurry, on_closed);
         }
         MHD_stop_daemon(listener->daemon); /* closes the listening socket too */
     }

@@ -3,15 +3,15 @@
 #define FLEET_HTTP_H
 
 #include "base/clock.h"
-#include "fleet/api.h"
-#include "fleet/metrics.h"
+#include "fleet/access.h"
 
 #include <uv.h>
 
 /*
- * Serves the API over HTTP/1.1 on the program's loop: everything on a unix socket, whose file
- * permissions say who may come in, and GET alone on an optional TCP address of this machine. TLS
- * and people's names are a reverse proxy's work.
+ * Serves the API over HTTP/1.1 on the program's loop: on a unix socket, whose file permissions say
+ * who may come in, and on an optional TCP address of this machine, to who shows a token
+ * (fleet/access.h). TLS is a reverse proxy's work. A request is bounded in size (fleet/api.h), in
+ * how often it comes, and in the time that it and its answer take on the line.
  */
 struct http;
 
@@ -19,6 +19,8 @@ struct http_settings {
     const char *socket_path;
     unsigned socket_mode;
     const char *listen; /* "127.0.0.1:9180" or "[::1]:9180"; "": none. Port 0: any */
+    int64_t request_limit_ms;
+    struct access *access;
     const struct clock *clock;
     struct metrics *metrics;
 };

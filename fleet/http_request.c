@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/http_request.h"
 
+#include "base/log.h"
+
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 enum {
     QUERY_MAX = 16,
@@ -21,6 +25,9 @@ struct http_request {
     const struct api_route *route; /* NULL: refused with `status` */
     void *route_ctx;
     unsigned status;
+    struct err why;  /* in words, where there are any */
+    int64_t wait_ms; /* before it makes sense to ask again */
+    struct api_caller caller;
     struct buf body;
     size_t dropped_bytes;
     struct api_query query[QUERY_MAX];
@@ -43,9 +50,96 @@ static bool is_local_host(const char *host)
     return length > 0 && (host[length] == '\0' || host[length] == ':');
 }
 
+/* ---- who asks, and for what ---- */
+
+static uid_t peer_of(struct MHD_Connection *connection)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info != NULL)
+        (void)getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.uid;
+}
+
+static unsigned status_of(enum access_answer answer)
+{
+    switch (answer) {
+    case ACCESS_UNKNOWN:
+        return MHD_HTTP_UNAUTHORIZED;
+    case ACCESS_TOO_MUCH:
+        return MHD_HTTP_TOO_MANY_REQUESTS;
+    default:
+        return MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+static bool identify(struct http_request *request, bool local)
+{
+    const struct http_context *context = request->context;
+    const struct access_claim claim = {
+        .local = local,
+        .uid = local ? peer_of(request->connection) : (uid_t)-1,
+        .authorization = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
+                                                     MHD_HTTP_HEADER_AUTHORIZATION),
+        .now_ms = clock_wall_ms(context->clock),
+        .boot_ms = clock_boot_ms(context->clock)};
+    const char *host =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    if (!local && claim.authorization == NULL && !is_local_host(host)) {
+        request->status = MHD_HTTP_MISDIRECTED_REQUEST;
+        return false;
+    }
+    const enum access_answer answer = access_identify(context->access, &claim, &request->caller,
+                                                      &request->wait_ms, &request->why);
+    if (answer == ACCESS_KNOWN)
+        return true;
+    request->status = status_of(answer);
+    return false;
+}
+
+/* A device that is out of reach is none: who asks does not learn that it is there. */
+static bool reaches(struct http_request *request, const struct api_route *route)
+{
+    if (route->reach != API_ONE_DEVICE || fleetdb_scope_is_whole(request->caller.scope) ||
+        access_check_device(request->context->access->db, &request->caller, request->api.args[0],
+                            &request->why))
+        return true;
+    request->status =
+        request->why.code == ERR_NOT_FOUND ? MHD_HTTP_NOT_FOUND : MHD_HTTP_INTERNAL_SERVER_ERROR;
+    return false;
+}
+
+static const struct api_route *find_route(struct http_request *request)
+{
+    const struct api_route *route =
+        api_route_find(request->context->api, &request->api, &request->route_ctx, &request->status);
+    if (route == NULL)
+        return NULL;
+    if (!api_allows(route, &request->caller, &request->why)) {
+        request->status =
+            request->caller.role == API_ANYONE ? MHD_HTTP_UNAUTHORIZED : MHD_HTTP_FORBIDDEN;
+        return NULL;
+    }
+    return reaches(request, route) ? route : NULL;
+}
+
+static const char *method_of(const char *method)
+{
+    static const char *const known[] = {"GET", "PUT", "POST", "DELETE"};
+    if (strcmp(method, "HEAD") == 0)
+        return "GET";
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(method, known[i]) == 0)
+            return known[i];
+    }
+    return "";
+}
+
 struct http_request *http_request_begin(const struct http_context *context,
                                         struct MHD_Connection *connection, const char *method,
-                                        const char *path, bool read_only)
+                                        const char *path, bool local)
 {
     struct http_request *request = calloc(1, sizeof *request);
     if (request == NULL)
@@ -57,24 +151,11 @@ struct http_request *http_request_begin(const struct http_context *context,
         free(request);
         return NULL;
     }
-    bool head = strcmp(method, "HEAD") == 0;
-    request->api.method = head || strcmp(method, "GET") == 0 ? "GET"
-                          : strcmp(method, "PUT") == 0       ? "PUT"
-                          : strcmp(method, "POST") == 0      ? "POST"
-                          : strcmp(method, "DELETE") == 0    ? "DELETE"
-                                                             : "";
+    request->api.method = method_of(method);
     request->api.path = request->path;
-    if (read_only && strcmp(request->api.method, "GET") != 0) {
-        request->status = MHD_HTTP_METHOD_NOT_ALLOWED;
-        return request;
-    }
-    if (read_only && !is_local_host(MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-                                                                MHD_HTTP_HEADER_HOST))) {
-        request->status = MHD_HTTP_MISDIRECTED_REQUEST;
-        return request;
-    }
-    request->route =
-        api_route_find(context->api, &request->api, &request->route_ctx, &request->status);
+    request->api.caller = &request->caller;
+    if (identify(request, local))
+        request->route = find_route(request);
     return request;
 }
 
@@ -125,9 +206,24 @@ static enum MHD_Result add_query(void *ctx, enum MHD_ValueKind kind, const char 
 
 static void refuse(const struct http_request *request, struct api_answer *answer)
 {
+    const char *why = request->why.text;
     switch (request->status) {
+    case MHD_HTTP_UNAUTHORIZED:
+        api_answer_error(answer, request->status, "unauthorized", why);
+        break;
+    case MHD_HTTP_FORBIDDEN:
+        api_answer_error(answer, request->status, "refused", why);
+        break;
+    case MHD_HTTP_TOO_MANY_REQUESTS:
+        api_answer_error(answer, request->status, "too_many", why);
+        break;
+    case MHD_HTTP_INTERNAL_SERVER_ERROR:
+        log_error("%s %s: %s", request->api.method, request->path, why);
+        api_answer_error(answer, request->status, err_code_name(request->why.code), why);
+        break;
     case MHD_HTTP_NOT_FOUND:
-        api_answer_error(answer, request->status, "not_found", "no such path");
+        api_answer_error(answer, request->status, "not_found",
+                         why[0] != '\0' ? why : "no such path");
         break;
     case MHD_HTTP_METHOD_NOT_ALLOWED:
         api_answer_error(answer, request->status, "refused", "not with this method here");
@@ -141,6 +237,28 @@ static void refuse(const struct http_request *request, struct api_answer *answer
         break;
     default:
         api_answer_error(answer, request->status, "invalid", "the request is malformed");
+        break;
+    }
+}
+
+/* What the status asks for besides. */
+static void add_headers(const struct http_request *request, struct MHD_Response *response)
+{
+    char text[API_METHODS_CHARS];
+    switch (request->answer.status) {
+    case MHD_HTTP_UNAUTHORIZED:
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                      "Bearer realm=\"muster\"");
+        break;
+    case MHD_HTTP_TOO_MANY_REQUESTS:
+        (void)snprintf(text, sizeof text, "%lld", (long long)(request->wait_ms + 999) / 1000);
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, text);
+        break;
+    case MHD_HTTP_METHOD_NOT_ALLOWED:
+        api_methods(request->context->api, request->path, text);
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, text);
+        break;
+    default:
         break;
     }
 }
@@ -160,6 +278,7 @@ bool http_request_send(struct http_request *request)
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                                   type != NULL ? type : "text/plain");
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    add_headers(request, response);
     bool queued = MHD_queue_response(request->connection, answer->status, response) == MHD_YES;
     MHD_destroy_response(response);
     return queued;

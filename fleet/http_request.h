@@ -3,7 +3,7 @@
 #define FLEET_HTTP_REQUEST_H
 
 #include "base/clock.h"
-#include "fleet/api.h"
+#include "fleet/access.h"
 #include "fleet/metrics.h"
 
 /* One request between libmicrohttpd and the API: its route is found first, so that a body is kept
@@ -13,15 +13,16 @@ struct MHD_Connection;
 
 struct http_context {
     const struct api *api;
+    struct access *access;
     const struct clock *clock;
     struct metrics *metrics;
 };
 
-/* NULL: no memory. `read_only`: only GET and HEAD are answered, and only under a name of this
- * machine. */
+/* NULL: no memory. `local`: the connection is one of the unix socket; who comes over TCP without a
+ * token is answered only under a name of this machine. */
 struct http_request *http_request_begin(const struct http_context *context,
                                         struct MHD_Connection *connection, const char *method,
-                                        const char *path, bool read_only);
+                                        const char *path, bool local);
 /* False: so much more than allowed that the connection is to be closed. */
 bool http_request_body(struct http_request *request, struct bytes part);
 /* Runs the handler, once. True: there is an answer to be sent; false: http_request_step goes on. */

@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "base/notify.h"
+#include "fleet/access.h"
+#include "fleet/api_access.h"
 #include "fleet/api_actions.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
@@ -19,7 +21,7 @@
 #include <stdlib.h>
 
 /* Content may fill half of the session's window, so that receipts always find room. */
-enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 4 };
+enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 5 };
 
 struct service {
     struct service_keys keys;
@@ -39,6 +41,8 @@ struct service {
     struct api_desired api_desired;
     struct api_roots api_roots;
     struct api_actions api_actions;
+    struct api_access api_access;
+    struct access access;
     struct api_module modules[MODULES];
     struct api api;
     struct http *http;
@@ -348,6 +352,9 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                                 .director = &service->director,
                                                 .publisher = service->publisher,
                                                 .retirement = &service->retirement};
+    service->api_access = (struct api_access){.db = service->db};
+    access_init(&service->access, service->db, &service->metrics, settings->http_rate);
+    service->modules[4] = api_access_module(&service->api_access);
     service->modules[3] = api_actions_module(&service->api_actions);
     service->modules[2] = api_roots_module(&service->api_roots);
     service->modules[0] = api_fleet_module(&service->api_fleet);
@@ -357,6 +364,8 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
         .socket_path = settings->http_socket,
         .socket_mode = settings->http_group ? 0660 : 0600,
         .listen = settings->http_listen,
+        .request_limit_ms = settings->http_request_limit_ms,
+        .access = &service->access,
         .clock = clock,
         .metrics = &service->metrics,
     };

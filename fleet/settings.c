@@ -52,12 +52,17 @@ const struct setting fleet_settings_table[] = {
     {"content", "withdraw_after", SETTING_DURATION, FIELD(withdraw_after_ms), "1h", SECOND,
      720 * HOUR, NULL, "blobs that no manifest names any more are taken from the broker then"},
     {"http", "socket", SETTING_PATH, FIELD(http_socket), "/run/musterd/api.sock", 1, 107, NULL,
-     "unix socket of the API; who may open it may change the fleet"},
+     "unix socket of the API; who may open it may do everything without a token"},
     {"http", "open_to_group", SETTING_BOOL, FIELD(http_group), "yes", 0, 0, NULL,
      "whether the socket's group may use it, or its owner alone"},
     {"http", "listen", SETTING_TEXT, FIELD(http_listen), "", 0, 63, NULL,
-     "also 127.0.0.1:PORT or [::1]:PORT, where only GET is served, and only if the Host header "
-     "names this machine; empty: none"},
+     "also 127.0.0.1:PORT or [::1]:PORT, where a token is asked for (musterctl token add), but for "
+     "/healthz, /metrics and /api/v1/openapi.json; empty: none"},
+    {"http", "rate", SETTING_INT, FIELD(http_rate), "50", 1, 100000, NULL,
+     "how many requests a second each token may make in the long run, and four times as many at "
+     "once; who has none shares one such allowance"},
+    {"http", "request_limit", SETTING_DURATION, FIELD(http_request_limit_ms), "60s", 20 * SECOND,
+     HOUR, NULL, "how long a request and its answer may take on the line"},
     {"receipt", "coalesce", SETTING_DURATION, FIELD(receipt_coalesce_ms), "200ms", 0, 10 * SECOND,
      NULL, "at most one receipt for each device in this time ..."},
     {"receipt", "batches", SETTING_INT, FIELD(receipt_batches), "16", 1, 1000, NULL,

@@ -28,6 +28,8 @@ struct fleet_settings {
     char http_socket[108];
     bool http_group;
     char http_listen[64];
+    int64_t http_rate;
+    int64_t http_request_limit_ms;
 
     int64_t receipt_coalesce_ms;
     int64_t receipt_batches;

@@ -45,6 +45,9 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_PLACES] = &fleetdb_place_queries,
     [FLEETDB_PART_ENROL] = &fleetdb_enrol_queries,
     [FLEETDB_PART_LABELS] = &fleetdb_label_queries,
+    [FLEETDB_PART_SCOPE] = &fleetdb_scope_queries,
+    [FLEETDB_PART_TOKENS] = &fleetdb_token_queries,
+    [FLEETDB_PART_CHANGES] = &fleetdb_change_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

@@ -91,7 +91,7 @@ struct fleetdb_enrolment {
 bool fleetdb_enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t now_ms,
                    int64_t *ret_device, struct err *err) MUSTER_CHECK;
 
-/* Who did what; `device` 0: none. */
+/* Who did what; `device` 0: none. `who` NULL: musterd by itself. */
 bool fleetdb_audit(struct fleetdb *db, int64_t now_ms, const char *who, const char *what,
                    int64_t device, const char *text, struct err *err) MUSTER_CHECK;
 

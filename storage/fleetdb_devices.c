@@ -124,7 +124,7 @@ bool fleetdb_audit(struct fleetdb *db, int64_t now_ms, const char *who, const ch
 {
     sqlite3_stmt *statement = query_of(db, AUDIT);
     sqlite_bind_int(statement, ":now", now_ms);
-    sqlite_bind_text(statement, ":who", who);
+    sqlite_bind_text(statement, ":who", who != NULL ? who : "musterd");
     sqlite_bind_text(statement, ":what", what);
     sqlite_bind_int(statement, ":device", device);
     sqlite_bind_text(statement, ":text", text);

@@ -35,6 +35,9 @@ enum fleetdb_part {
     FLEETDB_PART_PLACES,
     FLEETDB_PART_ENROL,
     FLEETDB_PART_LABELS,
+    FLEETDB_PART_SCOPE,
+    FLEETDB_PART_TOKENS,
+    FLEETDB_PART_CHANGES,
     FLEETDB_PARTS,
 };
 
@@ -48,7 +51,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries,
     fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
-    fleetdb_label_queries;
+    fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;

@@ -21,7 +21,7 @@ static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
 }
 
 bool fleetdb_sealing_put(struct fleetdb *db, int64_t device, struct bytes certificate,
-                         int64_t now_ms, bool *ret_changed, struct err *err)
+                         const char *who, int64_t now_ms, bool *ret_changed, struct err *err)
 {
     char text[80];
     int64_t changed = 0;
@@ -33,9 +33,9 @@ bool fleetdb_sealing_put(struct fleetdb *db, int64_t device, struct bytes certif
     sqlite_bind_bytes(statement, ":certificate", certificate);
     sqlite_bind_int(statement, ":now", now_ms);
     (void)snprintf(text, sizeof text, "a certificate of %zu bytes", certificate.length);
-    bool done = sqlite_value(db->sqlite, statement, 0, &changed, err) &&
-                (changed == 0 ||
-                 fleetdb_audit(db, now_ms, "api", "sealing certificate", device, text, err));
+    bool done =
+        sqlite_value(db->sqlite, statement, 0, &changed, err) &&
+        (changed == 0 || fleetdb_audit(db, now_ms, who, "sealing certificate", device, text, err));
     if (!fleetdb_leave(db, own, done, err))
         return false;
     *ret_changed = changed != 0;

@@ -210,7 +210,7 @@ static bool follow(struct fleetdb *db, enum query query, const char *whose, int6
     sqlite_bind_int(statement, ":now", change->now_ms);
     if (query == BEGIN_OF_DEVICE || query == BEGIN_OF_STORE) {
         sqlite_bind_text(statement, ":why", change->why);
-        sqlite_bind_text(statement, ":who", change->who);
+        sqlite_bind_text(statement, ":who", change->who != NULL ? change->who : "musterd");
     }
     return sqlite_run(db->sqlite, statement, err);
 }

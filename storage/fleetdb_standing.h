@@ -32,7 +32,7 @@ struct fleetdb_carried {
 bool fleetdb_carried_at(struct fleetdb *db, int64_t device, uint32_t slot, int64_t at_ms,
                         struct fleetdb_carried *ret_carried, struct err *err) MUSTER_CHECK;
 
-/* Who changes something, and what for. */
+/* Who changes something, and what for. `who` NULL: musterd by itself. */
 struct fleetdb_change {
     const char *who, *why;
     int64_t now_ms;

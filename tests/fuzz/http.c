@@ -3,6 +3,7 @@
  * how large the pieces are in which they come. Whatever is asked, every answer is one of HTTP,
  * what says that it is JSON is, and nothing that is asked makes the server fail (500). */
 #include "fleet/http.h"
+#include "fleet/api_access.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
 #include "tests/fuzz/fleet_world.h"
@@ -94,8 +95,10 @@ struct server {
     char path[FUZZ_PATH_BYTES];
     struct api_fleet fleet;
     struct api_desired desired;
-    struct api_module modules[2];
+    struct api_access tokens;
+    struct api_module modules[3];
     struct api api;
+    struct access access;
     uv_loop_t loop;
     struct http *http;
 };
@@ -112,10 +115,15 @@ static void start(struct server *server)
                                            .publisher = server->world.publisher};
     server->modules[0] = api_fleet_module(&server->fleet);
     server->modules[1] = api_desired_module(&server->desired);
-    server->api = (struct api){.modules = server->modules, .module_count = 2};
+    server->tokens = (struct api_access){.db = server->world.db};
+    server->modules[2] = api_access_module(&server->tokens);
+    server->api = (struct api){.modules = server->modules, .module_count = 3};
+    access_init(&server->access, server->world.db, server->world.metrics, 1000);
     const struct http_settings settings = {.socket_path = server->path,
                                            .socket_mode = 0600,
                                            .listen = "",
+                                           .request_limit_ms = 60000,
+                                           .access = &server->access,
                                            .clock = &clock,
                                            .metrics = server->world.metrics};
     HOLDS(uv_loop_init(&server->loop) == 0);

@@ -229,15 +229,6 @@ def test_exit_codes(ops):
         assert "usage: musterctl" in ops.ctl_ok(*command, "--help")
 
 
-def test_reading_also_works_over_tcp_and_only_reading(ops):
-    ops.add_device("term-1", "12345671")
-    ops.release("bin-table", TABLE)
-    tcp = ("--server", f"http://127.0.0.1:{ops.port}")
-    assert ops.json("get", "devices", *tcp)["devices"][0]["id"] == "term-1"
-    assert ops.fails(3, "assign", "bin-table", "--device", "term-1", *tcp)
-    assert ops.json("get", "devices")["devices"][0]["manifest_version"] == 0
-
-
 def test_what_is_printed(ops):
     ops.add_device("term-1", "12345671")
     ops.release("bin-table", TABLE)

@@ -191,17 +191,16 @@ def test_requests_that_are_none(ops):
     assert ops.http("GET", "/api/v1/devices/" + "x" * 200)[0] == 404
 
 
-def test_tcp_serves_only_get(ops):
-    def ask(method):
+def test_tcp_serves_only_health_and_metrics_without_a_token(ops):
+    def ask(method, path):
         connection = http.client.HTTPConnection("127.0.0.1", ops.port, timeout=20)
-        connection.request(method, "/api/v1/devices", body=b"{}" if method == "POST" else None)
+        connection.request(method, path, body=b"{}" if method == "POST" else None)
         status = connection.getresponse().status
         connection.close()
         return status
-    assert ask("GET") == 200
-    assert ask("POST") == 405
-    assert ask("PUT") == 405
-    assert ask("DELETE") == 405
+    assert ask("GET", "/healthz") == ask("GET", "/metrics") == 200
+    assert ask("GET", "/api/v1/devices") == ask("POST", "/api/v1/devices") == 401
+    assert ask("DELETE", "/api/v1/devices") == 405
 
 
 # ---- the broker ----

@@ -71,8 +71,12 @@ static int close_world(void **state)
 static json_t *call(struct world *world, const char *method, const char *path, const char *body,
                     unsigned status)
 {
-    struct api_request request = {
-        .method = method, .path = path, .body = bytes_of(body, strlen(body)), .now_ms = 7000};
+    static const struct api_caller ops = {.name = "uid 0"};
+    struct api_request request = {.method = method,
+                                  .path = path,
+                                  .body = bytes_of(body, strlen(body)),
+                                  .now_ms = 7000,
+                                  .caller = &ops};
     struct api_answer answer = {0};
     void *ctx = NULL;
     unsigned found = 0;

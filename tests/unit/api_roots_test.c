@@ -67,8 +67,9 @@ static int close_world(void **state)
 /* The answer's JSON; the caller decrefs. */
 static json_t *call(struct world *world, const char *method, struct bytes body, unsigned status)
 {
+    static const struct api_caller ops = {.name = "uid 0"};
     struct api_request request = {
-        .method = method, .path = "/api/v1/roots", .body = body, .now_ms = 7000};
+        .method = method, .path = "/api/v1/roots", .body = body, .now_ms = 7000, .caller = &ops};
     struct api_answer answer = {0};
     void *ctx = NULL;
     unsigned found = 0;

@@ -23,10 +23,12 @@ static bool fail_as_told(void *ctx, const struct api_request *request, struct ap
     return err_set(err, *(enum err_code *)ctx, "because");
 }
 
-static const struct api_route first_routes[] = {{"GET", "/a", 0, answer_args},
-                                                {"GET", "/a/{}", 0, answer_args},
-                                                {"PUT", "/a/{}/b/{}", 10, answer_args}};
-static const struct api_route second_routes[] = {{"POST", "/a", 5, answer_args}};
+static const struct api_route first_routes[] = {
+    {"GET", "/a", 0, answer_args, API_VIEWER, API_NO_DEVICE},
+    {"GET", "/a/{}", 0, answer_args, API_VIEWER, API_NO_DEVICE},
+    {"PUT", "/a/{}/b/{}", 10, answer_args, API_VIEWER, API_NO_DEVICE}};
+static const struct api_route second_routes[] = {
+    {"POST", "/a", 5, answer_args, API_VIEWER, API_NO_DEVICE}};
 static const struct api_module modules[] = {{first_routes, 3, "one"}, {second_routes, 1, "two"}};
 static const struct api api = {modules, 2};
 
@@ -83,7 +85,7 @@ static void failures_become_errors(void **state)
                  {ERR_FULL, 413, "full"},           {ERR_IO, 500, "io"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         enum err_code code = cases[i].code;
-        const struct api_route route = {"GET", "/", 0, fail_as_told};
+        const struct api_route route = {"GET", "/", 0, fail_as_told, API_VIEWER, API_NO_DEVICE};
         const struct api_request request = {.method = "GET", .path = "/"};
         struct api_answer answer;
         api_run(&route, &code, &request, &answer);
@@ -98,6 +100,53 @@ static void failures_become_errors(void **state)
     api_answer_error(&answer, 400, "invalid", "no: \xff");
     assert_non_null(json_object_get(answer.json, "error"));
     api_answer_done(&answer);
+}
+
+static void only_who_may_may(void **state)
+{
+    static const struct {
+        enum api_role asked, has;
+        bool may;
+    } rows[] = {
+        {API_ADMIN, API_ADMIN, true},       {API_ADMIN, API_OPERATOR, false},
+        {API_ADMIN, API_ANYONE, false},     {API_OPERATOR, API_ADMIN, true},
+        {API_OPERATOR, API_OPERATOR, true}, {API_OPERATOR, API_VIEWER, false},
+        {API_VIEWER, API_OPERATOR, true},   {API_VIEWER, API_ANYONE, false},
+        {API_ANYONE, API_ANYONE, true},     {API_ANYONE, API_VIEWER, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct api_route route = {"GET", "/", 0, answer_args, rows[i].asked, API_NO_DEVICE};
+        const struct api_caller caller = {.name = "token t", .role = rows[i].has};
+        struct err err = {0};
+        assert_int_equal(api_allows(&route, &caller, &err), rows[i].may);
+        assert_int_equal(err.code, rows[i].may ? ERR_NONE : ERR_REFUSED);
+    }
+}
+
+/* What a route does not say is the most: one that was forgotten is open to nobody else. */
+static void a_route_that_says_nothing_is_for_the_admin_of_all(void **state)
+{
+    const struct api_route route = {.method = "GET", .pattern = "/", .handle = answer_args};
+    const struct api_caller ops = {.name = "uid 0"};
+    const struct api_caller part = {.name = "token t", .scope = {.token = 7}};
+    const struct api_caller lesser = {.name = "token t", .role = API_OPERATOR};
+    (void)state;
+    assert_true(api_allows(&route, &ops, NULL));
+    assert_false(api_allows(&route, &part, NULL));
+    assert_false(api_allows(&route, &lesser, NULL));
+}
+
+static void a_path_tells_its_methods(void **state)
+{
+    char methods[API_METHODS_CHARS];
+    (void)state;
+    api_methods(&api, "/a", methods);
+    assert_string_equal(methods, "GET, POST");
+    api_methods(&api, "/a/1/b/2", methods);
+    assert_string_equal(methods, "PUT");
+    api_methods(&api, "/b", methods);
+    assert_string_equal(methods, "");
 }
 
 static bool parses(const char *text, size_t length)
@@ -183,9 +232,15 @@ static void enum_values_have_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(routes_are_found),       cmocka_unit_test(what_has_no_route_says_why),
-        cmocka_unit_test(failures_become_errors), cmocka_unit_test(bodies_are_bounded),
-        cmocka_unit_test(fields_are_checked),     cmocka_unit_test(query_numbers_are_whole),
+        cmocka_unit_test(routes_are_found),
+        cmocka_unit_test(what_has_no_route_says_why),
+        cmocka_unit_test(failures_become_errors),
+        cmocka_unit_test(only_who_may_may),
+        cmocka_unit_test(a_route_that_says_nothing_is_for_the_admin_of_all),
+        cmocka_unit_test(a_path_tells_its_methods),
+        cmocka_unit_test(bodies_are_bounded),
+        cmocka_unit_test(fields_are_checked),
+        cmocka_unit_test(query_numbers_are_whole),
         cmocka_unit_test(enum_values_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,9 +69,13 @@ static void serve(struct world *world, int ready)
                               .ctx = server};
     struct api_module module = api_roots_module(&roots);
     const struct api api = {.modules = &module, .module_count = 1};
+    struct access access;
+    access_init(&access, NULL, &server->metrics, 1000);
     const struct http_settings settings = {.socket_path = world->rooted->settings.http_socket,
                                            .socket_mode = 0600,
                                            .listen = "",
+                                           .request_limit_ms = 60000,
+                                           .access = &access,
                                            .clock = &clock_real,
                                            .metrics = &server->metrics};
     if (!http_open(&server->loop, &settings, &api, &http, &err) || write(ready, "", 1) != 1)

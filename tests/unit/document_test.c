@@ -370,7 +370,8 @@ static enum err_code offer(struct temp_fleet *fleet, uint64_t version,
     struct err err = {0};
     struct document_work *work = NULL;
     const struct fleetdb_wish wish = {.name = "bins", .epoch = 1, .version = version};
-    bool done = false, ok = document_begin_more(fleet->db, &wish, &encoding, 1, &work, &err);
+    const struct document_order order = {.encodings = &encoding, .count = 1, .now_ms = 1000};
+    bool done = false, ok = document_begin_more(fleet->db, &wish, &order, &work, &err);
     while (ok && !done)
         ok = document_step(work, 1, &done, &err);
     document_free(work);

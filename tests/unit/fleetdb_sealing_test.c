@@ -10,7 +10,8 @@ static void put(struct temp_fleet *fleet, int64_t device, const char *text, bool
 {
     bool changed = !is_new;
     struct err err = {0};
-    if (!fleetdb_sealing_put(fleet->db, device, bytes_of(text, strlen(text)), 5, &changed, &err))
+    if (!fleetdb_sealing_put(fleet->db, device, bytes_of(text, strlen(text)), "uid 0", 5, &changed,
+                             &err))
         fail_msg("%s", err.text);
     assert_int_equal(changed, is_new);
 }
@@ -44,7 +45,7 @@ static void test_no_such_device(void **state)
     assert_false(fleetdb_sealing_get(fleet->db, 999, &held, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
     bool changed = true;
-    assert_true(fleetdb_sealing_put(fleet->db, 999, bytes_of("x", 1), 5, &changed, NULL));
+    assert_true(fleetdb_sealing_put(fleet->db, 999, bytes_of("x", 1), "uid 0", 5, &changed, NULL));
     assert_false(changed);
 }
 

@@ -101,6 +101,12 @@ int temp_fleet_close(void **state)
 
 int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id)
 {
+    return temp_fleet_device_at(fleet, id, "m", "");
+}
+
+int64_t temp_fleet_device_at(struct temp_fleet *fleet, const char *id, const char *merchant,
+                             const char *region)
+{
     int64_t device = 0;
     struct sign_key *key = new_key(fleet, id);
     const struct fleetdb_enrolment enrolment = {
@@ -108,11 +114,11 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id)
         .serial = id,
         .model = "M1",
         .agent_key = sign_key_spki(key),
-        .merchant_id = "m",
+        .merchant_id = merchant,
         .merchant_name = "Merchant",
         .store_id = "s",
         .store_name = "Store",
-        .region = "",
+        .region = region,
     };
     OK(fleetdb_enrol(fleet->db, &enrolment, 1000, &device, &err));
     sign_key_free(key);

@@ -19,6 +19,9 @@ int temp_fleet_close(void **state);
 
 /* Enrols a device with a key of its own; returns its row. */
 int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
+/* In the store "s" of a merchant, there in a region. */
+int64_t temp_fleet_device_at(struct temp_fleet *fleet, const char *id, const char *merchant,
+                             const char *region);
 
 struct temp_document {
     const char *name, *text;

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_changes.h"
+
+#include "storage/fleetdb_internal.h"
+
+enum query { ALL, OF_DEVICE, OF_SCOPE, QUERIES };
+
+#define SELECT "SELECT a.id, a.at_ms, a.who, a.what, d.name, a.text FROM audit a"
+#define NEWEST " AND (:before = 0 OR a.id < :before) ORDER BY a.id DESC LIMIT :limit"
+
+static const char *const texts[QUERIES] = {
+    [ALL] = SELECT " LEFT JOIN device d ON d.id = a.device WHERE :device = 0" NEWEST,
+    [OF_DEVICE] = SELECT " JOIN device d ON d.id = a.device WHERE a.device = :device" NEWEST,
+    [OF_SCOPE] = SELECT
+    " JOIN device d ON d.id = a.device JOIN store s ON s.id = d.store WHERE"
+    " (:device = 0 OR a.device = :device) AND EXISTS (SELECT 1 FROM token_place p"
+    " WHERE p.token = :token AND (p.merchant = s.merchant OR p.region = s.region))" NEWEST,
+};
+
+const struct fleetdb_queries fleetdb_change_queries = {texts, QUERIES};
+
+static sqlite3_stmt *question(struct fleetdb *db, const struct fleetdb_changes_asked *asked)
+{
+    const bool whole = fleetdb_scope_is_whole(asked->scope);
+    const enum query query = !whole ? OF_SCOPE : asked->device != 0 ? OF_DEVICE : ALL;
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_CHANGES, query);
+    sqlite_bind_int(statement, ":device", asked->device);
+    sqlite_bind_int(statement, ":before", asked->before);
+    sqlite_bind_int(statement, ":limit", asked->limit);
+    if (!whole)
+        sqlite_bind_int(statement, ":token", asked->scope.token);
+    return statement;
+}
+
+bool fleetdb_changes_each(struct fleetdb *db, const struct fleetdb_changes_asked *asked,
+                          bool (*each)(void *ctx, const struct fleetdb_change_row *change,
+                                       struct err *err),
+                          void *ctx, struct err *err)
+{
+    sqlite3_stmt *row = question(db, asked);
+    bool found = false;
+    while (sqlite_row(db->sqlite, row, &found, err)) {
+        if (!found)
+            return true;
+        const struct fleetdb_change_row change = {.change = sqlite3_column_int64(row, 0),
+                                                  .at_ms = sqlite3_column_int64(row, 1),
+                                                  .who = sqlite_column_text(row, 2),
+                                                  .what = sqlite_column_text(row, 3),
+                                                  .device = sqlite_column_text(row, 4),
+                                                  .text = sqlite_column_text(row, 5)};
+        if (!each(ctx, &change, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_scope.h"
+
+#include "storage/fleetdb_internal.h"
+
+enum query { HOLDS, HOLDS_ID, QUERIES };
+
+#define IN_PLACE                                                                                   \
+    "SELECT count(*) FROM device d JOIN store s ON s.id = d.store"                                 \
+    " JOIN token_place p ON p.token = :token AND (p.merchant = s.merchant OR p.region = s.region)"
+
+static const char *const texts[QUERIES] = {
+    [HOLDS] = IN_PLACE " WHERE d.id = :device",
+    [HOLDS_ID] = IN_PLACE " WHERE d.name = :id",
+};
+
+const struct fleetdb_queries fleetdb_scope_queries = {texts, QUERIES};
+
+static bool holds(struct fleetdb *db, struct fleetdb_scope scope, sqlite3_stmt *statement,
+                  bool *ret_holds, struct err *err)
+{
+    int64_t places = 0;
+    sqlite_bind_int(statement, ":token", scope.token);
+    if (!sqlite_value(db->sqlite, statement, 0, &places, err))
+        return false;
+    *ret_holds = places > 0;
+    return true;
+}
+
+bool fleetdb_scope_holds(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                         bool *ret_holds, struct err *err)
+{
+    if (fleetdb_scope_is_whole(scope)) {
+        *ret_holds = true;
+        return true;
+    }
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_SCOPE, HOLDS);
+    sqlite_bind_int(statement, ":device", device);
+    return holds(db, scope, statement, ret_holds, err);
+}
+
+bool fleetdb_scope_holds_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
+                            bool *ret_holds, struct err *err)
+{
+    if (fleetdb_scope_is_whole(scope)) {
+        *ret_holds = true;
+        return true;
+    }
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_SCOPE, HOLDS_ID);
+    sqlite_bind_text(statement, ":id", id);
+    return holds(db, scope, statement, ret_holds, err);
+}

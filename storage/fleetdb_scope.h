@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_SCOPE_H
+#define STORAGE_FLEETDB_SCOPE_H
+
+#include "storage/fleetdb.h"
+
+/*
+ * The part of the fleet that somebody may see and change: all of it, or the devices that stand now
+ * in a store of the merchants, or of the regions, that his token names (table token_place).
+ */
+struct fleetdb_scope {
+    int64_t token; /* 0: the whole fleet */
+};
+
+static inline bool fleetdb_scope_is_whole(struct fleetdb_scope scope)
+{
+    return scope.token == 0;
+}
+/* `device` by its row. A device that stands nowhere is in the whole fleet's scope alone. */
+bool fleetdb_scope_holds(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                         bool *ret_holds, struct err *err) MUSTER_CHECK;
+/* The same by the device's id; of one that is not known it says no. */
+bool fleetdb_scope_holds_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
+                            bool *ret_holds, struct err *err) MUSTER_CHECK;
+
+#endif
