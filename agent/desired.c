@@ -188,7 +188,8 @@ bool desired_parse(const struct trust *trust, const char *device, struct bytes e
     if (desired == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a manifest");
     sha256(body, desired->digest);
-    bool good = body_parse(trust, device, body, &arena, desired, err);
+    bool good = body_parse(trust, device, body, &arena, desired, err) &&
+                desired_digests(desired, &desired->digests, err);
     arena_done(&arena);
     if (!good) {
         err_context(err, "manifest %" PRIu64, desired->version);

@@ -7,6 +7,13 @@
 #include "agent/ways.h"
 #include "proto/trust.h"
 
+/* What it wants to be in force, whatever it says beside: SHA-256 over the documents alone, and over
+ * them and every way to their content. */
+struct desired_digests {
+    uint8_t generation[32];
+    uint8_t content[32];
+};
+
 /* A manifest that was verified, and what it wants. Pure: no file, no clock. What is refused carries
  * its reason. */
 struct desired {
@@ -20,6 +27,7 @@ struct desired {
     uint64_t minimum[REGISTRY_ITEMS]; /* the version floor that each header states */
     bool final[REGISTRY_ITEMS];       /* it says that it cannot go back */
     struct action_list actions;
+    struct desired_digests digests;
 };
 
 /* The signed body, if the director's signature over it is good for this device. */
@@ -33,6 +41,8 @@ bool desired_parse(const struct trust *trust, const char *device, struct bytes e
 /* Both: whether this Envelope says under the root in force what it says. */
 bool desired_open(const struct trust *trust, const char *device, struct bytes envelope,
                   struct desired **ret_desired, struct err *err) MUSTER_CHECK;
+bool desired_digests(const struct desired *desired, struct desired_digests *ret_digests,
+                     struct err *err) MUSTER_CHECK;
 void desired_free(struct desired *desired);
 
 #endif

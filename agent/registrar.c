@@ -24,11 +24,18 @@ struct sync_holding registrar_holding(const struct registrar *registrar)
                                  .anew = registrar->anew};
 }
 
+bool registrar_failure_counts(const struct registrar *registrar)
+{
+    const struct registry_failure *failure = &registrar->failure;
+    if (!failure->present || registrar->desired == NULL)
+        return false;
+    const struct desired_digests *wants = &registrar->desired->digests;
+    return memcmp(failure->digest, failure->content ? wants->content : wants->generation, 32) == 0;
+}
+
 bool registrar_failed(const struct registrar *registrar)
 {
-    return registrar->failure.present && !sync_was_returned(&registrar->failure) &&
-           registrar->desired != NULL &&
-           memcmp(registrar->failure.manifest_digest, registrar->desired->digest, 32) == 0;
+    return registrar_failure_counts(registrar) && !sync_was_returned(&registrar->failure);
 }
 
 void registrar_forget_findings(struct registrar *registrar)

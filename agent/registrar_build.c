@@ -23,9 +23,15 @@ void build_free(struct build_job *build)
     free(build);
 }
 
-/* Every hello carries it. */
-void build_put_reason(struct registry_failure *failure, const struct err *why)
+/* Every hello carries it. Where the content was refused, another way may lead to it. */
+void build_note_failure(struct build_job *build, bool content, const struct err *why)
 {
+    struct registry_failure *failure = &build->failure;
+    failure->present = true;
+    failure->content = content;
+    failure->manifest_version = build->manifest_version;
+    memcpy(failure->digest, content ? build->wants.content : build->wants.generation,
+           sizeof failure->digest);
     snprintf(failure->reason, sizeof failure->reason, "%.399s", why->text);
     utf8_clean(failure->reason);
     failure->refusal = (int)refusal_of(why);
@@ -34,12 +40,9 @@ void build_put_reason(struct registry_failure *failure, const struct err *why)
 static enum build_outcome build_fail(struct build_job *build, const struct registry_item *item,
                                      bool content, const struct err *why)
 {
-    struct registry_failure *failure = &build->failure;
-    failure->present = true;
-    failure->content = content;
-    memcpy(failure->item, item->name, sizeof failure->item);
-    build_put_reason(failure, why);
-    key_note(build->job.sealing_key, failure);
+    memcpy(build->failure.item, item->name, sizeof build->failure.item);
+    build_note_failure(build, content, why);
+    key_note(build->job.sealing_key, &build->failure);
     return BUILD_FAILED;
 }
 
@@ -243,7 +246,7 @@ bool build_adopt(const struct registrar *registrar, struct build_job *build,
     buf_done(&build->manifest);
     build->manifest = manifest;
     build->manifest_version = desired->version;
-    memcpy(build->failure.manifest_digest, desired->digest, 32);
+    build->wants = desired->digests;
     return true;
 }
 
@@ -253,7 +256,7 @@ bool build_superseded(const struct registrar *registrar, const struct build_job 
         return registrar->closing || !registrar->trial.back ||
                registrar->held.current.number != build->back->from;
     return registrar->closing || registrar->desired == NULL || registrar->outdated ||
-           memcmp(registrar->desired->digest, build->failure.manifest_digest, 32) != 0;
+           memcmp(registrar->desired->digests.content, build->wants.content, 32) != 0;
 }
 
 static void tell_failure(struct registrar *registrar, const struct build_job *build)
@@ -443,8 +446,7 @@ static void hook_done(void *ctx, const struct child_result *result)
         return;
     }
     refuse_as(&why, MUSTER__REFUSAL__REFUSAL_CONTENT_HOOK);
-    build->failure.present = true;
-    build_put_reason(&build->failure, &why);
+    build_note_failure(build, false, &why);
     reject_start(registrar, build);
 }
 
@@ -552,7 +554,7 @@ static bool build_fill(struct registrar *registrar, struct build_job *build, str
     if (build->spare > 0)
         build->kept.previous.number = 0;
     build->manifest_version = desired->version;
-    memcpy(build->failure.manifest_digest, desired->digest, 32);
+    build->wants = desired->digests;
     return buf_append(&build->manifest, desired->envelope.data, desired->envelope.length, err);
 }
 

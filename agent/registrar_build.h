@@ -37,7 +37,8 @@ struct build_job {
     size_t other;                                  /* the item whose source leads nowhere */
     struct buf manifest;
     uint64_t manifest_version;
-    uint64_t spare; /* a generation that must go first to make room, 0: none */
+    struct desired_digests wants; /* by that manifest */
+    uint64_t spare;               /* a generation that must go first to make room, 0: none */
     enum build_outcome outcome;
     bool recheck;         /* a carried file is unsound */
     struct blob_set lost; /* the store has them not, or had them damaged */
@@ -63,6 +64,6 @@ void return_refused(struct registrar *registrar, struct build_job *build, const 
 bool come_back_run(struct build_job *build, struct err *err) MUSTER_CHECK;
 /* The manifest of this build is not tried again: `failure` says why. */
 void reject_start(struct registrar *registrar, struct build_job *build);
-void build_put_reason(struct registry_failure *failure, const struct err *why);
+void build_note_failure(struct build_job *build, bool content, const struct err *why);
 
 #endif

@@ -228,7 +228,10 @@ bool waiter_add(struct registrar *registrar, bool despite_lacks, int64_t limit_m
 
 struct sync_holding registrar_holding(const struct registrar *registrar);
 const struct sync_wants *registrar_wants(const struct registrar *registrar); /* NULL: none */
-/* The manifest was tried and did not pass; it was not, where only what was taken back is held. */
+/* What is wanted has failed before, by this manifest or another: it is not tried again unchanged.
+ */
+bool registrar_failure_counts(const struct registrar *registrar);
+/* The same; it has not, where only what was taken back is held. */
 bool registrar_failed(const struct registrar *registrar);
 void registrar_missing(const struct registrar *registrar, struct sync_blobs *ret_lacks);
 /* In the store or on its way into it. */

@@ -174,7 +174,8 @@ static void note_failure(const struct registrar *registrar, struct build_job *bu
         return;
     failure->present = true;
     failure->refusal = returned->refusal;
-    memcpy(failure->manifest_digest, registrar->desired->digest, 32);
+    failure->manifest_version = registrar->desired->version;
+    memcpy(failure->digest, registrar->desired->digests.generation, sizeof failure->digest);
     (void)snprintf(failure->reason, sizeof failure->reason, "taken back: %.380s", returned->reason);
     utf8_clean(failure->reason);
 }
@@ -483,13 +484,17 @@ static const struct registry_returned *wanted_again(const struct registrar *regi
     return NULL;
 }
 
+/* It was told why it went back; that another manifest wants it again was not. */
 static bool is_told(const struct registrar *registrar)
 {
-    return registrar->failure.present &&
-           memcmp(registrar->failure.manifest_digest, registrar->desired->digest, 32) == 0;
+    const struct registry_failure *failure = &registrar->failure;
+    bool with_this = failure->manifest_version == registrar->desired->version;
+    return registrar_failure_counts(registrar) &&
+           (with_this || failure->refusal == MUSTER__REFUSAL__REFUSAL_GENERATION_AGAIN ||
+            !sync_was_returned(failure));
 }
 
-/* Once for each manifest, which is on the medium before it is told. */
+/* Once, whatever manifests want it, which is on the medium before it is told. */
 bool again_start(struct registrar *registrar)
 {
     struct err why = {0};
@@ -510,9 +515,8 @@ bool again_start(struct registrar *registrar)
            " and was taken back (%.200s); it is not tried again unchanged",
            name, others, again->generation, again->reason);
     build->manifest_version = registrar->desired->version;
-    build->failure.present = true;
-    memcpy(build->failure.manifest_digest, registrar->desired->digest, 32);
-    build_put_reason(&build->failure, &why);
+    build->wants = registrar->desired->digests;
+    build_note_failure(build, false, &why);
     reject_start(registrar, build);
     return true;
 }

@@ -180,10 +180,11 @@ bool registry_failure_read(const struct registry *registry, struct registry_fail
     char *fields[SHEET_FIELDS];
     struct registry_failure failure = {.present = true};
     size_t count = sheet_next(&text, fields);
-    uint64_t refusal = 0; /* a record from before they were told apart has none, nor a key */
-    bool good = count >= 4 && count <= 6 && (count < 5 || sheet_number(fields[4], &refusal)) &&
-                (count < 6 || sheet_digest(fields[5], failure.key)) && refusal <= INT_MAX &&
-                sheet_digest(fields[0], failure.manifest_digest);
+    uint64_t refusal = 0;
+    bool good = count == 7 && sheet_digest(fields[0], failure.digest) &&
+                sheet_number(fields[4], &refusal) && refusal <= INT_MAX &&
+                sheet_digest(fields[5], failure.key) &&
+                sheet_number(fields[6], &failure.manifest_version);
     if (good) {
         failure.refusal = (int)refusal;
         failure.content = strcmp(fields[1], "content") == 0;
@@ -211,7 +212,7 @@ bool registry_failure_write(const struct registry *registry, const struct regist
     char key[65];
     char reason[sizeof failure->reason];
     struct buf sheet = {.limit = SHEET_LIMIT_BYTES};
-    hex_encode(failure->manifest_digest, 32, digest);
+    hex_encode(failure->digest, 32, digest);
     hex_encode(failure->key, 32, key);
     snprintf(reason, sizeof reason, "%s", failure->reason);
     for (char *c = reason; *c != '\0'; c++) {
@@ -219,9 +220,9 @@ bool registry_failure_write(const struct registry *registry, const struct regist
             *c = ' ';
     }
     bool good = registry_path(registry, NULL, "failure", path, err) &&
-                sheet_line(&sheet, err, "%s\t%s\t%s\t%s\t%d\t%s", digest,
+                sheet_line(&sheet, err, "%s\t%s\t%s\t%s\t%d\t%s\t%" PRIu64, digest,
                            failure->content ? "content" : "generation", failure->item, reason,
-                           failure->refusal, key) &&
+                           failure->refusal, key, failure->manifest_version) &&
                 sheet_write(registry, path, &sheet, err);
     buf_done(&sheet);
     return good;

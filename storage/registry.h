@@ -228,10 +228,11 @@ bool registry_floors_merge(struct registry_floors *floors, const struct registry
 
 struct registry_failure {
     bool present;
-    bool content;                /* an item's content was refused; else the generation */
-    int refusal;                 /* which check it was, by the caller's numbers; 0: unknown */
-    uint8_t manifest_digest[32]; /* of the manifest that is not to be tried again */
-    uint8_t key[32];             /* that did not open what is sealed, zeros: none was tried */
+    bool content;              /* an item's content was refused; else the generation */
+    int refusal;               /* which check it was, by the caller's numbers; 0: unknown */
+    uint8_t digest[32];        /* the caller's, of what is not to be tried again */
+    uint64_t manifest_version; /* of the manifest that it failed with */
+    uint8_t key[32];           /* that did not open what is sealed, zeros: none was tried */
     char item[REGISTRY_NAME_CHARS + 1]; /* "": no one item */
     char reason[400];
 };

@@ -21,8 +21,9 @@ struct check {
 bool same_failure(const struct registry_failure *a, const struct registry_failure *b)
 {
     return a->present == b->present && a->content == b->content && a->refusal == b->refusal &&
-           memcmp(a->manifest_digest, b->manifest_digest, sizeof a->manifest_digest) == 0 &&
-           strcmp(a->item, b->item) == 0 && strcmp(a->reason, b->reason) == 0;
+           a->manifest_version == b->manifest_version &&
+           memcmp(a->digest, b->digest, sizeof a->digest) == 0 && strcmp(a->item, b->item) == 0 &&
+           strcmp(a->reason, b->reason) == 0;
 }
 
 uint64_t current_in(const char *registry)

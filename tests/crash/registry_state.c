@@ -81,8 +81,9 @@ void list_of(const struct generation *of, struct registry_generation *list)
 
 void failure_of(uint32_t number, struct registry_failure *failure)
 {
-    *failure = (struct registry_failure){.present = number > 0, .content = number % 2 == 1};
-    memset(failure->manifest_digest, (int)number, number > 0 ? 32 : 0);
+    *failure = (struct registry_failure){
+        .present = number > 0, .content = number % 2 == 1, .manifest_version = number};
+    memset(failure->digest, (int)number, number > 0 ? 32 : 0);
     if (number > 0)
         (void)snprintf(failure->reason, sizeof failure->reason, "reason %" PRIu32, number);
 }

@@ -444,18 +444,20 @@ static void test_blobs_and_prune(void **state)
 static void test_failure(void **state)
 {
     struct place *place = *state;
-    struct registry_failure failure = {.present = true, .content = true, .item = "bin", .key = {7}};
+    struct registry_failure failure = {
+        .present = true, .content = true, .item = "bin", .manifest_version = 12, .key = {7}};
     struct registry_failure back;
     assert_true(registry_failure_read(place->registry, &back, NULL));
     assert_false(back.present);
-    memset(failure.manifest_digest, 9, 32);
+    memset(failure.digest, 9, 32);
     memcpy(failure.reason, "two\nlines", 10);
     assert_true(registry_failure_write(place->registry, &failure, NULL));
     assert_true(registry_failure_read(place->registry, &back, NULL));
     assert_true(back.present && back.content);
     assert_string_equal(back.item, "bin");
     assert_string_equal(back.reason, "two lines");
-    assert_memory_equal(back.manifest_digest, failure.manifest_digest, 32);
+    assert_int_equal(back.manifest_version, 12);
+    assert_memory_equal(back.digest, failure.digest, 32);
     assert_memory_equal(back.key, failure.key, 32);
 }
 
