@@ -261,6 +261,13 @@ static void report_returned(const struct registry_returned *returned, struct syn
     report_reason(report, text);
 }
 
+/* Nothing is known against what is not held. */
+static enum sync_finding finding_of_held(const struct sync_report_input *input,
+                                         const struct registry_item *held)
+{
+    return held != NULL ? finding_of(&input->held, held) : SYNC_SOUND;
+}
+
 static const struct sync_seen *seen_of(const struct sync_report_input *input,
                                        const struct sync_want *want)
 {
@@ -281,7 +288,7 @@ static void report_behind(const struct sync_report_input *input, const struct sy
         report->refusal = want->refusal;
         report_reason(report, want->why);
     } else if (want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR) {
-        sync_report_left(want, held, true, seen_of(input, want), report);
+        sync_report_left(want, held, finding_of_held(input, held), seen_of(input, want), report);
     } else if (returned != NULL) {
         report_returned(returned, report);
     } else if (failure->present) {
@@ -324,7 +331,7 @@ static bool report_want(const struct sync_report_input *input, const struct sync
     *report = (struct sync_report){.mode = want->mode, .wanted_version = want->item.version};
     memcpy(report->name, want->item.name, sizeof report->name);
     memcpy(report->wanted_sha256, want->item.sha256, 32);
-    enum sync_finding finding = held != NULL ? finding_of(&input->held, held) : SYNC_SOUND;
+    enum sync_finding finding = finding_of_held(input, held);
     const struct sync_seen *seen = seen_of(input, want);
     if (seen != NULL && seen->owned && want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
         want->refusal == MUSTER__REFUSAL__REFUSAL_NONE && !in_its_slot(want))
@@ -343,7 +350,7 @@ static bool report_want(const struct sync_report_input *input, const struct sync
     if (!sync_sound(finding)) {
         report_unsound(input, held, finding, report);
         if (want->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE)
-            sync_report_left(want, finding == SYNC_MISSING ? NULL : held, false, NULL, report);
+            sync_report_left(want, held, finding, NULL, report);
         return false;
     }
     const struct registry_items *before = input->before;

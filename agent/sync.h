@@ -161,9 +161,10 @@ size_t sync_reports(const struct sync_report_input *input, struct sync_report *r
  */
 bool sync_report_owned(const struct sync_report_input *input, const struct sync_want *want,
                        const struct sync_seen *seen, struct sync_report *report);
-/* One that is held here, or nowhere, and not as wanted. `sound` false: its file is damaged. */
-void sync_report_left(const struct sync_want *want, const struct registry_item *held, bool sound,
-                      const struct sync_seen *seen, struct sync_report *report);
+/* One that is held here (`held` NULL: it is not), and not as wanted. `finding`: of its file. */
+void sync_report_left(const struct sync_want *want, const struct registry_item *held,
+                      enum sync_finding finding, const struct sync_seen *seen,
+                      struct sync_report *report);
 /* One that is in force as wanted, and that its owner has to take over. True: he has. */
 bool sync_report_taken(const struct sync_report_input *input, const struct sync_want *want,
                        const struct sync_seen *seen, struct sync_report *report);

@@ -53,6 +53,9 @@ static void difference_text(const struct sync_difference *difference, const char
     case MUSTER__DIFFERENCE_KIND__DIFFERENCE_CHANGING:
         (void)snprintf(text, 160, "its file changed while it was read; looked at again");
         return;
+    case MUSTER__DIFFERENCE_KIND__DIFFERENCE_DAMAGED:
+        (void)snprintf(text, 160, "the held file is damaged");
+        return;
     case MUSTER__DIFFERENCE_KIND__DIFFERENCE_SEALED:
         (void)snprintf(text, 160, "sealed, and never opened here: it cannot be compared");
         return;
@@ -82,6 +85,7 @@ static bool is_known(Muster__DifferenceKind kind)
 {
     return kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT ||
            kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING ||
+           kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_DAMAGED ||
            kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NO_FILE ||
            kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_TOO_LONG;
 }
@@ -191,30 +195,43 @@ bool sync_report_taken(const struct sync_report_input *input, const struct sync_
 
 /* ---- one that is held here, or nowhere ---- */
 
-void sync_report_left(const struct sync_want *want, const struct registry_item *held, bool sound,
-                      const struct sync_seen *seen, struct sync_report *report)
+static Muster__DifferenceKind kind_of(const struct registry_item *held, enum sync_finding finding)
 {
-    char text[160] = "";
-    struct sync_difference *difference = &report->difference;
-    bool same = sound && held != NULL && sync_same_content(held, &want->item);
-    *difference = (struct sync_difference){
-        .kind = held != NULL ? MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT
-                             : MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING,
-        .wanted_bytes = want->item.length,
-        .found_bytes = held != NULL && sound ? held->length : 0,
-    };
-    report->state = state_of(want->mode, difference->kind);
-    if (same)
-        difference->kind = MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE;
-    take_rows(want, seen, difference);
-    if (same)
-        (void)snprintf(text, sizeof text, "the same content, as another version");
-    else if (!sound)
-        (void)snprintf(text, sizeof text, "the held file is %s",
-                       held == NULL ? "missing" : "damaged");
-    else if (held != NULL)
+    if (held == NULL || finding == SYNC_MISSING)
+        return MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING;
+    return sync_sound(finding) ? MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT
+                               : MUSTER__DIFFERENCE_KIND__DIFFERENCE_DAMAGED;
+}
+
+static void left_words(const struct registry_item *held, const struct sync_difference *difference,
+                       char text[160])
+{
+    text[0] = '\0';
+    if (difference->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE)
+        (void)snprintf(text, 160, "the same content, as another version");
+    else if (difference->kind != MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING)
         difference_text(difference, "", text);
-    if (!sound)
+    else if (held != NULL)
+        (void)snprintf(text, 160, "the held file is missing");
+}
+
+void sync_report_left(const struct sync_want *want, const struct registry_item *held,
+                      enum sync_finding finding, const struct sync_seen *seen,
+                      struct sync_report *report)
+{
+    char text[160];
+    struct sync_difference *difference = &report->difference;
+    const bool sound = held != NULL && sync_sound(finding);
+    *difference = (struct sync_difference){.kind = kind_of(held, finding),
+                                           .wanted_bytes = want->item.length,
+                                           .found_bytes = sound ? held->length : 0};
+    report->state = state_of(want->mode, difference->kind);
+    if (sound)
+        take_rows(want, seen, difference);
+    else /* of what it is now, or was */
         memset(report->held_sha256, 0, sizeof report->held_sha256);
+    if (sound && sync_same_content(held, &want->item))
+        difference->kind = MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE;
+    left_words(held, difference, text);
     report_text(report, left_text(want->mode), text);
 }

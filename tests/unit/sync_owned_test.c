@@ -48,16 +48,14 @@ static void hold(struct bench *bench, uint64_t version, const uint8_t sha256[32]
         memcpy(item->opened, opened, 32);
 }
 
-static void saw(struct bench *bench, Muster__DifferenceKind kind, const uint8_t sha256[32])
+static void report(struct bench *bench, const struct sync_seen *look, enum sync_finding finding)
 {
-    static const enum sync_finding findings[1];
+    const enum sync_finding findings[] = {finding};
     static const Muster__RepairSource sources[1];
     static const struct registry_failure failure;
     static const struct sync_blobs lacks;
     struct sync_report rows[2];
-    bench->seen.kind = kind;
-    memcpy(bench->seen.sha256, sha256, 32);
-    const struct sync_seen *seen[] = {&bench->seen};
+    const struct sync_seen *seen[] = {look};
     const struct sync_report_input input = {.wants = &bench->wants,
                                             .seen = seen,
                                             .held = {.list = &bench->held, .findings = findings},
@@ -66,6 +64,13 @@ static void saw(struct bench *bench, Muster__DifferenceKind kind, const uint8_t 
                                             .lacks = &lacks};
     assert_int_equal(sync_reports(&input, rows, &bench->converged), 1);
     bench->row = rows[0];
+}
+
+static void saw(struct bench *bench, Muster__DifferenceKind kind, const uint8_t sha256[32])
+{
+    bench->seen.kind = kind;
+    memcpy(bench->seen.sha256, sha256, 32);
+    report(bench, &bench->seen, SYNC_SOUND);
 }
 
 static bool is_zero(const uint8_t sha256[32])
@@ -169,6 +174,36 @@ static void test_what_is_sealed(void **state)
     assert_memory_equal(bench.row.held_sha256, wanted, 32); /* what its header names */
 }
 
+/* What is held of another version may be as bad as any. */
+static void test_a_held_file_that_is_not_what_it_was(void **state)
+{
+    static const Muster__AssignMode modes[] = {OBSERVE, PROPOSE};
+    struct bench bench;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const bool asks = modes[i] == PROPOSE;
+        begin(&bench, modes[i], false);
+        hold(&bench, 3, other, false);
+        bench.held.items[0].length = 90;
+        report(&bench, NULL, SYNC_SOUND);
+        assert_int_equal(bench.row.difference.kind, MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT);
+        assert_int_equal(bench.row.difference.found_bytes, 90);
+        report(&bench, NULL, SYNC_DAMAGED);
+        assert_int_equal(bench.row.state,
+                         asks ? MUSTER__ITEM_STATE__ITEM_PROPOSED : MUSTER__ITEM_STATE__ITEM_DRIFT);
+        assert_int_equal(bench.row.difference.kind, MUSTER__DIFFERENCE_KIND__DIFFERENCE_DAMAGED);
+        assert_int_equal(bench.row.difference.found_bytes, 0);
+        assert_true(is_zero(bench.row.held_sha256));
+        assert_non_null(strstr(bench.row.reason, ": the held file is damaged"));
+        report(&bench, NULL, SYNC_MISSING);
+        assert_int_equal(bench.row.state, asks ? MUSTER__ITEM_STATE__ITEM_PROPOSED
+                                               : MUSTER__ITEM_STATE__ITEM_MISSING);
+        assert_int_equal(bench.row.difference.kind, MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING);
+        assert_true(is_zero(bench.row.held_sha256));
+        assert_non_null(strstr(bench.row.reason, ": the held file is missing"));
+    }
+}
+
 static void test_in_force_is_not_taken_over(void **state)
 {
     struct bench bench;
@@ -191,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_only_what_is_known_to_differ_is_proposed),
         cmocka_unit_test(test_rows_count_only_against_what_is_wanted_now),
         cmocka_unit_test(test_what_is_sealed),
+        cmocka_unit_test(test_a_held_file_that_is_not_what_it_was),
         cmocka_unit_test(test_in_force_is_not_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
