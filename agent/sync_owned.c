@@ -27,6 +27,12 @@ static void rows_text(const struct sync_difference *difference, char text[96])
         (void)snprintf(text, 96, "; the same rows, other ends of lines");
 }
 
+/* Of what is secret no length is told: none that differs has two of zero. */
+static bool is_sealed(const struct sync_difference *difference)
+{
+    return difference->found_bytes == 0 && difference->wanted_bytes == 0;
+}
+
 static void difference_text(const struct sync_difference *difference, const char *why,
                             char text[160])
 {
@@ -34,8 +40,11 @@ static void difference_text(const struct sync_difference *difference, const char
     switch (difference->kind) {
     case MUSTER__DIFFERENCE_KIND__DIFFERENCE_CONTENT:
         rows_text(difference, rows);
-        (void)snprintf(text, 160, "another content, %" PRIu64 " bytes, %" PRIu64 " wanted%s",
-                       difference->found_bytes, difference->wanted_bytes, rows);
+        if (is_sealed(difference))
+            (void)snprintf(text, 160, "another content");
+        else
+            (void)snprintf(text, 160, "another content, %" PRIu64 " bytes, %" PRIu64 " wanted%s",
+                           difference->found_bytes, difference->wanted_bytes, rows);
         return;
     case MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING:
         (void)snprintf(text, 160, "there is no such file");
@@ -47,8 +56,12 @@ static void difference_text(const struct sync_difference *difference, const char
         (void)snprintf(text, 160, "what is at its path is no regular file, or a link to one");
         return;
     case MUSTER__DIFFERENCE_KIND__DIFFERENCE_TOO_LONG:
-        (void)snprintf(text, 160, "its file has %" PRIu64 " bytes, %" PRIu64 " wanted; not read",
-                       difference->found_bytes, difference->wanted_bytes);
+        if (is_sealed(difference))
+            (void)snprintf(text, 160, "its file is longer than anything sealed; not read");
+        else
+            (void)snprintf(text, 160,
+                           "its file has %" PRIu64 " bytes, %" PRIu64 " wanted; not read",
+                           difference->found_bytes, difference->wanted_bytes);
         return;
     case MUSTER__DIFFERENCE_KIND__DIFFERENCE_CHANGING:
         (void)snprintf(text, 160, "its file changed while it was read; looked at again");
@@ -135,7 +148,7 @@ static bool compare(const struct sync_report_input *input, const struct sync_wan
     struct sync_difference difference = {.kind = seen->kind,
                                          .owned = true,
                                          .wanted_bytes = want->item.sealed ? 0 : want->item.length,
-                                         .found_bytes = seen->length};
+                                         .found_bytes = want->item.sealed ? 0 : seen->length};
     bool known = wanted_hash(input, want, &wanted);
     bool read = seen->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE;
     if (read && known && memcmp(seen->sha256, wanted, 32) == 0)
@@ -222,9 +235,10 @@ void sync_report_left(const struct sync_want *want, const struct registry_item *
     char text[160];
     struct sync_difference *difference = &report->difference;
     const bool sound = held != NULL && sync_sound(finding);
+    const bool sealed = want->item.sealed || (sound && held->sealed);
     *difference = (struct sync_difference){.kind = kind_of(held, finding),
-                                           .wanted_bytes = want->item.length,
-                                           .found_bytes = sound ? held->length : 0};
+                                           .wanted_bytes = sealed ? 0 : want->item.length,
+                                           .found_bytes = sound && !sealed ? held->length : 0};
     report->state = state_of(want->mode, difference->kind);
     if (sound)
         take_rows(want, seen, difference);

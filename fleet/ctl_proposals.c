@@ -33,6 +33,13 @@ static const char *whose(const json_t *difference)
     return json_is_true(json_object_get(difference, "owned")) ? "its owner's" : "Muster's";
 }
 
+/* Of what is sealed a terminal tells no length. */
+static bool is_sealed(const json_t *difference)
+{
+    return ctl_number(difference, "found_bytes") == 0 &&
+           ctl_number(difference, "wanted_bytes") == 0;
+}
+
 /* "390112 bytes, version 3, 5f2a..." */
 static void add_found(struct ctl_table *table, const json_t *difference, int64_t version,
                       const char *sha256)
@@ -44,6 +51,8 @@ static void add_found(struct ctl_table *table, const json_t *difference, int64_t
         (void)snprintf(which, sizeof which, ", version %" PRId64, version);
     if (!read)
         ctl_table_text(table, what);
+    else if (is_sealed(difference))
+        ctl_table_text(table, "sealed");
     else
         ctl_table_format(table, "%" PRId64 " bytes%s%s%.16s", ctl_number(difference, "found_bytes"),
                          which, sha256[0] != '\0' ? ", " : "", sha256);
@@ -56,9 +65,12 @@ static void add_difference(struct ctl_table *table, const json_t *item, const js
     ctl_table_text(table, ctl_text(item, "name"));
     ctl_table_text(table, whose(difference));
     add_found(table, difference, ctl_number(item, "found_version"), ctl_text(item, "held_sha256"));
-    ctl_table_format(table, "%" PRId64 " bytes, version %" PRId64 ", %.16s",
-                     ctl_number(difference, "wanted_bytes"), ctl_number(item, "wanted_version"),
-                     ctl_text(item, "wanted_sha256"));
+    if (is_sealed(difference))
+        ctl_table_format(table, "sealed, version %" PRId64, ctl_number(item, "wanted_version"));
+    else
+        ctl_table_format(table, "%" PRId64 " bytes, version %" PRId64 ", %.16s",
+                         ctl_number(difference, "wanted_bytes"), ctl_number(item, "wanted_version"),
+                         ctl_text(item, "wanted_sha256"));
     ctl_table_text(table, rows);
 }
 

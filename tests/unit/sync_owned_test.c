@@ -169,6 +169,11 @@ static void test_what_is_sealed(void **state)
     assert_int_equal(bench.row.state, MUSTER__ITEM_STATE__ITEM_PROPOSED);
     assert_true(is_zero(bench.row.held_sha256));
     assert_int_equal(bench.row.difference.wanted_bytes, 0);
+    assert_int_equal(bench.row.difference.found_bytes, 0);
+    assert_string_equal(bench.row.reason, "proposed to ops; not written here: another content");
+    saw(&bench, MUSTER__DIFFERENCE_KIND__DIFFERENCE_TOO_LONG, other);
+    assert_int_equal(bench.row.difference.found_bytes, 0);
+    assert_null(strpbrk(bench.row.reason, "0123456789"));
     saw(&bench, NONE, opened);
     assert_int_equal(bench.row.state, MUSTER__ITEM_STATE__ITEM_OK);
     assert_memory_equal(bench.row.held_sha256, wanted, 32); /* what its header names */
