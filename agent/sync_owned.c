@@ -80,7 +80,7 @@ static void difference_text(const struct sync_difference *difference, const char
 
 static void report_text(struct sync_report *report, const char *before, const char *what)
 {
-    (void)snprintf(report->reason, sizeof report->reason, "%.40s%s%.150s", before,
+    (void)snprintf(report->reason, sizeof report->reason, "%.50s%s%.140s", before,
                    what[0] != '\0' ? ": " : "", what);
     utf8_clean(report->reason);
 }
@@ -200,9 +200,12 @@ bool sync_report_taken(const struct sync_report_input *input, const struct sync_
     if (compare(input, want, seen, &report->difference))
         return true;
     difference_text(&report->difference, seen->why, text);
-    if (report->state != MUSTER__ITEM_STATE__ITEM_PROBATION)
-        report->state = MUSTER__ITEM_STATE__ITEM_PLACING;
-    report_text(report, "in force; its owner has not taken it", text);
+    report->state = MUSTER__ITEM_STATE__ITEM_PLACING; /* also on probation, which is told beside */
+    report_text(report,
+                is_known(report->difference.kind)
+                    ? "in force; its owner has not taken it"
+                    : "in force; whether its owner took it is not known",
+                text);
     return false;
 }
 

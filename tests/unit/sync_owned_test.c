@@ -15,6 +15,7 @@ struct bench {
     struct sync_wants wants;
     struct registry_items held;
     struct sync_seen seen;
+    const struct registry_items *before; /* on probation beside this */
     struct sync_report row;
     bool converged;
 };
@@ -61,7 +62,8 @@ static void report(struct bench *bench, const struct sync_seen *look, enum sync_
                                             .held = {.list = &bench->held, .findings = findings},
                                             .sources = sources,
                                             .failure = &failure,
-                                            .lacks = &lacks};
+                                            .lacks = &lacks,
+                                            .before = bench->before};
     assert_int_equal(sync_reports(&input, rows, &bench->converged), 1);
     bench->row = rows[0];
 }
@@ -224,6 +226,47 @@ static void test_in_force_is_not_taken_over(void **state)
     assert_true(bench.converged);
 }
 
+/* Probation hides nothing. */
+static void test_on_probation_and_not_taken_over(void **state)
+{
+    static const struct registry_items nothing;
+    struct bench bench;
+    (void)state;
+    begin(&bench, REPAIR, false);
+    hold(&bench, 7, wanted, false);
+    bench.before = &nothing;
+    saw(&bench, NONE, wanted);
+    assert_int_equal(bench.row.state, MUSTER__ITEM_STATE__ITEM_PROBATION);
+    assert_true(bench.converged);
+    saw(&bench, NONE, other);
+    assert_int_equal(bench.row.state, MUSTER__ITEM_STATE__ITEM_PLACING);
+    assert_false(sync_as_wanted(bench.row.state));
+    assert_non_null(strstr(bench.row.reason, "its owner has not taken it: another content"));
+    assert_false(bench.converged);
+}
+
+/* What nobody could look at may be taken over, or not. */
+static void test_nobody_knows_whether_it_is_taken_over(void **state)
+{
+    static const Muster__DifferenceKind unknown[] = {
+        MUSTER__DIFFERENCE_KIND__DIFFERENCE_UNREADABLE,
+        MUSTER__DIFFERENCE_KIND__DIFFERENCE_CHANGING,
+        MUSTER__DIFFERENCE_KIND__DIFFERENCE_NOT_LOOKED};
+    struct bench bench;
+    (void)state;
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        begin(&bench, REPAIR, false);
+        hold(&bench, 7, wanted, false);
+        saw(&bench, unknown[i], other);
+        assert_int_equal(bench.row.state, MUSTER__ITEM_STATE__ITEM_PLACING);
+        assert_non_null(
+            strstr(bench.row.reason, "in force; whether its owner took it is not known: its file"));
+    }
+    saw(&bench, MUSTER__DIFFERENCE_KIND__DIFFERENCE_MISSING, other);
+    assert_string_equal(bench.row.reason,
+                        "in force; its owner has not taken it: there is no such file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +276,8 @@ int main(void)
         cmocka_unit_test(test_what_is_sealed),
         cmocka_unit_test(test_a_held_file_that_is_not_what_it_was),
         cmocka_unit_test(test_in_force_is_not_taken_over),
+        cmocka_unit_test(test_on_probation_and_not_taken_over),
+        cmocka_unit_test(test_nobody_knows_whether_it_is_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
