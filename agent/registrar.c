@@ -185,6 +185,7 @@ static void handles_close(struct registrar *registrar)
         uv_close((uv_handle_t *)&registrar->again, handle_closed);
         uv_close((uv_handle_t *)&registrar->gate.timer, handle_closed);
         uv_close((uv_handle_t *)&registrar->trial.timer, handle_closed);
+        uv_close((uv_handle_t *)&registrar->others.timer, handle_closed);
     }
 }
 
@@ -314,6 +315,7 @@ static bool handles_open(struct registrar *registrar, int64_t check_every_ms, st
     registrar->again.data = registrar;
     registrar->gate.timer.data = registrar;
     registrar->trial.timer.data = registrar;
+    registrar->others.timer.data = registrar;
     if (uv_async_init(registrar->loop, &registrar->wake, woken) != 0)
         return err_set(err, ERR_IO, "registry: no wake-up from the loop");
     (void)uv_timer_init(registrar->loop, &registrar->timer); /* cannot fail */
@@ -321,7 +323,9 @@ static bool handles_open(struct registrar *registrar, int64_t check_every_ms, st
     (void)uv_timer_init(registrar->loop, &registrar->again);
     (void)uv_timer_init(registrar->loop, &registrar->gate.timer);
     (void)uv_timer_init(registrar->loop, &registrar->trial.timer);
-    registrar->handles = 6;
+    (void)uv_timer_init(registrar->loop, &registrar->others.timer);
+    registrar->handles = 7;
+    registrar->others.longest_ms = check_every_ms;
     if (check_every_ms > 0)
         (void)uv_timer_start(&registrar->timer, check_timer, (uint64_t)check_every_ms,
                              (uint64_t)check_every_ms);
@@ -367,6 +371,7 @@ void registrar_close(struct registrar *registrar, void (*closed)(void *ctx), voi
     (void)uv_timer_stop(&registrar->again);
     (void)uv_timer_stop(&registrar->gate.timer);
     (void)uv_timer_stop(&registrar->trial.timer);
+    (void)uv_timer_stop(&registrar->others.timer);
     registrar_wake(registrar);
 }
 

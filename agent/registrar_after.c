@@ -56,6 +56,7 @@ static void after_done(void *ctx, const struct child_result *result)
             trial->after_due = false;
             trial->unsaved = true;
         }
+        owned_look_anew(registrar);
     }
     registrar_wake(registrar);
 }

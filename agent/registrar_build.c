@@ -357,6 +357,7 @@ void build_in_force(struct registrar *registrar, struct build_job *build)
     have_keep(registrar, &build->kept);
     if (build->recheck || build->back != NULL)
         registrar->check_due = CHECK_ALL;
+    owned_look_anew(registrar);
     log_info("registry: generation %" PRIu64 " of manifest %" PRIu64 " is in force",
              build->target.number, build->manifest_version);
 }

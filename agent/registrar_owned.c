@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/registrar_internal.h"
 
+#include "base/backoff.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    AGAIN_MS = 1000, /* after a first look that came to nothing, and twice as much each time */
+    LOOKS_SURE = 4,
+};
 
 /* ---- what is looked at ---- */
 
@@ -108,16 +115,69 @@ void owned_looks_run(const struct registry *registry, struct owned_looks *looks,
 
 /* ---- what was seen ---- */
 
+static const struct owned_seen *seen_named(const struct owned_state *others, const char *name)
+{
+    for (size_t i = 0; i < others->count; i++)
+        if (strcmp(others->list[i].name, name) == 0)
+            return &others->list[i];
+    return NULL;
+}
+
+static bool came_to_nothing(const struct registrar *registrar, const struct owned_compare *compare)
+{
+    const struct sync_want *want = sync_want_of(registrar_wants(registrar), compare->item.name);
+    return want != NULL && compare->owned &&
+           (compare->seen.kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_CHANGING ||
+            sync_untaken(&registrar->held.current.list, want, &compare->seen));
+}
+
+static struct owned_seen take_look(struct registrar *registrar, const struct owned_compare *compare)
+{
+    struct owned_seen seen = {.seen = compare->seen};
+    const struct owned_seen *before = seen_named(&registrar->others, compare->item.name);
+    memcpy(seen.name, compare->item.name, sizeof seen.name);
+    memcpy(seen.wanted, compare->item.sha256, sizeof seen.wanted);
+    if (came_to_nothing(registrar, compare))
+        seen.looks =
+            1 +
+            (before != NULL && memcmp(before->wanted, seen.wanted, 32) == 0 ? before->looks : 0);
+    return seen;
+}
+
+static void look_again(uv_timer_t *timer)
+{
+    struct registrar *registrar = timer->data;
+    owned_look_soon(registrar);
+    registrar_wake(registrar);
+}
+
+/* Soon at first, for he may be at it, and then ever more seldom. */
+static void plan_again(struct registrar *registrar)
+{
+    struct owned_state *others = &registrar->others;
+    unsigned fewest = 0;
+    for (size_t i = 0; i < others->count; i++)
+        if (others->list[i].looks > 0 && (fewest == 0 || others->list[i].looks < fewest))
+            fewest = others->list[i].looks;
+    const struct backoff wait = {
+        .first_ms = AGAIN_MS, .max_ms = others->longest_ms, .failures = fewest - 1};
+    (void)uv_timer_stop(&others->timer);
+    if (fewest > 0 && others->longest_ms > 0 && !registrar->closing)
+        (void)uv_timer_start(&others->timer, look_again, (uint64_t)backoff_ceiling_ms(&wait), 0);
+}
+
 void owned_looks_done(struct registrar *registrar, struct owned_looks *looks)
 {
     struct owned_state *others = &registrar->others;
-    if (looks->list == NULL)
-        return;
-    others->count = looks->count;
-    for (size_t i = 0; i < looks->count; i++) {
-        memcpy(others->list[i].name, looks->list[i].item.name, sizeof others->list[i].name);
-        others->list[i].seen = looks->list[i].seen;
+    struct owned_seen *list = looks->list != NULL ? calloc(looks->count + 1, sizeof list[0]) : NULL;
+    for (size_t i = 0; list != NULL && i < looks->count; i++)
+        list[i] = take_look(registrar, &looks->list[i]);
+    if (list != NULL) {
+        memcpy(others->list, list, looks->count * sizeof list[0]);
+        others->count = looks->count;
+        plan_again(registrar);
     }
+    free(list);
     free(looks->list);
     *looks = (struct owned_looks){0};
 }
@@ -126,9 +186,9 @@ static const struct sync_seen *seen_of(const struct owned_state *others, const c
 {
     static const struct sync_seen not_looked = {
         .owned = true, .kind = MUSTER__DIFFERENCE_KIND__DIFFERENCE_NOT_LOOKED};
-    for (size_t i = 0; i < others->count; i++)
-        if (strcmp(others->list[i].name, name) == 0)
-            return &others->list[i].seen;
+    const struct owned_seen *seen = seen_named(others, name);
+    if (seen != NULL)
+        return &seen->seen;
     return owned_path(&others->owned, name) != NULL ? &not_looked : NULL;
 }
 
@@ -137,6 +197,22 @@ void owned_view(const struct registrar *registrar, struct owned_view *ret_view)
     const struct sync_wants *wants = registrar_wants(registrar);
     for (size_t i = 0; wants != NULL && i < wants->count; i++)
         ret_view->wants[i] = seen_of(&registrar->others, wants->wants[i].item.name);
+}
+
+bool owned_is_sure(const struct registrar *registrar, const struct sync_report *row)
+{
+    const struct owned_seen *seen = seen_named(&registrar->others, row->name);
+    const unsigned looks = seen != NULL ? seen->looks : 0;
+    return looks >= LOOKS_SURE || (looks == 0 && row->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR);
+}
+
+void owned_look_anew(struct registrar *registrar)
+{
+    struct owned_state *others = &registrar->others;
+    for (size_t i = 0; i < others->count; i++)
+        if (others->list[i].looks < LOOKS_SURE)
+            others->list[i].looks = 0;
+    owned_look_soon(registrar);
 }
 
 void owned_look_soon(struct registrar *registrar)

@@ -6,6 +6,8 @@
 #include "agent/registrar_content.h"
 #include "agent/sync.h"
 
+#include <uv.h>
+
 struct registrar;
 
 /*
@@ -29,6 +31,9 @@ struct owned_looks {
 
 struct owned_seen {
     char name[REGISTRY_NAME_CHARS + 1];
+    uint8_t wanted[32]; /* the content that it was held against */
+    unsigned looks;     /* in a row that came to nothing, for its owner has not taken it over yet or
+                           was writing it; 0: none */
     struct sync_seen seen;
 };
 
@@ -37,6 +42,8 @@ struct owned_state {
     struct owned owned;
     size_t count;
     struct owned_seen list[REGISTRY_ITEMS];
+    int64_t longest_ms; /* until what came to nothing is looked at again; 0: with the next check */
+    uv_timer_t timer;
 };
 
 /* Without memory it looks at none, and what was seen before stays. */
@@ -53,5 +60,9 @@ struct owned_view {
 void owned_view(const struct registrar *registrar, struct owned_view *ret_view);
 /* Another manifest counts: its owned documents are looked at soon. */
 void owned_look_soon(struct registrar *registrar);
+/* It is in force, or its owner was told so just now: what he kept until then says nothing. */
+void owned_look_anew(struct registrar *registrar);
+/* It is worth telling: no owner who only has to be given some seconds. */
+bool owned_is_sure(const struct registrar *registrar, const struct sync_report *row);
 
 #endif

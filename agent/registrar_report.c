@@ -325,6 +325,11 @@ static bool differs(const struct sync_report *row)
              row->refusal != MUSTER__REFUSAL__REFUSAL_NONE));
 }
 
+static bool is_sure(const struct registrar *registrar, const struct sync_report *row)
+{
+    return !row->difference.owned || owned_is_sure(registrar, row);
+}
+
 static Muster__EventKind observed_kind(const struct sync_report *row)
 {
     if (row->refusal != MUSTER__REFUSAL__REFUSAL_NONE)
@@ -358,7 +363,7 @@ static void tell_all_observed(struct registrar *registrar, const struct reports 
     struct observe_mark marks[REGISTRY_ITEMS];
     size_t count = 0;
     for (size_t i = 0; i < reports->count && count < REGISTRY_ITEMS; i++)
-        if (differs(&reports->rows[i]) &&
+        if (differs(&reports->rows[i]) && is_sure(registrar, &reports->rows[i]) &&
             tell_observed(registrar, &reports->rows[i], &marks[count]))
             count++;
     memcpy(registrar->observed, marks, count * sizeof marks[0]);

@@ -165,6 +165,9 @@ bool sync_report_owned(const struct sync_report_input *input, const struct sync_
 void sync_report_left(const struct sync_want *want, const struct registry_item *held,
                       enum sync_finding finding, const struct sync_seen *seen,
                       struct sync_report *report);
+/* It is in force as wanted, and as far as was seen its owner has not taken it over. */
+bool sync_untaken(const struct registry_items *list, const struct sync_want *want,
+                  const struct sync_seen *seen);
 /* One that is in force as wanted, and that its owner has to take over. True: he has. */
 bool sync_report_taken(const struct sync_report_input *input, const struct sync_want *want,
                        const struct sync_seen *seen, struct sync_report *report);

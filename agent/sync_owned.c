@@ -125,11 +125,11 @@ static void take_rows(const struct sync_want *want, const struct sync_seen *seen
 /* ---- a file that another system keeps ---- */
 
 /* The hash that the file would have. False: nobody here knows it. */
-static bool wanted_hash(const struct sync_report_input *input, const struct sync_want *want,
+static bool wanted_hash(const struct registry_items *list, const struct sync_want *want,
                         const uint8_t **ret_sha256)
 {
     static const uint8_t not_opened[32];
-    const struct registry_item *held = sync_item_of(input->held.list, want->item.name);
+    const struct registry_item *held = sync_item_of(list, want->item.name);
     *ret_sha256 = want->item.sha256;
     if (!want->item.sealed)
         return true;
@@ -141,7 +141,7 @@ static bool wanted_hash(const struct sync_report_input *input, const struct sync
 }
 
 /* True: it is as wanted. */
-static bool compare(const struct sync_report_input *input, const struct sync_want *want,
+static bool compare(const struct registry_items *held, const struct sync_want *want,
                     const struct sync_seen *seen, struct sync_difference *ret_difference)
 {
     const uint8_t *wanted;
@@ -149,7 +149,7 @@ static bool compare(const struct sync_report_input *input, const struct sync_wan
                                          .owned = true,
                                          .wanted_bytes = want->item.sealed ? 0 : want->item.length,
                                          .found_bytes = want->item.sealed ? 0 : seen->length};
-    bool known = wanted_hash(input, want, &wanted);
+    bool known = wanted_hash(held, want, &wanted);
     bool read = seen->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE;
     if (read && known && memcmp(seen->sha256, wanted, 32) == 0)
         return true;
@@ -176,7 +176,7 @@ bool sync_report_owned(const struct sync_report_input *input, const struct sync_
                        const struct sync_seen *seen, struct sync_report *report)
 {
     char text[160];
-    if (compare(input, want, seen, &report->difference)) {
+    if (compare(input->held.list, want, seen, &report->difference)) {
         report->state = MUSTER__ITEM_STATE__ITEM_OK;
         report->held_version = want->item.version;
         memcpy(report->held_sha256, want->item.sha256, 32);
@@ -193,11 +193,20 @@ bool sync_report_owned(const struct sync_report_input *input, const struct sync_
     return false;
 }
 
+bool sync_untaken(const struct registry_items *list, const struct sync_want *want,
+                  const struct sync_seen *seen)
+{
+    struct sync_difference difference;
+    const struct registry_item *held = sync_item_of(list, want->item.name);
+    return want->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR && seen->owned && held != NULL &&
+           sync_same_content(held, &want->item) && !compare(list, want, seen, &difference);
+}
+
 bool sync_report_taken(const struct sync_report_input *input, const struct sync_want *want,
                        const struct sync_seen *seen, struct sync_report *report)
 {
     char text[160];
-    if (compare(input, want, seen, &report->difference))
+    if (compare(input->held.list, want, seen, &report->difference))
         return true;
     difference_text(&report->difference, seen->why, text);
     report->state = MUSTER__ITEM_STATE__ITEM_PLACING; /* also on probation, which is told beside */

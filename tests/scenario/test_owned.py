@@ -89,3 +89,24 @@ def test_its_difference_is_told_ops_are_asked_and_its_owner_writes_it(world):
     selfcheck(world)
     fleet.wait_converged()
     assert "bin-table" not in world.terminal.muster("plan").stdout
+
+
+def test_a_hook_after_the_switch_hands_it_over(bin_dir, processes, run_dir, broker, pki):
+    """No check is asked for, and the next is an hour away."""
+    its, hook = run_dir / "its.tsv", run_dir / "after"
+    its.write_bytes(OTHER)
+    hook.write_text(f'#!/bin/sh\ncat "$1/bin-table" > {its}.new && mv {its}.new {its}\n')
+    hook.chmod(0o755)
+    world = OneTerminal(bin_dir, processes, run_dir, broker, pki,
+                        registry=f"after_hook = {hook}",
+                        gate=f"alone = 0s\n[owned]\nbin-table = {its}")
+    world.terminal.start_agent()
+    world.connect()
+    for content in (WANTED, OTHER):
+        world.fleet.publish("bin-table", content)
+        world.fleet.ctl_ok("assign", "bin-table", "--device", "term-0001", "--mode", "repair")
+        world.fleet.wait_converged()
+        assert its.read_bytes() == content
+    world.wait_drained()
+    events = world.fleet.query("SELECT text FROM event WHERE item = 'bin-table'")
+    assert not [text for text, in events if "has not taken it" in text], events

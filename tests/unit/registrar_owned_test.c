@@ -66,6 +66,7 @@ static int set_up(void **state)
                    scene->world->dir);
     world_close(scene->world);
     scene->world->settings.owned = &scene->owned;
+    scene->world->settings.check_every_ms = 3600 * 1000;
     world_open(scene->world);
     *state = scene;
     return 0;
@@ -245,6 +246,59 @@ static void test_what_is_to_be_repaired_is_in_force_and_left_to_its_owner(void *
     assert_as_wanted(scene);
 }
 
+static bool is_taken(const struct world *world)
+{
+    return world_item(world, "bin.tsv") == MUSTER__ITEM_STATE__ITEM_OK;
+}
+
+/* No check is asked for: he is given some seconds, and what he does then is seen. */
+static void test_an_owner_who_takes_his_time(void **state)
+{
+    struct scene *scene = *state;
+    owner_writes(scene, OTHER);
+    apply(scene, 1, REPAIR);
+    assert_int_equal(world_item(scene->world, "bin.tsv"), MUSTER__ITEM_STATE__ITEM_PLACING);
+    assert_int_equal(world_events(scene->world, DRIFT, NULL), 0);
+    owner_writes(scene, WANTED);
+    world_wait(scene->world, is_taken);
+    assert_as_wanted(scene);
+    assert_int_equal(world_events(scene->world, DRIFT, NULL), 0);
+}
+
+/* He does not: that is told, once. */
+static void test_an_owner_who_does_not_take_it(void **state)
+{
+    struct scene *scene = *state;
+    owner_writes(scene, OTHER);
+    apply(scene, 1, REPAIR);
+    for (unsigned i = 0; i < 3; i++)
+        world_check(scene->world);
+    assert_true(is_told(scene->world));
+    assert_non_null(strstr(world_last(scene->world, DRIFT)->text, "its owner has not taken it"));
+    world_check(scene->world);
+    assert_int_equal(world_events(scene->world, DRIFT, "bin.tsv"), 1);
+}
+
+/* The hook after the switch hands it over: at the end of the rollout all is as wanted, and was. */
+static void test_a_hook_that_hands_it_over(void **state)
+{
+    struct scene *scene = *state;
+    static char hook[96];
+    static const char script[] = "#!/bin/sh\n"
+                                 "cat \"$1/bin.tsv\" > \"${0%/*}/new\" &&\n"
+                                 "mv \"${0%/*}/new\" \"${0%/*}/its.tsv\"\n";
+    (void)snprintf(hook, sizeof hook, "%s/after", scene->world->dir);
+    assert_true(file_write(hook, bytes_of(script, strlen(script)), 0700, NULL));
+    scene->world->settings.probation.after_hook = hook;
+    scene->world->settings.hook_limit_ms = 10000;
+    scene->world->settings.check_every_ms = 0; /* by what follows the hook alone */
+    world_reopen(scene->world);
+    owner_writes(scene, OTHER);
+    apply(scene, 1, REPAIR);
+    assert_as_wanted(scene);
+    assert_int_equal(world_events(scene->world, DRIFT, NULL), 0);
+}
+
 /* What is held here and nobody else owns is compared as it is held, and asks too. */
 static void test_a_held_one_that_is_proposed(void **state)
 {
@@ -291,6 +345,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_proposed_asks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_what_is_to_be_repaired_is_in_force_and_left_to_its_owner, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_owner_who_takes_his_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_owner_who_does_not_take_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_hook_that_hands_it_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_held_one_that_is_proposed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
