@@ -141,10 +141,10 @@ static bool copy_digest(struct arena *arena, const uint8_t sha256[32],
 
 static void difference_fill(const struct sync_difference *difference, Muster__ItemReport *item)
 {
+    item->owned = difference->owned;
     if (difference->kind == MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE)
         return;
     item->difference = difference->kind;
-    item->owned = difference->owned;
     item->wanted_bytes = difference->wanted_bytes;
     item->found_bytes = difference->found_bytes;
     item->rows_compared = difference->rows;

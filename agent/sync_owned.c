@@ -177,6 +177,7 @@ bool sync_report_owned(const struct sync_report_input *input, const struct sync_
 {
     char text[160];
     if (compare(input->held.list, want, seen, &report->difference)) {
+        report->difference.owned = true; /* and what is told as held is his */
         report->state = MUSTER__ITEM_STATE__ITEM_OK;
         report->held_version = want->item.version;
         memcpy(report->held_sha256, want->item.sha256, 32);

@@ -3,6 +3,7 @@
 
 #include "fleet/takes.h"
 #include "proto/limits.h"
+#include "proto/record.pb-c.h"
 #include "proto/refusal.h"
 #include "storage/fleetdb_views.h"
 
@@ -97,12 +98,19 @@ static bool take_assigned(void *ctx, const struct fleetdb_document *document, in
     return true;
 }
 
+/* The registry has it, which is where ways begin; another system's file is not there. */
+static bool is_held(const struct fleetdb_item_view *item)
+{
+    const bool its_owners =
+        item->difference.owned && item->state != (int)MUSTER__ITEM_STATE__ITEM_PLACING;
+    return !its_owners && item->held_version != 0 && item->held_sha256.length == 32;
+}
+
 static bool take_item(void *ctx, const struct fleetdb_item_view *item, struct err *err)
 {
     struct look *look = ctx;
     (void)err;
-    if (strcmp(item->name, look->name) != 0 || item->held_version == 0 ||
-        item->held_sha256.length != sizeof look->held_sha256)
+    if (strcmp(item->name, look->name) != 0 || !is_held(item))
         return true;
     look->held = true;
     look->device->held_version = item->held_version;

@@ -21,6 +21,7 @@ enum query {
     QUERIES,
 };
 
+/* 11: ITEM_PLACING. Another system's file is no start for a delta: only what is in force is. */
 static const char *const queries[QUERIES] = {
     [ASSIGN] = "INSERT INTO assignment (device, name, document, mode, assigned_ms)"
                " VALUES (:device, :name, :document, :mode, :now)"
@@ -52,7 +53,8 @@ static const char *const queries[QUERIES] = {
                   "   r.manifest_epoch), r.manifest_version) = (m.epoch, m.version), 0)"
                   " FROM device_item i LEFT JOIN device_report r ON r.device = i.device"
                   " LEFT JOIN manifest m ON m.device = i.device"
-                  " WHERE i.device = :device AND i.name = :name",
+                  " WHERE i.device = :device AND i.name = :name"
+                  " AND (i.owned = 0 OR i.state = 11)",
 };
 
 const struct fleetdb_queries fleetdb_desired_queries = {queries, QUERIES};

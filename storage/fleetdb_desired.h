@@ -45,8 +45,8 @@ bool fleetdb_manifest_get(struct fleetdb *db, int64_t device, struct fleetdb_man
 /* The epoch and version that the device last said it holds, as it said it; 0: never said. */
 bool fleetdb_manifest_reported(struct fleetdb *db, int64_t device, uint64_t *ret_epoch,
                                uint64_t *ret_version, struct err *err) MUSTER_CHECK;
-/* Hash of the content that the device last said it holds under the name. `*ret_newest`: it said so
- * having had its newest manifest. */
+/* Hash of the content that the device last said it holds under the name, in its registry and not in
+ * another system's file. `*ret_newest`: it said so having had its newest manifest. */
 bool fleetdb_item_held(struct fleetdb *db, int64_t device, const char *name, uint8_t ret_sha256[32],
                        bool *ret_found, bool *ret_newest, struct err *err) MUSTER_CHECK;
 

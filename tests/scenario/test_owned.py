@@ -110,3 +110,18 @@ def test_a_hook_after_the_switch_hands_it_over(bin_dir, processes, run_dir, brok
     world.wait_drained()
     events = world.fleet.query("SELECT text FROM event WHERE item = 'bin-table'")
     assert not [text for text, in events if "has not taken it" in text], events
+
+
+def test_what_its_owner_has_is_not_in_force(world):
+    """Asked what a repair would cost: the file that counts is as wanted, and the registry has none."""
+    world.its.write_bytes(WANTED)
+    world.fleet.publish("bin-table", WANTED)
+    world.fleet.ctl_ok("assign", "bin-table", "--device", "term-0001")
+    world.fleet.wait_converged()
+    assert not (world.terminal.registry / "current" / "bin-table").exists()
+    planned, = world.fleet.json("assign", "bin-table", "--device", "term-0001", "--mode", "repair",
+                                "--dry-run")["devices"]
+    assert (planned["way"], planned["held_version"]) == ("whole", 0), planned
+    world.fleet.ctl_ok("assign", "bin-table", "--device", "term-0001", "--mode", "repair")
+    wait_for((world.terminal.registry / "current" / "bin-table").exists, what="it is in force")
+    world.fleet.wait_converged()

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/plan.h"
 
+#include "proto/record.pb-c.h"
 #include "proto/seal.h"
 #include "storage/fleetdb_records.h"
 #include "tests/unit/temp_fleet.h"
@@ -89,6 +90,23 @@ static void hold(struct temp_fleet *fleet, int64_t device, uint64_t version, con
     assert_true(fleetdb_item_write(fleet->db, device, &item, 3000, NULL));
 }
 
+/* The same in the file of another system; `state`: as it is told. */
+static void hold_elsewhere(struct temp_fleet *fleet, int64_t device, Muster__ItemState state,
+                           const char *text)
+{
+    uint8_t digest[32];
+    digest_of(text, digest);
+    const struct fleetdb_item item = {.name = "bins",
+                                      .wanted_version = 2,
+                                      .held_version = 2,
+                                      .wanted_sha256 = bytes_of(digest, 32),
+                                      .held_sha256 = bytes_of(digest, 32),
+                                      .state = (int)state,
+                                      .reason = "",
+                                      .difference = {.owned = true}};
+    assert_true(fleetdb_item_write(fleet->db, device, &item, 3000, NULL));
+}
+
 static void assign(struct temp_fleet *fleet, const char *id, uint64_t version)
 {
     struct director director = director_of(fleet);
@@ -114,6 +132,27 @@ static void test_nothing_is_kept(void **state)
     }
     assert_true(fleetdb_manifest_get(fleet->db, row, &manifest, NULL, NULL));
     assert_int_equal(manifest.version, 0);
+}
+
+/* Nothing is made from another system's file, nor is it in force because he has it. */
+static void test_what_its_owner_keeps_is_not_held(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    uint8_t held[32];
+    bool found = true, newest;
+    int64_t row = temp_fleet_device(fleet, "term-1");
+    const struct plan_order order = {.order = {.document = "bins", .version = 2, .mode = REPAIR}};
+    add_version(fleet, 2, 0, false, "two", NULL);
+    hold_elsewhere(fleet, row, MUSTER__ITEM_STATE__ITEM_OK, "two");
+    const struct plan_device *device = plan(fleet, &order, "term-1");
+    assert_int_equal(device->way, PLAN_WHOLE);
+    assert_int_equal(device->held_version, 0);
+    assert_true(fleetdb_item_held(fleet->db, row, "bins", held, &found, &newest, NULL));
+    assert_false(found);
+    hold_elsewhere(fleet, row, MUSTER__ITEM_STATE__ITEM_PLACING, "two"); /* in force as well */
+    assert_int_equal(plan(fleet, &order, "term-1")->way, PLAN_HELD);
+    assert_true(fleetdb_item_held(fleet->db, row, "bins", held, &found, &newest, NULL));
+    assert_true(found);
 }
 
 static void test_the_cheapest_way_from_what_is_held(void **state)
@@ -222,6 +261,7 @@ int main(void)
 #define FLEET_TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
     const struct CMUnitTest tests[] = {
         FLEET_TEST(test_nothing_is_kept),
+        FLEET_TEST(test_what_its_owner_keeps_is_not_held),
         FLEET_TEST(test_the_cheapest_way_from_what_is_held),
         FLEET_TEST(test_what_terminals_would_refuse),
         FLEET_TEST(test_what_the_fleet_would_refuse),

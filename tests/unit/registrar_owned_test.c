@@ -118,6 +118,7 @@ static void assert_as_wanted(const struct scene *scene)
     assert_int_equal(item->state, MUSTER__ITEM_STATE__ITEM_OK);
     assert_int_equal(item->difference, MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE);
     assert_int_equal(item->held_version, item->wanted_version);
+    assert_int_equal(item->owned, registrar_mode(scene->world->registrar, "bin.tsv") != REPAIR);
     assert_int_equal(item->held_sha256.len, 32);
     assert_memory_equal(item->held_sha256.data, item->wanted_sha256.data, 32);
     arena_done(&arena);

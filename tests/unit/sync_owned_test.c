@@ -100,6 +100,7 @@ static void test_the_file_counts_and_not_the_copy(void **state)
     assert_int_equal(bench.row.state, MUSTER__ITEM_STATE__ITEM_OK);
     assert_int_equal(bench.row.held_version, 7);
     assert_string_equal(bench.row.reason, "");
+    assert_true(bench.row.difference.owned); /* what is told as held is not the registry's */
     assert_true(bench.converged);
 }
 
