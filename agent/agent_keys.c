@@ -81,7 +81,7 @@ static bool add_wanted(const struct key_wanted *wanted, struct buf *text)
     hex_encode(key->kcv, key->kcv_length, kcv);
     int length = snprintf(line, sizeof line, "%s %s %s %c %c %u %d %s %d\n", wanted->name,
                           key->slot, key->usage, key->algorithm, key->mode, key->key_version,
-                          (int)key->kcv_method, kcv, wanted->observed);
+                          (int)key->kcv_method, kcv, (int)wanted->mode);
     return buf_append(text, line, (size_t)length, NULL) &&
            buf_append(text, wanted->sha256, sizeof wanted->sha256, NULL);
 }

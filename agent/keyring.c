@@ -131,8 +131,8 @@ static void judge_one(struct keyring *keyring, size_t i)
                                                    : "the key loader has not answered yet");
         return;
     }
-    if (wanted->observed) {
-        keys_judge_observed(&wanted->placement, &keyring->inventory, verdict);
+    if (wanted->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR) {
+        keys_judge_observed(wanted, &keyring->inventory, verdict);
         return;
     }
     keys_judge(&wanted->placement, &keyring->inventory, &keyring->book.floors, verdict);
@@ -153,7 +153,7 @@ void keyring_judge(struct keyring *keyring)
     for (size_t i = 0; i < keyring->wanted_count; i++) {
         judge_one(keyring, i);
         if (keyring->verdicts[i].state == MUSTER__KEY_SLOT_STATE__KEY_SLOT_OK &&
-            !keyring->wanted[i].observed)
+            keyring->wanted[i].mode == MUSTER__ASSIGN_MODE__MODE_REPAIR)
             raised =
                 keys_floor_raise(&keyring->book.floors, &keyring->wanted[i].placement) || raised;
     }

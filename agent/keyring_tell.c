@@ -130,13 +130,24 @@ static bool is_amiss(const Muster__KeySlot *row, bool wanted)
            (row->state == MUSTER__KEY_SLOT_STATE__KEY_SLOT_UNKNOWN && row->why[0] != '\0');
 }
 
+/* Ops are asked about a slot that is known to differ, and not while the loader does not answer. */
+static Muster__ItemState state_of(const struct key_wanted *wanted,
+                                  const struct key_verdict *verdict)
+{
+    if (verdict->refusal != MUSTER__REFUSAL__REFUSAL_NONE)
+        return MUSTER__ITEM_STATE__ITEM_REFUSED;
+    if (wanted->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR)
+        return MUSTER__ITEM_STATE__ITEM_PLACING;
+    if (verdict->state == MUSTER__KEY_SLOT_STATE__KEY_SLOT_UNKNOWN)
+        return MUSTER__ITEM_STATE__ITEM_UNKNOWN;
+    return wanted->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE ? MUSTER__ITEM_STATE__ITEM_PROPOSED
+                                                             : MUSTER__ITEM_STATE__ITEM_DRIFT;
+}
+
 static bool item_amend(const struct key_wanted *wanted, const struct key_verdict *verdict,
                        struct arena *arena, Muster__ItemReport *item)
 {
-    const bool refused = verdict->refusal != MUSTER__REFUSAL__REFUSAL_NONE;
-    item->state = refused            ? MUSTER__ITEM_STATE__ITEM_REFUSED
-                  : wanted->observed ? MUSTER__ITEM_STATE__ITEM_DRIFT
-                                     : MUSTER__ITEM_STATE__ITEM_PLACING;
+    item->state = state_of(wanted, verdict);
     item->refusal = verdict->refusal;
     item->reason = text_of(arena, verdict->why);
     return item->reason != NULL;

@@ -50,7 +50,7 @@ bool keys_floor_raise(struct key_floors *floors, const struct key_placement *pla
 bool keys_wanted_equal(const struct key_wanted *a, const struct key_wanted *b)
 {
     return strcmp(a->name, b->name) == 0 && memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0 &&
-           key_placement_equal(&a->placement, &b->placement) && a->observed == b->observed;
+           key_placement_equal(&a->placement, &b->placement) && a->mode == b->mode;
 }
 
 static void refuse_version(struct key_verdict *verdict, unsigned wanted, unsigned held,
@@ -128,9 +128,10 @@ void keys_judge(const struct key_placement *placement, const struct key_inventor
     *ret_verdict = verdict;
 }
 
-static void say_difference(const struct key_placement *placement, const struct key_held *held,
+static void say_difference(const struct key_wanted *wanted, const struct key_held *held,
                            struct key_verdict *verdict)
 {
+    const struct key_placement *placement = &wanted->placement;
     const char *what = "a key for another use is in it";
     if (held == NULL || held->empty)
         what = "nothing is in it";
@@ -140,12 +141,15 @@ static void say_difference(const struct key_placement *placement, const struct k
         what = "a key of another check value is in it";
     else if (held->versioned && held->key_version != placement->key_version)
         what = "its key is there under another version";
-    (void)snprintf(verdict->why, sizeof verdict->why, "%s; observed only, not placed here", what);
+    (void)snprintf(verdict->why, sizeof verdict->why, "%s; %s, not placed here", what,
+                   wanted->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE ? "proposed to ops"
+                                                                     : "observed only");
 }
 
-void keys_judge_observed(const struct key_placement *placement,
-                         const struct key_inventory *inventory, struct key_verdict *ret_verdict)
+void keys_judge_observed(const struct key_wanted *wanted, const struct key_inventory *inventory,
+                         struct key_verdict *ret_verdict)
 {
+    const struct key_placement *placement = &wanted->placement;
     const struct key_held *held = keys_held_in(inventory, placement->slot);
     struct key_verdict verdict = {.state = MUSTER__KEY_SLOT_STATE__KEY_SLOT_DIFFERS};
     if (held == NULL || held->empty)
@@ -153,7 +157,7 @@ void keys_judge_observed(const struct key_placement *placement,
     else if (is_as_placed(held, placement))
         verdict.state = MUSTER__KEY_SLOT_STATE__KEY_SLOT_OK;
     if (verdict.state != MUSTER__KEY_SLOT_STATE__KEY_SLOT_OK)
-        say_difference(placement, held, &verdict);
+        say_difference(wanted, held, &verdict);
     *ret_verdict = verdict;
 }
 

@@ -38,7 +38,7 @@ struct key_wanted {
     char name[KEYS_NAME_CHARS + 1]; /* of the document */
     uint8_t sha256[32];             /* of what was sent */
     struct key_placement placement;
-    bool observed; /* its slot is compared and never touched */
+    Muster__AssignMode mode; /* REPAIR: it is placed; else its slot is compared and never touched */
 };
 bool keys_wanted_equal(const struct key_wanted *a, const struct key_wanted *b);
 
@@ -70,9 +70,9 @@ struct key_verdict {
 void keys_judge(const struct key_placement *placement, const struct key_inventory *inventory,
                 const struct key_floors *floors, struct key_verdict *ret_verdict);
 
-/* The same of a slot that is somebody else's: how it differs, and nothing to be done. */
-void keys_judge_observed(const struct key_placement *placement,
-                         const struct key_inventory *inventory, struct key_verdict *ret_verdict);
+/* The same of a slot that is somebody else's: how it differs, and nothing to be done here. */
+void keys_judge_observed(const struct key_wanted *wanted, const struct key_inventory *inventory,
+                         struct key_verdict *ret_verdict);
 
 /* The sign-on that the application's own keys are judged by. */
 struct key_sign_on {

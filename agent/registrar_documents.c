@@ -105,7 +105,7 @@ size_t registrar_keys(const struct registrar *registrar, struct key_wanted *ret_
         if (count++ >= max)
             continue;
         struct key_wanted *wanted = &ret_wanted[count - 1];
-        *wanted = (struct key_wanted){.placement = want->key, .observed = is_observed(want)};
+        *wanted = (struct key_wanted){.placement = want->key, .mode = want->mode};
         (void)snprintf(wanted->name, sizeof wanted->name, "%s", want->item.name);
         memcpy(wanted->sha256, want->item.sha256, sizeof wanted->sha256);
     }

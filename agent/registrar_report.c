@@ -268,25 +268,23 @@ static void repaired_as_ok(Muster__StateReport *state)
     }
 }
 
-static bool tell_state(struct registrar *registrar, const struct reports *reports, bool record,
-                       struct arena *arena, struct err *err)
+static bool tell_state(struct registrar *registrar, Muster__StateReport *state, bool record,
+                       struct err *err)
 {
-    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
     uint8_t hash[32];
-    if (!state_message(registrar, reports, arena, &state, err) ||
-        !state_hash(registrar, &state, hash, err))
+    if (!state_hash(registrar, state, hash, err))
         return false;
     bool changed = memcmp(hash, registrar->reported, 32) != 0;
     memcpy(registrar->reported, hash, 32);
-    repaired_as_ok(&state);
-    if (!state_hash(registrar, &state, hash, err))
+    repaired_as_ok(state);
+    if (!state_hash(registrar, state, hash, err))
         return false;
     if (record && memcmp(hash, registrar->recorded, 32) != 0) {
         memcpy(registrar->recorded, hash, 32);
-        report_event(registrar, MUSTER__EVENT_KIND__EVENT_STATE, "", &state.base,
+        report_event(registrar, MUSTER__EVENT_KIND__EVENT_STATE, "", &state->base,
                      "generation %" PRIu64 ", manifest %" PRIu64 ", %s",
-                     registrar->held.current.number, state.manifest_version,
-                     state.converged ? "all as wanted" : "not all as wanted");
+                     registrar->held.current.number, state->manifest_version,
+                     state->converged ? "all as wanted" : "not all as wanted");
     }
     if (changed)
         registrar->events.changed(registrar->ctx);
@@ -315,10 +313,19 @@ static bool observe_known(const struct registrar *registrar, const struct observ
     return false;
 }
 
-static bool differs(const struct sync_report *row)
+/* Its slot or its version hook says so, where no file does. */
+static bool differs_elsewhere(const struct sync_report *row, const Muster__ItemReport *item)
 {
-    /* Of somebody else's key the slots tell. */
-    return row->difference.kind != MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE ||
+    return row->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
+           row->state == MUSTER__ITEM_STATE__ITEM_OK &&
+           (item->state == MUSTER__ITEM_STATE__ITEM_PROPOSED ||
+            item->state == MUSTER__ITEM_STATE__ITEM_DRIFT);
+}
+
+static bool differs(const struct sync_report *row, const Muster__ItemReport *item)
+{
+    return differs_elsewhere(row, item) ||
+           row->difference.kind != MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE ||
            (row->wanted_version > 0 && row->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
             row->state != MUSTER__ITEM_STATE__ITEM_OK &&
             (row->held_version != row->wanted_version ||
@@ -330,42 +337,38 @@ static bool is_sure(const struct registrar *registrar, const struct sync_report 
     return !row->difference.owned || owned_is_sure(registrar, row);
 }
 
-static Muster__EventKind observed_kind(const struct sync_report *row)
+static Muster__EventKind observed_kind(const Muster__ItemReport *item)
 {
-    if (row->refusal != MUSTER__REFUSAL__REFUSAL_NONE)
+    if (item->refusal != MUSTER__REFUSAL__REFUSAL_NONE)
         return MUSTER__EVENT_KIND__EVENT_REFUSED;
-    bool asks = row->state == MUSTER__ITEM_STATE__ITEM_PROPOSED;
+    bool asks = item->state == MUSTER__ITEM_STATE__ITEM_PROPOSED;
     return asks ? MUSTER__EVENT_KIND__EVENT_PROPOSED : MUSTER__EVENT_KIND__EVENT_DRIFT;
 }
 
-static bool tell_observed(struct registrar *registrar, const struct sync_report *row,
+static void tell_observed(struct registrar *registrar, const Muster__ItemReport *item,
                           struct observe_mark *mark)
 {
-    struct arena arena = {0};
-    const Muster__ItemReport *report = row_message(row, &arena);
     char held[40] = "";
     *mark = (struct observe_mark){0};
-    memcpy(mark->name, row->name, sizeof mark->name);
-    if (report != NULL)
-        told_hash(report, mark->told);
-    if (row->held_version > 0)
-        (void)snprintf(held, sizeof held, ", version %" PRIu64 " is there", row->held_version);
-    if (report != NULL && !observe_known(registrar, mark))
-        report_refusal(registrar, observed_kind(row), row->name, &report->base, row->refusal,
-                       "%s: version %" PRIu64 " is wanted%s; %s", row->name, row->wanted_version,
-                       held, row->reason);
-    arena_done(&arena);
-    return report != NULL;
+    (void)snprintf(mark->name, sizeof mark->name, "%s", item->name);
+    told_hash(item, mark->told);
+    if (item->held_version > 0)
+        (void)snprintf(held, sizeof held, ", version %" PRIu64 " is there", item->held_version);
+    if (!observe_known(registrar, mark))
+        report_refusal(registrar, observed_kind(item), item->name, &item->base, item->refusal,
+                       "%s: version %" PRIu64 " is wanted%s; %s", item->name, item->wanted_version,
+                       held, item->reason);
 }
 
-static void tell_all_observed(struct registrar *registrar, const struct reports *reports)
+/* The state has an item for each row. */
+static void tell_all_observed(struct registrar *registrar, const struct reports *reports,
+                              const Muster__StateReport *state)
 {
     struct observe_mark marks[REGISTRY_ITEMS];
     size_t count = 0;
     for (size_t i = 0; i < reports->count && count < REGISTRY_ITEMS; i++)
-        if (differs(&reports->rows[i]) && is_sure(registrar, &reports->rows[i]) &&
-            tell_observed(registrar, &reports->rows[i], &marks[count]))
-            count++;
+        if (differs(&reports->rows[i], state->items[i]) && is_sure(registrar, &reports->rows[i]))
+            tell_observed(registrar, state->items[i], &marks[count++]);
     memcpy(registrar->observed, marks, count * sizeof marks[0]);
     registrar->observe_count = count;
 }
@@ -402,10 +405,12 @@ void report_all(struct registrar *registrar, bool settled)
     bool record = registrar->telling && settled && reports->lacks.count == 0 &&
                   registrar_kept_from(registrar) == NULL &&
                   (registrar->gate.build == NULL || gate_worth_telling(registrar));
-    if (record)
-        tell_all_observed(registrar, reports);
+    Muster__StateReport state = MUSTER__STATE_REPORT__INIT;
+    bool made = state_message(registrar, reports, &arena, &state, &err);
+    if (made && record)
+        tell_all_observed(registrar, reports, &state);
     tell_fetch(registrar, &reports->lacks);
-    if (!tell_state(registrar, reports, record, &arena, &err))
+    if (!made || !tell_state(registrar, &state, record, &err))
         log_error("registry: %s", err.text);
     arena_done(&arena);
     free(reports);

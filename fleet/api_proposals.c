@@ -37,15 +37,16 @@ json_t *api_difference_json(const struct fleetdb_difference *difference)
 static void seen_of(const struct fleetdb_proposal *proposal, char seen[SEEN_CHARS + 1])
 {
     const struct fleetdb_difference *difference = &proposal->difference;
-    char wanted[65] = "", held[65] = "", text[512];
+    char wanted[65] = "", held[65] = "", text[1024];
     uint8_t digest[32];
     if (proposal->wanted_sha256.length == 32)
         hex_encode(proposal->wanted_sha256.data, 32, wanted);
     if (proposal->held_sha256.length == 32)
         hex_encode(proposal->held_sha256.data, 32, held);
-    int n = snprintf(text, sizeof text, "%.40s %.60s %" PRIu64 " %" PRIu64 " %s %s %d %d %" PRIu64,
-                     proposal->device, proposal->name, proposal->epoch, proposal->version, wanted,
-                     held, difference->kind, (int)difference->owned, difference->found_bytes);
+    int n = snprintf(
+        text, sizeof text, "%.40s %.60s %" PRIu64 " %" PRIu64 " %s %s %d %d %" PRIu64 " %.480s",
+        proposal->device, proposal->name, proposal->epoch, proposal->version, wanted, held,
+        difference->kind, (int)difference->owned, difference->found_bytes, proposal->reason);
     sha256(bytes_of(text, (size_t)n), digest);
     hex_encode(digest, SEEN_BYTES, seen);
 }

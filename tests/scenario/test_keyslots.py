@@ -297,6 +297,17 @@ def test_placed_repaired_refused(world):
     assert core_limit(terminal.agent.pid) == ["0", "0"]
     assert_musterctl_leaves_no_dump(world)
 
+    # Asked about, and refused: from then on another system's.
+    ops.ctl_ok("assign", "tmk.key", "--mode", "propose", "--device", DEVICE)
+    wait_for(lambda: ops.json("get", "proposals")["proposals"], what="ops are asked")
+    asked, = ops.json("get", "proposals")["proposals"]
+    assert (asked["device"], asked["document"], asked["kind"]) == (DEVICE, "tmk.key", "key-block")
+    assert "another check value is in it; proposed to ops" in asked["reason"]
+    assert ops.query("SELECT count(*) FROM event WHERE kind = 15 AND item = 'tmk.key'") == [(1,)]
+    assert world.holds(KEYS[2], 2)
+    ops.ctl_ok("propose", "refuse", DEVICE, "tmk.key", "--seen", asked["seen"])
+    assert not ops.json("get", "proposals")["proposals"]
+
     # Another system's from now on: told how its slot differs, and never touched.
     ops.ctl_ok("assign", "tmk.key", "--mode", "observe", "--device", DEVICE)
     wait_for(lambda: world.told("another check value is in it; observed only"), what="drift")

@@ -86,7 +86,7 @@ static void an_observed_slot_is_compared_and_never_touched(void **state)
     static const char other[] = "slot tmk usage P0 version 1 kcv aes-cmac:FFFFFF\n",
                       right[] = "slot tmk usage P0 version 1 kcv aes-cmac:08793E\n";
     (void)snprintf(slots, sizeof slots, "%s/slots", world->dir);
-    world->wanted.observed = true;
+    world->wanted.mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
     keyring_world_look(world);
     struct keyring_said said = keyring_world_state_now(world);
     assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_DRIFT);
@@ -107,11 +107,36 @@ static void an_observed_slot_is_compared_and_never_touched(void **state)
     assert_null(strstr(keyring_world_text_of(world, "calls"), "load"));
     assert_int_equal(world->keyring->book.floors.count, 0);
     /* It is the fleet's from now on. */
-    world->wanted.observed = false;
+    world->wanted.mode = MUSTER__ASSIGN_MODE__MODE_REPAIR;
     assert_true(file_write(slots, bytes_of("", 0), 0600, NULL));
     keyring_world_look(world);
     keyring_world_assert_ok(world);
     assert_non_null(strstr(keyring_world_text_of(world, "calls"), "load tmk"));
+}
+
+/* The same, and ops are asked: about what is known to differ alone. */
+static void a_proposed_slot_is_asked_about(void **state)
+{
+    struct keyring_world *world = *state;
+    world->wanted.mode = MUSTER__ASSIGN_MODE__MODE_PROPOSE;
+    keyring_world_look(world);
+    struct keyring_said said = keyring_world_state_now(world);
+    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_PROPOSED);
+    assert_string_equal(said.reason, "nothing is in it; proposed to ops, not placed here");
+    assert_false(said.converged);
+    assert_null(strstr(keyring_world_text_of(world, "calls"), "load"));
+    world->wanted.sha256[0]++; /* another block: the loader has not been asked since */
+    said = keyring_world_state_now(world);
+    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_UNKNOWN);
+    keyring_world_script(world, "exit 1\n");
+    keyring_world_check(world);
+    said = keyring_world_state_now(world);
+    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_UNKNOWN);
+    assert_false(said.converged);
+    world->wanted.mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+    keyring_world_check(world);
+    said = keyring_world_state_now(world);
+    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_UNKNOWN);
 }
 
 static void a_wrong_check_value_is_told(void **state)
@@ -517,6 +542,8 @@ int main(void)
                                         keyring_world_tear_down),
         cmocka_unit_test_setup_teardown(a_loader_that_says_no_is_not_asked_again,
                                         keyring_world_set_up, keyring_world_tear_down),
+        cmocka_unit_test_setup_teardown(a_proposed_slot_is_asked_about, keyring_world_set_up,
+                                        keyring_world_tear_down),
         cmocka_unit_test_setup_teardown(an_observed_slot_is_compared_and_never_touched,
                                         keyring_world_set_up, keyring_world_tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_check_value_is_told, keyring_world_set_up,

@@ -196,6 +196,7 @@ struct keyring_world *keyring_world_in(const char *dir)
                                                 .gate_every_ms = 3600000};
     world->wanted =
         (struct key_wanted){.name = "tmk.key",
+                            .mode = MUSTER__ASSIGN_MODE__MODE_REPAIR,
                             .sha256 = {1},
                             .placement = {.slot = "tmk",
                                           .usage = "P0",

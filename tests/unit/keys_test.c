@@ -122,7 +122,8 @@ static void a_slot_is_observed(void **state)
                                           .kcv_method = MUSTER__KCV_METHOD__KCV_AES_CMAC,
                                           .kcv = {7, 2, 3},
                                           .kcv_length = 3};
-    const struct key_placement wanted = placement(1, 7);
+    struct key_wanted wanted = {.placement = placement(1, 7),
+                                .mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE};
     struct key_inventory inventory = {.count = 1};
     struct key_verdict verdict;
     const struct {
@@ -162,6 +163,12 @@ static void a_slot_is_observed(void **state)
             fail_msg("%s: %s", cases[i].why, verdict.why);
         assert_int_equal(verdict.why[0] == '\0', cases[i].state == OK);
     }
+    inventory.count = 0;
+    keys_judge_observed(&wanted, &inventory, &verdict);
+    assert_string_equal(verdict.why, "nothing is in it; observed only, not placed here");
+    wanted.mode = MUSTER__ASSIGN_MODE__MODE_PROPOSE;
+    keys_judge_observed(&wanted, &inventory, &verdict);
+    assert_string_equal(verdict.why, "nothing is in it; proposed to ops, not placed here");
 }
 
 static void a_key_is_more_than_its_check_value(void **state)

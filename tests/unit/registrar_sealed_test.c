@@ -363,13 +363,13 @@ static void test_a_key_block_that_is_observed(void **state)
     assert_false(world_has(world, "current/tmk.key"));
     assert_int_equal(world->fetches, 0);
     assert_int_equal(registrar_keys(world->registrar, wanted, 2), 1);
-    assert_true(wanted[0].observed);
+    assert_int_equal(wanted[0].mode, MUSTER__ASSIGN_MODE__MODE_OBSERVE);
     assert_string_equal(wanted[0].placement.slot, "tmk");
     assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_DRIFT, NULL), 0);
     doc.mode = REPAIR;
     world_apply(world, 2, &doc, 1);
     assert_int_equal(registrar_keys(world->registrar, wanted, 2), 1);
-    assert_false(wanted[0].observed);
+    assert_int_equal(wanted[0].mode, MUSTER__ASSIGN_MODE__MODE_REPAIR);
     buf_done(&sealed);
 }
 
