@@ -48,6 +48,8 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_SCOPE] = &fleetdb_scope_queries,
     [FLEETDB_PART_TOKENS] = &fleetdb_token_queries,
     [FLEETDB_PART_CHANGES] = &fleetdb_change_queries,
+    [FLEETDB_PART_STAMP] = &fleetdb_stamp_queries,
+    [FLEETDB_PART_ROLLUPS] = &fleetdb_rollup_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */
@@ -94,7 +96,8 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
     db->lock = -1;
     unsigned query_count = 0;
-    if (!lock(db, path, err) || !join_queries(db, &query_count, err)) {
+    if (!lock(db, path, err) || !fleetdb_stamps_open(db, err) ||
+        !join_queries(db, &query_count, err)) {
         fleetdb_close(db);
         return false;
     }
@@ -132,6 +135,8 @@ void fleetdb_close(struct fleetdb *db)
     }
     if (db->lock >= 0)
         (void)close(db->lock);
+    fleetdb_stamps_close(db);
+    rollup_sums_done(&db->sums);
     free(db->queries);
     free(db);
 }
@@ -141,11 +146,16 @@ bool fleetdb_begin(struct fleetdb *db, struct err *err)
     if (db->in_transaction)
         abort();
     db->in_transaction = sqlite_begin(db->sqlite, err);
+    fleetdb_stamps_forget(db);
     return db->in_transaction;
 }
 
 bool fleetdb_commit(struct fleetdb *db, struct err *err)
 {
+    if (!fleetdb_rollups_write(db, err)) {
+        fleetdb_rollback(db);
+        return false;
+    }
     db->in_transaction = false;
     return sqlite_commit(db->sqlite, err);
 }
@@ -153,6 +163,7 @@ bool fleetdb_commit(struct fleetdb *db, struct err *err)
 void fleetdb_rollback(struct fleetdb *db)
 {
     db->in_transaction = false;
+    rollup_sums_clear(&db->sums);
     sqlite_rollback(db->sqlite);
 }
 

@@ -2,10 +2,11 @@
 #include "storage/fleetdb_clock.h"
 
 #include "storage/fleetdb_internal.h"
+#include "storage/fleetdb_rollups.h"
 
 #include <stdlib.h>
 
-enum { LANES = 3, INCARNATIONS_MAX = 1024 };
+enum { LANES = 3, LANE_TXN = 1, INCARNATIONS_MAX = 1024 };
 
 enum query {
     BOOT_FIND,
@@ -28,7 +29,9 @@ enum query {
     REDO_SET,
     LOOSE,                 /* + lane - 1 */
     JUDGE = LOOSE + LANES, /* + lane - 1 */
-    CLOCK_READ = JUDGE + LANES,
+    STAMP_READ = JUDGE + LANES,
+    STAMP_WRITE,
+    CLOCK_READ,
     CLOCK_WRITE,
     QUERIES,
 };
@@ -82,6 +85,10 @@ static const char *const texts[QUERIES] = {
     [JUDGE + 0] = JUDGE_OF("result"),
     [JUDGE + 1] = JUDGE_OF("event"),
     [JUDGE + 2] = JUDGE_OF("health"),
+    [STAMP_READ] = "SELECT device, terminal, firmware_version, app_version FROM result"
+                   " WHERE id = :id",
+    [STAMP_WRITE] = "UPDATE result SET standing = :standing, carried = :carried,"
+                    " software = :software WHERE id = :id",
     [CLOCK_READ] = "SELECT checked_ms, offset_ms, width_ms, drift_ppb, drift_known_ppb, jumps,"
                    " jump_ms, jumped_ms FROM device_clock WHERE device = :device",
     [CLOCK_WRITE] = "INSERT OR REPLACE INTO device_clock (device, checked_ms, offset_ms, width_ms,"
@@ -283,14 +290,52 @@ bool fleetdb_redo_next(struct fleetdb *db, struct fleetdb_redo *redo, bool *ret_
     return read_loose(db, redo, row, err);
 }
 
-bool fleetdb_redo_write(struct fleetdb *db, int lane, const struct fleetdb_loose *judged,
-                        struct err *err)
+/* At another moment its device may have stood elsewhere, and carried something else. */
+static bool stamp_again(struct fleetdb *db, const struct fleetdb_loose *judged, struct err *err)
 {
+    struct fleetdb_stamp stamp;
+    bool found = false;
+    sqlite3_stmt *row = query_of(db, STAMP_READ);
+    sqlite_bind_int(row, ":id", judged->id);
+    if (!sqlite_row(db->sqlite, row, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "fleet database: no result %lld", (long long)judged->id);
+    bool done = fleetdb_stamp_at(
+        db, sqlite3_column_int64(row, 0), (uint32_t)sqlite3_column_int64(row, 1), judged->at_ms,
+        sqlite_column_bytes(row, 2), sqlite_column_bytes(row, 3), &stamp, err);
+    (void)sqlite3_reset(row);
+    if (!done)
+        return false;
+    sqlite3_stmt *statement = query_of(db, STAMP_WRITE);
+    sqlite_bind_int(statement, ":id", judged->id);
+    sqlite_bind_int(statement, ":standing", stamp.standing);
+    sqlite_bind_int(statement, ":carried", stamp.carried);
+    sqlite_bind_int(statement, ":software", stamp.software);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static bool judge(struct fleetdb *db, int lane, const struct fleetdb_loose *judged, struct err *err)
+{
+    const bool is_result = lane == LANE_TXN;
+    if (is_result && !fleetdb_rollup_row(db, judged->id, FLEETDB_TAKE, err))
+        return false;
     sqlite3_stmt *statement = query_of(db, of_lane(JUDGE, lane));
     sqlite_bind_int(statement, ":id", judged->id);
     sqlite_bind_int(statement, ":at", judged->at_ms);
     sqlite_bind_int(statement, ":bound", judged->bound_ms);
-    return sqlite_run(db->sqlite, statement, err);
+    return sqlite_run(db->sqlite, statement, err) &&
+           (!is_result ||
+            (stamp_again(db, judged, err) && fleetdb_rollup_row(db, judged->id, FLEETDB_ADD, err)));
+}
+
+bool fleetdb_redo_write(struct fleetdb *db, int lane, const struct fleetdb_loose *judged,
+                        struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    return fleetdb_leave(db, own, judge(db, lane, judged, err), err);
 }
 
 bool fleetdb_redo_done(struct fleetdb *db, const struct fleetdb_redo *redo, struct err *err)

@@ -4,6 +4,7 @@
 
 #include "storage/fleetdb.h"
 #include "storage/fleetdb_records.h"
+#include "storage/rollup_sums.h"
 #include "storage/sqlite.h"
 
 enum { FLEETDB_APPLICATION_ID = 0x4d736644 }; /* "MsfD" */
@@ -38,6 +39,8 @@ enum fleetdb_part {
     FLEETDB_PART_SCOPE,
     FLEETDB_PART_TOKENS,
     FLEETDB_PART_CHANGES,
+    FLEETDB_PART_STAMP,
+    FLEETDB_PART_ROLLUPS,
     FLEETDB_PARTS,
 };
 
@@ -51,7 +54,8 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries,
     fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
-    fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries;
+    fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
+    fleetdb_stamp_queries, fleetdb_rollup_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;
@@ -59,7 +63,16 @@ struct fleetdb {
     int lock;             /* descriptor of the lock file, -1: none */
     const char **queries; /* all parts' texts, end to end */
     unsigned first_query[FLEETDB_PARTS];
+    struct fleetdb_stamps *stamps; /* fleetdb_stamp.c */
+    struct rollup_sums sums;       /* of this transaction, not written yet */
 };
+
+bool fleetdb_stamps_open(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+void fleetdb_stamps_close(struct fleetdb *db);
+void fleetdb_stamps_forget(struct fleetdb *db);
+
+/* Writes what this transaction has summed up so far. */
+bool fleetdb_rollups_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 
 static inline sqlite3_stmt *fleetdb_query(struct fleetdb *db, enum fleetdb_part part,
                                           unsigned query)

@@ -2,6 +2,7 @@
 #include "storage/fleetdb_records.h"
 
 #include "storage/fleetdb_internal.h"
+#include "storage/fleetdb_rollups.h"
 
 #include <stdlib.h>
 
@@ -106,7 +107,12 @@
     F(contactless_failed)                                                                          \
     F(tamper)
 
+/* What a result is stamped with, behind its fields. */
+#define STAMPS(F) F(standing) F(carried) F(software)
+#define RESULT_COLUMNS(F) RESULT_FIELDS(F) STAMPS(F)
+
 #define NAME(field) #field,
+#define PLACE(field) RESULT_##field,
 #define COLUMN(field) ", " #field
 #define PARAMETER(field) ", :" #field
 #define COLUMNS(FIELDS)                                                                            \
@@ -135,7 +141,7 @@ enum query {
 };
 
 static const char *const texts[QUERIES] = {
-    [INSERT_LANE + 0] = INSERT("result", RESULT_FIELDS),
+    [INSERT_LANE + 0] = INSERT("result", RESULT_COLUMNS),
     [INSERT_LANE + 1] = INSERT("event", EVENT_FIELDS),
     [INSERT_LANE + 2] = INSERT("health", HEALTH_FIELDS),
     [HELD_LANE + 0] = HELD("result"),
@@ -156,6 +162,7 @@ static const char *const texts[QUERIES] = {
 
 const struct fleetdb_queries fleetdb_record_queries = {texts, QUERIES};
 
+enum { RESULT_FIELDS(PLACE) RESULT_COUNT };
 static const char *const result_fields[] = {RESULT_FIELDS(NAME)};
 static const char *const event_fields[] = {EVENT_FIELDS(NAME)};
 static const char *const health_fields[] = {HEALTH_FIELDS(NAME)};
@@ -217,9 +224,40 @@ static void bind_number(sqlite3_stmt *statement, int place, int64_t number)
         abort();
 }
 
+static struct fleetdb_counted counted_of(const struct fleetdb_record *record)
+{
+    const struct fleetdb_value *values = record->values;
+    return (struct fleetdb_counted){
+        .at_ms = record->at_ms,
+        .acquirer = (uint32_t)values[RESULT_acquirer].integer,
+        .scheme = (uint32_t)values[RESULT_scheme].integer,
+        .entry = (uint32_t)values[RESULT_entry_mode].integer,
+        .type = (uint32_t)values[RESULT_type].integer,
+        .outcome = (uint32_t)values[RESULT_outcome].integer,
+        .currency = (uint32_t)values[RESULT_currency].integer,
+        .amount_minor = values[RESULT_amount_minor].integer,
+        .code = values[RESULT_code].bytes,
+        .issuer = values[RESULT_issuer_bucket].bytes,
+        .generation = values[RESULT_generation].bytes,
+    };
+}
+
+static bool stamp(struct fleetdb *db, const struct fleetdb_record *record,
+                  struct fleetdb_counted *ret_counted, struct err *err)
+{
+    *ret_counted = counted_of(record);
+    return fleetdb_stamp_at(db, record->device, (uint32_t)record->values[RESULT_terminal].integer,
+                            record->at_ms, record->values[RESULT_firmware_version].bytes,
+                            record->values[RESULT_app_version].bytes, &ret_counted->stamp, err);
+}
+
 static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_new,
                        struct err *err)
 {
+    const bool is_result = record->lane == LANE_TXN;
+    struct fleetdb_counted counted;
+    if (is_result && !stamp(db, record, &counted, err))
+        return false;
     sqlite3_stmt *statement = query_of_lane(db, INSERT_LANE, record->lane);
     bind_number(statement, DEVICE, record->device);
     bind_number(statement, INCARNATION, (int64_t)record->incarnation);
@@ -230,9 +268,16 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     bind_number(statement, DIGEST, (int64_t)record->digest);
     for (size_t i = 0; i < lanes[record->lane - 1].count; i++)
         bind_value(statement, FIRST_FIELD + (int)i, &record->values[i]);
+    if (is_result) {
+        bind_number(statement, FIRST_FIELD + RESULT_COUNT, counted.stamp.standing);
+        bind_number(statement, FIRST_FIELD + RESULT_COUNT + 1, counted.stamp.carried);
+        bind_number(statement, FIRST_FIELD + RESULT_COUNT + 2, counted.stamp.software);
+    }
     if (!sqlite_run(db->sqlite, statement, err))
         return false;
     *ret_new = sqlite_changes(db->sqlite) == 1;
+    if (*ret_new && is_result)
+        return fleetdb_rollup_count(db, &counted, FLEETDB_ADD, err);
     return true;
 }
 
@@ -292,8 +337,8 @@ static bool add_duplicate(struct fleetdb *db, const struct fleetdb_record *recor
     return sqlite_run(db->sqlite, statement, err);
 }
 
-bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
-                    enum fleetdb_insert *ret_outcome, struct err *err)
+static bool insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
+                   enum fleetdb_insert *ret_outcome, struct err *err)
 {
     bool is_new = false, held = false;
     uint64_t digest = 0;
@@ -314,4 +359,13 @@ bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, boo
     /* Committed once and not held any more: old rows may have been removed since. */
     *ret_outcome = expect_held ? FLEETDB_SAME : FLEETDB_DUPLICATE_KEY;
     return true;
+}
+
+bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
+                    enum fleetdb_insert *ret_outcome, struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    return fleetdb_leave(db, own, insert(db, record, expect_held, ret_outcome, err), err);
 }

@@ -153,6 +153,13 @@ void sqlite_bind_text(sqlite3_stmt *statement, const char *name, const char *val
     bound(sqlite3_bind_text(statement, parameter(statement, name), value, -1, SQLITE_STATIC));
 }
 
+void sqlite_bind_words(sqlite3_stmt *statement, const char *name, struct bytes value)
+{
+    const char *text = value.data != NULL ? (const char *)value.data : "";
+    bound(sqlite3_bind_text64(statement, parameter(statement, name), text, value.length,
+                              SQLITE_STATIC, SQLITE_UTF8));
+}
+
 void sqlite_bind_bytes(sqlite3_stmt *statement, const char *name, struct bytes value)
 {
     /* A null pointer would bind NULL, not the empty blob. */

@@ -65,6 +65,8 @@ void sqlite_bind_int(sqlite3_stmt *statement, const char *name, int64_t value);
 void sqlite_bind_real(sqlite3_stmt *statement, const char *name, double value);
 void sqlite_bind_text(sqlite3_stmt *statement, const char *name,
                       const char *value); /* NULL: null */
+/* Text that is not NUL-ended. */
+void sqlite_bind_words(sqlite3_stmt *statement, const char *name, struct bytes value);
 void sqlite_bind_bytes(sqlite3_stmt *statement, const char *name, struct bytes value);
 /* A u64 keeps its bits in SQLite's signed integer. */
 static inline void sqlite_bind_u64(sqlite3_stmt *statement, const char *name, uint64_t value)

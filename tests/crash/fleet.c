@@ -2,6 +2,7 @@
 /* Power cuts under the fleet's database, with the real collector on it. */
 #include "base/file.h"
 #include "fleet/collector.h"
+#include "storage/fleetdb_rollups.h"
 #include "tests/crash/crash.h"
 #include "tests/unit/collector_world.h"
 
@@ -371,6 +372,17 @@ static void check_rows(struct check *check)
              take_count);
 }
 
+static void check_sums(struct check *check)
+{
+    char text[120] = "";
+    uint64_t wrong = 0;
+    struct err err = {0};
+    if (!fleetdb_rollups_check(check->seed->world.fleet->db, &wrong, text, sizeof text, &err))
+        crash_corrupt(check->crash, "the sums: %s", err.text);
+    else if (wrong > 0)
+        crash_corrupt(check->crash, "%s", text);
+}
+
 static void check_receipted(struct check *check, const struct stream *streams)
 {
     for (size_t i = 0; i < STREAMS; i++) {
@@ -410,6 +422,7 @@ static void check_again(struct check *check)
     world_settle(&seed->world);
     check->after = all;
     check_rows(check);
+    check_sums(check);
     for (size_t i = 0; i < STREAMS; i++) {
         for (size_t seq = 1; seq <= SEQS; seq++) {
             bool receipted = seed->now[i].receipted[seq] || all[i].contradicted[seq];
@@ -442,6 +455,7 @@ static void check(struct crash *crash, const char *dir, unsigned step, bool done
         crash_corrupt(crash, "cannot be looked into");
     } else {
         check_rows(&check);
+        check_sums(&check);
         check_receipted(&check, check.before);
         bool known = fleetdb_device_find(seed->world.fleet->db, "t1", &device, &err);
         if (!known && enrolled)

@@ -255,7 +255,7 @@ def figures_of(text):
     return found
 
 
-LOST = ("lost", "vanished", "damaged", "holes", "claimed", "early", "miscounted")
+LOST = ("lost", "vanished", "damaged", "holes", "claimed", "early", "miscounted", "unsummed")
 DOUBLED = ("doubled", "altered", "invented", "reanswered", "stray")
 
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "storage/fleetdb_account.h"
 #include "storage/fleetdb_blobs.h"
+#include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_standing.h"
 #include "tests/unit/testing.h"
 
@@ -35,6 +36,27 @@ static const char before_the_account[] =
     " VALUES (1, 'bins', 3, 2, 0);"
     "INSERT INTO manifest (device, version, issued_ms, envelope) VALUES (1, 1, 0, x'00');";
 
+/* Results 1 to 9 of a stream, with nothing in them but a code and an amount. */
+static void add_results(sqlite3 *raw)
+{
+    static const char make[] =
+        "SELECT 'INSERT INTO result (device, incarnation, seq, at_ms, terminal, code,"
+        " amount_minor, outcome, ' || group_concat(name) || ') WITH RECURSIVE n (i) AS (VALUES (1)"
+        " UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT 1, 5, i, i * 1800000, 1, ''57'', 100,"
+        " 2, ' || group_concat(CASE type WHEN 'TEXT' THEN '''''' WHEN 'BLOB' THEN 'x'''''"
+        " ELSE '0' END) || ' FROM n' FROM pragma_table_info('result')"
+        " WHERE name NOT IN ('id', 'device', 'incarnation', 'seq', 'at_ms', 'terminal', 'code',"
+        "  'amount_minor', 'outcome')";
+    sqlite3_stmt *statement = NULL;
+    char *why = NULL;
+    assert_int_equal(sqlite3_prepare_v2(raw, make, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    if (sqlite3_exec(raw, (const char *)sqlite3_column_text(statement, 0), NULL, NULL, &why) !=
+        SQLITE_OK)
+        fail_msg("%s", why);
+    (void)sqlite3_finalize(statement);
+}
+
 struct older {
     char dir[64], path[96];
     struct fleetdb *db;
@@ -55,6 +77,7 @@ static int older_open(void **state)
                                  "PRAGMA user_version=2; PRAGMA application_id=0x4d736644"};
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         assert_int_equal(sqlite3_exec(raw, steps[i], NULL, NULL, NULL), SQLITE_OK);
+    add_results(raw);
     assert_int_equal(sqlite3_close(raw), SQLITE_OK);
     assert_true(fleetdb_open(older->path, &older->db, NULL));
     *state = older;
@@ -158,13 +181,36 @@ static void its_devices_stand_where_they_stood(void **state)
     assert_int_equal(standing.life, FLEETDB_SPARE);
 }
 
+static void its_results_are_summed_up(void **state)
+{
+    struct older *older = *state;
+    sqlite3 *raw = NULL;
+    sqlite3_stmt *statement = NULL;
+    char text[120] = "";
+    uint64_t wrong = 0;
+    assert_true(fleetdb_rollups_check(older->db, &wrong, text, sizeof text, NULL));
+    assert_int_equal(wrong, 0);
+    assert_int_equal(sqlite3_open(older->path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(raw,
+                                        "SELECT sum(results), count(*), sum(amount_minor),"
+                                        " min(standing), max(carried), min(software) > 0"
+                                        " FROM rollup_device_hour WHERE in_service = 0",
+                                        -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    static const int64_t expected[] = {9, 5, 900, 1, 0, 1};
+    for (int i = 0; i < (int)(sizeof expected / sizeof *expected); i++)
+        assert_int_equal(sqlite3_column_int64(statement, i), expected[i]);
+    (void)sqlite3_finalize(statement);
+    (void)sqlite3_close(raw);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, older_open, older_close)
     const struct CMUnitTest tests[] = {
-        TEST(its_records_are_accounted_for),
-        TEST(its_first_hello_closes_what_is_complete),
-        TEST(its_content_and_who_wants_it_are_kept),
+        TEST(its_records_are_accounted_for),         TEST(its_first_hello_closes_what_is_complete),
+        TEST(its_content_and_who_wants_it_are_kept), TEST(its_results_are_summed_up),
         TEST(its_devices_stand_where_they_stood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

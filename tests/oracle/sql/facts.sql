@@ -84,3 +84,11 @@ CREATE TABLE edge (
     device TEXT, incarnation INTEGER, lane INTEGER, seq INTEGER,
     PRIMARY KEY (device, incarnation, lane, seq)
 ) WITHOUT ROWID;
+
+-- A result as the fleet's sums should have it, and the sums that say something else.
+CREATE TABLE sale (
+    minute INTEGER, hour INTEGER, acquirer INTEGER, scheme INTEGER, entry INTEGER, issuer TEXT,
+    standing INTEGER, carried INTEGER, software INTEGER, generation BLOB, type INTEGER,
+    outcome INTEGER, code TEXT, currency INTEGER, in_service INTEGER, amount INTEGER
+);
+CREATE TABLE unsummed (named TEXT);

@@ -140,6 +140,8 @@ CREATE VIEW judge_miscounted AS
     FROM total t JOIN parts p USING (device, lane) GROUP BY device, lane
     HAVING (t.submitted, t.committed, t.lost) <> (sum(p.last), sum(p.last - p.lost), sum(p.lost));
 
+CREATE VIEW judge_unsummed AS SELECT named FROM unsummed;
+
 CREATE VIEW judge_early AS SELECT named FROM spot
     WHERE is_acked AND NOT (is_committed OR is_arrived OR is_closed);
 CREATE VIEW judge_oversize AS

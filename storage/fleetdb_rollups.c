@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_rollups.h"
+
+#include "storage/fleetdb_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a rollup may have as a column of its own. Numbers lie in the key in this order. */
+enum rollup_column {
+    ROLLUP_NONE,
+    ROLLUP_ACQUIRER,
+    ROLLUP_SCHEME,
+    ROLLUP_ENTRY,
+    ROLLUP_STANDING,
+    ROLLUP_CARRIED,
+    ROLLUP_SOFTWARE,
+    ROLLUP_ISSUER,     /* text */
+    ROLLUP_GENERATION, /* bytes */
+};
+
+enum rollup_id {
+#define ROLLUP(id, ...) id,
+#include "storage/rollups.def"
+#undef ROLLUP
+    ROLLUPS,
+};
+
+enum query {
+    ADD,                  /* + rollup_id */
+    TRIM = ADD + ROLLUPS, /* + rollup_id */
+    DIFFER = TRIM + ROLLUPS,
+    ROW = DIFFER + ROLLUPS,
+    QUERIES,
+};
+
+#define COMMON "type, outcome, code, currency, in_service"
+#define ADD_TO(table, own, marks)                                                                  \
+    "INSERT INTO " table " (bucket, " own ", " COMMON ", results, amount_minor)"                   \
+    " VALUES (?, " marks ", ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"                        \
+    " results = results + excluded.results, amount_minor = amount_minor + excluded.amount_minor"
+#define TRIM_OF(table, own, marks)                                                                 \
+    "DELETE FROM " table " WHERE (bucket, " own ", " COMMON ") = (?, " marks                       \
+    ", ?, ?, ?, ?, ?) AND results = 0"
+#define OF_ROWS(own, bucket_ms)                                                                    \
+    "SELECT at_ms / " #bucket_ms ", " own ", " COMMON ", sum(results), sum(amount_minor)"          \
+    " FROM result_counted GROUP BY at_ms / " #bucket_ms ", " own ", " COMMON
+#define OF_TABLE(table, own) "SELECT bucket, " own ", " COMMON ", results, amount_minor FROM " table
+#define DIFFER_OF(table, own, bucket_ms)                                                           \
+    "SELECT (SELECT count(*) FROM (SELECT * FROM (" OF_ROWS(own, bucket_ms) ") EXCEPT " OF_TABLE(  \
+        table, own) ")) + (SELECT count(*) FROM (" OF_TABLE(table,                                 \
+                                                            own) " EXCEPT SELECT * FROM "          \
+                                                                 "(" OF_ROWS(own, bucket_ms) ")))"
+
+static const char *const texts[QUERIES] = {
+#define ROLLUP(id, name, table, bucket_ms, own, marks, ...) [ADD + id] = ADD_TO(table, own, marks),
+#include "storage/rollups.def"
+#undef ROLLUP
+#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
+    [TRIM + id] = TRIM_OF(table, own, marks),
+#include "storage/rollups.def"
+#undef ROLLUP
+#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
+    [DIFFER + id] = DIFFER_OF(table, own, bucket_ms),
+#include "storage/rollups.def"
+#undef ROLLUP
+    [ROW] = "SELECT at_ms, standing, carried, software, in_service, acquirer, scheme, entry, type,"
+            " outcome, currency, amount_minor, code, issuer, generation FROM result_counted"
+            " WHERE id = :id",
+};
+
+const struct fleetdb_queries fleetdb_rollup_queries = {texts, QUERIES};
+
+static const struct {
+    const char *table;
+    int64_t bucket_ms;
+    enum rollup_column own[ROLLUP_OWN_MAX];
+} rollups[ROLLUPS] = {
+#define ROLLUP(id, name, table, bucket_ms, own, marks, ...) {table, bucket_ms, {__VA_ARGS__}},
+#include "storage/rollups.def"
+#undef ROLLUP
+};
+
+/* So many rows of sums wait at the most. */
+enum { SUMS_MAX = 32768 };
+
+/* ISO 8583 DE 4, n 12. */
+static const int64_t amount_max_minor = 999999999999;
+
+/* ---- what a result adds to which row ---- */
+
+static void put_text(struct rollup_key *key, struct bytes text, bool is_text)
+{
+    if (text.length > sizeof key->text)
+        text = bytes_of("?", is_text);
+    key->text_length = (uint32_t)text.length;
+    if (text.length > 0)
+        memcpy(key->text, text.data, text.length);
+}
+
+static void put_own(struct rollup_key *key, size_t at, enum rollup_column column,
+                    const struct fleetdb_counted *counted)
+{
+    static const uint8_t generation_bytes = 8;
+    const int64_t numbers[] = {
+        [ROLLUP_ACQUIRER] = counted->acquirer,     [ROLLUP_SCHEME] = counted->scheme,
+        [ROLLUP_ENTRY] = counted->entry,           [ROLLUP_STANDING] = counted->stamp.standing,
+        [ROLLUP_CARRIED] = counted->stamp.carried, [ROLLUP_SOFTWARE] = counted->stamp.software,
+    };
+    if (column == ROLLUP_ISSUER)
+        put_text(key, counted->issuer, true);
+    else if (column == ROLLUP_GENERATION && counted->generation.length <= generation_bytes)
+        put_text(key, counted->generation, false);
+    else if (column != ROLLUP_NONE && column < ROLLUP_ISSUER)
+        key->own[at] = numbers[column];
+}
+
+bool fleetdb_rollup_count(struct fleetdb *db, const struct fleetdb_counted *counted,
+                          enum fleetdb_sign sign, struct err *err)
+{
+    int64_t amount_minor = counted->amount_minor > 0 && counted->amount_minor <= amount_max_minor
+                               ? counted->amount_minor
+                               : 0;
+    struct bytes code =
+        counted->code.length <= ROLLUP_CODE_BYTES ? counted->code : bytes_of("?", 1);
+    for (uint32_t rollup = 0; rollup < ROLLUPS; rollup++) {
+        struct rollup_key key = {
+            .bucket = counted->at_ms / rollups[rollup].bucket_ms,
+            .rollup = rollup,
+            .type = counted->type,
+            .outcome = counted->outcome,
+            .currency = counted->currency,
+            .in_service = counted->stamp.in_service,
+            .code_length = (uint32_t)code.length,
+        };
+        if (code.length > 0)
+            memcpy(key.code, code.data, code.length);
+        for (size_t i = 0; i < ROLLUP_OWN_MAX; i++)
+            put_own(&key, i, rollups[rollup].own[i], counted);
+        if (!rollup_sums_add(&db->sums, &key, sign, sign * amount_minor, err))
+            return false;
+    }
+    return db->sums.count < SUMS_MAX || fleetdb_rollups_write(db, err);
+}
+
+static uint32_t column_u32(sqlite3_stmt *row, int column)
+{
+    return (uint32_t)sqlite3_column_int64(row, column);
+}
+
+bool fleetdb_rollup_row(struct fleetdb *db, int64_t result, enum fleetdb_sign sign, struct err *err)
+{
+    bool found = false;
+    sqlite3_stmt *row = fleetdb_query(db, FLEETDB_PART_ROLLUPS, ROW);
+    sqlite_bind_int(row, ":id", result);
+    if (!sqlite_row(db->sqlite, row, &found, err))
+        return false;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "fleet database: no result %lld", (long long)result);
+    const struct fleetdb_counted counted = {
+        .at_ms = sqlite3_column_int64(row, 0),
+        .stamp = {.standing = sqlite3_column_int64(row, 1),
+                  .carried = sqlite3_column_int64(row, 2),
+                  .software = sqlite3_column_int64(row, 3),
+                  .in_service = sqlite3_column_int(row, 4) != 0},
+        .acquirer = column_u32(row, 5),
+        .scheme = column_u32(row, 6),
+        .entry = column_u32(row, 7),
+        .type = column_u32(row, 8),
+        .outcome = column_u32(row, 9),
+        .currency = column_u32(row, 10),
+        .amount_minor = sqlite3_column_int64(row, 11),
+        .code = sqlite_column_bytes(row, 12),
+        .issuer = sqlite_column_bytes(row, 13),
+        .generation = sqlite_column_bytes(row, 14),
+    };
+    bool done = fleetdb_rollup_count(db, &counted, sign, err);
+    (void)sqlite3_reset(row);
+    return done;
+}
+
+/* ---- writing ---- */
+
+static void bind_number(sqlite3_stmt *statement, int place, int64_t number)
+{
+    if (sqlite3_bind_int64(statement, place, number) != SQLITE_OK)
+        abort();
+}
+
+static void bind_words(sqlite3_stmt *statement, int place, const char *text, uint32_t length)
+{
+    if (sqlite3_bind_text64(statement, place, text, length, SQLITE_STATIC, SQLITE_UTF8) !=
+        SQLITE_OK)
+        abort();
+}
+
+static sqlite3_stmt *bind_key(struct fleetdb *db, unsigned query, const struct rollup_key *key,
+                              int *ret_place)
+{
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_ROLLUPS, query + key->rollup);
+    int place = 0;
+    bind_number(statement, ++place, key->bucket);
+    for (size_t i = 0; i < ROLLUP_OWN_MAX; i++) {
+        enum rollup_column column = rollups[key->rollup].own[i];
+        if (column == ROLLUP_ISSUER)
+            bind_words(statement, ++place, key->text, key->text_length);
+        else if (column == ROLLUP_GENERATION) {
+            if (sqlite3_bind_blob64(statement, ++place, key->text, key->text_length,
+                                    SQLITE_STATIC) != SQLITE_OK)
+                abort();
+        } else if (column != ROLLUP_NONE)
+            bind_number(statement, ++place, key->own[i]);
+    }
+    bind_number(statement, ++place, key->type);
+    bind_number(statement, ++place, key->outcome);
+    bind_words(statement, ++place, key->code, key->code_length);
+    bind_number(statement, ++place, key->currency);
+    bind_number(statement, ++place, key->in_service);
+    *ret_place = place;
+    return statement;
+}
+
+static bool write_sum(struct fleetdb *db, const struct rollup_sum *sum, struct err *err)
+{
+    int place = 0;
+    if (sum->results == 0 && sum->amount_minor == 0)
+        return true;
+    sqlite3_stmt *statement = bind_key(db, ADD, &sum->key, &place);
+    bind_number(statement, ++place, sum->results);
+    bind_number(statement, ++place, sum->amount_minor);
+    if (!sqlite_run(db->sqlite, statement, err))
+        return false;
+    return sum->results >= 0 || sqlite_run(db->sqlite, bind_key(db, TRIM, &sum->key, &place), err);
+}
+
+bool fleetdb_rollups_write(struct fleetdb *db, struct err *err)
+{
+    struct rollup_sums *sums = &db->sums;
+    rollup_sums_sort(sums);
+    for (size_t i = 0; i < sums->count; i++) {
+        if (!write_sum(db, &sums->list[i], err))
+            return false;
+    }
+    rollup_sums_clear(sums);
+    return true;
+}
+
+/* ---- the check ---- */
+
+bool fleetdb_rollups_check(struct fleetdb *db, uint64_t *ret_wrong, char *text, size_t size,
+                           struct err *err)
+{
+    uint64_t wrong = 0;
+    for (unsigned rollup = 0; rollup < ROLLUPS; rollup++) {
+        int64_t rows = 0;
+        if (!sqlite_value(db->sqlite, fleetdb_query(db, FLEETDB_PART_ROLLUPS, DIFFER + rollup), 0,
+                          &rows, err))
+            return false;
+        if (rows > 0 && wrong == 0)
+            (void)snprintf(text, size, "%s: %lld sums are not those of the rows",
+                           rollups[rollup].table, (long long)rows);
+        wrong += (uint64_t)rows;
+    }
+    *ret_wrong = wrong;
+    return true;
+}
