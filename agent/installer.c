@@ -4,7 +4,6 @@
 #include "agent/installer_internal.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,14 +20,6 @@ static char *kind_word(Muster__DocumentKind kind)
 {
     static char application[] = "application", firmware[] = "firmware";
     return kind == MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE ? firmware : application;
-}
-
-void installer_say(const char *output, char why[PACKAGE_WHY_CHARS + 1])
-{
-    const size_t length = strcspn(output, "\r\n");
-    const int most = length < PACKAGE_WHY_CHARS ? (int)length : PACKAGE_WHY_CHARS;
-    (void)snprintf(why, PACKAGE_WHY_CHARS + 1, "%.*s", most, output);
-    utf8_clean(why);
 }
 
 bool installer_keep(struct installer *installer, struct err *err)
@@ -364,7 +355,8 @@ bool installer_open(uv_loop_t *loop, const struct clock *clock,
         return false;
     }
     if (lost)
-        log_warn("%s was damaged: what was handed to the installer is not known, so what runs "
+        log_warn("%s is lost, damaged or unreadable: what was handed to the installer is not "
+                 "known, so what runs "
                  "decides",
                  installer->book_path);
     (void)uv_timer_init(loop, &installer->timer);

@@ -385,7 +385,8 @@ bool keyring_open(uv_loop_t *loop, const struct clock *clock,
         return false;
     }
     if (lost)
-        log_warn("%s was damaged: which key versions were placed is learned again from the slots",
+        log_warn("%s is lost, damaged or unreadable: which key versions were placed is learned "
+                 "again from the slots",
                  keyring->book_path);
     (void)uv_timer_init(loop, &keyring->timer);
     keyring->timer.data = keyring;

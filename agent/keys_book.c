@@ -147,13 +147,11 @@ bool keys_book_read(const char *path, struct keys_book *ret_book, bool *ret_lost
     struct keys_book book = {0};
     bool read = file_read(path, BOOK_BYTES, &file, &why);
     *ret_lost = false;
-    if (!read && why.code != ERR_NOT_FOUND && why.code != ERR_INVALID) {
+    if (why.code == ERR_NO_MEMORY) {
         buf_done(&file);
-        if (err != NULL)
-            *err = why;
-        return err_context(err, "the book of key slots");
+        return err_set(err, why.code, "the book of key slots: %s", why.text);
     }
-    if (why.code == ERR_INVALID || (read && !parse(&file, &book))) {
+    if (read ? !parse(&file, &book) : why.code != ERR_NOT_FOUND) {
         *ret_lost = true;
         book = (struct keys_book){0};
     }

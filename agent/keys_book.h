@@ -26,7 +26,8 @@ struct keys_book {
     int64_t waited_ms;   /* powered-on time that a key has waited for its gate */
 };
 
-/* None: an empty book. `ret_lost`: there was one, and it is not to be read. */
+/* None: an empty book. `ret_lost`: there is one, which is damaged or cannot be read: that is no
+ * reason to store no results. ERR_NO_MEMORY. */
 bool keys_book_read(const char *path, struct keys_book *ret_book, bool *ret_lost,
                     struct err *err) MUSTER_CHECK;
 bool keys_book_write(const char *path, const struct keys_book *book, struct err *err) MUSTER_CHECK;

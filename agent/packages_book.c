@@ -123,14 +123,11 @@ bool packages_book_read(const char *path, struct packages_book *ret_book, bool *
     bool read = file_read(path, BOOK_BYTES, &file, &why);
     *ret_lost = false;
     *ret_book = (struct packages_book){0};
-    if (!read && why.code != ERR_NOT_FOUND && why.code != ERR_INVALID) {
+    if (why.code == ERR_NO_MEMORY) {
         buf_done(&file);
-        if (err != NULL)
-            *err = why;
-        return err_context(err, "the book of packages");
+        return err_set(err, why.code, "the book of packages: %s", why.text);
     }
-    *ret_lost =
-        why.code == ERR_INVALID || (read && !packages_book_parse(buf_bytes(&file), ret_book));
+    *ret_lost = read ? !packages_book_parse(buf_bytes(&file), ret_book) : why.code != ERR_NOT_FOUND;
     buf_done(&file);
     return true;
 }

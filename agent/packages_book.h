@@ -10,7 +10,8 @@ struct packages_book {
     struct package_row rows[PACKAGES_ROWS]; /* the oldest first */
 };
 
-/* None yet: empty. `ret_lost`: it was damaged, and is empty. */
+/* None yet: empty. `ret_lost`: it is damaged or cannot be read, and is empty: that is no reason to
+ * store no results. ERR_NO_MEMORY. */
 bool packages_book_read(const char *path, struct packages_book *ret_book, bool *ret_lost,
                         struct err *err) MUSTER_CHECK;
 /* The file's bytes; false: damaged, and nothing is given. */

@@ -404,6 +404,10 @@ static void the_book_is_kept(void **state)
         file.data[i] ^= 1;
     }
     buf_done(&file);
+    assert_int_equal(unlink(path), 0); /* nor is it read where the medium does not give it */
+    assert_int_equal(symlink(path, path), 0);
+    assert_true(keys_book_read(path, &again, &lost, NULL));
+    assert_true(lost && again.floors.count == 0);
     assert_true(file_remove_tree(dir, NULL));
 }
 

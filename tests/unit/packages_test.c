@@ -199,6 +199,10 @@ static void a_book_is_read_as_it_was_written(void **state)
     assert_true(file_write(path, bytes_of("x", 1), 0640, &err));
     assert_true(packages_book_read(path, &read, &lost, &err));
     assert_true(lost && read.count == 0);
+    assert_int_equal(unlink(path), 0); /* nor is it read where the medium does not give it */
+    assert_int_equal(symlink(path, path), 0);
+    assert_true(packages_book_read(path, &read, &lost, &err));
+    assert_true(lost && read.count == 0);
     buf_done(&file);
     assert_true(file_remove_tree(dir, &err));
 }
