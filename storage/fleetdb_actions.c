@@ -40,13 +40,14 @@ static const char *const texts[QUERIES] = {
               " :version, since_version) WHERE device = :device AND (open <> 0 OR named <> 0)",
     [EACH] = COLUMNS " WHERE :device = 0 OR a.device = :device ORDER BY a.id DESC LIMIT :limit",
     [GET] = COLUMNS " WHERE a.name = :name",
-    /* How it ended is said once; that it waits is no news where more is known. What has begun (2)
-     * is ordered no more: a terminal that lost its mark must not begin again. */
+    /* How it ended is said once; that it waits is no news where more is known, and of what has
+     * expired (5) only that it began after all (2). What has begun is ordered no more: a terminal
+     * that lost its mark must not begin again. */
     [REPORT] = "UPDATE action SET text = :text, reported_ms = :now, log_bytes = :log_bytes,"
                " log_pieces = :log_pieces, log_sha256 = :log_sha256, step = :step, told = :over,"
                " open = iif(:over OR :step = 2, 0, open)"
                " WHERE device = :device AND name = :name AND told = 0"
-               " AND (:over OR step = 5 OR step <= :step)",
+               " AND (:over OR step <= :step OR (step = 5 AND :step = 2))",
     [KNOWN] = "SELECT id FROM action WHERE device = :device AND name = :name",
     [PIECE] = "INSERT INTO log_piece (action, number, incarnation, seq)"
               " SELECT id, :number, :incarnation, :seq FROM action"

@@ -109,7 +109,12 @@ static void test_what_expires(void **state)
     assert_int_equal(look(fleet, "begun").step, STARTED);
     assert_false(look(fleet, "not-begun").open);
     assert_int_equal(look(fleet, "not-begun").step, EXPIRED);
-    /* It had begun in time, and its report was long on its way. */
+    /* That it waited was long on its way. */
+    assert_true(report(fleet, one, "not-begun", WAITING));
+    assert_int_equal(look(fleet, "not-begun").step, EXPIRED);
+    /* It had begun in time, and its reports were. */
+    assert_true(report(fleet, one, "not-begun", STARTED));
+    assert_int_equal(look(fleet, "not-begun").step, STARTED);
     assert_true(report(fleet, one, "not-begun", DONE));
     assert_int_equal(look(fleet, "not-begun").step, DONE);
 }
