@@ -6,6 +6,7 @@
 #include "agent/actions_journal.h"
 #include "agent/helper_call.h"
 #include "base/file.h"
+#include "base/said.h"
 #include "proto/action.h"
 #include "proto/refusal.h"
 #include "proto/unpack.h"
@@ -479,26 +480,15 @@ static void end(struct agent *agent, Muster__ActionStep step, const struct actio
     agent_look_at_actions(agent);
 }
 
-/* Programs end their words with a new line, and may say several. */
-static void one_line(char *text)
-{
-    size_t length = strlen(text);
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = ' ';
-    while (length > 0 && text[length - 1] == ' ')
-        text[--length] = '\0';
-}
-
 void agent_action_ended(struct agent *agent, Muster__ActionStep step, const char *fmt, ...)
 {
-    char text[ACTIONS_TEXT_BYTES];
+    char text[ACTIONS_TEXT_BYTES], line[ACTIONS_TEXT_BYTES];
     va_list args;
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    one_line(text);
-    end(agent, step, NULL, text);
+    said_line(text, line, sizeof line);
+    end(agent, step, NULL, line);
 }
 
 void agent_action_logged(struct agent *agent, const struct actions_log *log, const char *text)

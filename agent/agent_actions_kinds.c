@@ -6,6 +6,7 @@
 #include "agent/helper_call.h"
 #include "agent/sync.h"
 #include "base/child.h"
+#include "base/said.h"
 #include "proto/action.h"
 #include "proto/refusal.h"
 
@@ -123,6 +124,8 @@ static bool begin_apply(struct agent *agent, struct err *err)
 
 static void end_of_program(struct agent *agent, const char *what, const struct child_result *result)
 {
+    char said[ACTIONS_TEXT_BYTES];
+    said_line(result->output, said, sizeof said);
     if (result->timed_out) /* it may have done all of it before */
         agent_action_ended(agent, MUSTER__ACTION_STEP__ACTION_STEP_OUTCOME_UNKNOWN,
                            "%s did not end in time and was killed", what);
@@ -130,9 +133,9 @@ static void end_of_program(struct agent *agent, const char *what, const struct c
         agent_action_ended(agent, FAILED, "%s was ended by signal %d", what, result->signal);
     else if (result->exit_status != 0)
         agent_action_ended(agent, FAILED, "%s said no (exit %d): %.120s", what, result->exit_status,
-                           result->output);
+                           said);
     else
-        agent_action_ended(agent, DONE, "%.180s", result->output);
+        agent_action_ended(agent, DONE, "%.180s", said);
 }
 
 static void on_signed_on(void *ctx, const struct child_result *result)

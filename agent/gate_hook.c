@@ -3,9 +3,9 @@
 
 #include "base/child.h"
 #include "base/log.h"
+#include "base/said.h"
 #include "base/utf8.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,21 +92,6 @@ void gate_hook_leave(struct gate_hook_asker *asker)
 
 /* ---- what it says ---- */
 
-/* One line of a foreign program, fit for a message and a screen. */
-static void first_line(const char *output, char ret_line[101])
-{
-    while (isspace((unsigned char)*output))
-        output++;
-    size_t length = strcspn(output, "\r\n");
-    while (length > 0 && isspace((unsigned char)output[length - 1]))
-        length--;
-    (void)snprintf(ret_line, 101, "%.*s", length < 100 ? (int)length : 100, output);
-    utf8_clean(ret_line);
-    for (char *c = ret_line; *c != '\0'; c++)
-        if (iscntrl((unsigned char)*c))
-            *c = ' ';
-}
-
 static void broke(struct gate_hook_asker *said, const char *how)
 {
     said->broken = true;
@@ -117,7 +102,7 @@ static void broke(struct gate_hook_asker *said, const char *how)
 static void understand(const struct child_result *result, struct gate_hook_asker *said)
 {
     char text[101];
-    first_line(result->output, text);
+    said_line(result->output, text, sizeof text);
     if (result->timed_out) {
         broke(said, "did not end in time and was killed");
     } else if (result->exit_status == 0) {

@@ -3,6 +3,7 @@
 #include "agent/installer_internal.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/said.h"
 #include "proto/seal.h"
 
 #include <stdio.h>
@@ -137,7 +138,7 @@ static void take_result(struct installer *installer, struct package_row *row,
 {
     char said[PACKAGE_WHY_CHARS + 1], why[PACKAGE_WHY_CHARS + 1];
     const Muster__Refusal no = MUSTER__REFUSAL__REFUSAL_PACKAGE_INSTALLER;
-    installer_say(result->output, said);
+    said_line(result->output, said, sizeof said);
     if (result->timed_out) {
         (void)snprintf(why, sizeof why, "the installer did not end within %lld s and was killed",
                        (long long)(installer->hook_limit_ms / 1000));

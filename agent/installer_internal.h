@@ -65,8 +65,6 @@ void installer_next(struct installer *installer);
 void installer_plan(struct installer *installer);
 void installer_judge(struct installer *installer);
 bool installer_keep(struct installer *installer, struct err *err) MUSTER_CHECK;
-/* One line of what a program said, fit to be told. */
-void installer_say(const char *output, char why[PACKAGE_WHY_CHARS + 1]);
 
 /* installer_hand.c: hashes it, waits for its gate, marks it, runs the hook. */
 void installer_hand_over(struct installer *installer, const struct package_wanted *wanted);

@@ -5,7 +5,7 @@
 
 #include "base/child.h"
 #include "base/log.h"
-#include "base/utf8.h"
+#include "base/said.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,6 +13,8 @@
 static void put_why(const struct registrar *registrar, const struct child_result *result, char *why,
                     size_t size)
 {
+    char said[121];
+    said_line(result->output, said, sizeof said);
     if (result->timed_out)
         (void)snprintf(why, size,
                        "the hook after the switch did not end within %" PRId64 " ms and was killed",
@@ -21,9 +23,8 @@ static void put_why(const struct registrar *registrar, const struct child_result
         (void)snprintf(why, size, "the hook after the switch was ended by signal %d",
                        result->signal);
     else
-        (void)snprintf(why, size, "the hook after the switch said no (exit %d): %.120s",
-                       result->exit_status, result->output);
-    utf8_clean(why);
+        (void)snprintf(why, size, "the hook after the switch said no (exit %d): %s",
+                       result->exit_status, said);
 }
 
 /* Until what it said no to has gone back it is asked again at each start: nothing else keeps its

@@ -4,6 +4,7 @@
 #include "base/child.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/said.h"
 #include "base/utf8.h"
 #include "proto/refusal.h"
 #include "proto/sealed.h"
@@ -423,8 +424,10 @@ static void hook_done(void *ctx, const struct child_result *result)
     struct registrar *registrar = ctx;
     struct build_job *build = registrar->hooked;
     struct err why = {0};
+    char said[241];
     registrar->hook_runs = false;
     registrar->hooked = NULL;
+    said_line(result->output, said, sizeof said);
     if (build_superseded(registrar, build)) {
         build_free(build);
         registrar_wake(registrar);
@@ -436,8 +439,7 @@ static void hook_done(void *ctx, const struct child_result *result)
     else if (result->signal != 0)
         err_set(&why, ERR_REFUSED, "the hook was ended by signal %d", result->signal);
     else if (result->exit_status != 0)
-        err_set(&why, ERR_REFUSED, "the hook said no (exit %d): %.240s", result->exit_status,
-                result->output);
+        err_set(&why, ERR_REFUSED, "the hook said no (exit %d): %s", result->exit_status, said);
     if (why.code == ERR_NONE) {
         build_waits(registrar, build);
         return;

@@ -128,7 +128,8 @@ static void test_it_says_no(void **state)
     world_apply(world, 1, first, 1);
     world_apply(world, 2, second, 1);
     world_assert_document(world, "bin.tsv", BIN_1);
-    assert_returned(world, "no such issuer");
+    assert_returned(world, "said no (exit 1): no such issuer");
+    assert_null(strpbrk(world_last(world, APPLY)->text, "?\n"));
     struct buf log = {0};
     char path[96];
     (void)snprintf(path, sizeof path, "%s/after.log", world->dir);
