@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_actions.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_places.h"
 #include "fleet/api_proposals.h"
 #include "fleet/words.h"
 #include "proto/batch.h"
@@ -14,7 +15,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { EVENTS_SHOWN = 20, ACTIONS_SHOWN = 8, TERMINALS_MAX = 16, NAME_CHARS = 64 };
+enum { EVENTS_SHOWN = 20, ACTIONS_SHOWN = 8, NAME_CHARS = 64 };
+
+/* Where a device stands until somebody says. */
+#define NOWHERE "unassigned"
 
 static bool no_memory(struct err *err)
 {
@@ -181,6 +185,17 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
     return append(ctx, api_action_json(action), err);
 }
 
+/* What people call it, and what acquirers are still to be told of it. */
+static bool add_registration(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+{
+    json_t *duties = NULL, *labels = place_labels(db, device, err);
+    if (labels == NULL || json_object_set_new(object, "labels", labels) != 0)
+        return no_memory(err);
+    const struct fleetdb_scope whole = {0}; /* that the device is in reach, the route has seen to */
+    return place_duties(db, whole, device, false, &duties, err) &&
+           (json_object_set_new(object, "duties", duties) == 0 || no_memory(err));
+}
+
 static bool add_details(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
 {
     json_t *terminals = list_in(object, "terminals"), *items = list_in(object, "items");
@@ -188,7 +203,7 @@ static bool add_details(struct fleetdb *db, int64_t device, json_t *object, stru
     json_t *actions = list_in(object, "actions");
     if (terminals == NULL || items == NULL || events == NULL || streams == NULL || actions == NULL)
         return no_memory(err);
-    return add_clock(db, device, object, err) &&
+    return add_clock(db, device, object, err) && add_registration(db, device, object, err) &&
            fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
            fleetdb_view_items(db, device, add_item, items, err) &&
            fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, events, err) &&
@@ -210,43 +225,22 @@ bool api_show_device(void *ctx, const struct api_request *request, struct api_an
 
 /* ---- POST /api/v1/devices ---- */
 
-static bool read_terminals(const json_t *list, struct fleetdb_terminal terminals[TERMINALS_MAX],
-                           size_t *ret_count, struct err *err)
+/* What is not said of a known device stays; a new one stands nowhere yet. */
+static bool read_place(const json_t *object, bool is_new, struct fleetdb_enrolment *enrolment,
+                       struct err *err)
 {
-    size_t i = 0;
-    const json_t *object = NULL;
-    if (!json_is_array(list) || json_array_size(list) > TERMINALS_MAX)
-        return err_set(err, ERR_INVALID, "terminals: expected at most %d", TERMINALS_MAX);
-    json_array_foreach(list, i, object)
-    {
-        int64_t index = 0;
-        if (!api_number(object, "index", 0, UINT32_MAX, &index, err) ||
-            !api_text(object, "acquirer", NAME_CHARS, &terminals[i].acquirer, err) ||
-            !api_text(object, "tid", 8, &terminals[i].tid, err) ||
-            !api_text(object, "mid", 15, &terminals[i].mid, err))
-            return err_context(err, "terminal %zu", i + 1);
-        terminals[i].index = (uint32_t)index;
-        for (size_t j = 0; j < i; j++) {
-            if (terminals[j].index == terminals[i].index)
-                return err_set(err, ERR_INVALID, "two terminals of index %" PRId64, index);
-        }
-    }
-    *ret_count = json_array_size(list);
+    struct fleetdb_store store = {.merchant = is_new ? NOWHERE : NULL, .store = NOWHERE};
+    if (json_object_get(object, "merchant") != NULL && !place_read(object, &store, err))
+        return false;
+    enrolment->merchant_id = store.merchant;
+    enrolment->merchant_name = store.merchant_name;
+    enrolment->store_id = store.store;
+    enrolment->store_name = store.store_name;
+    enrolment->region = store.region;
+    enrolment->time_zone = store.time_zone;
+    enrolment->opening_hours = store.opening_hours;
+    enrolment->address = store.address;
     return true;
-}
-
-static bool read_place(const json_t *object, struct fleetdb_enrolment *enrolment, struct err *err)
-{
-    const json_t *merchant = json_object_get(object, "merchant");
-    const json_t *store = json_object_get(object, "store");
-    const char *region = json_string_value(json_object_get(store, "region"));
-    enrolment->region = "";
-    return api_text(merchant, "id", NAME_CHARS, &enrolment->merchant_id, err) &&
-           api_text(merchant, "name", NAME_CHARS, &enrolment->merchant_name, err) &&
-           api_text(store, "id", NAME_CHARS, &enrolment->store_id, err) &&
-           api_text(store, "name", NAME_CHARS, &enrolment->store_name, err) &&
-           (region == NULL || region[0] == '\0' ||
-            api_text(store, "region", NAME_CHARS, &enrolment->region, err));
 }
 
 static bool check_key(struct bytes spki, struct err *err)
@@ -262,17 +256,18 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
                   const struct api_request *request, struct buf *key, json_t **ret_answer,
                   struct err *err)
 {
-    struct fleetdb_terminal terminals[TERMINALS_MAX];
+    struct fleetdb_terminal terminals[PLACE_TERMINALS_MAX];
     struct fleetdb_enrolment enrolment = {.terminals = terminals};
     struct fleetdb_device known;
+    const json_t *list = json_object_get(object, "terminals");
     int64_t device;
+    enrolment.keep_terminals = list == NULL;
     if (!api_text(object, "id", 32, &enrolment.id, err) ||
         !api_text(object, "serial", NAME_CHARS, &enrolment.serial, err) ||
         !api_text(object, "model", NAME_CHARS, &enrolment.model, err) ||
         !api_base64(object, "agent_key", FLEETDB_KEY_BYTES, key, err) ||
-        !check_key(buf_bytes(key), err) || !read_place(object, &enrolment, err) ||
-        !read_terminals(json_object_get(object, "terminals"), terminals, &enrolment.terminal_count,
-                        err))
+        !check_key(buf_bytes(key), err) ||
+        (list != NULL && !place_read_terminals(list, terminals, &enrolment.terminal_count, err)))
         return false;
     if (!device_id_valid(enrolment.id))
         return err_set(err, ERR_INVALID, "id: expected 1 to 32 of a-z, 0-9 and '-'");
@@ -280,7 +275,8 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
     enrolment.who = request->caller->name;
     enrolment.dry_run = json_is_true(json_object_get(object, "dry_run"));
     bool is_new = !fleetdb_device_find(fleet->db, enrolment.id, &known, NULL);
-    if (!fleetdb_enrol(fleet->db, &enrolment, request->now_ms, &device, err))
+    if (!read_place(object, is_new, &enrolment, err) ||
+        !fleetdb_enrol(fleet->db, &enrolment, request->now_ms, &device, err))
         return false;
     *ret_answer = json_pack("{s:s, s:b, s:b}", "id", enrolment.id, "new", (int)is_new, "dry_run",
                             (int)enrolment.dry_run);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_actions.h"
 
+#include "fleet/ctl_choose.h"
 #include "fleet/ctl_table.h"
 #include "proto/action.h"
 
@@ -87,13 +88,18 @@ static int order_action(struct ctl *ctl, const struct ctl_args *args, struct err
     int code = EXIT_USAGE;
     if (request == NULL)
         err_set(err, ERR_NO_MEMORY, "no memory for the request");
+    else if ((args->argument_count > 1) == ctl_chooses(args))
+        err_set(err, ERR_INVALID, "say which devices: by their ids, --selector or --group");
     else if (read_devices(args, devices, err) && read_options(args, request, err))
+        code = ctl_choose(ctl, args, devices, err);
+    if (code == EXIT_OK)
         code = post(ctl, request, err);
     json_decref(request);
     return code;
 }
 
 static const struct ctl_option action_options[] = {
+    CTL_CHOOSE_DEVICES,
     {.name = "--note", .value = "TEXT", .help = "why; shown on the terminal and in the audit"},
     {.name = "--expires",
      .value = "DURATION",
@@ -105,7 +111,7 @@ static const struct ctl_option action_options[] = {
 
 const struct ctl_command ctl_action = {
     .words = "action",
-    .arguments = "DEVICE... KIND",
+    .arguments = "[DEVICE...] KIND",
     .summary = "Have devices do something once.",
     .notes = "KIND is one of\n"
              "  selfcheck            hash all that is in force again, and repair it\n"
@@ -120,8 +126,8 @@ const struct ctl_command ctl_action = {
              "A terminal does it once it has proof that the order is new, and only while nothing\n"
              "that it could harm is under way; musterctl get actions tells what came of it.",
     .options = action_options,
-    .argument_count = 2,
-    .optional_count = CTL_ARGUMENTS_MAX - 2,
+    .argument_count = 1,
+    .optional_count = CTL_ARGUMENTS_MAX - 1,
     .run = order_action,
 };
 

@@ -30,17 +30,6 @@ bool ctl_order_document(const char *text, json_t *request, struct err *err)
     return true;
 }
 
-static bool add_given(const struct ctl_args *args, json_t *devices, struct err *err)
-{
-    size_t at = 0;
-    for (const char *id; (id = ctl_arg_next(args, "--device", &at)) != NULL;) {
-        if (!ctl_device_id(id, err))
-            return false;
-        json_array_append_new(devices, json_string(id));
-    }
-    return true;
-}
-
 static bool add_all(struct ctl *ctl, json_t *devices, struct err *err)
 {
     size_t i;
@@ -96,13 +85,13 @@ int ctl_order_devices(struct ctl *ctl, const struct ctl_args *args, json_t *requ
     json_t *devices = json_array();
     json_object_set_new(request, "devices", devices);
     bool all = ctl_arg(args, "--all", NULL) != NULL;
-    if (!add_given(args, devices, err))
-        return EXIT_USAGE;
-    if (all == (json_array_size(devices) > 0)) {
-        err_set(err, ERR_INVALID, "say either --device ID, once or more, or --all");
+    if (all == ctl_chooses(args)) {
+        err_set(err, ERR_INVALID, "say --device ID, once or more, --selector, --group, or --all");
         return EXIT_USAGE;
     }
-    return all && !add_all(ctl, devices, err) ? exit_code_of(err) : EXIT_OK;
+    if (!all)
+        return ctl_choose(ctl, args, devices, err);
+    return add_all(ctl, devices, err) ? EXIT_OK : exit_code_of(err);
 }
 
 static int try_order(struct ctl *ctl, json_t *request, struct err *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_actions.h"
 #include "fleet/ctl_describe_told.h"
+#include "fleet/ctl_place.h"
 #include "fleet/ctl_proposals.h"
 #include "fleet/ctl_table.h"
 
@@ -83,6 +84,18 @@ static void add_traffic(struct ctl_table *table, const json_t *device)
                      ctl_kilobytes(ctl_number(device, "traffic_payload_bytes")));
 }
 
+static void add_labels(struct ctl_table *table, const json_t *labels)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)labels, name, value)
+    {
+        ctl_table_text(table, "label");
+        ctl_table_format(table, "%s=%s", name,
+                         json_string_value(value) ? json_string_value(value) : "");
+    }
+}
+
 static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
 {
     struct ctl_table *table = ctl_table_new("DEVICE|");
@@ -92,6 +105,7 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_format(table, "%s, serial %s", ctl_text(device, "model"), ctl_text(device, "serial"));
     ctl_table_text(table, "stands at");
     ctl_table_format(table, "%s, %s", ctl_text(device, "merchant"), ctl_text(device, "store"));
+    add_labels(table, json_object_get(device, "labels"));
     ctl_table_text(table, "online");
     ctl_table_text(table, yes_no(device, "online"));
     ctl_table_text(table, "last seen");
@@ -194,6 +208,9 @@ static bool print_device(struct ctl *ctl, const json_t *device)
     bool ok = print_summary(ctl, device, now_ms);
     fputc('\n', ctl->out);
     ok = print_terminals(ctl, device) && ok;
+    ok = ctl_print_duties(ctl, json_object_get(device, "duties"),
+                          "Still to be told, or sales may be declined with 58 or 97:") &&
+         ok;
     fputc('\n', ctl->out);
     ok = print_items(ctl, device) && ok;
     ok = ctl_describe_differences(ctl, device) && ok;

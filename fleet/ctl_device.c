@@ -2,48 +2,8 @@
 #include "fleet/ctl.h"
 
 #include "fleet/base64.h"
+#include "fleet/ctl_place.h"
 #include "proto/seal.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-/* Where a device stands until somebody says. */
-#define NOWHERE "unassigned"
-
-/* "0:unionpay:12345678:123456789012345" */
-static json_t *terminal_json(const char *text, struct err *err)
-{
-    char copy[256];
-    char *rest = copy, *end;
-    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy) {
-        err_set(err, ERR_INVALID, "--terminal %.40s...: too long", text);
-        return NULL;
-    }
-    const char *index = strsep(&rest, ":"), *acquirer = strsep(&rest, ":");
-    const char *tid = strsep(&rest, ":"), *mid = strsep(&rest, ":");
-    unsigned long number = strtoul(index, &end, 10);
-    bool whole = mid != NULL && rest == NULL && end != index && *end == '\0' && number <= 255 &&
-                 *acquirer != '\0' && *tid != '\0' && *mid != '\0';
-    if (!whole) {
-        err_set(err, ERR_INVALID, "--terminal %s: expected INDEX:ACQUIRER:TID:MID, index 0 to 255",
-                text);
-        return NULL;
-    }
-    return json_pack("{s:I, s:s, s:s, s:s}", "index", (json_int_t)number, "acquirer", acquirer,
-                     "tid", tid, "mid", mid);
-}
-
-static bool terminals_json(const struct ctl_args *args, json_t *list, struct err *err)
-{
-    size_t at = 0;
-    for (const char *text; (text = ctl_arg_next(args, "--terminal", &at)) != NULL;) {
-        json_t *terminal = terminal_json(text, err);
-        if (terminal == NULL)
-            return false;
-        json_array_append_new(list, terminal);
-    }
-    return true;
-}
 
 static bool read_agent_key(const char *path, struct buf *ret_text, struct err *err)
 {
@@ -55,16 +15,19 @@ static bool read_agent_key(const char *path, struct buf *ret_text, struct err *e
     return ok;
 }
 
-static json_t *device_json(const struct ctl_args *args, const char *agent_key, json_t *terminals)
+static json_t *device_json(const struct ctl_args *args, const char *agent_key, struct err *err)
 {
-    const char *merchant = ctl_arg(args, "--merchant", NOWHERE);
-    const char *store = ctl_arg(args, "--store", NOWHERE);
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:o}", "id",
-                     args->arguments[0], "serial", ctl_arg(args, "--serial", ""), "model",
-                     ctl_arg(args, "--model", ""), "agent_key", agent_key, "merchant", "id",
-                     merchant, "name", ctl_arg(args, "--merchant-name", merchant), "store", "id",
-                     store, "name", ctl_arg(args, "--store-name", store), "region",
-                     ctl_arg(args, "--region", ""), "terminals", terminals);
+    json_t *device = json_pack("{s:s, s:s, s:s, s:s}", "id", args->arguments[0], "serial",
+                               ctl_arg(args, "--serial", ""), "model", ctl_arg(args, "--model", ""),
+                               "agent_key", agent_key);
+    if (device == NULL) {
+        err_set(err, ERR_INVALID, "an argument is not UTF-8");
+        return NULL;
+    }
+    if (ctl_place(args, device, err) && ctl_terminals(args, device, err))
+        return device;
+    json_decref(device);
+    return NULL;
 }
 
 static void print_enrolled(struct ctl *ctl, const json_t *device, const json_t *reply)
@@ -74,9 +37,13 @@ static void print_enrolled(struct ctl *ctl, const json_t *device, const json_t *
     const char *what = is_new ? "is enrolled" : "is brought up to date";
     if (dry_run)
         what = is_new ? "would be enrolled" : "is known, and would be brought up to date";
-    fprintf(ctl->out, "Device %s %s: serial %s, model %s, logical terminals: %zu.\n",
-            ctl_text(device, "id"), what, ctl_text(device, "serial"), ctl_text(device, "model"),
-            json_array_size(json_object_get(device, "terminals")));
+    fprintf(ctl->out,
+            "Device %s %s: serial %s, model %s, logical terminals: ", ctl_text(device, "id"), what,
+            ctl_text(device, "serial"), ctl_text(device, "model"));
+    if (json_object_get(device, "terminals") != NULL)
+        fprintf(ctl->out, "%zu.\n", json_array_size(json_object_get(device, "terminals")));
+    else
+        fputs(is_new ? "none.\n" : "as before.\n", ctl->out);
     if (dry_run)
         ctl_say_dry_run(ctl);
 }
@@ -84,10 +51,6 @@ static void print_enrolled(struct ctl *ctl, const json_t *device, const json_t *
 static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
 {
     json_t *reply;
-    if (device == NULL) {
-        err_set(err, ERR_INVALID, "an argument is not UTF-8");
-        return EXIT_USAGE;
-    }
     if (!client_post(ctl->client, "/api/v1/devices", device, &reply, err))
         return exit_code_of(err);
     int code = EXIT_OK;
@@ -102,16 +65,13 @@ static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
 static int device_add(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     struct buf key = {0};
-    json_t *terminals = json_array();
-    if (!ctl_device_id(args->arguments[0], err) || !terminals_json(args, terminals, err) ||
-        !read_agent_key(ctl_arg(args, "--agent-key", ""), &key, err)) {
-        json_decref(terminals);
-        return EXIT_USAGE;
-    }
-    json_t *device = device_json(args, (const char *)key.data, terminals);
-    if (ctl_is_dry_run(args))
+    json_t *device = NULL;
+    if (ctl_device_id(args->arguments[0], err) &&
+        read_agent_key(ctl_arg(args, "--agent-key", ""), &key, err))
+        device = device_json(args, (const char *)key.data, err);
+    if (device != NULL && ctl_is_dry_run(args))
         json_object_set_new(device, "dry_run", json_true());
-    int code = post_device(ctl, device, err);
+    int code = device != NULL ? post_device(ctl, device, err) : EXIT_USAGE;
     json_decref(device);
     buf_done(&key);
     return code;
@@ -124,15 +84,7 @@ static const struct ctl_option options[] = {
      .value = "FILE",
      .help = "the agent's key, PEM; its public half is sent",
      .required = true},
-    {.name = "--merchant", .value = "ID", .help = "merchant the device serves"},
-    {.name = "--merchant-name", .value = "NAME", .help = "[the merchant's id]"},
-    {.name = "--store", .value = "ID", .help = "store the device stands in"},
-    {.name = "--store-name", .value = "NAME", .help = "[the store's id]"},
-    {.name = "--region", .value = "NAME", .help = "region of the store"},
-    {.name = "--terminal",
-     .value = "INDEX:ACQUIRER:TID:MID",
-     .help = "a logical terminal it carries",
-     .repeats = true},
+    CTL_PLACE,
     CTL_DRY_RUN,
     {0},
 };
@@ -141,6 +93,8 @@ const struct ctl_command ctl_device_add = {
     .words = "device add",
     .arguments = "ID",
     .summary = "Enrol a device, or bring what is known of it up to date.",
+    .notes = "Of a known device, what is not given stays: where it stands, what it carries. A new\n"
+             "one stands at merchant \"unassigned\" until somebody says (device move).",
     .options = options,
     .argument_count = 1,
     .run = device_add,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fleet/ctl.h"
-
+#include "fleet/ctl_choose.h"
 #include "fleet/ctl_key.h"
 #include "fleet/ctl_table.h"
 
@@ -35,53 +34,36 @@ static const struct condition {
     bool (*holds)(const json_t *device);
 } conditions[] = {{"converged", is_converged}, {"online", is_online}};
 
-static bool is_chosen(const struct ctl_args *args, const char *id)
-{
-    size_t at = 0;
-    const char *wanted = ctl_arg_next(args, "--device", &at);
-    if (wanted == NULL)
-        return true;
-    for (; wanted != NULL; wanted = ctl_arg_next(args, "--device", &at))
-        if (strcmp(wanted, id) == 0)
-            return true;
-    return false;
-}
-
 /* A device that was asked for and is not there is an error, not an empty answer. */
-static bool check_found(const struct ctl_args *args, const json_t *chosen, struct err *err)
-{
-    size_t at = 0;
-    for (const char *wanted; (wanted = ctl_arg_next(args, "--device", &at)) != NULL;) {
-        size_t i;
-        json_t *device;
-        bool found = false;
-        json_array_foreach(chosen, i, device) found =
-            found || strcmp(ctl_text(device, "id"), wanted) == 0;
-        if (!found)
-            return err_set(err, ERR_NOT_FOUND, "there is no device %s; see get devices", wanted);
-    }
-    return true;
-}
-
-/* The devices asked for, all if none are named: {"devices": [...]}. */
-static bool fetch_devices(struct ctl *ctl, const struct ctl_args *args, json_t **ret_shown,
-                          struct err *err)
+static bool check_found(const json_t *ids, const json_t *chosen, struct err *err)
 {
     size_t i;
-    json_t *device, *reply;
+    json_t *one, *found = json_object();
+    const char *missing = NULL;
+    json_array_foreach(chosen, i, one)(void)
+        json_object_set_new(found, ctl_text(one, "id"), json_true());
+    json_array_foreach(ids, i, one)
+    {
+        if (missing == NULL && json_object_get(found, json_string_value(one)) == NULL)
+            missing = json_string_value(one);
+    }
+    json_decref(found);
+    return missing == NULL ||
+           err_set(err, ERR_NOT_FOUND, "there is no device %s; see get devices", missing);
+}
+
+/* The devices of these ids, all if there are none: {"devices": [...]}. */
+static bool fetch_devices(struct ctl *ctl, const json_t *ids, json_t **ret_shown, struct err *err)
+{
+    json_t *reply;
     if (!client_get(ctl->client, "/api/v1/devices", &reply, err))
         return false;
-    json_t *chosen = json_array();
-    json_array_foreach(json_object_get(reply, "devices"), i, device)
-    {
-        if (is_chosen(args, ctl_text(device, "id")))
-            json_array_append(chosen, device);
-    }
+    json_t *chosen = ctl_keep_chosen(json_object_get(reply, "devices"), "id", ids);
     json_decref(reply);
     json_t *shown = json_pack("{s:o}", "devices", chosen);
     if (shown == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the list of devices");
-    if (!check_found(args, chosen, err)) {
+    if (!check_found(ids, chosen, err)) {
         json_decref(shown);
         return false;
     }
@@ -139,14 +121,14 @@ static size_t list_missing(const json_t *shown, const struct condition *conditio
 }
 
 /* Asks until the condition holds for all; EXIT_TIMEOUT says for which it does not. */
-static int wait_for(struct ctl *ctl, const struct ctl_args *args, const struct condition *condition,
+static int wait_for(struct ctl *ctl, const json_t *ids, const struct condition *condition,
                     int64_t timeout_ms, json_t **ret_shown, struct err *err)
 {
     int64_t end_ms = clock_boot_ms(ctl->clock) + timeout_ms;
     for (;;) {
         char names[320];
         json_t *shown;
-        if (!fetch_devices(ctl, args, &shown, err))
+        if (!fetch_devices(ctl, ids, &shown, err))
             return exit_code_of(err);
         size_t all = json_array_size(json_object_get(shown, "devices"));
         size_t missing = list_missing(shown, condition, names, sizeof names);
@@ -183,19 +165,21 @@ static int get_devices(struct ctl *ctl, const struct ctl_args *args, struct err 
     if ((wanted != NULL && condition == NULL) ||
         !ctl_duration(ctl_arg(args, "--timeout", "60s"), &timeout_ms, err))
         return EXIT_USAGE;
-    int code = EXIT_OK;
-    if (condition != NULL)
-        code = wait_for(ctl, args, condition, timeout_ms, &shown, err);
-    else if (!fetch_devices(ctl, args, &shown, err))
+    json_t *ids = json_array();
+    int code = ctl_choose(ctl, args, ids, err);
+    if (code == EXIT_OK && condition != NULL)
+        code = wait_for(ctl, ids, condition, timeout_ms, &shown, err);
+    else if (code == EXIT_OK && !fetch_devices(ctl, ids, &shown, err))
         code = exit_code_of(err);
     if (code == EXIT_OK)
         code = print_devices(ctl, shown, err);
+    json_decref(ids);
     json_decref(shown);
     return code;
 }
 
 static const struct ctl_option device_options[] = {
-    {.name = "--device", .value = "ID", .help = "only this device", .repeats = true},
+    CTL_CHOOSE_DEVICES,
     {.name = "--wait",
      .value = "converged|online",
      .help = "return when all are so; exit code 5 when the time is over"},

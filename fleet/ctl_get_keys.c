@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fleet/ctl.h"
-
+#include "fleet/ctl_choose.h"
 #include "fleet/ctl_table.h"
 
 #include <inttypes.h>
@@ -14,30 +13,19 @@ static bool is_amiss(const json_t *slot)
            strcmp(state, "stale") == 0;
 }
 
-static bool is_chosen(const struct ctl_args *args, const json_t *slot)
-{
-    size_t at = 0;
-    const char *wanted = ctl_arg_next(args, "--device", &at);
-    if (ctl_arg(args, "--amiss", NULL) != NULL && !is_amiss(slot))
-        return false;
-    if (wanted == NULL)
-        return true;
-    for (; wanted != NULL; wanted = ctl_arg_next(args, "--device", &at))
-        if (strcmp(wanted, ctl_text(slot, "device")) == 0)
-            return true;
-    return false;
-}
-
-static json_t *choose(const struct ctl_args *args, const json_t *reply)
+static json_t *choose(const struct ctl_args *args, const json_t *ids, const json_t *reply)
 {
     size_t i;
-    json_t *slot, *chosen = json_array();
-    json_array_foreach(json_object_get(reply, "slots"), i, slot)
+    json_t *slot, *amiss = json_array();
+    json_t *chosen = ctl_keep_chosen(json_object_get(reply, "slots"), "device", ids);
+    bool all = ctl_arg(args, "--amiss", NULL) == NULL;
+    json_array_foreach(chosen, i, slot)
     {
-        if (is_chosen(args, slot))
-            (void)json_array_append(chosen, slot);
+        if (all || is_amiss(slot))
+            (void)json_array_append(amiss, slot);
     }
-    return json_pack("{s:o, s:O}", "slots", chosen, "silent", json_object_get(reply, "silent"));
+    json_decref(chosen);
+    return json_pack("{s:o, s:O}", "slots", amiss, "silent", json_object_get(reply, "silent"));
 }
 
 static int print_keys(struct ctl *ctl, const json_t *shown)
@@ -70,11 +58,15 @@ static int print_keys(struct ctl *ctl, const json_t *shown)
 
 static int get_keys(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    json_t *reply;
-    if (!client_get(ctl->client, "/api/v1/keys", &reply, err))
-        return exit_code_of(err);
-    json_t *shown = choose(args, reply);
+    json_t *reply = NULL, *ids = json_array();
+    int chosen = ctl_choose(ctl, args, ids, err);
+    if (chosen == EXIT_OK && !client_get(ctl->client, "/api/v1/keys", &reply, err))
+        chosen = exit_code_of(err);
+    json_t *shown = chosen == EXIT_OK ? choose(args, ids, reply) : NULL;
     json_decref(reply);
+    json_decref(ids);
+    if (chosen != EXIT_OK)
+        return chosen;
     if (shown == NULL) {
         err_set(err, ERR_NO_MEMORY, "no memory for the key slots");
         return exit_code_of(err);
@@ -85,7 +77,7 @@ static int get_keys(struct ctl *ctl, const struct ctl_args *args, struct err *er
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--device", .value = "ID", .help = "only this device", .repeats = true},
+    CTL_CHOOSE_DEVICES,
     {.name = "--amiss", .help = "only what is not in its slot, and own keys that are stale"},
     {0},
 };

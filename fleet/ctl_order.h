@@ -2,18 +2,18 @@
 #ifndef FLEET_CTL_ORDER_H
 #define FLEET_CTL_ORDER_H
 
-#include "fleet/ctl.h"
+#include "fleet/ctl_choose.h"
 
 /* What assign, unassign and plan have in common: an order of POST /api/v1/assignments, and how it
  * is told what it would change. */
 
 /* "bin-table" or "bin-table@7" into the request. */
 bool ctl_order_document(const char *text, json_t *request, struct err *err) MUSTER_CHECK;
-/* The devices of --device and --all into the request; EXIT_OK, or why not. */
+/* The devices of --device, --selector, --group and --all into the request; EXIT_OK, or why not. */
 int ctl_order_devices(struct ctl *ctl, const struct ctl_args *args, json_t *request,
                       struct err *err);
 #define CTL_ORDER_DEVICES                                                                          \
-    {.name = "--device", .value = "ID", .help = "a device", .repeats = true},                      \
+    CTL_CHOOSE_DEVICES,                                                                            \
     {                                                                                              \
         .name = "--all", .help = "every device that is not retired"                                \
     }

@@ -2,7 +2,7 @@
 /* What terminals ask ops about, and the answers. */
 #include "fleet/ctl_proposals.h"
 
-#include "fleet/ctl.h"
+#include "fleet/ctl_choose.h"
 #include "proto/topics.h"
 
 #include <inttypes.h>
@@ -96,18 +96,6 @@ bool ctl_describe_differences(struct ctl *ctl, const json_t *device)
 
 /* ---- get proposals ---- */
 
-static bool is_chosen(const struct ctl_args *args, const json_t *proposal)
-{
-    size_t at = 0;
-    const char *wanted = ctl_arg_next(args, "--device", &at);
-    if (wanted == NULL)
-        return true;
-    for (; wanted != NULL; wanted = ctl_arg_next(args, "--device", &at))
-        if (strcmp(wanted, ctl_text(proposal, "device")) == 0)
-            return true;
-    return false;
-}
-
 static bool print_proposals(struct ctl *ctl, const json_t *list)
 {
     size_t i;
@@ -135,30 +123,24 @@ static bool print_proposals(struct ctl *ctl, const json_t *list)
 
 static int get_proposals(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    size_t i;
-    json_t *reply, *proposal, *chosen = json_array();
-    if (!client_get(ctl->client, "/api/v1/proposals", &reply, err)) {
-        json_decref(chosen);
-        return exit_code_of(err);
-    }
-    json_array_foreach(json_object_get(reply, "proposals"), i, proposal)
-    {
-        if (is_chosen(args, proposal))
-            (void)json_array_append(chosen, proposal);
-    }
-    json_decref(reply);
-    json_t *shown = json_pack("{s:o}", "proposals", chosen);
-    int code = EXIT_OK;
-    if (ctl->json)
+    json_t *reply = NULL, *ids = json_array();
+    int code = ctl_choose(ctl, args, ids, err);
+    if (code == EXIT_OK && !client_get(ctl->client, "/api/v1/proposals", &reply, err))
+        code = exit_code_of(err);
+    json_t *shown = json_pack("{s:o}", "proposals",
+                              ctl_keep_chosen(json_object_get(reply, "proposals"), "device", ids));
+    if (code == EXIT_OK && ctl->json)
         code = ctl_print_json(ctl, shown, err);
-    else if (!print_proposals(ctl, json_object_get(shown, "proposals")))
+    else if (code == EXIT_OK && !print_proposals(ctl, json_object_get(shown, "proposals")))
         code = EXIT_SYSTEM;
     json_decref(shown);
+    json_decref(reply);
+    json_decref(ids);
     return code;
 }
 
 static const struct ctl_option get_options[] = {
-    {.name = "--device", .value = "ID", .help = "only this device", .repeats = true},
+    CTL_CHOOSE_DEVICES,
     {0},
 };
 

@@ -8,6 +8,7 @@
 #include "fleet/api_actions.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_places.h"
 #include "fleet/api_roots.h"
 #include "fleet/collector.h"
 #include "fleet/http.h"
@@ -21,7 +22,7 @@
 #include <stdlib.h>
 
 /* Content may fill half of the session's window, so that receipts always find room. */
-enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 5 };
+enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 6 };
 
 struct service {
     struct service_keys keys;
@@ -355,6 +356,7 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
     service->api_access = (struct api_access){.db = service->db};
     access_init(&service->access, service->db, &service->metrics, settings->http_rate);
     service->modules[4] = api_access_module(&service->api_access);
+    service->modules[5] = api_places_module(&service->api_fleet);
     service->modules[3] = api_actions_module(&service->api_actions);
     service->modules[2] = api_roots_module(&service->api_roots);
     service->modules[0] = api_fleet_module(&service->api_fleet);

@@ -19,6 +19,7 @@ enum query {
     REGIONS,
     SET_LIFE,
     SET_STORE,
+    LACKING,
     QUERIES,
 };
 
@@ -57,6 +58,10 @@ static const char *const texts[QUERIES] = {
                  " WHERE id = :device AND life_cycle <> :life",
     [SET_STORE] = "UPDATE device SET store = :store, updated_ms = :now"
                   " WHERE id = :device AND store IS NOT :store",
+    [LACKING] = "SELECT a.name, d.version, d.device IS NOT NULL FROM assignment a"
+                " JOIN document d ON d.id = a.document WHERE a.device = :from AND NOT EXISTS"
+                "  (SELECT 1 FROM assignment b WHERE b.device = :to AND b.name = a.name)"
+                " ORDER BY a.name",
 };
 
 const struct fleetdb_queries fleetdb_place_queries = {texts, QUERIES};
@@ -321,4 +326,26 @@ bool fleetdb_device_swap(struct fleetdb *db, const struct fleetdb_device *from,
         return false;
     bool done = swap(db, from, to, life, change, err);
     return fleetdb_leave(db, own, done, err);
+}
+
+bool fleetdb_lacking_each(struct fleetdb *db, int64_t from, int64_t to,
+                          bool (*each)(void *ctx, const struct fleetdb_lacking *lacking,
+                                       struct err *err),
+                          void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, LACKING);
+    sqlite_bind_int(row, ":from", from);
+    sqlite_bind_int(row, ":to", to);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        const struct fleetdb_lacking lacking = {
+            sqlite_column_text(row, 0), sqlite_column_u64(row, 1), sqlite3_column_int(row, 2) != 0};
+        if (!each(ctx, &lacking, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
 }

@@ -67,6 +67,17 @@ bool fleetdb_device_swap(struct fleetdb *db, const struct fleetdb_device *from,
                          const struct fleetdb_device *to, enum fleetdb_life life,
                          const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
 
+/* A document that `from` is assigned and `to` is not. */
+struct fleetdb_lacking {
+    const char *name;
+    uint64_t version;
+    bool sealed; /* for `from` alone */
+};
+bool fleetdb_lacking_each(struct fleetdb *db, int64_t from, int64_t to,
+                          bool (*each)(void *ctx, const struct fleetdb_lacking *lacking,
+                                       struct err *err),
+                          void *ctx, struct err *err) MUSTER_CHECK;
+
 /* ---- what an acquirer is to be told ---- */
 
 struct fleetdb_duty_view {

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_places.h"
+
+#include "fleet/access.h"
+#include "fleet/select.h"
+#include "fleet/selector.h"
+#include "fleet/zone.h"
+#include "storage/fleetdb_labels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REQUEST_BYTES = 16 * 1024, NAME_CHARS = 64, NUMBERS_MAX = 1000 };
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static bool append(json_t *list, json_t *value, struct err *err)
+{
+    return json_array_append_new(list, value) == 0 || no_memory(err);
+}
+
+/* The answer is an object with an empty list under `name`, which is returned; NULL: no memory. */
+static json_t *answer_list(struct api_answer *answer, const char *name, struct err *err)
+{
+    json_t *list = json_array();
+    answer->json = json_pack("{s:o}", name, list);
+    if (answer->json != NULL)
+        return list;
+    no_memory(err);
+    return NULL;
+}
+
+/* ---- a small change with its audit row, in one transaction ---- */
+
+struct change {
+    struct fleetdb *db;
+    const json_t *object;
+    struct fleetdb_change change;
+    const char *what;
+    char text[320];
+    json_t *answer; /* may be replaced */
+};
+
+static bool do_it(struct change *change, bool (*act)(struct change *change, struct err *err),
+                  struct err *err)
+{
+    const int64_t before = fleetdb_writes(change->db);
+    if (!act(change, err))
+        return false;
+    bool changed = fleetdb_writes(change->db) != before;
+    return (json_object_set_new(change->answer, "changed", json_boolean(changed)) == 0 ||
+            no_memory(err)) &&
+           (!changed || fleetdb_audit(change->db, change->change.now_ms, change->change.who,
+                                      change->what, 0, change->text, err));
+}
+
+static bool make_change(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        bool (*act)(struct change *change, struct err *err), struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    json_t *object = NULL;
+    struct change change = {.db = fleet->db,
+                            .change = {.who = request->caller->name, .now_ms = request->now_ms}};
+    if (!api_body(request, &object, err))
+        return false;
+    change.object = object;
+    change.answer = json_object();
+    bool done = place_text(object, "why", PLACE_TEXT_CHARS, &change.change.why, err) &&
+                fleetdb_begin(fleet->db, err);
+    if (change.change.why == NULL)
+        change.change.why = "";
+    if (done) {
+        done = do_it(&change, act, err);
+        if (done)
+            done = fleetdb_commit(fleet->db, err);
+        else
+            fleetdb_rollback(fleet->db);
+    }
+    json_decref(object);
+    if (done)
+        answer->json = change.answer;
+    else
+        json_decref(change.answer);
+    return done;
+}
+
+/* ---- /api/v1/stores ---- */
+
+static bool add_store(void *ctx, const struct fleetdb_store_view *view, struct err *err)
+{
+    const struct fleetdb_store *store = &view->store;
+    return append(ctx,
+                  json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s}, s:s, s:I}",
+                            "merchant", "id", store->merchant, "name", store->merchant_name,
+                            "store", "id", store->store, "name", store->store_name, "region",
+                            store->region, "time_zone", store->time_zone, "opening_hours",
+                            store->opening_hours, "address", store->address, "zone_in_force",
+                            view->zone, "devices", (json_int_t)view->devices),
+                  err);
+}
+
+static bool list_stores(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err)
+{
+    (void)request;
+    const struct api_fleet *fleet = ctx;
+    json_t *list = answer_list(answer, "stores", err);
+    return list != NULL && fleetdb_stores_each(fleet->db, add_store, list, err);
+}
+
+static bool put_store(struct change *change, struct err *err)
+{
+    struct fleetdb_store store;
+    int64_t row = 0;
+    if (!place_read(change->object, &store, err))
+        return false;
+    change->what = "store";
+    (void)snprintf(change->text, sizeof change->text, "%.64s/%.64s", store.merchant, store.store);
+    return fleetdb_store_put(change->db, &store, &change->change, &row, err);
+}
+
+static bool post_store(void *ctx, const struct api_request *request, struct api_answer *answer,
+                       struct err *err)
+{
+    return make_change(ctx, request, answer, put_store, err);
+}
+
+/* ---- /api/v1/regions ---- */
+
+static bool add_region(void *ctx, const char *name, const char *time_zone, struct err *err)
+{
+    return append(ctx, json_pack("{s:s, s:s}", "name", name, "time_zone", time_zone), err);
+}
+
+static bool list_regions(void *ctx, const struct api_request *request, struct api_answer *answer,
+                         struct err *err)
+{
+    (void)request;
+    const struct api_fleet *fleet = ctx;
+    json_t *list = answer_list(answer, "regions", err);
+    return list != NULL && fleetdb_regions_each(fleet->db, add_region, list, err);
+}
+
+static bool put_region(struct change *change, struct err *err)
+{
+    const char *name = NULL, *zone = NULL;
+    if (!api_text(change->object, "name", NAME_CHARS, &name, err) ||
+        !api_text(change->object, "time_zone", ZONE_NAME_CHARS, &zone, err) ||
+        !place_check_zone(zone, err))
+        return false;
+    change->what = "region";
+    (void)snprintf(change->text, sizeof change->text, "%s: %s", name, zone);
+    return fleetdb_region_put(change->db, name, zone, err);
+}
+
+static bool post_region(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err)
+{
+    return make_change(ctx, request, answer, put_region, err);
+}
+
+/* ---- /api/v1/groups ---- */
+
+/* Those of the caller's part of the fleet, counted or listed. */
+struct chosen {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_int_t count;
+    json_t *list; /* NULL: only the count is wanted */
+};
+
+static bool add_chosen(void *ctx, int64_t device, const char *id, struct err *err)
+{
+    struct chosen *chosen = ctx;
+    bool holds = false;
+    if (!fleetdb_scope_holds(chosen->db, chosen->scope, device, &holds, err))
+        return false;
+    chosen->count += holds;
+    return !holds || chosen->list == NULL || append(chosen->list, json_string(id), err);
+}
+
+/* How many it chooses, or why it cannot be told. */
+static bool add_group(struct fleetdb *db, struct fleetdb_scope scope, json_t *group,
+                      struct err *err)
+{
+    struct err why = {0};
+    struct chosen chosen = {.db = db, .scope = scope};
+    const char *selector = json_string_value(json_object_get(group, "selector"));
+    if (!select_devices(db, selector, add_chosen, &chosen, &why) && why.code != ERR_NOT_FOUND &&
+        why.code != ERR_INVALID)
+        return err_set(err, why.code, "%s", why.text);
+    return (json_object_set_new(group, "devices", json_integer(chosen.count)) == 0 &&
+            json_object_set_new(group, "trouble", json_string(why.text)) == 0) ||
+           no_memory(err);
+}
+
+static bool note_group(void *ctx, const struct fleetdb_group *group, struct err *err)
+{
+    return append(ctx,
+                  json_pack("{s:s, s:s, s:I, s:s}", "name", group->name, "selector",
+                            group->selector, "changed_ms", (json_int_t)group->changed_ms, "who",
+                            group->who),
+                  err);
+}
+
+static bool list_groups(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err)
+{
+    size_t i = 0;
+    json_t *group = NULL;
+    const struct api_fleet *fleet = ctx;
+    json_t *list = answer_list(answer, "groups", err);
+    if (list == NULL || !fleetdb_groups_each(fleet->db, note_group, list, err))
+        return false;
+    json_array_foreach(list, i, group)
+    {
+        if (!add_group(fleet->db, request->caller->scope, group, err))
+            return false;
+    }
+    return true;
+}
+
+static bool put_group(struct change *change, struct err *err)
+{
+    const char *name = NULL, *selector = NULL;
+    bool remove = json_is_true(json_object_get(change->object, "remove"));
+    if (!api_text(change->object, "name", SELECTOR_NAME_CHARS, &name, err))
+        return false;
+    if (!selector_group_valid(name))
+        return err_set(err, ERR_INVALID, "group \"%s\": expected [a-z][a-z0-9_.-]{0,31}", name);
+    change->what = remove ? "group remove" : "group";
+    (void)snprintf(change->text, sizeof change->text, "%s", name);
+    if (remove)
+        return fleetdb_group_remove(change->db, name, err);
+    if (!api_text(change->object, "selector", SELECTOR_CHARS, &selector, err) ||
+        !select_fit_for_group(selector, err))
+        return false;
+    (void)snprintf(change->text, sizeof change->text, "%s: %.250s", name, selector);
+    return fleetdb_group_put(change->db, name, selector, &change->change, err);
+}
+
+static bool post_group(void *ctx, const struct api_request *request, struct api_answer *answer,
+                       struct err *err)
+{
+    return make_change(ctx, request, answer, put_group, err);
+}
+
+/* ---- GET /api/v1/selections ---- */
+
+static bool show_selection(void *ctx, const struct api_request *request, struct api_answer *answer,
+                           struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    const char *selector = api_query(request, "selector");
+    if (selector == NULL)
+        return err_set(err, ERR_INVALID, "selector: whom do you mean?");
+    struct chosen chosen = {.db = fleet->db, .scope = request->caller->scope};
+    chosen.list = answer_list(answer, "devices", err);
+    return chosen.list != NULL && select_devices(fleet->db, selector, add_chosen, &chosen, err);
+}
+
+/* ---- /api/v1/duties ---- */
+
+static bool list_duties(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    const char *id = api_query(request, "device");
+    int64_t all = 0;
+    struct fleetdb_device device = {0};
+    json_t *list = NULL;
+    if (!api_query_number(request, "all", 0, &all, err) ||
+        (id != NULL && (!access_check_device(fleet->db, request->caller, id, err) ||
+                        !fleetdb_device_find(fleet->db, id, &device, err))) ||
+        !place_duties(fleet->db, request->caller->scope, device.device, all != 0, &list, err))
+        return false;
+    answer->json = json_pack("{s:o}", "duties", list);
+    return answer->json != NULL || no_memory(err);
+}
+
+static bool done_duties(struct change *change, struct err *err)
+{
+    size_t i = 0;
+    const json_t *number = NULL, *list = json_object_get(change->object, "done");
+    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > NUMBERS_MAX)
+        return err_set(err, ERR_INVALID, "done: expected an array of 1 to %d numbers of duties",
+                       NUMBERS_MAX);
+    json_array_foreach(list, i, number)
+    {
+        if (!json_is_integer(number))
+            return err_set(err, ERR_INVALID, "done: expected numbers of duties");
+        if (!fleetdb_duty_done(change->db, json_integer_value(number), &change->change, err))
+            return false;
+    }
+    char *text = json_dumps(list, JSON_COMPACT);
+    change->what = "duty done";
+    (void)snprintf(change->text, sizeof change->text, "%.200s%s%.100s", text != NULL ? text : "",
+                   change->change.why[0] ? ": " : "", change->change.why);
+    free(text);
+    return true;
+}
+
+static bool post_duties(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err)
+{
+    return make_change(ctx, request, answer, done_duties, err);
+}
+
+struct api_module api_places_module(struct api_fleet *fleet)
+{
+    static const struct api_route routes[] = {
+        {"GET", "/api/v1/devices/{}/history", 0, api_show_history, API_VIEWER, API_ONE_DEVICE},
+        {"POST", "/api/v1/devices/{}/state", REQUEST_BYTES, api_set_state, API_OPERATOR,
+         API_ONE_DEVICE},
+        {"POST", "/api/v1/devices/{}/move", REQUEST_BYTES, api_move_device, API_OPERATOR,
+         API_WHOLE_FLEET},
+        {"POST", "/api/v1/devices/{}/swap", REQUEST_BYTES, api_swap_device, API_OPERATOR,
+         API_ONE_DEVICE},
+        {"POST", "/api/v1/devices/{}/labels", REQUEST_BYTES, api_label_device, API_OPERATOR,
+         API_ONE_DEVICE},
+        {"GET", "/api/v1/terminals/{}", 0, api_show_terminal, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/stores", 0, list_stores, API_VIEWER, API_WHOLE_FLEET},
+        {"POST", "/api/v1/stores", REQUEST_BYTES, post_store, API_OPERATOR, API_WHOLE_FLEET},
+        {"GET", "/api/v1/regions", 0, list_regions, API_VIEWER, API_NO_DEVICE},
+        {"POST", "/api/v1/regions", REQUEST_BYTES, post_region, API_OPERATOR, API_WHOLE_FLEET},
+        {"GET", "/api/v1/groups", 0, list_groups, API_VIEWER, API_OWN_PART},
+        {"POST", "/api/v1/groups", REQUEST_BYTES, post_group, API_OPERATOR, API_WHOLE_FLEET},
+        {"GET", "/api/v1/selections", 0, show_selection, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/duties", 0, list_duties, API_VIEWER, API_OWN_PART},
+        {"POST", "/api/v1/duties", REQUEST_BYTES, post_duties, API_OPERATOR, API_WHOLE_FLEET},
+    };
+    return (struct api_module){
+        .routes = routes, .route_count = sizeof routes / sizeof routes[0], .ctx = fleet};
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl_choose.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool ctl_chooses(const struct ctl_args *args)
+{
+    return ctl_arg(args, "--device", NULL) != NULL || ctl_arg(args, "--selector", NULL) != NULL ||
+           ctl_arg(args, "--group", NULL) != NULL;
+}
+
+json_t *ctl_keep_chosen(const json_t *list, const char *name, const json_t *ids)
+{
+    size_t i;
+    json_t *one, *wanted = json_object(), *kept = json_array();
+    json_array_foreach(ids, i, one)(void)
+        json_object_set_new(wanted, json_string_value(one), json_true());
+    json_array_foreach(list, i, one)
+    {
+        const char *id = json_string_value(json_object_get(one, name));
+        if (json_array_size(ids) == 0 || (id != NULL && json_object_get(wanted, id) != NULL))
+            (void)json_array_append(kept, one);
+    }
+    json_decref(wanted);
+    return kept;
+}
+
+static bool add_named(const struct ctl_args *args, json_t *ids, struct err *err)
+{
+    size_t at = 0;
+    for (const char *id; (id = ctl_arg_next(args, "--device", &at)) != NULL;) {
+        if (!ctl_device_id(id, err))
+            return false;
+        json_array_append_new(ids, json_string(id));
+    }
+    return true;
+}
+
+static bool add_selected(struct ctl *ctl, const char *selector, json_t *ids, struct err *err)
+{
+    char path[4096];
+    json_t *reply;
+    char *escaped = curl_easy_escape(NULL, selector, 0);
+    int n = snprintf(path, sizeof path, "/api/v1/selections?selector=%s",
+                     escaped != NULL ? escaped : "");
+    curl_free(escaped);
+    if (n >= (int)sizeof path)
+        return err_set(err, ERR_INVALID, "--selector: too long; make a group of it");
+    if (!client_get(ctl->client, path, &reply, err))
+        return false;
+    (void)json_array_extend(ids, json_object_get(reply, "devices"));
+    json_decref(reply);
+    return json_array_size(ids) > 0 ||
+           err_set(err, ERR_NOT_FOUND, "no device is so: %.200s", selector);
+}
+
+int ctl_choose(struct ctl *ctl, const struct ctl_args *args, json_t *ids, struct err *err)
+{
+    const char *selector = ctl_arg(args, "--selector", NULL),
+               *group = ctl_arg(args, "--group", NULL);
+    char named[80];
+    if (!add_named(args, ids, err))
+        return EXIT_USAGE;
+    if ((json_array_size(ids) > 0) + (selector != NULL) + (group != NULL) > 1) {
+        err_set(err, ERR_INVALID, "say one of --device, --selector and --group");
+        return EXIT_USAGE;
+    }
+    if (group != NULL) {
+        (void)snprintf(named, sizeof named, "group=%.64s", group);
+        selector = named;
+    }
+    return selector == NULL || add_selected(ctl, selector, ids, err) ? EXIT_OK : exit_code_of(err);
+}

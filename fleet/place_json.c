@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_places.h"
+#include "fleet/opening.h"
+#include "fleet/zone.h"
+#include "storage/fleetdb_labels.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { CODE_CHARS = 64 };
+
+bool place_text(const json_t *object, const char *name, size_t max, const char **ret_text,
+                struct err *err)
+{
+    const json_t *value = json_object_get(object, name);
+    *ret_text = NULL;
+    if (value == NULL || json_is_null(value))
+        return true;
+    if (json_is_string(value) && json_string_length(value) == 0) {
+        *ret_text = "";
+        return true;
+    }
+    return api_text(object, name, max, ret_text, err);
+}
+
+/* A name that is given says something. */
+static bool name_text(const json_t *object, const char *name, const char **ret_text,
+                      struct err *err)
+{
+    if (!place_text(object, name, PLACE_TEXT_CHARS, ret_text, err))
+        return false;
+    if (*ret_text != NULL && (*ret_text)[0] == '\0')
+        *ret_text = NULL;
+    return true;
+}
+
+bool place_check_zone(const char *name, struct err *err)
+{
+    struct zone *zone = NULL;
+    if (name[0] == '\0')
+        return true;
+    if (!zone_open(name, &zone, err))
+        return false;
+    zone_close(zone);
+    return true;
+}
+
+static bool check_hours(const char *hours, struct err *err)
+{
+    struct opening opening;
+    return hours == NULL || hours[0] == '\0' || opening_parse(hours, &opening, err);
+}
+
+bool place_read(const json_t *object, struct fleetdb_store *ret_store, struct err *err)
+{
+    const json_t *merchant = json_object_get(object, "merchant");
+    const json_t *store = json_object_get(object, "store");
+    struct fleetdb_store place = {0};
+    if (!api_text(merchant, "id", CODE_CHARS, &place.merchant, err) ||
+        !name_text(merchant, "name", &place.merchant_name, err))
+        return err_context(err, "merchant");
+    if (!api_text(store, "id", CODE_CHARS, &place.store, err) ||
+        !name_text(store, "name", &place.store_name, err) ||
+        !place_text(store, "region", CODE_CHARS, &place.region, err) ||
+        !place_text(store, "time_zone", ZONE_NAME_CHARS, &place.time_zone, err) ||
+        !place_text(store, "opening_hours", OPENING_CHARS_MAX, &place.opening_hours, err) ||
+        !place_text(store, "address", PLACE_TEXT_CHARS, &place.address, err) ||
+        (place.time_zone != NULL && !place_check_zone(place.time_zone, err)) ||
+        !check_hours(place.opening_hours, err))
+        return err_context(err, "store");
+    *ret_store = place;
+    return true;
+}
+
+bool place_read_terminals(const json_t *list,
+                          struct fleetdb_terminal terminals[PLACE_TERMINALS_MAX], size_t *ret_count,
+                          struct err *err)
+{
+    size_t i = 0;
+    const json_t *object = NULL;
+    if (!json_is_array(list) || json_array_size(list) > PLACE_TERMINALS_MAX)
+        return err_set(err, ERR_INVALID, "terminals: expected at most %d", PLACE_TERMINALS_MAX);
+    json_array_foreach(list, i, object)
+    {
+        int64_t index = 0;
+        if (!api_number(object, "index", 0, UINT32_MAX, &index, err) ||
+            !api_text(object, "acquirer", CODE_CHARS, &terminals[i].acquirer, err) ||
+            !api_text(object, "tid", 8, &terminals[i].tid, err) ||
+            !api_text(object, "mid", 15, &terminals[i].mid, err))
+            return err_context(err, "terminal %zu", i + 1);
+        terminals[i].index = (uint32_t)index;
+        for (size_t j = 0; j < i; j++) {
+            if (terminals[j].index == terminals[i].index)
+                return err_set(err, ERR_INVALID, "two terminals of index %" PRId64, index);
+        }
+    }
+    *ret_count = json_array_size(list);
+    return true;
+}
+
+/* ---- what is told ---- */
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+struct duties {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+};
+
+static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err)
+{
+    const struct duties *duties = ctx;
+    bool holds = false;
+    if (!fleetdb_scope_holds_id(duties->db, duties->scope, view->device, &holds, err))
+        return false;
+    if (!holds)
+        return true;
+    json_t *duty = json_pack(
+        "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}",
+        "id", (json_int_t)view->duty, "act", view->act, "device", view->device, "serial",
+        view->serial, "model", view->model, "acquirer", view->acquirer, "tid", view->tid, "mid",
+        view->mid, "merchant", view->merchant, "store", view->store, "address", view->address,
+        "why", view->why, "who", view->who, "since_ms", (json_int_t)view->since_ms, "done_ms",
+        (json_int_t)view->done_ms, "done_who", view->done_who, "note", view->note);
+    return json_array_append_new(duties->list, duty) == 0 || no_memory(err);
+}
+
+bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
+                  json_t **ret_list, struct err *err)
+{
+    json_t *list = json_array();
+    struct duties duties = {db, scope, list};
+    if (list == NULL || !fleetdb_duties_each(db, device, all, add_duty, &duties, err)) {
+        json_decref(list);
+        return list != NULL ? false : no_memory(err);
+    }
+    *ret_list = list;
+    return true;
+}
+
+static bool add_label(void *ctx, const struct fleetdb_label *label, struct err *err)
+{
+    return json_object_set_new(ctx, label->name, json_string(label->value)) == 0 || no_memory(err);
+}
+
+json_t *place_labels(struct fleetdb *db, int64_t device, struct err *err)
+{
+    json_t *labels = json_object();
+    if (labels == NULL || fleetdb_labels_each(db, device, add_label, labels, err))
+        return labels;
+    json_decref(labels);
+    return NULL;
+}
