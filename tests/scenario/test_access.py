@@ -137,6 +137,12 @@ CHANGES = [
     ("POST", "/api/v1/documents", "operator"), ("POST", "/api/v1/documents/x/encodings", "operator"),
     ("POST", "/api/v1/assignments", "operator"), ("POST", "/api/v1/proposals", "operator"),
     ("POST", "/api/v1/actions", "operator"), ("POST", "/api/v1/roots", "admin"),
+    ("POST", "/api/v1/devices/term-1/state", "operator"),
+    ("POST", "/api/v1/devices/term-1/move", "operator"),
+    ("POST", "/api/v1/devices/term-1/swap", "operator"),
+    ("POST", "/api/v1/devices/term-1/labels", "operator"),
+    ("POST", "/api/v1/stores", "operator"), ("POST", "/api/v1/regions", "operator"),
+    ("POST", "/api/v1/groups", "operator"), ("POST", "/api/v1/duties", "operator"),
     ("POST", "/api/v1/tokens", "admin"), ("DELETE", "/api/v1/tokens/nobody", "admin"),
 ]
 
@@ -184,9 +190,37 @@ def test_a_token_for_a_part_sees_and_changes_no_other(two_shops):
         assert set(ids(asking.get("/api/v1/changes"), "changes", "device")) == {"term-1"}
         # What is about the whole fleet is not for him, whatever his role.
         assert asking.get("/api/v1/errors?by=code")[0] == 403
+        assert asking.get("/api/v1/stores")[0] == 403
+        assert asking.post("/api/v1/devices/term-1/move", {})[0] == 403
+        assert asking.post("/api/v1/groups", {})[0] == 403
         assert asking.post("/api/v1/documents", {})[0] == 403
         assert asking.post("/api/v1/devices", {})[0] == 403
     assert ops.json("get", "devices")["devices"][1]["manifest_version"] == 0
+
+
+def test_places_of_another_part_are_not_shown(two_shops):
+    ops = two_shops
+    for number in (1, 2):
+        ops.ctl_ok("device", "move", f"term-{number}", "--merchant", f"m{number}", "--store", "s2",
+                   "--region", ("north", "south")[number - 1],
+                   "--terminal", f"0:unionpay:1111111{number}:123456789012345")
+    ops.ctl_ok("device", "retire", "term-1", "term-2")
+    ops.ctl_ok("group", "add", "all", "model=*")
+    for asking in (token(ops, "shop", "--role", "operator", "--merchant", "m1"),
+                   token(ops, "north", "--role", "operator", "--region", "north")):
+        assert asking.get("/api/v1/selections?selector=group%3dall") == (200,
+                                                                         {"devices": ["term-1"]})
+        assert asking.get("/api/v1/groups")[1]["groups"][0]["devices"] == 1
+        assert ids(asking.get("/api/v1/duties"), "duties", "device") == ["term-1"]
+        assert asking.get("/api/v1/duties?device=term-2")[0] == 404
+        assert ids(asking.get("/api/v1/terminals/11111111"), "carriers", "device") == ["term-1"]
+        assert asking.get("/api/v1/terminals/11111112")[0] == 404
+        assert asking.get("/api/v1/devices/term-2/history")[0] == 404
+        for path in ("state", "labels", "swap"):
+            assert asking.post(f"/api/v1/devices/term-2/{path}", {"state": "spare"})[0] == 404
+        assert asking.post("/api/v1/devices/term-1/swap", {"to": "term-2"})[0] == 404
+        assert asking.post("/api/v1/devices/term-1/state",
+                           {"state": "spare", "dry_run": True})[0] == 200
 
 
 def test_an_action_of_another_part_is_none(two_shops):
