@@ -233,9 +233,9 @@ static void ask_next(struct installer *installer)
 {
     for (; installer->at < installer->count; installer->at++) {
         struct installer_item *item = &installer->items[installer->at];
-        item->running[0] = item->trouble[0] = '\0';
         if (ask(installer, item))
             return;
+        item->running[0] = '\0';
     }
     installer_judge(installer);
     installer_next(installer);
@@ -251,14 +251,29 @@ static bool is_wanted(const struct installer *installer, const struct package_wa
     return false;
 }
 
+/* What was known of those that stay is known until they have been asked. */
+static void take_wanted(struct installer *installer, const struct package_wanted *wanted,
+                        size_t count)
+{
+    struct installer_item items[PACKAGES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        items[i] = (struct installer_item){.wanted = wanted[i]};
+        for (size_t k = 0; k < installer->count; k++)
+            if (memcmp(&installer->items[k].wanted, &wanted[i], sizeof wanted[i]) == 0)
+                items[i] = installer->items[k];
+        items[i].held_up = false;
+    }
+    if (count > 0)
+        memcpy(installer->items, items, count * sizeof items[0]);
+    installer->count = count;
+}
+
 static void begin(struct installer *installer)
 {
     struct package_wanted wanted[PACKAGES_MAX];
     struct err err = {0};
     installer->again = false;
-    installer->count = installer->events.wanted(installer->ctx, wanted, PACKAGES_MAX);
-    for (size_t i = 0; i < installer->count; i++)
-        installer->items[i] = (struct installer_item){.wanted = wanted[i]};
+    take_wanted(installer, wanted, installer->events.wanted(installer->ctx, wanted, PACKAGES_MAX));
     if (packages_book_keep(&installer->book, wanted, installer->count) &&
         !installer_keep(installer, &err))
         log_error("%s", err.text);

@@ -17,7 +17,7 @@ static const struct installer_item *item_of(const struct installer *installer,
 {
     for (size_t i = 0; i < installer->count; i++) {
         const struct package_wanted *known = &installer->items[i].wanted;
-        if (strcmp(known->name, wanted->name) == 0 &&
+        if (strcmp(known->name, wanted->name) == 0 && known->mode == wanted->mode &&
             strcmp(known->package_version, wanted->package_version) == 0 &&
             memcmp(known->sha256, wanted->sha256, sizeof known->sha256) == 0)
             return &installer->items[i];
@@ -54,6 +54,20 @@ static bool has_run(const struct installer *installer, const struct package_want
     return false;
 }
 
+/* Ops are asked about what is known to run, and not while nobody knows. */
+static Muster__ItemState state_of(const struct package_wanted *wanted,
+                                  const struct installer_item *item)
+{
+    if (item != NULL && item->verdict.step == PACKAGE_REFUSED)
+        return MUSTER__ITEM_STATE__ITEM_REFUSED;
+    if (wanted->mode == MUSTER__ASSIGN_MODE__MODE_REPAIR)
+        return MUSTER__ITEM_STATE__ITEM_PLACING;
+    if (item == NULL || item->running[0] == '\0')
+        return MUSTER__ITEM_STATE__ITEM_UNKNOWN;
+    return wanted->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE ? MUSTER__ITEM_STATE__ITEM_PROPOSED
+                                                             : MUSTER__ITEM_STATE__ITEM_DRIFT;
+}
+
 /* `number`: of the packages of the manifest. */
 static bool amend(const struct installer *installer, const struct package_wanted *wanted,
                   size_t number, struct arena *arena, Muster__ItemReport *report)
@@ -66,12 +80,10 @@ static bool amend(const struct installer *installer, const struct package_wanted
         (void)snprintf(reason, sizeof reason,
                        "a terminal has its installer look at %d packages, and this is one more",
                        PACKAGES_MAX);
-    const Muster__Refusal refusal = item != NULL && item->verdict.step == PACKAGE_REFUSED
-                                        ? item->verdict.refusal
-                                        : MUSTER__REFUSAL__REFUSAL_NONE;
-    report->state = refusal != MUSTER__REFUSAL__REFUSAL_NONE ? MUSTER__ITEM_STATE__ITEM_REFUSED
-                                                             : MUSTER__ITEM_STATE__ITEM_PLACING;
-    report->refusal = refusal;
+    report->state = state_of(wanted, item);
+    report->refusal = report->state == MUSTER__ITEM_STATE__ITEM_REFUSED
+                          ? item->verdict.refusal
+                          : MUSTER__REFUSAL__REFUSAL_NONE;
     report->reason = arena_copy(arena, reason, strlen(reason) + 1);
     return report->reason != NULL;
 }

@@ -124,12 +124,31 @@ static void judge_unasked(const struct package_wanted *wanted, const struct pack
         (void)snprintf(verdict->why, sizeof verdict->why, "%s", facts->trouble);
 }
 
+/* Somebody else's: the version says it all, and nothing is handed over or remembered. */
+static void judge_observed(const struct package_wanted *wanted, const struct package_facts *facts,
+                           struct package_verdict *verdict)
+{
+    *verdict = (struct package_verdict){.todo = PACKAGE_REST, .step = PACKAGE_NEW};
+    if (facts->running[0] == '\0')
+        (void)snprintf(verdict->why, sizeof verdict->why, "%s", facts->trouble);
+    else if (strcmp(facts->running, wanted->package_version) == 0)
+        verdict->step = PACKAGE_DONE;
+    else
+        (void)snprintf(verdict->why, sizeof verdict->why, "%s runs, %s is wanted; %s",
+                       facts->running, wanted->package_version,
+                       wanted->mode == MUSTER__ASSIGN_MODE__MODE_PROPOSE
+                           ? "proposed to ops, not installed here"
+                           : "observed only, not installed here");
+}
+
 void package_judge(const struct package_wanted *wanted, const struct package_row *row,
                    const struct package_facts *facts, struct package_verdict *ret_verdict)
 {
     struct package_verdict verdict = {
         .todo = PACKAGE_REST, .step = row->step, .refusal = row->refusal};
-    if (wanted->model[0] != '\0' && strcmp(wanted->model, facts->model) != 0) {
+    if (wanted->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR) {
+        judge_observed(wanted, facts, &verdict);
+    } else if (wanted->model[0] != '\0' && strcmp(wanted->model, facts->model) != 0) {
         refuse_it(&verdict, MUSTER__REFUSAL__REFUSAL_PACKAGE_MODEL);
         (void)snprintf(verdict.why, sizeof verdict.why, "it is for model %s, this one is a %s",
                        wanted->model, facts->model);

@@ -20,10 +20,11 @@ enum {
     PACKAGE_HANDINGS = 2, /* so often the power may go while it is handed over */
 };
 
-/* One package in force. */
+/* One package in force, or one that is somebody else's to install. */
 struct package_wanted {
     char name[REGISTRY_NAME_CHARS + 1];
     Muster__DocumentKind kind;
+    Muster__AssignMode mode; /* REPAIR: it is in force; else only what runs is compared */
     uint8_t sha256[32];
     char package_version[PACKAGE_VERSION_CHARS + 1];
     char model[PACKAGE_MODEL_CHARS + 1]; /* "": any */

@@ -225,7 +225,8 @@ void registrar_amended(struct registrar *registrar);
 /* The key blocks in force that the manifest wants and those that it has observed, at most `max`;
  * returns how many. */
 size_t registrar_keys(const struct registrar *registrar, struct key_wanted *ret_wanted, size_t max);
-/* The packages in force that the manifest wants, at most `max`; returns how many. Under a root by
+/* The packages in force that the manifest wants and then those that it has observed, at most `max`;
+ * returns how many. Under a root by
  * which that manifest is not good any more: none. */
 size_t registrar_packages(const struct registrar *registrar, struct package_wanted *ret_wanted,
                           size_t max);

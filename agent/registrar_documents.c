@@ -112,24 +112,38 @@ size_t registrar_keys(const struct registrar *registrar, struct key_wanted *ret_
     return count;
 }
 
+static void package_fill(const struct sync_want *want, struct package_wanted *wanted)
+{
+    memset(wanted, 0, sizeof *wanted); /* all of it is compared */
+    wanted->kind = (Muster__DocumentKind)want->item.kind;
+    wanted->mode = want->mode;
+    (void)snprintf(wanted->name, sizeof wanted->name, "%s", want->item.name);
+    (void)snprintf(wanted->package_version, sizeof wanted->package_version, "%s",
+                   want->package_version);
+    (void)snprintf(wanted->model, sizeof wanted->model, "%s", want->model);
+    memcpy(wanted->sha256, want->item.sha256, sizeof wanted->sha256);
+}
+
+/* Of a package with an owner his file counts, and not what runs. */
+static bool is_asked_for(const struct registrar *registrar, const struct sync_want *want,
+                         bool observed)
+{
+    if (!package_kind((Muster__DocumentKind)want->item.kind))
+        return false;
+    return observed
+               ? is_observed(want) && owned_path(&registrar->others.owned, want->item.name) == NULL
+               : is_in_force(registrar, want);
+}
+
 size_t registrar_packages(const struct registrar *registrar, struct package_wanted *ret_wanted,
                           size_t max)
 {
     const struct sync_wants *wants = registrar->outdated ? NULL : registrar_wants(registrar);
     size_t count = 0;
-    for (size_t i = 0; wants != NULL && i < wants->count && count < max; i++) {
-        const struct sync_want *want = &wants->wants[i];
-        if (!package_kind((Muster__DocumentKind)want->item.kind) || !is_in_force(registrar, want))
-            continue;
-        struct package_wanted *wanted = &ret_wanted[count++];
-        memset(wanted, 0, sizeof *wanted); /* all of it is compared */
-        wanted->kind = (Muster__DocumentKind)want->item.kind;
-        (void)snprintf(wanted->name, sizeof wanted->name, "%s", want->item.name);
-        (void)snprintf(wanted->package_version, sizeof wanted->package_version, "%s",
-                       want->package_version);
-        (void)snprintf(wanted->model, sizeof wanted->model, "%s", want->model);
-        memcpy(wanted->sha256, want->item.sha256, sizeof wanted->sha256);
-    }
+    for (int observed = 0; wants != NULL && observed < 2; observed++)
+        for (size_t i = 0; i < wants->count && count < max; i++)
+            if (is_asked_for(registrar, &wants->wants[i], observed != 0))
+                package_fill(&wants->wants[i], &ret_wanted[count++]);
     return count;
 }
 

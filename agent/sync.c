@@ -316,12 +316,15 @@ static void report_held(const struct sync_report_input *input, const struct regi
         memcpy(report->held_sha256, held->sha256, 32);
 }
 
-/* Somebody else's key: whether it is as wanted is not in a file, the key slots say it
- * (agent/keyring_tell.c). */
-static bool in_its_slot(const struct sync_want *want)
+/* Whether somebody else's key or package is as wanted is not in a file here: the key slots say it,
+ * and what runs (agent/keyring_tell.c, agent/installer_tell.c). */
+static bool is_told_elsewhere(const struct sync_want *want, const struct sync_seen *seen)
 {
-    return want->item.kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK &&
-           want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR;
+    const bool owned = seen != NULL && seen->owned;
+    return want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
+           want->refusal == MUSTER__REFUSAL__REFUSAL_NONE &&
+           (want->item.kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK ||
+            (!owned && package_kind((Muster__DocumentKind)want->item.kind)));
 }
 
 static bool report_want(const struct sync_report_input *input, const struct sync_want *want,
@@ -334,11 +337,11 @@ static bool report_want(const struct sync_report_input *input, const struct sync
     enum sync_finding finding = finding_of_held(input, held);
     const struct sync_seen *seen = seen_of(input, want);
     if (seen != NULL && seen->owned && want->mode != MUSTER__ASSIGN_MODE__MODE_REPAIR &&
-        want->refusal == MUSTER__REFUSAL__REFUSAL_NONE && !in_its_slot(want))
+        want->refusal == MUSTER__REFUSAL__REFUSAL_NONE && !is_told_elsewhere(want, seen))
         return sync_report_owned(input, want, seen, report);
     if (held != NULL)
         report_held(input, held, report);
-    if (want->refusal == MUSTER__REFUSAL__REFUSAL_NONE && in_its_slot(want)) {
+    if (is_told_elsewhere(want, seen)) {
         report->state = MUSTER__ITEM_STATE__ITEM_OK;
         return true;
     }

@@ -87,6 +87,28 @@ def test_firmware_is_installed_once_though_the_agent_is_killed(world):
     assert "package      os: 4.2.0 runs" in world.terminal.muster("why").stdout
 
 
+def test_what_runs_is_what_counts_where_it_is_only_proposed(world):
+    """From the factory it runs: ops are asked nothing, until something else does."""
+    (world.own / "running").write_text("4.2.0\n")
+    world.fleet.publish("os", IMAGE, "firmware", "--package-version", "4.2.0", "--model", "A920")
+    world.fleet.ctl_ok("assign", "os", "--device", "term-0001", "--mode", "propose")
+    world.terminal.start_agent()
+    world.connect()
+    world.fleet.wait_converged()
+    assert world.item()["state"] == "ok"
+    assert world.fleet.json("get", "proposals")["proposals"] == []
+    (world.own / "running").write_text("4.1.0\n")
+    world.terminal.muster("selfcheck")
+    wait_for(lambda: world.fleet.json("get", "proposals")["proposals"], what="ops are asked")
+    asked, = world.fleet.json("get", "proposals")["proposals"]
+    assert asked["reason"] == "4.1.0 runs, 4.2.0 is wanted; proposed to ops, not installed here"
+    assert any("4.1.0 runs, 4.2.0 is wanted" in text for text in world.told())
+    world.fleet.ctl_ok("propose", "refuse", "term-0001", "os", "--seen", asked["seen"])
+    wait_for(lambda: world.item()["state"] == "drift", what="it is only observed")
+    assert world.calls() == []
+    assert not (world.terminal.registry / "current" / "os").exists()
+
+
 def test_what_every_terminal_would_refuse_is_not_published(world):
     source = world.fleet.folder / "source"
     keys = (SAMPLES / "tables" / "capk.tsv").read_text()

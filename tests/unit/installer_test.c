@@ -44,7 +44,42 @@ static void assert_runs(const struct install_world *world)
     assert_string_equal(world->text, "4.2 runs");
 }
 
+static void assert_compared(struct install_world *world, Muster__AssignMode mode,
+                            Muster__ItemState state, const char *why)
+{
+    world->wanted.mode = mode;
+    install_look(world);
+    const struct install_said said = install_said(world);
+    assert_int_equal(said.state, state);
+    assert_int_equal(said.converged, state == MUSTER__ITEM_STATE__ITEM_OK);
+    if (strstr(said.reason, why) == NULL)
+        fail_msg("%s", said.reason);
+}
+
 /* ---- as it should go ---- */
+
+static void somebody_elses_is_asked_about_and_never_handed_over(void **state)
+{
+    struct install_world *world = *state;
+    world->wanted.mode = MUSTER__ASSIGN_MODE__MODE_PROPOSE;
+    const struct install_said said = install_said(world);
+    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_UNKNOWN);
+    assert_false(said.converged);
+    assert_compared(world, MUSTER__ASSIGN_MODE__MODE_PROPOSE, MUSTER__ITEM_STATE__ITEM_PROPOSED,
+                    "4.1 runs, 4.2 is wanted; proposed to ops");
+    assert_compared(world, MUSTER__ASSIGN_MODE__MODE_OBSERVE, MUSTER__ITEM_STATE__ITEM_DRIFT,
+                    "4.1 runs, 4.2 is wanted; observed only");
+    install_write(world, "running", "no version\n");
+    assert_compared(world, MUSTER__ASSIGN_MODE__MODE_PROPOSE, MUSTER__ITEM_STATE__ITEM_UNKNOWN,
+                    "is no version");
+    install_write(world, "running", "4.2\n");
+    assert_compared(world, MUSTER__ASSIGN_MODE__MODE_PROPOSE, MUSTER__ITEM_STATE__ITEM_OK, "");
+    assert_int_equal(install_calls(world, "install"), 0);
+    install_write(world, "running", "4.1\n"); /* the fleet's from now on */
+    world->wanted.mode = MUSTER__ASSIGN_MODE__MODE_REPAIR;
+    install_look(world);
+    assert_int_equal(install_calls(world, "install"), 1);
+}
 
 static void a_package_is_handed_over_once_and_its_version_is_the_answer(void **state)
 {
@@ -517,6 +552,7 @@ static void a_book_that_cannot_be_kept_lets_nothing_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(somebody_elses_is_asked_about_and_never_handed_over),
         TEST(a_package_is_handed_over_once_and_its_version_is_the_answer),
         TEST(that_it_was_taken_is_on_the_medium_before_anything_else),
         TEST(what_runs_already_is_not_handed_over),

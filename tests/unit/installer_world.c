@@ -175,8 +175,10 @@ static void fill(struct install_world *world)
                                                   .check_every_ms = 3600000,
                                                   .gate = {.patience_ms = 7200000},
                                                   .gate_every_ms = 3600000};
-    world->wanted = (struct package_wanted){
-        .name = "os", .kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE, .package_version = "4.2"};
+    world->wanted = (struct package_wanted){.name = "os",
+                                            .kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE,
+                                            .mode = MUSTER__ASSIGN_MODE__MODE_REPAIR,
+                                            .package_version = "4.2"};
     sha256(bytes_of(IMAGE, strlen(IMAGE)), world->wanted.sha256);
 }
 

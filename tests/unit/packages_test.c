@@ -67,6 +67,7 @@ static const struct row rows[] = {
 static struct package_wanted wanted_of(const char *name)
 {
     struct package_wanted wanted = {.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE,
+                                    .mode = MUSTER__ASSIGN_MODE__MODE_REPAIR,
                                     .package_version = "2"};
     (void)snprintf(wanted.name, sizeof wanted.name, "%s", name);
     return wanted;
@@ -116,6 +117,39 @@ static void only_its_own_model_gets_it(void **state)
     package_judge(&wanted, &held, &facts, &verdict);
     assert_int_equal(verdict.todo, PACKAGE_HAND_OVER);
     assert_int_equal(verdict.refusal, NONE);
+}
+
+/* Somebody else's: never handed over, whatever was done of it before. */
+static void an_observed_one_is_only_compared(void **state)
+{
+    static const enum package_step steps[] = {PACKAGE_NEW, PACKAGE_HANDING, PACKAGE_HANDED,
+                                              PACKAGE_DONE, PACKAGE_REFUSED};
+    struct package_wanted wanted = wanted_of("os");
+    struct package_facts facts = {
+        .running = "1", .trouble = "no answer", .model = "P2", .boot_id = this_boot};
+    struct package_verdict verdict;
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const struct package_row held = {.step = steps[i]};
+        wanted.mode = MUSTER__ASSIGN_MODE__MODE_OBSERVE;
+        facts.running = "1";
+        package_judge(&wanted, &held, &facts, &verdict);
+        assert_int_equal(verdict.todo, PACKAGE_REST);
+        assert_int_equal(verdict.step, PACKAGE_NEW); /* which the book does not note */
+        assert_int_equal(verdict.refusal, NONE);
+        assert_string_equal(verdict.why, "1 runs, 2 is wanted; observed only, not installed here");
+        wanted.mode = MUSTER__ASSIGN_MODE__MODE_PROPOSE;
+        package_judge(&wanted, &held, &facts, &verdict);
+        assert_string_equal(verdict.why,
+                            "1 runs, 2 is wanted; proposed to ops, not installed here");
+        facts.running = "2";
+        package_judge(&wanted, &held, &facts, &verdict);
+        assert_int_equal(verdict.step, PACKAGE_DONE);
+        facts.running = "";
+        package_judge(&wanted, &held, &facts, &verdict);
+        assert_string_equal(verdict.why, "no answer");
+        assert_int_equal(verdict.todo, PACKAGE_REST);
+    }
 }
 
 static void age_is_powered_on_time(void **state)
@@ -241,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_state_leads_to_one_answer),
         cmocka_unit_test(only_its_own_model_gets_it),
+        cmocka_unit_test(an_observed_one_is_only_compared),
         cmocka_unit_test(age_is_powered_on_time),
         cmocka_unit_test(a_version_is_one_word_of_the_first_line),
         cmocka_unit_test(a_book_is_read_as_it_was_written),

@@ -71,6 +71,19 @@ static void test_packages(void **state)
     assert_int_equal(registrar_packages(world->registrar, wanted, 2), 1);
     assert_string_equal(wanted[0].package_version, "4.2");
     assert_string_equal(wanted[0].model, "P2");
+    /* Somebody else's: only what runs there is asked. */
+    world_damage(world, "current/os");
+    const unsigned fetches = world->fetches;
+    doc.mode = MUSTER__ASSIGN_MODE__MODE_PROPOSE;
+    doc.content = "newer image";
+    doc.package_version = "4.3";
+    doc.version = 2;
+    world_apply(world, 7, &doc, 1);
+    assert_int_equal(registrar_packages(world->registrar, wanted, 2), 1);
+    assert_string_equal(wanted[0].package_version, "4.3");
+    assert_int_equal(wanted[0].mode, MUSTER__ASSIGN_MODE__MODE_PROPOSE);
+    assert_int_equal(world_item(world, "os"), MUSTER__ITEM_STATE__ITEM_OK);
+    assert_int_equal(world->fetches, fetches);
     world_root_next(world, 2); /* what was signed before counts no more, and is not installed */
     assert_int_equal(registrar_packages(world->registrar, wanted, 2), 0);
 }
