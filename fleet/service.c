@@ -4,12 +4,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "fleet/access.h"
-#include "fleet/api_access.h"
-#include "fleet/api_actions.h"
-#include "fleet/api_desired.h"
-#include "fleet/api_fleet.h"
-#include "fleet/api_places.h"
-#include "fleet/api_roots.h"
+#include "fleet/api_all.h"
 #include "fleet/collector.h"
 #include "fleet/http.h"
 #include "fleet/publisher.h"
@@ -22,7 +17,7 @@
 #include <stdlib.h>
 
 /* Content may fill half of the session's window, so that receipts always find room. */
-enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2, MODULES = 6 };
+enum { PUBLISHER_WINDOW = MQTT_MAX_INFLIGHT / 2 };
 
 struct service {
     struct service_keys keys;
@@ -38,14 +33,8 @@ struct service {
     struct log_gate hellos; /* of lines about what a hello was not answered with */
     char trouble[480];      /* why records do not come though connected; "": they do */
 
-    struct api_fleet api_fleet;
-    struct api_desired api_desired;
-    struct api_roots api_roots;
-    struct api_actions api_actions;
-    struct api_access api_access;
+    struct api_all api;
     struct access access;
-    struct api_module modules[MODULES];
-    struct api api;
     struct http *http;
 
     uv_check_t turn;  /* after the sockets were read: commit and answer */
@@ -334,34 +323,28 @@ static bool open_publisher(struct service *service, const struct clock *clock,
 static bool open_http(struct service *service, uv_loop_t *loop, const struct clock *clock,
                       const struct fleet_settings *settings, struct err *err)
 {
-    service->api_fleet = (struct api_fleet){.db = service->db,
+    service->api.fleet = (struct api_fleet){.db = service->db,
                                             .metrics = &service->metrics,
                                             .connected = is_connected,
                                             .more_metrics = write_more,
                                             .ctx = service};
-    service->api_desired = (struct api_desired){.db = service->db,
+    service->api.desired = (struct api_desired){.db = service->db,
                                                 .trust = service->keys.trust,
                                                 .director = &service->director,
                                                 .publisher = service->publisher,
                                                 .renewal = &service->renewal};
-    service->api_roots = (struct api_roots){.db = service->db,
+    service->api.roots = (struct api_roots){.db = service->db,
                                             .keys = &service->keys,
                                             .renewal = &service->renewal,
                                             .added = on_root,
                                             .ctx = service};
-    service->api_actions = (struct api_actions){.db = service->db,
+    service->api.actions = (struct api_actions){.db = service->db,
                                                 .director = &service->director,
                                                 .publisher = service->publisher,
                                                 .retirement = &service->retirement};
-    service->api_access = (struct api_access){.db = service->db};
+    service->api.access = (struct api_access){.db = service->db};
+    api_all_init(&service->api);
     access_init(&service->access, service->db, &service->metrics, settings->http_rate);
-    service->modules[4] = api_access_module(&service->api_access);
-    service->modules[5] = api_places_module(&service->api_fleet);
-    service->modules[3] = api_actions_module(&service->api_actions);
-    service->modules[2] = api_roots_module(&service->api_roots);
-    service->modules[0] = api_fleet_module(&service->api_fleet);
-    service->modules[1] = api_desired_module(&service->api_desired);
-    service->api = (struct api){.modules = service->modules, .module_count = MODULES};
     struct http_settings http = {
         .socket_path = settings->http_socket,
         .socket_mode = settings->http_group ? 0660 : 0600,
@@ -371,7 +354,7 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
         .clock = clock,
         .metrics = &service->metrics,
     };
-    return http_open(loop, &http, &service->api, &service->http, err);
+    return http_open(loop, &http, &service->api.api, &service->http, err);
 }
 
 static void open_handles(struct service *service, uv_loop_t *loop)

@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 
+import contract
 from fleet_side import FleetSide
 
 
@@ -28,12 +29,14 @@ class Ops(FleetSide):
         return done.stderr
 
     def raw(self, method, path, body=None):
-        """A plain request to the API: status and bytes."""
+        """A plain request to the API: status and bytes. The answer is as fleet/openapi.json says."""
         connection = UnixConnection(self.folder / "api.sock")
         try:
             connection.request(method, path, body=body)
             reply = connection.getresponse()
-            return reply.status, reply.read()
+            answer = reply.read()
+            contract.check(method, path, reply.status, reply.getheader("Content-Type"), answer, body)
+            return reply.status, answer
         finally:
             connection.close()
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import contract
 from ops import Ops
 from processes import wait_for
 
@@ -54,6 +55,7 @@ class Asking:
                                body=None if body is None else json.dumps(body).encode())
             reply = connection.getresponse()
             text = reply.read()
+            contract.check(method, path, reply.status, reply.getheader("Content-Type"), text)
             if reply.getheader("Content-Type") == "application/json":
                 text = json.loads(text)
             return reply.status, text
