@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 enum { BEAT_MS = 100, SECOND_MS = 1000, HOUR_MS = 3600 * SECOND_MS, QUARTERS = 4 };
-/* After a suspect result a terminal is quiet for a minute: another one is asked meanwhile. */
-enum { SUSPECT_REST_MS = 120 * SECOND_MS, SUSPECT_STEP = 7919 };
+enum { SUSPECT_STEP = 10007 }; /* a prime above all counts of terminals */
 
 enum phase { PHASE_CONNECT, PHASE_SETTLE, PHASE_LIVE, PHASE_DRAIN, PHASE_CLOSED };
 static const char *const phase_names[] = {"connecting", "taking what the fleet wants", "living",
@@ -144,12 +143,18 @@ static void on_result(uv_timer_t *timer)
     record(crowd, terminal, &result);
 }
 
+/* After a suspect result a terminal is quiet for a minute: another one is asked meanwhile. */
+static bool is_quiet(const struct terminal *terminal)
+{
+    return terminal->agent->sender.uplink.linger.quiet_until_ms > now_ms();
+}
+
 static struct terminal *draw_suspect(struct crowd *crowd)
 {
     for (size_t tries = 0; tries < crowd->opened; tries++) {
         crowd->next_suspect = (crowd->next_suspect + SUSPECT_STEP) % crowd->opened;
         struct terminal *terminal = &crowd->terminals[crowd->next_suspect];
-        if (terminal->suspect_ms == 0 || now_ms() - terminal->suspect_ms > SUSPECT_REST_MS)
+        if (!is_quiet(terminal))
             return terminal;
     }
     return NULL;
@@ -178,19 +183,14 @@ static bool scale(struct crowd *crowd, struct err *err)
     int64_t from_ms = (int64_t)settings->hour * HOUR_MS;
     int64_t to_ms = from_ms + (int64_t)((double)settings->seconds * SECOND_MS * settings->speed);
     double made = 0, days[TRADES];
-    double suspects =
-        settings->seconds > settings->suspects_after
-            ? settings->suspects * (double)(settings->seconds - settings->suspects_after)
-            : 0;
-    double wanted = settings->rate * (double)settings->seconds - suspects;
+    double wanted = settings->rate * (double)settings->seconds;
     for (unsigned trade = 0; trade < TRADES; trade++)
         days[trade] = curve_days((enum curve_trade)trade, from_ms, to_ms);
     for (size_t i = 0; i < crowd->opened; i++)
         made += crowd->terminals[i].curve.a_day * days[crowd->terminals[i].curve.trade];
-    if (made <= 0 || wanted <= 0)
-        return err_set(err, ERR_INVALID,
-                       made <= 0 ? "all tills are closed at this hour"
-                                 : "more suspect results than results");
+    if (made <= 0)
+        return err_set(err, ERR_INVALID, "all tills are closed from %" PRIu64 ":00 on (--hour)",
+                       settings->hour);
     for (size_t i = 0; i < crowd->opened; i++)
         crowd->terminals[i].curve.a_day *= wanted / made;
     printf("# tills make %.3f times as many results as in WORLD.md\n", wanted / made);
@@ -408,7 +408,7 @@ static void print_world(const struct crowd *crowd)
            " s",
            settings->hour, 24 / settings->speed, settings->rate, settings->seconds);
     if (settings->suspects > 0)
-        printf("; of these %.1f a second are suspect declines, from second %" PRIu64 " on",
+        printf("; beside these %.1f suspect declines a second, from second %" PRIu64 " on",
                settings->suspects, settings->suspects_after);
     printf("\n# %s\n", phase_names[PHASE_CONNECT]);
     fflush(stdout);

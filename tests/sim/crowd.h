@@ -20,9 +20,9 @@ struct crowd_settings {
     uint64_t connect_rate; /* a second */
     double rate;           /* results a second of all, on average from the begin to the end */
     uint64_t seconds;
-    double speed;    /* of the day, 1: as it is */
-    uint64_t hour;   /* of the day at which they begin */
-    double suspects; /* of these results, so many a second are declines that are suspect ... */
+    double speed;            /* of the day, 1: as it is */
+    uint64_t hour;           /* of the day at which they begin */
+    double suspects;         /* beside these, so many a second are declines that are suspect ... */
     uint64_t suspects_after; /* ... from this second on */
     uint64_t patience;       /* seconds that connecting and ending may take each */
 };

@@ -148,14 +148,11 @@ bool terminal_record(struct terminal *terminal, struct world_result *result, str
 {
     Muster__TxnResult *txn = &result->txn;
     struct terminal_count *count = &terminal->count;
-    const bool suspect = strcmp(txn->code, "57") == 0;
     if (!agent_record_txn(terminal->agent, txn, NULL, NULL, err))
         return err_context(err, "%s", terminal->device);
     count->results++;
     count->declined += txn->outcome == MUSTER__OUTCOME__OUTCOME_DECLINED;
     count->amount_minor += txn->amount_minor;
-    count->suspects += suspect;
-    if (suspect)
-        terminal->suspect_ms = clock_boot_ms(&clock_real);
+    count->suspects += strcmp(txn->code, "57") == 0;
     return true;
 }

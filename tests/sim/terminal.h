@@ -29,8 +29,7 @@ struct terminal {
     void *crowd;      /* whose it is: */
     uv_timer_t timer; /* the next result */
     struct terminal_count count;
-    int64_t suspect_ms; /* time since boot of the newest suspect result; 0: none */
-    bool settled;       /* see terminal_is_settled */
+    bool settled; /* see terminal_is_settled */
 };
 
 /* Where the files of terminal `index` (from 0) are: its id, and DIR/<id>. */
