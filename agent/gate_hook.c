@@ -112,9 +112,10 @@ static void understand(const struct child_result *result, struct gate_hook_asker
         (void)snprintf(said->says, sizeof said->says, "the gate hook: %s",
                        text[0] != '\0' ? text : "busy");
     } else {
-        (void)snprintf(text, sizeof text, "ended with %s %d",
-                       result->signal != 0 ? "signal" : "exit",
-                       result->signal != 0 ? result->signal : result->exit_status);
+        if (result->signal != 0)
+            child_signal_words(result, text, sizeof text);
+        else
+            (void)snprintf(text, sizeof text, "ended with exit %d", result->exit_status);
         broke(said, text);
     }
 }

@@ -13,15 +13,15 @@
 static void put_why(const struct registrar *registrar, const struct child_result *result, char *why,
                     size_t size)
 {
-    char said[121];
+    char said[121], words[CHILD_SIGNAL_WORDS];
     said_line(result->output, said, sizeof said);
+    child_signal_words(result, words, sizeof words);
     if (result->timed_out)
         (void)snprintf(why, size,
                        "the hook after the switch did not end within %" PRId64 " ms and was killed",
                        registrar->hook_limit_ms);
     else if (result->signal != 0)
-        (void)snprintf(why, size, "the hook after the switch was ended by signal %d",
-                       result->signal);
+        (void)snprintf(why, size, "the hook after the switch %s", words);
     else
         (void)snprintf(why, size, "the hook after the switch said no (exit %d): %s",
                        result->exit_status, said);

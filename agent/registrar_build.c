@@ -424,10 +424,11 @@ static void hook_done(void *ctx, const struct child_result *result)
     struct registrar *registrar = ctx;
     struct build_job *build = registrar->hooked;
     struct err why = {0};
-    char said[241];
+    char said[241], words[CHILD_SIGNAL_WORDS];
     registrar->hook_runs = false;
     registrar->hooked = NULL;
     said_line(result->output, said, sizeof said);
+    child_signal_words(result, words, sizeof words);
     if (build_superseded(registrar, build)) {
         build_free(build);
         registrar_wake(registrar);
@@ -437,7 +438,7 @@ static void hook_done(void *ctx, const struct child_result *result)
         err_set(&why, ERR_TIMEOUT, "the hook did not end within %" PRId64 " ms and was killed",
                 registrar->hook_limit_ms);
     else if (result->signal != 0)
-        err_set(&why, ERR_REFUSED, "the hook was ended by signal %d", result->signal);
+        err_set(&why, ERR_REFUSED, "the hook %s", words);
     else if (result->exit_status != 0)
         err_set(&why, ERR_REFUSED, "the hook said no (exit %d): %s", result->exit_status, said);
     if (why.code == ERR_NONE) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/child.h"
 
-#include "base/strays.h"
+#include "base/marked.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -112,7 +111,7 @@ static void on_child_exit(uv_process_t *process, int64_t status, int signal)
     /* Nothing that the child started in its group outlives it. */
     (void)kill(-process->pid, SIGKILL);
     if (child->mark[0] != '\0') /* nor what has left it */
-        strays_end(child->mark);
+        marked_end(child->mark);
     drain(child);
     uv_close((uv_handle_t *)&child->process, on_handle_closed);
     uv_close((uv_handle_t *)&child->limit, on_handle_closed);
@@ -213,13 +212,24 @@ bool child_run_alone(uv_loop_t *loop, char *const argv[], const char *cwd, int64
                      int64_t file_bytes, void (*done)(void *ctx, const struct child_result *result),
                      void *ctx, struct err *err)
 {
-    const struct rlimit longest = {(rlim_t)file_bytes, (rlim_t)file_bytes};
     char mark[MARK_BYTES];
     (void)snprintf(mark, sizeof mark, "MUSTER_RUN=%" PRIx64, uv_hrtime());
-    const struct child *child = run(loop, argv, NULL, cwd, mark, -1, limit_ms, done, ctx, err);
-    if (child != NULL && file_bytes > 0)
-        (void)prlimit(child->process.pid, RLIMIT_FSIZE, &longest, NULL);
-    return child != NULL;
+    struct child *child = run(loop, argv, NULL, cwd, mark, -1, limit_ms, done, ctx, err);
+    if (child == NULL)
+        return false;
+    child->result.file_bytes = file_bytes;
+    if (file_bytes > 0)
+        marked_limit(mark, file_bytes); /* and what it has started by now */
+    return true;
+}
+
+void child_signal_words(const struct child_result *result, char *ret_words, size_t size)
+{
+    if (result->signal == SIGXFSZ && result->file_bytes > 0)
+        (void)snprintf(ret_words, size, "wrote a file of more than %" PRId64 " bytes and was ended",
+                       result->file_bytes);
+    else
+        (void)snprintf(ret_words, size, "was ended by signal %d", result->signal);
 }
 
 bool child_run_heard(uv_loop_t *loop, char *const argv[], int64_t limit_ms,

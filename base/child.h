@@ -14,8 +14,13 @@ struct child_result {
     int exit_status;    /* -1 if a signal ended it */
     int signal;         /* 0 if it exited */
     bool truncated;     /* it said more than was kept */
+    int64_t file_bytes; /* that a file it writes may have, 0: any */
     const char *output; /* NUL-ended, valid during the call */
 };
+
+/* "was ended by signal 9", or why that was; for a result whose signal is not 0. */
+enum { CHILD_SIGNAL_WORDS = 80 };
+void child_signal_words(const struct child_result *result, char *ret_words, size_t size);
 
 /* argv[0] is an absolute path; `env` may be NULL for an empty environment but PATH and LANG=C.
  * `done` is called once from the loop. `cwd` may be NULL. */
@@ -23,8 +28,9 @@ bool child_run(uv_loop_t *loop, char *const argv[], char *const env[], const cha
                int64_t limit_ms, void (*done)(void *ctx, const struct child_result *result),
                void *ctx, struct err *err) MUSTER_CHECK;
 /* The same for a program that is only asked something. Nothing that it has started outlives it, in
- * whatever session, unless that cleared its environment; and just after its start it is held to
- * files of at most `file_bytes` each (SIGXFSZ), 0: of any length. */
+ * whatever session, unless that cleared its environment; and just after its start it, with what it
+ * has started by then, is held to files of at most `file_bytes` each (SIGXFSZ), 0: of any length.
+ */
 bool child_run_alone(uv_loop_t *loop, char *const argv[], const char *cwd, int64_t limit_ms,
                      int64_t file_bytes, void (*done)(void *ctx, const struct child_result *result),
                      void *ctx, struct err *err) MUSTER_CHECK;

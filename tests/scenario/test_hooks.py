@@ -35,15 +35,15 @@ FILES = {"validate": 1 << 20, "after": 1 << 20, "gate": 16 << 20}
 TOLD = {
     "validate": {"hang": "the hook did not end within", "fork": "the hook did not end within",
                  "fail": "the hook said no (exit 7): it fails",
-                 "fill": "the hook was ended by signal 25"},
+                 "fill": "the hook wrote a file of more than 1048576 bytes and was ended"},
     "after": {"hang": "the hook after the switch did not end within",
               "fork": "the hook after the switch did not end within",
               "fail": "the hook after the switch said no (exit 7): it fails",
-              "fill": "the hook after the switch was ended by signal 25"},
+              "fill": "the hook after the switch wrote a file of more than 1048576 bytes and was ended"},
     "gate": {"hang": "the gate hook, which did not end in time and was killed",
              "fork": "the gate hook, which did not end in time and was killed",
              "fail": "the gate hook, which ended with exit 7",
-             "fill": "the gate hook, which ended with signal 25"},
+             "fill": "the gate hook, which wrote a file of more than 16777216 bytes and was ended"},
 }
 
 

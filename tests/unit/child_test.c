@@ -2,6 +2,7 @@
 #include "base/child.h"
 
 #include "base/clock.h"
+#include "base/marked.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -259,10 +261,46 @@ static void it_writes_no_file_that_is_too_long(void **state)
                    "exec head -c 30000000 /dev/zero > %s",
                    path);
     struct outcome outcome = ask(script, 60000, 1 << 20);
+    char words[CHILD_SIGNAL_WORDS];
     assert_int_equal(outcome.result.signal, SIGXFSZ);
+    child_signal_words(&outcome.result, words, sizeof words);
+    assert_string_equal(words, "wrote a file of more than 1048576 bytes and was ended");
     assert_int_equal(stat(path, &written), 0);
     assert_int_equal(written.st_size, 1 << 20);
     assert_int_equal(unlink(path), 0);
+}
+
+/* What it started before it was held to anything is held too, wherever it is by then. */
+static void nor_does_what_it_has_started(void **state)
+{
+    (void)state;
+    char mark[48];
+    (void)snprintf(mark, sizeof mark, "MUSTER_TEST=%d", (int)getpid());
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char *argv[] = {
+            (char *)"/bin/sh", (char *)"-c",
+            (char *)"setsid sh -c 'echo; until [ \"$(ulimit -f)\" != unlimited ]; do :; "
+                    "done; ulimit -f' & exit 0",
+            NULL};
+        char *env[] = {mark, (char *)"PATH=/usr/bin:/bin", NULL};
+        (void)dup2(fds[1], STDOUT_FILENO);
+        (void)execve(argv[0], argv, env);
+        _exit(1);
+    }
+    (void)close(fds[1]);
+    char said[32] = "";
+    assert_int_equal(read(fds[0], said, 1), 1); /* it runs */
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    marked_limit(mark, 1 << 20);
+    ssize_t length = read(fds[0], said, sizeof said - 1);
+    assert_true(length > 0);
+    said[length] = '\0';
+    assert_string_equal(said, "2048\n"); /* of 512 bytes */
+    (void)close(fds[0]);
 }
 
 static void a_flood_is_cut_at_4_kib_and_never_blocks(void **state)
@@ -313,6 +351,7 @@ int main(void)
         cmocka_unit_test(what_it_starts_without_end_ends_with_it),
         cmocka_unit_test(another_that_is_asked_meanwhile_is_left_alone),
         cmocka_unit_test(it_writes_no_file_that_is_too_long),
+        cmocka_unit_test(nor_does_what_it_has_started),
         cmocka_unit_test(a_flood_is_cut_at_4_kib_and_never_blocks),
         cmocka_unit_test(an_endless_flood_ends_at_the_limit),
         cmocka_unit_test(what_cannot_run_is_an_error),

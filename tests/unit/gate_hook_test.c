@@ -292,7 +292,7 @@ static void one_that_hangs_is_as_good_as_busy(void **state)
 static void one_that_dies_is_as_good_as_busy(void **state)
 {
     open_with(*state, "#!/bin/sh\nkill -SEGV $$\n", 60000);
-    breaks_as(*state, "which ended with signal 11");
+    breaks_as(*state, "which was ended by signal 11");
 }
 
 static void one_that_is_not_there_is_as_good_as_busy(void **state)
