@@ -62,12 +62,22 @@ struct actions_judged actions_judge(const struct actions *actions, const struct 
     return judged(ACTIONS_MAY, MUSTER__REFUSAL__REFUSAL_NONE, "");
 }
 
-/* The oldest goes, but what is still being done. */
+/* The oldest of which the fleet has been told how it ended; without one, the oldest that is not
+ * being done. */
+static size_t least_needed(const struct actions *actions)
+{
+    size_t over = actions->count;
+    for (size_t i = actions->count; i-- > 0;)
+        over = action_is_over((int)actions->entries[i].step) ? i : over;
+    for (size_t i = over; i < actions->count; i++)
+        if (actions->entries[i].told && action_is_over((int)actions->entries[i].step))
+            return i;
+    return over < actions->count ? over : actions->count - 1;
+}
+
 static void forget_one(struct actions *actions)
 {
-    size_t at = 0;
-    while (at + 1 < actions->count && !action_is_over((int)actions->entries[at].step))
-        at++;
+    const size_t at = least_needed(actions);
     const struct actions_entry *gone = &actions->entries[at];
     if (is_above(gone->since_epoch, gone->since_version, actions->floor_epoch,
                  actions->floor_version)) {

@@ -136,6 +136,22 @@ static void test_what_is_forgotten_is_not_done_again(void **state)
     actions_done(&actions);
 }
 
+static void test_what_was_told_is_forgotten_first(void **state)
+{
+    (void)state;
+    struct actions actions = {0};
+    for (unsigned i = 1; i <= ACTIONS_KEPT; i++)
+        mark_number(&actions, i);
+    actions_find(&actions, "a-7")->told = true;
+    mark_number(&actions, ACTIONS_KEPT + 1);
+    assert_null(actions_find(&actions, "a-7"));
+    assert_non_null(actions_find(&actions, "a-1")); /* the fleet does not know of its end yet */
+    mark_number(&actions, ACTIONS_KEPT + 2);
+    assert_null(actions_find(&actions, "a-1"));
+    assert_int_equal(actions.count, ACTIONS_KEPT);
+    actions_done(&actions);
+}
+
 static void test_a_lost_journal(void **state)
 {
     (void)state;
@@ -238,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_what_was_running_when_the_agent_ended),
         cmocka_unit_test(test_what_is_forgotten_is_not_done_again),
+        cmocka_unit_test(test_what_was_told_is_forgotten_first),
         cmocka_unit_test(test_a_lost_journal),
         cmocka_unit_test(test_what_the_journal_keeps),
         cmocka_unit_test(test_a_damaged_journal),
