@@ -15,7 +15,7 @@ def in_groups(digits, size, between):
 
 
 def forms_of(secret):
-    """Of a key: in base64 it stands at one of three places of a longer text."""
+    """Of a key, or a part of one: in base64 it stands at one of three places of a longer text."""
     digits = secret.hex()
     forms = [secret]
     for text in (digits, digits.upper()):
@@ -31,8 +31,10 @@ def forms_of(secret):
 
 class Scan:
     def __init__(self, keys, blocks):
-        """Keys in each form; blocks are text already: as they are, their middle, as base64."""
-        self.forms = [form for key in keys for form in forms_of(key)]
+        """Keys in each form, in any 8 bytes that are one half of a TDES key; blocks are text already:
+        as they are, their middle, as base64."""
+        self.forms = [form for key in keys for at in range(0, len(key), 8)
+                      for form in forms_of(key[at:at + 8])]
         for block in blocks:
             self.forms += [block, block[16:48], *forms_of(block)[-6:]]
 
