@@ -445,7 +445,9 @@ static void test_observed_is_carried_over(void **state)
     assert_int_equal(world_item(world, "aid.tsv"), MUSTER__ITEM_STATE__ITEM_OK);
     world_damage(world, "current/bin.tsv"); /* damage to it is told and left */
     world_check(world);
-    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_DRIFT, "bin.tsv"), 2);
+    assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_DRIFT, "bin.tsv"), 3);
+    assert_non_null(strstr(world_last(world, MUSTER__EVENT_KIND__EVENT_DRIFT)->text,
+                           "the held file is damaged")); /* which is another difference */
     assert_int_equal(world_events(world, MUSTER__EVENT_KIND__EVENT_REPAIR, NULL), 0);
 }
 
