@@ -9,6 +9,7 @@ from terminal import Terminal
 DEVICES = [f"term-{n}" for n in range(1, 6)]
 GOOD = b"prefix\tissuer\n62\tone\n"
 BAD = b"prefix\tissuer\n43\ttwo\n"
+WORSE = b"prefix\tissuer\n99\tnine\n"
 BETTER = b"prefix\tissuer\n62\tone\n43\ttwo\n"
 
 
@@ -65,27 +66,22 @@ def five(bin_dir, processes, run_dir, broker, pki):
 
 
 def test_a_bad_table_goes_back_by_itself_and_says_why(five):
-    failing, spared = DEVICES[:3], DEVICES[3:]
     five.fleet.publish("bin", BAD)
     five.assign(*DEVICES)
     five.wait_held(BAD, *DEVICES)
     for device in DEVICES:
         five.miss(device, 2)
     # Counted once each, whatever becomes of the agent.
-    agent = five.terminals[failing[0]].agent
+    agent = five.terminals[DEVICES[0]].agent
     agent.kill()
-    five.terminals[failing[0]].start_agent()
-    found = five.probation(failing[0])
+    five.terminals[DEVICES[0]].start_agent()
+    found = five.probation(DEVICES[0])
     assert (found["step"], found["results"], found["suspect"]) == ("switched", 2, 2), found
     assert (found["before_results"], found["before_suspect"]) == (60, 0), found
-    # A good one that is under way does not wait for the answer.
-    five.fleet.publish("bin", BETTER)
-    five.assign(*spared)
-    five.wait_held(BETTER, *spared)
-    for device in failing:
+    for device in DEVICES:
         five.miss(device, 2)
-    five.wait_held(GOOD, *failing)
-    for device in failing:
+    five.wait_held(GOOD, *DEVICES)
+    for device in DEVICES:
         why = "4 of 4 results with it were suspect, 0 of 60 before: card not in the BIN table (4)"
         found = five.probation(device)
         assert (found["step"], found["refusal"]) == ("returned", "probation_results"), found
@@ -93,10 +89,19 @@ def test_a_bad_table_goes_back_by_itself_and_says_why(five):
         assert why in five.terminals[device].muster("status").stdout
         wait_for(lambda at=device: why in five.told(at), what=f"{device} has told why")
         assert "was taken back" in five.told(device)
-    for device in spared:
+    # A good one that is under way does not wait for the answer about a bad one.
+    doubtful = DEVICES[3:]
+    five.fleet.publish("bin", WORSE)
+    five.assign(*doubtful)
+    five.wait_held(WORSE, *doubtful)
+    for device in doubtful:
+        five.miss(device, 2)
+        assert five.probation(device)["step"] == "switched"
+    five.fleet.publish("bin", BETTER)
+    five.assign(*DEVICES)
+    five.wait_held(BETTER, *DEVICES)
+    for device in doubtful:
         five.sell(device, 10)
         assert five.held(device) == BETTER
         assert five.probation(device)["step"] == "switched"
-    five.assign(*failing)
-    five.wait_held(BETTER, *failing)
     five.fleet.wait_converged()
