@@ -227,11 +227,13 @@ static bool on_apply(void *ctx, const Muster__ApplyQuery *query, const struct in
                      void (*done)(void *done_ctx), void *done_ctx, struct err *err)
 {
     struct agent *agent = ctx;
-    const struct bytes looked_at =
-        bytes_of(query->generation_digest.data, query->generation_digest.len);
+    const struct agent_seen seen = {
+        .generation = bytes_of(query->generation_digest.data, query->generation_digest.len),
+        .placing = query->placing,
+        .placing_count = query->n_placing};
     char name[48];
     (void)snprintf(name, sizeof name, "user %u at the terminal", (unsigned)who->uid);
-    return agent_decide(agent, &looked_at, name, err) &&
+    return agent_decide(agent, &seen, name, err) &&
            registrar_settle(agent->registrar, selfcheck_limit_ms, done, done_ctx, err);
 }
 

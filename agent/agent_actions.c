@@ -248,7 +248,7 @@ static struct action_wait *wait_of(struct agent *agent, const char *id)
     }
     if (free_one == NULL)
         return NULL; /* not before sweep_waits */
-    *free_one = (struct action_wait){.since_ms = -1};
+    *free_one = (struct action_wait){.noted_ms = clock_boot_ms(agent->clock), .since_ms = -1};
     (void)snprintf(free_one->id, sizeof free_one->id, "%s", id);
     return free_one;
 }
@@ -512,6 +512,40 @@ static Muster__PlanAction *shown(struct arena *arena, const char *id, Muster__Ac
     return action->id != NULL && action->text != NULL ? action : NULL;
 }
 
+static uint64_t or_none(int64_t span_ms)
+{
+    return span_ms != INT64_MAX ? (uint64_t)span_ms : 0;
+}
+
+static const struct action_wait *noted_wait(const struct agent *agent, const char *id)
+{
+    for (size_t w = 0; w < LIMIT_MANIFEST_ACTIONS; w++)
+        if (strcmp(agent->actions.waits[w].id, id) == 0)
+            return &agent->actions.waits[w];
+    return NULL;
+}
+
+static Muster__PlanAction *shown_waiting(const struct agent *agent, const struct action *action,
+                                         struct arena *arena)
+{
+    const struct action_wait *wait = noted_wait(agent, action->id);
+    const int64_t now_ms = clock_boot_ms(agent->clock);
+    Muster__PlanAction *told =
+        shown(arena, action->id, action->kind, MUSTER__ACTION_STEP__ACTION_STEP_WAITING,
+              wait != NULL ? wait->why : "");
+    if (told == NULL || wait == NULL)
+        return told;
+    told->waited_ms = (uint64_t)(now_ms - wait->noted_ms);
+    told->expires_ms = action->expires_ms;
+    if (wait->since_ms < 0)
+        return told;
+    const struct gate_answer gate = agent_action_gate(agent, action->kind, now_ms - wait->since_ms);
+    told->ends_ms = or_none(gate.ends_ms);
+    if (gate.opens_after_ms != INT64_MAX) /* of the waiting that is told */
+        told->opens_after_ms = (uint64_t)(gate.opens_after_ms + wait->since_ms - wait->noted_ms);
+    return told;
+}
+
 bool agent_list_actions(const struct agent *agent, bool ends, struct arena *arena,
                         Muster__PlanAction ***ret_list, size_t *ret_count, struct err *err)
 {
@@ -521,22 +555,19 @@ bool agent_list_actions(const struct agent *agent, bool ends, struct arena *aren
     Muster__PlanAction **out = arena_alloc(arena, (SHOWN + waiting + 1) * sizeof *out);
     bool ok = out != NULL;
     for (size_t i = 0; ok && i < waiting; i++) {
-        const struct action *action = &list->actions[i];
-        const char *why = "";
-        if (actions_find(book, action->id) != NULL)
+        if (actions_find(book, list->actions[i].id) != NULL)
             continue;
-        for (size_t w = 0; w < LIMIT_MANIFEST_ACTIONS; w++)
-            if (strcmp(agent->actions.waits[w].id, action->id) == 0)
-                why = agent->actions.waits[w].why;
-        out[count] =
-            shown(arena, action->id, action->kind, MUSTER__ACTION_STEP__ACTION_STEP_WAITING, why);
+        out[count] = shown_waiting(agent, &list->actions[i], arena);
         ok = out[count++] != NULL;
     }
     for (size_t i = 0; ok && i < book->count && i < SHOWN; i++) {
         const struct actions_entry *entry = &book->entries[book->count - 1 - i];
+        const bool announced =
+            agent->actions.word.awaited && strcmp(entry->id, agent->actions.running.id) == 0;
         if (!ends && action_is_over((int)entry->step))
             continue;
-        out[count] = shown(arena, entry->id, entry->kind, entry->step, entry->text);
+        out[count] = shown(arena, entry->id, entry->kind, entry->step,
+                           announced ? "once the fleet knows of it" : entry->text);
         ok = out[count++] != NULL;
     }
     *ret_list = out;

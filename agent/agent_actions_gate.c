@@ -26,12 +26,12 @@ static enum stop stop_of(Muster__ActionKind kind)
     }
 }
 
-static struct gate_hook_asker *asker_of(struct agent *agent, enum stop stop)
+static size_t asker_of(enum stop stop)
 {
-    return &agent->actions.asks[stop == STOP_SETTLED ? 1 : 0];
+    return stop == STOP_SETTLED ? 1 : 0;
 }
 
-static struct gate_answer look(struct agent *agent, enum stop stop, enum gate_hook hook,
+static struct gate_answer look(const struct agent *agent, enum stop stop, enum gate_hook hook,
                                int64_t waited_ms)
 {
     const struct gate_policy policy = {.alone_ms = agent->settings->gate_alone_ms,
@@ -39,7 +39,7 @@ static struct gate_answer look(struct agent *agent, enum stop stop, enum gate_ho
     struct gate_look look = {.kind = GATE_SETTLED,
                              .lease = lease_look(&agent->lease, clock_boot_ms(agent->clock)),
                              .hook = hook,
-                             .hook_says = gate_hook_says(asker_of(agent, stop)),
+                             .hook_says = gate_hook_says(&agent->actions.asks[asker_of(stop)]),
                              .waited_ms = waited_ms};
     look.lease.batch = look.lease.batch && stop == STOP_SETTLED;
     look.lease.unsaid = look.lease.unsaid && stop == STOP_SETTLED;
@@ -71,7 +71,7 @@ bool agent_action_may(struct agent *agent, const struct action *action, int64_t 
     ret_why[0] = '\0';
     if (stop == STOP_NOTHING)
         return true;
-    struct gate_hook_asker *asker = asker_of(agent, stop);
+    struct gate_hook_asker *asker = &agent->actions.asks[asker_of(stop)];
     struct gate_answer answer = look(agent, stop, gate_hook_now(asker), waited_ms);
     if (!answer.open) /* it is asked only where it alone keeps the gate shut */
         gate_hook_ask(asker, stop == STOP_IDLE ? GATE_QUIET : GATE_SETTLED,
@@ -83,6 +83,19 @@ bool agent_action_may(struct agent *agent, const struct action *action, int64_t 
     }
     (void)snprintf(ret_why, FRESHNESS_WHY_CHARS, "%s", answer.waits_for);
     return answer.open;
+}
+
+struct gate_answer agent_action_gate(const struct agent *agent, Muster__ActionKind kind,
+                                     int64_t waited_ms)
+{
+    const enum stop stop = stop_of(kind);
+    const struct gate_answer open = {.open = true,
+                                     .ends_ms = INT64_MAX,
+                                     .opens_after_ms = INT64_MAX,
+                                     .asks_after_ms = INT64_MAX};
+    if (stop == STOP_NOTHING)
+        return open;
+    return look(agent, stop, gate_hook_now(&agent->actions.asks[asker_of(stop)]), waited_ms);
 }
 
 bool agent_interrupts(const struct agent *agent)

@@ -98,17 +98,18 @@ static bool begin_reset(struct agent *agent, struct err *err)
     return registrar_reset(agent->registrar, RESET_LIMIT_MS, on_reset, agent, err);
 }
 
-/* What waited when it was ordered, as the fleet knew it, and nothing that came in between. */
+/* What waited when it was ordered, as the fleet knew it, and nothing that came in between. A key or
+ * a package that waits by itself is not the fleet's to decide: it was not shown which. */
 static void on_arrived(void *ctx)
 {
     struct agent *agent = ctx;
     const struct action *action = &agent->actions.running;
-    const struct bytes looked_at =
-        bytes_of(action->digest, action->has_digest ? sizeof action->digest : 0);
+    const struct agent_seen seen = {
+        .generation = bytes_of(action->digest, action->has_digest ? sizeof action->digest : 0)};
     struct err err = {0};
     if (agent->closing)
         return;
-    if (!agent_decide(agent, &looked_at, "somebody at the fleet", &err) ||
+    if (!agent_decide(agent, &seen, "somebody at the fleet", &err) ||
         !registrar_settle(agent->registrar, CHECK_LIMIT_MS, on_settled, agent, &err))
         agent_action_ended(agent, FAILED, "nothing was done: %.160s", err.text);
 }

@@ -128,7 +128,8 @@ bool agent_state(const struct agent *agent, struct arena *arena, Muster__StateRe
 bool agent_state_shown(const struct agent *agent, struct arena *arena,
                        Muster__StateReport *ret_state, struct err *err)
 {
-    if (!agent_state(agent, arena, ret_state, err))
+    if (!agent_state(agent, arena, ret_state, err) ||
+        !registrar_trial(agent->registrar, arena, ret_state, err))
         return false;
     for (size_t i = 0; i < ret_state->n_items; i++)
         ret_state->items[i]->mode =

@@ -74,28 +74,18 @@ bool agent_open_keyring(struct agent *agent, struct err *err)
     return keyring_open(agent->loop, agent->clock, &keyring, &events, agent, &agent->keyring, err);
 }
 
-static bool add_wanted(const struct key_wanted *wanted, struct buf *text)
-{
-    const struct key_placement *key = &wanted->placement;
-    char line[192], kcv[2 * KEY_KCV_BYTES + 1];
-    hex_encode(key->kcv, key->kcv_length, kcv);
-    int length = snprintf(line, sizeof line, "%s %s %s %c %c %u %d %s %d\n", wanted->name,
-                          key->slot, key->usage, key->algorithm, key->mode, key->key_version,
-                          (int)key->kcv_method, kcv, (int)wanted->mode);
-    return buf_append(text, line, (size_t)length, NULL) &&
-           buf_append(text, wanted->sha256, sizeof wanted->sha256, NULL);
-}
-
 /* Which keys are to be where. Zeros at first, so that the first look asks the loader. */
 static bool in_force_differs(struct agent *agent)
 {
     struct key_wanted wanted[KEYS_SLOTS];
-    uint8_t hash[32];
+    uint8_t hash[32], digest[32];
     struct buf text = {0};
     const size_t count = registrar_keys(agent->registrar, wanted, KEYS_SLOTS);
     bool ok = buf_append(&text, &count, sizeof count, NULL);
-    for (size_t i = 0; ok && i < count && i < KEYS_SLOTS; i++)
-        ok = add_wanted(&wanted[i], &text);
+    for (size_t i = 0; ok && i < count && i < KEYS_SLOTS; i++) {
+        keys_wanted_digest(&wanted[i], digest);
+        ok = buf_append(&text, digest, sizeof digest, NULL);
+    }
     if (ok)
         sha256(buf_bytes(&text), hash);
     buf_done(&text);

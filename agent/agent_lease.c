@@ -168,20 +168,6 @@ void agent_look_at_lease(void *ctx, struct gate_lease *ret_lease)
     *ret_lease = lease_look(&agent->lease, clock_boot_ms(agent->clock));
 }
 
-bool agent_decide(struct agent *agent, const struct bytes *looked_at, const char *who,
-                  struct err *err)
-{
-    struct err why = {0};
-    const bool generation = registrar_decide(agent->registrar, looked_at, who, &why);
-    if (!generation && looked_at != NULL && looked_at->length > 0)
-        return err_set(err, why.code, "%s", why.text);
-    const bool key = keyring_decide(agent->keyring, who);
-    const bool package = installer_decide(agent->installer);
-    if (generation || key || package)
-        return true;
-    return err_set(err, why.code, "%s", why.text);
-}
-
 void agent_answer_leases(struct agent *agent)
 {
     if (!agent->closing && agent_is_changing(agent))
@@ -285,7 +271,8 @@ bool agent_plan(struct agent *agent, struct arena *arena, Muster__ClientReply *r
         plan->waiting_digest = (ProtobufCBinaryData){.len = sizeof digest, .data = copy};
     }
     reply->plan = plan;
-    return agent_list_actions(agent, false, arena, &plan->actions, &plan->n_actions, err);
+    return agent_list_placings(agent, arena, &plan->placing, &plan->n_placing, err) &&
+           agent_list_actions(agent, false, arena, &plan->actions, &plan->n_actions, err);
 }
 
 /* ---- as the intake asks ---- */

@@ -37,7 +37,8 @@
 /* An action of the manifest held that may not begin yet. */
 struct action_wait {
     char id[LIMIT_ACTION_ID_CHARS + 1]; /* "": free */
-    int64_t since_ms;                   /* time since boot: it could begin but for its gate */
+    int64_t noted_ms;                   /* time since boot: it is known */
+    int64_t since_ms;                   /* and could begin but for its gate; -1: it could not */
     char why[FRESHNESS_WHY_CHARS];
     bool told;
 };
@@ -268,14 +269,26 @@ bool agent_forget_lease(struct agent *agent, const Muster__ForgetQuery *query,
 void agent_answer_leases(struct agent *agent);
 /* For who waits: `ctx` is the agent. */
 void agent_look_at_lease(void *ctx, struct gate_lease *ret_lease);
-/* A person has all that waits put in force, in its slot, installed. `looked_at`: as of
- * registrar_decide. ERR_CONFLICT: nothing waits, or another generation than he has looked at. */
-bool agent_decide(struct agent *agent, const struct bytes *looked_at, const char *who,
-                  struct err *err) MUSTER_CHECK;
 bool agent_tell_lease(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
                       struct err *err) MUSTER_CHECK;
 bool agent_plan(struct agent *agent, struct arena *arena, Muster__ClientReply *reply,
                 struct err *err) MUSTER_CHECK;
+
+/* agent_decide.c: what a person has looked at. */
+struct agent_seen {
+    struct bytes generation;            /* its digest; empty: none waited */
+    const ProtobufCBinaryData *placing; /* digests of keys and packages */
+    size_t placing_count;
+};
+/* He has just that put in force, in its slot, installed. ERR_CONFLICT: nothing waits, or something
+ * else than he has looked at; then nothing is done. */
+bool agent_decide(struct agent *agent, const struct agent_seen *seen, const char *who,
+                  struct err *err) MUSTER_CHECK;
+/* Keys and packages that wait by themselves. */
+bool agent_list_placings(const struct agent *agent, struct arena *arena,
+                         Muster__Placing ***ret_list, size_t *ret_count,
+                         struct err *err) MUSTER_CHECK;
+
 bool agent_load_waited(struct agent *agent, struct err *err) MUSTER_CHECK;
 void agent_save_waited(struct agent *agent, bool closing);
 
@@ -334,6 +347,9 @@ bool agent_list_actions(const struct agent *agent, bool ends, struct arena *aren
 bool agent_action_may(struct agent *agent, const struct action *action, int64_t waited_ms,
                       char *ret_why);
 
+/* How its gate stands: when it opens, when what it waits for ends. */
+struct gate_answer agent_action_gate(const struct agent *agent, Muster__ActionKind kind,
+                                     int64_t waited_ms);
 void agent_action_gate_join(struct agent *agent);
 void agent_action_gate_leave(struct agent *agent);
 

@@ -111,6 +111,8 @@ bool agent_status(struct agent *agent, struct arena *arena, Muster__ClientReply 
         return false;
     if (!agent_list_actions(agent, true, arena, &status->actions, &status->n_actions, err))
         return false;
+    if (!agent_list_placings(agent, arena, &status->placing, &status->n_placing, err))
+        return false;
     reply->agent = status;
     return say_cost(agent, arena, status, err);
 }

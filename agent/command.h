@@ -99,18 +99,20 @@ json_t *command_state_json(const Muster__StateReport *state);
 /* What differs, in the words that the fleet has for it too; null: nothing, or nothing was told. */
 json_t *command_difference_json(const Muster__ItemReport *item);
 void command_print_items(const Muster__StateReport *state);
-/* What waits for its gate, for what, until when. */
-json_t *command_actions_json(Muster__PlanAction *const *actions, size_t count);
+/* What waits, for what, since when and until when: a generation, keys and packages, actions (and
+ * what came of those that are over). */
 void command_print_waits(const Muster__ApplyReport *apply);
 json_t *command_waits_json(const Muster__ApplyReport *apply);
+void command_print_placings(Muster__Placing *const *placings, size_t count);
+json_t *command_placings_json(Muster__Placing *const *placings, size_t count);
+void command_print_actions(Muster__PlanAction *const *actions, size_t count);
+json_t *command_actions_json(Muster__PlanAction *const *actions, size_t count);
 /* How what is in force proves itself, or why what was is no more. */
-void command_print_probation(const Muster__ApplyReport *apply);
-json_t *command_probation_json(const Muster__ApplyReport *apply);
+void command_print_probation(const Muster__StateReport *state);
+json_t *command_probation_json(const Muster__StateReport *state);
 /* What the payment application is in the middle of. */
 void command_print_lease(const Muster__LeaseState *lease);
 json_t *command_lease_json(const Muster__LeaseState *lease);
-/* "80 s", "12 h"; rounded down, or up. */
-void command_span(uint64_t ms, bool up, char out[24]);
 /* Items that differ from what is wanted and were not repaired. */
 size_t command_count_unrepaired(const Muster__StateReport *state);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/command.h"
+#include "base/span.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -42,8 +43,8 @@ json_t *command_lease_json(const Muster__LeaseState *lease)
 
 static void print_transaction(const Muster__LeaseTerminal *of)
 {
-    char left[24];
-    command_span(of->left_ms, true, left);
+    char left[SPAN_WORDS_CHARS];
+    span_words((int64_t)of->left_ms, true, left);
     if (of->assumed)
         (void)printf("may be in a transaction, for %s at most: nobody has said since the agent "
                      "started",
@@ -56,7 +57,7 @@ static void print_transaction(const Muster__LeaseTerminal *of)
 
 static void print_terminal(const Muster__LeaseTerminal *of)
 {
-    char since[24];
+    char since[SPAN_WORDS_CHARS];
     (void)printf("terminal %" PRIu32 ": ", of->terminal);
     print_transaction(of);
     if (of->reversal == MUSTER__SAID__SAID_YES)
@@ -65,7 +66,7 @@ static void print_terminal(const Muster__LeaseTerminal *of)
         (void)printf("; a batch to be settled");
     if (of->reversal == MUSTER__SAID__SAID_NOTHING || of->batch == MUSTER__SAID__SAID_NOTHING)
         (void)printf("; reversal and batch have not been spoken of");
-    command_span(of->since_ms, false, since);
+    span_words((int64_t)of->since_ms, false, since);
     if (of->who[0] != '\0')
         (void)printf(" (%s, %s ago)\n", command_plain(of->who), since);
     else

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/command.h"
 #include "agent/txn_input.h"
-#include "proto/action.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,81 +15,9 @@ static const char plan_help[] = "Usage: muster plan [OPTION]...\n"
 static const char apply_help[] =
     "Usage: muster apply [OPTION]...\n"
     "Puts in force what waits for the payment application, whatever that is in the middle of: for\n"
-    "a person who has looked. Says what that is; nothing else that comes in between is put in\n"
-    "force. Only root and the agent's own user may.\n\n";
-
-/* ---- what waits: also of `muster status` ---- */
-
-void command_span(uint64_t ms, bool up, char out[24])
-{
-    static const struct {
-        uint64_t below_ms, unit_ms;
-        const char *name;
-    } units[] = {{UINT64_C(120) * 1000, 1000, "s"},
-                 {UINT64_C(2) * 3600 * 1000, 60000, "min"},
-                 {UINT64_MAX, 3600000, "h"}};
-    size_t i = 0;
-    while (ms >= units[i].below_ms && units[i].below_ms != UINT64_MAX)
-        i++;
-    uint64_t more = up && ms % units[i].unit_ms != 0 ? 1 : 0;
-    (void)snprintf(out, 24, "%" PRIu64 " %s", ms / units[i].unit_ms + more, units[i].name);
-}
-
-static uint64_t left_of(uint64_t after_ms, uint64_t waited_ms)
-{
-    return after_ms > waited_ms ? after_ms - waited_ms : 0;
-}
-
-void command_print_waits(const Muster__ApplyReport *apply)
-{
-    char waited[24], left[24], ends[80] = "";
-    if (apply == NULL)
-        return;
-    bool asks = apply->step == MUSTER__APPLY_STEP__APPLY_ASKING;
-    if (!asks && apply->step != MUSTER__APPLY_STEP__APPLY_WAITING)
-        return;
-    command_span(apply->waited_ms, false, waited);
-    if (apply->ends_ms > 0) {
-        command_span(apply->ends_ms, true, left);
-        (void)snprintf(ends, sizeof ends, ", which ends by itself in %s at the latest", left);
-    }
-    bool back = apply->refusal != MUSTER__REFUSAL__REFUSAL_NONE;
-    if (back)
-        (void)printf("goes back  generation %" PRIu64 ": %s\n", apply->generation,
-                     command_plain(apply->why));
-    (void)printf("waits      %s %" PRIu64, back ? "the return to generation" : "manifest",
-                 back ? apply->good_generation : apply->manifest_version);
-    (void)printf(", for %s%s, since %s",
-                 apply->waits_for[0] != '\0' ? command_plain(apply->waits_for) : "its turn", ends,
-                 waited);
-    if (asks) {
-        (void)printf("; a person should look, then: muster apply\n");
-        return;
-    }
-    command_span(left_of(apply->opens_after_ms > 0 ? apply->opens_after_ms : apply->asks_after_ms,
-                         apply->waited_ms),
-                 true, left);
-    if (apply->opens_after_ms > 0)
-        (void)printf("; put in force in %s at the latest\n", left);
-    else
-        (void)printf("; a person is asked in %s\n", left);
-}
-
-json_t *command_waits_json(const Muster__ApplyReport *apply)
-{
-    char step[32];
-    if (apply == NULL || (apply->step != MUSTER__APPLY_STEP__APPLY_WAITING &&
-                          apply->step != MUSTER__APPLY_STEP__APPLY_ASKING))
-        return json_null();
-    enum_word(&muster__apply_step__descriptor, "APPLY_", (int)apply->step, step);
-    return json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "step", step,
-                     "manifest_version", (json_int_t)apply->manifest_version, "generation",
-                     (json_int_t)apply->generation, "good_generation",
-                     (json_int_t)apply->good_generation, "waits_for", apply->waits_for, "waited_ms",
-                     (json_int_t)apply->waited_ms, "asks_after_ms",
-                     (json_int_t)apply->asks_after_ms, "opens_after_ms",
-                     (json_int_t)apply->opens_after_ms, "ends_ms", (json_int_t)apply->ends_ms);
-}
+    "a person who has looked. Says what that is: a generation, a key for its slot, a package for\n"
+    "the installer. What comes in between is left waiting. Only root and the agent's own user\n"
+    "may.\n\n";
 
 /* ---- muster plan ---- */
 
@@ -117,29 +44,17 @@ static json_t *item_json(const Muster__PlanItem *item, const Muster__StateReport
                      command_difference_json(report_of(state, item->name)));
 }
 
-json_t *command_actions_json(Muster__PlanAction *const *actions, size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < count; i++) {
-        const Muster__PlanAction *action = actions[i];
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "id", action->id,
-                                                    "kind", action_word((int)action->kind), "step",
-                                                    action_step_word((int)action->step), "text",
-                                                    action->text));
-    }
-    return list;
-}
-
 static json_t *plan_json(const Muster__PlanReply *plan)
 {
     json_t *items = json_array();
     for (size_t i = 0; i < plan->n_items; i++)
         (void)json_array_append_new(items, item_json(plan->items[i], plan->state));
-    return json_pack("{s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o}", "manifest_version",
+    return json_pack("{s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "manifest_version",
                      (json_int_t)plan->state->manifest_version, "generation",
                      (json_int_t)plan->state->generation, "converged", (int)plan->state->converged,
                      "waits", command_waits_json(plan->state->apply), "probation",
-                     command_probation_json(plan->state->apply), "items", items, "actions",
+                     command_probation_json(plan->state), "items", items, "placing",
+                     command_placings_json(plan->placing, plan->n_placing), "actions",
                      command_actions_json(plan->actions, plan->n_actions), "application",
                      command_lease_json(plan->lease));
 }
@@ -179,18 +94,10 @@ static void print_plan(const Muster__PlanReply *plan)
                  plan->n_items == 0 ? ": nothing would change" : "");
     if (plan->n_items > 0)
         print_items(plan);
-    for (size_t i = 0; i < plan->n_actions; i++) {
-        const Muster__PlanAction *action = plan->actions[i];
-        bool waits = action->step == MUSTER__ACTION_STEP__ACTION_STEP_WAITING;
-        (void)printf("action     %s %s: %s%s", action_word((int)action->kind),
-                     command_plain(action->id), action_step_word((int)action->step),
-                     action->text[0] == '\0' ? ""
-                     : waits                 ? " for "
-                                             : ": ");
-        (void)printf("%s\n", command_plain(action->text));
-    }
     command_print_waits(plan->state->apply);
-    command_print_probation(plan->state->apply);
+    command_print_probation(plan->state);
+    command_print_placings(plan->placing, plan->n_placing);
+    command_print_actions(plan->actions, plan->n_actions);
     command_print_lease(plan->lease);
 }
 
@@ -233,11 +140,14 @@ int command_plan(int argc, char **argv)
 /* What a person decides: what goes in force, and under what. */
 static void print_decision(const Muster__PlanReply *plan)
 {
-    if (plan->waiting_digest.len == 0)
+    if (plan->waiting_digest.len == 0 && plan->n_placing == 0)
         return;
-    command_print_waits(plan->state->apply);
-    if (plan->n_items > 0)
-        print_items(plan);
+    if (plan->waiting_digest.len > 0) {
+        command_print_waits(plan->state->apply);
+        if (plan->n_items > 0)
+            print_items(plan);
+    }
+    command_print_placings(plan->placing, plan->n_placing);
     command_print_lease(plan->lease);
 }
 
@@ -252,9 +162,22 @@ static int print_applied(const struct command_options *options, const Muster__St
                      state->generation, state->manifest_version,
                      state->converged ? "" : "; not all is as wanted: muster plan");
         command_print_waits(state->apply);
-        command_print_probation(state->apply);
+        command_print_probation(state);
     }
     return state->converged ? EXIT_OK : EXIT_NO;
+}
+
+/* All that was shown, and nothing else. */
+static bool take_shown(const Muster__PlanReply *plan, struct arena *arena,
+                       Muster__ApplyQuery *query, struct err *err)
+{
+    query->generation_digest = plan->waiting_digest;
+    query->placing = arena_alloc(arena, (plan->n_placing + 1) * sizeof query->placing[0]);
+    if (query->placing == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a decision");
+    for (size_t i = 0; i < plan->n_placing; i++)
+        query->placing[query->n_placing++] = plan->placing[i]->digest;
+    return true;
 }
 
 /* Looks first, so that what goes in force is what was looked at. */
@@ -273,7 +196,8 @@ static bool decide(struct command_talk *talk, struct arena *arena, Muster__State
         return err_set(err, ERR_INVALID, "the agent's answer holds no plan");
     if (!talk->options->json)
         print_decision(reply->plan);
-    query.generation_digest = reply->plan->waiting_digest;
+    if (!take_shown(reply->plan, arena, &query, err))
+        return false;
     request.what_case = MUSTER__CLIENT_REQUEST__WHAT_APPLY;
     request.apply = &query;
     if (!command_talk_ask(talk, &request, arena, &reply, err))

@@ -2,6 +2,7 @@
 /* How what is in force proves itself, or why what was is no more: of status, plan and state. */
 #include "agent/command.h"
 #include "agent/txn_input.h"
+#include "base/span.h"
 
 #include <inttypes.h>
 
@@ -12,14 +13,24 @@ static bool is_said(const Muster__ApplyReport *apply)
                              apply->step == MUSTER__APPLY_STEP__APPLY_RETURNED);
 }
 
+/* What waits has its own place in the state. */
+static const Muster__ApplyReport *trial_of(const Muster__StateReport *state)
+{
+    if (state == NULL)
+        return NULL;
+    return state->trial != NULL ? state->trial : state->apply;
+}
+
 static void print_counts(const Muster__ApplyReport *apply)
 {
     (void)printf("%" PRIu32 " of %" PRIu32 " results suspect, %" PRIu32 " of %" PRIu32 " before",
                  apply->suspect, apply->results, apply->before_suspect, apply->before_results);
 }
 
-void command_print_probation(const Muster__ApplyReport *apply)
+void command_print_probation(const Muster__StateReport *state)
 {
+    const Muster__ApplyReport *apply = trial_of(state);
+    char left[SPAN_WORDS_CHARS];
     if (!is_said(apply))
         return;
     if (apply->step == MUSTER__APPLY_STEP__APPLY_RETURNED) {
@@ -33,16 +44,17 @@ void command_print_probation(const Muster__ApplyReport *apply)
     (void)printf("%s generation %" PRIu64 ": ", unproved ? "unproved  " : "probation ",
                  apply->generation);
     print_counts(apply);
+    span_words((int64_t)apply->probation_left_ms, true, left);
     if (!unproved)
-        (void)printf("; %" PRIu32 " are enough, %" PRIu64 " min are left", apply->results_needed,
-                     apply->probation_left_ms / 60000);
+        (void)printf("; %" PRIu32 " are enough, %s are left", apply->results_needed, left);
     if (apply->waits_for[0] != '\0')
         (void)printf("; waits for %s", command_plain(apply->waits_for));
     (void)printf("; %" PRIu64 " is the good one\n", apply->good_generation);
 }
 
-json_t *command_probation_json(const Muster__ApplyReport *apply)
+json_t *command_probation_json(const Muster__StateReport *state)
 {
+    const Muster__ApplyReport *apply = trial_of(state);
     char step[32], refusal[48];
     if (!is_said(apply))
         return json_null();

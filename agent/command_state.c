@@ -93,8 +93,7 @@ json_t *command_state_json(const Muster__StateReport *state)
                      (json_int_t)state->manifest_epoch, "generation", (json_int_t)state->generation,
                      "generation_digest", json_hex(&state->generation_digest), "converged",
                      (int)state->converged, "waits", command_waits_json(state->apply), "probation",
-                     command_probation_json(state->apply), "items", items, "keys",
-                     slots_json(state));
+                     command_probation_json(state), "items", items, "keys", slots_json(state));
 }
 
 static void version_text(uint64_t version, char out[24])

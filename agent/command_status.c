@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/command.h"
-#include "proto/action.h"
 
 #include <inttypes.h>
 
@@ -59,7 +58,7 @@ static json_t *status_json(const Muster__AgentStatus *status)
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, status->incarnation);
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:o, s:o, s:o, "
-        "s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o}",
         "device", status->device, "agent_version", status->agent_version, "incarnation",
         incarnation, "starts", (json_int_t)status->starts, "link_joined", (int)status->link_joined,
         "connected", (int)status->connected, "broker", status->broker, "link_reason",
@@ -69,7 +68,8 @@ static json_t *status_json(const Muster__AgentStatus *status)
         (json_int_t)status->kept_records, "lost_records", (json_int_t)status->lost_records, "state",
         command_state_json(status->state), "health", health_json(status->health), "uplink",
         uplink_json(status), "link", command_link_json(status), "trust", command_trust_json(status),
-        "actions", command_actions_json(status->actions, status->n_actions));
+        "actions", command_actions_json(status->actions, status->n_actions), "placing",
+        command_placings_json(status->placing, status->n_placing));
 }
 
 static uint64_t kilobytes(uint64_t bytes)
@@ -141,25 +141,12 @@ static void print_clock(const Muster__AgentStatus *status)
     else if (seconds < 7200)
         (void)printf("%" PRIu64 " min", seconds / 60);
     else if (seconds < 172800)
-        (void)printf("%" PRIu64 " h", seconds / 3600);
+        (void)printf("%" PRIu64 " h", (seconds + 1800) / 3600);
     else
         (void)printf("%" PRIu64 " days", seconds / 86400);
     if (off_ms >= 1000)
         (void)printf(" %s the fleet", offset_ms > 0 ? "behind" : "ahead of");
     (void)printf(" (last compared %s)\n", when);
-}
-
-static void print_actions(const Muster__AgentStatus *status)
-{
-    for (size_t i = 0; i < status->n_actions; i++) {
-        const Muster__PlanAction *action = status->actions[i];
-        (void)printf("%-10s %s %s: %s", i == 0 ? "actions" : "", action_word((int)action->kind),
-                     command_plain(action->id), action_step_word((int)action->step));
-        bool waits = action->step == MUSTER__ACTION_STEP__ACTION_STEP_WAITING;
-        if (action->text[0] != '\0')
-            (void)printf("%s%s", waits ? " for " : ": ", command_plain(action->text));
-        (void)printf("\n");
-    }
 }
 
 static void print_status(const Muster__AgentStatus *status)
@@ -187,8 +174,9 @@ static void print_status(const Muster__AgentStatus *status)
                  status->state->generation, status->state->manifest_version,
                  status->state->converged ? "converged" : "not converged");
     command_print_waits(status->state->apply);
-    command_print_probation(status->state->apply);
-    print_actions(status);
+    command_print_probation(status->state);
+    command_print_placings(status->placing, status->n_placing);
+    command_print_actions(status->actions, status->n_actions);
     command_print_items(status->state);
 }
 

@@ -301,15 +301,6 @@ void installer_forgive(struct installer *installer)
     installer_look(installer);
 }
 
-bool installer_decide(struct installer *installer)
-{
-    if (!installer->waiting)
-        return false;
-    installer->decided = true;
-    installer_look_at_gate(installer);
-    return true;
-}
-
 /* ---- opening and closing ---- */
 
 static bool take_settings(struct installer *installer, const struct installer_settings *settings,

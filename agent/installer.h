@@ -4,6 +4,7 @@
 
 #include "agent/gate_hook.h"
 #include "agent/packages.h"
+#include "agent/placing.h"
 #include "base/clock.h"
 #include "proto/arena.h"
 
@@ -55,8 +56,13 @@ void installer_look(struct installer *installer);
 void installer_look_at_gate(struct installer *installer);
 /* What was refused is tried again: a person wants it. */
 void installer_forgive(struct installer *installer);
-/* A person has what waits for its gate handed over now. False: nothing waits. */
-bool installer_decide(struct installer *installer);
+/* The package that waits for its gate, if one does; false: no memory. */
+bool installer_placing(const struct installer *installer, struct arena *arena,
+                       Muster__Placing **ret_row) MUSTER_CHECK;
+/* Does the package of this digest (package_wanted_digest) wait? */
+bool installer_waits(const struct installer *installer, const uint8_t digest[32]);
+/* A person has just this package handed over now; `who` is told. False: it does not wait. */
+bool installer_decide(struct installer *installer, const uint8_t digest[32], const char *who);
 
 /* Says of each package in force that does not run yet that it is being placed, or why it is
  * refused. */

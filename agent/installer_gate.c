@@ -64,6 +64,7 @@ bool installer_gate_open(struct installer *installer)
         hook == GATE_HOOK_BUSY && look_with(installer, GATE_HOOK_OPEN).open && !answer.open;
     installer->waiting = !answer.open;
     installer->asked_person = answer.ask;
+    installer->alone = answer.opens_after_ms != INT64_MAX;
     (void)snprintf(installer->waits_for, sizeof installer->waits_for, "%s", answer.waits_for);
     gate_hook_ask(&installer->asker, GATE_SETTLED, hook_alone);
     if (clock_boot_ms(installer->clock) - installer->wait_kept_ms >= KEEP_EVERY_MS)
@@ -74,4 +75,42 @@ bool installer_gate_open(struct installer *installer)
 bool installer_gate_asks(const struct installer *installer)
 {
     return installer->asker.program != NULL && installer->asker.step != ASKER_QUIET;
+}
+
+/* ---- for people on the terminal ---- */
+
+bool installer_placing(const struct installer *installer, struct arena *arena,
+                       Muster__Placing **ret_row)
+{
+    struct placing placing = {
+        .name = installer->ready.name,
+        .version = installer->ready.package_version,
+        .slot = "",
+    };
+    *ret_row = NULL;
+    if (!installer->waiting)
+        return true;
+    placing.answer = look_with(installer, gate_hook_now(&installer->asker));
+    placing.waited_ms = waited_ms(installer);
+    package_wanted_digest(&installer->ready, placing.digest);
+    *ret_row = placing_tell(&placing, arena);
+    return *ret_row != NULL;
+}
+
+bool installer_waits(const struct installer *installer, const uint8_t digest[32])
+{
+    uint8_t own[32];
+    package_wanted_digest(&installer->ready, own);
+    return installer->waiting && memcmp(own, digest, sizeof own) == 0;
+}
+
+bool installer_decide(struct installer *installer, const uint8_t digest[32], const char *who)
+{
+    if (!installer_waits(installer, digest))
+        return false;
+    if (!installer->decided)
+        installer_tell_decided(installer, who);
+    installer->decided = true;
+    installer_look_at_gate(installer);
+    return true;
 }

@@ -42,6 +42,7 @@ struct installer {
     struct package_wanted ready; /* hashed, and at `ready_path`; name "": nothing is */
     char ready_path[1024];
     bool waiting, asked_person, decided; /* of what is ready */
+    bool alone;                          /* it waits for an application that was never heard of */
     int64_t waited_ms, waiting_since_ms; /* so long before, and since then */
     int64_t wait_kept_ms;                /* when that was written down */
     char waits_for[GATE_WORDS_CHARS];
@@ -81,5 +82,7 @@ void installer_gate_keep(struct installer *installer);
 
 /* installer_tell.c: what is different from what was told last, as events and to `changed`. */
 void installer_tell(struct installer *installer);
+/* That somebody has what waits handed over, whatever it waits for. */
+void installer_tell_decided(struct installer *installer, const char *who);
 
 #endif

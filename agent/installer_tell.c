@@ -3,6 +3,7 @@
 #include "agent/installer_internal.h"
 #include "agent/sync.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "proto/limits.h"
 #include "proto/seal.h"
 #include "proto/unpack.h"
@@ -30,6 +31,21 @@ static bool is_waiting(const struct installer *installer, const struct package_w
     return installer->waiting && strcmp(installer->ready.name, wanted->name) == 0;
 }
 
+static void wait_words(const struct installer *installer, char reason[REASON_BYTES])
+{
+    char after[SPAN_WORDS_CHARS];
+    span_words(installer->alone ? installer->gate.alone_ms : installer->gate.patience_ms, true,
+               after);
+    if (installer->asked_person)
+        (void)snprintf(reason, REASON_BYTES,
+                       "it waits for %s, for so long that a person should look: muster apply",
+                       gate_words(GATE_SETTLED));
+    else
+        (void)snprintf(reason, REASON_BYTES, "it waits for %s; after %s %s",
+                       gate_words(GATE_SETTLED), after,
+                       installer->alone ? "it is handed over anyway" : "a person is asked");
+}
+
 /* What the application is in the middle of changes with each sale, and is no other state. */
 static void reason_of(const struct installer *installer, const struct installer_item *item,
                       char reason[REASON_BYTES])
@@ -37,9 +53,7 @@ static void reason_of(const struct installer *installer, const struct installer_
     if (installer->doing == DOING_INSTALL && strcmp(installer->ready.name, item->wanted.name) == 0)
         (void)snprintf(reason, REASON_BYTES, "it is being handed to the installer");
     else if (is_waiting(installer, &item->wanted))
-        (void)snprintf(
-            reason, REASON_BYTES, "it waits for %s%s", gate_words(GATE_SETTLED),
-            installer->asked_person ? ", for so long that a person should look: muster apply" : "");
+        wait_words(installer, reason);
     else
         (void)snprintf(reason, REASON_BYTES, "%s", item->verdict.why);
 }
@@ -185,6 +199,20 @@ static void tell_item(struct installer *installer, const struct installer_item *
     give_event(installer, item, text);
     memcpy(packages_book_row(&installer->book, &item->wanted)->told, told, sizeof told);
     *kept = false;
+}
+
+void installer_tell_decided(struct installer *installer, const char *who)
+{
+    char text[TEXT_BYTES];
+    const struct installer_item *item = item_of(installer, &installer->ready);
+    if (item == NULL)
+        return;
+    (void)snprintf(text, sizeof text,
+                   "%.60s has decided: %s is handed to the installer now, though it waited for "
+                   "%.160s",
+                   who, item->wanted.package_version, installer->waits_for);
+    log_warn("%s: %s", item->wanted.name, text);
+    give_event(installer, item, text);
 }
 
 static bool hash_all(const struct installer *installer, uint8_t ret_hash[32])

@@ -74,7 +74,7 @@ static void forget_hindrances(struct keyring *keyring)
 
 void keyring_trouble(struct keyring *keyring, const char *what, const char *why)
 {
-    keyring->gate.decided = false; /* that was for now */
+    keyring->gate.decided_count = 0; /* that was for now */
     (void)snprintf(keyring->trouble, sizeof keyring->trouble, "%s: %.100s", what, why);
     utf8_clean(keyring->trouble);
     log_warn("key slots: %s", keyring->trouble);
@@ -138,7 +138,7 @@ static void judge_one(struct keyring *keyring, size_t i)
     keys_judge(&wanted->placement, &keyring->inventory, &keyring->book.floors, verdict);
     const struct key_attempt *attempt = attempt_of(keyring, wanted);
     if (verdict->place && keyring->waiting)
-        keyring->phases[i] = (uint8_t)keyring_gate_why(keyring, verdict->why);
+        keyring->phases[i] = (uint8_t)keyring_gate_why(keyring, wanted, verdict->why);
     if (!verdict->place || attempt == NULL)
         return;
     keyring->hindered[i] = attempt->refusal == MUSTER__REFUSAL__REFUSAL_NONE;
@@ -186,20 +186,24 @@ void keyring_plan(struct keyring *keyring)
 /* The first that is to be placed; a refused one is passed over. */
 static void place_next(struct keyring *keyring)
 {
+    bool waits = false;
     for (size_t i = 0; i < keyring->wanted_count && !keyring->closing; i++) {
         if (!keyring->verdicts[i].place)
             continue;
-        if (!keyring_gate_open(keyring)) {
-            keyring_judge(keyring);
-            keyring_plan(keyring);
-            return;
-        }
         const struct key_wanted wanted = keyring->wanted[i];
+        if (!keyring_gate_open(keyring, &wanted)) {
+            waits = true; /* another may have been decided about */
+            continue;
+        }
         if (keyring_place(keyring, &wanted))
             return;
         keyring_judge(keyring);
     }
-    keyring_gate_done(keyring);
+    if (!waits)
+        keyring_gate_done(keyring);
+    keyring->gate.decided_count = 0;
+    if (waits)
+        keyring_judge(keyring);
     keyring_plan(keyring);
 }
 
@@ -208,9 +212,10 @@ void keyring_go_on(struct keyring *keyring)
 {
     if (keyring->running || !keyring->waiting)
         return;
-    const bool hook = keyring->gate.hook.program != NULL && !keyring->gate.decided;
+    const bool hook = keyring->gate.hook.program != NULL;
     const bool stale = clock_boot_ms(keyring->clock) - keyring->asked_ms > FRESH_MS;
-    if ((hook && stale && keyring_gate_likely(keyring)) || (!hook && keyring_gate_open(keyring)))
+    if ((hook && stale && keyring_gate_likely(keyring)) ||
+        (!hook && keyring_gate_open(keyring, NULL)))
         keyring_look(keyring);
     else
         place_next(keyring);

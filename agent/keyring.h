@@ -4,6 +4,7 @@
 
 #include "agent/gate_hook.h"
 #include "agent/keys_book.h"
+#include "agent/placing.h"
 #include "base/clock.h"
 #include "proto/arena.h"
 
@@ -62,8 +63,13 @@ void keyring_untold(struct keyring *keyring);
 void keyring_leased(struct keyring *keyring);
 /* A key is being replaced just now: who begins a transaction waits for `placed`. */
 bool keyring_placing(const struct keyring *keyring);
-/* A person has what waits placed now; `who` is told. False: nothing waits. */
-bool keyring_decide(struct keyring *keyring, const char *who);
+/* The keys that wait for their gate, at most KEYS_SLOTS; false: no memory. */
+bool keyring_placings(const struct keyring *keyring, struct arena *arena, Muster__Placing **rows,
+                      size_t *ret_count) MUSTER_CHECK;
+/* Does the key of this digest (keys_wanted_digest) wait? */
+bool keyring_waits(const struct keyring *keyring, const uint8_t digest[32]);
+/* A person has just this key placed now; `who` is told. False: it does not wait. */
+bool keyring_decide(struct keyring *keyring, const uint8_t digest[32], const char *who);
 /* A result of the application's that was a sign-on, once it is stored. `boot_ms`: when it was; 0:
  * before this boot, and it counts for nothing. */
 struct keyring_sign_on {

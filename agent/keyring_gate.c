@@ -3,8 +3,8 @@
  * batch (agent/gate.h). A generation with a new key has waited for that before it came in force;
  * what is placed later, or again, waits by itself. */
 #include "agent/keyring_internal.h"
+#include "base/span.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +19,23 @@ static int64_t waited_ms(const struct keyring *keyring)
                : keyring->book.waited_ms;
 }
 
-static struct gate_answer look_with(const struct keyring *keyring, enum gate_hook hook)
+/* Where it stands among those that were decided about; their count: it was not. */
+static size_t decided_at(const struct keyring *keyring, const struct key_wanted *wanted)
+{
+    const struct keyring_gate *gate = &keyring->gate;
+    uint8_t digest[32];
+    size_t i = 0;
+    if (wanted == NULL)
+        return gate->decided_count;
+    keys_wanted_digest(wanted, digest);
+    while (i < gate->decided_count && memcmp(gate->decided[i], digest, sizeof digest) != 0)
+        i++;
+    return i;
+}
+
+/* `wanted` NULL: one about which nobody has decided. */
+static struct gate_answer look_with(const struct keyring *keyring, const struct key_wanted *wanted,
+                                    enum gate_hook hook)
 {
     /* Where nobody ever says, its generation has waited long enough. */
     const struct gate_policy policy = {.alone_ms = 0, .patience_ms = keyring->gate.patience_ms};
@@ -27,7 +43,7 @@ static struct gate_answer look_with(const struct keyring *keyring, enum gate_hoo
                              .hook = hook,
                              .hook_says = gate_hook_says(&keyring->gate.hook),
                              .waited_ms = waited_ms(keyring),
-                             .decided = keyring->gate.decided};
+                             .decided = decided_at(keyring, wanted) < keyring->gate.decided_count};
     if (keyring->events.lease != NULL)
         keyring->events.lease(keyring->ctx, &look.lease);
     return gate_look(&policy, &look);
@@ -57,11 +73,11 @@ static void keep(struct keyring *keyring)
     keyring_keep(keyring);
 }
 
-bool keyring_gate_open(struct keyring *keyring)
+bool keyring_gate_open(struct keyring *keyring, const struct key_wanted *wanted)
 {
     struct keyring_gate *gate = &keyring->gate;
     const bool began = !keyring->waiting;
-    if (look_with(keyring, gate_hook_now(&keyring->gate.hook)).open)
+    if (look_with(keyring, wanted, gate_hook_now(&keyring->gate.hook)).open)
         return true;
     if (began)
         begin(keyring);
@@ -73,7 +89,6 @@ bool keyring_gate_open(struct keyring *keyring)
 
 void keyring_gate_done(struct keyring *keyring)
 {
-    keyring->gate.decided = false;
     keyring->waiting = false;
     if (keyring->book.waited_ms == 0)
         return;
@@ -93,21 +108,24 @@ void keyring_gate_close(struct keyring *keyring)
     gate_hook_leave(&keyring->gate.hook);
 }
 
-unsigned keyring_gate_why(const struct keyring *keyring, char ret_why[KEYS_WHY_CHARS + 1])
+unsigned keyring_gate_why(const struct keyring *keyring, const struct key_wanted *wanted,
+                          char ret_why[KEYS_WHY_CHARS + 1])
 {
-    const struct gate_answer answer = look_with(keyring, gate_hook_now(&keyring->gate.hook));
-    const int64_t hours = keyring->gate.patience_ms / 3600000;
+    const struct gate_answer answer =
+        look_with(keyring, wanted, gate_hook_now(&keyring->gate.hook));
+    char patience[SPAN_WORDS_CHARS];
+    span_words(keyring->gate.patience_ms, true, patience);
     if (answer.open)
         (void)snprintf(ret_why, KEYS_WHY_CHARS + 1, "it goes into its slot now");
     else if (answer.ask)
         (void)snprintf(ret_why, KEYS_WHY_CHARS + 1,
-                       "it waits for %.60s, for %" PRId64
-                       " h already: a person should look; `muster apply` places it",
-                       answer.waits_for, hours);
+                       "it waits for %.60s, for %s already: a person should look; `muster apply` "
+                       "places it",
+                       answer.waits_for, patience);
     else
         (void)snprintf(ret_why, KEYS_WHY_CHARS + 1,
-                       "it waits for %.60s; after %" PRId64 " h a person is asked",
-                       answer.waits_for, hours);
+                       "it waits for %.60s; after %s a person is asked", answer.waits_for,
+                       patience);
     return answer.ask ? 2 : waited_ms(keyring) >= keyring->gate.every_ms ? 1 : 0;
 }
 
@@ -120,16 +138,72 @@ uint64_t keyring_gate_wait_ms(const struct keyring *keyring)
 
 bool keyring_gate_likely(const struct keyring *keyring)
 {
-    return look_with(keyring, GATE_HOOK_OPEN).open;
+    return look_with(keyring, NULL, GATE_HOOK_OPEN).open;
 }
 
-bool keyring_decide(struct keyring *keyring, const char *who)
+/* ---- what waits, and what a person decides about it ---- */
+
+static bool is_waiting(const struct keyring *keyring, size_t i)
 {
-    if (!keyring->waiting || keyring->closing)
+    return keyring->waiting && !keyring->closing && keyring->verdicts[i].place;
+}
+
+static bool placing_of(const struct keyring *keyring, const struct key_wanted *wanted,
+                       struct arena *arena, Muster__Placing **ret_row)
+{
+    char version[16];
+    struct placing placing = {
+        .name = wanted->name,
+        .version = version,
+        .slot = wanted->placement.slot,
+        .answer = look_with(keyring, wanted, gate_hook_now(&keyring->gate.hook)),
+        .waited_ms = waited_ms(keyring),
+    };
+    (void)snprintf(version, sizeof version, "%u", wanted->placement.key_version);
+    keys_wanted_digest(wanted, placing.digest);
+    *ret_row = placing_tell(&placing, arena);
+    return *ret_row != NULL;
+}
+
+bool keyring_placings(const struct keyring *keyring, struct arena *arena, Muster__Placing **rows,
+                      size_t *ret_count)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < keyring->wanted_count; i++)
+        if (is_waiting(keyring, i) &&
+            !placing_of(keyring, &keyring->wanted[i], arena, &rows[count++]))
+            return false;
+    *ret_count = count;
+    return true;
+}
+
+static const struct key_wanted *waiting_of(const struct keyring *keyring, const uint8_t digest[32])
+{
+    uint8_t own[32];
+    for (size_t i = 0; i < keyring->wanted_count; i++) {
+        keys_wanted_digest(&keyring->wanted[i], own);
+        if (is_waiting(keyring, i) && memcmp(own, digest, sizeof own) == 0)
+            return &keyring->wanted[i];
+    }
+    return NULL;
+}
+
+bool keyring_waits(const struct keyring *keyring, const uint8_t digest[32])
+{
+    return waiting_of(keyring, digest) != NULL;
+}
+
+bool keyring_decide(struct keyring *keyring, const uint8_t digest[32], const char *who)
+{
+    struct keyring_gate *gate = &keyring->gate;
+    const struct key_wanted *wanted = waiting_of(keyring, digest);
+    if (wanted == NULL)
         return false;
-    const struct gate_answer answer = look_with(keyring, gate_hook_now(&keyring->gate.hook));
-    keyring_tell_decided(keyring, who, answer.waits_for);
-    keyring->gate.decided = true;
+    if (decided_at(keyring, wanted) == gate->decided_count && gate->decided_count < KEYS_SLOTS) {
+        const struct gate_answer answer = look_with(keyring, wanted, gate_hook_now(&gate->hook));
+        keyring_tell_decided(keyring, wanted, who, answer.waits_for);
+        memcpy(gate->decided[gate->decided_count++], digest, sizeof gate->decided[0]);
+    }
     keyring_look(keyring);
     return true;
 }

@@ -19,8 +19,9 @@ struct key_attempt {
 struct keyring_gate {
     struct gate_hook_asker hook;
     int64_t every_ms, patience_ms;
-    int64_t since_ms; /* of waiting, beyond what the book has */
-    bool decided;
+    int64_t since_ms;     /* of waiting, beyond what the book has */
+    size_t decided_count; /* by a person, for now */
+    uint8_t decided[KEYS_SLOTS][32];
 };
 
 struct keyring {
@@ -85,8 +86,9 @@ void keyring_hindered(struct keyring *keyring, const struct key_wanted *wanted, 
 /* After a load: asks what is in the slots. */
 void keyring_ask(struct keyring *keyring);
 void keyring_trouble(struct keyring *keyring, const char *what, const char *why);
-/* keyring_gate.c: false: it waits from now on. */
-bool keyring_gate_open(struct keyring *keyring);
+/* keyring_gate.c: false: it waits from now on. `wanted` NULL: one about which nobody has decided.
+ */
+bool keyring_gate_open(struct keyring *keyring, const struct key_wanted *wanted);
 void keyring_gate_done(struct keyring *keyring); /* nothing waits any more */
 void keyring_gate_join(struct keyring *keyring, struct gate_hook_program *hook);
 void keyring_gate_close(struct keyring *keyring); /* keeps how long it has waited */
@@ -96,7 +98,8 @@ uint64_t keyring_gate_wait_ms(const struct keyring *keyring);
 bool keyring_gate_likely(const struct keyring *keyring);
 /* Why it waits, and what of that is worth an event: 0: nothing, 1: it has waited for some time, 2:
  * it asks a person. Both are of one look. */
-unsigned keyring_gate_why(const struct keyring *keyring, char ret_why[KEYS_WHY_CHARS + 1]);
+unsigned keyring_gate_why(const struct keyring *keyring, const struct key_wanted *wanted,
+                          char ret_why[KEYS_WHY_CHARS + 1]);
 /* keyring_own.c: a power cut takes no more of the sign-on's age than since the last check. */
 void keyring_keep_age(struct keyring *keyring);
 struct key_verdict keyring_judge_own(const struct keyring *keyring, const struct key_held *held);
@@ -104,7 +107,8 @@ void keyring_say_sign_on(const struct keyring *keyring, Muster__KeyInventory *in
 /* keyring_tell.c: what is different from what was told last, as an event. */
 void keyring_tell(struct keyring *keyring);
 void keyring_tell_placed(struct keyring *keyring, const struct key_wanted *wanted);
-void keyring_tell_decided(struct keyring *keyring, const char *who, const char *waits_for);
+void keyring_tell_decided(struct keyring *keyring, const struct key_wanted *wanted, const char *who,
+                          const char *waits_for);
 void keyring_keep(struct keyring *keyring);
 
 #endif

@@ -317,14 +317,16 @@ void keyring_tell_placed(struct keyring *keyring, const struct key_wanted *wante
     say(keyring, &inventory, wanted->name, MUSTER__REFUSAL__REFUSAL_NONE, text);
 }
 
-void keyring_tell_decided(struct keyring *keyring, const char *who, const char *waits_for)
+void keyring_tell_decided(struct keyring *keyring, const struct key_wanted *wanted, const char *who,
+                          const char *waits_for)
 {
     char text[TEXT_BYTES];
     Muster__KeyInventory inventory = MUSTER__KEY_INVENTORY__INIT;
     (void)snprintf(text, sizeof text,
-                   "key slots: %.60s has decided: what waits is placed now, though it waited for "
-                   "%.100s",
-                   who, waits_for[0] != '\0' ? waits_for : "nothing any more");
+                   "slot %s: %.60s has decided: key version %u of %s is placed now, though it "
+                   "waited for %.100s",
+                   wanted->placement.slot, who, wanted->placement.key_version, wanted->name,
+                   waits_for[0] != '\0' ? waits_for : "nothing any more");
     log_warn("%s", text);
-    say(keyring, &inventory, "", MUSTER__REFUSAL__REFUSAL_NONE, text);
+    say(keyring, &inventory, wanted->name, MUSTER__REFUSAL__REFUSAL_NONE, text);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/keys.h"
 
+#include "base/buf.h"
+#include "proto/seal.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +54,19 @@ bool keys_wanted_equal(const struct key_wanted *a, const struct key_wanted *b)
 {
     return strcmp(a->name, b->name) == 0 && memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0 &&
            key_placement_equal(&a->placement, &b->placement) && a->mode == b->mode;
+}
+
+void keys_wanted_digest(const struct key_wanted *wanted, uint8_t ret_digest[32])
+{
+    const struct key_placement *key = &wanted->placement;
+    char text[512], kcv[2 * KEY_KCV_BYTES + 1], content[2 * 32 + 1];
+    hex_encode(key->kcv, key->kcv_length, kcv);
+    hex_encode(wanted->sha256, sizeof wanted->sha256, content);
+    const int length =
+        snprintf(text, sizeof text, "key %s %s %s %s %c %c %u %d %s %d", wanted->name, content,
+                 key->slot, key->usage, key->algorithm, key->mode, key->key_version,
+                 (int)key->kcv_method, kcv, (int)wanted->mode);
+    sha256(bytes_of(text, (size_t)length), ret_digest);
 }
 
 static void refuse_version(struct key_verdict *verdict, unsigned wanted, unsigned held,

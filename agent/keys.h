@@ -41,6 +41,8 @@ struct key_wanted {
     Muster__AssignMode mode; /* REPAIR: it is placed; else its slot is compared and never touched */
 };
 bool keys_wanted_equal(const struct key_wanted *a, const struct key_wanted *b);
+/* The same for those that are equal. */
+void keys_wanted_digest(const struct key_wanted *wanted, uint8_t ret_digest[32]);
 
 /* The key that was last seen in its slot as it was placed. It outlives restarts. */
 struct key_floor {

@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/packages.h"
 
+#include "base/buf.h"
+#include "proto/seal.h"
+
 #include <stdio.h>
 #include <string.h>
 
 enum { MINUTE_MS = 60 * 1000 };
+
+void package_wanted_digest(const struct package_wanted *wanted, uint8_t ret_digest[32])
+{
+    char text[320], content[2 * 32 + 1];
+    hex_encode(wanted->sha256, sizeof wanted->sha256, content);
+    const int length = snprintf(text, sizeof text, "package %s %s %s", wanted->name,
+                                wanted->package_version, content);
+    sha256(bytes_of(text, (size_t)length), ret_digest);
+}
 
 bool package_same(const struct package_row *row, const struct package_wanted *wanted)
 {

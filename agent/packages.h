@@ -77,6 +77,8 @@ struct package_verdict {
     char why[PACKAGE_WHY_CHARS + 1]; /* "": it runs */
 };
 
+/* The same for those of one name, version and content. */
+void package_wanted_digest(const struct package_wanted *wanted, uint8_t ret_digest[32]);
 bool package_same(const struct package_row *row, const struct package_wanted *wanted);
 /* Since it was handed over; of PACKAGE_NEW: since it began to wait. */
 int64_t package_age(const struct package_row *row, const uint8_t boot_id[16], int64_t now_ms);

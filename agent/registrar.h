@@ -203,6 +203,9 @@ uint64_t registrar_folder(const struct registrar *registrar, char *ret_path);
 /* Current state; every pointer in it lives in `arena`. */
 bool registrar_state(const struct registrar *registrar, struct arena *arena,
                      Muster__StateReport *ret_state, struct err *err) MUSTER_CHECK;
+/* Puts beside what waits what is on probation meanwhile, for people on the terminal. */
+bool registrar_trial(const struct registrar *registrar, struct arena *arena,
+                     Muster__StateReport *state, struct err *err) MUSTER_CHECK;
 /* How the document of this name is to be treated; one that the manifest does not name: observed. */
 Muster__AssignMode registrar_mode(const struct registrar *registrar, const char *name);
 /* Blobs still needed, damaged files first, no more than a manifest has items. Fills at most `max`,

@@ -3,6 +3,7 @@
 #include "agent/registrar_internal.h"
 
 #include "base/log.h"
+#include "base/span.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -207,16 +208,6 @@ static void hook_ask(struct registrar *registrar)
 
 /* ---- what is told ---- */
 
-static void span_text(int64_t ms, char out[24])
-{
-    if (ms < 120 * 1000)
-        (void)snprintf(out, 24, "%" PRId64 " s", ms / 1000);
-    else if (ms < 2 * 3600 * 1000)
-        (void)snprintf(out, 24, "%" PRId64 " min", ms / 60000);
-    else
-        (void)snprintf(out, 24, "%" PRId64 " h", ms / 3600000);
-}
-
 bool gate_worth_telling(const struct registrar *registrar)
 {
     const struct gate_wait *gate = &registrar->gate;
@@ -258,7 +249,7 @@ static void tell(struct registrar *registrar)
     struct gate_wait *gate = &registrar->gate;
     Muster__ApplyReport report;
     struct gate_answer answer;
-    char span[24], then[96] = "";
+    char span[SPAN_WORDS_CHARS], then[96] = "";
     gate_report(registrar, &answer, &report);
     bool asks = report.step == MUSTER__APPLY_STEP__APPLY_ASKING;
     bool same = memcmp(gate->told_of, gate->what.digest, sizeof gate->told_of) == 0;
@@ -267,10 +258,10 @@ static void tell(struct registrar *registrar)
         return;
     gate->told = report.step;
     memcpy(gate->told_of, gate->what.digest, sizeof gate->told_of);
-    span_text((int64_t)(asks                        ? report.waited_ms
-                        : report.opens_after_ms > 0 ? report.opens_after_ms
-                                                    : report.asks_after_ms),
-              span);
+    span_words((int64_t)(asks                        ? report.waited_ms
+                         : report.opens_after_ms > 0 ? report.opens_after_ms
+                                                     : report.asks_after_ms),
+               !asks, span);
     if (asks)
         (void)snprintf(then, sizeof then,
                        " for %s: a person should look; `muster apply` puts it in force", span);

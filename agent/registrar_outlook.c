@@ -81,7 +81,8 @@ bool registrar_plan(const struct registrar *registrar, struct arena *arena,
     Muster__StateReport *state = arena_alloc(arena, sizeof *state);
     if (state == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a plan");
-    if (!registrar_state(registrar, arena, state, err))
+    if (!registrar_state(registrar, arena, state, err) ||
+        !registrar_trial(registrar, arena, state, err))
         return false;
     muster__plan_reply__init(ret_plan);
     ret_plan->state = state;

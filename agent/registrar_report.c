@@ -173,6 +173,13 @@ static Muster__ItemReport *row_message(const struct sync_report *row, struct are
     return copied ? item : NULL;
 }
 
+static Muster__ApplyReport *with_its_texts(Muster__ApplyReport *apply, struct arena *arena)
+{
+    apply->waits_for = arena_copy(arena, apply->waits_for, strlen(apply->waits_for) + 1);
+    apply->why = arena_copy(arena, apply->why, strlen(apply->why) + 1);
+    return apply->waits_for != NULL && apply->why != NULL ? apply : NULL;
+}
+
 static bool apply_message(const struct registrar *registrar, struct arena *arena,
                           Muster__StateReport *state)
 {
@@ -184,10 +191,21 @@ static bool apply_message(const struct registrar *registrar, struct arena *arena
         gate_report(registrar, &answer, apply);
     else if (!trial_report(registrar, apply))
         return true;
-    apply->waits_for = arena_copy(arena, apply->waits_for, strlen(apply->waits_for) + 1);
-    apply->why = arena_copy(arena, apply->why, strlen(apply->why) + 1);
-    state->apply = apply;
-    return apply->waits_for != NULL && apply->why != NULL;
+    state->apply = with_its_texts(apply, arena);
+    return state->apply != NULL;
+}
+
+bool registrar_trial(const struct registrar *registrar, struct arena *arena,
+                     Muster__StateReport *state, struct err *err)
+{
+    Muster__ApplyReport *trial = arena_alloc(arena, sizeof *trial);
+    if (trial == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the state report");
+    if (registrar->gate.build == NULL || registrar->gate.what.back ||
+        !trial_report(registrar, trial))
+        return true;
+    state->trial = with_its_texts(trial, arena);
+    return state->trial != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the state report");
 }
 
 static bool state_message(const struct registrar *registrar, const struct reports *reports,

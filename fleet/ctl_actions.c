@@ -121,8 +121,10 @@ const struct ctl_command ctl_action = {
              "  reboot               restart the terminal\n"
              "  sign-on              have the payment application sign on again\n"
              "  reset-registration   make all documents again from what is fetched anew\n"
-             "  apply                put in force what waits for the payment application, as the\n"
-             "                       device has last told it here, and nothing that came since\n"
+             "  apply                put in force the generation that waits for the payment\n"
+             "                       application, as the device has last told it here, and nothing\n"
+             "                       that came since; about a key or a package that waits by itself\n"
+             "                       a person decides at the terminal: muster apply\n"
              "A terminal does it once it has proof that the order is new, and only while nothing\n"
              "that it could harm is under way; musterctl get actions tells what came of it.",
     .options = action_options,

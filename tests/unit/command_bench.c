@@ -55,6 +55,25 @@ static Muster__ReplyStatus keep(struct seen *seen, const Muster__TxnResult *txn)
     return MUSTER__REPLY_STATUS__REPLY_OK;
 }
 
+static void tell_placing(Muster__Placing *key, Muster__Placing *package, unsigned plans,
+                         uint8_t key_digest[32], uint8_t package_digest[32])
+{
+    memset(key_digest, 0x40 + (int)plans, 32);
+    memset(package_digest, 0x80 + (int)plans, 32);
+    key->name = (char *)(uintptr_t) "tmk.key";
+    key->version = (char *)(uintptr_t) "12";
+    key->slot = (char *)(uintptr_t) "tmk";
+    key->waits_for = (char *)(uintptr_t) "the batch to be settled";
+    key->waited_ms = 3600 * 1000;
+    key->digest = (ProtobufCBinaryData){.len = 32, .data = key_digest};
+    package->name = (char *)(uintptr_t) "os.raucb";
+    package->version = (char *)(uintptr_t) "4.2.0";
+    package->waits_for = (char *)(uintptr_t) "the open reversal";
+    package->waited_ms = 5000;
+    package->asks_after_ms = 12 * 3600 * 1000;
+    package->digest = (ProtobufCBinaryData){.len = 32, .data = package_digest};
+}
+
 static void answer_plan(struct fake_agent *agent, uint64_t id, Muster__StateReport *state)
 {
     Muster__PlanItem change = MUSTER__PLAN_ITEM__INIT, *changes[] = {&change};
@@ -86,6 +105,24 @@ static void answer_plan(struct fake_agent *agent, uint64_t id, Muster__StateRepo
     lease.terminals = terminals;
     lease.n_terminals = 2;
     memset(digest, (int)++agent->seen->plans, sizeof digest);
+    Muster__Placing key = MUSTER__PLACING__INIT, package = MUSTER__PLACING__INIT;
+    Muster__Placing *placing[] = {&key, &package};
+    uint8_t key_digest[32], package_digest[32];
+    tell_placing(&key, &package, agent->seen->plans, key_digest, package_digest);
+    Muster__PlanAction action = MUSTER__PLAN_ACTION__INIT, *actions[] = {&action};
+    action.id = (char *)(uintptr_t) "a-1";
+    action.kind = MUSTER__ACTION_KIND__ACTION_REBOOT;
+    action.step = MUSTER__ACTION_STEP__ACTION_STEP_WAITING;
+    action.text = (char *)(uintptr_t) "the open transaction";
+    action.waited_ms = 61 * 1000;
+    action.ends_ms = 79001;
+    action.expires_ms = 1795351139123;
+    if (agent->seen->drifting) {
+        plan.placing = placing;
+        plan.n_placing = 2;
+        plan.actions = actions;
+        plan.n_actions = 1;
+    }
     if (agent->seen->drifting)
         plan.waiting_digest = (ProtobufCBinaryData){.len = sizeof digest, .data = digest};
     plan.state = state;
@@ -142,13 +179,23 @@ static void answer_query(struct fake_agent *agent, const Muster__ClientRequest *
     state.n_items = 1;
     Muster__ApplyReport apply;
     wait_for_a_batch(&apply);
-    if (agent->seen->drifting)
+    Muster__ApplyReport trial = MUSTER__APPLY_REPORT__INIT;
+    trial.step = MUSTER__APPLY_STEP__APPLY_SWITCHED;
+    trial.generation = 2;
+    trial.results_needed = 50;
+    trial.probation_left_ms = 24 * 3600 * 1000 - 1;
+    if (agent->seen->drifting) {
         state.apply = &apply;
+        state.trial = &trial;
+    }
     if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_APPLY) {
         const ProtobufCBinaryData *digest = &request->apply->generation_digest;
         agent->seen->decided_length = digest->len;
         if (digest->len == sizeof agent->seen->decided)
             memcpy(agent->seen->decided, digest->data, digest->len);
+        agent->seen->placing_count = request->apply->n_placing;
+        for (size_t i = 0; i < request->apply->n_placing && i < 2; i++)
+            agent->seen->placing[i] = request->apply->placing[i].data[31];
     }
     if (request->what_case == MUSTER__CLIENT_REQUEST__WHAT_FORGET)
         agent->seen->forgot = request->forget->all ? FORGOT_ALL : (int)request->forget->terminal;

@@ -22,7 +22,9 @@ struct seen {
     unsigned plans; /* asked for so far; a plan's digest is made of it */
     size_t decided_length;
     uint8_t decided[32];
-    int forgot; /* a terminal, FORGOT_ALL, or FORGOT_NONE */
+    size_t placing_count;
+    uint8_t placing[2]; /* the last byte of each digest */
+    int forgot;         /* a terminal, FORGOT_ALL, or FORGOT_NONE */
 };
 enum { FORGOT_NONE = -1, FORGOT_ALL = -2 };
 

@@ -244,8 +244,26 @@ static void a_plan_says_what_waits_and_for_what(void **state)
                 "terminal 3: may be in a transaction, for 2 min at most: nobody has said since "
                 "the agent started; reversal and batch have not been spoken of\n",
                 true);
+    bench_holds(
+        bench->output,
+        "waits      slot tmk: key version 12 of tmk.key, for the batch to be settled, since "
+        "60 min; a person should look, then: muster apply\n",
+        true);
+    bench_holds(
+        bench->output,
+        "waits      os.raucb: version 4.2.0 for the installer, for the open reversal, since "
+        "5 s; a person is asked in 12 h\n",
+        true);
+    bench_holds(bench->output,
+                "actions    reboot a-1: waiting for the open transaction, which ends by itself in "
+                "80 s at the latest, since 61 s; expires 2026-11-22T12:38:59.123Z\n",
+                true);
+    bench_holds(bench->output, "probation  generation 2: ", true); /* beside what waits */
+    bench_holds(bench->output, "50 are enough, 24 h are left", true);
     assert_int_equal(bench_run(bench, command_plan, "plan", "-o", "json", NULL), EXIT_OK);
     bench_holds(bench->output, "\"fetch_bytes\": 4711", true);
+    bench_holds(bench->output, "\"slot\": \"tmk\"", true);
+    bench_holds(bench->output, "\"step\": \"switched\"", true);
     bench_holds(bench->output, "\"step\": \"waiting\"", true);
     assert_int_equal(bench_run(bench, command_status, "status", NULL), EXIT_OK);
     bench_holds(bench->output, "waits      manifest 3, for the batch", true);
@@ -256,10 +274,14 @@ static void a_plan_says_what_waits_and_for_what(void **state)
     bench_holds(bench->output, "terminal 2: in a transaction", true);
     assert_true(bench->seen->decided_length == 32 &&
                 bench->seen->decided[31] == bench->seen->plans);
+    bench_holds(bench->output, "slot tmk: key version 12", true);
+    assert_int_equal(bench->seen->placing_count, 2);
+    assert_int_equal(bench->seen->placing[0], 0x40 + bench->seen->plans);
+    assert_int_equal(bench->seen->placing[1], 0x80 + bench->seen->plans);
     bench->seen->drifting = false;
     assert_int_equal(bench_run(bench, command_apply, "apply", NULL), EXIT_OK);
     bench_holds(bench->output, "generation 2 of manifest 3 is in force", true);
-    assert_true(bench->seen->decided_length == 0);
+    assert_true(bench->seen->decided_length == 0 && bench->seen->placing_count == 0);
 }
 
 static void a_lease_is_shown_and_forgotten(void **state)

@@ -243,17 +243,24 @@ static void what_comes_in_its_place_waits_anew(void **state)
     assert_int_equal(world->events, 0);
 }
 
+static const uint8_t *digest_of(const struct install_world *world)
+{
+    static uint8_t digest[32];
+    package_wanted_digest(&world->wanted, digest);
+    return digest;
+}
+
 static void a_person_may_decide(void **state)
 {
     struct install_world *world = *state;
-    assert_false(installer_decide(world->installer));
+    assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
     world->lease = (struct gate_lease){.known = true, .reversal = true};
     install_look(world);
     assert_int_equal(install_calls(world, "install"), 0);
-    assert_true(installer_decide(world->installer));
+    assert_true(installer_decide(world->installer, digest_of(world), "user 0"));
     install_settle(world);
     assert_int_equal(install_calls(world, "install"), 1);
-    assert_false(installer_decide(world->installer));
+    assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
 }
 
 static void the_gate_hook_has_its_say(void **state)
@@ -286,7 +293,7 @@ static void what_is_wanted_no_more_waits_no_more(void **state)
     world->none = true;
     install_look(world);
     assert_false(file_exists(path));
-    assert_false(installer_decide(world->installer));
+    assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
 }
 
 /* ---- what is handed over ---- */
