@@ -477,6 +477,8 @@ static void end(struct agent *agent, Muster__ActionStep step, const struct actio
     actions_end(&actions->book, id, step, log, text);
     keep_or_warn(agent);
     agent_answer_leases(agent);
+    if (agent->installer != NULL)
+        installer_look_at_gate(agent->installer);
     agent_look_at_actions(agent);
 }
 

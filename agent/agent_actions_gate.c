@@ -64,6 +64,13 @@ void agent_action_gate_leave(struct agent *agent)
         gate_hook_leave(&agent->actions.asks[i]);
 }
 
+/* A restart in the middle of an installer counts as the power going, and after two of those the
+ * package is given up. */
+static bool is_installing(const struct agent *agent)
+{
+    return agent->installer != NULL && installer_installing(agent->installer);
+}
+
 bool agent_action_may(struct agent *agent, const struct action *action, int64_t waited_ms,
                       char *ret_why)
 {
@@ -80,6 +87,10 @@ bool agent_action_may(struct agent *agent, const struct action *action, int64_t 
         answer.open = false;
         (void)snprintf(answer.waits_for, sizeof answer.waits_for,
                        "the end of what is being switched");
+    }
+    if (answer.open && stop == STOP_IDLE && is_installing(agent)) {
+        answer.open = false;
+        (void)snprintf(answer.waits_for, sizeof answer.waits_for, "the installer");
     }
     (void)snprintf(ret_why, FRESHNESS_WHY_CHARS, "%s", answer.waits_for);
     return answer.open;
@@ -98,8 +109,13 @@ struct gate_answer agent_action_gate(const struct agent *agent, Muster__ActionKi
     return look(agent, stop, gate_hook_now(&agent->actions.asks[asker_of(stop)]), waited_ms);
 }
 
+bool agent_restarts(const struct agent *agent)
+{
+    return agent->actions.running.id[0] != '\0' &&
+           stop_of(agent->actions.running.kind) == STOP_IDLE;
+}
+
 bool agent_interrupts(const struct agent *agent)
 {
-    return agent->actions.running.id[0] != '\0' && !agent->actions.word.awaited &&
-           stop_of(agent->actions.running.kind) == STOP_IDLE;
+    return agent_restarts(agent) && !agent->actions.word.awaited;
 }

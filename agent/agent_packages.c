@@ -31,6 +31,16 @@ static void on_changed(void *ctx)
         registrar_amended(agent->registrar);
 }
 
+static bool on_restarting(void *ctx)
+{
+    return agent_restarts(ctx);
+}
+
+static void on_ended(void *ctx)
+{
+    agent_look_at_actions(ctx);
+}
+
 bool agent_open_installer(struct agent *agent, struct err *err)
 {
     char book[512], dir[512];
@@ -38,6 +48,8 @@ bool agent_open_installer(struct agent *agent, struct err *err)
     static const struct installer_events events = {.wanted = on_wanted,
                                                    .path = on_path,
                                                    .lease = agent_look_at_lease,
+                                                   .restarting = on_restarting,
+                                                   .ended = on_ended,
                                                    .event = on_event,
                                                    .changed = on_changed};
     if (!path_join(book, sizeof book, settings->state_dir, "packages", err) ||

@@ -331,6 +331,8 @@ void agent_close_actions(struct agent *agent);
 void agent_look_at_actions(struct agent *agent);
 /* What an application must not begin beside is being done: its sales wait for the end. */
 bool agent_interrupts(const struct agent *agent);
+/* The terminal or its application is being restarted, or will be once the fleet knows of it. */
+bool agent_restarts(const struct agent *agent);
 /* agent_lease.c: something is, or a generation is switched, a key replaced. */
 bool agent_is_changing(const struct agent *agent);
 /* How the action under way ended. */

@@ -293,6 +293,11 @@ void installer_look(struct installer *installer)
         begin(installer);
 }
 
+bool installer_installing(const struct installer *installer)
+{
+    return installer->doing == DOING_INSTALL;
+}
+
 void installer_forgive(struct installer *installer)
 {
     struct err err = {0};

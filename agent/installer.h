@@ -39,6 +39,9 @@ struct installer_events {
     bool (*path)(void *ctx, const char *name, char *path, struct err *err);
     /* What the payment application is in the middle of; NULL: there is none. */
     void (*lease)(void *ctx, struct gate_lease *ret_lease);
+    /* Is the terminal or its application being restarted, or about to be? NULL: never. */
+    bool (*restarting)(void *ctx);
+    void (*ended)(void *ctx); /* the installer has; may be NULL */
     void (*event)(void *ctx, const Muster__Event *event);
     void (*changed)(void *ctx); /* installer_state says something else than before */
 };
@@ -63,6 +66,9 @@ bool installer_placing(const struct installer *installer, struct arena *arena,
 bool installer_waits(const struct installer *installer, const uint8_t digest[32]);
 /* A person has just this package handed over now; `who` is told. False: it does not wait. */
 bool installer_decide(struct installer *installer, const uint8_t digest[32], const char *who);
+
+/* The installer runs: what restarts the terminal or its application waits for `ended`. */
+bool installer_installing(const struct installer *installer);
 
 /* Says of each package in force that does not run yet that it is being placed, or why it is
  * refused. */

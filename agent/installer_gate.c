@@ -56,10 +56,22 @@ static struct gate_answer look_with(const struct installer *installer, enum gate
     return gate_look(&installer->gate, &look);
 }
 
+static struct gate_answer look(const struct installer *installer, enum gate_hook hook)
+{
+    struct gate_answer answer = look_with(installer, hook);
+    if (!answer.open || !installer->held)
+        return answer;
+    answer.open = false;
+    (void)snprintf(answer.waits_for, sizeof answer.waits_for, "the end of the restart");
+    return answer;
+}
+
 bool installer_gate_open(struct installer *installer)
 {
+    installer->held =
+        installer->events.restarting != NULL && installer->events.restarting(installer->ctx);
     const enum gate_hook hook = gate_hook_now(&installer->asker);
-    const struct gate_answer answer = look_with(installer, hook);
+    const struct gate_answer answer = look(installer, hook);
     const bool hook_alone =
         hook == GATE_HOOK_BUSY && look_with(installer, GATE_HOOK_OPEN).open && !answer.open;
     installer->waiting = !answer.open;
@@ -90,7 +102,7 @@ bool installer_placing(const struct installer *installer, struct arena *arena,
     *ret_row = NULL;
     if (!installer->waiting)
         return true;
-    placing.answer = look_with(installer, gate_hook_now(&installer->asker));
+    placing.answer = look(installer, gate_hook_now(&installer->asker));
     placing.waited_ms = waited_ms(installer);
     package_wanted_digest(&installer->ready, placing.digest);
     *ret_row = placing_tell(&placing, arena);

@@ -162,8 +162,11 @@ static void on_installed(void *ctx, const struct child_result *result)
     if (row != NULL)
         take_result(installer, row, result);
     installer_drop_ready(installer);
-    if (installer_ran(installer))
-        installer_look(installer);
+    if (!installer_ran(installer))
+        return;
+    if (installer->events.ended != NULL)
+        installer->events.ended(installer->ctx);
+    installer_look(installer);
 }
 
 /* On the medium before the installer runs: after a power cut it is known that it may have. */

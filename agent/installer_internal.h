@@ -43,6 +43,7 @@ struct installer {
     char ready_path[1024];
     bool waiting, asked_person, decided; /* of what is ready */
     bool alone;                          /* it waits for an application that was never heard of */
+    bool held;                           /* it waits for the end of a restart, whoever decides */
     int64_t waited_ms, waiting_since_ms; /* so long before, and since then */
     int64_t wait_kept_ms;                /* when that was written down */
     char waits_for[GATE_WORDS_CHARS];

@@ -36,7 +36,9 @@ static void wait_words(const struct installer *installer, char reason[REASON_BYT
     char after[SPAN_WORDS_CHARS];
     span_words(installer->alone ? installer->gate.alone_ms : installer->gate.patience_ms, true,
                after);
-    if (installer->asked_person)
+    if (installer->held)
+        (void)snprintf(reason, REASON_BYTES, "it waits for the end of the restart");
+    else if (installer->asked_person)
         (void)snprintf(reason, REASON_BYTES,
                        "it waits for %s, for so long that a person should look: muster apply",
                        gate_words(GATE_SETTLED));

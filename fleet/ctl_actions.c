@@ -113,20 +113,21 @@ const struct ctl_command ctl_action = {
     .words = "action",
     .arguments = "[DEVICE...] KIND",
     .summary = "Have devices do something once.",
-    .notes = "KIND is one of\n"
-             "  selfcheck            hash all that is in force again, and repair it\n"
-             "  resync               forget what failed, fetch and try it again\n"
-             "  logs                 send the newest lines of the logs; see musterctl logs\n"
-             "  restart-application  restart the payment application\n"
-             "  reboot               restart the terminal\n"
-             "  sign-on              have the payment application sign on again\n"
-             "  reset-registration   make all documents again from what is fetched anew\n"
-             "  apply                put in force the generation that waits for the payment\n"
-             "                       application, as the device has last told it here, and nothing\n"
-             "                       that came since; about a key or a package that waits by itself\n"
-             "                       a person decides at the terminal: muster apply\n"
-             "A terminal does it once it has proof that the order is new, and only while nothing\n"
-             "that it could harm is under way; musterctl get actions tells what came of it.",
+    .notes =
+        "KIND is one of\n"
+        "  selfcheck            hash all that is in force again, and repair it\n"
+        "  resync               forget what failed, fetch and try it again\n"
+        "  logs                 send the newest lines of the logs; see musterctl logs\n"
+        "  restart-application  restart the payment application\n"
+        "  reboot               restart the terminal\n"
+        "  sign-on              have the payment application sign on again\n"
+        "  reset-registration   make all documents again from what is fetched anew\n"
+        "  apply                put in force the generation that waits for the payment\n"
+        "                       application, as the device has last told it here, and nothing\n"
+        "                       that came since; about a key or a package that waits by itself\n"
+        "                       a person decides at the terminal: muster apply\n"
+        "A terminal does it once it has proof that the order is new, and only while nothing\n"
+        "that it could harm is under way; musterctl get actions tells what came of it.",
     .options = action_options,
     .argument_count = 1,
     .optional_count = CTL_ARGUMENTS_MAX - 1,

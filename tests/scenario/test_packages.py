@@ -203,3 +203,36 @@ def test_the_sample_version_hook_says_what_runs(hook):
                           capture_output=True, text=True).stdout
     assert (done.returncode, done.stdout) == (0, said)
     assert hook("version-hook", "table", "x").returncode == 1
+
+
+def test_a_restart_and_the_installer_wait_for_each_other(bin_dir, processes, run_dir, broker, pki):
+    world = World(bin_dir, processes, run_dir, broker, pki)
+    (world.own / "reboot").write_text(f"#!/bin/sh\necho reboot >>{world.own}/calls\n")
+    (world.own / "reboot").chmod(0o755)
+    (world.own / "helper.conf").write_text(
+        f"[helper]\nsocket = {world.own}/helper.sock\n[verbs]\nreboot = {world.own}/reboot\n")
+    processes.start("helper", [bin_dir / "muster-helper", "--config", world.own / "helper.conf"],
+                    cwd=world.own).wait_line("ready")
+    with open(world.terminal.folder / "agent.conf", "a", encoding="utf-8") as settings:
+        settings.write(f"\n[helper]\nsocket = {world.own}/helper.sock\n")
+    world.fleet.publish("os", IMAGE, "firmware", "--package-version", "4.2.0")
+    world.fleet.ctl_ok("assign", "os", "--device", "term-0001", "--mode", "repair")
+    world.terminal.start_agent()
+    world.connect()
+    wait_for(world.calls, what="the installer runs")
+    world.fleet.ctl_ok("action", "term-0001", "reboot")
+
+    def waits():
+        return [action for action in world.terminal.status()["actions"]
+                if action["text"] == "the installer"]
+    wait_for(waits, what="the restart waits for the installer")
+    assert "reboot" not in world.calls()
+    (world.own / "line").write_text("go\n")
+    wait_for(lambda: "reboot" in world.calls(), what="the terminal is restarted after it")
+    assert world.calls() == ["firmware os 4.2.0", "reboot"]
+    # The restart is under way: what comes now waits for its end.
+    world.fleet.publish("os", IMAGE + b"!", "firmware", "--package-version", "4.3.0")
+    world.fleet.ctl_ok("assign", "os", "--device", "term-0001", "--mode", "repair")
+    wait_for(lambda: world.item()["reason"] == "it waits for the end of the restart",
+             what="the next package waits for the restart")
+    assert world.calls() == ["firmware os 4.2.0", "reboot"]

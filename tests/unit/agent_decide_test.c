@@ -189,6 +189,47 @@ static void nothing_is_done_where_one_of_it_is_another_since(void **state)
     assert_int_equal(handed(terminal), 0);
 }
 
+/* Cut short twice, a package would be given up. */
+static void no_restart_begins_beside_the_installer(void **state)
+{
+    struct terminal *terminal = *state;
+    static const struct agent_settings settings;
+    static const struct action restarts[] = {
+        {.id = "a-1", .kind = MUSTER__ACTION_KIND__ACTION_REBOOT},
+        {.id = "a-2", .kind = MUSTER__ACTION_KIND__ACTION_RESTART_APPLICATION},
+    };
+    static const struct action selfcheck = {.id = "a-3",
+                                            .kind = MUSTER__ACTION_KIND__ACTION_SELFCHECK};
+    char why[FRESHNESS_WHY_CHARS];
+    terminal->agent.settings = &settings;
+    terminal->packages->lease = (struct gate_lease){.known = true};
+    installer_look_at_gate(terminal->agent.installer);
+    while (!installer_installing(terminal->agent.installer))
+        (void)uv_run(&terminal->packages->loop, UV_RUN_ONCE);
+    for (size_t i = 0; i < 2; i++) {
+        assert_false(agent_action_may(&terminal->agent, &restarts[i], 0, why));
+        assert_string_equal(why, "the installer");
+    }
+    assert_true(agent_action_may(&terminal->agent, &selfcheck, 0, why));
+    install_settle(terminal->packages);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(agent_action_may(&terminal->agent, &restarts[i], 0, why));
+}
+
+static void a_restart_counts_from_its_announcement(void **state)
+{
+    struct terminal *terminal = *state;
+    struct agent *agent = &terminal->agent;
+    assert_false(agent_restarts(agent));
+    agent->actions.running =
+        (struct action){.id = "a-1", .kind = MUSTER__ACTION_KIND__ACTION_REBOOT};
+    agent->actions.word.awaited = true;
+    assert_true(agent_restarts(agent));
+    assert_false(agent_interrupts(agent)); /* sales go on until it begins */
+    agent->actions.running.kind = MUSTER__ACTION_KIND__ACTION_SELFCHECK;
+    assert_false(agent_restarts(agent));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -198,6 +239,8 @@ int main(void)
         TEST(only_what_was_looked_at_is_put_in_force),
         TEST(all_of_it_is_put_in_force_at_once),
         TEST(nothing_is_done_where_one_of_it_is_another_since),
+        TEST(no_restart_begins_beside_the_installer),
+        TEST(a_restart_counts_from_its_announcement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,6 +263,26 @@ static void a_person_may_decide(void **state)
     assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
 }
 
+/* Which would end it in the middle; nobody can decide otherwise. */
+static void it_waits_for_the_end_of_a_restart(void **state)
+{
+    struct install_world *world = *state;
+    world->restarting = true;
+    install_look(world);
+    assert_placing(world, "it waits for the end of the restart");
+    assert_true(installer_decide(world->installer, digest_of(world), "user 0"));
+    install_settle(world);
+    assert_int_equal(install_calls(world, "install"), 0);
+    world->restarting = false;
+    installer_look_at_gate(world->installer);
+    while (!installer_installing(world->installer))
+        (void)uv_run(&world->loop, UV_RUN_ONCE);
+    assert_int_equal(world->ended, 0);
+    install_settle(world);
+    assert_int_equal(install_calls(world, "install"), 1);
+    assert_int_equal(world->ended, 1);
+}
+
 static void the_gate_hook_has_its_say(void **state)
 {
     struct install_world *world = *state;
@@ -569,6 +589,7 @@ int main(void)
         TEST(how_long_it_waits_outlives_restarts),
         TEST(what_comes_in_its_place_waits_anew),
         TEST(a_person_may_decide),
+        TEST(it_waits_for_the_end_of_a_restart),
         TEST(the_gate_hook_has_its_say),
         TEST(what_is_wanted_no_more_waits_no_more),
         TEST(a_damaged_file_is_never_handed_over),

@@ -45,6 +45,19 @@ static void on_lease(void *ctx, struct gate_lease *ret_lease)
     *ret_lease = world->lease;
 }
 
+static bool on_restarting(void *ctx)
+{
+    const struct install_world *world = ctx;
+    return world->restarting;
+}
+
+static void on_ended(void *ctx)
+{
+    struct install_world *world = ctx;
+    world->ended++;
+    assert_false(installer_installing(world->installer));
+}
+
 static void on_event(void *ctx, const Muster__Event *event)
 {
     static const struct unpack_limits limits = {.max_bytes = 4096};
@@ -127,6 +140,8 @@ void install_open(struct install_world *world)
     static const struct installer_events events = {.wanted = on_wanted,
                                                    .path = on_path,
                                                    .lease = on_lease,
+                                                   .restarting = on_restarting,
+                                                   .ended = on_ended,
                                                    .event = on_event,
                                                    .changed = on_changed};
     struct err err = {0};

@@ -21,6 +21,8 @@ struct install_world {
     bool proving;  /* it is on probation */
     size_t before; /* so many others are in force before it; they run */
     struct gate_lease lease;
+    bool restarting; /* the terminal, or its application */
+    unsigned ended;  /* so often the installer has */
     struct installer_settings settings;
     struct gate_hook_program *gate; /* NULL until install_gate */
     struct installer *installer;

@@ -93,6 +93,30 @@ static void test_what_waits_waits_for_the_gate_of_all(void **state)
     arena_done(&arena);
 }
 
+/* What is in force proves itself, whatever waits beside it. */
+static void test_what_is_on_probation_is_told_beside_what_waits(void **state)
+{
+    struct world *world = begin(state);
+    struct arena arena = {0};
+    static const struct world_doc third[] = {DOC("bin.tsv", BIN_1 "51\tthree\n", 3, TABLE),
+                                             DOC("params", PARAMS_2, 2, PARAMS)};
+    world->settings.probation.policy = (struct probation_policy){
+        .results = 50, .time_ms = 86400000, .welcome_ms = 600000, .crashes = 3, .starts = 4};
+    world_reopen(world);
+    world_apply(world, 2, both, 2);
+    assert_int_equal(plan_of(world, &arena).state->apply->step, MUSTER__APPLY_STEP__APPLY_SWITCHED);
+    assert_null(plan_of(world, &arena).state->trial);
+    world->lease.transaction = true;
+    world_apply(world, 3, third, 2);
+    const Muster__PlanReply plan = plan_of(world, &arena);
+    assert_int_equal(plan.state->apply->step, MUSTER__APPLY_STEP__APPLY_ASKING);
+    assert_non_null(plan.state->trial);
+    assert_int_equal(plan.state->trial->step, MUSTER__APPLY_STEP__APPLY_SWITCHED);
+    assert_int_equal(plan.state->trial->generation, 2);
+    assert_true(plan.state->trial->probation_left_ms > 0);
+    arena_done(&arena);
+}
+
 static void test_what_is_to_go_waits_too(void **state)
 {
     struct world *world = begin(state);
@@ -174,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_is_as_wanted_is_not_in_it),
         TEST(test_what_waits_waits_for_the_gate_of_all),
+        TEST(test_what_is_on_probation_is_told_beside_what_waits),
         TEST(test_what_is_to_go_waits_too),
         TEST(test_what_is_to_come_is_counted),
         TEST(test_what_is_only_observed_is_named_and_not_fetched),
