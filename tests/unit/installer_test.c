@@ -14,16 +14,6 @@
 #define MODEL MUSTER__REFUSAL__REFUSAL_PACKAGE_MODEL
 #define NONE MUSTER__REFUSAL__REFUSAL_NONE
 
-static void assert_placing(const struct install_world *world, const char *why)
-{
-    const struct install_said said = install_said(world);
-    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_PLACING);
-    assert_int_equal(said.refusal, NONE);
-    assert_false(said.converged);
-    if (strstr(said.reason, why) == NULL)
-        fail_msg("%s", said.reason);
-}
-
 static void assert_refused(const struct install_world *world, Muster__Refusal refusal,
                            const char *why)
 {
@@ -85,9 +75,9 @@ static void a_package_is_handed_over_once_and_its_version_is_the_answer(void **s
 {
     struct install_world *world = *state;
     world->proving = true;
-    assert_placing(world, "not asked yet");
+    install_assert_placing(world, "not asked yet");
     world->proving = false;
-    assert_placing(world, "not asked yet");
+    install_assert_placing(world, "not asked yet");
     install_look(world);
     char expected[256];
     (void)snprintf(expected, sizeof expected,
@@ -95,13 +85,13 @@ static void a_package_is_handed_over_once_and_its_version_is_the_answer(void **s
                    world->folder);
     assert_string_equal(install_text(world, "calls"), expected);
     assert_string_equal(install_text(world, "got"), install_text(world, "state/image"));
-    assert_placing(world, "it was handed to the installer; 4.1 runs, until 4.2 does");
+    install_assert_placing(world, "it was handed to the installer; 4.1 runs, until 4.2 does");
     assert_string_equal(world->text, "4.2 was handed to the installer, 4.1 runs");
     assert_string_equal(world->running, "4.1");
     install_look(world);
     assert_int_equal(world->events, 1);
     install_reboot(world);
-    assert_placing(world, "not asked yet");
+    install_assert_placing(world, "not asked yet");
     install_look(world);
     assert_runs(world);
     assert_int_equal(world->events, 2);
@@ -141,10 +131,10 @@ static void what_nobody_looks_at_is_not_as_it_should_be(void **state)
     world->before = PACKAGES_MAX - 1;
     install_write(world, "next", "4.2\n");
     install_look(world);
-    assert_placing(world, "it was handed to the installer");
+    install_assert_placing(world, "it was handed to the installer");
     world->before = PACKAGES_MAX;
     install_look(world);
-    assert_placing(world, "has its installer look at 16 packages, and this is one more");
+    install_assert_placing(world, "has its installer look at 16 packages, and this is one more");
     world->none = true;
     install_look(world);
     assert_true(install_said(world).converged);
@@ -159,163 +149,6 @@ static void what_is_not_in_force_is_not_handed_over(void **state)
     assert_true(install_said(world).converged);
 }
 
-/* ---- the gate ---- */
-
-static void it_waits_until_the_batch_is_settled(void **state)
-{
-    struct install_world *world = *state;
-    world->lease = (struct gate_lease){.known = true, .batch = true};
-    install_look(world);
-    assert_int_equal(install_calls(world, "install"), 0);
-    assert_placing(world, "it waits for a settled batch and no reversal");
-    const unsigned changes = world->changes;
-    world->lease.transaction = true; /* a sale is no other state, and no other answer */
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(world->changes, changes);
-    assert_int_equal(install_calls(world, "version"), 1);
-    world->boot_ms += 7200000;
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_placing(world, "a person should look");
-    assert_non_null(strstr(world->text, "4.2 waits for the open transaction"));
-    assert_int_equal(world->events, 1);
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(world->events, 1);
-    world->lease = (struct gate_lease){.known = true};
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 1);
-}
-
-/* Terminals are switched off at night: two evenings of waiting are as long as one day. */
-static void how_long_it_waits_outlives_restarts(void **state)
-{
-    struct install_world *world = *state;
-    world->lease = (struct gate_lease){.known = true, .batch = true};
-    install_look(world);
-    world->boot_ms += 4000000;
-    install_close(world); /* in the same boot */
-    install_open(world);
-    install_look(world);
-    assert_int_equal(world->events, 0);
-    world->boot_ms += 2000000;
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    world->boot_ms += 299000;
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(world->installer->book.rows[0].age_ms, 6000000);
-    install_reboot(world);
-    install_look(world);
-    assert_int_equal(world->events, 0);
-    assert_int_equal(install_calls(world, "install"), 0);
-    world->boot_ms += 902000;
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(world->events, 1);
-    assert_placing(world, "a person should look");
-    install_reboot(world); /* nor is that person asked each morning */
-    install_look(world);
-    assert_placing(world, "a person should look");
-    assert_int_equal(world->events, 1);
-    world->lease = (struct gate_lease){.known = true};
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 1);
-    assert_string_equal(world->text, "4.2 was handed to the installer, 4.1 runs");
-}
-
-static void what_comes_in_its_place_waits_anew(void **state)
-{
-    struct install_world *world = *state;
-    world->lease = (struct gate_lease){.known = true, .batch = true};
-    install_look(world);
-    world->boot_ms += 7000000;
-    install_close(world);
-    (void)snprintf(world->wanted.package_version, sizeof world->wanted.package_version, "4.3");
-    install_open(world);
-    install_look(world);
-    world->boot_ms += 300000;
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(world->events, 0);
-}
-
-static const uint8_t *digest_of(const struct install_world *world)
-{
-    static uint8_t digest[32];
-    package_wanted_digest(&world->wanted, digest);
-    return digest;
-}
-
-static void a_person_may_decide(void **state)
-{
-    struct install_world *world = *state;
-    assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
-    world->lease = (struct gate_lease){.known = true, .reversal = true};
-    install_look(world);
-    assert_int_equal(install_calls(world, "install"), 0);
-    assert_true(installer_decide(world->installer, digest_of(world), "user 0"));
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 1);
-    assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
-}
-
-/* Which would end it in the middle; nobody can decide otherwise. */
-static void it_waits_for_the_end_of_a_restart(void **state)
-{
-    struct install_world *world = *state;
-    world->restarting = true;
-    install_look(world);
-    assert_placing(world, "it waits for the end of the restart");
-    assert_true(installer_decide(world->installer, digest_of(world), "user 0"));
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 0);
-    world->restarting = false;
-    installer_look_at_gate(world->installer);
-    while (!installer_installing(world->installer))
-        (void)uv_run(&world->loop, UV_RUN_ONCE);
-    assert_int_equal(world->ended, 0);
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 1);
-    assert_int_equal(world->ended, 1);
-}
-
-static void the_gate_hook_has_its_say(void **state)
-{
-    struct install_world *world = *state;
-    install_gate(world, "echo \"gate $*\" >>calls\necho 'a batch'\nexit 1\n");
-    install_look(world);
-    assert_placing(world, "it waits for a settled batch");
-    assert_int_equal(install_calls(world, "gate settled"), 1);
-    assert_int_equal(install_calls(world, "install"), 0);
-    install_script(world, world->gate_hook, "exit 0\n");
-    world->lease = (struct gate_lease){.known = true, .batch = true}; /* both must be open */
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 0);
-    world->lease.batch = false;
-    installer_look_at_gate(world->installer);
-    install_settle(world);
-    assert_int_equal(install_calls(world, "install"), 1);
-}
-
-static void what_is_wanted_no_more_waits_no_more(void **state)
-{
-    struct install_world *world = *state;
-    char path[160];
-    world->lease = (struct gate_lease){.known = true, .batch = true};
-    install_look(world);
-    (void)snprintf(path, sizeof path, "%s/os", world->folder);
-    assert_true(file_exists(path));
-    world->none = true;
-    install_look(world);
-    assert_false(file_exists(path));
-    assert_false(installer_decide(world->installer, digest_of(world), "user 0"));
-}
-
 /* ---- what is handed over ---- */
 
 static void a_damaged_file_is_never_handed_over(void **state)
@@ -324,7 +157,7 @@ static void a_damaged_file_is_never_handed_over(void **state)
     install_write(world, "state/image", "the image of an operating systen");
     install_look(world);
     assert_int_equal(install_calls(world, "install"), 0);
-    assert_placing(world, "its file is damaged");
+    install_assert_placing(world, "its file is damaged");
 }
 
 static void it_stays_readable_whatever_comes_meanwhile(void **state)
@@ -409,7 +242,7 @@ static void one_that_forks_away_does_not_hold_it_up(void **state)
     struct install_world *world = *state;
     install_script(world, world->hook, "echo 4.2 >next\nsetsid sleep 1000 & echo $! >child\n");
     install_look(world);
-    assert_placing(world, "it was handed to the installer");
+    install_assert_placing(world, "it was handed to the installer");
     (void)kill((pid_t)atoi(install_text(world, "child")), SIGKILL);
 }
 
@@ -418,7 +251,7 @@ static void one_that_is_ended_from_outside_has_said_nothing(void **state)
     struct install_world *world = *state;
     install_script(world, world->hook, "echo install >>calls\necho 4.2 >next\nkill -TERM $$\n");
     install_look(world);
-    assert_placing(world, "the agent ended while it was handed over");
+    install_assert_placing(world, "the agent ended while it was handed over");
     install_look(world);
     install_reboot(world);
     install_look(world);
@@ -431,7 +264,7 @@ static void one_that_cannot_run_leaves_no_mark(void **state)
     struct install_world *world = *state;
     assert_true(file_remove(world->hook, NULL));
     install_look(world);
-    assert_placing(world, "the installer cannot be run");
+    install_assert_placing(world, "the installer cannot be run");
     install_script(world, world->hook, "echo install >>calls\n");
     install_look(world);
     assert_int_equal(install_calls(world, "install"), 1);
@@ -446,13 +279,13 @@ static void without_hooks_nothing_is_done_on_a_guess(void **state)
     install_open(world);
     install_look(world);
     assert_in_range(uv_timer_get_due_in(&world->installer->timer), 600001, 3600000);
-    assert_placing(world, "no version hook is set on this terminal (install.version_hook)");
+    install_assert_placing(world, "no version hook is set on this terminal (install.version_hook)");
     install_close(world);
     world->settings.version_hook = world->version_hook;
     world->settings.hook = "";
     install_open(world);
     install_look(world);
-    assert_placing(world, "no installer is set on this terminal (install.hook)");
+    install_assert_placing(world, "no installer is set on this terminal (install.hook)");
     assert_int_equal(install_calls(world, "install"), 0);
     static const char *const bad[] = {"exit 1\n", "echo 'not a version'\n", "true\n",
                                       "head -c 100 /dev/zero | tr '\\0' 1\n"};
@@ -462,7 +295,7 @@ static void without_hooks_nothing_is_done_on_a_guess(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         install_script(world, world->version_hook, bad[i]);
         install_look(world);
-        assert_placing(world, "version hook");
+        install_assert_placing(world, "version hook");
         assert_int_equal(install_calls(world, "install"), 0);
     }
 }
@@ -490,11 +323,11 @@ static void another_version_after_the_limit_is_told_with_both(void **state)
     install_look(world);
     world->boot_ms += 3000000;
     install_look(world);
-    assert_placing(world, "it was handed to the installer");
+    install_assert_placing(world, "it was handed to the installer");
     install_reboot(world); /* the time that it was on counts, not that it was off */
     world->boot_ms = 500000;
     install_look(world);
-    assert_placing(world, "it was handed to the installer");
+    install_assert_placing(world, "it was handed to the installer");
     world->boot_ms = 700000;
     install_look(world);
     assert_refused(world, VERSION, "minutes after it was handed over 4.1 runs, and not 4.2");
@@ -570,7 +403,7 @@ static void a_book_that_cannot_be_kept_lets_nothing_run(void **state)
     install_open(world);
     install_look(world);
     assert_int_equal(install_calls(world, "install"), 0);
-    assert_placing(world, "it is not handed over");
+    install_assert_placing(world, "it is not handed over");
     /* It may be that the disk was full: the next check is an hour away. */
     assert_in_range(uv_timer_get_due_in(&world->installer->timer), 1, 600000);
 }
@@ -585,13 +418,6 @@ int main(void)
         TEST(what_runs_already_is_not_handed_over),
         TEST(what_nobody_looks_at_is_not_as_it_should_be),
         TEST(what_is_not_in_force_is_not_handed_over),
-        TEST(it_waits_until_the_batch_is_settled),
-        TEST(how_long_it_waits_outlives_restarts),
-        TEST(what_comes_in_its_place_waits_anew),
-        TEST(a_person_may_decide),
-        TEST(it_waits_for_the_end_of_a_restart),
-        TEST(the_gate_hook_has_its_say),
-        TEST(what_is_wanted_no_more_waits_no_more),
         TEST(a_damaged_file_is_never_handed_over),
         TEST(it_stays_readable_whatever_comes_meanwhile),
         TEST(another_models_package_is_never_handed_over),

@@ -288,3 +288,13 @@ void install_reboot(struct install_world *world)
     world->boot_ms = 500;
     install_open(world);
 }
+
+void install_assert_placing(const struct install_world *world, const char *why)
+{
+    const struct install_said said = install_said(world);
+    assert_int_equal(said.state, MUSTER__ITEM_STATE__ITEM_PLACING);
+    assert_int_equal(said.refusal, MUSTER__REFUSAL__REFUSAL_NONE);
+    assert_false(said.converged);
+    if (strstr(said.reason, why) == NULL)
+        fail_msg("%s", said.reason);
+}

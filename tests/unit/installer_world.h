@@ -56,6 +56,8 @@ struct install_said {
     char reason[360];
 };
 struct install_said install_said(const struct install_world *world);
+/* Not refused, and not converged, for this reason. */
+void install_assert_placing(const struct install_world *world, const char *why);
 /* As after a restart of the terminal. */
 void install_reboot(struct install_world *world);
 
