@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PART_BYTES = 64 * 1024 };
+enum { PART_BYTES = 64 * 1024, TICK_NS = 2 * 1000 * 1000, TICKS_MAX = 20 };
 
 static enum file_others_found found_of(int failed)
 {
@@ -19,6 +20,20 @@ static bool is_same(const struct stat *a, const struct stat *b)
 {
     return a->st_size == b->st_size && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
            a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* The kernel stamps files by a clock of some milliseconds: what is written twice within one of them
+ * looks as if it was written once. So the reading begins after the tick of the last change; a stamp
+ * from the future, where the clock was set back, is not waited for. */
+static void wait_for_tick(const struct stat *st)
+{
+    const struct timespec tick = {.tv_nsec = TICK_NS};
+    struct timespec now;
+    for (int i = 0; i < TICKS_MAX && clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0; i++) {
+        if (now.tv_sec != st->st_ctim.tv_sec || now.tv_nsec > st->st_ctim.tv_nsec)
+            return;
+        (void)nanosleep(&tick, NULL);
+    }
 }
 
 /* No more than it had when it was opened: who appends without end does not keep us here. */
@@ -58,6 +73,7 @@ static void read_open(int fd, bool (*wanted)(void *ctx, uint64_t length),
         others->found = FILE_OTHERS_UNWANTED;
         return;
     }
+    wait_for_tick(&before);
     others->why = read_parts(fd, others->length, each, ctx);
     if (others->why != 0)
         others->found = FILE_OTHERS_UNREADABLE;

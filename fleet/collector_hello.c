@@ -190,6 +190,21 @@ static bool note_state(struct collector *collector, const struct fleetdb_device 
     return collector_state(collector, device, &report, state, arena, err);
 }
 
+/* A device has no more documents than a manifest names: others are made up. */
+static bool take_item(struct collector *collector, const struct fleetdb_device *device,
+                      const Muster__ItemReport *item, struct arena *arena, struct err *err)
+{
+    bool room = false;
+    if (!fleetdb_item_room(collector->settings.db, device->device, item->name, LIMIT_MANIFEST_ITEMS,
+                           &room, err))
+        return false;
+    if (room)
+        return write_item(collector, device, item, arena, err);
+    collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_TOO_MANY, device->id,
+                     "it names more documents than a manifest has");
+    return true;
+}
+
 static bool note_item(struct collector *collector, const struct fleetdb_device *device,
                       uint64_t incarnation, const Muster__Event *event,
                       const Muster__ItemReport *item, struct arena *arena, struct err *err)
@@ -200,7 +215,7 @@ static bool note_item(struct collector *collector, const struct fleetdb_device *
     if (!fleetdb_report_read(collector->settings.db, device->device, &report, &why))
         return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.text);
     return is_stale(collector, device, &report, incarnation, event, &stale, err) &&
-           (stale || write_item(collector, device, item, arena, err));
+           (stale || take_item(collector, device, item, arena, err));
 }
 
 static const ProtobufCMessageDescriptor *detail_type(Muster__EventKind kind)

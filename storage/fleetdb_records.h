@@ -85,6 +85,10 @@ bool fleetdb_items_clear(struct fleetdb *db, int64_t device, struct err *err) MU
 bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb_item *item,
                         int64_t now_ms, struct err *err) MUSTER_CHECK;
 
+/* Whether an item of this name has room among `max` of the device, or is one of them. */
+bool fleetdb_item_room(struct fleetdb *db, int64_t device, const char *name, int64_t max,
+                       bool *ret_room, struct err *err) MUSTER_CHECK;
+
 bool fleetdb_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,
                     struct err *err) MUSTER_CHECK;
 /* Nobody is known to be online: a new session with the broker begins, which says who is. */

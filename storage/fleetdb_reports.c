@@ -10,6 +10,7 @@ enum query {
     REPORT_WRITE,
     ITEMS_CLEAR,
     ITEM_WRITE,
+    ITEM_ROOM,
     ONLINE,
     ONLINE_FORGET,
     SEEN,
@@ -39,6 +40,8 @@ static const char *const texts[QUERIES] = {
                      " generation_digest = excluded.generation_digest,"
                      " converged = excluded.converged, lacks = excluded.lacks",
     [ITEMS_CLEAR] = "DELETE FROM device_item WHERE device = :device",
+    [ITEM_ROOM] = "SELECT count(*) < :max OR coalesce(sum(name = :name), 0) > 0 FROM device_item"
+                  " WHERE device = :device",
     [ITEM_WRITE] = "INSERT INTO device_item (device, name, wanted_version, held_version,"
                    " wanted_sha256, held_sha256, state, source, reason, refusal, updated_ms,"
                    " difference, owned, wanted_bytes, found_bytes, rows_compared,"
@@ -180,6 +183,20 @@ bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb
     bind_difference(statement, &item->difference);
     sqlite_bind_int(statement, ":now", now_ms);
     return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_item_room(struct fleetdb *db, int64_t device, const char *name, int64_t max,
+                       bool *ret_room, struct err *err)
+{
+    int64_t room;
+    sqlite3_stmt *statement = query_of(db, ITEM_ROOM);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_text(statement, ":name", name);
+    sqlite_bind_int(statement, ":max", max);
+    if (!sqlite_value(db->sqlite, statement, 0, &room, err))
+        return false;
+    *ret_room = room != 0;
+    return true;
 }
 
 bool fleetdb_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,

@@ -129,6 +129,48 @@ static void rows_that_no_terminal_counts(void **state)
     }
 }
 
+static bool count_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
+{
+    (void)view, (void)err;
+    (*(size_t *)ctx)++;
+    return true;
+}
+
+static size_t items_of(struct world *world)
+{
+    struct fleetdb_device device;
+    size_t count = 0;
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    assert_true(fleetdb_view_items(world->fleet->db, device.device, count_item, &count, NULL));
+    return count;
+}
+
+/* One name for each event, for ever. */
+static void more_documents_than_a_manifest_has(void **state)
+{
+    struct world *world = *state;
+    Muster__StateReport report = MUSTER__STATE_REPORT__INIT;
+    Muster__ItemReport item = MUSTER__ITEM_REPORT__INIT;
+    char name[32];
+    report.manifest_version = 1;
+    item.name = name;
+    world_send_event(world, 1, MUSTER__EVENT_KIND__EVENT_STATE, &report.base, WORLD_WALL_MS);
+    for (uint64_t i = 0; i < LIMIT_MANIFEST_ITEMS + 3; i++) {
+        (void)snprintf(name, sizeof name, "doc-%u", (unsigned)i);
+        world_send_event(world, 2 + i, MUSTER__EVENT_KIND__EVENT_DRIFT, &item.base, WORLD_WALL_MS);
+        world_settle(world);
+        world_forget_sent(world);
+    }
+    assert_int_equal(items_of(world), LIMIT_MANIFEST_ITEMS);
+    assert_int_equal(world_refused(world, REFUSED_EVENT_DETAIL, REASON_TOO_MANY), 3);
+    (void)snprintf(name, sizeof name, "doc-0"); /* which is one of them */
+    item.state = MUSTER__ITEM_STATE__ITEM_DAMAGED;
+    world_send_event(world, LIMIT_MANIFEST_ITEMS + 5, MUSTER__EVENT_KIND__EVENT_DRIFT, &item.base,
+                     WORLD_WALL_MS);
+    world_settle(world);
+    assert_int_equal(world_refused(world, REFUSED_EVENT_DETAIL, REASON_TOO_MANY), 3);
+}
+
 /* Whatever is owed: what does not fit is said when it comes again. */
 static void a_welcome_keeps_its_limits(void **state)
 {
@@ -355,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_hello_is_welcomed),
         TEST(rows_that_no_terminal_counts),
+        TEST(more_documents_than_a_manifest_has),
         TEST(a_welcome_keeps_its_limits),
         TEST(a_hello_without_sense_gets_no_answer),
         TEST(an_old_hello_does_not_undo_a_newer_one),

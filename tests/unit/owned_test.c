@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NONE MUSTER__DIFFERENCE_KIND__DIFFERENCE_NONE
@@ -227,6 +228,35 @@ static void test_a_file_under_way_is_of_no_moment(void **state)
     }
 }
 
+static void write_over(void *ctx, struct bytes part)
+{
+    struct writer *writer = ctx;
+    struct timespec now;
+    struct stat st;
+    (void)part;
+    int fd = open(writer->path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    /* Newer kernels stamp finer than that, where somebody has looked: so the clock is asked too. */
+    assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &now), 0);
+    assert_true(now.tv_sec > st.st_ctim.tv_sec ||
+                (now.tv_sec == st.st_ctim.tv_sec && now.tv_nsec > st.st_ctim.tv_nsec));
+    assert_int_equal(write(fd, "HELLO", 5), 5);
+    assert_int_equal(close(fd), 0);
+}
+
+/* Of the same length and within the same tick of the clock that files are stamped by. */
+static void test_a_file_written_over_leaves_a_trace(void **state)
+{
+    const struct place *place = *state;
+    struct writer writer = {.path = place->path};
+    struct file_others others;
+    for (int i = 0; i < 20; i++) {
+        assert_true(file_write(place->path, bytes_of("hello", 5), 0644, NULL));
+        file_others_read(place->path, any_length, write_over, &writer, &others);
+        assert_int_equal(others.found, FILE_OTHERS_CHANGED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_gigabytes_are_not_read_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_read_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_file_under_way_is_of_no_moment, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_file_written_over_leaves_a_trace, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
