@@ -49,7 +49,9 @@ static void add_found(struct ctl_table *table, const json_t *difference, int64_t
     bool read = strcmp(what, "content") == 0 || strcmp(what, "too_long") == 0;
     if (version > 0)
         (void)snprintf(which, sizeof which, ", version %" PRId64, version);
-    if (!read)
+    if (what[0] == '\0')
+        ctl_table_text(table, sha256[0] != '\0' ? "the same content" : "-");
+    else if (!read)
         ctl_table_text(table, what);
     else if (is_sealed(difference))
         ctl_table_text(table, "sealed");
@@ -102,7 +104,7 @@ static bool print_proposals(struct ctl *ctl, const json_t *list)
     json_t *proposal;
     int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table =
-        ctl_table_new("DEVICE|DOCUMENT|WHOSE FILE|FOUND|>WANTED|ROWS|TOLD|SEEN");
+        ctl_table_new("DEVICE|DOCUMENT|WHOSE FILE|FOUND|>WANTED|ROWS|TOLD|SEEN|REASON");
     json_array_foreach(list, i, proposal)
     {
         char rows[CTL_ROWS_BYTES];
@@ -117,6 +119,7 @@ static bool print_proposals(struct ctl *ctl, const json_t *list)
         ctl_table_text(table, rows);
         ctl_table_ago(table, ctl_number(proposal, "told_ms"), now_ms);
         ctl_table_text(table, ctl_text(proposal, "seen"));
+        ctl_table_text(table, ctl_text(proposal, "reason"));
     }
     return ctl_table_print(table, ctl->out, "No terminal proposes anything.");
 }

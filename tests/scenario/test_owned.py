@@ -62,6 +62,8 @@ def test_its_difference_is_told_ops_are_asked_and_its_owner_writes_it(world):
     first, = proposal(world)
     assert (first["device"], first["document"], first["wanted_version"]) == (
         "term-0001", "bin-table", 1)
+    listed = fleet.ctl_ok("get", "proposals")
+    assert "REASON" in listed and "proposed to ops; not written here: another content" in listed
     its.write_bytes(WANTED[:-1])
     selfcheck(world)
     wait_for(lambda: proposal(world)[0]["seen"] != first["seen"], what="another proposal")
