@@ -149,6 +149,7 @@ bool registrar_manifest(struct registrar *registrar, struct bytes envelope, stru
     }
     log_info("registry: manifest %" PRIu64 " of epoch %" PRIu64 " accepted, %zu items",
              desired->version, desired->epoch, desired->wants.count);
+    owned_note_keys(registrar);
     owned_look_soon(registrar);
     registrar_wake(registrar);
     return true;

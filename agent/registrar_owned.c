@@ -2,6 +2,7 @@
 #include "agent/registrar_internal.h"
 
 #include "base/backoff.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +214,17 @@ void owned_look_anew(struct registrar *registrar)
         if (others->list[i].looks < LOOKS_SURE)
             others->list[i].looks = 0;
     owned_look_soon(registrar);
+}
+
+void owned_note_keys(const struct registrar *registrar)
+{
+    const struct sync_wants *wants = registrar_wants(registrar);
+    for (size_t i = 0; wants != NULL && i < wants->count; i++)
+        if (wants->wants[i].item.kind == (int)MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK &&
+            owned_path(&registrar->others.owned, wants->wants[i].item.name) != NULL)
+            log_warn("owned.%s: it is a key block, which is compared by its slot and not by a "
+                     "file: take the line away",
+                     wants->wants[i].item.name);
 }
 
 void owned_look_soon(struct registrar *registrar)

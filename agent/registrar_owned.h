@@ -60,6 +60,8 @@ struct owned_view {
 void owned_view(const struct registrar *registrar, struct owned_view *ret_view);
 /* Another manifest counts: its owned documents are looked at soon. */
 void owned_look_soon(struct registrar *registrar);
+/* Says of key blocks that a file named for them in the settings counts for nothing. */
+void owned_note_keys(const struct registrar *registrar);
 /* It is in force, or its owner was told so just now: what he kept until then says nothing. */
 void owned_look_anew(struct registrar *registrar);
 /* It is worth telling: no owner who only has to be given some seconds. */

@@ -286,6 +286,18 @@ static void repaired_as_ok(Muster__StateReport *state)
     }
 }
 
+/* What differs is in numbers beside them: an event has room for those. */
+static void drop_reasons(Muster__StateReport *state)
+{
+    static char nothing[] = "";
+    if (protobuf_c_message_get_packed_size(&state->base) <= EVENT_DETAIL_BYTES)
+        return;
+    for (size_t i = 0; i < state->n_items; i++)
+        state->items[i]->reason = nothing;
+    for (size_t i = 0; i < state->n_keys; i++)
+        state->keys[i]->why = nothing;
+}
+
 static bool tell_state(struct registrar *registrar, Muster__StateReport *state, bool record,
                        struct err *err)
 {
@@ -299,6 +311,7 @@ static bool tell_state(struct registrar *registrar, Muster__StateReport *state, 
         return false;
     if (record && memcmp(hash, registrar->recorded, 32) != 0) {
         memcpy(registrar->recorded, hash, 32);
+        drop_reasons(state);
         report_event(registrar, MUSTER__EVENT_KIND__EVENT_STATE, "", &state->base,
                      "generation %" PRIu64 ", manifest %" PRIu64 ", %s",
                      registrar->held.current.number, state->manifest_version,

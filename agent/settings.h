@@ -46,7 +46,8 @@ struct agent_settings {
     int64_t check_every_ms;
     int64_t registry_quota_bytes;
     int64_t content_patience_ms;
-    char owned_lines[8192]; /* as they are given; read: */
+    /* [owned], as it is given, and read. */
+    char owned_lines[OWNED_FILES * (LIMIT_DOCUMENT_NAME_CHARS + OWNED_PATH_BYTES + 2)];
     struct owned owned;
 
     char install_hook[256], install_version_hook[256];

@@ -33,6 +33,26 @@ static struct agent_settings loaded(const char *uplink)
     return settings;
 }
 
+/* As many as there may be, each as long as it may be. */
+static void test_all_owned_files_have_room(void **state)
+{
+    static struct agent_settings settings;
+    char path[] = "/tmp/muster-settings-XXXXXX";
+    struct err err = {0};
+    FILE *file = fdopen(mkstemp(path), "w");
+    (void)state;
+    assert_non_null(file);
+    fprintf(file, "[device]\nid = till-01\nserial = 1\nmodel = M\n[owned]\n");
+    for (int i = 0; i < OWNED_FILES; i++)
+        fprintf(file, "%0*d = /%0*d\n", LIMIT_DOCUMENT_NAME_CHARS, i, OWNED_PATH_BYTES - 2, i);
+    assert_int_equal(fclose(file), 0);
+    bool ok = agent_settings_load(path, &settings, &err);
+    (void)unlink(path);
+    if (!ok)
+        fail_msg("%s", err.text);
+    assert_int_equal(settings.owned.count, OWNED_FILES);
+}
+
 static void test_the_policy_says_what_is_not_said(void **state)
 {
     (void)state;
@@ -107,6 +127,7 @@ static void test_a_resend_before_the_receipt_can_come_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_owned_files_have_room),
         cmocka_unit_test(test_the_policy_says_what_is_not_said),
         cmocka_unit_test(test_what_is_said_overrides_the_policy),
         cmocka_unit_test(test_the_gate),
