@@ -10,21 +10,29 @@
 
 enum { OUTPUT_BYTES = 4096, DIGEST_CHARS = 64 };
 
-static void judge(const struct package_row *row, const char *running)
+static void judge(const struct package_row *row, Muster__AssignMode mode, const char *running)
 {
     static const uint8_t boot_id[16] = {1};
-    struct package_wanted wanted = {.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE};
+    struct package_wanted wanted = {.kind = MUSTER__DOCUMENT_KIND__DOCUMENT_FIRMWARE, .mode = mode};
     const struct package_facts facts = {
         .running = running, .trouble = "", .model = "", .boot_id = boot_id, .limit_ms = 1};
     struct package_verdict verdict;
     memcpy(wanted.name, row->name, sizeof wanted.name);
     memcpy(wanted.package_version, row->package_version, sizeof wanted.package_version);
     package_judge(&wanted, row, &facts, &verdict);
+    HOLDS(verdict.todo == PACKAGE_REST || mode == MUSTER__ASSIGN_MODE__MODE_REPAIR);
     HOLDS(verdict.todo != PACKAGE_HAND_OVER || running[0] != 0);
     HOLDS(verdict.todo != PACKAGE_HAND_OVER || row->handings < PACKAGE_HANDINGS ||
           row->step == PACKAGE_NEW || row->refusal == MUSTER__REFUSAL__REFUSAL_PACKAGE_MODEL);
     HOLDS(verdict.step == PACKAGE_DONE || strcmp(running, wanted.package_version) != 0);
     HOLDS(memchr(verdict.why, 0, sizeof verdict.why) != NULL);
+}
+
+static void judge_each_mode(const struct package_row *row, const char *running)
+{
+    judge(row, MUSTER__ASSIGN_MODE__MODE_OBSERVE, running);
+    judge(row, MUSTER__ASSIGN_MODE__MODE_PROPOSE, running);
+    judge(row, MUSTER__ASSIGN_MODE__MODE_REPAIR, running);
 }
 
 /* As base/child keeps it: a text that ends. */
@@ -62,9 +70,9 @@ static void try_book(struct bytes in)
         HOLDS(row->step >= PACKAGE_NEW && row->step <= PACKAGE_REFUSED);
         HOLDS(protobuf_c_enum_descriptor_get_value(&muster__refusal__descriptor,
                                                    (int)row->refusal) != NULL);
-        judge(row, "");
-        judge(row, "1");
-        judge(row, row->package_version);
+        judge_each_mode(row, "");
+        judge_each_mode(row, "1");
+        judge_each_mode(row, row->package_version);
     }
 }
 
