@@ -89,100 +89,6 @@ static bool show_metrics(void *ctx, const struct api_request *request, struct ap
            (fleet->more_metrics == NULL || fleet->more_metrics(fleet->ctx, &answer->text, err));
 }
 
-/* ---- GET /api/v1/errors ---- */
-
-static const char *const by_words[FLEETDB_BYS] = {
-    [FLEETDB_BY_CODE] = "code",       [FLEETDB_BY_DEVICE] = "device",
-    [FLEETDB_BY_OUTCOME] = "outcome", [FLEETDB_BY_ISSUER] = "issuer",
-    [FLEETDB_BY_ENTRY] = "entry",     [FLEETDB_BY_ACQUIRER] = "acquirer",
-};
-
-struct errors {
-    enum fleetdb_errors_by by;
-    json_t *rows;
-    int64_t total;
-};
-
-static void key_of(const struct errors *errors, const struct fleetdb_errors_view *view, char *out,
-                   size_t size)
-{
-    char word[48];
-    if (errors->by == FLEETDB_BY_OUTCOME)
-        api_word(&muster__outcome__descriptor, "OUTCOME_", (int)view->number, word);
-    else if (errors->by == FLEETDB_BY_ENTRY)
-        api_word(&muster__entry_mode__descriptor, "ENTRY_MODE_", (int)view->number, word);
-    else
-        (void)snprintf(word, sizeof word, "%lld", (long long)view->number);
-    (void)snprintf(out, size, "%s", view->text != NULL ? view->text : word);
-}
-
-static bool add_error(void *ctx, const struct fleetdb_errors_view *view, struct err *err)
-{
-    struct errors *errors = ctx;
-    char key[128];
-    key_of(errors, view, key, sizeof key);
-    errors->total += view->count;
-    json_t *row =
-        json_pack("{s:s, s:I, s:I, s:I}", "key", key, "count", (json_int_t)view->count, "declined",
-                  (json_int_t)view->declined, "amount_minor", (json_int_t)view->amount_minor);
-    return json_array_append_new(errors->rows, row) == 0 ||
-           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
-static void add_shares(const struct errors *errors)
-{
-    size_t i = 0;
-    json_t *row = NULL;
-    json_array_foreach(errors->rows, i, row)
-    {
-        double count = (double)json_integer_value(json_object_get(row, "count"));
-        (void)json_object_set_new(row, "share", json_real(count / (double)errors->total));
-    }
-}
-
-static bool errors_question(const struct api_fleet *fleet, const struct api_request *request,
-                            enum fleetdb_errors_by *ret_by, int64_t *ret_since_ms,
-                            int64_t *ret_device, struct err *err)
-{
-    const char *word = api_query(request, "by");
-    const char *id = api_query(request, "device");
-    struct fleetdb_device device = {0};
-    unsigned by = 0;
-    while (by < FLEETDB_BYS && (word == NULL || strcmp(word, by_words[by]) != 0))
-        by++;
-    if (by == FLEETDB_BYS)
-        return err_set(err, ERR_INVALID,
-                       "by: expected code, device, outcome, issuer, entry or acquirer");
-    if (id != NULL && !fleetdb_device_find(fleet->db, id, &device, err))
-        return false;
-    *ret_by = by;
-    *ret_device = device.device;
-    return api_query_number(request, "since_ms", 0, ret_since_ms, err);
-}
-
-static bool show_errors(void *ctx, const struct api_request *request, struct api_answer *answer,
-                        struct err *err)
-{
-    const struct api_fleet *fleet = ctx;
-    struct errors errors = {0};
-    int64_t since_ms = 0, device = 0, not_in_service = 0, unsure = 0;
-    if (!errors_question(fleet, request, &errors.by, &since_ms, &device, err))
-        return false;
-    errors.rows = json_array();
-    if (!fleetdb_view_errors(fleet->db, errors.by, since_ms, device, add_error, &errors,
-                             &not_in_service, err) ||
-        !fleetdb_view_unsure(fleet->db, since_ms, device, &unsure, err)) {
-        json_decref(errors.rows);
-        return false;
-    }
-    add_shares(&errors);
-    answer->json =
-        json_pack("{s:s, s:I, s:I, s:o, s:I, s:I}", "by", by_words[errors.by], "since_ms",
-                  (json_int_t)since_ms, "total", (json_int_t)errors.total, "rows", errors.rows,
-                  "not_in_service", (json_int_t)not_in_service, "unsure", (json_int_t)unsure);
-    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 struct api_module api_fleet_module(struct api_fleet *fleet)
 {
     static const struct api_route routes[] = {
@@ -197,7 +103,9 @@ struct api_module api_fleet_module(struct api_fleet *fleet)
         {"PUT", "/api/v1/devices/{}/sealing-certificate", SEALED_CERTIFICATE_BYTES, api_put_sealing,
          API_OPERATOR, API_ONE_DEVICE},
         {"GET", "/api/v1/keys", 0, api_list_keys, API_VIEWER, API_OWN_PART},
-        {"GET", "/api/v1/errors", 0, show_errors, API_VIEWER, API_WHOLE_FLEET},
+        {"GET", "/api/v1/errors", 0, api_show_errors, API_VIEWER, API_WHOLE_FLEET},
+        {"GET", "/api/v1/rates", 0, api_show_rates, API_VIEWER, API_WHOLE_FLEET},
+        {"GET", "/api/v1/top", 0, api_show_top, API_VIEWER, API_WHOLE_FLEET},
         {"GET", "/api/v1/audit", 0, api_show_audit, API_VIEWER, API_OWN_PART},
     };
     return (struct api_module){

@@ -42,6 +42,12 @@ bool api_put_sealing(void *ctx, const struct api_request *request, struct api_an
                      struct err *err) MUSTER_CHECK;
 bool api_show_sealing(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
+bool api_show_errors(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err) MUSTER_CHECK;
+bool api_show_rates(void *ctx, const struct api_request *request, struct api_answer *answer,
+                    struct err *err) MUSTER_CHECK;
+bool api_show_top(void *ctx, const struct api_request *request, struct api_answer *answer,
+                  struct err *err) MUSTER_CHECK;
 bool api_show_audit(void *ctx, const struct api_request *request, struct api_answer *answer,
                     struct err *err) MUSTER_CHECK;
 

@@ -30,6 +30,8 @@ static const struct ctl_command *const commands[] = {
     &ctl_get_documents,
     &ctl_describe_device,
     &ctl_errors,
+    &ctl_rates,
+    &ctl_top,
     &ctl_audit,
     &ctl_bundle,
     &ctl_diff,

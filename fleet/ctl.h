@@ -32,13 +32,14 @@ struct ctl_command {
 extern const struct ctl_command ctl_keys_make, ctl_keys_new, ctl_keys_rotate, ctl_keys_revoke,
     ctl_keys_sign, ctl_keys_check, ctl_keys_show, ctl_device_add, ctl_device_sealing, ctl_doc_seal,
     ctl_doc_publish, ctl_doc_sign, ctl_doc_cosign, ctl_doc_resign, ctl_assign, ctl_unassign,
-    ctl_get_devices, ctl_get_documents, ctl_describe_device, ctl_errors, ctl_audit, ctl_bundle,
-    ctl_diff, ctl_plan, ctl_root_publish, ctl_get_roots, ctl_get_keys, ctl_action, ctl_get_actions,
-    ctl_get_proposals, ctl_propose_accept, ctl_propose_refuse, ctl_logs, ctl_device_move,
-    ctl_device_swap, ctl_device_state, ctl_device_suspend, ctl_device_resume, ctl_device_retire,
-    ctl_device_history, ctl_device_label, ctl_describe_terminal, ctl_get_duties, ctl_duty_done,
-    ctl_group_add, ctl_group_remove, ctl_get_groups, ctl_store_set, ctl_get_stores, ctl_region_set,
-    ctl_get_regions, ctl_token_add, ctl_token_list, ctl_token_revoke, ctl_changes;
+    ctl_get_devices, ctl_get_documents, ctl_describe_device, ctl_errors, ctl_rates, ctl_top,
+    ctl_audit, ctl_bundle, ctl_diff, ctl_plan, ctl_root_publish, ctl_get_roots, ctl_get_keys,
+    ctl_action, ctl_get_actions, ctl_get_proposals, ctl_propose_accept, ctl_propose_refuse,
+    ctl_logs, ctl_device_move, ctl_device_swap, ctl_device_state, ctl_device_suspend,
+    ctl_device_resume, ctl_device_retire, ctl_device_history, ctl_device_label,
+    ctl_describe_terminal, ctl_get_duties, ctl_duty_done, ctl_group_add, ctl_group_remove,
+    ctl_get_groups, ctl_store_set, ctl_get_stores, ctl_region_set, ctl_get_regions, ctl_token_add,
+    ctl_token_list, ctl_token_revoke, ctl_changes;
 
 /* A whole run: finds the command, reads its options, runs it, prints errors to stderr. */
 int ctl_main(int argc, char *const *argv);

@@ -3,87 +3,293 @@
 
 #include "fleet/ctl_table.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
+/* errors, rates and top: three ways to look at how often what happened. */
+enum { PATH_CHARS = 2048, HEADINGS_CHARS = 200 };
+
+/* Each is a dimension of the API under its own name. */
+static const char *const dims[] = {"code",   "outcome",    "type",   "currency", "acquirer",
+                                   "scheme", "entry",      "issuer", "model",    "firmware",
+                                   "app",    "generation", "device", "store",    "merchant",
+                                   "region", "tid"};
+enum { DIMS = sizeof dims / sizeof *dims };
+#define BY_HELP                                                                                    \
+    "code, outcome, type, currency, acquirer, scheme, entry, issuer, model, firmware, app,"        \
+    " generation, device, store, merchant, region or tid"
+
 static bool check_by(const char *by, struct err *err)
 {
-    static const char *const known[] = {"code", "device", "outcome", "issuer", "entry", "acquirer"};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(by, known[i]) == 0)
+    for (size_t i = 0; i < DIMS; i++)
+        if (strcmp(by, dims[i]) == 0)
             return true;
-    return err_set(err, ERR_INVALID,
-                   "--by %.40s: expected code, device, outcome, issuer, entry or acquirer", by);
+    return err_set(err, ERR_INVALID, "--by %.40s: expected " BY_HELP, by);
 }
 
-static void add_row(struct ctl_table *table, const json_t *row)
+/* ---- the question ---- */
+
+static bool append(char *path, const char *name, const char *value, struct err *err)
+{
+    size_t length = strlen(path);
+    int n = snprintf(path + length, PATH_CHARS - length, "&%s=", name);
+    for (length += n > 0 ? (size_t)n : 0; *value != '\0'; value++) {
+        unsigned char c = (unsigned char)*value;
+        if (length + 4 >= PATH_CHARS)
+            return err_set(err, ERR_INVALID, "--%s: too long", name);
+        if (isalnum(c) != 0 || strchr("-._~", c) != NULL)
+            path[length++] = (char)c;
+        else
+            length += (size_t)snprintf(path + length, 4, "%%%02X", c);
+        path[length] = '\0';
+    }
+    return true;
+}
+
+static bool append_time(char *path, const char *name, int64_t at_ms, struct err *err)
+{
+    char number[24];
+    (void)snprintf(number, sizeof number, "%" PRId64, at_ms > 0 ? at_ms : 0);
+    return append(path, name, number, err);
+}
+
+static bool append_window(struct ctl *ctl, const struct ctl_args *args, char *path, struct err *err)
+{
+    const char *until = ctl_arg(args, "--until", NULL);
+    int64_t since_ms = 0, until_ms = 0, now_ms = clock_wall_ms(ctl->clock);
+    if (!ctl_duration(ctl_arg(args, "--since", "1h"), &since_ms, err) ||
+        (until != NULL && !ctl_duration(until, &until_ms, err)))
+        return false;
+    if (until_ms >= since_ms)
+        return err_set(err, ERR_INVALID, "--until %s ago is not after --since: nothing is between",
+                       until);
+    return append_time(path, "from_ms", now_ms - since_ms, err) &&
+           (until == NULL || append_time(path, "to_ms", now_ms - until_ms, err));
+}
+
+static bool make_path(struct ctl *ctl, const struct ctl_args *args, const char *what,
+                      const char *by, char path[PATH_CHARS], struct err *err)
+{
+    (void)snprintf(path, PATH_CHARS, "/api/v1/%s?by=%s", what, by);
+    if (!check_by(by, err) || !append_window(ctl, args, path, err))
+        return false;
+    const char *device = ctl_arg(args, "--device", NULL);
+    if (device != NULL && !ctl_device_id(device, err))
+        return false;
+    for (size_t i = 0; i < DIMS; i++) {
+        char option[32];
+        (void)snprintf(option, sizeof option, "--%s", dims[i]);
+        const char *value = ctl_arg(args, option, NULL);
+        if (value != NULL && !append(path, dims[i], value, err))
+            return false;
+    }
+    const char *devices = ctl_arg(args, "--devices", NULL), *limit = ctl_arg(args, "--limit", NULL);
+    int64_t number = 0;
+    if (limit != NULL && !ctl_arg_number(args, "--limit", 0, 1, 100000, &number, err))
+        return false;
+    return (devices == NULL || append(path, "devices", devices, err)) &&
+           (limit == NULL || append(path, "limit", limit, err));
+}
+
+/* ---- the answer ---- */
+
+static double real(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+static void add_percent(struct ctl_table *table, const json_t *share)
+{
+    if (json_is_object(share))
+        ctl_table_format(table, "%.2f %%", 100 * real(share, "rate"));
+    else
+        ctl_table_text(table, "-");
+}
+
+/* "57.30 CNY" needs a table of currencies; ISO 4217's number and minor units say the same. */
+static void add_amounts(struct ctl_table *table, const json_t *row)
+{
+    char text[160] = "";
+    size_t i, length = 0;
+    json_t *amount;
+    json_array_foreach(json_object_get(row, "amounts"), i, amount)
+    {
+        char count[CTL_TEXT_BYTES];
+        ctl_count_text(ctl_number(amount, "amount_minor"), count);
+        if (length < sizeof text)
+            length +=
+                (size_t)snprintf(text + length, sizeof text - length, "%s%s (%03d)",
+                                 i > 0 ? ", " : "", count, (int)ctl_number(amount, "currency"));
+    }
+    ctl_table_text(table, text[0] == '\0' ? "0" : text);
+}
+
+static void add_key(struct ctl_table *table, const json_t *row)
 {
     const char *key = ctl_text(row, "key");
     ctl_table_text(table, key[0] == '\0' ? "(none)" : key);
-    ctl_table_count(table, ctl_number(row, "count"));
-    ctl_table_format(table, "%.2f %%", 100 * json_number_value(json_object_get(row, "share")));
-    ctl_table_count(table, ctl_number(row, "declined"));
-    ctl_table_count(table, ctl_number(row, "amount_minor"));
 }
 
-static int print_errors(struct ctl *ctl, const json_t *reply, struct err *err)
+static void add_interval(struct ctl_table *table, const json_t *row)
 {
-    char total[CTL_TEXT_BYTES], others[CTL_TEXT_BYTES], since[CTL_TEXT_BYTES], headings[96];
-    size_t i;
-    json_t *row;
-    if (ctl->json)
-        return ctl_print_json(ctl, reply, err);
+    ctl_table_format(table, "%.2f-%.2f %%", 100 * real(row, "low"), 100 * real(row, "high"));
+}
+
+static void add_error_row(struct ctl_table *table, const json_t *row)
+{
+    add_key(table, row);
+    ctl_table_count(table, ctl_number(row, "count"));
+    ctl_table_format(table, "%.2f %%", 100 * real(row, "share"));
+    add_interval(table, row);
+    add_percent(table, json_object_get(row, "before"));
+    add_percent(table, json_object_get(row, "rest"));
+    ctl_table_count(table, ctl_number(row, "declined"));
+    add_amounts(table, row);
+}
+
+static void add_rate_row(struct ctl_table *table, const json_t *row)
+{
+    add_key(table, row);
+    ctl_table_count(table, ctl_number(row, "results"));
+    ctl_table_count(table, ctl_number(row, "errors"));
+    ctl_table_format(table, "%.2f %%", 100 * real(row, "rate"));
+    add_interval(table, row);
+    add_percent(table, json_object_get(row, "before"));
+    add_percent(table, json_object_get(row, "rest"));
+    ctl_table_text(table, ctl_text(row, "verdict"));
+    add_amounts(table, row);
+}
+
+static void print_head(struct ctl *ctl, const json_t *reply)
+{
+    char total[CTL_TEXT_BYTES], others[CTL_TEXT_BYTES], from[32], to[32];
     ctl_count_text(ctl_number(reply, "total"), total);
     ctl_count_text(ctl_number(reply, "not_in_service"), others);
-    clock_format(ctl_number(reply, "since_ms"), since);
-    fprintf(ctl->out, "%s results since %s; left out: %s of devices not in service.\n", total,
-            since, others);
+    clock_format(ctl_number(reply, "from_ms"), from);
+    clock_format(ctl_number(reply, "to_ms"), to);
+    fprintf(ctl->out, "%s results from %.16sZ to %.16sZ; left out: %s of devices not in service.\n",
+            total, from, to, others);
     if (ctl_number(reply, "unsure") > 0) {
         ctl_count_text(ctl_number(reply, "unsure"), others);
         fprintf(ctl->out, "Of %s nobody knows whether they are so new: %s\n", others,
                 "their terminals' clocks have not been compared with the fleet's.");
     }
+    if (strstr(ctl_text(reply, "source"), "rows") != NULL)
+        fprintf(ctl->out, "No sum knows all of that: read from %s in %" PRId64 " ms.\n",
+                ctl_text(reply, "source"), ctl_number(reply, "took_ms"));
     fputc('\n', ctl->out);
-    (void)snprintf(headings, sizeof headings, "%s|>RESULTS|>SHARE|>DECLINED|>AMOUNT (MINOR UNITS)",
+}
+
+static int print_reply(struct ctl *ctl, const json_t *reply, bool rates, struct err *err)
+{
+    char headings[HEADINGS_CHARS];
+    size_t i;
+    json_t *row;
+    if (ctl->json)
+        return ctl_print_json(ctl, reply, err);
+    print_head(ctl, reply);
+    (void)snprintf(headings, sizeof headings,
+                   rates ? "%s|>RESULTS|>ERRORS|>RATE|>95 %% BETWEEN|>WEEK AGO|>REST|BESIDE IT|"
+                           ">AT RISK (MINOR UNITS)"
+                         : "%s|>RESULTS|>SHARE|>95 %% BETWEEN|>WEEK AGO|>REST|>DECLINED|"
+                           ">AT RISK (MINOR UNITS)",
                    ctl_text(reply, "by"));
     struct ctl_table *table = ctl_table_new(headings);
-    json_array_foreach(json_object_get(reply, "rows"), i, row) add_row(table, row);
+    json_array_foreach(json_object_get(reply, "rows"), i, row)
+    {
+        if (rates)
+            add_rate_row(table, row);
+        else
+            add_error_row(table, row);
+    }
     return ctl_table_print(table, ctl->out, "No results.") ? EXIT_OK : EXIT_SYSTEM;
 }
 
-static int errors(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+static int ask(struct ctl *ctl, const struct ctl_args *args, const char *what, const char *by,
+               struct err *err)
 {
-    const char *by = ctl_arg(args, "--by", "code"), *device = ctl_arg(args, "--device", NULL);
-    int64_t since_ms;
-    char path[256];
+    char path[PATH_CHARS];
     json_t *reply;
-    if (!check_by(by, err) || !ctl_duration(ctl_arg(args, "--since", "1h"), &since_ms, err) ||
-        (device != NULL && !ctl_device_id(device, err)))
+    if (!make_path(ctl, args, what, ctl_arg(args, "--by", by), path, err))
         return EXIT_USAGE;
-    int64_t from_ms = clock_wall_ms(ctl->clock) - since_ms;
-    (void)snprintf(path, sizeof path, "/api/v1/errors?by=%s&since_ms=%" PRId64 "%s%s", by,
-                   from_ms > 0 ? from_ms : 0,
-                   device == NULL ? "" : "&device=", device == NULL ? "" : device);
     if (!client_get(ctl->client, path, &reply, err))
         return exit_code_of(err);
-    int code = print_errors(ctl, reply, err);
+    int code = print_reply(ctl, reply, strcmp(what, "errors") != 0, err);
     json_decref(reply);
     return code;
 }
 
+static int errors(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    return ask(ctl, args, "errors", "code", err);
+}
+
+static int rates(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    return ask(ctl, args, "rates", "acquirer", err);
+}
+
+static int top(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    return ask(ctl, args, "top", "device", err);
+}
+
 static const struct ctl_option options[] = {
-    {.name = "--by",
-     .value = "WHAT",
-     .help = "code, device, outcome, issuer, entry or acquirer [code]"},
-    {.name = "--since", .value = "DURATION", .help = "how far back: 15m, 1h, 7d [1h]"},
+    {.name = "--by", .value = "WHAT", .help = BY_HELP},
+    {.name = "--since", .value = "DURATION", .help = "from so long ago: 15m, 1h, 7d [1h]"},
+    {.name = "--until", .value = "DURATION", .help = "to so long ago [now]"},
+    {.name = "--devices", .value = "SELECTOR", .help = "only those that it chooses now"},
+    {.name = "--limit", .value = "N", .help = "no more than so many rows [all; top: 10]"},
+    {.name = "--code", .value = "CODE", .help = "errors: only this code; rates, top: is the error"},
+    {.name = "--outcome", .value = "WORD", .help = "the same by outcome [declined]"},
+    {.name = "--type", .value = "WORD", .help = "only this type: sale, refund ..."},
+    {.name = "--currency", .value = "NUMBER", .help = "only this currency (ISO 4217)"},
+    {.name = "--acquirer", .value = "NUMBER", .help = "only this acquirer"},
+    {.name = "--scheme", .value = "NUMBER", .help = "only this scheme"},
+    {.name = "--entry", .value = "WORD", .help = "only what was read so: chip, contactless ..."},
+    {.name = "--issuer", .value = "NAME", .help = "only this issuer's cards"},
+    {.name = "--model", .value = "NAME", .help = "only this model"},
+    {.name = "--firmware", .value = "VERSION", .help = "only this firmware"},
+    {.name = "--app", .value = "VERSION", .help = "only this payment application"},
+    {.name = "--generation", .value = "HEX", .help = "only this generation of documents"},
     {.name = "--device", .value = "ID", .help = "only this device"},
+    {.name = "--store", .value = "MERCHANT/STORE", .help = "only what was sold in this store"},
+    {.name = "--merchant", .value = "ID", .help = "only this merchant's"},
+    {.name = "--region", .value = "NAME", .help = "only this region"},
+    {.name = "--tid", .value = "TID", .help = "only this logical terminal, on whatever device"},
     {0},
 };
+
+static const char notes[] =
+    "  WEEK AGO is the same window a week before, REST the rest of the fleet in this window. The\n"
+    "  interval is Wilson's: with 95 % confidence the true share lies between. Only what was made\n"
+    "  while its device was in service counts, and it counts for the store and the software of\n"
+    "  that moment. Windows are widened to whole minutes.\n";
 
 const struct ctl_command ctl_errors = {
     .words = "errors",
     .arguments = "",
-    .summary = "Count results by code, device, outcome, issuer, entry mode or acquirer.",
+    .summary = "Count results by code or any other dimension, and tell each one's share.",
+    .notes = notes,
     .options = options,
     .run = errors,
+};
+
+const struct ctl_command ctl_rates = {
+    .words = "rates",
+    .arguments = "",
+    .summary = "Tell how many of the results were errors, by any dimension.",
+    .notes = notes,
+    .options = options,
+    .run = rates,
+};
+
+const struct ctl_command ctl_top = {
+    .words = "top",
+    .arguments = "",
+    .summary = "Tell who stands out most from the rest of the fleet.",
+    .notes = notes,
+    .options = options,
+    .run = top,
 };

@@ -2,30 +2,11 @@
 #include "storage/fleetdb_rollups.h"
 
 #include "storage/fleetdb_internal.h"
+#include "storage/rollups.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What a rollup may have as a column of its own. Numbers lie in the key in this order. */
-enum rollup_column {
-    ROLLUP_NONE,
-    ROLLUP_ACQUIRER,
-    ROLLUP_SCHEME,
-    ROLLUP_ENTRY,
-    ROLLUP_STANDING,
-    ROLLUP_CARRIED,
-    ROLLUP_SOFTWARE,
-    ROLLUP_ISSUER,     /* text */
-    ROLLUP_GENERATION, /* bytes */
-};
-
-enum rollup_id {
-#define ROLLUP(id, ...) id,
-#include "storage/rollups.def"
-#undef ROLLUP
-    ROLLUPS,
-};
 
 enum query {
     ADD,                  /* + rollup_id */
@@ -54,15 +35,16 @@ enum query {
                                                                  "(" OF_ROWS(own, bucket_ms) ")))"
 
 static const char *const texts[QUERIES] = {
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...) [ADD + id] = ADD_TO(table, own, marks),
+#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
+    [ADD + ROLLUP_##id] = ADD_TO(table, own, marks),
 #include "storage/rollups.def"
 #undef ROLLUP
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    [TRIM + id] = TRIM_OF(table, own, marks),
+    [TRIM + ROLLUP_##id] = TRIM_OF(table, own, marks),
 #include "storage/rollups.def"
 #undef ROLLUP
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    [DIFFER + id] = DIFFER_OF(table, own, bucket_ms),
+    [DIFFER + ROLLUP_##id] = DIFFER_OF(table, own, bucket_ms),
 #include "storage/rollups.def"
 #undef ROLLUP
     [ROW] = "SELECT at_ms, standing, carried, software, in_service, acquirer, scheme, entry, type,"

@@ -13,20 +13,9 @@ enum query {
     EVENTS,
     STREAMS,
     LIVES,
-    NOT_IN_SERVICE,
     UNSURE,
-    ERRORS_BY, /* + enum fleetdb_errors_by */
-    QUERIES = ERRORS_BY + FLEETDB_BYS,
+    QUERIES,
 };
-
-/* In range and, where a device is named, its own. */
-#define WINDOW " r.at_ms >= :since AND (:device = 0 OR r.device = :device)"
-/* Sums are floating point, so that no sender can make them overflow. */
-#define ERRORS(key)                                                                                \
-    "SELECT " key ", count(*) AS n, count(*) FILTER (WHERE r.outcome = 2),"                        \
-    " CAST(coalesce(total(r.amount_minor) FILTER (WHERE r.outcome = 2), 0) AS INTEGER)"            \
-    " FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW                                 \
-    " AND d.life_cycle = 'in_service' GROUP BY 1 ORDER BY n DESC, 1"
 
 #define LOST_OPEN                                                                                  \
     "(SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream t"                                 \
@@ -88,20 +77,12 @@ static const char *const texts[QUERIES] = {
         " ORDER BY missing > 0 AND NOT named DESC, t.first_ms DESC, t.incarnation, t.lane"
         " LIMIT 100",
     [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
-    [NOT_IN_SERVICE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE" WINDOW
-                       " AND d.life_cycle <> 'in_service'",
     /* The first condition is that of the schema's partial index. */
     [UNSURE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device"
                " WHERE (r.bound_ms = -1 OR r.bound_ms > 10000)"
                " AND iif(r.bound_ms = -1, r.received_ms >= :since,"
                "  r.at_ms - r.bound_ms < :since AND r.at_ms + r.bound_ms >= :since)"
                " AND (:device = 0 OR r.device = :device) AND d.life_cycle = 'in_service'",
-    [ERRORS_BY + FLEETDB_BY_CODE] = ERRORS("r.code"),
-    [ERRORS_BY + FLEETDB_BY_DEVICE] = ERRORS("d.name"),
-    [ERRORS_BY + FLEETDB_BY_OUTCOME] = ERRORS("r.outcome"),
-    [ERRORS_BY + FLEETDB_BY_ISSUER] = ERRORS("r.issuer_bucket"),
-    [ERRORS_BY + FLEETDB_BY_ENTRY] = ERRORS("r.entry_mode"),
-    [ERRORS_BY + FLEETDB_BY_ACQUIRER] = ERRORS("r.acquirer"),
 };
 
 const struct fleetdb_queries fleetdb_view_queries = {texts, QUERIES};
@@ -294,43 +275,6 @@ bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
 {
     struct stream_walk streams = {each, ctx};
     return walk(db, query_of(db, STREAMS, device), give_stream, &streams, err);
-}
-
-struct errors_walk {
-    bool (*each)(void *ctx, const struct fleetdb_errors_view *view, struct err *err);
-    void *ctx;
-};
-
-static bool give_errors(void *ctx, sqlite3_stmt *row, struct err *err)
-{
-    struct errors_walk *walk = ctx;
-    bool is_text = sqlite3_column_type(row, 0) == SQLITE_TEXT;
-    struct fleetdb_errors_view view = {
-        .text = is_text ? sqlite_column_text(row, 0) : NULL,
-        .number = is_text ? 0 : sqlite3_column_int64(row, 0),
-        .count = sqlite3_column_int64(row, 1),
-        .declined = sqlite3_column_int64(row, 2),
-        .amount_minor = sqlite3_column_int64(row, 3),
-    };
-    return walk->each(walk->ctx, &view, err);
-}
-
-bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t since_ms,
-                         int64_t device,
-                         bool (*each)(void *ctx, const struct fleetdb_errors_view *view,
-                                      struct err *err),
-                         void *ctx, int64_t *ret_not_in_service, struct err *err)
-{
-    if (by >= FLEETDB_BYS)
-        abort();
-    struct errors_walk errors = {each, ctx};
-    sqlite3_stmt *statement = query_of(db, ERRORS_BY + by, device);
-    sqlite_bind_int(statement, ":since", since_ms);
-    if (!walk(db, statement, give_errors, &errors, err))
-        return false;
-    statement = query_of(db, NOT_IN_SERVICE, device);
-    sqlite_bind_int(statement, ":since", since_ms);
-    return sqlite_value(db->sqlite, statement, 0, ret_not_in_service, err);
 }
 
 bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,

@@ -84,31 +84,8 @@ bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;
 
-enum fleetdb_errors_by {
-    FLEETDB_BY_CODE,
-    FLEETDB_BY_DEVICE,
-    FLEETDB_BY_OUTCOME,
-    FLEETDB_BY_ISSUER,
-    FLEETDB_BY_ENTRY,
-    FLEETDB_BY_ACQUIRER,
-    FLEETDB_BYS,
-};
-struct fleetdb_errors_view {
-    const char *text; /* the key, or NULL where it is a number */
-    int64_t number;
-    int64_t count, declined;
-    int64_t amount_minor; /* of what was declined */
-};
-/* Results since `since_ms` of devices in service, most first; results of others are only counted,
- * in `ret_not_in_service`. `device` 0: all. */
-bool fleetdb_view_errors(struct fleetdb *db, enum fleetdb_errors_by by, int64_t since_ms,
-                         int64_t device,
-                         bool (*each)(void *ctx, const struct fleetdb_errors_view *view,
-                                      struct err *err),
-                         void *ctx, int64_t *ret_not_in_service, struct err *err) MUSTER_CHECK;
-
-/* Of how many such results nobody knows whether they were made since then; they are in the window
- * or not by the best guess. */
+/* Of how many results nobody knows whether they were made since then; they are counted as such, or
+ * not, by the best guess. `device` 0: of all devices in service. */
 bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,
                          struct err *err) MUSTER_CHECK;
 

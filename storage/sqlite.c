@@ -423,6 +423,12 @@ static bool prepare(struct sqlite *db, const char *sql, sqlite3_stmt **ret_state
     return rc == SQLITE_OK || fail(db, rc, sql, err);
 }
 
+bool sqlite_compile(struct sqlite *db, const char *sql, sqlite3_stmt **ret_statement,
+                    struct err *err)
+{
+    return prepare(db, sql, ret_statement, err);
+}
+
 static bool prepare_all(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
 {
     for (unsigned i = 0; i < settings->query_count; i++) {

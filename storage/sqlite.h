@@ -59,6 +59,9 @@ void sqlite_rollback(struct sqlite *db);
 
 /* The prepared statement, reset, nothing bound. */
 sqlite3_stmt *sqlite_query(struct sqlite *db, unsigned query);
+/* A statement that is not one of the store's own; the caller finalizes it. */
+bool sqlite_compile(struct sqlite *db, const char *sql, sqlite3_stmt **ret_statement,
+                    struct err *err) MUSTER_CHECK;
 /* Binding by name; what a pointer names must live until the statement is reset. A name that the
  * statement does not have is a bug and aborts. */
 void sqlite_bind_int(sqlite3_stmt *statement, const char *name, int64_t value);

@@ -244,7 +244,8 @@ def test_what_is_printed(ops):
     assert ops.json("describe", "device", "term-1")["id"] == "term-1"
     assert not re.search(r" +$", described, re.M)
     assert "0 results" in ops.ctl_ok("errors", "--by", "code", "--since", "1h")
-    for by in ("code", "device", "outcome", "issuer", "entry", "acquirer"):
-        assert ops.json("errors", "--by", by, "--since", "7d")["by"] == by
+    for by in ("code", "device", "outcome", "issuer", "entry", "acquirer", "store", "tid", "firmware"):
+        for what in ("errors", "rates", "top"):
+            assert ops.json(what, "--by", by, "--since", "7d")["by"] == by
     devices = ops.json("--server", f"unix:{ops.folder}/api.sock", "get", "devices", "--device", "term-1")["devices"]
     assert devices[0]["manifest_version"] == 1 and not devices[0]["converged"]

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -98,6 +99,44 @@ def test_results_are_counted_and_shown(ops, bin_dir, processes, run_dir, broker,
     assert shown["terminals"][0]["tid"] == "T0000001"
     assert any(s["lane"] == "txn" and s["cumulative"] == 50 for s in shown["streams"])
     assert any(event["kind"] == "open" for event in shown["events"])
+
+
+def test_rates_stand_beside_the_rest_of_the_fleet(ops, bin_dir, processes, run_dir, broker, pki):
+    terminal = started_terminal(ops, bin_dir, processes, run_dir, broker, pki)
+    other = Terminal(bin_dir, processes, run_dir / "term-2", "term-2", ops.root)
+    ops.enrol(other)
+    other.start_agent()
+    other.start_link(broker, pki)
+    other.wait_connected()
+    assert terminal.record(40).returncode == 0
+    assert terminal.record(10, first=41, outcome="declined", code="57").returncode == 0
+    assert other.record(200).returncode == 0
+    wait_for(lambda: results(ops, by="code")["total"] == 250, what="250 results")
+    for what in ("rates", "top"):
+        reply = ops.http("GET", f"/api/v1/{what}?by=device&since_ms={7 * 86400000}")[1]
+        first, second = reply["rows"]
+        assert (first["key"], first["results"], first["errors"]) == ("term-1", 50, 10)
+        assert first["rate"] == 0.2 and first["low"] < 0.2 < first["high"] and first["verdict"] == "more"
+        assert first["rest"]["results"] == 200 and first["rest"]["errors"] == 0
+        assert first["amounts"][0]["amount_minor"] == sum(100 + n for n in range(41, 51))
+        assert (second["key"], second["verdict"]) == ("term-2", "less") and reply["total"] == 250
+    one_code = ops.http("GET", "/api/v1/rates?by=model&code=57&devices=device=term-1")[1]["rows"][0]
+    assert (one_code["results"], one_code["errors"], one_code["rest"]["results"]) == (50, 10, 200)
+    chosen = results(ops, by="code", device="term-1")["rows"]
+    assert chosen[1]["share"] == 0.2 and chosen[1]["rest"]["rate"] == 0
+    week = 7 * 86400000
+    now_ms = int(time.time() * 1000)
+    hour = ops.http("GET", f"/api/v1/errors?by=code&from_ms={now_ms - 3600000}&to_ms={now_ms + 60000}")[1]
+    assert hour["rows"][0]["before"] == {"errors": 0, "results": 0, "rate": 0, "low": 0, "high": 1}
+    assert ops.http("GET", f"/api/v1/errors?by=code&from_ms={now_ms}&to_ms={now_ms - week}")[0] == 400
+    table = ops.ctl_ok("top", "--by", "device", "--code", "57").splitlines()
+    assert table[0].startswith("250 results from ")
+    assert [line.split()[:3] for line in table[-2:]] == [["term-1", "50", "10"], ["term-2", "200", "0"]]
+    assert "more" in table[-2] and "20.00 %" in table[-2]
+    assert "No sum knows all of that: read from rows" in ops.ctl_ok(
+        "rates", "--by", "issuer", "--device", "term-1")
+    assert ops.ctl("errors", "--by", "code", "--since", "1h", "--until", "2h").returncode == 2
+    assert ops.ctl("errors", "--outcome", "no such word").returncode != 0
 
 
 def test_a_killed_musterd_loses_and_doubles_nothing(ops, bin_dir, processes, run_dir, broker, pki):

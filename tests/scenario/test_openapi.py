@@ -127,8 +127,10 @@ def reading(asker):
                  "/audit?device=term-1", "/documents", "/documents?headers=1&name=bin-table", "/roots", "/roots/1",
                  "/proposals", "/actions", "/whoami", "/changes", "/tokens", "/openapi.json"):
         asker.get(path)
-    for by in ("code", "device", "outcome", "issuer", "entry", "acquirer"):
-        asker.get(f"/errors?by={by}")
+    for kind in ("errors", "rates", "top"):
+        for by in contract.DOCUMENT["paths"][f"/api/v1/{kind}"]["get"]["parameters"][0]["schema"]["enum"]:
+            asker.get(f"/{kind}?by={by}")
+        asker.get(f"/{kind}?by=tid&devices=device=term-1&since_ms=700000000")
     asker.ask("GET", "/healthz", expect=200)
     asker.ask("GET", "/metrics", expect=200)
     assert asker.get("/openapi.json") == contract.DOCUMENT
@@ -137,7 +139,8 @@ def reading(asker):
     asker.get(f"/actions/{logs[0]}/log")
     asker.get("/blobs/" + asker.get("/documents")["documents"][0]["blob"])
     for path in ("/devices/nobody", "/devices/nobody/manifest", "/devices/nobody/sealing-certificate",
-                 "/errors?by=code&device=nobody", "/audit?device=nobody", "/blobs/" + "0" * 64, "/roots/99",
+                 "/errors?by=code&device=nobody", "/rates?by=code&device=nobody",
+                 "/top?by=code&device=nobody", "/audit?device=nobody", "/blobs/" + "0" * 64, "/roots/99",
                  "/actions?device=nobody", "/actions/nobody", "/actions/nobody/log", "/changes?device=nobody"):
         asker.get(path, expect=404)
 

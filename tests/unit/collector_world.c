@@ -2,7 +2,7 @@
 #include "tests/unit/collector_world.h"
 
 #include "proto/unpack.h"
-#include "storage/fleetdb_views.h"
+#include "storage/fleetdb_rates.h"
 #include "tests/unit/testing.h"
 
 #include <stdio.h>
@@ -265,19 +265,20 @@ void world_settle(struct world *world)
     }
 }
 
-static bool count_rows(void *ctx, const struct fleetdb_errors_view *view, struct err *err)
-{
-    (void)err;
-    *(int64_t *)ctx += view->count;
-    return true;
-}
-
 int64_t world_results(struct world *world)
 {
-    int64_t count = 0, others = 0;
-    assert_true(fleetdb_view_errors(world->fleet->db, FLEETDB_BY_CODE, 0, 0, count_rows, &count,
-                                    &others, NULL));
-    return count;
+    const struct fleetdb_question question = {.by = FLEETDB_DIM_CODE, .to_ms = INT64_MAX / 2};
+    struct fleetdb_rates *rates = NULL;
+    int64_t results = 0;
+    size_t count = 0;
+    assert_true(fleetdb_rates_open(world->fleet->db, &question, &rates, NULL));
+    for (bool done = false; !done;)
+        assert_true(fleetdb_rates_step(rates, &done, NULL));
+    const struct fleetdb_rate *list = fleetdb_rates_list(rates, &count);
+    for (size_t i = 0; i < count; i++)
+        results += list[i].results;
+    fleetdb_rates_close(rates);
+    return results;
 }
 
 struct fleetdb_account world_account(struct world *world)

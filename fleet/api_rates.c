@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_rates.h"
+#include "fleet/api_fleet.h"
+#include "fleet/select.h"
+#include "proto/record.pb-c.h"
+#include "storage/fleetdb_views.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of a question, no more in one turn of the loop than one slice beyond so long. */
+enum { TURN_MS = 20, TEXT_CHARS = 96 };
+static const int64_t week_ms = INT64_C(7) * 24 * 3600 * 1000;
+
+/* What is asked one after the other. */
+enum part { NOW, BEFORE, FLEET, PARTS };
+
+struct asking {
+    struct rates_answer answer;
+    struct fleetdb *db;
+    struct fleetdb_question question; /* of the first part */
+    struct fleetdb_choice choices[FLEETDB_CHOICES_MAX];
+    char texts[FLEETDB_CHOICES_MAX][TEXT_CHARS], code[TEXT_CHARS];
+    struct buf devices; /* JSON */
+    struct fleetdb_rates *parts[PARTS];
+    enum part part;
+    int64_t began_ms;
+};
+
+/* ---- reading the question ---- */
+
+static bool word_number(const ProtobufCEnumDescriptor *type, const char *prefix, const char *text,
+                        int64_t *ret_number)
+{
+    for (unsigned i = 0; i < type->n_values; i++) {
+        char word[48];
+        api_word(type, prefix, type->values[i].value, word);
+        if (strcmp(word, text) == 0) {
+            *ret_number = type->values[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_number(enum fleetdb_dim dim, const char *text, int64_t *ret_number,
+                        struct err *err)
+{
+    char *end = NULL;
+    if ((dim == FLEETDB_DIM_OUTCOME &&
+         word_number(&muster__outcome__descriptor, "OUTCOME_", text, ret_number)) ||
+        (dim == FLEETDB_DIM_ENTRY &&
+         word_number(&muster__entry_mode__descriptor, "ENTRY_MODE_", text, ret_number)) ||
+        (dim == FLEETDB_DIM_TYPE &&
+         word_number(&muster__txn_type__descriptor, "TXN_TYPE_", text, ret_number)))
+        return true;
+    errno = 0;
+    *ret_number = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
+        return err_set(err, ERR_INVALID, "%s=%.40s: there is no such %s", fleetdb_dim_word(dim),
+                       text, fleetdb_dim_word(dim));
+    return true;
+}
+
+static bool add_choice(struct asking *asking, enum fleetdb_dim dim, const char *text,
+                       struct err *err)
+{
+    struct fleetdb_question *question = &asking->question;
+    size_t at = question->choice_count;
+    if (at == FLEETDB_CHOICES_MAX || strlen(text) >= TEXT_CHARS)
+        return err_set(err, ERR_INVALID, "%s: too long", fleetdb_dim_word(dim));
+    strcpy(asking->texts[at], text);
+    asking->choices[at] = (struct fleetdb_choice){.dim = dim, .text = asking->texts[at]};
+    question->choice_count++;
+    return !fleetdb_dim_is_number(dim) || read_number(dim, text, &asking->choices[at].number, err);
+}
+
+/* Of rates, a code or an outcome says what counts as an error; elsewhere it chooses. */
+static bool read_choices(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    struct fleetdb_question *question = &asking->question;
+    bool errors_named = false;
+    for (enum fleetdb_dim dim = 0; dim < FLEETDB_DIMS; dim++) {
+        const char *text = api_query(request, fleetdb_dim_word(dim));
+        bool names_error = asking->answer.kind != RATES_ERRORS &&
+                           (dim == FLEETDB_DIM_CODE || dim == FLEETDB_DIM_OUTCOME);
+        if (text == NULL)
+            continue;
+        if (!names_error && !add_choice(asking, dim, text, err))
+            return false;
+        if (!names_error)
+            continue;
+        if (!errors_named)
+            question->error_outcome = -1;
+        errors_named = true;
+        if (strlen(text) >= TEXT_CHARS)
+            return err_set(err, ERR_INVALID, "%s: too long", fleetdb_dim_word(dim));
+        if (dim == FLEETDB_DIM_CODE)
+            question->error_code = strcpy(asking->code, text);
+        else if (!read_number(dim, text, &question->error_outcome, err))
+            return false;
+    }
+    return true;
+}
+
+static bool add_device(void *ctx, int64_t device, const char *id, struct err *err)
+{
+    struct buf *devices = ctx;
+    char number[24];
+    (void)id;
+    int length = snprintf(number, sizeof number, "%s%lld", devices->length > 1 ? "," : "",
+                          (long long)device);
+    return buf_append(devices, number, (size_t)length, err);
+}
+
+static bool read_devices(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    const char *selector = api_query(request, "devices");
+    if (selector == NULL)
+        return true;
+    if (!buf_append(&asking->devices, "[", 1, err) ||
+        !select_devices(asking->db, selector, add_device, &asking->devices, err) ||
+        !buf_append(&asking->devices, "]", 2, err))
+        return false;
+    asking->question.devices = (const char *)asking->devices.data;
+    return true;
+}
+
+static bool read_by(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    const char *word = api_query(request, "by");
+    enum fleetdb_dim by = 0;
+    while (by < FLEETDB_DIMS && (word == NULL || strcmp(word, fleetdb_dim_word(by)) != 0))
+        by++;
+    if (by < FLEETDB_DIMS) {
+        asking->question.by = asking->answer.by = by;
+        return true;
+    }
+    char known[240] = "";
+    for (enum fleetdb_dim dim = 0; dim < FLEETDB_DIMS; dim++) {
+        strcat(known, dim == 0 ? "" : dim + 1 == FLEETDB_DIMS ? " or " : ", ");
+        strcat(known, fleetdb_dim_word(dim));
+    }
+    return err_set(err, ERR_INVALID, "by: expected %s", known);
+}
+
+/* Who asks for a device that is not there has mistyped it. */
+static bool check_device(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    const char *id = api_query(request, "device");
+    struct fleetdb_device device;
+    if (id == NULL)
+        return true;
+    if (!fleetdb_device_find(asking->db, id, &device, err))
+        return false;
+    asking->answer.device = device.device;
+    return true;
+}
+
+static bool read_window(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    struct fleetdb_question *question = &asking->question;
+    if (!api_query_number(request, "since_ms", 0, &question->from_ms, err) ||
+        !api_query_number(request, "from_ms", question->from_ms, &question->from_ms, err) ||
+        !api_query_number(request, "to_ms", request->now_ms + 1, &question->to_ms, err) ||
+        !api_query_number(request, "limit", 0, &asking->answer.limit, err))
+        return false;
+    asking->answer.since_ms = question->from_ms;
+    /* Since a moment to come nothing has been yet. */
+    return question->from_ms < question->to_ms || api_query(request, "to_ms") == NULL ||
+           err_set(err, ERR_INVALID, "from_ms: the window ends before it begins");
+}
+
+static bool read_question(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    struct fleetdb_question *question = &asking->question;
+    question->choices = asking->choices;
+    question->error_outcome = MUSTER__OUTCOME__OUTCOME_DECLINED;
+    if (!read_by(asking, request, err) || !read_choices(asking, request, err) ||
+        !read_devices(asking, request, err) || !check_device(asking, request, err) ||
+        !read_window(asking, request, err))
+        return false;
+    /* By code or outcome each row is a share of all: what it counts is itself. */
+    asking->answer.shares = question->by == FLEETDB_DIM_CODE || question->by == FLEETDB_DIM_OUTCOME;
+    if (asking->answer.shares && asking->answer.kind != RATES_ERRORS) {
+        question->error_outcome = -1;
+        question->error_code = NULL;
+    }
+    asking->answer.chosen = question->choice_count > 0 || question->devices != NULL;
+    return true;
+}
+
+/* ---- asking ---- */
+
+/* The same window a week before, where the two do not overlap. */
+static bool open_before(struct asking *asking, struct err *err)
+{
+    struct fleetdb_question question = asking->question;
+    if (question.to_ms - question.from_ms > week_ms || question.from_ms < week_ms)
+        return true;
+    question.from_ms -= week_ms;
+    question.to_ms -= week_ms;
+    return fleetdb_rates_open(asking->db, &question, &asking->parts[BEFORE], err);
+}
+
+/* All of the fleet, beside what was chosen of it. */
+static bool open_fleet(struct asking *asking, struct err *err)
+{
+    struct fleetdb_question question = asking->question;
+    question.choice_count = 0;
+    question.devices = NULL;
+    if (!asking->answer.shares)
+        question.by = FLEETDB_DIM_OUTCOME;
+    return !asking->answer.chosen ||
+           fleetdb_rates_open(asking->db, &question, &asking->parts[FLEET], err);
+}
+
+static bool read_part(struct asking *asking, bool *ret_done, struct err *err)
+{
+    *ret_done = true;
+    return asking->parts[asking->part] == NULL ||
+           fleetdb_rates_step(asking->parts[asking->part], ret_done, err);
+}
+
+static struct rates_list list_of(struct fleetdb_rates *rates)
+{
+    struct rates_list list = {.known = rates != NULL};
+    if (rates != NULL)
+        list.rates = fleetdb_rates_list(rates, &list.count);
+    return list;
+}
+
+static bool finish(struct asking *asking, struct api_answer *answer, struct err *err)
+{
+    struct rates_answer *said = &asking->answer;
+    said->now = list_of(asking->parts[NOW]);
+    said->before = list_of(asking->parts[BEFORE]);
+    said->fleet = list_of(asking->parts[FLEET]);
+    said->source = fleetdb_rates_source(asking->parts[NOW]);
+    fleetdb_rates_window(asking->parts[NOW], &said->from_ms, &said->to_ms);
+    said->took_ms = clock_boot_ms(&clock_real) - asking->began_ms;
+    if (!fleetdb_view_unsure(asking->db, said->since_ms, said->device, &said->unsure, err))
+        return false;
+    answer->json = rates_json(said);
+    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
+{
+    struct asking *asking = ctx;
+    int64_t until_ms = clock_boot_ms(&clock_real) + TURN_MS;
+    while (asking->part < PARTS) {
+        bool done = false;
+        if (!read_part(asking, &done, err))
+            return false;
+        asking->part += done;
+        if (asking->part < PARTS && clock_boot_ms(&clock_real) >= until_ms)
+            return true;
+    }
+    *ret_done = true;
+    return finish(asking, answer, err);
+}
+
+static void stop(void *ctx)
+{
+    struct asking *asking = ctx;
+    for (size_t i = 0; i < PARTS; i++)
+        fleetdb_rates_close(asking->parts[i]);
+    buf_done(&asking->devices);
+    free(asking);
+}
+
+static bool ask(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    return read_question(asking, request, err) &&
+           fleetdb_rates_open(asking->db, &asking->question, &asking->parts[NOW], err) &&
+           open_before(asking, err) && open_fleet(asking, err);
+}
+
+static bool show(void *ctx, const struct api_request *request, enum rates_kind kind,
+                 struct api_answer *answer, struct err *err)
+{
+    const struct api_fleet *fleet = ctx;
+    struct asking *asking = calloc(1, sizeof *asking);
+    if (asking == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the question");
+    asking->db = fleet->db;
+    asking->answer.kind = kind;
+    asking->began_ms = clock_boot_ms(&clock_real);
+    if (!ask(asking, request, err)) {
+        stop(asking);
+        return false;
+    }
+    answer->work = (struct api_work){step, stop, asking};
+    return true;
+}
+
+bool api_show_errors(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err)
+{
+    return show(ctx, request, RATES_ERRORS, answer, err);
+}
+
+bool api_show_rates(void *ctx, const struct api_request *request, struct api_answer *answer,
+                    struct err *err)
+{
+    return show(ctx, request, RATES_RATES, answer, err);
+}
+
+bool api_show_top(void *ctx, const struct api_request *request, struct api_answer *answer,
+                  struct err *err)
+{
+    return show(ctx, request, RATES_TOP, answer, err);
+}

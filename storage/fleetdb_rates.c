@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_rates.h"
+
+#include "storage/fleetdb_internal.h"
+#include "storage/rollups.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum query { EDGES, QUERIES };
+
+static const char *const texts[QUERIES] = {
+    [EDGES] = "SELECT min(bucket), max(bucket) FROM rollup_code_hour",
+};
+
+const struct fleetdb_queries fleetdb_rate_queries = {texts, QUERIES};
+
+enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, SOURCE_CHARS = 32, PIECES_MAX = 3 };
+
+static const struct {
+    const char *word, *key;
+    unsigned needs; /* 1 << rollup_column */
+} dims[FLEETDB_DIMS] = {
+#define DIM(id, word, key, needs) {word, key, needs},
+#include "storage/dims.def"
+#undef DIM
+};
+
+#define OWN(...)                                                                                   \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+static const struct {
+    const char *name, *table;
+    int64_t bucket_ms;
+    enum rollup_column own[ROLLUP_OWN_MAX];
+} rollups[ROLLUPS] = {
+#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
+    {name, table, bucket_ms, OWN(__VA_ARGS__)},
+#include "storage/rollups.def"
+#undef ROLLUP
+};
+
+/* A part of the window, and what it is read from. */
+struct piece {
+    enum rollup_id rollup; /* ROLLUPS: the rows */
+    int64_t at_ms, to_ms, slice_ms;
+    sqlite3_stmt *statement;
+};
+
+struct fleetdb_rates {
+    struct fleetdb *db;
+    struct fleetdb_question question;
+    int64_t from_ms, to_ms;
+    char source[SOURCE_CHARS];
+    struct piece pieces[PIECES_MAX];
+    size_t piece, piece_count;
+    struct fleetdb_rate *list;
+    size_t count, room, merged; /* so many at the head are in order, each once */
+};
+
+const char *fleetdb_dim_word(enum fleetdb_dim dim)
+{
+    return dims[dim].word;
+}
+
+bool fleetdb_dim_is_number(enum fleetdb_dim dim)
+{
+    return dim == FLEETDB_DIM_OUTCOME || dim == FLEETDB_DIM_TYPE || dim == FLEETDB_DIM_CURRENCY ||
+           dim == FLEETDB_DIM_ACQUIRER || dim == FLEETDB_DIM_SCHEME || dim == FLEETDB_DIM_ENTRY;
+}
+
+/* ---- the window and where it is read ---- */
+
+static unsigned needs_of(const struct fleetdb_question *question)
+{
+    unsigned needs = dims[question->by].needs;
+    for (size_t i = 0; i < question->choice_count; i++)
+        needs |= dims[question->choices[i].dim].needs;
+    return question->devices != NULL ? needs | 1u << ROLLUP_STANDING : needs;
+}
+
+static bool knows(enum rollup_id rollup, unsigned needs)
+{
+    for (size_t i = 0; i < ROLLUP_OWN_MAX; i++)
+        needs &= ~(1u << rollups[rollup].own[i]);
+    return needs == 0;
+}
+
+/* The narrowest that knows all of it; ROLLUPS: none does. */
+static enum rollup_id find_rollup(int64_t bucket_ms, unsigned needs)
+{
+    enum rollup_id rollup = 0;
+    while (rollup < ROLLUPS && (rollups[rollup].bucket_ms != bucket_ms || !knows(rollup, needs)))
+        rollup++;
+    return rollup;
+}
+
+static void add_piece(struct fleetdb_rates *rates, enum rollup_id rollup, int64_t from_ms,
+                      int64_t to_ms)
+{
+    /* A slice is read in one go: a day of sums with many rows, a week of the others. */
+    static const int64_t day_ms = 24 * (int64_t)HOUR_MS;
+    int64_t slice_ms = rollup == ROLLUPS              ? HOUR_MS
+                       : rollup == ROLLUP_DEVICE_HOUR ? day_ms
+                                                      : 7 * day_ms;
+    if (from_ms < to_ms)
+        rates->pieces[rates->piece_count++] = (struct piece){
+            .rollup = rollup, .at_ms = from_ms, .to_ms = to_ms, .slice_ms = slice_ms};
+}
+
+static int64_t floor_to(int64_t at_ms, int64_t unit_ms)
+{
+    return at_ms / unit_ms * unit_ms;
+}
+
+/* Whole hours from sums by the hour; what is left at the ends from sums by the minute, where there
+ * are some, or else from the rows. */
+static void plan(struct fleetdb_rates *rates)
+{
+    unsigned needs = needs_of(&rates->question);
+    enum rollup_id hours = find_rollup(HOUR_MS, needs), ends = find_rollup(MINUTE_MS, needs);
+    int64_t first_ms = floor_to(rates->from_ms + HOUR_MS - 1, HOUR_MS);
+    int64_t last_ms = floor_to(rates->to_ms, HOUR_MS);
+    if (hours == ROLLUPS || first_ms >= last_ms)
+        first_ms = last_ms = rates->to_ms;
+    add_piece(rates, ends, rates->from_ms, first_ms);
+    add_piece(rates, hours, first_ms, last_ms);
+    add_piece(rates, ends, last_ms, rates->to_ms);
+    bool rows = false, sums = false;
+    for (size_t i = 0; i < rates->piece_count; i++) {
+        rows = rows || rates->pieces[i].rollup == ROLLUPS;
+        sums = sums || rates->pieces[i].rollup != ROLLUPS;
+    }
+    const char *name = hours < ROLLUPS ? rollups[hours].name : "";
+    (void)snprintf(rates->source, sizeof rates->source, "%s%s%s", sums ? name : "",
+                   sums && rows ? " and " : "",
+                   rows   ? "rows"
+                   : sums ? ""
+                          : "nothing");
+}
+
+/* Nothing was ever before the first hour or after the last one. */
+static bool set_window(struct fleetdb_rates *rates, struct err *err)
+{
+    const struct fleetdb_question *question = &rates->question;
+    sqlite3_stmt *row = fleetdb_query(rates->db, FLEETDB_PART_RATES, EDGES);
+    bool found = false;
+    if (!sqlite_row(rates->db->sqlite, row, &found, err))
+        return false;
+    int64_t first_ms = sqlite3_column_int64(row, 0) * HOUR_MS;
+    int64_t end_ms = (sqlite3_column_int64(row, 1) + 1) * HOUR_MS;
+    (void)sqlite3_reset(row);
+    int64_t to_ms = question->to_ms < end_ms ? question->to_ms : end_ms;
+    rates->from_ms =
+        floor_to(question->from_ms > first_ms ? question->from_ms : first_ms, MINUTE_MS);
+    rates->to_ms = floor_to(to_ms + MINUTE_MS - 1, MINUTE_MS);
+    return true;
+}
+
+/* ---- the statement ---- */
+
+static bool say(struct buf *sql, struct err *err, const char *text)
+{
+    return buf_append(sql, text, strlen(text), err);
+}
+
+static bool say_joins(struct buf *sql, unsigned needs, struct err *err)
+{
+    return ((needs & 1u << ROLLUP_STANDING) == 0 ||
+            say(sql, err,
+                " JOIN standing t ON t.id = r.standing JOIN device d ON d.id = t.device"
+                " LEFT JOIN store s ON s.id = t.store LEFT JOIN merchant m ON m.id = t.merchant"
+                " LEFT JOIN region g ON g.id = t.region")) &&
+           ((needs & 1u << ROLLUP_CARRIED) == 0 ||
+            say(sql, err,
+                " LEFT JOIN device_terminal c ON c.id = r.carried"
+                " LEFT JOIN logical_terminal l ON l.id = c.logical_terminal")) &&
+           ((needs & 1u << ROLLUP_SOFTWARE) == 0 ||
+            say(sql, err, " JOIN software w ON w.id = r.software"));
+}
+
+static bool say_choices(struct buf *sql, const struct fleetdb_question *question, struct err *err)
+{
+    bool done = question->devices == NULL ||
+                say(sql, err, " AND t.device IN (SELECT value FROM json_each(:devices))");
+    for (size_t i = 0; done && i < question->choice_count; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, " = :c%zu", i);
+        done = say(sql, err, " AND ") && say(sql, err, dims[question->choices[i].dim].key) &&
+               say(sql, err, name);
+    }
+    return done;
+}
+
+/* All of it is text of this file and of dims.def; what people ask is bound. */
+static bool say_all(struct buf *sql, const struct fleetdb_question *question, enum rollup_id rollup,
+                    struct err *err)
+{
+#define IS_ERROR "(:outcome < 0 OR r.outcome = :outcome) AND (:code IS NULL OR r.code = :code)"
+    static const char values[] = ", r.currency, sum(iif(r.in_service, r.results, 0)),"
+                                 " sum(iif(r.in_service AND " IS_ERROR ", r.results, 0)),"
+                                 " total(iif(r.in_service AND " IS_ERROR ", r.amount_minor, 0)),"
+                                 " sum(iif(r.in_service, 0, r.results)) FROM ";
+    return say(sql, err, "SELECT ") && say(sql, err, dims[question->by].key) &&
+           say(sql, err, values) &&
+           say(sql, err, rollup < ROLLUPS ? rollups[rollup].table : "result_counted") &&
+           say(sql, err, " r") && say_joins(sql, needs_of(question), err) &&
+           say(sql, err,
+               rollup < ROLLUPS ? " WHERE r.bucket >= :from AND r.bucket < :to"
+                                : " WHERE r.at_ms >= :from AND r.at_ms < :to") &&
+           say_choices(sql, question, err) && say(sql, err, " GROUP BY 1, 2") &&
+           buf_append(sql, "", 1, err);
+}
+
+static void bind_question(sqlite3_stmt *statement, const struct fleetdb_question *question)
+{
+    sqlite_bind_int(statement, ":outcome", question->error_outcome);
+    sqlite_bind_text(statement, ":code", question->error_code);
+    if (question->devices != NULL)
+        sqlite_bind_text(statement, ":devices", question->devices);
+    for (size_t i = 0; i < question->choice_count; i++) {
+        const struct fleetdb_choice *choice = &question->choices[i];
+        char name[32];
+        (void)snprintf(name, sizeof name, ":c%zu", i);
+        if (fleetdb_dim_is_number(choice->dim))
+            sqlite_bind_int(statement, name, choice->number);
+        else
+            sqlite_bind_text(statement, name, choice->text);
+    }
+}
+
+static bool prepare(struct fleetdb_rates *rates, struct piece *piece, struct err *err)
+{
+    struct buf sql = {0};
+    bool done = say_all(&sql, &rates->question, piece->rollup, err) &&
+                sqlite_compile(rates->db->sqlite, (const char *)sql.data, &piece->statement, err);
+    buf_done(&sql);
+    if (done)
+        bind_question(piece->statement, &rates->question);
+    return done;
+}
+
+/* ---- the answer ---- */
+
+static int in_order(const void *left, const void *right)
+{
+    const struct fleetdb_rate *a = left, *b = right;
+    int order = strcmp(a->key, b->key);
+    return order != 0 ? order : (a->currency > b->currency) - (a->currency < b->currency);
+}
+
+static int64_t plus(int64_t a, int64_t b)
+{
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static void merge(struct fleetdb_rates *rates)
+{
+    if (rates->count == 0)
+        return;
+    qsort(rates->list, rates->count, sizeof *rates->list, in_order);
+    size_t last = 0;
+    for (size_t i = 1; i < rates->count; i++) {
+        struct fleetdb_rate *to = &rates->list[last];
+        const struct fleetdb_rate *from = &rates->list[i];
+        if (in_order(to, from) != 0) {
+            rates->list[++last] = *from;
+            continue;
+        }
+        to->results += from->results;
+        to->errors += from->errors;
+        to->error_amount_minor = plus(to->error_amount_minor, from->error_amount_minor);
+        to->not_in_service += from->not_in_service;
+    }
+    rates->count = rates->merged = last + 1;
+}
+
+static bool make_room(struct fleetdb_rates *rates, struct err *err)
+{
+    if (rates->count < rates->room)
+        return true;
+    if (rates->count > 2 * rates->merged + 1024)
+        merge(rates);
+    if (rates->count < rates->room / 2)
+        return true;
+    size_t room = rates->room == 0 ? 256 : 2 * rates->room;
+    struct fleetdb_rate *list = realloc(rates->list, room * sizeof *list);
+    if (list == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    rates->list = list;
+    rates->room = room;
+    return true;
+}
+
+static int64_t whole(double amount)
+{
+    return amount >= 9.2e18 ? INT64_MAX : (int64_t)amount;
+}
+
+static bool read_slice(struct fleetdb_rates *rates, struct piece *piece, int64_t from, int64_t to,
+                       struct err *err)
+{
+    sqlite3_stmt *row = piece->statement;
+    bool more = false;
+    (void)sqlite3_reset(row);
+    sqlite_bind_int(row, ":from", from);
+    sqlite_bind_int(row, ":to", to);
+    while (sqlite_row(rates->db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        if (!make_room(rates, err))
+            break;
+        struct fleetdb_rate rate = {
+            .currency = sqlite3_column_int64(row, 1),
+            .results = sqlite3_column_int64(row, 2),
+            .errors = sqlite3_column_int64(row, 3),
+            .error_amount_minor = whole(sqlite3_column_double(row, 4)),
+            .not_in_service = sqlite3_column_int64(row, 5),
+        };
+        (void)snprintf(rate.key, sizeof rate.key, "%s", sqlite_column_text(row, 0));
+        rates->list[rates->count++] = rate;
+    }
+    (void)sqlite3_reset(row);
+    return false;
+}
+
+/* ---- one after the other ---- */
+
+bool fleetdb_rates_open(struct fleetdb *db, const struct fleetdb_question *question,
+                        struct fleetdb_rates **ret_rates, struct err *err)
+{
+    struct fleetdb_rates *rates = calloc(1, sizeof *rates);
+    if (rates == NULL)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    rates->db = db;
+    rates->question = *question;
+    bool done = set_window(rates, err);
+    if (done)
+        plan(rates);
+    for (size_t i = 0; done && i < rates->piece_count; i++)
+        done = prepare(rates, &rates->pieces[i], err);
+    if (!done) {
+        fleetdb_rates_close(rates);
+        return false;
+    }
+    *ret_rates = rates;
+    return true;
+}
+
+bool fleetdb_rates_step(struct fleetdb_rates *rates, bool *ret_done, struct err *err)
+{
+    if (rates->piece < rates->piece_count) {
+        struct piece *piece = &rates->pieces[rates->piece];
+        int64_t unit_ms = piece->rollup < ROLLUPS ? rollups[piece->rollup].bucket_ms : 1;
+        int64_t end_ms = piece->to_ms - piece->at_ms > piece->slice_ms
+                             ? piece->at_ms + piece->slice_ms
+                             : piece->to_ms;
+        if (!read_slice(rates, piece, piece->at_ms / unit_ms, end_ms / unit_ms, err))
+            return false;
+        piece->at_ms = end_ms;
+        rates->piece += end_ms == piece->to_ms;
+    }
+    *ret_done = rates->piece == rates->piece_count;
+    return true;
+}
+
+const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_t *ret_count)
+{
+    merge(rates);
+    *ret_count = rates->count;
+    return rates->list;
+}
+
+void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
+                          int64_t *ret_to_ms)
+{
+    *ret_from_ms = rates->from_ms;
+    *ret_to_ms = rates->to_ms;
+}
+
+const char *fleetdb_rates_source(const struct fleetdb_rates *rates)
+{
+    return rates->source;
+}
+
+void fleetdb_rates_close(struct fleetdb_rates *rates)
+{
+    if (rates == NULL)
+        return;
+    for (size_t i = 0; i < rates->piece_count; i++)
+        (void)sqlite3_finalize(rates->pieces[i].statement);
+    free(rates->list);
+    free(rates);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_rates.h"
+
+#include "tests/unit/collector_world.h"
+#include "tests/unit/testing.h"
+#include "tests/world/rng.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, RESULTS = 60, ROUNDS = 300 };
+/* Results lie in so many hours before now. */
+static const int64_t span_ms = 30 * (int64_t)HOUR_MS;
+
+/* The same by a plain look at the rows, with SQL of the test's own. */
+static const char *const plain[FLEETDB_DIMS] = {
+    [FLEETDB_DIM_CODE] = "r.code",
+    [FLEETDB_DIM_OUTCOME] = "r.outcome",
+    [FLEETDB_DIM_TYPE] = "r.type",
+    [FLEETDB_DIM_CURRENCY] = "r.currency",
+    [FLEETDB_DIM_ACQUIRER] = "r.acquirer",
+    [FLEETDB_DIM_SCHEME] = "r.scheme",
+    [FLEETDB_DIM_ENTRY] = "r.entry_mode",
+    [FLEETDB_DIM_ISSUER] = "r.issuer_bucket",
+    [FLEETDB_DIM_MODEL] = "(SELECT model FROM device WHERE id = r.device)",
+    [FLEETDB_DIM_FIRMWARE] = "r.firmware_version",
+    [FLEETDB_DIM_APP] = "r.app_version",
+    [FLEETDB_DIM_GENERATION] = "lower(hex(r.generation))",
+    [FLEETDB_DIM_DEVICE] = "(SELECT name FROM device WHERE id = r.device)",
+    [FLEETDB_DIM_STORE] = "(SELECT m.code || '/' || s.code FROM device d JOIN store s ON s.id ="
+                          " d.store JOIN merchant m ON m.id = s.merchant WHERE d.id = r.device)",
+    [FLEETDB_DIM_MERCHANT] = "(SELECT m.code FROM device d JOIN store s ON s.id = d.store"
+                             " JOIN merchant m ON m.id = s.merchant WHERE d.id = r.device)",
+    [FLEETDB_DIM_REGION] = "coalesce((SELECT g.name FROM device d JOIN store s ON s.id = d.store"
+                           " JOIN region g ON g.id = s.region WHERE d.id = r.device), '')",
+    [FLEETDB_DIM_TID] = "coalesce((SELECT l.tid FROM device_terminal c JOIN logical_terminal l"
+                        " ON l.id = c.logical_terminal WHERE c.device = r.device"
+                        " AND c.slot = r.terminal), '')",
+};
+
+struct rates_world {
+    struct world *world;
+    sqlite3 *db;
+    struct rng rng;
+};
+
+static void send_random(struct rates_world *rates, const char *device, uint64_t incarnation)
+{
+    static const char *const codes[] = {"00", "00", "00", "57", "51", "05"};
+    static const char *const issuers[] = {"", "ICBC", "CCB", "VISA OTHER"};
+    static const char *const firmwares[] = {"7.0.1", "7.0.2"};
+    Muster__TxnResult txns[RESULTS];
+    ProtobufCMessage *rows[RESULTS];
+    uint8_t generations[RESULTS];
+    for (size_t i = 0; i < RESULTS; i++) {
+        Muster__TxnResult *txn = &txns[i];
+        muster__txn_result__init(txn);
+        txn->wall_ms = WORLD_WALL_MS - (int64_t)rng_below(&rates->rng, (uint64_t)span_ms);
+        txn->code = (char *)(uintptr_t)codes[rng_below(&rates->rng, 6)];
+        txn->outcome = strcmp(txn->code, "00") == 0 ? MUSTER__OUTCOME__OUTCOME_APPROVED
+                                                    : MUSTER__OUTCOME__OUTCOME_DECLINED;
+        txn->type = (Muster__TxnType)(1 + rng_below(&rates->rng, 2));
+        txn->currency = rng_below(&rates->rng, 2) == 0 ? 156 : 840;
+        txn->acquirer = (uint32_t)rng_below(&rates->rng, 3);
+        txn->terminal = (uint32_t)rng_below(&rates->rng, 3);
+        txn->scheme = (uint32_t)rng_below(&rates->rng, 3);
+        txn->entry_mode = (Muster__EntryMode)rng_below(&rates->rng, 4);
+        txn->issuer_bucket = (char *)(uintptr_t)issuers[rng_below(&rates->rng, 4)];
+        txn->firmware_version = (char *)(uintptr_t)firmwares[rng_below(&rates->rng, 2)];
+        txn->app_version = (char *)"2.4.1";
+        txn->amount_minor = rng_below(&rates->rng, 100000);
+        generations[i] = (uint8_t)rng_below(&rates->rng, 2);
+        txn->generation = (ProtobufCBinaryData){1, &generations[i]};
+        rows[i] = &txn->base;
+    }
+    const struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
+                                   .incarnation = incarnation,
+                                   .first_seq = 1,
+                                   .count = RESULTS,
+                                   .rows = rows};
+    struct buf batch = world_seal_lanes(rates->world, device, &lane, 1);
+    world_deliver(rates->world, TOPIC_UP_BATCH, device, buf_bytes(&batch));
+    buf_done(&batch);
+    (void)collector_turn(rates->world->collector);
+}
+
+static void open_world(void **state, struct rates_world *rates)
+{
+    char path[128];
+    *rates = (struct rates_world){.world = *state, .rng = rng_of(20261123)};
+    (void)snprintf(path, sizeof path, "%s/fleet.db", rates->world->fleet->dir);
+    assert_int_equal(sqlite3_open_v2(path, &rates->db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    for (uint64_t i = 1; i <= 4; i++)
+        send_random(rates, i % 2 == 0 ? "t1" : "t2", i);
+}
+
+/* Of one key, or of all (NULL), in the window. */
+static void look(struct rates_world *rates, const struct fleetdb_question *question,
+                 const char *key, int64_t currency, int64_t ret_values[3])
+{
+    sqlite3_stmt *statement = NULL;
+    char where[1024] = "", *sql = NULL;
+    for (size_t i = 0; i < question->choice_count; i++) {
+        size_t length = strlen(where);
+        const struct fleetdb_choice *choice = &question->choices[i];
+        if (fleetdb_dim_is_number(choice->dim))
+            (void)snprintf(where + length, sizeof where - length, " AND %s = %lld",
+                           plain[choice->dim], (long long)choice->number);
+        else
+            (void)snprintf(where + length, sizeof where - length, " AND %s = '%s'",
+                           plain[choice->dim], choice->text);
+    }
+    sql = sqlite3_mprintf("SELECT count(*), coalesce(sum(r.outcome = 2), 0),"
+                          " coalesce(sum(iif(r.outcome = 2, r.amount_minor, 0)), 0) FROM result r"
+                          " WHERE r.at_ms >= %lld AND r.at_ms < %lld%s AND (%Q IS NULL OR"
+                          " (CAST(%s AS TEXT) = %Q AND r.currency = %lld))",
+                          question->from_ms, question->to_ms, where, key, plain[question->by], key,
+                          currency);
+    if (sqlite3_prepare_v2(rates->db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(rates->db));
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    for (int i = 0; i < 3; i++)
+        ret_values[i] = sqlite3_column_int64(statement, i);
+    (void)sqlite3_finalize(statement);
+    sqlite3_free(sql);
+}
+
+static void compare(struct rates_world *rates, const struct fleetdb_question *question)
+{
+    struct fleetdb_rates *answer = NULL;
+    struct err err = {0};
+    int64_t all[3], sum = 0, values[3];
+    size_t count = 0;
+    bool done = false;
+    if (!fleetdb_rates_open(rates->world->fleet->db, question, &answer, &err))
+        fail_msg("%s", err.text);
+    while (!done)
+        assert_true(fleetdb_rates_step(answer, &done, NULL));
+    const struct fleetdb_rate *list = fleetdb_rates_list(answer, &count);
+    for (size_t i = 0; i < count; i++) {
+        look(rates, question, list[i].key, list[i].currency, values);
+        const int64_t said[3] = {list[i].results, list[i].errors, list[i].error_amount_minor};
+        for (int v = 0; v < 3; v++)
+            if (said[v] != values[v])
+                fail_msg("by %s from %s, key %s: %lld, not %lld", fleetdb_dim_word(question->by),
+                         fleetdb_rates_source(answer), list[i].key, (long long)said[v],
+                         (long long)values[v]);
+        sum += list[i].results;
+    }
+    look(rates, question, NULL, 0, all);
+    assert_int_equal(sum, all[0]);
+    fleetdb_rates_close(answer);
+}
+
+static struct fleetdb_choice random_choice(struct rates_world *rates)
+{
+    static const struct fleetdb_choice some[] = {
+        {FLEETDB_DIM_CODE, "57", 0},        {FLEETDB_DIM_DEVICE, "t1", 0},
+        {FLEETDB_DIM_FIRMWARE, "7.0.2", 0}, {FLEETDB_DIM_ISSUER, "ICBC", 0},
+        {FLEETDB_DIM_ACQUIRER, NULL, 1},    {FLEETDB_DIM_ENTRY, NULL, 2},
+        {FLEETDB_DIM_CURRENCY, NULL, 840},  {FLEETDB_DIM_GENERATION, "01", 0},
+        {FLEETDB_DIM_MERCHANT, "none", 0},  {FLEETDB_DIM_TYPE, NULL, 1},
+    };
+    return some[rng_below(&rates->rng, sizeof some / sizeof *some)];
+}
+
+/* Any dimension, any choice, any window: what the sums say is what the rows say. */
+static void every_answer_is_that_of_the_rows(void **state)
+{
+    struct rates_world rates;
+    open_world(state, &rates);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const struct fleetdb_choice choices[2] = {random_choice(&rates), random_choice(&rates)};
+        int64_t minutes = 1 + (int64_t)rng_below(&rates.rng, (uint64_t)(span_ms / MINUTE_MS));
+        int64_t from = (WORLD_WALL_MS - span_ms) / MINUTE_MS +
+                       (int64_t)rng_below(&rates.rng, (uint64_t)(span_ms / MINUTE_MS));
+        const struct fleetdb_question question = {
+            .by = (enum fleetdb_dim)(round % FLEETDB_DIMS),
+            .choices = choices,
+            .choice_count = (size_t)rng_below(&rates.rng, 3),
+            .error_outcome = 2,
+            .from_ms = from * MINUTE_MS,
+            .to_ms = (from + minutes) * MINUTE_MS,
+        };
+        compare(&rates, &question);
+    }
+    (void)sqlite3_close(rates.db);
+}
+
+static const char *source_of(struct rates_world *rates, enum fleetdb_dim by,
+                             const struct fleetdb_choice *choice, int64_t from_ms, int64_t to_ms,
+                             char text[32])
+{
+    struct fleetdb_rates *answer = NULL;
+    const struct fleetdb_question question = {.by = by,
+                                              .choices = choice,
+                                              .choice_count = choice != NULL,
+                                              .from_ms = from_ms,
+                                              .to_ms = to_ms};
+    assert_true(fleetdb_rates_open(rates->world->fleet->db, &question, &answer, NULL));
+    (void)snprintf(text, 32, "%s", fleetdb_rates_source(answer));
+    fleetdb_rates_close(answer);
+    return text;
+}
+
+static void the_narrowest_sum_is_asked(void **state)
+{
+    static const struct fleetdb_choice device = {FLEETDB_DIM_DEVICE, "t1", 0};
+    struct rates_world rates;
+    char text[32];
+    open_world(state, &rates);
+    int64_t hour = WORLD_WALL_MS / HOUR_MS * HOUR_MS - 5 * HOUR_MS;
+#define SOURCE(by, choice, from, to) source_of(&rates, FLEETDB_DIM_##by, choice, from, to, text)
+    assert_string_equal(SOURCE(CODE, NULL, hour, hour + HOUR_MS), "code");
+    assert_string_equal(SOURCE(CODE, NULL, hour + MINUTE_MS, hour + 3 * MINUTE_MS), "code");
+    assert_string_equal(SOURCE(MODEL, NULL, hour, hour + HOUR_MS), "software");
+    assert_string_equal(SOURCE(ENTRY, NULL, hour, hour + HOUR_MS), "entry");
+    assert_string_equal(SOURCE(ISSUER, NULL, hour, hour + HOUR_MS), "issuer");
+    assert_string_equal(SOURCE(TID, NULL, hour, hour + HOUR_MS), "device");
+    assert_string_equal(SOURCE(CODE, &device, hour, hour + HOUR_MS), "device");
+    assert_string_equal(SOURCE(MODEL, &device, hour, hour + HOUR_MS + MINUTE_MS),
+                        "device and rows");
+    assert_string_equal(SOURCE(ISSUER, &device, hour, hour + HOUR_MS), "rows");
+    assert_string_equal(SOURCE(DEVICE, NULL, hour + MINUTE_MS, hour + HOUR_MS), "rows");
+    (void)sqlite3_close(rates.db);
+}
+
+static void an_error_is_what_is_asked_for(void **state)
+{
+    struct rates_world rates;
+    struct fleetdb_rates *answer = NULL;
+    int64_t errors = 0, hits = 0;
+    size_t count = 0;
+    open_world(state, &rates);
+    const struct fleetdb_question question = {.by = FLEETDB_DIM_CODE,
+                                              .error_code = "57",
+                                              .error_outcome = -1,
+                                              .to_ms = WORLD_WALL_MS + HOUR_MS};
+    assert_true(fleetdb_rates_open(rates.world->fleet->db, &question, &answer, NULL));
+    for (bool done = false; !done;)
+        assert_true(fleetdb_rates_step(answer, &done, NULL));
+    const struct fleetdb_rate *list = fleetdb_rates_list(answer, &count);
+    for (size_t i = 0; i < count; i++) {
+        errors += list[i].errors;
+        hits += strcmp(list[i].key, "57") == 0 ? list[i].results : 0;
+    }
+    assert_int_equal(errors, hits);
+    assert_true(hits > 0);
+    fleetdb_rates_close(answer);
+    (void)sqlite3_close(rates.db);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+    const struct CMUnitTest tests[] = {
+        TEST(every_answer_is_that_of_the_rows),
+        TEST(the_narrowest_sum_is_asked),
+        TEST(an_error_is_what_is_asked_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
