@@ -270,6 +270,9 @@ static void connect_some(struct crowd *crowd)
     struct err err = {0};
     size_t due =
         (size_t)((uint64_t)(now_ms() - crowd->began_ms) * settings->connect_rate / SECOND_MS) + 1;
+    /* What is behind is caught up with slowly: a broker lets 100 wait that it has not accepted. */
+    size_t most = crowd->opened + (size_t)(2 * settings->connect_rate * BEAT_MS / SECOND_MS) + 1;
+    due = due < most ? due : most;
     for (; crowd->opened < due && crowd->opened < settings->devices; crowd->opened++) {
         struct terminal *terminal = &crowd->terminals[crowd->opened];
         terminal->crowd = crowd;
