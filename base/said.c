@@ -20,8 +20,10 @@ void said_line(const char *output, char *ret_line, size_t size)
         length = size - 1;
     while (length > 0 && is_blank(output[length - 1]))
         length--;
-    for (size_t i = 0; i < length; i++)
-        ret_line[i] = is_blank(output[i]) ? ' ' : output[i];
+    memcpy(ret_line, output, length);
     ret_line[length] = '\0';
+    for (char *c = ret_line; *c != '\0'; c++)
+        if (is_blank(*c))
+            *c = ' ';
     utf8_clean(ret_line);
 }
