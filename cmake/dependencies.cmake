@@ -19,3 +19,9 @@ if(MUSTER_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 endif()
 find_program(PROTOC_C protoc-c REQUIRED)
+# Has no pkg-config file.
+find_library(MUSTER_CSV csv REQUIRED)
+find_path(MUSTER_CSV_INCLUDE csv.h REQUIRED)
+add_library(muster_libcsv INTERFACE)
+target_link_libraries(muster_libcsv INTERFACE ${MUSTER_CSV})
+target_include_directories(muster_libcsv SYSTEM INTERFACE ${MUSTER_CSV_INCLUDE}) # libcsv

@@ -2,11 +2,8 @@
 /* What is done with a device: state, move, swap, labels; and what was done with it. */
 #include "fleet/access.h"
 #include "fleet/api_places.h"
-#include "fleet/selector.h"
-#include "storage/fleetdb_account.h"
 #include "storage/fleetdb_labels.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,21 +89,10 @@ static bool change_device(void *ctx, const struct api_request *request, struct a
 
 /* ---- POST /api/v1/devices/{}/state ---- */
 
-/* What a retired device still has, nobody will ever take from it. */
-static bool check_nothing_left(struct deed *deed, struct err *err)
+static bool check_nothing_left(const struct deed *deed, struct err *err)
 {
-    struct fleetdb_account lanes[FLEETDB_LANES], sum = {0};
-    if (json_is_true(json_object_get(deed->object, "give_up_records")))
-        return true;
-    if (!fleetdb_account_of(deed->db, deed->device.device, false, lanes, err))
-        return false;
-    for (int lane = 0; lane < FLEETDB_LANES; lane++)
-        fleetdb_account_add(&sum, &lanes[lane]);
-    return sum.buffered == 0 ||
-           err_set(err, ERR_CONFLICT,
-                   "%s still holds %" PRIu64 " records, which are refused once it is retired: let "
-                   "them come first, or give them up",
-                   deed->device.id, sum.buffered);
+    return json_is_true(json_object_get(deed->object, "give_up_records")) ||
+           place_check_empty(deed->db, &deed->device, err);
 }
 
 static bool set_state(struct deed *deed, struct err *err)
@@ -218,15 +204,8 @@ static bool set_labels(struct deed *deed, const json_t *labels, struct err *err)
     json_object_foreach((json_t *)(uintptr_t)labels, name, value)
     {
         const struct fleetdb_label label = {name, json_string_value(value)};
-        if (!selector_label_valid(name))
-            return err_set(err, ERR_INVALID,
-                           "label \"%.40s\": expected [a-z][a-z0-9_.-]{0,31}, and no word that "
-                           "every device has (model, store ...)",
-                           name);
-        if (label.value == NULL || !selector_value_valid(label.value))
-            return err_set(err, ERR_INVALID,
-                           "label %s: expected a value of 1 to %d characters, none of , | ; =",
-                           name, SELECTOR_VALUE_CHARS);
+        if (!place_check_label(name, label.value, err))
+            return false;
         if (!fleetdb_label_put(deed->db, deed->device.device, &label, err))
             return false;
     }

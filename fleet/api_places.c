@@ -10,7 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REQUEST_BYTES = 16 * 1024, NAME_CHARS = 64, NUMBERS_MAX = 1000 };
+enum {
+    REQUEST_BYTES = 16 * 1024,
+    INVENTORY_BYTES = 16 * 1024 * 1024,
+    NAME_CHARS = 64,
+    NUMBERS_MAX = 1000
+};
 
 static bool no_memory(struct err *err)
 {
@@ -321,6 +326,9 @@ struct api_module api_places_module(struct api_fleet *fleet)
          API_ONE_DEVICE},
         {"POST", "/api/v1/devices/{}/labels", REQUEST_BYTES, api_label_device, API_OPERATOR,
          API_ONE_DEVICE},
+        {"GET", "/api/v1/inventory", 0, api_show_inventory, API_VIEWER, API_WHOLE_FLEET},
+        {"POST", "/api/v1/inventory", INVENTORY_BYTES, api_post_inventory, API_OPERATOR,
+         API_WHOLE_FLEET},
         {"GET", "/api/v1/terminals/{}", 0, api_show_terminal, API_VIEWER, API_OWN_PART},
         {"GET", "/api/v1/stores", 0, list_stores, API_VIEWER, API_WHOLE_FLEET},
         {"POST", "/api/v1/stores", REQUEST_BYTES, post_store, API_OPERATOR, API_WHOLE_FLEET},

@@ -28,6 +28,11 @@ bool place_read_terminals(const json_t *list,
 /* A time zone that this machine knows, or "". */
 bool place_check_zone(const char *name, struct err *err) MUSTER_CHECK;
 
+/* What a device still holds when it is retired, nobody will ever take: ERR_CONFLICT if it does. */
+bool place_check_empty(struct fleetdb *db, const struct fleetdb_device *device,
+                       struct err *err) MUSTER_CHECK;
+bool place_check_label(const char *name, const char *value, struct err *err) MUSTER_CHECK;
+
 /* Those of a device, or with 0 of all in the scope, that are still to be told, or `all`:
  * [{"id", "act", "device", ...}] */
 bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
@@ -47,5 +52,9 @@ bool api_swap_device(void *ctx, const struct api_request *request, struct api_an
                      struct err *err) MUSTER_CHECK;
 bool api_label_device(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
+bool api_show_inventory(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err) MUSTER_CHECK;
+bool api_post_inventory(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err) MUSTER_CHECK;
 
 #endif

@@ -49,6 +49,8 @@ static const struct ctl_command *const commands[] = {
     &ctl_token_list,
     &ctl_token_revoke,
     &ctl_changes,
+    &ctl_device_import,
+    &ctl_device_export,
     &ctl_device_move,
     &ctl_device_swap,
     &ctl_device_state,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_places.h"
 #include "fleet/opening.h"
+#include "fleet/selector.h"
 #include "fleet/zone.h"
+#include "storage/fleetdb_account.h"
 #include "storage/fleetdb_labels.h"
 
 #include <inttypes.h>
@@ -96,6 +98,33 @@ bool place_read_terminals(const json_t *list,
     }
     *ret_count = json_array_size(list);
     return true;
+}
+
+bool place_check_empty(struct fleetdb *db, const struct fleetdb_device *device, struct err *err)
+{
+    struct fleetdb_account lanes[FLEETDB_LANES], sum = {0};
+    if (!fleetdb_account_of(db, device->device, false, lanes, err))
+        return false;
+    for (int lane = 0; lane < FLEETDB_LANES; lane++)
+        fleetdb_account_add(&sum, &lanes[lane]);
+    return sum.buffered == 0 ||
+           err_set(err, ERR_CONFLICT,
+                   "%s still holds %" PRIu64 " records, which are refused once it is retired: let "
+                   "them come first, or give them up",
+                   device->id, sum.buffered);
+}
+
+bool place_check_label(const char *name, const char *value, struct err *err)
+{
+    if (!selector_label_valid(name))
+        return err_set(err, ERR_INVALID,
+                       "label \"%.40s\": expected [a-z][a-z0-9_.-]{0,31}, and no word that every "
+                       "device has (model, store ...)",
+                       name);
+    return (value != NULL && selector_value_valid(value)) ||
+           err_set(err, ERR_INVALID,
+                   "label %s: expected a value of 1 to %d characters, none of , | ; =", name,
+                   SELECTOR_VALUE_CHARS);
 }
 
 /* ---- what is told ---- */

@@ -136,6 +136,28 @@ static bool check_labels(const struct question *question, struct err *err)
     return true;
 }
 
+static bool add_fields(const struct selector *selector, struct buf *out, struct err *err)
+{
+    const char *field = NULL;
+    for (size_t i = 0; (field = selector_field(selector, i)) != NULL; i++) {
+        if (!buf_append(out, ",\"", 2, err) || !buf_append(out, field, strlen(field), err) ||
+            !buf_append(out, "\"", 1, err))
+            return false;
+    }
+    return true;
+}
+
+/* The fields that are asked about, and each device's own, so that none is passed over. */
+static bool list_fields(const struct question *question, struct buf *out, struct err *err)
+{
+    static const char first[] = "[\"device\"";
+    bool done =
+        buf_append(out, first, sizeof first - 1, err) && add_fields(&question->selector, out, err);
+    for (size_t i = 0; done && i < question->group_count; i++)
+        done = add_fields(&question->groups[i].selector, out, err);
+    return done && buf_append(out, "]", sizeof "]", err);
+}
+
 static bool note(void *ctx, int64_t device, const char *id, struct err *err)
 {
     struct buf *chosen = ctx;
@@ -163,7 +185,7 @@ bool select_devices(struct fleetdb *db, const char *selector,
                     bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
                     void *ctx, struct err *err)
 {
-    struct buf chosen = {.limit = (size_t)64 << 20};
+    struct buf chosen = {.limit = (size_t)64 << 20}, fields = {0};
     struct question *question = calloc(1, sizeof *question);
     struct group *groups = calloc(GROUPS_MAX, sizeof *groups);
     bool done = false;
@@ -174,12 +196,14 @@ bool select_devices(struct fleetdb *db, const char *selector,
         question->each = note;
         question->ctx = &chosen;
         done = selector_parse(selector, &question->selector, err) &&
-               read_groups(db, question, err) && fleetdb_facts_each(db, 0, gather, question, err) &&
+               read_groups(db, question, err) && list_fields(question, &fields, err) &&
+               fleetdb_facts_each(db, (const char *)fields.data, gather, question, err) &&
                decide(question, err) && check_labels(question, err) &&
                tell(&chosen, each, ctx, err);
         buf_done(&question->texts);
     }
     buf_done(&chosen);
+    buf_done(&fields);
     free(groups);
     free(question);
     return done;

@@ -10,7 +10,6 @@ enum query {
     LABEL_REMOVE,
     LABELS,
     FACTS,
-    FACTS_OF_ALL,
     GROUP_PUT,
     GROUP_REMOVE,
     GROUP_READ,
@@ -25,9 +24,8 @@ static const char *const texts[QUERIES] = {
     [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
     [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
     [FACTS] = "SELECT f.device, d.name, f.field, f.value FROM device_fact f"
-              " JOIN device d ON d.id = f.device WHERE f.device = :device",
-    [FACTS_OF_ALL] = "SELECT f.device, d.name, f.field, f.value FROM device_fact f"
-                     " JOIN device d ON d.id = f.device ORDER BY d.name",
+              " JOIN device d ON d.id = f.device"
+              " WHERE f.field IN (SELECT value FROM json_each(:fields)) ORDER BY d.name",
     [GROUP_PUT] = "INSERT INTO device_group (name, selector, changed_ms, who)"
                   " VALUES (:name, :selector, :now, :who) ON CONFLICT (name) DO UPDATE SET"
                   " (selector, changed_ms, who) = (excluded.selector, excluded.changed_ms,"
@@ -114,14 +112,13 @@ bool fleetdb_labels_only(struct fleetdb *db, int64_t device, const struct fleetd
     return done;
 }
 
-bool fleetdb_facts_each(struct fleetdb *db, int64_t device,
+bool fleetdb_facts_each(struct fleetdb *db, const char *fields,
                         bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
                         void *ctx, struct err *err)
 {
     bool more = false;
-    sqlite3_stmt *row = query_of(db, device == 0 ? FACTS_OF_ALL : FACTS);
-    if (device != 0)
-        sqlite_bind_int(row, ":device", device);
+    sqlite3_stmt *row = query_of(db, FACTS);
+    sqlite_bind_text(row, ":fields", fields);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more)
             return true;

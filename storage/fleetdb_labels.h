@@ -29,8 +29,8 @@ struct fleetdb_fact {
     const char *id; /* the device's */
     const char *field, *value;
 };
-/* Those of one device after another; `device` 0: of all. */
-bool fleetdb_facts_each(struct fleetdb *db, int64_t device,
+/* Of these fields, a JSON array, all that is so: of one device after another, by its id. */
+bool fleetdb_facts_each(struct fleetdb *db, const char *fields,
                         bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
                         void *ctx, struct err *err) MUSTER_CHECK;
 

@@ -20,6 +20,7 @@ enum query {
     SET_LIFE,
     SET_STORE,
     LACKING,
+    INVENTORY,
     QUERIES,
 };
 
@@ -62,6 +63,18 @@ static const char *const texts[QUERIES] = {
                 " JOIN document d ON d.id = a.document WHERE a.device = :from AND NOT EXISTS"
                 "  (SELECT 1 FROM assignment b WHERE b.device = :to AND b.name = a.name)"
                 " ORDER BY a.name",
+    [INVENTORY] =
+        "SELECT d.name, d.serial, d.model, d.life_cycle, m.code, m.name, s.code, s.name, r.name,"
+        " s.time_zone, s.opening_hours, s.address,"
+        " (SELECT json_group_array(json_object('index', c.slot, 'acquirer', c.acquirer,"
+        "   'tid', c.tid, 'mid', c.mid)) FROM (SELECT t.slot, l.* FROM device_terminal t"
+        "  JOIN logical_terminal l ON l.id = t.logical_terminal"
+        "  WHERE t.device = d.id AND t.to_ms IS NULL ORDER BY t.slot) c),"
+        " (SELECT json_group_object(b.name, b.value) FROM device_label b WHERE b.device = d.id),"
+        " (SELECT k.spki FROM agent_key k WHERE k.device = d.id AND k.to_ms IS NULL"
+        "  ORDER BY k.from_ms DESC, k.id DESC LIMIT 1)"
+        " FROM device d LEFT JOIN store s ON s.id = d.store LEFT JOIN merchant m"
+        "  ON m.id = s.merchant LEFT JOIN region r ON r.id = s.region ORDER BY d.name",
 };
 
 const struct fleetdb_queries fleetdb_place_queries = {texts, QUERIES};
@@ -343,6 +356,41 @@ bool fleetdb_lacking_each(struct fleetdb *db, int64_t from, int64_t to,
         const struct fleetdb_lacking lacking = {
             sqlite_column_text(row, 0), sqlite_column_u64(row, 1), sqlite3_column_int(row, 2) != 0};
         if (!each(ctx, &lacking, err)) {
+            (void)sqlite3_reset(row);
+            return false;
+        }
+    }
+    return false;
+}
+
+bool fleetdb_inventory_each(struct fleetdb *db,
+                            bool (*each)(void *ctx, const struct fleetdb_inventory_view *view,
+                                         struct err *err),
+                            void *ctx, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *row = query_of(db, INVENTORY);
+    while (sqlite_row(db->sqlite, row, &more, err)) {
+        if (!more)
+            return true;
+        const struct fleetdb_inventory_view view = {
+            .id = sqlite_column_text(row, 0),
+            .serial = sqlite_column_text(row, 1),
+            .model = sqlite_column_text(row, 2),
+            .life = sqlite_column_text(row, 3),
+            .store = {.merchant = sqlite_column_text(row, 4),
+                      .merchant_name = sqlite_column_text(row, 5),
+                      .store = sqlite_column_text(row, 6),
+                      .store_name = sqlite_column_text(row, 7),
+                      .region = sqlite_column_text(row, 8),
+                      .time_zone = sqlite_column_text(row, 9),
+                      .opening_hours = sqlite_column_text(row, 10),
+                      .address = sqlite_column_text(row, 11)},
+            .terminals = sqlite_column_text(row, 12),
+            .labels = sqlite_column_text(row, 13),
+            .agent_key = sqlite_column_bytes(row, 14),
+        };
+        if (!each(ctx, &view, err)) {
             (void)sqlite3_reset(row);
             return false;
         }

@@ -78,6 +78,20 @@ bool fleetdb_lacking_each(struct fleetdb *db, int64_t from, int64_t to,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;
 
+/* All that ops say of a device, as one row. */
+struct fleetdb_inventory_view {
+    const char *id, *serial, *model, *life;
+    struct fleetdb_store store; /* codes "": it stands nowhere */
+    const char *terminals;      /* JSON: [{"index", "acquirer", "tid", "mid"}, ...] */
+    const char *labels;         /* JSON: {"lane": "express"} */
+    struct bytes agent_key;     /* SPKI, the newest in force; empty: none */
+};
+/* By id. */
+bool fleetdb_inventory_each(struct fleetdb *db,
+                            bool (*each)(void *ctx, const struct fleetdb_inventory_view *view,
+                                         struct err *err),
+                            void *ctx, struct err *err) MUSTER_CHECK;
+
 /* ---- what an acquirer is to be told ---- */
 
 struct fleetdb_duty_view {

@@ -458,6 +458,9 @@ static void text_seeds(void)
     write_text("opening", "holidays",
                "\1\2\3\4\5\1  24/7; 2027 Feb 05-2027 Feb 12 off; Dec 30-Jan 02 Mo-Fr 10:00-14:00");
     write_text("opening", "wrap", "\1\2\3\4\5\1  Sa-Mo 08:00-48:00; Tu off");
+    write_text("csv_text", "devices",
+               "\xef\xbb\xbfid,serial,store\r\nterm-1,SN-1,\"s1, upstairs\"\r\n\r\nterm-2,,\r\n");
+    write_text("csv_text", "quotes", "a,\"say \"\"no\"\"\",\"two\nlines\"\n b , \" c \"");
     /* A device's facts, two texts each, up to an empty one; then a selector. */
     write_text("selector", "terms",
                "model\nA920\nlane\nexpress\n\nmodel=A9*|A80,lane!=slow,!pilot");

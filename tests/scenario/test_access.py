@@ -144,7 +144,8 @@ CHANGES = [
     ("POST", "/api/v1/devices/term-1/swap", "operator"),
     ("POST", "/api/v1/devices/term-1/labels", "operator"),
     ("POST", "/api/v1/stores", "operator"), ("POST", "/api/v1/regions", "operator"),
-    ("POST", "/api/v1/groups", "operator"), ("POST", "/api/v1/duties", "operator"),
+    ("POST", "/api/v1/groups", "operator"), ("POST", "/api/v1/inventory", "operator"),
+    ("POST", "/api/v1/duties", "operator"),
     ("POST", "/api/v1/tokens", "admin"), ("DELETE", "/api/v1/tokens/nobody", "admin"),
 ]
 
@@ -193,6 +194,7 @@ def test_a_token_for_a_part_sees_and_changes_no_other(two_shops):
         # What is about the whole fleet is not for him, whatever his role.
         assert asking.get("/api/v1/errors?by=code")[0] == 403
         assert asking.get("/api/v1/stores")[0] == 403
+        assert asking.get("/api/v1/inventory")[0] == 403
         assert asking.post("/api/v1/devices/term-1/move", {})[0] == 403
         assert asking.post("/api/v1/groups", {})[0] == 403
         assert asking.post("/api/v1/documents", {})[0] == 403

@@ -236,6 +236,10 @@ def moves(asker, ops):
     asker.post("/devices/nobody/state", {"state": "spare"}, expect=404)
     asker.post("/devices/term-2/state", {"state": "in_service"}, expect=409)
     asker.post("/devices/term-2/move", move, expect=409)
+    inventory = asker.get("/inventory")
+    asker.post("/inventory", inventory)
+    asker.post("/inventory", {"devices": [{"id": "No", "serial": "1", "model": "A920"}]})
+    asker.post("/inventory", {"devices": []}, expect=400)
     duties = [row["id"] for row in asker.get("/duties")["duties"]]
     asker.get("/duties?all=1&device=term-3")
     asker.get("/duties?device=nobody", expect=404)
