@@ -128,6 +128,7 @@ static enum access_answer by_token(struct access *access, const struct access_cl
     if (!fleetdb_token_used(access->db, &token, claim->now_ms, &why))
         log_warn("%s: when it was used last is not written down: %s", caller.name, why.text);
     caller.role = roles[token.role];
+    caller.token = token.token;
     if (token.scope != FLEETDB_SCOPE_FLEET)
         caller.scope.token = token.token;
     *ret_caller = caller;

@@ -142,6 +142,9 @@ static void end_work(struct api_answer *answer)
 void api_answer_done(struct api_answer *answer)
 {
     end_work(answer);
+    if (answer->stream.next != NULL)
+        answer->stream.free(answer->stream.ctx);
+    answer->stream = (struct api_stream){0};
     json_decref(answer->json);
     answer->json = NULL;
     buf_done(&answer->text);

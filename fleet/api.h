@@ -44,6 +44,7 @@ const char *api_reach_name(enum api_reach reach);
 struct api_caller {
     char name[64]; /* for the audit: "uid 0", "token NAME" */
     enum api_role role;
+    int64_t token; /* its row; 0: none was shown */
     struct fleetdb_scope scope;
 };
 
@@ -56,6 +57,7 @@ struct api_request {
     struct bytes body; /* at most the route's max_body_bytes */
     int64_t now_ms;
     const struct api_caller *caller;
+    const char *last_event_id; /* the header; NULL: none */
 };
 
 struct api_answer;
@@ -68,13 +70,24 @@ struct api_work {
     void *ctx;
 };
 
+/* An answer that goes on: `next` is asked for more whenever there is room for it on the line, or
+ * whoever has it says that there may be more (http_wake), and from time to time. It appends what
+ * there is, if only nothing, and tells when that was all; `stopping`: there will be no other time.
+ */
+struct api_stream {
+    bool (*next)(void *ctx, bool stopping, struct buf *out, bool *ret_end, struct err *err);
+    void (*free)(void *ctx);
+    void *ctx;
+};
+
 /* What to send: a JSON value (owned, given up to the answer), or else `text` as `content_type`. */
 struct api_answer {
     unsigned status; /* 200 unless set */
     json_t *json;
     struct buf text;
     const char *content_type;
-    struct api_work work; /* its step is NULL: there is none */
+    struct api_work work;     /* its step is NULL: there is none */
+    struct api_stream stream; /* its next is NULL: there is none */
 };
 
 struct api_route {

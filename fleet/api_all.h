@@ -5,11 +5,12 @@
 #include "fleet/api_access.h"
 #include "fleet/api_actions.h"
 #include "fleet/api_desired.h"
+#include "fleet/api_events.h"
 #include "fleet/api_fleet.h"
 #include "fleet/api_roots.h"
 
 /* Every route that musterd answers: what fleet/openapi.json tells is held against this. */
-enum { API_MODULES = 7 };
+enum { API_MODULES = 8 };
 struct api_all {
     /* What each module needs; the caller's to fill. */
     struct api_fleet fleet;
@@ -17,6 +18,7 @@ struct api_all {
     struct api_roots roots;
     struct api_actions actions;
     struct api_access access;
+    struct api_events events;
 
     struct api_module modules[API_MODULES];
     struct api api;

@@ -16,6 +16,7 @@ enum {
     TOKEN_CHARS = 200,
     WAITED_LIMIT_MS = 60000, /* in all, until what was asked too often is answered */
     TOO_MANY = 429,
+    SILENCE_S = 60, /* of a stream, which is never silent for half as long */
 };
 
 struct client {
@@ -306,4 +307,62 @@ bool client_post(struct client *client, const char *path, const json_t *body, js
 bool client_delete(struct client *client, const char *path, json_t **ret_reply, struct err *err)
 {
     return perform(client, "DELETE", path, bytes_of("", 0), ret_reply, err);
+}
+
+/* ---- what goes on ---- */
+
+struct following {
+    struct client *client;
+    bool (*more)(void *ctx, struct bytes part);
+    void *ctx;
+};
+
+/* What is no good answer is kept to be told. */
+static size_t take_part(char *data, size_t size, size_t count, void *ctx)
+{
+    const struct following *following = ctx;
+    long status = 0;
+    (void)curl_easy_getinfo(following->client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200)
+        return take_reply(data, size, count, following->client);
+    return following->more(following->ctx, bytes_of(data, size * count)) ? size * count : 0;
+}
+
+static void set_following(CURL *curl, struct following *following)
+{
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_part);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, following);
+    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S);
+    (void)curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    (void)curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, NULL);
+}
+
+bool client_follow(struct client *client, const char *path, const char *last_event_id,
+                   bool (*more)(void *ctx, struct bytes part), void *ctx, struct err *err)
+{
+    char url[URL_CHARS], last[URL_CHARS];
+    struct following following = {client, more, ctx};
+    struct curl_slist *headers = headers_of(client);
+    (void)snprintf(url, sizeof url, "%s%s", client->base, path);
+    (void)snprintf(last, sizeof last, "Last-Event-ID: %s", last_event_id);
+    if (last_event_id[0] != '\0')
+        headers = curl_slist_append(headers, last);
+    buf_clear(&client->reply);
+    client->detail[0] = '\0';
+    (void)curl_easy_setopt(client->curl, CURLOPT_URL, url);
+    (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
+    set_following(client->curl, &following);
+    CURLcode result = curl_easy_perform(client->curl);
+    (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
+    (void)curl_easy_setopt(client->curl, CURLOPT_LOW_SPEED_TIME, 0L);
+    curl_slist_free_all(headers);
+    set_common(client);
+    long status = 0;
+    (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 0)
+        return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
+                       why_not(client, result));
+    return check_status(client, path, err);
 }

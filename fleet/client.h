@@ -30,6 +30,11 @@ bool client_put(struct client *client, const char *path, struct bytes body, json
                 struct err *err) MUSTER_CHECK;
 bool client_post(struct client *client, const char *path, const json_t *body, json_t **ret_reply,
                  struct err *err) MUSTER_CHECK;
+/* A GET whose answer goes on: `more` is given its bytes as they come, and returns false to end it.
+ * True: it was ended, by whomever, after a good beginning. `last_event_id`: "" for none. */
+bool client_follow(struct client *client, const char *path, const char *last_event_id,
+                   bool (*more)(void *ctx, struct bytes part), void *ctx,
+                   struct err *err) MUSTER_CHECK;
 bool client_delete(struct client *client, const char *path, json_t **ret_reply,
                    struct err *err) MUSTER_CHECK;
 

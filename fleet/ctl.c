@@ -51,6 +51,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_changes,
     &ctl_device_import,
     &ctl_device_export,
+    &ctl_watch,
     &ctl_device_move,
     &ctl_device_swap,
     &ctl_device_state,

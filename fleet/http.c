@@ -19,6 +19,10 @@ enum {
     FULL_LOOK_MS = 100,
     HURRY_EVERY_MS = 1000,
     CONNECTION_MEMORY_BYTES = 32 * 1024, /* for a request's line and headers */
+    STREAMS_MAX = 32,                    /* so that there is always room for a question */
+    STREAM_LATER_MS = 10000,
+    STREAM_BEAT_MS = 15000,
+    STREAM_STUCK_S = 30, /* who takes nothing for so long is cut off */
 };
 
 /* One libmicrohttpd daemon on one listening socket, run by the loop through its epoll descriptor.
@@ -33,7 +37,7 @@ struct listener {
     uv_timer_t hurry; /* while there are guests */
 };
 
-/* A request that is answered in steps; its connection is suspended meanwhile. */
+/* A request that is answered in steps, or goes on; its connection is suspended meanwhile. */
 struct working {
     struct listener *listener;
     struct http_request *request;
@@ -46,6 +50,9 @@ struct http {
     uv_idle_t turn; /* while requests are worked on, so that the loop does not sleep */
     struct working working[LISTENERS * CONNECTIONS_MAX];
     size_t working_count;
+    struct working streams[STREAMS_MAX];
+    size_t stream_count;
+    uv_timer_t beat; /* while there are streams */
     char *socket_path;
     uint16_t port;
     int64_t request_limit_ms;
@@ -134,6 +141,56 @@ static void on_turn(uv_idle_t *turn)
     run(first.listener);
 }
 
+/* ---- what goes on ---- */
+
+static void wake(struct http *http, bool stopping)
+{
+    for (size_t i = 0; i < http->stream_count; i++)
+        http_request_wake(http->streams[i].request, stopping);
+    for (size_t i = 0; http->stream_count > 0 && i < http->listener_count; i++)
+        run(&http->listeners[i]);
+}
+
+void http_wake(struct http *http)
+{
+    wake(http, false);
+}
+
+static void on_beat(uv_timer_t *beat)
+{
+    wake(beat->data, false);
+}
+
+/* He is not held to the time of one request; libmicrohttpd ends who takes nothing. */
+static void stream_on(struct listener *listener, struct http_request *request)
+{
+    struct http *http = listener->http;
+    struct http_guest *guest = guest_of(http_request_connection(request));
+    if (http->stream_count == STREAMS_MAX) {
+        http_request_no_room(request, STREAM_LATER_MS);
+        return;
+    }
+    if (guest != NULL)
+        guest->ours = true;
+    (void)MHD_set_connection_option(http_request_connection(request), MHD_CONNECTION_OPTION_TIMEOUT,
+                                    (unsigned)STREAM_STUCK_S);
+    http->streams[http->stream_count++] = (struct working){listener, request};
+    metrics_add(http->context.metrics, METRIC_HTTP_STREAMS, 1);
+    (void)uv_timer_start(&http->beat, on_beat, STREAM_BEAT_MS, STREAM_BEAT_MS);
+}
+
+static void stream_over(struct http *http, const struct http_request *request)
+{
+    size_t at = 0;
+    while (at < http->stream_count && http->streams[at].request != request)
+        at++;
+    if (at == http->stream_count)
+        return;
+    http->streams[at] = http->streams[--http->stream_count];
+    if (http->stream_count == 0 && !uv_is_closing((uv_handle_t *)&http->beat))
+        (void)uv_timer_stop(&http->beat);
+}
+
 /* ---- libmicrohttpd's callbacks ---- */
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
@@ -157,16 +214,22 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         work_on(listener, whole);
         return MHD_YES;
     }
+    if (http_request_streams(whole))
+        stream_on(listener, whole);
     return http_request_send(whole) ? MHD_YES : MHD_NO;
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **request,
                          enum MHD_RequestTerminationCode how)
 {
-    (void)how;
+    struct listener *listener = ctx;
+    stream_over(listener->http, *request);
+    metrics_add(listener->http->context.metrics, METRIC_HTTP_STREAMS_CUT,
+                *request != NULL && http_request_streams(*request) &&
+                    how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED);
     http_request_free(*request);
     *request = NULL;
-    http_guest_begin(guest_of(connection), now_of(ctx));
+    http_guest_begin(guest_of(connection), now_of(listener));
 }
 
 static void on_hurry(uv_timer_t *timer)
@@ -257,8 +320,9 @@ bool http_open(uv_loop_t *loop, const struct http_settings *settings, const stru
                                           .metrics = settings->metrics};
     http->request_limit_ms = settings->request_limit_ms;
     (void)uv_idle_init(loop, &http->turn); /* cannot fail */
-    http->turn.data = http;
-    http->open_handles = 1;
+    (void)uv_timer_init(loop, &http->beat);
+    http->turn.data = http->beat.data = http;
+    http->open_handles = 2;
     int fd = -1;
     bool done = http_socket_unix(settings->socket_path, settings->socket_mode, &fd, err);
     if (done) {
@@ -313,8 +377,10 @@ static void drop_work(struct http *http)
     for (size_t i = 0; i < http->working_count; i++)
         MHD_resume_connection(http_request_connection(http->working[i].request));
     http->working_count = 0;
-    if (http->turn.data != NULL)
+    if (http->turn.data != NULL) {
         uv_close((uv_handle_t *)&http->turn, on_turn_closed);
+        uv_close((uv_handle_t *)&http->beat, on_turn_closed);
+    }
 }
 
 void http_close(struct http *http)
@@ -322,7 +388,10 @@ void http_close(struct http *http)
     if (http == NULL)
         return;
     size_t open_handles = http->open_handles;
+    wake(http, true); /* who follows is told */
     drop_work(http);
+    for (size_t i = 0; i < http->stream_count; i++)
+        http_request_wake(http->streams[i].request, true);
     for (size_t i = 0; i < http->listener_count; i++) {
         struct listener *listener = &http->listeners[i];
         if (listener->poll.data != NULL) {

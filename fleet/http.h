@@ -28,6 +28,8 @@ struct http_settings {
 /* `api` is kept by reference. ERR_CONFLICT: another process serves the socket. */
 bool http_open(uv_loop_t *loop, const struct http_settings *settings, const struct api *api,
                struct http **ret_http, struct err *err) MUSTER_CHECK;
+/* Something may have come that answers which go on are to tell of. */
+void http_wake(struct http *http);
 /* Closes all connections; memory is given back by the loop once its handles have closed. */
 void http_close(struct http *http);
 /* The port of the TCP listener, 0: none. */

@@ -33,6 +33,9 @@ struct http_request {
     struct api_query query[QUERY_MAX];
     struct api_answer answer;
     bool answered;
+    struct buf said; /* of a stream, not yet on the line */
+    bool waits, stopping, said_all;
+    int64_t took_ms;
 };
 
 /* A page in a browser of this machine may reach the TCP listener under a name of its own that
@@ -164,6 +167,7 @@ void http_request_free(struct http_request *request)
     if (request == NULL)
         return;
     api_answer_done(&request->answer);
+    buf_done(&request->said);
     buf_done(&request->body);
     free(request->path);
     free(request);
@@ -263,16 +267,88 @@ static void add_headers(const struct http_request *request, struct MHD_Response 
     }
 }
 
-bool http_request_send(struct http_request *request)
+/* ---- what goes on ---- */
+
+enum { STREAM_BLOCK_BYTES = 16 * 1024 };
+
+bool http_request_streams(const struct http_request *request)
+{
+    return request->answer.stream.next != NULL;
+}
+
+void http_request_no_room(struct http_request *request, int64_t wait_ms)
+{
+    request->wait_ms = wait_ms;
+    api_answer_error(&request->answer, MHD_HTTP_TOO_MANY_REQUESTS, "too_many",
+                     "as many follow the events as may at a time; come back later");
+}
+
+int64_t http_request_took_ms(const struct http_request *request)
+{
+    return request->waits ? -1 : request->took_ms;
+}
+
+void http_request_wake(struct http_request *request, bool stopping)
+{
+    request->stopping = request->stopping || stopping;
+    if (!request->waits)
+        return;
+    request->waits = false;
+    request->took_ms = clock_boot_ms(request->context->clock);
+    MHD_resume_connection(request->connection);
+}
+
+static bool say_more(struct http_request *request)
+{
+    struct api_stream *stream = &request->answer.stream;
+    struct err err = {0};
+    if (stream->next(stream->ctx, request->stopping, &request->said, &request->said_all, &err))
+        return true;
+    log_error("%s %s: %s", request->api.method, request->path, err.text);
+    return false;
+}
+
+/* libmicrohttpd has room for `max` bytes. */
+static ssize_t on_room(void *ctx, uint64_t position, char *to, size_t max)
+{
+    struct http_request *request = ctx;
+    (void)position;
+    request->took_ms = clock_boot_ms(request->context->clock);
+    if (request->said.length == 0 && !request->said_all && !say_more(request))
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (request->said.length == 0 && request->said_all)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (request->said.length == 0) {
+        request->waits = true;
+        MHD_suspend_connection(request->connection);
+        return 0;
+    }
+    const size_t length = request->said.length < max ? request->said.length : max;
+    memcpy(to, request->said.data, length);
+    buf_consume(&request->said, length);
+    return (ssize_t)length;
+}
+
+static struct MHD_Response *response_of(struct http_request *request)
 {
     const struct api_answer *answer = &request->answer;
+    if (http_request_streams(request))
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, on_room,
+                                                 request, NULL);
     char *json = answer->json != NULL ? json_dumps(answer->json, JSON_COMPACT) : NULL;
-    const char *type = json != NULL ? "application/json" : answer->content_type;
     struct bytes body = json != NULL ? bytes_of(json, strlen(json)) : buf_bytes(&answer->text);
     /* The library's prototype is not const, but it only copies. */
     struct MHD_Response *response = MHD_create_response_from_buffer(
         body.length, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
     free(json);
+    return response;
+}
+
+bool http_request_send(struct http_request *request)
+{
+    const struct api_answer *answer = &request->answer;
+    const char *type = answer->json != NULL ? "application/json" : answer->content_type;
+    struct MHD_Response *response = response_of(request);
     if (response == NULL)
         return false;
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
@@ -307,6 +383,8 @@ bool http_request_run(struct http_request *request)
         request->api.query = request->query;
         request->api.body = buf_bytes(&request->body);
         request->api.now_ms = clock_wall_ms(request->context->clock);
+        request->api.last_event_id =
+            MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Last-Event-ID");
         api_run(request->route, request->route_ctx, &request->api, answer);
     } else {
         refuse(request, answer);

@@ -28,6 +28,14 @@ bool http_request_body(struct http_request *request, struct bytes part);
 /* Runs the handler, once. True: there is an answer to be sent; false: http_request_step goes on. */
 bool http_request_run(struct http_request *request);
 bool http_request_step(struct http_request *request);
+/* Whether the answer goes on, and on. Such a one is suspended while there is nothing to say:
+ * `waits` tells; then http_request_wake, whose caller runs libmicrohttpd. */
+bool http_request_streams(const struct http_request *request);
+/* Instead of the answer: there is no room for one that goes on. */
+void http_request_no_room(struct http_request *request, int64_t wait_ms);
+void http_request_wake(struct http_request *request, bool stopping);
+/* When it last took something, or began to wait, in time since boot; -1: it waits for us. */
+int64_t http_request_took_ms(const struct http_request *request);
 /* Queues the answer. */
 bool http_request_send(struct http_request *request);
 struct MHD_Connection *http_request_connection(const struct http_request *request);

@@ -11,6 +11,7 @@
 #include "fleet/service_keys.h"
 #include "fleet/session.h"
 #include "proto/topics.h"
+#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_records.h"
 
 #include <stdio.h>
@@ -36,6 +37,7 @@ struct service {
     struct api_all api;
     struct access access;
     struct http *http;
+    int64_t told; /* of what has happened, to those who follow it */
 
     uv_check_t turn;  /* after the sockets were read: commit and answer */
     uv_idle_t kick;   /* keeps the loop from sleeping before a turn that is due */
@@ -78,6 +80,16 @@ static int64_t sooner(int64_t a_ms, int64_t b_ms)
     return a_ms < b_ms ? a_ms : b_ms;
 }
 
+/* What was committed since the last turn, by whomever. */
+static void tell_followers(struct service *service)
+{
+    const int64_t last = fleetdb_feed_last(service->db);
+    if (last == service->told)
+        return;
+    service->told = last;
+    http_wake(service->http);
+}
+
 static void on_turn(uv_check_t *turn)
 {
     struct service *service = turn->data;
@@ -85,6 +97,7 @@ static void on_turn(uv_check_t *turn)
     if (!service->handles_open) /* it failed, and was closed */
         return;
     publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
+    tell_followers(service);
     if (collector_acted(service->collector))
         retirement_wake(&service->retirement);
     int64_t renewal_ms = renewal_step(&service->renewal, on_renewed, service);
@@ -343,6 +356,7 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                                 .publisher = service->publisher,
                                                 .retirement = &service->retirement};
     service->api.access = (struct api_access){.db = service->db};
+    service->api.events = (struct api_events){.db = service->db, .clock = clock};
     api_all_init(&service->api);
     access_init(&service->access, service->db, &service->metrics, settings->http_rate);
     struct http_settings http = {

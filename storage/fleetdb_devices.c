@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_internal.h"
 
 #include <stdio.h>
@@ -122,11 +123,17 @@ bool fleetdb_agent_keys(struct fleetdb *db, int64_t device, int64_t now_ms,
 bool fleetdb_audit(struct fleetdb *db, int64_t now_ms, const char *who, const char *what,
                    int64_t device, const char *text, struct err *err)
 {
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
     sqlite3_stmt *statement = query_of(db, AUDIT);
     sqlite_bind_int(statement, ":now", now_ms);
     sqlite_bind_text(statement, ":who", who != NULL ? who : "musterd");
     sqlite_bind_text(statement, ":what", what);
     sqlite_bind_int(statement, ":device", device);
     sqlite_bind_text(statement, ":text", text);
-    return sqlite_run(db->sqlite, statement, err);
+    bool done =
+        sqlite_run(db->sqlite, statement, err) &&
+        fleetdb_feed_add(db, FLEETDB_FEED_CHANGE, device, sqlite_last_row(db->sqlite), now_ms, err);
+    return fleetdb_leave(db, own, done, err);
 }

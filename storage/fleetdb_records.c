@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_records.h"
 
+#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_rollups.h"
 
@@ -126,7 +127,8 @@
     "SELECT digest FROM " table                                                                    \
     " WHERE device = :device AND incarnation = :incarnation AND seq = :seq"
 
-enum { LANES = 3, LANE_TXN = 1 };
+enum { LANES = 3, LANE_TXN = 1, LANE_EVENT = 2 };
+enum { OUTCOME_APPROVED = 1, OUTCOME_CANCELLED = 4 }; /* record.proto's */
 /* An insert's parameters by place: to find one by its name takes longer than to bind it. */
 enum { DEVICE = 1, INCARNATION, SEQ, RECEIVED, AT, BOUND, DIGEST, FIRST_FIELD };
 
@@ -251,6 +253,19 @@ static bool stamp(struct fleetdb *db, const struct fleetdb_record *record,
                             record->values[RESULT_app_version].bytes, &ret_counted->stamp, err);
 }
 
+/* To who follows the feed: each event, and each sale that failed. */
+static bool tell(struct fleetdb *db, const struct fleetdb_record *record, struct err *err)
+{
+    const int64_t row = sqlite_last_row(db->sqlite);
+    if (record->lane == LANE_EVENT)
+        return fleetdb_feed_add(db, FLEETDB_FEED_EVENT, record->device, row, record->received_ms,
+                                err);
+    if (record->lane != LANE_TXN || record->values[RESULT_outcome].integer == OUTCOME_APPROVED ||
+        record->values[RESULT_outcome].integer == OUTCOME_CANCELLED)
+        return true;
+    return fleetdb_feed_add(db, FLEETDB_FEED_RESULT, record->device, row, record->received_ms, err);
+}
+
 static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_new,
                        struct err *err)
 {
@@ -276,9 +291,10 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     if (!sqlite_run(db->sqlite, statement, err))
         return false;
     *ret_new = sqlite_changes(db->sqlite) == 1;
-    if (*ret_new && is_result)
-        return fleetdb_rollup_count(db, &counted, FLEETDB_ADD, err);
-    return true;
+    if (!*ret_new)
+        return true;
+    return tell(db, record, err) &&
+           (!is_result || fleetdb_rollup_count(db, &counted, FLEETDB_ADD, err));
 }
 
 static bool held_digest(struct fleetdb *db, sqlite3_stmt *statement,

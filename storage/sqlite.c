@@ -252,6 +252,11 @@ int64_t sqlite_changes(struct sqlite *db)
     return sqlite3_changes64(db->connection);
 }
 
+int64_t sqlite_last_row(struct sqlite *db)
+{
+    return sqlite3_last_insert_rowid(db->connection);
+}
+
 int64_t sqlite_all_changes(struct sqlite *db)
 {
     return sqlite3_total_changes64(db->connection);

@@ -104,6 +104,8 @@ static inline uint64_t sqlite_column_u64(sqlite3_stmt *statement, int column)
 int64_t sqlite_changes(struct sqlite *db);
 /* And all of them since it was opened. */
 int64_t sqlite_all_changes(struct sqlite *db);
+/* The row that the last INSERT has made. */
+int64_t sqlite_last_row(struct sqlite *db);
 const char *sqlite_path(const struct sqlite *db);
 
 #endif

@@ -461,6 +461,9 @@ static void text_seeds(void)
     write_text("csv_text", "devices",
                "\xef\xbb\xbfid,serial,store\r\nterm-1,SN-1,\"s1, upstairs\"\r\n\r\nterm-2,,\r\n");
     write_text("csv_text", "quotes", "a,\"say \"\"no\"\"\",\"two\nlines\"\n b , \" c \"");
+    write_text("sse", "events",
+               "\x05: here\nretry: 3000\n\nid: 1-2\nevent: change\ndata: {\"a\":1}\r\n\r\ndata: x\n"
+               "data: y\n\nevent: end\nid: 3-4\ndata\n\n");
     /* A device's facts, two texts each, up to an empty one; then a selector. */
     write_text("selector", "terms",
                "model\nA920\nlane\nexpress\n\nmodel=A9*|A80,lane!=slow,!pilot");

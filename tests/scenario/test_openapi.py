@@ -38,7 +38,9 @@ class Asker:
         try:
             connection.request(method, path, body=body, headers=headers)
             reply = connection.getresponse()
-            answer = reply.read()
+            # Events have no end.
+            streams = reply.getheader("Content-Type") == "text/event-stream"
+            answer = reply.readline() if streams else reply.read()
         finally:
             connection.close()
         self.seen.add(contract.check(method, path, reply.status, reply.getheader("Content-Type"), answer, body))
@@ -125,7 +127,7 @@ def too_many(asker, token, operations):
 def reading(asker):
     for path in ("/devices", "/devices/term-1", "/devices/term-2", "/devices/term-1/manifest", "/keys", "/audit",
                  "/audit?device=term-1", "/documents", "/documents?headers=1&name=bin-table", "/roots", "/roots/1",
-                 "/proposals", "/actions", "/whoami", "/changes", "/tokens", "/openapi.json"):
+                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/openapi.json"):
         asker.get(path)
     for kind in ("errors", "rates", "top"):
         for by in contract.DOCUMENT["paths"][f"/api/v1/{kind}"]["get"]["parameters"][0]["schema"]["enum"]:
@@ -141,7 +143,7 @@ def reading(asker):
     for path in ("/devices/nobody", "/devices/nobody/manifest", "/devices/nobody/sealing-certificate",
                  "/errors?by=code&device=nobody", "/rates?by=code&device=nobody",
                  "/top?by=code&device=nobody", "/audit?device=nobody", "/blobs/" + "0" * 64, "/roots/99",
-                 "/actions?device=nobody", "/actions/nobody", "/actions/nobody/log", "/changes?device=nobody"):
+                 "/actions?device=nobody", "/events?device=nobody", "/actions/nobody", "/actions/nobody/log", "/changes?device=nobody"):
         asker.get(path, expect=404)
 
 
