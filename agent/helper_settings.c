@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/helper_settings.h"
 
+#include "agent/peers.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -83,11 +84,19 @@ static bool command_check(const char *path, const char *verb, const char *comman
            err_context(err, "%s: verbs.%s", path, verb);
 }
 
+/* Asked here, so that --check-config tells of a user that this machine does not know. */
+static bool users_check(const char *path, const char *users, struct err *err)
+{
+    struct peers peers;
+    return peers_parse(users, &peers, err) || err_context(err, "%s: helper.users", path);
+}
+
 bool helper_settings_load(const char *path, struct helper_settings *ret_settings, struct err *err)
 {
     struct helper_settings settings = {0};
     if (!file_is_guarded(path, err) ||
         !settings_load(path, helper_settings_table, &settings, err) ||
+        !users_check(path, settings.users, err) ||
         !command_check(path, "reboot", settings.reboot, err) ||
         !command_check(path, "restart-application", settings.restart_application, err))
         return false;

@@ -17,8 +17,9 @@ struct helper_settings {
 };
 
 extern const struct setting helper_settings_table[];
-/* A command that is no absolute path with its arguments is refused here, and so is a file that
- * others could have written: it says what is done with the rights of root. */
+/* A command that is no absolute path with its arguments is refused here, as is a user that is not
+ * known, and a file that others could have written: it says what is done with the rights of root.
+ */
 bool helper_settings_load(const char *path, struct helper_settings *ret_settings,
                           struct err *err) MUSTER_CHECK;
 

@@ -110,6 +110,13 @@ static void test_settings_that_others_could_change(void **state)
     assert_true(file_write(path, bytes_of(said, sizeof said - 1), 0644, NULL));
     assert_true(helper_settings_load(path, &settings, &err));
     assert_string_equal(settings.reboot, "/bin/true");
+    static const char stranger[] = "[helper]\nusers = root,no-such-user-here\n";
+    assert_true(file_write(path, bytes_of(stranger, sizeof stranger - 1), 0644, NULL));
+    assert_false(helper_settings_load(path, &settings, &err));
+    assert_non_null(strstr(err.text, "helper.users"));
+    assert_non_null(strstr(err.text, "no-such-user-here"));
+    assert_true(file_write(path, bytes_of(said, sizeof said - 1), 0644, NULL));
+    err = (struct err){0};
     assert_true(chmod(path, 0664) == 0);
     assert_false(helper_settings_load(path, &settings, &err));
     assert_int_equal(err.code, ERR_REFUSED);
