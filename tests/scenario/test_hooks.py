@@ -82,10 +82,13 @@ class World(OneTerminal):
         """How often the fleet was told so."""
         return self.fleet.query("SELECT count(*) FROM event WHERE instr(text, ?)", text)[0][0]
 
+    def marks(self):
+        kept = self.run_dir / "marks"
+        return set(kept.read_bytes().split() if kept.exists() else [])
+
     def left(self):
         """Processes that a hook has started."""
-        kept = self.run_dir / "marks"
-        marks = set(kept.read_bytes().split() if kept.exists() else [])
+        marks = self.marks()
         found = []
         for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
             try:
@@ -129,6 +132,8 @@ def go_wrong(world, name, wrong):
         assert max(file.stat().st_size for file in filled) == FILES[name]
         for file in filled:
             file.unlink()
+    # Without the mark that each of its processes bears, nothing would ever be found.
+    assert any(len(mark) > len(b"MUSTER_RUN=") for mark in world.marks())
     if name == "gate":  # asked again
         wait_for(lambda: held(world) == wanted, what="it is in force")
     wait_for(lambda: not world.left(), what="nothing is left of it")
