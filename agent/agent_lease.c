@@ -263,6 +263,9 @@ bool agent_plan(struct agent *agent, struct arena *arena, Muster__ClientReply *r
     if (!registrar_plan(agent->registrar, arena, plan, err))
         return false;
     plan->lease = lease;
+    for (size_t i = 0; agent->installer != NULL && i < plan->n_items; i++)
+        plan->items[i]->running_package =
+            (char *)(uintptr_t)installer_running(agent->installer, plan->items[i]->name);
     uint8_t digest[32];
     if (registrar_waiting(agent->registrar, digest)) {
         uint8_t *copy = arena_copy(arena, digest, sizeof digest);

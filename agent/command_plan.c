@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { DEADLINE_MS = 5000, APPLY_DEADLINE_MS = 130000 };
+enum { DEADLINE_MS = 5000, APPLY_DEADLINE_MS = 130000, VERSION_CHARS = 72 };
 
 static const char plan_help[] = "Usage: muster plan [OPTION]...\n"
                                 "Shows what on this terminal is not as the fleet wants it, and "
@@ -34,14 +34,14 @@ static json_t *item_json(const Muster__PlanItem *item, const Muster__StateReport
     char kind[32], mode[32];
     enum_word(&muster__document_kind__descriptor, "DOCUMENT_", (int)item->kind, kind);
     enum_word(&muster__assign_mode__descriptor, "MODE_", (int)item->mode, mode);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b, s:o}", "name",
-                     item->name, "kind", kind, "mode", mode, "held_version",
-                     (json_int_t)item->held_version, "wanted_version",
-                     (json_int_t)item->wanted_version, "held_bytes", (json_int_t)item->held_bytes,
-                     "wanted_bytes", (json_int_t)item->wanted_bytes, "fetch_bytes",
-                     (json_int_t)item->fetch_bytes, "gate", item->gate, "waits", item->waits,
-                     "irreversible", (int)item->irreversible, "difference",
-                     command_difference_json(report_of(state, item->name)));
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b, s:s, s:s, s:o}", "name",
+        item->name, "kind", kind, "mode", mode, "held_version", (json_int_t)item->held_version,
+        "wanted_version", (json_int_t)item->wanted_version, "held_bytes",
+        (json_int_t)item->held_bytes, "wanted_bytes", (json_int_t)item->wanted_bytes, "fetch_bytes",
+        (json_int_t)item->fetch_bytes, "gate", item->gate, "waits", item->waits, "irreversible",
+        (int)item->irreversible, "wanted_package", item->wanted_package, "running_package",
+        item->running_package, "difference", command_difference_json(report_of(state, item->name)));
 }
 
 static json_t *plan_json(const Muster__PlanReply *plan)
@@ -59,12 +59,15 @@ static json_t *plan_json(const Muster__PlanReply *plan)
                      command_lease_json(plan->lease));
 }
 
-static void version_text(uint64_t version, char out[24])
+/* Of a package its own version, which is what the terminal says that it runs. */
+static void version_text(uint64_t version, char *package, bool is_package, char out[VERSION_CHARS])
 {
-    if (version == 0)
-        memcpy(out, "-", 2);
+    if (is_package)
+        (void)snprintf(out, VERSION_CHARS, "%s", package[0] != '\0' ? command_plain(package) : "-");
+    else if (version == 0)
+        (void)snprintf(out, VERSION_CHARS, "-");
     else
-        (void)snprintf(out, 24, "%" PRIu64, version);
+        (void)snprintf(out, VERSION_CHARS, "%" PRIu64, version);
 }
 
 static void print_items(const Muster__PlanReply *plan)
@@ -77,9 +80,10 @@ static void print_items(const Muster__PlanReply *plan)
                  "TO FETCH", "GATE", "WAITS");
     for (size_t i = 0; i < plan->n_items; i++) {
         const Muster__PlanItem *item = plan->items[i];
-        char held[24], wanted[24];
-        version_text(item->held_version, held);
-        version_text(item->wanted_version, wanted);
+        const bool package = item->wanted_package[0] != '\0';
+        char held[VERSION_CHARS], wanted[VERSION_CHARS];
+        version_text(item->held_version, item->running_package, package, held);
+        version_text(item->wanted_version, item->wanted_package, package, wanted);
         (void)printf("%-*s  %-8s  %-8s  %-10" PRIu64 "  %-32s  %s%s\n", width,
                      command_plain(item->name), held, wanted, item->fetch_bytes,
                      command_plain(item->gate), command_plain(item->waits),

@@ -59,6 +59,8 @@ void installer_look(struct installer *installer);
 void installer_look_at_gate(struct installer *installer);
 /* What was refused is tried again: a person wants it. */
 void installer_forgive(struct installer *installer);
+/* The version that the terminal said last that it runs; "": it was not asked, or did not say. */
+const char *installer_running(const struct installer *installer, const char *name);
 /* The package that waits for its gate, if one does; false: no memory. */
 bool installer_placing(const struct installer *installer, struct arena *arena,
                        Muster__Placing **ret_row) MUSTER_CHECK;

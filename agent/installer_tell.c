@@ -118,6 +118,14 @@ static bool judge(const struct installer *installer, const struct package_wanted
     return true;
 }
 
+const char *installer_running(const struct installer *installer, const char *name)
+{
+    for (size_t i = 0; i < installer->count; i++)
+        if (strcmp(installer->items[i].wanted.name, name) == 0)
+            return installer->items[i].running;
+    return "";
+}
+
 bool installer_state(const struct installer *installer, struct arena *arena,
                      Muster__StateReport *state, struct err *err)
 {

@@ -60,7 +60,9 @@ static bool item_fill(const struct registrar *registrar, const Muster__ItemRepor
     item->gate = (char *)(uintptr_t)text_copy(arena, gate_words(gate_for(registrar, report, kind)));
     item->waits = report->reason;
     item->irreversible = is_irreversible(registrar, want);
-    return item->gate != NULL;
+    item->wanted_package =
+        (char *)(uintptr_t)text_copy(arena, want != NULL ? want->package_version : "");
+    return item->gate != NULL && item->wanted_package != NULL;
 }
 
 /* At this moment, and not only what outlasts a sale. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applications and firmware: fetched in pieces, handed to an installer once, proved by what runs."""
+import json
 import os
 import pathlib
 import signal
@@ -226,6 +227,8 @@ def test_a_restart_and_the_installer_wait_for_each_other(bin_dir, processes, run
         return [action for action in world.terminal.status()["actions"]
                 if action["text"] == "the installer"]
     wait_for(waits, what="the restart waits for the installer")
+    planned = json.loads(world.terminal.muster("plan", "-o", "json").stdout)["items"][0]
+    assert (planned["running_package"], planned["wanted_package"]) == ("4.1.0", "4.2.0")
     assert "reboot" not in world.calls()
     (world.own / "line").write_text("go\n")
     wait_for(lambda: "reboot" in world.calls(), what="the terminal is restarted after it")

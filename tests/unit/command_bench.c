@@ -76,7 +76,8 @@ static void tell_placing(Muster__Placing *key, Muster__Placing *package, unsigne
 
 static void answer_plan(struct fake_agent *agent, uint64_t id, Muster__StateReport *state)
 {
-    Muster__PlanItem change = MUSTER__PLAN_ITEM__INIT, *changes[] = {&change};
+    Muster__PlanItem change = MUSTER__PLAN_ITEM__INIT, os = MUSTER__PLAN_ITEM__INIT;
+    Muster__PlanItem *changes[] = {&change, &os};
     Muster__LeaseState lease = MUSTER__LEASE_STATE__INIT;
     Muster__LeaseTerminal busy = MUSTER__LEASE_TERMINAL__INIT,
                           silent = MUSTER__LEASE_TERMINAL__INIT;
@@ -90,6 +91,10 @@ static void answer_plan(struct fake_agent *agent, uint64_t id, Muster__StateRepo
     change.fetch_bytes = 4711;
     change.gate = (char *)(uintptr_t) "no open transaction";
     change.irreversible = true;
+    os.name = (char *)(uintptr_t) "os.raucb";
+    os.held_version = os.wanted_version = 2;
+    os.running_package = (char *)(uintptr_t) "4.1.9";
+    os.wanted_package = (char *)(uintptr_t) "4.2.0";
     lease.known = lease.batch = lease.reversal = true;
     lease.lost = agent->seen->drifting;
     busy.terminal = 2;
@@ -127,7 +132,7 @@ static void answer_plan(struct fake_agent *agent, uint64_t id, Muster__StateRepo
         plan.waiting_digest = (ProtobufCBinaryData){.len = sizeof digest, .data = digest};
     plan.state = state;
     plan.items = changes;
-    plan.n_items = agent->seen->drifting ? 1 : 0;
+    plan.n_items = agent->seen->drifting ? 2 : 0;
     plan.lease = &lease;
     reply.id = id;
     reply.status = MUSTER__REPLY_STATUS__REPLY_OK;

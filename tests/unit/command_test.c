@@ -230,6 +230,7 @@ static void a_plan_says_what_waits_and_for_what(void **state)
     assert_int_equal(bench_run(bench, command_plan, "plan", NULL), EXIT_OK);
     bench_holds(bench->output, "4711", true);
     bench_holds(bench->output, "(does not go back)", true);
+    bench_holds(bench->output, "os.raucb   4.1.9     4.2.0  ", true); /* as it calls itself */
     bench_holds(
         bench->output,
         "waits      manifest 3, for the batch?[2J to be settled, which ends by itself in 80 s at "
