@@ -8,7 +8,7 @@ import sys
 MAX_LINES = 600
 CODE = re.compile(r"\.(c|h|proto|sql|py|sh|cmake|conf|service)$|(^|/)CMakeLists\.txt$")
 SCRIPT = re.compile(
-    r"^(packaging/(demo|setup|sample/(validate|gate)-hook|sample/tables/make-routing)"
+    r"^(packaging/(demo|setup|sample/[\w-]+|sample/tables/make-routing)"
     r"|tests/(run|house/\w+|(bench|fuzz)/run)|\.ci/run)$"
 )
 NAPS = re.compile(r"\b(usleep|nanosleep|uv_sleep|sleep|time\.sleep)\s*\(|^\s*sleep\s+[0-9]")

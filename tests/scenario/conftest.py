@@ -16,8 +16,6 @@ from processes import Processes
 def pytest_addoption(parser):
     parser.addoption("--part", default="1/1", help="only a part of the tests: 2/3 is the second of"
                      " three, of which each has every third test")
-    parser.addoption("--full", action="store_true",
-                     default="MUSTER_SCENARIO_FULL" in os.environ, help="also what takes long")
 
 
 def pytest_collection_modifyitems(config, items):
