@@ -2,8 +2,10 @@
 #include "fleet/ctl.h"
 
 #include "base/file.h"
+#include "fleet/ctl_table.h"
 #include "proto/topics.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +82,7 @@ static const struct ctl_option common[] = {
     {.name = "--token-file",
      .value = "FILE",
      .help = "holds the token to show to musterd [$MUSTERCTL_TOKEN is the token itself]"},
-    {.name = "--output", .alias = "-o", .value = "table|json", .help = "how to print [table]"},
+    {.name = "--output", .alias = "-o", .value = "table|json|csv", .help = "how to print [table]"},
     {.name = "--help", .alias = "-h", .help = "this text"},
     {0},
 };
@@ -174,8 +176,16 @@ static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err
         server = DEFAULT_SERVER;
     ctl->server = ctl_arg(args, "--server", server);
     ctl->json = strcmp(output, "json") == 0;
-    if (!ctl->json && strcmp(output, "table") != 0)
-        return err_set(err, ERR_INVALID, "--output %.40s: expected table or json", output);
+    bool csv = strcmp(output, "csv") == 0;
+    if (!ctl->json && !csv && strcmp(output, "table") != 0)
+        return err_set(err, ERR_INVALID, "--output %.40s: expected table, json or csv", output);
+    if (csv) { /* what is written for people around the tables has no place there */
+        FILE *nowhere = fopen("/dev/null", "we");
+        if (nowhere == NULL)
+            return err_errno(err, errno, "/dev/null");
+        ctl->csv = ctl->out;
+        ctl->out = nowhere;
+    }
     return client_open(ctl->server, &ctl->client, err) && show_token(ctl, args, err);
 }
 
@@ -192,6 +202,10 @@ static int run_command(const struct ctl_command *command, const struct ctl_args 
     if (read_common(&ctl, args, err))
         code = command->run(&ctl, args, err);
     client_close(ctl.client);
+    if (ctl.csv != NULL)
+        (void)fclose(ctl.out);
+    if (ctl.csv != NULL && !ctl.csv_begun && code == EXIT_OK)
+        fprintf(stderr, "musterctl %s: it prints no table; see -o json\n", command->words);
     if (fflush(stdout) != 0 && code == EXIT_OK) {
         err_set(err, ERR_IO, "writing the output failed");
         code = EXIT_SYSTEM;
@@ -282,6 +296,16 @@ const char *ctl_text(const json_t *object, const char *name)
 int64_t ctl_number(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
+}
+
+bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothing)
+{
+    if (ctl->csv == NULL)
+        return ctl_table_print(table, ctl->out, nothing);
+    if (ctl->csv_begun)
+        fputs("\r\n", ctl->csv);
+    ctl->csv_begun = true;
+    return ctl_table_csv(table, ctl->csv);
 }
 
 int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err)

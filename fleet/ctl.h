@@ -14,6 +14,8 @@ struct ctl {
     const struct clock *clock;
     FILE *out;
     bool json; /* -o json */
+    FILE *csv; /* -o csv: where tables go, and `out` leads nowhere; else NULL */
+    bool csv_begun;
 };
 
 /* One command: `words` is what calls it ("doc publish"), `run` returns its exit code and says in
@@ -60,6 +62,11 @@ bool ctl_device_id(const char *id, struct err *err) MUSTER_CHECK;
 /* Members of a reply, "" or 0 where they are missing. */
 const char *ctl_text(const json_t *object, const char *name);
 int64_t ctl_number(const json_t *object, const char *name);
+
+struct ctl_table;
+/* Prints a table as people want it (without a row: `nothing`), and frees it; false if cells were
+ * lost for want of memory. */
+bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothing);
 
 /* Prints a value as indented JSON; EXIT_OK, or EXIT_SYSTEM. */
 int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err);

@@ -58,7 +58,7 @@ static int print_orders(struct ctl *ctl, const json_t *reply, struct err *err)
             ctl_table_format(table, "ordered, but no manifest before %s is signed again",
                              waits_for);
     }
-    if (!ctl_table_print(table, ctl->out, "No devices."))
+    if (!ctl_print_table(ctl, table, "No devices."))
         return EXIT_SYSTEM;
     if (json_is_true(json_object_get(reply, "dry_run")))
         ctl_say_dry_run(ctl);
@@ -158,7 +158,7 @@ bool ctl_actions_print(struct ctl *ctl, const json_t *list, bool devices)
             ctl_table_text(table, "-");
         ctl_table_text(table, text[0] != '\0' ? text : note);
     }
-    return ctl_table_print(table, ctl->out, "No actions.");
+    return ctl_print_table(ctl, table, "No actions.");
 }
 
 static int get_actions(struct ctl *ctl, const struct ctl_args *args, struct err *err)

@@ -66,7 +66,7 @@ static int print_outcome(struct ctl *ctl, const json_t *reply, struct err *err)
         else
             ctl_table_format(table, "no new manifest: waits for %s to be signed again", waits_for);
     }
-    return ctl_table_print(table, ctl->out, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
+    return ctl_print_table(ctl, table, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
 }
 
 static int post(struct ctl *ctl, const json_t *request, struct err *err)

@@ -27,7 +27,7 @@ static bool print_devices(struct ctl *ctl, const json_t *reply)
     }
     ctl_table_text(table, "total");
     add_sums(table, json_object_get(reply, "total"));
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }
 
 static bool print_lanes(struct ctl *ctl, const json_t *device)
@@ -42,7 +42,7 @@ static bool print_lanes(struct ctl *ctl, const json_t *device)
     }
     ctl_table_text(table, "total");
     add_sums(table, device);
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }
 
 static bool print_reasons(struct ctl *ctl, const json_t *account)
@@ -58,7 +58,7 @@ static bool print_reasons(struct ctl *ctl, const json_t *account)
         ctl_table_text(table, reason);
         ctl_table_count(table, json_integer_value(records));
     }
-    return ctl_table_print(table, ctl->out, "Nothing is declared lost.");
+    return ctl_print_table(ctl, table, "Nothing is declared lost.");
 }
 
 static bool print_streams(struct ctl *ctl, const json_t *device)
@@ -77,7 +77,7 @@ static bool print_streams(struct ctl *ctl, const json_t *device)
         for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
             ctl_table_count(table, ctl_number(stream, numbers[n]));
     }
-    return ctl_table_print(table, ctl->out, "No streams are open.");
+    return ctl_print_table(ctl, table, "No streams are open.");
 }
 
 static bool print_audit(struct ctl *ctl, const json_t *reply, bool one)

@@ -20,7 +20,7 @@ static bool print_changes(struct ctl *ctl, const json_t *list)
         ctl_table_text(table, device[0] != '\0' ? device : "-");
         ctl_table_text(table, ctl_text(change, "text"));
     }
-    return ctl_table_print(table, ctl->out, "No changes.");
+    return ctl_print_table(ctl, table, "No changes.");
 }
 
 static int show_changes(struct ctl *ctl, const struct ctl_args *args, struct err *err)

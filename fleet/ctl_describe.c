@@ -132,7 +132,7 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_count(table, ctl_number(device, "lost"));
     ctl_table_text(table, "line has cost");
     add_traffic(table, device);
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }
 
 static bool print_terminals(struct ctl *ctl, const json_t *device)
@@ -147,7 +147,7 @@ static bool print_terminals(struct ctl *ctl, const json_t *device)
         ctl_table_text(table, ctl_text(terminal, "tid"));
         ctl_table_text(table, ctl_text(terminal, "mid"));
     }
-    return ctl_table_print(table, ctl->out, "No logical terminals.");
+    return ctl_print_table(ctl, table, "No logical terminals.");
 }
 
 static bool print_items(struct ctl *ctl, const json_t *device)
@@ -166,7 +166,7 @@ static bool print_items(struct ctl *ctl, const json_t *device)
         ctl_table_text(table, ctl_text(item, "state"));
         add_refused(table, item, ctl_text(item, "reason"));
     }
-    return ctl_table_print(table, ctl->out, "No documents assigned.");
+    return ctl_print_table(ctl, table, "No documents assigned.");
 }
 
 static bool print_streams(struct ctl *ctl, const json_t *device)
@@ -184,7 +184,7 @@ static bool print_streams(struct ctl *ctl, const json_t *device)
         ctl_table_count(table, ctl_number(stream, "ranges"));
         ctl_table_count(table, ctl_number(stream, "lost"));
     }
-    return ctl_table_print(table, ctl->out, "No streams are open.");
+    return ctl_print_table(ctl, table, "No streams are open.");
 }
 
 static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)
@@ -199,7 +199,7 @@ static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)
         ctl_table_text(table, ctl_text(event, "item"));
         add_refused(table, event, ctl_text(event, "text"));
     }
-    return ctl_table_print(table, ctl->out, "No events yet.");
+    return ctl_print_table(ctl, table, "No events yet.");
 }
 
 static bool print_device(struct ctl *ctl, const json_t *device)

@@ -122,7 +122,7 @@ bool ctl_describe_keys(struct ctl *ctl, const json_t *device, int64_t now_ms)
     add_sign_on(table, keys, now_ms);
     if (ctl_text(keys, "why")[0] != '\0')
         fprintf(ctl->out, "What is in the key slots is not all known: %s\n", ctl_text(keys, "why"));
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }
 
 bool ctl_describe_packages(struct ctl *ctl, const json_t *device, int64_t now_ms)
@@ -142,5 +142,5 @@ bool ctl_describe_packages(struct ctl *ctl, const json_t *device, int64_t now_ms
         ctl_table_ago(table, ctl_number(package, "received_ms"), now_ms);
         ctl_table_text(table, ctl_text(package, "text"));
     }
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }

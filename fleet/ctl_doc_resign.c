@@ -214,7 +214,7 @@ static int print_rows(struct ctl *ctl, const struct resign *resign, struct err *
         ctl_table_count(table, ctl_number(row, "devices"));
         ctl_table_format(table, "%s%s%s", ctl_text(row, "result"), why[0] == '\0' ? "" : ": ", why);
     }
-    bool ok = ctl_table_print(table, ctl->out, "No terminal is to hold any of these.");
+    bool ok = ctl_print_table(ctl, table, "No terminal is to hold any of these.");
     if (resign->retired > 0)
         fprintf(ctl->out,
                 "\n%" PRId64 " retired devices were assigned something; they are left out.\n",

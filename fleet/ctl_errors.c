@@ -203,7 +203,7 @@ static int print_reply(struct ctl *ctl, const json_t *reply, bool rates, struct 
         else
             add_error_row(table, row);
     }
-    return ctl_table_print(table, ctl->out, "No results.") ? EXIT_OK : EXIT_SYSTEM;
+    return ctl_print_table(ctl, table, "No results.") ? EXIT_OK : EXIT_SYSTEM;
 }
 
 static int ask(struct ctl *ctl, const struct ctl_args *args, const char *what, const char *by,

@@ -96,7 +96,7 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
             ctl_table_count(table, ctl_number(device, numbers[n]));
         ctl_table_count(table, ctl_kilobytes(ctl_number(device, "traffic_bytes")));
     }
-    return ctl_table_print(table, ctl->out, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
+    return ctl_print_table(ctl, table, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
 }
 
 /* Names the first few devices that `condition` does not hold for; returns how many there are. */
@@ -218,7 +218,7 @@ static int print_documents(struct ctl *ctl, const json_t *reply, struct err *err
         ctl_table_format(table, "%.16s", ctl_text(document, "sha256"));
         ctl_key_column(table, json_object_get(document, "key"));
     }
-    return ctl_table_print(table, ctl->out, "No documents.") ? EXIT_OK : EXIT_SYSTEM;
+    return ctl_print_table(ctl, table, "No documents.") ? EXIT_OK : EXIT_SYSTEM;
 }
 
 static int get_documents(struct ctl *ctl, const struct ctl_args *args, struct err *err)

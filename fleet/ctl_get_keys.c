@@ -49,7 +49,7 @@ static int print_keys(struct ctl *ctl, const json_t *shown)
         ctl_table_ago(table, ctl_number(slot, "received_ms"), now_ms);
         ctl_table_text(table, ctl_text(slot, "why"));
     }
-    bool ok = ctl_table_print(table, ctl->out, "No key slots.");
+    bool ok = ctl_print_table(ctl, table, "No key slots.");
     if (silent > 0)
         fprintf(ctl->out, "%" PRId64 " devices in service have told nothing of their key slots.\n",
                 silent);

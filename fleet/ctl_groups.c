@@ -190,7 +190,7 @@ static bool print_groups(struct ctl *ctl, const json_t *reply)
         ctl_table_text(table, ctl_text(group, "who"));
         ctl_table_text(table, ctl_text(group, "trouble"));
     }
-    return ctl_table_print(table, ctl->out, "No groups; make one with group add.");
+    return ctl_print_table(ctl, table, "No groups; make one with group add.");
 }
 
 static int get_groups(struct ctl *ctl, const struct ctl_args *args, struct err *err)
@@ -257,7 +257,7 @@ static bool print_stores(struct ctl *ctl, const json_t *reply)
         ctl_table_text(table, ctl_text(store, "address"));
         ctl_table_count(table, ctl_number(row, "devices"));
     }
-    return ctl_table_print(table, ctl->out, "No stores.");
+    return ctl_print_table(ctl, table, "No stores.");
 }
 
 static int get_stores(struct ctl *ctl, const struct ctl_args *args, struct err *err)
@@ -312,7 +312,7 @@ static bool print_regions(struct ctl *ctl, const json_t *reply)
         ctl_table_text(table, ctl_text(region, "name"));
         ctl_table_text(table, ctl_text(region, "time_zone"));
     }
-    return ctl_table_print(table, ctl->out, "No regions.");
+    return ctl_print_table(ctl, table, "No regions.");
 }
 
 static int get_regions(struct ctl *ctl, const struct ctl_args *args, struct err *err)

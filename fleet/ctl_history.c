@@ -28,7 +28,7 @@ static bool print_standings(struct ctl *ctl, const json_t *history)
         for (size_t t = 0; t < sizeof texts / sizeof *texts; t++)
             ctl_table_text(table, ctl_text(row, texts[t]));
     }
-    return ctl_table_print(table, ctl->out, "It never stood anywhere.");
+    return ctl_print_table(ctl, table, "It never stood anywhere.");
 }
 
 static bool print_carried(struct ctl *ctl, const json_t *list, bool of_a_terminal)
@@ -48,7 +48,7 @@ static bool print_carried(struct ctl *ctl, const json_t *list, bool of_a_termina
             ctl_table_text(table, ctl_text(row, "tid"));
         ctl_table_text(table, ctl_text(row, "mid"));
     }
-    return ctl_table_print(table, ctl->out, "It never carried a logical terminal.");
+    return ctl_print_table(ctl, table, "It never carried a logical terminal.");
 }
 
 /* ---- device history ---- */

@@ -179,7 +179,7 @@ static int print_plan(struct ctl *ctl, const struct ring *ring, const char *dir)
             }
         }
     }
-    bool ok = ctl_table_print(table, ctl->out, "No keys.");
+    bool ok = ctl_print_table(ctl, table, "No keys.");
     ctl_say_dry_run(ctl);
     return ok ? EXIT_OK : EXIT_SYSTEM;
 }

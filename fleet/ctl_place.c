@@ -126,5 +126,5 @@ bool ctl_print_duties(struct ctl *ctl, const json_t *duties, const char *first)
             ctl_table_format(table, "by %s%s%s", ctl_text(duty, "done_who"),
                              ctl_text(duty, "note")[0] != '\0' ? ": " : "", ctl_text(duty, "note"));
     }
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }

@@ -210,7 +210,7 @@ static int print_plan(struct plan *plan, struct err *err)
         struct ctl_table *table = ctl_table_new(
             ">FROM VERSION|>DEVICES|>ROWS ADDED|>REMOVED|>CHANGED|>THE SAME|>DELTA BYTES|>WHOLE");
         json_array_foreach(plan->compared, i, compared) add_rows(table, compared);
-        if (!ctl_table_print(table, ctl->out, ""))
+        if (!ctl_print_table(ctl, table, ""))
             return EXIT_SYSTEM;
         fputc('\n', ctl->out);
     }

@@ -122,7 +122,7 @@ bool ctl_plan_print(struct ctl *ctl, const json_t *plan)
         add_device(table, device, now_ms);
         count(&sums, device);
     }
-    bool ok = ctl_table_print(table, ctl->out, "No devices.");
+    bool ok = ctl_print_table(ctl, table, "No devices.");
     ctl_count_text(sums.bytes, bytes);
     fprintf(ctl->out,
             "\n%" PRId64 " would change, %" PRId64 " files deleted, %" PRId64 " as before, %" PRId64

@@ -93,7 +93,7 @@ bool ctl_describe_differences(struct ctl *ctl, const json_t *device)
     if (table == NULL)
         return true;
     fputc('\n', ctl->out);
-    return ctl_table_print(table, ctl->out, "");
+    return ctl_print_table(ctl, table, "");
 }
 
 /* ---- get proposals ---- */
@@ -121,7 +121,7 @@ static bool print_proposals(struct ctl *ctl, const json_t *list)
         ctl_table_text(table, ctl_text(proposal, "seen"));
         ctl_table_text(table, ctl_text(proposal, "reason"));
     }
-    return ctl_table_print(table, ctl->out, "No terminal proposes anything.");
+    return ctl_print_table(ctl, table, "No terminal proposes anything.");
 }
 
 static int get_proposals(struct ctl *ctl, const struct ctl_args *args, struct err *err)

@@ -54,7 +54,7 @@ static int print_roots(struct ctl *ctl, const json_t *reply, struct err *err)
         ctl_table_ago(table, ctl_number(root, "published_ms"), now_ms);
         ctl_table_count(table, ctl_number(root, "devices"));
     }
-    if (!ctl_table_print(table, ctl->out, "No roots."))
+    if (!ctl_print_table(ctl, table, "No roots."))
         return EXIT_SYSTEM;
     print_behind(ctl, reply, now_ms);
     return EXIT_OK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_table.h"
 
+#include "base/clock.h"
 #include "base/utf8.h"
 
 #include <inttypes.h>
@@ -14,7 +15,10 @@ enum { COLUMNS_MAX = 16, CELL_BYTES = 512 };
 struct ctl_table {
     size_t column_count;
     bool right[COLUMNS_MAX];
-    char **cells; /* row by row, the headings first */
+    struct cell {
+        char *text;
+        char *plain; /* as programs want it; NULL: the same */
+    } * cells;       /* row by row, the headings first */
     size_t cell_count, cell_room;
     bool lost;
 };
@@ -55,13 +59,14 @@ static size_t columns_of(const char *text)
     return columns;
 }
 
-void ctl_table_text(struct ctl_table *table, const char *text)
+/* `plain` NULL: as `text`. */
+static void add_cell(struct ctl_table *table, const char *text, const char *plain)
 {
     if (table == NULL || table->lost)
         return;
     if (table->cell_count == table->cell_room) {
         size_t room = table->cell_room == 0 ? 64 : table->cell_room * 2;
-        char **cells = reallocarray(table->cells, room, sizeof *cells);
+        struct cell *cells = reallocarray(table->cells, room, sizeof *cells);
         if (cells == NULL) {
             table->lost = true;
             return;
@@ -69,10 +74,19 @@ void ctl_table_text(struct ctl_table *table, const char *text)
         table->cells = cells;
         table->cell_room = room;
     }
-    char *copy = clean_copy(text);
-    table->lost = copy == NULL;
-    if (copy != NULL)
-        table->cells[table->cell_count++] = copy;
+    struct cell cell = {clean_copy(text), plain != NULL ? strdup(plain) : NULL};
+    table->lost = cell.text == NULL || (plain != NULL && cell.plain == NULL);
+    if (!table->lost) {
+        table->cells[table->cell_count++] = cell;
+        return;
+    }
+    free(cell.text);
+    free(cell.plain);
+}
+
+void ctl_table_text(struct ctl_table *table, const char *text)
+{
+    add_cell(table, text, NULL);
 }
 
 struct ctl_table *ctl_table_new(const char *headings)
@@ -103,23 +117,26 @@ void ctl_table_format(struct ctl_table *table, const char *fmt, ...)
 
 void ctl_table_count(struct ctl_table *table, int64_t count)
 {
-    char text[CTL_TEXT_BYTES];
+    char text[CTL_TEXT_BYTES], plain[CTL_TEXT_BYTES];
     ctl_count_text(count, text);
-    ctl_table_text(table, text);
+    (void)snprintf(plain, sizeof plain, "%" PRId64, count);
+    add_cell(table, text, plain);
 }
 
 void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms)
 {
-    char text[CTL_TEXT_BYTES];
+    char text[CTL_TEXT_BYTES], plain[CTL_TEXT_BYTES] = "";
     ctl_ago_text(wall_ms, now_ms, text);
-    ctl_table_text(table, text);
+    if (wall_ms > 0)
+        clock_format(wall_ms, plain);
+    add_cell(table, text, plain);
 }
 
 static void print_row(const struct ctl_table *table, size_t first, const size_t *widths, FILE *out)
 {
     size_t spaces = 0; /* owed; paid only before a cell, so that no line ends in them */
     for (size_t i = 0; i < table->column_count; i++) {
-        const char *cell = table->cells[first + i];
+        const char *cell = table->cells[first + i].text;
         size_t fill = widths[i] - columns_of(cell);
         spaces += table->right[i] ? fill : 0;
         if (cell[0] != '\0') {
@@ -135,7 +152,7 @@ static void print_rows(const struct ctl_table *table, FILE *out)
 {
     size_t widths[COLUMNS_MAX] = {0};
     for (size_t i = 0; i < table->cell_count; i++) {
-        size_t columns = columns_of(table->cells[i]);
+        size_t columns = columns_of(table->cells[i].text);
         size_t *width = &widths[i % table->column_count];
         *width = columns > *width ? columns : *width;
     }
@@ -148,6 +165,18 @@ static void print_rows(const struct ctl_table *table, FILE *out)
     }
 }
 
+static bool free_table(struct ctl_table *table)
+{
+    bool whole = !table->lost;
+    for (size_t i = 0; i < table->cell_count; i++) {
+        free(table->cells[i].text);
+        free(table->cells[i].plain);
+    }
+    free(table->cells);
+    free(table);
+    return whole;
+}
+
 bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing)
 {
     if (table == NULL)
@@ -156,12 +185,34 @@ bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing)
         fprintf(out, "%s\n", nothing);
     else
         print_rows(table, out);
-    bool whole = !table->lost;
-    for (size_t i = 0; i < table->cell_count; i++)
-        free(table->cells[i]);
-    free(table->cells);
-    free(table);
-    return whole;
+    return free_table(table);
+}
+
+static void print_csv_cell(const char *text, FILE *out)
+{
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text != '\0'; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+bool ctl_table_csv(struct ctl_table *table, FILE *out)
+{
+    if (table == NULL)
+        return false;
+    for (size_t i = 0; i < table->cell_count; i++) {
+        const struct cell *cell = &table->cells[i];
+        print_csv_cell(cell->plain != NULL ? cell->plain : cell->text, out);
+        fputs((i + 1) % table->column_count == 0 ? "\r\n" : ",", out);
+    }
+    return free_table(table);
 }
 
 void ctl_count_text(int64_t count, char text[CTL_TEXT_BYTES])

@@ -25,6 +25,10 @@ void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms);
 /* Prints (without a row: `nothing`) and frees; false if cells were lost for want of memory. */
 bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing);
 
+/* The same as CSV (RFC 4180, UTF-8), for programs: counts without commas, moments as in ISO 8601.
+ */
+bool ctl_table_csv(struct ctl_table *table, FILE *out);
+
 enum { CTL_TEXT_BYTES = 32 };
 void ctl_count_text(int64_t count, char text[CTL_TEXT_BYTES]);
 /* In KB (1,024 bytes), rounded; a terminal may have said anything. */

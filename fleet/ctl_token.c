@@ -131,7 +131,7 @@ static bool print_tokens(struct ctl *ctl, const json_t *list)
             ctl_table_format(table, "%s %s", expires_ms > now_ms ? "good, expires" : "expired",
                              when);
     }
-    return ctl_table_print(table, ctl->out, "No tokens.");
+    return ctl_print_table(ctl, table, "No tokens.");
 }
 
 static int list_tokens(struct ctl *ctl, const struct ctl_args *args, struct err *err)

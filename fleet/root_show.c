@@ -150,7 +150,7 @@ static bool print_keys(struct ctl *ctl, const json_t *shown)
         ctl_table_text(table, has_signed == NULL ? "-" : json_is_true(has_signed) ? "yes" : "no");
         ctl_table_text(table, or_dash(ctl_text(key, "file")));
     }
-    return ctl_table_print(table, ctl->out, "No keys.");
+    return ctl_print_table(ctl, table, "No keys.");
 }
 
 static void print_signatures(struct ctl *ctl, const json_t *shown)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """musterd on a real broker: what it says of itself, what it takes and refuses, how it starts and ends."""
+import csv
 import http.client
+import io
 import os
 import re
 import signal
@@ -136,6 +138,11 @@ def test_rates_stand_beside_the_rest_of_the_fleet(ops, bin_dir, processes, run_d
     assert "No sum knows all of that: read from rows" in ops.ctl_ok(
         "rates", "--by", "issuer", "--device", "term-1")
     assert ops.ctl("errors", "--by", "code", "--since", "1h", "--until", "2h").returncode == 2
+    rows = list(csv.DictReader(io.StringIO(ops.ctl_ok("rates", "--by", "device", "-o", "csv"))))
+    assert [(row["device"], row["RESULTS"], row["BESIDE IT"]) for row in rows] == [
+        ("term-1", "50", "more"), ("term-2", "200", "less")]
+    seen = next(csv.DictReader(io.StringIO(ops.ctl_ok("get", "devices", "-o", "csv"))))["SEEN"]
+    assert re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", seen)
     assert ops.ctl("errors", "--outcome", "no such word").returncode != 0
 
 

@@ -34,6 +34,31 @@ static void columns_line_up(void **state)
     free(text);
 }
 
+/* RFC 4180: what needs quotes has them, and a quote is doubled. */
+static void programs_read_csv(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    struct ctl_table *table = ctl_table_new("NAME|>COUNT|SEEN|95 % BETWEEN");
+    ctl_table_text(table, "a, \"b\"\n");
+    ctl_table_count(table, -1234567);
+    ctl_table_ago(table, 1790000000123, 1790000060000);
+    ctl_table_format(table, "%d-%d", 1, 2);
+    ctl_table_text(table, "商户");
+    ctl_table_count(table, 0);
+    ctl_table_ago(table, 0, 1790000060000);
+    ctl_table_text(table, "");
+    assert_true(ctl_table_csv(table, out));
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(text, "NAME,COUNT,SEEN,95 % BETWEEN\r\n"
+                              "\"a, \"\"b\"\"?\",-1234567,2026-09-21T14:13:20.123Z,1-2\r\n"
+                              "商户,0,,\r\n");
+    free(text);
+}
+
 static void foreign_text_cannot_command_the_terminal(void **state)
 {
     (void)state;
@@ -89,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_line_up),
+        cmocka_unit_test(programs_read_csv),
         cmocka_unit_test(foreign_text_cannot_command_the_terminal),
         cmocka_unit_test(without_a_row_it_says_so),
         cmocka_unit_test(counts_and_times_for_people),
