@@ -15,8 +15,10 @@
 /* For the collector's files only. */
 enum {
     COLLECTOR_LANES = 3,
-    COLLECTOR_QUEUE_MESSAGES = 64,
-    COLLECTOR_QUEUE_BYTES = 8 * 1024 * 1024,
+    /* Of one commit: the more, the fewer rows of sums are written for each result, and the longer
+     * everybody else waits. */
+    COLLECTOR_QUEUE_MESSAGES = 256,
+    COLLECTOR_QUEUE_BYTES = 512 * 1024,
     COLLECTOR_STREAMS_HEARD = OWED_STREAMS_MAX, /* of one hello or open event */
     COLLECTOR_MANIFEST_BYTES = 8 * 1024 * 1024,
 };
