@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is done with a device: state, move, swap, labels; and what was done with it. */
+#include "base/utf8.h"
 #include "fleet/access.h"
 #include "fleet/api_places.h"
 #include "storage/fleetdb_labels.h"
@@ -45,6 +46,7 @@ static bool do_it(struct deed *deed, bool (*act)(struct deed *deed, struct err *
     if (!act(deed, err))
         return false;
     bool changed = fleetdb_writes(deed->db) != before;
+    utf8_clean(deed->text);
     return put(deed, "id", json_string(deed->device.id), err) &&
            put(deed, "changed", json_boolean(changed), err) &&
            put_duties(deed, "duties", deed->device.device, err) &&
@@ -178,6 +180,7 @@ static bool swap(struct deed *deed, struct err *err)
     deed->what = "swap";
     (void)snprintf(deed->text, sizeof deed->text, "%s takes the place of %s%s%s", to.id,
                    deed->device.id, deed->change.why[0] ? ": " : "", deed->change.why);
+    utf8_clean(deed->text);
     json_t *lacking = json_array();
     return put(deed, "to", json_string(to.id), err) &&
            put(deed, "state", json_string(fleetdb_life_name(life)), err) &&

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_places.h"
+#include "base/utf8.h"
 
 #include "fleet/access.h"
 #include "fleet/select.h"
@@ -56,6 +57,7 @@ static bool do_it(struct change *change, bool (*act)(struct change *change, stru
     if (!act(change, err))
         return false;
     bool changed = fleetdb_writes(change->db) != before;
+    utf8_clean(change->text);
     return (json_object_set_new(change->answer, "changed", json_boolean(changed)) == 0 ||
             no_memory(err)) &&
            (!changed || fleetdb_audit(change->db, change->change.now_ms, change->change.who,
@@ -94,26 +96,46 @@ static bool make_change(void *ctx, const struct api_request *request, struct api
 
 /* ---- /api/v1/stores ---- */
 
+struct stores {
+    json_t *list;
+    int64_t now_ms;
+};
+
+/* null: its hours are not known. */
+static json_t *open_now(const struct fleetdb_store_view *view, int64_t now_ms)
+{
+    struct zone *zone = NULL;
+    struct opening opening;
+    if (view->store.opening_hours[0] == '\0' ||
+        !opening_parse(view->store.opening_hours, &opening, NULL) ||
+        !zone_open(view->zone, &zone, NULL))
+        return json_null();
+    bool open = zone_open_at(zone, &opening, now_ms);
+    zone_close(zone);
+    return json_boolean(open);
+}
+
 static bool add_store(void *ctx, const struct fleetdb_store_view *view, struct err *err)
 {
+    const struct stores *stores = ctx;
     const struct fleetdb_store *store = &view->store;
-    return append(ctx,
-                  json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s}, s:s, s:I}",
+    return append(stores->list,
+                  json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s}, s:s, s:o, s:I}",
                             "merchant", "id", store->merchant, "name", store->merchant_name,
                             "store", "id", store->store, "name", store->store_name, "region",
                             store->region, "time_zone", store->time_zone, "opening_hours",
                             store->opening_hours, "address", store->address, "zone_in_force",
-                            view->zone, "devices", (json_int_t)view->devices),
+                            view->zone, "open_now", open_now(view, stores->now_ms), "devices",
+                            (json_int_t)view->devices),
                   err);
 }
 
 static bool list_stores(void *ctx, const struct api_request *request, struct api_answer *answer,
                         struct err *err)
 {
-    (void)request;
     const struct api_fleet *fleet = ctx;
-    json_t *list = answer_list(answer, "stores", err);
-    return list != NULL && fleetdb_stores_each(fleet->db, add_store, list, err);
+    struct stores stores = {answer_list(answer, "stores", err), request->now_ms};
+    return stores.list != NULL && fleetdb_stores_each(fleet->db, add_store, &stores, err);
 }
 
 static bool put_store(struct change *change, struct err *err)

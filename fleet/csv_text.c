@@ -26,17 +26,6 @@ static void fail(struct reader *reader, const char *why)
     reader->failed = true;
 }
 
-static bool is_utf8(struct bytes text)
-{
-    uint32_t code = 0;
-    for (size_t at = 0, step; at < text.length; at += step) {
-        step = utf8_next(bytes_of(text.data + at, text.length - at), &code);
-        if (step == 0)
-            return false;
-    }
-    return true;
-}
-
 static void take_cell(void *data, size_t length, void *ctx)
 {
     struct reader *reader = ctx;
@@ -47,7 +36,7 @@ static void take_cell(void *data, size_t length, void *ctx)
         fail(reader, "more than 64 cells");
     } else if (length > CSV_CELL_BYTES) {
         fail(reader, "a cell is longer than 64 KiB");
-    } else if (length > 0 && (memchr(data, '\0', length) != NULL || !is_utf8(cell))) {
+    } else if (length > 0 && (memchr(data, '\0', length) != NULL || !utf8_valid(cell))) {
         fail(reader, "a cell is not UTF-8");
     } else {
         reader->starts[reader->count++] = reader->texts.length;

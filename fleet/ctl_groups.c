@@ -241,7 +241,7 @@ static bool print_stores(struct ctl *ctl, const json_t *reply)
     size_t i;
     json_t *row;
     struct ctl_table *table =
-        ctl_table_new("MERCHANT|NAME|STORE|NAME|REGION|TIME ZONE|OPEN|ADDRESS|>DEVICES");
+        ctl_table_new("MERCHANT|NAME|STORE|NAME|REGION|TIME ZONE|HOURS|OPEN NOW|ADDRESS|>DEVICES");
     json_array_foreach(json_object_get(reply, "stores"), i, row)
     {
         const json_t *merchant = json_object_get(row, "merchant");
@@ -253,7 +253,9 @@ static bool print_stores(struct ctl *ctl, const json_t *reply)
         ctl_table_text(table, ctl_text(store, "name"));
         ctl_table_text(table, ctl_text(store, "region"));
         ctl_table_text(table, ctl_text(row, "zone_in_force"));
+        const json_t *open = json_object_get(row, "open_now");
         ctl_table_text(table, hours[0] != '\0' ? hours : "not known");
+        ctl_table_text(table, json_is_true(open) ? "yes" : json_is_false(open) ? "no" : "-");
         ctl_table_text(table, ctl_text(store, "address"));
         ctl_table_count(table, ctl_number(row, "devices"));
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* device export, device import: all that ops say of devices, as CSV. */
 #include "base/file.h"
+#include "base/utf8.h"
 #include "fleet/base64.h"
 #include "fleet/csv_text.h"
 #include "fleet/ctl_choose.h"
@@ -42,9 +43,19 @@ enum { COLUMNS = sizeof columns / sizeof *columns };
 
 /* ---- device export ---- */
 
+/* No text of a device holds what a terminal would obey; where one does all the same, it is not
+ * passed on. */
 static bool append(struct buf *out, const char *text, struct err *err)
 {
-    return buf_append(out, text, strlen(text), err);
+    uint32_t code = 0;
+    for (size_t at = 0, length = strlen(text), step; at < length; at += step) {
+        step = utf8_next(bytes_of(text + at, length - at), &code);
+        bool good = step > 0 && !utf8_obeyed(code);
+        if (!buf_append(out, good ? text + at : "?", good ? step : 1, err))
+            return false;
+        step = step > 0 ? step : 1;
+    }
+    return true;
 }
 
 /* "0:unionpay:12345678:123456789012345;1:..." */

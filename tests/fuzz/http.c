@@ -6,6 +6,7 @@
 #include "fleet/api_access.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_places.h"
 #include "tests/fuzz/fleet_world.h"
 
 #include <stdio.h>
@@ -96,7 +97,7 @@ struct server {
     struct api_fleet fleet;
     struct api_desired desired;
     struct api_access tokens;
-    struct api_module modules[3];
+    struct api_module modules[4];
     struct api api;
     struct access access;
     uv_loop_t loop;
@@ -117,7 +118,8 @@ static void start(struct server *server)
     server->modules[1] = api_desired_module(&server->desired);
     server->tokens = (struct api_access){.db = server->world.db};
     server->modules[2] = api_access_module(&server->tokens);
-    server->api = (struct api){.modules = server->modules, .module_count = 3};
+    server->modules[3] = api_places_module(&server->fleet);
+    server->api = (struct api){.modules = server->modules, .module_count = 4};
     access_init(&server->access, server->world.db, server->world.metrics, 1000);
     const struct http_settings settings = {.socket_path = server->path,
                                            .socket_mode = 0600,

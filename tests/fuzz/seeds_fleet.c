@@ -252,6 +252,36 @@ static void post_document(void)
     buf_done(&body);
 }
 
+/* Where devices stand, and who is meant. */
+static void place_requests(void)
+{
+    static const struct {
+        const char *name, *line, *body;
+    } rows[] = {
+        {"move", "POST /api/v1/devices/t-01/move",
+         "{\"merchant\":{\"id\":\"m\"},\"store\":{\"id\":\"s9\",\"region\":\"r\","
+         "\"time_zone\":\"UTC\",\"opening_hours\":\"24/7\"},\"terminals\":[]}"},
+        {"swap", "POST /api/v1/devices/t-01/swap", "{\"to\":\"t-02\",\"why\":\"w\"}"},
+        {"state", "POST /api/v1/devices/t-01/state",
+         "{\"state\":\"retired\",\"give_up_records\":true,\"dry_run\":true}"},
+        {"labels", "POST /api/v1/devices/t-01/labels",
+         "{\"set\":{\"lane\":\"fast\"},\"remove\":[\"floor\"]}"},
+        {"group", "POST /api/v1/groups", "{\"name\":\"g\",\"selector\":\"model=M*,!lane\"}"},
+        {"selection", "GET /api/v1/selections?selector=model%3DM*,state!%3Dspare|lab", ""},
+        {"history", "GET /api/v1/devices/t-01/history", ""},
+        {"stores", "GET /api/v1/stores", ""},
+        {"duty_done", "POST /api/v1/duties", "{\"done\":[1],\"why\":\"told\"}"},
+        {"inventory", "GET /api/v1/inventory", ""},
+        {"import", "POST /api/v1/inventory",
+         "{\"devices\":[{\"id\":\"t-77\",\"serial\":\"7\",\"model\":\"M1\",\"state\":"
+         "\"spare\",\"merchant\":{\"id\":\"m\"},\"store\":{\"id\":\"s\"},\"terminals\":"
+         "[{\"index\":0,\"acquirer\":\"a\",\"tid\":\"7\",\"mid\":\"7\"}],\"labels\":"
+         "{\"lane\":\"x\"}}]}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        write_request(rows[i].name, rows[i].line, rows[i].body);
+}
+
 static void http_seeds(void)
 {
     struct buf spki = {0};
@@ -284,6 +314,7 @@ static void http_seeds(void)
     write_request("enrol", "POST /api/v1/devices", text);
     post_document();
     buf_done(&spki);
+    place_requests();
 }
 
 /* ---- answers to musterctl ---- */
@@ -324,6 +355,22 @@ static void ctl_seeds(void)
     write_reply("audit", 4,
                 "{\"devices\":[{\"id\":\"t-01\",\"lanes\":[{\"lane\":\"txn\",\"submitted\":3}],"
                 "\"streams\":[]}],\"total\":{\"unaccounted\":0,\"lost_by_reason\":{\"age\":1}}}");
+    write_reply("history", 9,
+                "{\"standings\":[{\"from_ms\":1,\"to_ms\":0,\"state\":\"spare\"}],"
+                "\"terminals\":[{\"from_ms\":1,\"to_ms\":5,\"index\":0,\"tid\":\"1\"}],"
+                "\"duties\":[{\"id\":1,\"act\":\"bind\",\"acquirer\":\"a\",\"done_ms\":3,"
+                "\"done_who\":\"x\",\"note\":\"y\"}]}");
+    write_reply("stores", 10,
+                "{\"stores\":[{\"merchant\":{\"id\":\"m\"},\"store\":{\"id\":\"s\","
+                "\"opening_hours\":\"24/7\"},\"open_now\":true,\"devices\":3}]}");
+    write_reply("groups", 11,
+                "{\"groups\":[{\"name\":\"g\",\"selector\":\"a=b\",\"devices\":2,"
+                "\"changed_ms\":5,\"trouble\":\"no\"}]}");
+    write_reply("duties", 12, "{\"duties\":[{\"id\":1,\"act\":\"unbind\",\"device\":\"t-01\"}]}");
+    write_reply("export", 13,
+                "{\"devices\":[{\"id\":\"t-01\",\"labels\":{\"lane\":\"a,b\"},"
+                "\"terminals\":[{\"index\":0,\"acquirer\":\"a\",\"tid\":\"1\","
+                "\"mid\":\"2\"}],\"store\":{\"id\":\"s\",\"address\":\"x \\\"y\\\"\"}}]}");
 }
 
 void fleet_seeds(void)

@@ -154,10 +154,10 @@ static void compare_seeds(const struct buf *blob)
         write_seed("ctl", rows[i].name, buf_bytes(&out));
         buf_done(&out);
     }
-    static const char tables[] = "\x08\x01"
+    static const char tables[] = "\x0e\x01"
                                  "aid\tname\na1\tx\na2\ty\n\x1e"
                                  "aid\tname\na2\tz\na3\ty\n";
-    static const char settings[] = "\x08\x20"
+    static const char settings[] = "\x0e\x20"
                                    "[net]\napn = a\n; said\n\x1e[net]\napn = b\n[time]\nzone = c\n";
     write_seed("ctl", "two_tables", bytes_of(tables, sizeof tables - 1));
     write_seed("ctl", "two_settings", bytes_of(settings, sizeof settings - 1));

@@ -201,12 +201,27 @@ def test_stores_have_hours_and_a_zone(ops):
     assert "UTC+8" in ops.fails(3, *wrong, "--time-zone", "UTC+8")
     ops.fails(3, "region", "set", "west", "--time-zone", "Mars/Olympus")
     ops.fails(2, "store", "set", "--merchant", "m1")
+    assert store["open_now"] in (True, False)
+    for hours, is_open in (("24/7", True), ("24/7; Mo-Su off", False), ("", None)):
+        ops.ctl_ok("store", "set", "--merchant", "m1", "--store", "s1", "--opening-hours", hours)
+        assert ops.json("get", "stores")["stores"][0]["open_now"] is is_open
     # A store's new region takes its devices along, and rewrites nothing.
     ops.ctl_ok("store", "set", "--merchant", "m1", "--store", "s1", "--region", "west")
     assert [row["region"] for row in ops.json("device", "history", "term-1")["standings"]] == [
         "south", "west"]
     assert {row["name"]: row["time_zone"] for row in ops.json("get", "regions")["regions"]} == {
         "south": "Asia/Shanghai", "west": "UTC"}
+
+
+def test_what_is_cut_off_is_still_text(ops):
+    ops.add_device("term-1", "11111111")
+    for blanks in range(3):
+        ops.ctl_ok("device", "move", "term-1", "--merchant", "m1", "--store", f"s{blanks + 2}",
+                   "--why", "-" * blanks + "搬" * 66)
+    ops.ctl_ok("device", "label", *[f"label-{n}={'快' * 21}" for n in range(9)], "--device",
+               "term-1")
+    assert len(audit(ops, "move")) == 3
+    assert len(ops.json("changes")["changes"]) >= 5
 
 
 def test_what_device_add_does_not_say_stays(ops):
