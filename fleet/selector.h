@@ -15,7 +15,8 @@
  *   group=pilots                        who is in that group
  *
  * device, serial, model, state, merchant, store, region, acquirer, tid, mid and group are fields of
- * every device (SELECTOR_FIELDS); any other word is a label's name. Pure.
+ * every device (SELECTOR_FIELDS); any other word is a label's name. A store is known by its code
+ * and as merchant/store. Pure.
  */
 #define SELECTOR_FIELDS                                                                            \
     "device", "serial", "model", "state", "merchant", "store", "region", "acquirer", "tid", "mid", \

@@ -23,7 +23,10 @@ static const char *const texts[QUERIES] = {
                   " WHERE value <> excluded.value",
     [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
     [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
-    [FACTS] = "SELECT f.device, d.name, f.field, f.value FROM device_fact f"
+    /* A store's code is its merchant's to give; merchant/store says which one is meant. */
+    [FACTS] = "SELECT f.device, d.name, f.field, f.value FROM (SELECT * FROM device_fact"
+              "  UNION ALL SELECT d.id, 'store', m.code || '/' || s.code FROM device d"
+              "  JOIN store s ON s.id = d.store JOIN merchant m ON m.id = s.merchant) f"
               " JOIN device d ON d.id = f.device"
               " WHERE f.field IN (SELECT value FROM json_each(:fields)) ORDER BY d.name",
     [GROUP_PUT] = "INSERT INTO device_group (name, selector, changed_ms, who)"

@@ -74,6 +74,8 @@ static void devices_are_chosen_by_what_is_so_of_them(void **state)
     assert_chosen(db, "model=M1", "d1 d2 d3 ");
     assert_chosen(db, "store=s", "d1 d3 ");
     assert_chosen(db, "merchant=m2,region=north,store=s2", "d2 ");
+    assert_chosen(db, "store=m2/s2", "d2 ");
+    assert_chosen(db, "store!=m2/*", "d1 d3 ");
     assert_chosen(db, "state=spare", "d2 ");
     assert_chosen(db, "lane", "d1 d2 ");
     assert_chosen(db, "!lane", "d3 ");
