@@ -100,10 +100,12 @@ static enum rollup_id find_rollup(int64_t bucket_ms, unsigned needs)
 static void add_piece(struct fleetdb_rates *rates, enum rollup_id rollup, int64_t from_ms,
                       int64_t to_ms)
 {
-    /* A slice is read in one go: a day of sums with many rows, a week of the others. */
+    /* A slice is read in one go, and everybody else waits: of 10,000 devices two hours take 45 ms.
+     */
     static const int64_t day_ms = 24 * (int64_t)HOUR_MS;
-    int64_t slice_ms = rollup == ROLLUPS              ? HOUR_MS
-                       : rollup == ROLLUP_DEVICE_HOUR ? day_ms
+    int64_t slice_ms = rollup == ROLLUPS              ? 15 * MINUTE_MS
+                       : rollup == ROLLUP_DEVICE_HOUR ? 2 * HOUR_MS
+                       : rollup == ROLLUP_ISSUER_HOUR ? day_ms
                                                       : 7 * day_ms;
     if (from_ms < to_ms)
         rates->pieces[rates->piece_count++] = (struct piece){
