@@ -11,7 +11,8 @@ of wall time while the fleet lives, over the first three quarters. fleet.musterd
 memory, the most at the quarter points. In the last quarter suspect declines are made beside the
 results, at terminals that are not quiet after an earlier one (uplink.quiet), and
 fleet.suspect_to_api is the time from the moment in which one is given to its terminal's agent until a
-GET of the HTTP API counts it, asked again and again: the asking is in it.
+GET of the HTTP API counts it among those of its device in these minutes, asked again and again: the
+asking is in it.
 
 No queue grows: records that wait in terminals, packets on their way to the broker, messages that the
 broker keeps and drops, and records that have left a terminal and are not committed, at each quarter
@@ -97,6 +98,7 @@ class Watch:
         self.connection = UnixConnection(fleet.folder / "api.sock")
         self.sim = sim
         self.read = 0
+        self.since_ms = None  # wall time when the first was made; nothing before is asked for
         self.waiting = {}  # device: [(how many it has made by then, when)]
         self.took_ms = []
 
@@ -109,12 +111,15 @@ class Watch:
             self.read = len(self.sim.lines)
         for line in lines:
             if line.startswith("suspect "):
+                if self.since_ms is None:
+                    self.since_ms = int(time.time() * 1000) - 1000
                 _, device, count, made_ns = line.split()
                 self.waiting.setdefault(device, []).append((int(count), int(made_ns)))
         return lines
 
     def counted(self, device):
-        self.connection.request("GET", f"/api/v1/errors?by=code&device={device}")
+        self.connection.request("GET", f"/api/v1/errors?by=code&device={device}"
+                                       f"&since_ms={self.since_ms}")
         reply = self.connection.getresponse()
         answer = json.loads(reply.read())
         assert reply.status == 200, answer

@@ -27,7 +27,8 @@ struct crowd {
     struct source *source;
     struct terminal *terminals;
     size_t opened, next_suspect;
-    bool opening; /* a terminal, just now */
+    bool opening;  /* a terminal, just now */
+    bool counting; /* suspect declines are told */
     enum phase phase;
     int64_t began_ms; /* the phase, time since boot; as are the next: */
     int64_t live_ms, beat_ms;
@@ -160,10 +161,20 @@ static struct terminal *draw_suspect(struct crowd *crowd)
     return NULL;
 }
 
-/* Who measures how long it takes reads: the device, how many it has made so far, and when. */
+static void count_from_here(struct crowd *crowd)
+{
+    for (size_t i = 0; i < crowd->opened; i++)
+        crowd->terminals[i].suspects_before = crowd->terminals[i].count.suspects;
+    crowd->counting = true;
+}
+
+/* Who measures how long it takes reads: the device, how many it has made by now, since the first
+ * that is told, and when. */
 static void on_suspect(uv_timer_t *timer)
 {
     struct crowd *crowd = timer->data;
+    if (!crowd->counting)
+        count_from_here(crowd);
     struct terminal *terminal = crowd->phase == PHASE_LIVE ? draw_suspect(crowd) : NULL;
     struct world_result result;
     if (terminal == NULL)
@@ -171,8 +182,8 @@ static void on_suspect(uv_timer_t *timer)
     source_suspect(crowd->source, &terminal->till, clock_wall_ms(&clock_real), &result);
     int64_t made_ns = figures_now_ns();
     record(crowd, terminal, &result);
-    printf("suspect %s %" PRIu64 " %" PRId64 "\n", terminal->device, terminal->count.suspects,
-           made_ns);
+    printf("suspect %s %" PRIu64 " %" PRId64 "\n", terminal->device,
+           terminal->count.suspects - terminal->suspects_before, made_ns);
     fflush(stdout);
 }
 

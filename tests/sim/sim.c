@@ -36,7 +36,7 @@ static const char usage[] =
     "  --connect N    that connect in a second [200]\n"
     "  --suspects R   beside these so many suspect declines a second, and each is told: its "
     "device,\n"
-    "                 how many that one has made, and CLOCK_MONOTONIC in ns [0]\n"
+    "                 how many that one has made since, and CLOCK_MONOTONIC in ns [0]\n"
     "  --suspects-after N  seconds [0]\n"
     "  --patience N   seconds that connecting and ending may take each [300]\n"
     "  --ledger FILE  gets what each terminal has made\n";

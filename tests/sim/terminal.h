@@ -29,7 +29,8 @@ struct terminal {
     void *crowd;      /* whose it is: */
     uv_timer_t timer; /* the next result */
     struct terminal_count count;
-    bool settled; /* see terminal_is_settled */
+    uint64_t suspects_before; /* they began to be told */
+    bool settled;             /* see terminal_is_settled */
 };
 
 /* Where the files of terminal `index` (from 0) are: its id, and DIR/<id>. */
