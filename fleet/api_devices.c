@@ -32,7 +32,7 @@ static bool append(json_t *list, json_t *value, struct err *err)
 
 /* ---- GET /api/v1/devices ---- */
 
-static json_t *device_json(const struct fleetdb_device_view *view)
+json_t *api_device_json(const struct fleetdb_device_view *view)
 {
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
@@ -61,7 +61,7 @@ static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct
     const struct listing *listing = ctx;
     bool holds = false;
     return fleetdb_scope_holds(listing->db, listing->scope, view->device, &holds, err) &&
-           (!holds || append(listing->list, device_json(view), err));
+           (!holds || append(listing->list, api_device_json(view), err));
 }
 
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -82,7 +82,7 @@ bool api_list_devices(void *ctx, const struct api_request *request, struct api_a
 static bool take_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
 {
     json_t **device = ctx;
-    *device = device_json(view);
+    *device = api_device_json(view);
     return *device != NULL || no_memory(err);
 }
 

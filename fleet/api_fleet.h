@@ -28,6 +28,8 @@ struct api_module api_fleet_module(struct api_fleet *fleet);
 void api_word(const ProtobufCEnumDescriptor *type, const char *prefix, int value, char out[48]);
 
 /* Handlers of the module's other files. */
+struct fleetdb_device_view;
+json_t *api_device_json(const struct fleetdb_device_view *view); /* NULL: no memory */
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
 bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -48,6 +50,8 @@ bool api_show_rates(void *ctx, const struct api_request *request, struct api_ans
                     struct err *err) MUSTER_CHECK;
 bool api_show_top(void *ctx, const struct api_request *request, struct api_answer *answer,
                   struct err *err) MUSTER_CHECK;
+bool api_find(void *ctx, const struct api_request *request, struct api_answer *answer,
+              struct err *err) MUSTER_CHECK;
 bool api_show_audit(void *ctx, const struct api_request *request, struct api_answer *answer,
                     struct err *err) MUSTER_CHECK;
 

@@ -34,6 +34,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_errors,
     &ctl_rates,
     &ctl_top,
+    &ctl_find,
     &ctl_audit,
     &ctl_bundle,
     &ctl_diff,
