@@ -8,9 +8,10 @@
 #include "fleet/api_events.h"
 #include "fleet/api_fleet.h"
 #include "fleet/api_roots.h"
+#include "fleet/api_webhooks.h"
 
 /* Every route that musterd answers: what fleet/openapi.json tells is held against this. */
-enum { API_MODULES = 8 };
+enum { API_MODULES = 9 };
 struct api_all {
     /* What each module needs; the caller's to fill. */
     struct api_fleet fleet;
@@ -19,6 +20,7 @@ struct api_all {
     struct api_actions actions;
     struct api_access access;
     struct api_events events;
+    struct api_webhooks webhooks;
 
     struct api_module modules[API_MODULES];
     struct api api;

@@ -37,6 +37,7 @@ struct service {
     struct api_all api;
     struct access access;
     struct http *http;
+    struct webhooks *webhooks;
     int64_t told; /* of what has happened, to those who follow it */
 
     uv_check_t turn;  /* after the sockets were read: commit and answer */
@@ -88,6 +89,7 @@ static void tell_followers(struct service *service)
         return;
     service->told = last;
     http_wake(service->http);
+    webhooks_wake(service->webhooks);
 }
 
 static void on_turn(uv_check_t *turn)
@@ -333,6 +335,17 @@ static bool open_publisher(struct service *service, const struct clock *clock,
            publisher_open(&publisher, &service->publisher, err);
 }
 
+static bool open_webhooks(struct service *service, uv_loop_t *loop, const struct clock *clock,
+                          const struct fleet_settings *settings, struct err *err)
+{
+    const struct webhooks_settings webhooks = {.db = service->db,
+                                               .clock = clock,
+                                               .metrics = &service->metrics,
+                                               .retry_first_ms = settings->webhook_retry_first_ms,
+                                               .retry_max_ms = settings->webhook_retry_max_ms};
+    return webhooks_open(loop, &webhooks, &service->webhooks, err);
+}
+
 static bool open_http(struct service *service, uv_loop_t *loop, const struct clock *clock,
                       const struct fleet_settings *settings, struct err *err)
 {
@@ -356,6 +369,7 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                                 .publisher = service->publisher,
                                                 .retirement = &service->retirement};
     service->api.access = (struct api_access){.db = service->db};
+    service->api.webhooks = (struct api_webhooks){.db = service->db, .webhooks = service->webhooks};
     service->api.events = (struct api_events){.db = service->db, .clock = clock};
     api_all_init(&service->api);
     access_init(&service->access, service->db, &service->metrics, settings->http_rate);
@@ -397,6 +411,7 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
         !open_collector(service, clock, settings, err) ||
         !open_publisher(service, clock, settings, err) ||
         !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
+        !open_webhooks(service, loop, clock, settings, err) ||
         !open_http(service, loop, clock, settings, err))
         return false;
     open_handles(service, loop);
@@ -456,6 +471,8 @@ void service_close(struct service *service)
     }
     http_close(service->http);
     service->http = NULL;
+    webhooks_close(service->webhooks);
+    service->webhooks = NULL;
     mqtt_close(service->mqtt);
     service->mqtt = NULL;
 }

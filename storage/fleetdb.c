@@ -49,6 +49,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_TOKENS] = &fleetdb_token_queries,
     [FLEETDB_PART_CHANGES] = &fleetdb_change_queries,
     [FLEETDB_PART_FEED] = &fleetdb_feed_queries,
+    [FLEETDB_PART_WEBHOOKS] = &fleetdb_webhook_queries,
     [FLEETDB_PART_STAMP] = &fleetdb_stamp_queries,
     [FLEETDB_PART_ROLLUPS] = &fleetdb_rollup_queries,
     [FLEETDB_PART_RATES] = &fleetdb_rate_queries,

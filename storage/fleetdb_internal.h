@@ -40,6 +40,7 @@ enum fleetdb_part {
     FLEETDB_PART_TOKENS,
     FLEETDB_PART_CHANGES,
     FLEETDB_PART_FEED,
+    FLEETDB_PART_WEBHOOKS,
     FLEETDB_PART_STAMP,
     FLEETDB_PART_ROLLUPS,
     FLEETDB_PART_RATES,
@@ -58,8 +59,8 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
-    fleetdb_feed_queries, fleetdb_stamp_queries, fleetdb_rollup_queries, fleetdb_rate_queries,
-    fleetdb_find_queries;
+    fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
+    fleetdb_rate_queries, fleetdb_find_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;

@@ -5,6 +5,7 @@
 #include "fleet/http.h"
 #include "fleet/api_access.h"
 #include "fleet/api_desired.h"
+#include "fleet/api_events.h"
 #include "fleet/api_fleet.h"
 #include "fleet/api_places.h"
 #include "tests/fuzz/fleet_world.h"
@@ -97,7 +98,8 @@ struct server {
     struct api_fleet fleet;
     struct api_desired desired;
     struct api_access tokens;
-    struct api_module modules[4];
+    struct api_events events;
+    struct api_module modules[5];
     struct api api;
     struct access access;
     uv_loop_t loop;
@@ -119,7 +121,9 @@ static void start(struct server *server)
     server->tokens = (struct api_access){.db = server->world.db};
     server->modules[2] = api_access_module(&server->tokens);
     server->modules[3] = api_places_module(&server->fleet);
-    server->api = (struct api){.modules = server->modules, .module_count = 4};
+    server->events = (struct api_events){.db = server->world.db, .clock = &clock};
+    server->modules[4] = api_events_module(&server->events);
+    server->api = (struct api){.modules = server->modules, .module_count = 5};
     access_init(&server->access, server->world.db, server->world.metrics, 1000);
     const struct http_settings settings = {.socket_path = server->path,
                                            .socket_mode = 0600,

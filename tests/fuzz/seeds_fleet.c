@@ -252,6 +252,17 @@ static void post_document(void)
     buf_done(&body);
 }
 
+/* Who may ask, and who follows. */
+static void access_requests(void)
+{
+    write_request(
+        "token", "POST /api/v1/tokens",
+        "{\"name\":\"desk\",\"role\":\"operator\",\"merchants\":[\"m\"],\"expires_in_ms\":1000}");
+    write_request("token-revoke", "DELETE /api/v1/tokens/desk", "");
+    write_request("changes", "GET /api/v1/changes?limit=3&before=2", "");
+    write_request("events", "GET /api/v1/events?kinds=change,result&last_event_id=1-1", "");
+}
+
 /* Where devices stand, and who is meant. */
 static void place_requests(void)
 {
@@ -314,6 +325,7 @@ static void http_seeds(void)
     write_request("enrol", "POST /api/v1/devices", text);
     post_document();
     buf_done(&spki);
+    access_requests();
     place_requests();
 }
 

@@ -2,7 +2,7 @@
 /* Server-sent events as a musterd that is none might send them: whole, and in pieces as large as
  * the first byte says. Both ways the same events come of it, and none is longer than allowed. */
 #include "fleet/sse.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/world.h"
 
 #include <string.h>
 

@@ -8,7 +8,6 @@ import jsonschema
 
 FILE = pathlib.Path(__file__).resolve().parents[2] / "fleet" / "openapi.json"
 DOCUMENT = json.loads(FILE.read_text(encoding="utf-8"))
-RESOLVER = jsonschema.RefResolver("", DOCUMENT)
 ERROR = {"$ref": "#/components/schemas/Error"}
 
 
@@ -16,13 +15,18 @@ class Broken(AssertionError):
     """musterd and its file disagree."""
 
 
+def resolver():
+    """One for each use: it remembers where it is, and tests ask from several threads."""
+    return jsonschema.RefResolver("", DOCUMENT)
+
+
 def followed(thing):
     """What a {"$ref": ...} stands for."""
-    return RESOLVER.resolve(thing["$ref"])[1] if "$ref" in thing else thing
+    return resolver().resolve(thing["$ref"])[1] if "$ref" in thing else thing
 
 
 def check_json(schema, value, what):
-    found = next(iter(jsonschema.Draft202012Validator(schema, resolver=RESOLVER).iter_errors(value)), None)
+    found = next(iter(jsonschema.Draft202012Validator(schema, resolver=resolver()).iter_errors(value)), None)
     if found is not None:
         raise Broken(f"{what}: at {'/'.join(map(str, found.absolute_path)) or 'the top'}: {found.message}")
 

@@ -12,7 +12,7 @@ import pytest
 
 import contract
 from ops import Ops, UnixConnection
-from processes import wait_for
+from processes import free_port, wait_for
 from terminal import Terminal
 
 TABLE = b"#bin\tlabel\n" + b"".join(b"%06d\tISSUER\n" % n for n in range(200))
@@ -277,6 +277,17 @@ def access(asker):
     asker.ask("DELETE", V1 + "/tokens/nobody", expect=404)
 
 
+def webhooks(asker):
+    hook = {"name": "desk", "url": f"http://127.0.0.1:{free_port()}/", "kinds": ["change"]}
+    asker.post("/webhooks", hook)
+    asker.post("/webhooks", hook, expect=409)
+    asker.get("/webhooks")
+    asker.post("/webhooks/desk/test", {})
+    asker.post("/webhooks/nobody/test", {}, expect=404)
+    asker.ask("DELETE", V1 + "/webhooks/desk", expect=200)
+    asker.ask("DELETE", V1 + "/webhooks/desk", expect=404)
+
+
 def half_a_log(asker, broker, pki):
     """As it is while its pieces are still coming."""
     ops = asker.ops
@@ -303,6 +314,7 @@ def test_every_answer_is_as_the_file_says(ops, bin_dir, processes, run_dir, brok
     places(asker)
     moves(asker, ops)
     access(asker)
+    webhooks(asker)
     root = base64.b64encode(ops.root.read_bytes()).decode()
     asker.post("/roots", {"root": root})
     half_a_log(asker, broker, pki)
