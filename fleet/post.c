@@ -213,15 +213,17 @@ void post_close(struct post *post)
     if (post == NULL)
         return;
     post->closing = true;
-    while (post->first != NULL)
-        sending_free(post->first);
+    for (struct sending *sending = post->first, *next; sending != NULL; sending = next) {
+        next = sending->next;
+        sending_free(sending);
+    }
     (void)curl_multi_cleanup(post->multi);
     uv_close((uv_handle_t *)&post->timer, on_timer_closed);
 }
 
 /* ---- a request ---- */
 
-static size_t drop(char *data, size_t size, size_t count, void *ctx)
+static size_t drop(const char *data, size_t size, size_t count, void *ctx)
 {
     (void)data;
     (void)ctx;
