@@ -165,6 +165,8 @@ def test_what_was_not_delivered_survives_a_restart(ops, servers, broker, pki):
     away = Server(port)
     ops.add_hook(away)
     secret = away.secret
+    ops.label("told-before")
+    wait_for(lambda: labels(away) and ops.hook()["behind"] == 0, what="one that is done with")
     away.close()
     for number in range(3):
         ops.label(number)
