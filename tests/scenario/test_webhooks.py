@@ -145,7 +145,8 @@ def test_kinds_are_chosen_and_one_fails_alone(ops, servers):
     ops.add_hook(bad, "broken")
     for number in range(5):
         ops.label(number)
-    wait_for(lambda: labels(good) == [f"v{number}" for number in range(5)], what="the good one hears all")
+    wait_for(lambda: labels(good) == [f"v{number}" for number in range(5)], timeout=10,  # half a request's time
+             what="the good one hears all")
     wait_for(lambda: ops.hook("broken")["failures"] >= 3, what="the broken one fails")
     broken = ops.hook("broken")
     assert broken["failing_ms"] > 0 and broken["trouble"] == "answered with status 500"
