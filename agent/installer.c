@@ -251,6 +251,15 @@ static bool is_wanted(const struct installer *installer, const struct package_wa
     return false;
 }
 
+static bool wanted_as(const struct package_wanted *one, const struct package_wanted *other)
+{
+    return strcmp(one->name, other->name) == 0 && one->kind == other->kind &&
+           one->mode == other->mode &&
+           memcmp(one->sha256, other->sha256, sizeof one->sha256) == 0 &&
+           strcmp(one->package_version, other->package_version) == 0 &&
+           strcmp(one->model, other->model) == 0;
+}
+
 /* What was known of those that stay is known until they have been asked. */
 static void take_wanted(struct installer *installer, const struct package_wanted *wanted,
                         size_t count)
@@ -259,7 +268,7 @@ static void take_wanted(struct installer *installer, const struct package_wanted
     for (size_t i = 0; i < count; i++) {
         items[i] = (struct installer_item){.wanted = wanted[i]};
         for (size_t k = 0; k < installer->count; k++)
-            if (memcmp(&installer->items[k].wanted, &wanted[i], sizeof wanted[i]) == 0)
+            if (wanted_as(&installer->items[k].wanted, &wanted[i]))
                 items[i] = installer->items[k];
         items[i].held_up = false;
     }

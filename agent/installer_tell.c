@@ -97,7 +97,7 @@ static bool amend(const struct installer *installer, const struct package_wanted
                        "a terminal has its installer look at %d packages, and this is one more",
                        PACKAGES_MAX);
     report->state = state_of(wanted, item);
-    report->refusal = report->state == MUSTER__ITEM_STATE__ITEM_REFUSED
+    report->refusal = item != NULL && item->verdict.step == PACKAGE_REFUSED
                           ? item->verdict.refusal
                           : MUSTER__REFUSAL__REFUSAL_NONE;
     report->reason = arena_copy(arena, reason, strlen(reason) + 1);
