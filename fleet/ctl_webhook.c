@@ -22,10 +22,13 @@ static bool check_name(const char *name, struct err *err)
 static void add_kinds(const char *kinds, json_t *request)
 {
     json_t *list = json_array();
-    for (const char *at = kinds; at != NULL;) {
-        const size_t length = strcspn(at, ",");
-        (void)json_array_append_new(list, json_stringn(at, length));
-        at = at[length] == ',' ? at + length + 1 : NULL;
+    size_t from = 0;
+    for (;;) {
+        const size_t length = strcspn(kinds + from, ",");
+        (void)json_array_append_new(list, json_stringn(kinds + from, length));
+        if (kinds[from + length] == '\0')
+            break;
+        from += length + 1;
     }
     (void)json_object_set_new(request, "kinds", list);
 }
