@@ -43,7 +43,7 @@ static void seal_message(const char *domain, const char *context, const Protobuf
     buf_done(&body);
 }
 
-enum { WORLD_ROLES = 4 };
+enum { WORLD_ROLES = 4, LOOK_EVERY_MS = 10 };
 
 /* A root that names the keys that the world has now. */
 static void root_seal(const struct world *world, uint64_t version, uint64_t epoch,
@@ -295,15 +295,24 @@ static void too_late(uv_timer_t *timer)
     *(bool *)timer->data = true;
 }
 
+static void look_again(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
 void world_wait(struct world *world, bool (*until)(const struct world *world))
 {
-    uv_timer_t limit;
+    uv_timer_t limit, look;
     bool late = false;
     limit.data = &late;
     (void)uv_timer_init(&world->loop, &limit);
     (void)uv_timer_start(&limit, too_late, 30000, 0);
+    /* What another process does to a file wakes no loop. */
+    (void)uv_timer_init(&world->loop, &look);
+    (void)uv_timer_start(&look, look_again, LOOK_EVERY_MS, LOOK_EVERY_MS);
     while (!until(world) && !late)
         (void)uv_run(&world->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&look, NULL);
     uv_close((uv_handle_t *)&limit, NULL);
     (void)uv_run(&world->loop, UV_RUN_NOWAIT);
     if (late)
