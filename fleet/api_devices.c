@@ -232,14 +232,7 @@ static bool read_place(const json_t *object, bool is_new, struct fleetdb_enrolme
     struct fleetdb_store store = {.merchant = is_new ? NOWHERE : NULL, .store = NOWHERE};
     if (json_object_get(object, "merchant") != NULL && !place_read(object, &store, err))
         return false;
-    enrolment->merchant_id = store.merchant;
-    enrolment->merchant_name = store.merchant_name;
-    enrolment->store_id = store.store;
-    enrolment->store_name = store.store_name;
-    enrolment->region = store.region;
-    enrolment->time_zone = store.time_zone;
-    enrolment->opening_hours = store.opening_hours;
-    enrolment->address = store.address;
+    place_enrol(&store, enrolment);
     return true;
 }
 

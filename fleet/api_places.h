@@ -20,6 +20,8 @@ bool place_text(const json_t *object, const char *name, size_t max, const char *
  * "address"}}, of which only the ids must be there; time zone and hours are held to their form. */
 bool place_read(const json_t *object, struct fleetdb_store *ret_store,
                 struct err *err) MUSTER_CHECK;
+/* The place that a device is enrolled at: its texts are the store's own. */
+void place_enrol(const struct fleetdb_store *store, struct fleetdb_enrolment *enrolment);
 /* [{"index", "acquirer", "tid", "mid"}, ...] */
 enum { PLACE_TERMINALS_MAX = 16 };
 bool place_read_terminals(const json_t *list,

@@ -74,6 +74,18 @@ bool place_read(const json_t *object, struct fleetdb_store *ret_store, struct er
     return true;
 }
 
+void place_enrol(const struct fleetdb_store *store, struct fleetdb_enrolment *enrolment)
+{
+    enrolment->merchant_id = store->merchant;
+    enrolment->merchant_name = store->merchant_name;
+    enrolment->store_id = store->store;
+    enrolment->store_name = store->store_name;
+    enrolment->region = store->region;
+    enrolment->time_zone = store->time_zone;
+    enrolment->opening_hours = store->opening_hours;
+    enrolment->address = store->address;
+}
+
 bool place_read_terminals(const json_t *list,
                           struct fleetdb_terminal terminals[PLACE_TERMINALS_MAX], size_t *ret_count,
                           struct err *err)
