@@ -103,9 +103,9 @@ struct api_module api_fleet_module(struct api_fleet *fleet)
         {"PUT", "/api/v1/devices/{}/sealing-certificate", SEALED_CERTIFICATE_BYTES, api_put_sealing,
          API_OPERATOR, API_ONE_DEVICE},
         {"GET", "/api/v1/keys", 0, api_list_keys, API_VIEWER, API_OWN_PART},
-        {"GET", "/api/v1/errors", 0, api_show_errors, API_VIEWER, API_WHOLE_FLEET},
-        {"GET", "/api/v1/rates", 0, api_show_rates, API_VIEWER, API_WHOLE_FLEET},
-        {"GET", "/api/v1/top", 0, api_show_top, API_VIEWER, API_WHOLE_FLEET},
+        {"GET", "/api/v1/errors", 0, api_show_errors, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/rates", 0, api_show_rates, API_VIEWER, API_OWN_PART},
+        {"GET", "/api/v1/top", 0, api_show_top, API_VIEWER, API_OWN_PART},
         {"GET", "/api/v1/find", 0, api_find, API_VIEWER, API_OWN_PART},
         {"GET", "/api/v1/audit", 0, api_show_audit, API_VIEWER, API_OWN_PART},
     };

@@ -3,7 +3,7 @@
 #include "fleet/api_fleet.h"
 #include "fleet/select.h"
 #include "proto/record.pb-c.h"
-#include "storage/fleetdb_views.h"
+#include "storage/fleetdb_unsure.h"
 
 #include "base/clock.h"
 
@@ -16,7 +16,7 @@ enum { TURN_MS = 20, TEXT_CHARS = 96 };
 static const int64_t week_ms = INT64_C(7) * 24 * 3600 * 1000;
 
 /* What is asked one after the other. */
-enum part { NOW, BEFORE, FLEET, PARTS };
+enum part { NOW, BEFORE, FLEET, PARTS, UNSURE = PARTS, DONE };
 
 struct asking {
     struct rates_answer answer;
@@ -26,6 +26,7 @@ struct asking {
     char texts[FLEETDB_CHOICES_MAX][TEXT_CHARS], code[TEXT_CHARS];
     struct buf devices; /* JSON */
     struct fleetdb_rates *parts[PARTS];
+    struct fleetdb_unsure *unsure;
     enum part part;
     int64_t began_ms;
 };
@@ -108,9 +109,15 @@ static bool read_choices(struct asking *asking, const struct api_request *reques
 
 static bool add_device(void *ctx, int64_t device, const char *id, struct err *err)
 {
-    struct buf *devices = ctx;
+    struct asking *asking = ctx;
+    struct buf *devices = &asking->devices;
     char number[24];
+    bool holds = false;
     (void)id;
+    if (!fleetdb_scope_holds(asking->db, asking->question.scope, device, &holds, err))
+        return false;
+    if (!holds)
+        return true;
     int length = snprintf(number, sizeof number, "%s%lld", devices->length > 1 ? "," : "",
                           (long long)device);
     return buf_append(devices, number, (size_t)length, err);
@@ -122,7 +129,7 @@ static bool read_devices(struct asking *asking, const struct api_request *reques
     if (selector == NULL)
         return true;
     if (!buf_append(&asking->devices, "[", 1, err) ||
-        !select_devices(asking->db, selector, add_device, &asking->devices, err) ||
+        !select_devices(asking->db, selector, add_device, asking, err) ||
         !buf_append(&asking->devices, "]", 2, err))
         return false;
     asking->question.devices = (const char *)asking->devices.data;
@@ -147,17 +154,17 @@ static bool read_by(struct asking *asking, const struct api_request *request, st
     return err_set(err, ERR_INVALID, "by: expected %s", known);
 }
 
-/* Who asks for a device that is not there has mistyped it. */
+/* Who asks for a device that is not there has mistyped it. What never stood in the asker's part of
+ * the fleet is not there. */
 static bool check_device(struct asking *asking, const struct api_request *request, struct err *err)
 {
     const char *id = api_query(request, "device");
     struct fleetdb_device device;
-    if (id == NULL)
-        return true;
-    if (!fleetdb_device_find(asking->db, id, &device, err))
-        return false;
-    asking->answer.device = device.device;
-    return true;
+    bool held = false;
+    return id == NULL ||
+           (fleetdb_scope_held_id(asking->db, asking->question.scope, id, &held, err) &&
+            (held || err_set(err, ERR_NOT_FOUND, "no device %s", id)) &&
+            fleetdb_device_find(asking->db, id, &device, err));
 }
 
 static bool read_window(struct asking *asking, const struct api_request *request, struct err *err)
@@ -178,6 +185,7 @@ static bool read_question(struct asking *asking, const struct api_request *reque
 {
     struct fleetdb_question *question = &asking->question;
     question->choices = asking->choices;
+    question->scope = request->caller->scope;
     question->error_outcome = MUSTER__OUTCOME__OUTCOME_DECLINED;
     if (!read_by(asking, request, err) || !read_choices(asking, request, err) ||
         !read_devices(asking, request, err) || !check_device(asking, request, err) ||
@@ -206,7 +214,7 @@ static bool open_before(struct asking *asking, struct err *err)
     return fleetdb_rates_open(asking->db, &question, &asking->parts[BEFORE], err);
 }
 
-/* All of the fleet, beside what was chosen of it. */
+/* All that the asker may see of the fleet, beside what was chosen of it. */
 static bool open_fleet(struct asking *asking, struct err *err)
 {
     struct fleetdb_question question = asking->question;
@@ -221,6 +229,8 @@ static bool open_fleet(struct asking *asking, struct err *err)
 static bool read_part(struct asking *asking, bool *ret_done, struct err *err)
 {
     *ret_done = true;
+    if (asking->part == UNSURE)
+        return fleetdb_unsure_step(asking->unsure, ret_done, err);
     return asking->parts[asking->part] == NULL ||
            fleetdb_rates_step(asking->parts[asking->part], ret_done, err);
 }
@@ -242,8 +252,7 @@ static bool finish(struct asking *asking, struct api_answer *answer, struct err 
     said->source = fleetdb_rates_source(asking->parts[NOW]);
     fleetdb_rates_window(asking->parts[NOW], &said->from_ms, &said->to_ms);
     said->took_ms = clock_boot_ms(&clock_real) - asking->began_ms;
-    if (!fleetdb_view_unsure(asking->db, said->since_ms, said->device, &said->unsure, err))
-        return false;
+    said->unsure = fleetdb_unsure_count(asking->unsure);
     answer->json = rates_json(said);
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
@@ -252,12 +261,12 @@ static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct er
 {
     struct asking *asking = ctx;
     int64_t until_ms = clock_boot_ms(&clock_real) + TURN_MS;
-    while (asking->part < PARTS) {
+    while (asking->part < DONE) {
         bool done = false;
         if (!read_part(asking, &done, err))
             return false;
         asking->part += done;
-        if (asking->part < PARTS && clock_boot_ms(&clock_real) >= until_ms)
+        if (asking->part < DONE && clock_boot_ms(&clock_real) >= until_ms)
             return true;
     }
     *ret_done = true;
@@ -269,6 +278,7 @@ static void stop(void *ctx)
     struct asking *asking = ctx;
     for (size_t i = 0; i < PARTS; i++)
         fleetdb_rates_close(asking->parts[i]);
+    fleetdb_unsure_close(asking->unsure);
     buf_done(&asking->devices);
     free(asking);
 }
@@ -277,7 +287,8 @@ static bool ask(struct asking *asking, const struct api_request *request, struct
 {
     return read_question(asking, request, err) &&
            fleetdb_rates_open(asking->db, &asking->question, &asking->parts[NOW], err) &&
-           open_before(asking, err) && open_fleet(asking, err);
+           open_before(asking, err) && open_fleet(asking, err) &&
+           fleetdb_unsure_open(asking->db, &asking->question, &asking->unsure, err);
 }
 
 static bool show(void *ctx, const struct api_request *request, enum rates_kind kind,

@@ -8,10 +8,11 @@
 /*
  * GET /api/v1/errors, /api/v1/rates and /api/v1/top: how often what happened, by any dimension
  * (`by`), of what is chosen (`devices` a selector, any dimension a value), from `from_ms` to
- * `to_ms`; beside the same window a week before and the rest of the fleet.
- *   errors  how many results of each key, and which share of all that is
- *   rates   of each key's results, how many were errors: declined, or the `code` or `outcome` given
- *   top     the keys that stand out most from the rest of the fleet
+ * `to_ms`; beside the same window a week before and the rest of the fleet. Who may see a part of
+ * the fleet is told of what was made in it, and the rest is that of his part. errors  how many
+ * results of each key, and which share of all that is rates   of each key's results, how many were
+ * errors: declined, or the `code` or `outcome` given top     the keys that stand out most from the
+ * rest of the fleet
  */
 enum rates_kind { RATES_ERRORS, RATES_RATES, RATES_TOP };
 
@@ -24,9 +25,8 @@ struct rates_answer {
     enum rates_kind kind;
     enum fleetdb_dim by;
     bool shares; /* each row is a share of all results */
-    bool chosen; /* of a part of the fleet: `fleet` is all of it */
+    bool chosen; /* some of all that the asker may see: `fleet` is all of it */
     int64_t since_ms, from_ms, to_ms, took_ms, unsure, limit;
-    int64_t device; /* the one that was chosen, 0: none */
     const char *source;
     struct rates_list now, before, fleet;
 };

@@ -265,7 +265,8 @@ static const char notes[] =
     "  WEEK AGO is the same window a week before, REST the rest of the fleet in this window. The\n"
     "  interval is Wilson's: with 95 % confidence the true share lies between. Only what was made\n"
     "  while its device was in service counts, and it counts for the store and the software of\n"
-    "  that moment. Windows are widened to whole minutes.\n";
+    "  that moment. Windows are widened to whole minutes. A token of a merchant or a region is\n"
+    "  told of what was sold there, and REST is the rest of that.\n";
 
 const struct ctl_command ctl_errors = {
     .words = "errors",

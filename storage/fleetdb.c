@@ -54,6 +54,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_ROLLUPS] = &fleetdb_rollup_queries,
     [FLEETDB_PART_RATES] = &fleetdb_rate_queries,
     [FLEETDB_PART_FIND] = &fleetdb_find_queries,
+    [FLEETDB_PART_UNSURE] = &fleetdb_unsure_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

@@ -149,10 +149,7 @@ static bool say_all(struct buf *sql, const struct fleetdb_find *find, struct err
            say(sql, w->merchant != NULL, " AND coalesce(m.code, '') = :merchant", err) &&
            say(sql, w->store != NULL, " AND coalesce(s.code, '') = :store", err) &&
            say(sql, w->tid != NULL, " AND coalesce(l.tid, '') = :tid", err) &&
-           say(sql, !fleetdb_scope_is_whole(w->scope),
-               " AND EXISTS (SELECT 1 FROM token_place p WHERE p.token = :token"
-               " AND (p.merchant = t.merchant OR p.region = t.region))",
-               err) &&
+           say(sql, !fleetdb_scope_is_whole(w->scope), " AND " FLEETDB_IN_SCOPE, err) &&
            say(sql, w->before.at_ms > 0, " AND (r.at_ms, r.id) < (:before, :result)", err) &&
            say(sql, true, " ORDER BY r.at_ms DESC, r.id DESC LIMIT :limit", err) &&
            buf_append(sql, "", 1, err);

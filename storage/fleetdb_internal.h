@@ -45,6 +45,7 @@ enum fleetdb_part {
     FLEETDB_PART_ROLLUPS,
     FLEETDB_PART_RATES,
     FLEETDB_PART_FIND,
+    FLEETDB_PART_UNSURE,
     FLEETDB_PARTS,
 };
 
@@ -60,7 +61,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
-    fleetdb_rate_queries, fleetdb_find_queries;
+    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;
@@ -95,6 +96,11 @@ bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUS
 /* Of stream t and hello h: what the device does not name in its newest complete hello it does not
  * hold. */
 #define FLEETDB_NAMED "(h.number IS NULL OR t.listed >= h.number OR t.incarnation = h.incarnation)"
+
+/* Whether standing t is in the part of the fleet of the token :token. */
+#define FLEETDB_IN_SCOPE                                                                           \
+    "EXISTS (SELECT 1 FROM token_place p WHERE p.token = :token"                                   \
+    " AND (p.merchant = t.merchant OR p.region = t.region))"
 
 /* Of device_item, as fleetdb_difference_of reads it from the column `from` on. */
 #define FLEETDB_DIFFERENCE                                                                         \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_rates.h"
 
+#include "storage/fleetdb_asked.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/rollups.h"
 
@@ -19,15 +20,6 @@ static const char *const texts[QUERIES] = {
 const struct fleetdb_queries fleetdb_rate_queries = {texts, QUERIES};
 
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, SOURCE_CHARS = 32, PIECES_MAX = 3 };
-
-static const struct {
-    const char *word, *key;
-    unsigned needs; /* 1 << rollup_column */
-} dims[FLEETDB_DIMS] = {
-#define DIM(id, word, key, needs) {word, key, needs},
-#include "storage/dims.def"
-#undef DIM
-};
 
 #define OWN(...)                                                                                   \
     {                                                                                              \
@@ -62,26 +54,7 @@ struct fleetdb_rates {
     size_t count, room, merged; /* so many at the head are in order, each once */
 };
 
-const char *fleetdb_dim_word(enum fleetdb_dim dim)
-{
-    return dims[dim].word;
-}
-
-bool fleetdb_dim_is_number(enum fleetdb_dim dim)
-{
-    return dim == FLEETDB_DIM_OUTCOME || dim == FLEETDB_DIM_TYPE || dim == FLEETDB_DIM_CURRENCY ||
-           dim == FLEETDB_DIM_ACQUIRER || dim == FLEETDB_DIM_SCHEME || dim == FLEETDB_DIM_ENTRY;
-}
-
 /* ---- the window and where it is read ---- */
-
-static unsigned needs_of(const struct fleetdb_question *question)
-{
-    unsigned needs = dims[question->by].needs;
-    for (size_t i = 0; i < question->choice_count; i++)
-        needs |= dims[question->choices[i].dim].needs;
-    return question->devices != NULL ? needs | 1u << ROLLUP_STANDING : needs;
-}
 
 static bool knows(enum rollup_id rollup, unsigned needs)
 {
@@ -123,7 +96,7 @@ static int64_t floor_to(int64_t at_ms, int64_t unit_ms)
  * are some, or else from the rows. */
 static void plan(struct fleetdb_rates *rates)
 {
-    unsigned needs = needs_of(&rates->question);
+    unsigned needs = fleetdb_asked_needs(&rates->question);
     enum rollup_id hours = find_rollup(HOUR_MS, needs), ends = find_rollup(MINUTE_MS, needs);
     int64_t first_ms = floor_to(rates->from_ms + HOUR_MS - 1, HOUR_MS);
     int64_t last_ms = floor_to(rates->to_ms, HOUR_MS);
@@ -165,85 +138,39 @@ static bool set_window(struct fleetdb_rates *rates, struct err *err)
 
 /* ---- the statement ---- */
 
-static bool say(struct buf *sql, struct err *err, const char *text)
-{
-    return buf_append(sql, text, strlen(text), err);
-}
-
-static bool say_joins(struct buf *sql, unsigned needs, struct err *err)
-{
-    return ((needs & 1u << ROLLUP_STANDING) == 0 ||
-            say(sql, err,
-                " JOIN standing t ON t.id = r.standing JOIN device d ON d.id = t.device"
-                " LEFT JOIN store s ON s.id = t.store LEFT JOIN merchant m ON m.id = t.merchant"
-                " LEFT JOIN region g ON g.id = t.region")) &&
-           ((needs & 1u << ROLLUP_CARRIED) == 0 ||
-            say(sql, err,
-                " LEFT JOIN device_terminal c ON c.id = r.carried"
-                " LEFT JOIN logical_terminal l ON l.id = c.logical_terminal")) &&
-           ((needs & 1u << ROLLUP_SOFTWARE) == 0 ||
-            say(sql, err, " JOIN software w ON w.id = r.software"));
-}
-
-static bool say_choices(struct buf *sql, const struct fleetdb_question *question, struct err *err)
-{
-    bool done = question->devices == NULL ||
-                say(sql, err, " AND t.device IN (SELECT value FROM json_each(:devices))");
-    for (size_t i = 0; done && i < question->choice_count; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, " = :c%zu", i);
-        done = say(sql, err, " AND ") && say(sql, err, dims[question->choices[i].dim].key) &&
-               say(sql, err, name);
-    }
-    return done;
-}
-
-/* All of it is text of this file and of dims.def; what people ask is bound. */
-static bool say_all(struct buf *sql, const struct fleetdb_question *question, enum rollup_id rollup,
-                    struct err *err)
+static bool say(struct buf *sql, const struct fleetdb_question *question, enum rollup_id rollup,
+                struct err *err)
 {
 #define IS_ERROR "(:outcome < 0 OR r.outcome = :outcome) AND (:code IS NULL OR r.code = :code)"
     static const char values[] = ", r.currency, sum(iif(r.in_service, r.results, 0)),"
                                  " sum(iif(r.in_service AND " IS_ERROR ", r.results, 0)),"
                                  " total(iif(r.in_service AND " IS_ERROR ", r.amount_minor, 0)),"
                                  " sum(iif(r.in_service, 0, r.results)) FROM ";
-    return say(sql, err, "SELECT ") && say(sql, err, dims[question->by].key) &&
-           say(sql, err, values) &&
-           say(sql, err, rollup < ROLLUPS ? rollups[rollup].table : "result_counted") &&
-           say(sql, err, " r") && say_joins(sql, needs_of(question), err) &&
-           say(sql, err,
-               rollup < ROLLUPS ? " WHERE r.bucket >= :from AND r.bucket < :to"
-                                : " WHERE r.at_ms >= :from AND r.at_ms < :to") &&
-           say_choices(sql, question, err) && say(sql, err, " GROUP BY 1, 2") &&
-           buf_append(sql, "", 1, err);
-}
-
-static void bind_question(sqlite3_stmt *statement, const struct fleetdb_question *question)
-{
-    sqlite_bind_int(statement, ":outcome", question->error_outcome);
-    sqlite_bind_text(statement, ":code", question->error_code);
-    if (question->devices != NULL)
-        sqlite_bind_text(statement, ":devices", question->devices);
-    for (size_t i = 0; i < question->choice_count; i++) {
-        const struct fleetdb_choice *choice = &question->choices[i];
-        char name[32];
-        (void)snprintf(name, sizeof name, ":c%zu", i);
-        if (fleetdb_dim_is_number(choice->dim))
-            sqlite_bind_int(statement, name, choice->number);
-        else
-            sqlite_bind_text(statement, name, choice->text);
-    }
+    bool sums = rollup < ROLLUPS;
+    return fleetdb_asked_text(sql, "SELECT ", err) && fleetdb_asked_key(sql, question->by, err) &&
+           fleetdb_asked_text(sql, values, err) &&
+           fleetdb_asked_text(sql, sums ? rollups[rollup].table : "result_counted", err) &&
+           fleetdb_asked_text(sql, " r", err) && fleetdb_asked_joins(sql, question, err) &&
+           fleetdb_asked_text(sql,
+                              sums ? " WHERE r.bucket >= :from AND r.bucket < :to"
+                                   : " WHERE r.at_ms >= :from AND r.at_ms < :to",
+                              err) &&
+           fleetdb_asked_choices(sql, question, err) &&
+           fleetdb_asked_text(sql, " GROUP BY 1, 2", err) && buf_append(sql, "", 1, err);
 }
 
 static bool prepare(struct fleetdb_rates *rates, struct piece *piece, struct err *err)
 {
     struct buf sql = {0};
-    bool done = say_all(&sql, &rates->question, piece->rollup, err) &&
+    bool done = say(&sql, &rates->question, piece->rollup, err) &&
                 sqlite_compile(rates->db->sqlite, (const char *)sql.data, &piece->statement, err);
     buf_done(&sql);
-    if (done)
-        bind_question(piece->statement, &rates->question);
-    return done;
+    if (!done)
+        return false;
+    sqlite_bind_int(piece->statement, ":outcome", rates->question.error_outcome);
+    sqlite_bind_text(piece->statement, ":code", rates->question.error_code);
+    fleetdb_asked_bind(piece->statement, &rates->question);
+    return true;
 }
 
 /* ---- the answer ---- */
@@ -381,8 +308,9 @@ const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_
 void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
                           int64_t *ret_to_ms)
 {
-    *ret_from_ms = rates->from_ms;
-    *ret_to_ms = rates->to_ms;
+    bool whole = fleetdb_scope_is_whole(rates->question.scope);
+    *ret_from_ms = whole ? rates->from_ms : floor_to(rates->question.from_ms, MINUTE_MS);
+    *ret_to_ms = whole ? rates->to_ms : floor_to(rates->question.to_ms + MINUTE_MS - 1, MINUTE_MS);
 }
 
 const char *fleetdb_rates_source(const struct fleetdb_rates *rates)

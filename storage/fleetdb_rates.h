@@ -2,7 +2,7 @@
 #ifndef STORAGE_FLEETDB_RATES_H
 #define STORAGE_FLEETDB_RATES_H
 
-#include "storage/fleetdb.h"
+#include "storage/fleetdb_scope.h"
 
 /*
  * How many results there were, and how many of them were errors, by any dimension over any window.
@@ -36,7 +36,8 @@ struct fleetdb_question {
     int64_t error_outcome;
     /* JSON array of devices' rows, of which the results are to be; NULL: all. */
     const char *devices;
-    int64_t from_ms, to_ms; /* [from, to), widened to whole minutes */
+    struct fleetdb_scope scope; /* of where it stood at the moment of the sale */
+    int64_t from_ms, to_ms;     /* [from, to), widened to whole minutes */
 };
 
 /* One key and currency. Only what was made in service counts; the others are told beside it. */
@@ -54,7 +55,9 @@ bool fleetdb_rates_open(struct fleetdb *db, const struct fleetdb_question *quest
 bool fleetdb_rates_step(struct fleetdb_rates *rates, bool *ret_done, struct err *err) MUSTER_CHECK;
 /* By key, then currency; valid until the close. */
 const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_t *ret_count);
-/* The window that was read, and from where: "code", "device and rows", "rows". */
+/* The window that was read, and from where: "code", "device and rows", "rows". It ends with the
+ * fleet's first and last hour; for a part of the fleet, which is not to know them, it is as asked.
+ */
 void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
                           int64_t *ret_to_ms);
 const char *fleetdb_rates_source(const struct fleetdb_rates *rates);

@@ -3,7 +3,7 @@
 
 #include "storage/fleetdb_internal.h"
 
-enum query { HOLDS, HOLDS_ID, QUERIES };
+enum query { HOLDS, HOLDS_ID, HELD_ID, QUERIES };
 
 #define IN_PLACE                                                                                   \
     "SELECT count(*) FROM device d JOIN store s ON s.id = d.store"                                 \
@@ -12,6 +12,8 @@ enum query { HOLDS, HOLDS_ID, QUERIES };
 static const char *const texts[QUERIES] = {
     [HOLDS] = IN_PLACE " WHERE d.id = :device",
     [HOLDS_ID] = IN_PLACE " WHERE d.name = :id",
+    [HELD_ID] = "SELECT count(*) FROM device d JOIN standing t ON t.device = d.id"
+                " WHERE d.name = :id AND " FLEETDB_IN_SCOPE,
 };
 
 const struct fleetdb_queries fleetdb_scope_queries = {texts, QUERIES};
@@ -39,14 +41,26 @@ bool fleetdb_scope_holds(struct fleetdb *db, struct fleetdb_scope scope, int64_t
     return holds(db, scope, statement, ret_holds, err);
 }
 
-bool fleetdb_scope_holds_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
-                            bool *ret_holds, struct err *err)
+static bool holds_id(struct fleetdb *db, struct fleetdb_scope scope, enum query query,
+                     const char *id, bool *ret_holds, struct err *err)
 {
     if (fleetdb_scope_is_whole(scope)) {
         *ret_holds = true;
         return true;
     }
-    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_SCOPE, HOLDS_ID);
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_SCOPE, query);
     sqlite_bind_text(statement, ":id", id);
     return holds(db, scope, statement, ret_holds, err);
+}
+
+bool fleetdb_scope_holds_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
+                            bool *ret_holds, struct err *err)
+{
+    return holds_id(db, scope, HOLDS_ID, id, ret_holds, err);
+}
+
+bool fleetdb_scope_held_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
+                           bool *ret_held, struct err *err)
+{
+    return holds_id(db, scope, HELD_ID, id, ret_held, err);
 }

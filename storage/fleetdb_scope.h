@@ -22,5 +22,8 @@ bool fleetdb_scope_holds(struct fleetdb *db, struct fleetdb_scope scope, int64_t
 /* The same by the device's id; of one that is not known it says no. */
 bool fleetdb_scope_holds_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
                             bool *ret_holds, struct err *err) MUSTER_CHECK;
+/* Or held it at any time, so that what it sold then is in the scope's results. */
+bool fleetdb_scope_held_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
+                           bool *ret_held, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -13,7 +13,6 @@ enum query {
     EVENTS,
     STREAMS,
     LIVES,
-    UNSURE,
     QUERIES,
 };
 
@@ -77,12 +76,6 @@ static const char *const texts[QUERIES] = {
         " ORDER BY missing > 0 AND NOT named DESC, t.first_ms DESC, t.incarnation, t.lane"
         " LIMIT 100",
     [LIVES] = "SELECT life_cycle, count(*) FROM device GROUP BY life_cycle",
-    /* The first condition is that of the schema's partial index. */
-    [UNSURE] = "SELECT count(*) FROM result r JOIN device d ON d.id = r.device"
-               " WHERE (r.bound_ms = -1 OR r.bound_ms > 10000)"
-               " AND iif(r.bound_ms = -1, r.received_ms >= :since,"
-               "  r.at_ms - r.bound_ms < :since AND r.at_ms + r.bound_ms >= :since)"
-               " AND (:device = 0 OR r.device = :device) AND d.life_cycle = 'in_service'",
 };
 
 const struct fleetdb_queries fleetdb_view_queries = {texts, QUERIES};
@@ -275,14 +268,6 @@ bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
 {
     struct stream_walk streams = {each, ctx};
     return walk(db, query_of(db, STREAMS, device), give_stream, &streams, err);
-}
-
-bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,
-                         struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, UNSURE, device);
-    sqlite_bind_int(statement, ":since", since_ms);
-    return sqlite_value(db->sqlite, statement, 0, ret_results, err);
 }
 
 static bool give_life(void *ctx, sqlite3_stmt *row, struct err *err)

@@ -84,11 +84,6 @@ bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;
 
-/* Of how many results nobody knows whether they were made since then; they are counted as such, or
- * not, by the best guess. `device` 0: of all devices in service. */
-bool fleetdb_view_unsure(struct fleetdb *db, int64_t since_ms, int64_t device, int64_t *ret_results,
-                         struct err *err) MUSTER_CHECK;
-
 /* How many devices are in each state of life. */
 bool fleetdb_view_lives(struct fleetdb *db, uint64_t ret_counts[FLEETDB_LIVES],
                         struct err *err) MUSTER_CHECK;

@@ -40,6 +40,18 @@ class Ops(FleetSide):
         finally:
             connection.close()
 
+    def tcp(self, method, path, token):
+        """The same over TCP with a token: status and JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
+            reply = connection.getresponse()
+            answer = reply.read()
+            contract.check(method, path, reply.status, reply.getheader("Content-Type"), answer)
+            return reply.status, json.loads(answer)
+        finally:
+            connection.close()
+
     def http(self, method, path, body=None):
         """The same with JSON for an answer."""
         status, reply = self.raw(method, path, body)

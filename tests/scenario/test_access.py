@@ -192,7 +192,6 @@ def test_a_token_for_a_part_sees_and_changes_no_other(two_shops):
         assert asking.get("/api/v1/changes?device=term-2")[0] == 404
         assert set(ids(asking.get("/api/v1/changes"), "changes", "device")) == {"term-1"}
         # What is about the whole fleet is not for him, whatever his role.
-        assert asking.get("/api/v1/errors?by=code")[0] == 403
         assert asking.get("/api/v1/stores")[0] == 403
         assert asking.get("/api/v1/inventory")[0] == 403
         assert asking.post("/api/v1/devices/term-1/move", {})[0] == 403

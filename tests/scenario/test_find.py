@@ -31,6 +31,9 @@ def terminal(ops, bin_dir, processes, run_dir, broker, pki):
     assert terminal.record(1, first=40, rrn="632714000040", outcome="declined", code="57",
                            amount_minor=4500).returncode == 0
     ops.wait_results(40)
+    # Times are corrected when more is known of the clock, and pages are by time.
+    wait_for(lambda: ops.query("SELECT count(*) FROM result WHERE bound_ms = -1 OR bound_ms > 10000") == [(0,)],
+             what="times that are known")
     return terminal
 
 

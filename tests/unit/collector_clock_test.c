@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/unpack.h"
 #include "storage/fleetdb_clock.h"
+#include "storage/fleetdb_unsure.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
@@ -275,8 +276,15 @@ static void jumps_are_told(void **state)
 
 static int64_t unsure(struct world *world, int64_t since_ms)
 {
-    int64_t results = 0;
-    assert_true(fleetdb_view_unsure(world->fleet->db, since_ms, t1(world), &results, NULL));
+    static const struct fleetdb_choice device = {FLEETDB_DIM_DEVICE, "t1", 0};
+    const struct fleetdb_question question = {
+        .choices = &device, .choice_count = 1, .from_ms = since_ms, .to_ms = INT64_MAX / 2};
+    struct fleetdb_unsure *unsure = NULL;
+    assert_true(fleetdb_unsure_open(world->fleet->db, &question, &unsure, NULL));
+    for (bool done = false; !done;)
+        assert_true(fleetdb_unsure_step(unsure, &done, NULL));
+    int64_t results = fleetdb_unsure_count(unsure);
+    fleetdb_unsure_close(unsure);
     return results;
 }
 

@@ -2,7 +2,9 @@
 #include "tests/unit/collector_world.h"
 
 #include "proto/unpack.h"
+#include "storage/fleetdb_places.h"
 #include "storage/fleetdb_rates.h"
+#include "storage/fleetdb_tokens.h"
 #include "tests/unit/testing.h"
 
 #include <stdio.h>
@@ -340,4 +342,38 @@ void world_send_event(struct world *world, uint64_t seq, int kind, const Protobu
     world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
     buf_done(&batch);
     buf_done(&packed);
+}
+
+void world_move_t1(struct world *world, int64_t at_ms)
+{
+    struct fleetdb *db = world->fleet->db;
+    const struct fleetdb_terminal first = {0, "unionpay", "T0000001", "M1"};
+    const struct fleetdb_terminal second = {0, "unionpay", "T0000002", "M2"};
+    const struct fleetdb_store store = {.merchant = "n", .store = "s", .region = "north"};
+    struct fleetdb_change change = {.who = "test", .why = "a test", .now_ms = 2000};
+    struct fleetdb_move move = {.terminals = &first, .terminal_count = 1};
+    struct fleetdb_device device;
+    assert_true(fleetdb_device_find(db, "t1", &device, NULL));
+    assert_true(fleetdb_store_find(db, "m", "s", &move.store, NULL));
+    assert_true(fleetdb_device_move(db, &device, &move, &change, NULL));
+    change.now_ms = at_ms;
+    move.terminals = &second;
+    assert_true(fleetdb_store_put(db, &store, &change, &move.store, NULL));
+    assert_true(fleetdb_device_move(db, &device, &move, &change, NULL));
+}
+
+struct fleetdb_scope world_scope(struct world *world)
+{
+    static const uint8_t sha256[32] = {1};
+    static const char *const merchants[] = {"n"};
+    struct fleetdb_token token;
+    const struct fleetdb_token_order order = {.name = "desk",
+                                              .sha256 = sha256,
+                                              .role = FLEETDB_VIEWER,
+                                              .scope = FLEETDB_SCOPE_MERCHANT,
+                                              .places = merchants,
+                                              .place_count = 1};
+    assert_true(fleetdb_token_add(world->fleet->db, &order, "test", 1000, NULL));
+    assert_true(fleetdb_token_find(world->fleet->db, sha256, &token, NULL));
+    return (struct fleetdb_scope){token.token};
 }

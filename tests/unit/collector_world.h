@@ -6,6 +6,7 @@
 #include "proto/batch.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_account.h"
+#include "storage/fleetdb_scope.h"
 #include "tests/unit/temp_fleet.h"
 
 enum { WORLD_SENT_MAX = 64 };
@@ -35,6 +36,12 @@ int world_open(void **state);
 int world_close(void **state);
 void world_start(struct world *world); /* a collector; the one before has been closed */
 int64_t world_wall(void *ctx);
+
+/* t1 stood with merchant m, store s, as T0000001, and from then on with merchant n in the north, as
+ * T0000002. */
+void world_move_t1(struct world *world, int64_t at_ms);
+/* A token that sees merchant n's part of the fleet alone. */
+struct fleetdb_scope world_scope(struct world *world);
 
 /* What a device sends, sealed with its key. */
 struct sign_key *world_key(const struct world *world, const char *device);

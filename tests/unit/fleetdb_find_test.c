@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_find.h"
 
-#include "storage/fleetdb_places.h"
-#include "storage/fleetdb_tokens.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
 #include "tests/world/rng.h"
@@ -20,47 +18,12 @@ struct find_world {
     struct world *world;
     sqlite3 *db;
     struct rng rng;
-    int64_t token; /* that sees the second merchant's part alone */
+    struct fleetdb_scope scope; /* the second merchant's part */
 };
 
 static const char *const rrns[] = {"632714000001", "632714000002", "", "X"};
 static const char *const auths[] = {"", "123456", "654321"};
 static const char *const codes[] = {"00", "57", "51"};
-
-static void move_t1(struct find_world *find)
-{
-    struct fleetdb *db = find->world->fleet->db;
-    const struct fleetdb_terminal first = {0, "unionpay", "T0000001", "M1"};
-    const struct fleetdb_terminal second = {0, "unionpay", "T0000002", "M2"};
-    const struct fleetdb_store store = {.merchant = "n", .store = "s", .region = "north"};
-    struct fleetdb_change change = {.who = "test", .why = "a test", .now_ms = 2000};
-    struct fleetdb_move move = {.terminals = &first, .terminal_count = 1};
-    struct fleetdb_device device;
-    assert_true(fleetdb_device_find(db, "t1", &device, NULL));
-    assert_true(fleetdb_store_find(db, "m", "s", &move.store, NULL));
-    assert_true(fleetdb_device_move(db, &device, &move, &change, NULL));
-    change.now_ms = moved_ms;
-    move.terminals = &second;
-    assert_true(fleetdb_store_put(db, &store, &change, &move.store, NULL));
-    assert_true(fleetdb_device_move(db, &device, &move, &change, NULL));
-}
-
-static void add_token(struct find_world *find)
-{
-    static const uint8_t sha256[32] = {1};
-    static const char *const merchants[] = {"n"};
-    struct fleetdb *db = find->world->fleet->db;
-    struct fleetdb_token token;
-    const struct fleetdb_token_order order = {.name = "desk",
-                                              .sha256 = sha256,
-                                              .role = FLEETDB_VIEWER,
-                                              .scope = FLEETDB_SCOPE_MERCHANT,
-                                              .places = merchants,
-                                              .place_count = 1};
-    assert_true(fleetdb_token_add(db, &order, "test", 1000, NULL));
-    assert_true(fleetdb_token_find(db, sha256, &token, NULL));
-    find->token = token.token;
-}
 
 static void send_random(struct find_world *find, const char *device, uint64_t incarnation)
 {
@@ -97,8 +60,8 @@ static void open_world(void **state, struct find_world *find)
     *find = (struct find_world){.world = *state, .rng = rng_of(1611)};
     (void)snprintf(path, sizeof path, "%s/fleet.db", find->world->fleet->dir);
     assert_int_equal(sqlite3_open_v2(path, &find->db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    move_t1(find);
-    add_token(find);
+    world_move_t1(find->world, moved_ms);
+    find->scope = world_scope(find->world);
     for (uint64_t i = 1; i <= 4; i++)
         send_random(find, i % 2 == 0 ? "t1" : "t2", i);
 }
@@ -228,7 +191,7 @@ static struct fleetdb_wanted random_question(struct find_world *find)
     wanted.store = wanted.merchant != NULL && coin(find) ? "s" : NULL;
     wanted.tid = coin(find) ? (coin(find) ? "T0000001" : "T0000002") : NULL;
     if (wanted.merchant == NULL && coin(find))
-        wanted.scope.token = find->token;
+        wanted.scope = find->scope;
     wanted.from_ms += (int64_t)rng_below(&find->rng, (uint64_t)span_ms - 1);
     if (coin(find))
         wanted.to_ms = wanted.from_ms + 1 + (int64_t)rng_below(&find->rng, 2 * (uint64_t)HOUR_MS);

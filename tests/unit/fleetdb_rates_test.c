@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_rates.h"
+#include "storage/fleetdb_unsure.h"
 
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
@@ -10,8 +11,9 @@
 #include <string.h>
 
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, RESULTS = 60, ROUNDS = 300 };
-/* Results lie in so many hours before now. */
+/* Results lie in so many hours before now; where t1 moves, it does in the middle. */
 static const int64_t span_ms = 30 * (int64_t)HOUR_MS;
+static const int64_t moved_ms = WORLD_WALL_MS - 15 * (int64_t)HOUR_MS;
 
 /* The same by a plain look at the rows, with SQL of the test's own. */
 static const char *const plain[FLEETDB_DIMS] = {
@@ -36,7 +38,7 @@ static const char *const plain[FLEETDB_DIMS] = {
                            " JOIN region g ON g.id = s.region WHERE d.id = r.device), '')",
     [FLEETDB_DIM_TID] = "coalesce((SELECT l.tid FROM device_terminal c JOIN logical_terminal l"
                         " ON l.id = c.logical_terminal WHERE c.device = r.device"
-                        " AND c.slot = r.terminal), '')",
+                        " AND c.slot = r.terminal AND c.to_ms IS NULL), '')",
 };
 
 struct rates_world {
@@ -114,9 +116,11 @@ static void look(struct rates_world *rates, const struct fleetdb_question *quest
     sql = sqlite3_mprintf("SELECT count(*), coalesce(sum(r.outcome = 2), 0),"
                           " coalesce(sum(iif(r.outcome = 2, r.amount_minor, 0)), 0) FROM result r"
                           " WHERE r.at_ms >= %lld AND r.at_ms < %lld%s AND (%Q IS NULL OR"
-                          " (CAST(%s AS TEXT) = %Q AND r.currency = %lld))",
+                          " (CAST(%s AS TEXT) = %Q AND r.currency = %lld))"
+                          " AND (%d OR (r.at_ms >= %lld AND r.device ="
+                          " (SELECT id FROM device WHERE name = 't1')))",
                           question->from_ms, question->to_ms, where, key, plain[question->by], key,
-                          currency);
+                          currency, question->scope.token == 0, moved_ms);
     if (sqlite3_prepare_v2(rates->db, sql, -1, &statement, NULL) != SQLITE_OK)
         fail_msg("%s: %s", sql, sqlite3_errmsg(rates->db));
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
@@ -165,26 +169,131 @@ static struct fleetdb_choice random_choice(struct rates_world *rates)
     return some[rng_below(&rates->rng, sizeof some / sizeof *some)];
 }
 
+static void ask_at_random(struct rates_world *rates, struct fleetdb_scope scope)
+{
+    for (size_t round = 0; round < ROUNDS; round++) {
+        const struct fleetdb_choice choices[2] = {random_choice(rates), random_choice(rates)};
+        int64_t minutes = 1 + (int64_t)rng_below(&rates->rng, (uint64_t)(span_ms / MINUTE_MS));
+        int64_t from = (WORLD_WALL_MS - span_ms) / MINUTE_MS +
+                       (int64_t)rng_below(&rates->rng, (uint64_t)(span_ms / MINUTE_MS));
+        const struct fleetdb_question question = {
+            .by = (enum fleetdb_dim)(round % FLEETDB_DIMS),
+            .choices = choices,
+            .choice_count = (size_t)rng_below(&rates->rng, 3),
+            .error_outcome = 2,
+            .scope = scope,
+            .from_ms = from * MINUTE_MS,
+            .to_ms = (from + minutes) * MINUTE_MS,
+        };
+        compare(rates, &question);
+    }
+}
+
 /* Any dimension, any choice, any window: what the sums say is what the rows say. */
 static void every_answer_is_that_of_the_rows(void **state)
 {
     struct rates_world rates;
     open_world(state, &rates);
-    for (size_t round = 0; round < ROUNDS; round++) {
-        const struct fleetdb_choice choices[2] = {random_choice(&rates), random_choice(&rates)};
-        int64_t minutes = 1 + (int64_t)rng_below(&rates.rng, (uint64_t)(span_ms / MINUTE_MS));
-        int64_t from = (WORLD_WALL_MS - span_ms) / MINUTE_MS +
-                       (int64_t)rng_below(&rates.rng, (uint64_t)(span_ms / MINUTE_MS));
-        const struct fleetdb_question question = {
-            .by = (enum fleetdb_dim)(round % FLEETDB_DIMS),
-            .choices = choices,
-            .choice_count = (size_t)rng_below(&rates.rng, 3),
-            .error_outcome = 2,
-            .from_ms = from * MINUTE_MS,
-            .to_ms = (from + minutes) * MINUTE_MS,
-        };
-        compare(&rates, &question);
-    }
+    ask_at_random(&rates, (struct fleetdb_scope){0});
+    (void)sqlite3_close(rates.db);
+}
+
+/* What was made in it, by whoever stood there then; neither what t1 sold before nor what t2 did. */
+static void a_part_of_the_fleet_is_told_of_its_own(void **state)
+{
+    struct rates_world rates;
+    struct fleetdb_rates *answer = NULL;
+    int64_t from_ms = 0, to_ms = 0;
+    struct world *world = *state;
+    world_move_t1(world, moved_ms);
+    const struct fleetdb_scope scope = world_scope(world);
+    open_world(state, &rates);
+    ask_at_random(&rates, scope);
+    const struct fleetdb_question question = {
+        .by = FLEETDB_DIM_CODE, .scope = scope, .to_ms = WORLD_WALL_MS + 50 * (int64_t)HOUR_MS};
+    assert_true(fleetdb_rates_open(world->fleet->db, &question, &answer, NULL));
+    fleetdb_rates_window(answer, &from_ms, &to_ms); /* not when the fleet began */
+    assert_int_equal(from_ms, 0);
+    assert_in_range(to_ms, question.to_ms, question.to_ms + MINUTE_MS);
+    fleetdb_rates_close(answer);
+    (void)sqlite3_close(rates.db);
+}
+
+/* ---- what may lie in the window, or not ---- */
+
+static int64_t unsure(struct rates_world *rates, const struct fleetdb_choice *choice,
+                      struct fleetdb_scope scope, int64_t from_ms, int64_t to_ms)
+{
+    struct fleetdb_unsure *answer = NULL;
+    const struct fleetdb_question question = {.choices = choice,
+                                              .choice_count = choice != NULL,
+                                              .scope = scope,
+                                              .from_ms = from_ms,
+                                              .to_ms = to_ms};
+    assert_true(fleetdb_unsure_open(rates->world->fleet->db, &question, &answer, NULL));
+    for (bool done = false; !done;)
+        assert_true(fleetdb_unsure_step(answer, &done, NULL));
+    int64_t count = fleetdb_unsure_count(answer);
+    fleetdb_unsure_close(answer);
+    return count;
+}
+
+/* Every result of t2 is known to the hour, none of t1's at all. */
+static void loosen(struct rates_world *rates)
+{
+    static const char sql[] =
+        "UPDATE result SET bound_ms = iif(device = (SELECT id FROM device WHERE name = 't1'), -1,"
+        " 3600000)";
+    sqlite3 *db = NULL;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/fleet.db", rates->world->fleet->dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(db);
+}
+
+static int64_t counted(struct rates_world *rates, const char *where)
+{
+    sqlite3_stmt *row = NULL;
+    char sql[512];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM result r JOIN device d ON d.id = r.device WHERE %s",
+                   where);
+    assert_int_equal(sqlite3_prepare_v2(rates->db, sql, -1, &row, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+    int64_t count = sqlite3_column_int64(row, 0);
+    (void)sqlite3_finalize(row);
+    return count;
+}
+
+static void what_may_lie_elsewhere_is_told(void **state)
+{
+    static const struct fleetdb_choice t2 = {FLEETDB_DIM_DEVICE, "t2", 0},
+                                       code = {FLEETDB_DIM_CODE, "57", 0};
+    const struct fleetdb_scope whole = {0};
+    struct rates_world rates;
+    char where[256];
+    world_move_t1(*state, moved_ms);
+    const struct fleetdb_scope part = world_scope(*state);
+    open_world(state, &rates);
+    loosen(&rates);
+    const int64_t from = WORLD_WALL_MS - 20 * (int64_t)HOUR_MS, to = from + 10 * (int64_t)HOUR_MS;
+    /* Of t1 nothing is known but that it was made before it came, which was after the window. */
+    const int64_t t1s = counted(&rates, "d.name = 't1'");
+    (void)snprintf(where, sizeof where,
+                   "d.name = 't2' AND (abs(r.at_ms - %lld) <= 3600000 OR"
+                   " abs(r.at_ms - %lld) <= 3600000)",
+                   (long long)from, (long long)to);
+    const int64_t t2s = counted(&rates, where);
+    assert_true(t1s > 0 && t2s > 0 && t2s < t1s);
+    assert_in_range(unsure(&rates, &t2, whole, from, to), t2s - 1, t2s + 1);
+    assert_int_equal(unsure(&rates, NULL, whole, from, to),
+                     t1s + unsure(&rates, &t2, whole, from, to));
+    assert_int_equal(unsure(&rates, NULL, whole, WORLD_WALL_MS + HOUR_MS, INT64_MAX / 2), 0);
+    /* Where it was made, and in which state, is of that moment. */
+    (void)snprintf(where, sizeof where, "d.name = 't1' AND r.at_ms >= %lld", (long long)moved_ms);
+    assert_int_equal(unsure(&rates, NULL, part, from, to), counted(&rates, where));
+    assert_in_range(unsure(&rates, &code, whole, from, to), 1, t1s + t2s - 1);
     (void)sqlite3_close(rates.db);
 }
 
@@ -255,8 +364,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
-        TEST(every_answer_is_that_of_the_rows),
-        TEST(the_narrowest_sum_is_asked),
+        TEST(every_answer_is_that_of_the_rows), TEST(a_part_of_the_fleet_is_told_of_its_own),
+        TEST(what_may_lie_elsewhere_is_told),   TEST(the_narrowest_sum_is_asked),
         TEST(an_error_is_what_is_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
