@@ -70,6 +70,8 @@ bool mask_card_numbers(char *text, size_t length)
     bool in_long_group = false;
     size_t this_group_end = 0;
     size_t mask_end = 0;
+    if (length < SHORTEST_NUMBER)
+        return false;
     for (size_t i = 0; i < length; i++) {
         if (!is_digit(text[i]))
             continue;

@@ -50,7 +50,8 @@ bool collector_open(const struct collector_settings *settings, const struct coll
         collector_close(collector);
         return err_set(err, ERR_NO_MEMORY, "collector: out of memory");
     }
-    if (!collector_keys(collector, settings->director_key, settings->receipt_key, err)) {
+    if (!batch_decoder_open(&collector->decoder, err) ||
+        !collector_keys(collector, settings->director_key, settings->receipt_key, err)) {
         collector_close(collector);
         return false;
     }
@@ -77,6 +78,7 @@ void collector_close(struct collector *collector)
         return;
     clear_queue(collector);
     owed_done(&collector->owed);
+    batch_decoder_close(collector->decoder);
     buf_done(&collector->scratch);
     if (collector->hash != NULL) {
         uint8_t nothing[32];

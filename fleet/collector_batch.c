@@ -65,7 +65,7 @@ static bool decode_and_store(struct collector *collector, const struct fleetdb_d
     struct lane_rows *lanes = NULL;
     size_t lane_count = 0;
     struct err why = {0};
-    bool good = batch_decode(body, arena, &lanes, &lane_count, &why);
+    bool good = batch_decoder_read(collector->decoder, body, arena, &lanes, &lane_count, &why);
     for (size_t i = 0; good && i < lane_count; i++) {
         if (!ids_valid(&lanes[i]))
             good = err_set(&why, ERR_INVALID, "ids that no agent gives");

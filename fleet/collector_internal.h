@@ -52,6 +52,7 @@ struct collector {
     struct verify_key *receipt_public[COLLECTOR_RECEIPT_KEYS];
     size_t receipt_public_count;
     struct rows_plan plans[COLLECTOR_LANES];
+    struct batch_decoder *decoder;
     struct collector_message queue[COLLECTOR_QUEUE_MESSAGES];
     struct collector_news news[COLLECTOR_QUEUE_MESSAGES];
     size_t queue_count, queue_bytes;

@@ -42,6 +42,11 @@ static void clean(struct bytes in, char *out)
     size_t at = 0;
     while (at < in.length) {
         uint32_t code = 0;
+        if (in.data[at] >= 0x20 && in.data[at] < 0x7f) { /* nearly all there is */
+            out[at] = (char)in.data[at];
+            at++;
+            continue;
+        }
         size_t size = utf8_next(bytes_of(in.data + at, in.length - at), &code);
         bool printable = size > 0 && code >= 0x20 && code != 0x7f;
         if (size == 0)

@@ -9,6 +9,7 @@
 #include "proto/unpack.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 enum {
     ENCODE_ARENA_BYTES = 16 * 1024 * 1024,
@@ -232,34 +233,83 @@ bool batch_encode(const struct lane_rows *lanes, size_t lane_count, int level, s
 
 /* ---- decode ---- */
 
-struct decoding {
-    struct arena *arena;
-    const Muster__Dictionary *dictionary; /* that of no batch: empty */
+/* What is the same for all batches, and room that they take one after the other. */
+struct batch_decoder {
+    struct arena arena; /* of the dictionary */
+    struct lane_known known;
+    struct frame_dictionary *body_with, *marks_with, *steps_with;
+    struct frame_room *room;
     struct buf body, marks, steps;
+};
+
+static bool read_dictionary(struct batch_decoder *decoder, struct err *err)
+{
+    const Muster__Dictionary *dictionary = NULL;
+    if (!dictionary_find(DICTIONARY_NEWEST, &decoder->arena, &dictionary, err))
+        return false;
+    decoder->known = (struct lane_known){.dictionary = dictionary, .arena = &decoder->arena};
+    return frame_dictionary_read(bytes_in(dictionary->body), &decoder->body_with, err) &&
+           frame_dictionary_read(bytes_in(dictionary->marks), &decoder->marks_with, err) &&
+           frame_dictionary_read(bytes_in(dictionary->steps), &decoder->steps_with, err);
+}
+
+bool batch_decoder_open(struct batch_decoder **ret_decoder, struct err *err)
+{
+    struct batch_decoder *decoder = calloc(1, sizeof *decoder);
+    if (!decoder)
+        return err_set(err, ERR_NO_MEMORY, "no memory to decode batches");
+    if (!frame_room_make(&decoder->room, err) || !read_dictionary(decoder, err)) {
+        batch_decoder_close(decoder);
+        return false;
+    }
+    *ret_decoder = decoder;
+    return true;
+}
+
+void batch_decoder_close(struct batch_decoder *decoder)
+{
+    if (!decoder)
+        return;
+    buf_done(&decoder->body);
+    buf_done(&decoder->marks);
+    buf_done(&decoder->steps);
+    frame_dictionary_free(decoder->body_with);
+    frame_dictionary_free(decoder->marks_with);
+    frame_dictionary_free(decoder->steps_with);
+    frame_room_free(decoder->room);
+    arena_done(&decoder->arena);
+    free(decoder);
+}
+
+struct decoding {
+    struct batch_decoder *decoder;
+    struct arena *arena;
+    struct lane_known *known, none; /* with a dictionary that is empty */
     struct lane_in in;
 };
 
 /* All frames together unfold to no more than LIMIT_BATCH_BODY_BYTES. */
 static bool open_frames(const Muster__Batch *batch, struct decoding *decoding, struct err *err)
 {
-    const Muster__Dictionary *dictionary = decoding->dictionary;
+    struct batch_decoder *decoder = decoding->decoder;
     size_t limit = LIMIT_BATCH_BODY_BYTES;
     if (batch->dictionary == 0)
-        return frame_unpack(bytes_in(batch->frame), bytes_of(NULL, 0), limit, &decoding->body, err);
-    if (!frame_unpack(bytes_in(batch->marks), bytes_in(dictionary->marks), limit, &decoding->marks,
-                      err))
+        return frame_unpack(decoder->room, bytes_in(batch->frame), NULL, limit, &decoder->body,
+                            err);
+    if (!frame_unpack(decoder->room, bytes_in(batch->marks), decoder->marks_with, limit,
+                      &decoder->marks, err))
         return err_context(err, "marks");
-    limit -= decoding->marks.length;
-    if (!frame_unpack(bytes_in(batch->steps), bytes_in(dictionary->steps), limit, &decoding->steps,
-                      err))
+    limit -= decoder->marks.length;
+    if (!frame_unpack(decoder->room, bytes_in(batch->steps), decoder->steps_with, limit,
+                      &decoder->steps, err))
         return err_context(err, "steps");
-    limit -= decoding->steps.length;
-    if (!frame_unpack(bytes_in(batch->body), bytes_in(dictionary->body), limit, &decoding->body,
-                      err))
+    limit -= decoder->steps.length;
+    if (!frame_unpack(decoder->room, bytes_in(batch->body), decoder->body_with, limit,
+                      &decoder->body, err))
         return err_context(err, "body");
     decoding->in = (struct lane_in){.raw = bytes_in(batch->raw),
-                                    .marks = buf_bytes(&decoding->marks),
-                                    .steps = buf_bytes(&decoding->steps)};
+                                    .marks = buf_bytes(&decoder->marks),
+                                    .steps = buf_bytes(&decoder->steps)};
     return true;
 }
 
@@ -272,11 +322,10 @@ static bool decode_frames(struct bytes in, struct decoding *decoding, struct err
     if (!unpack(&muster__batch__descriptor, in, &limits, decoding->arena, &message, err))
         return false;
     const Muster__Batch *batch = (const Muster__Batch *)message;
-    decoding->dictionary = &none;
-    if (batch->dictionary != 0 &&
-        !dictionary_find(batch->dictionary, decoding->arena, &decoding->dictionary, err))
-        return false;
-    return open_frames(batch, decoding, err);
+    decoding->none = (struct lane_known){.dictionary = &none};
+    decoding->known = batch->dictionary == 0 ? &decoding->none : &decoding->decoder->known;
+    return (batch->dictionary == 0 || dictionary_known(batch->dictionary, err)) &&
+           open_frames(batch, decoding, err);
 }
 
 /* What a later version may have added. */
@@ -295,7 +344,7 @@ static bool decode_part(const Muster__LaneBatch *part, struct decoding *decoding
         return false;
     if (part->lost == MUSTER__LOSS_REASON__LOSS_NONE) {
         if (!rows_of_columns(part, decoding->arena, ret_rows, err) ||
-            !lane_unpack(part, decoding->dictionary, &decoding->in, decoding->arena, ret_rows, err))
+            !lane_unpack(part, decoding->known, &decoding->in, decoding->arena, ret_rows, err))
             return false;
     } else {
         if (!check_loss(part, err))
@@ -335,7 +384,7 @@ static bool decode_body(struct decoding *decoding, struct lane_rows **ret_lanes,
     static const struct unpack_limits limits = {.max_bytes = LIMIT_BATCH_BODY_BYTES,
                                                 .max_elements = LIMIT_BATCH_ROWS * ROW_ELEMENTS};
     ProtobufCMessage *message = NULL;
-    if (!unpack(&muster__batch_body__descriptor, buf_bytes(&decoding->body), &limits,
+    if (!unpack(&muster__batch_body__descriptor, buf_bytes(&decoding->decoder->body), &limits,
                 decoding->arena, &message, err))
         return false;
     const Muster__BatchBody *body = (const Muster__BatchBody *)message;
@@ -353,14 +402,26 @@ static bool decode_body(struct decoding *decoding, struct lane_rows **ret_lanes,
     return true;
 }
 
+bool batch_decoder_read(struct batch_decoder *decoder, struct bytes in, struct arena *arena,
+                        struct lane_rows **ret_lanes, size_t *ret_lane_count, struct err *err)
+{
+    struct decoding decoding = {.decoder = decoder, .arena = arena};
+    buf_clear(&decoder->body);
+    buf_clear(&decoder->marks);
+    buf_clear(&decoder->steps);
+    bool ok =
+        decode_frames(in, &decoding, err) && decode_body(&decoding, ret_lanes, ret_lane_count, err);
+    return ok || err_context(err, "batch");
+}
+
 bool batch_decode(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
                   size_t *ret_lane_count, struct err *err)
 {
-    struct decoding decoding = {.arena = arena};
-    bool ok =
-        decode_frames(in, &decoding, err) && decode_body(&decoding, ret_lanes, ret_lane_count, err);
-    buf_done(&decoding.body);
-    buf_done(&decoding.marks);
-    buf_done(&decoding.steps);
-    return ok || err_context(err, "batch");
+    struct batch_decoder *decoder = NULL;
+    if (!batch_decoder_open(&decoder, err))
+        return err_context(err, "batch");
+    decoder->known.arena = arena; /* its records outlive this decoder */
+    bool ok = batch_decoder_read(decoder, in, arena, ret_lanes, ret_lane_count, err);
+    batch_decoder_close(decoder);
+    return ok;
 }

@@ -44,5 +44,13 @@ void batch_streams_done(struct batch_streams *streams);
  * BATCH_ARENA_BYTES. ERR_NEWER: whole, but of a sender that is newer than this program. */
 bool batch_decode(struct bytes in, struct arena *arena, struct lane_rows **ret_lanes,
                   size_t *ret_lane_count, struct err *err) MUSTER_CHECK;
+/* The same for who decodes many: it keeps what is the same for all of them, above all the
+ * dictionary, which takes longer to read than a batch. Of one thread at a time. */
+struct batch_decoder;
+bool batch_decoder_open(struct batch_decoder **ret_decoder, struct err *err) MUSTER_CHECK;
+void batch_decoder_close(struct batch_decoder *decoder);
+bool batch_decoder_read(struct batch_decoder *decoder, struct bytes in, struct arena *arena,
+                        struct lane_rows **ret_lanes, size_t *ret_lane_count,
+                        struct err *err) MUSTER_CHECK;
 
 #endif

@@ -32,6 +32,32 @@ int64_t unzigzag(uint64_t value)
     return (int64_t)(value >> 1 ^ (value & 1 ? UINT64_MAX : 0));
 }
 
+size_t cell_size(const ProtobufCFieldDescriptor *field)
+{
+    switch (form_of(field)) {
+    case FORM_TEXT:
+        return sizeof(char *);
+    case FORM_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case FORM_NONE:
+        return 0;
+    default:
+        break;
+    }
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+        return sizeof(uint64_t);
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    default:
+        return sizeof(uint32_t);
+    }
+}
+
 void *cell_at(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field)
 {
     return (uint8_t *)(uintptr_t)row + field->offset;

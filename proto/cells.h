@@ -14,6 +14,7 @@ enum form form_of(const ProtobufCFieldDescriptor *field);
 uint64_t zigzag(int64_t value);
 int64_t unzigzag(uint64_t value);
 
+size_t cell_size(const ProtobufCFieldDescriptor *field); /* in bytes; FORM_NONE: 0 */
 void *cell_at(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field);
 bool cell_is_default(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field);
 bool cell_equal(const ProtobufCMessage *a, const ProtobufCMessage *b,

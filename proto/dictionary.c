@@ -13,16 +13,22 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const uint8_t muster_dictionary_1[], muster_dictionary_1_end[];
 
+bool dictionary_known(uint32_t version, struct err *err)
+{
+    return version == DICTIONARY_NEWEST ||
+           err_set(err, ERR_NEWER,
+                   "dictionary %u is not known here, 1 to %d are: the sender is newer; update "
+                   "this program first",
+                   version, DICTIONARY_NEWEST);
+}
+
 bool dictionary_find(uint32_t version, struct arena *arena, const Muster__Dictionary **ret_found,
                      struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = 64 * 1024, .max_elements = 4096};
     ProtobufCMessage *message = NULL;
-    if (version != DICTIONARY_NEWEST)
-        return err_set(err, ERR_NEWER,
-                       "dictionary %u is not known here, 1 to %d are: the sender is newer; update "
-                       "this program first",
-                       version, DICTIONARY_NEWEST);
+    if (!dictionary_known(version, err))
+        return false;
     struct bytes file =
         bytes_of(muster_dictionary_1, (size_t)(muster_dictionary_1_end - muster_dictionary_1));
     if (!unpack(&muster__dictionary__descriptor, file, &limits, arena, &message, err))

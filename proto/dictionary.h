@@ -10,7 +10,9 @@
  * is out stays as it is for ever; senders use the newest. */
 enum { DICTIONARY_NEWEST = 1 };
 
-/* ERR_NEWER: not known here. It lives in `arena`. */
+/* ERR_NEWER: not known here. */
+bool dictionary_known(uint32_t version, struct err *err) MUSTER_CHECK;
+/* The same, or it lives in `arena`. */
 bool dictionary_find(uint32_t version, struct arena *arena, const Muster__Dictionary **ret_found,
                      struct err *err) MUSTER_CHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/frames.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -77,21 +78,69 @@ static bool check_frame(struct bytes frame, size_t limit, size_t *ret_size, stru
     return true;
 }
 
-static bool decompress(struct bytes frame, struct bytes dictionary, size_t limit, struct buf *out,
+/* ---- unpack ---- */
+
+/* ZSTD_DDict by a name of its own. */
+static const ZSTD_DDict *ddict_of(const struct frame_dictionary *dictionary)
+{
+    return (const ZSTD_DDict *)dictionary;
+}
+
+bool frame_dictionary_read(struct bytes bytes, struct frame_dictionary **ret_dictionary,
+                           struct err *err)
+{
+    ZSTD_DDict *ddict = ZSTD_createDDict(bytes.data, bytes.length);
+    if (!ddict)
+        return no_memory(err);
+    *ret_dictionary = (struct frame_dictionary *)ddict;
+    return true;
+}
+
+void frame_dictionary_free(struct frame_dictionary *dictionary)
+{
+    (void)ZSTD_freeDDict((ZSTD_DDict *)dictionary);
+}
+
+struct frame_room {
+    ZSTD_DCtx *zstd;
+    struct buf whole; /* a frame with its first bytes */
+};
+
+bool frame_room_make(struct frame_room **ret_room, struct err *err)
+{
+    struct frame_room *room = calloc(1, sizeof *room);
+    if (!room)
+        return no_memory(err);
+    room->zstd = ZSTD_createDCtx();
+    if (!room->zstd) {
+        frame_room_free(room);
+        return no_memory(err);
+    }
+    *ret_room = room;
+    return true;
+}
+
+void frame_room_free(struct frame_room *room)
+{
+    if (!room)
+        return;
+    (void)ZSTD_freeDCtx(room->zstd);
+    buf_done(&room->whole);
+    free(room);
+}
+
+static bool decompress(struct frame_room *room, struct bytes frame,
+                       const struct frame_dictionary *dictionary, size_t limit, struct buf *out,
                        struct err *err)
 {
     size_t size = 0;
     if (!check_frame(frame, limit, &size, err))
         return false;
-    uint8_t *room = buf_reserve(out, size ? size : 1, err);
-    if (!room)
+    uint8_t *to = buf_reserve(out, size ? size : 1, err);
+    if (!to)
         return false;
-    ZSTD_DCtx *zstd = ZSTD_createDCtx();
-    if (!zstd)
-        return no_memory(err);
-    size_t got = ZSTD_decompress_usingDict(zstd, room, size, frame.data, frame.length,
-                                           dictionary.data, dictionary.length);
-    ZSTD_freeDCtx(zstd);
+    size_t got = ZSTD_decompress_usingDDict(room->zstd, to, size, frame.data, frame.length,
+                                            ddict_of(dictionary));
     /* Our own want of memory must not read as a batch that nobody can decode. */
     if (ZSTD_isError(got) && ZSTD_getErrorCode(got) == ZSTD_error_memory_allocation)
         return err_set(err, ERR_NO_MEMORY, "zstd: %s", ZSTD_getErrorName(got));
@@ -101,17 +150,16 @@ static bool decompress(struct bytes frame, struct bytes dictionary, size_t limit
     return true;
 }
 
-bool frame_unpack(struct bytes frame, struct bytes dictionary, size_t limit, struct buf *out,
+bool frame_unpack(struct frame_room *room, struct bytes frame,
+                  const struct frame_dictionary *dictionary, size_t limit, struct buf *out,
                   struct err *err)
 {
-    if (dictionary.length == 0)
-        return decompress(frame, dictionary, limit, out, err);
+    if (!dictionary)
+        return decompress(room, frame, NULL, limit, out, err);
     if (frame.length == 0)
         return true;
-    struct buf whole = {0};
-    bool ok = buf_append(&whole, magic, sizeof magic, err) &&
-              buf_append(&whole, frame.data, frame.length, err) &&
-              decompress(buf_bytes(&whole), dictionary, limit, out, err);
-    buf_done(&whole);
-    return ok;
+    buf_clear(&room->whole);
+    return buf_append(&room->whole, magic, sizeof magic, err) &&
+           buf_append(&room->whole, frame.data, frame.length, err) &&
+           decompress(room, buf_bytes(&room->whole), dictionary, limit, out, err);
 }

@@ -340,10 +340,10 @@ static bool plains_unpack(const Muster__LaneBatch *batch, struct lane_in *in,
     return true;
 }
 
-bool lane_unpack(const Muster__LaneBatch *batch, const Muster__Dictionary *dictionary,
-                 struct lane_in *in, struct arena *arena, struct lane_rows *rows, struct err *err)
+bool lane_unpack(const Muster__LaneBatch *batch, struct lane_known *known, struct lane_in *in,
+                 struct arena *arena, struct lane_rows *rows, struct err *err)
 {
-    bool done = parts_unpack(batch, dictionary, in, arena, rows, err) &&
+    bool done = parts_unpack(batch, known, in, arena, rows, err) &&
                 series_unpack(batch, in, arena, rows, err) && plains_unpack(batch, in, rows, err);
     return done || err_context(err, "lane %s", lane_name(batch->lane));
 }

@@ -17,10 +17,27 @@ struct lane_in { /* what is left of it */
 bool lane_pack(const struct lane_rows *rows, const Muster__Dictionary *dictionary,
                struct arena *arena, struct lane_out *out, Muster__LaneBatch *ret_batch,
                struct err *err) MUSTER_CHECK;
+
+/* A record that a part has for some of its rows: the cells in which it is not default. */
+struct part_cell {
+    uint32_t offset, size;
+};
+struct part_opened {
+    const ProtobufCMessage *message; /* NULL: not opened yet */
+    struct part_cell *cells;
+    size_t cell_count;
+};
+/* A dictionary's known records of results, each opened when the first row takes it: for as many
+ * batches as come. In `arena`, which outlives them. */
+enum { LANE_KNOWN_LISTS = 16 };
+struct lane_known {
+    const Muster__Dictionary *dictionary;
+    struct arena *arena;
+    struct part_opened *opened[LANE_KNOWN_LISTS]; /* a list of the dictionary */
+};
 /* `rows` as rows_of_columns has made them. */
-bool lane_unpack(const Muster__LaneBatch *batch, const Muster__Dictionary *dictionary,
-                 struct lane_in *in, struct arena *arena, struct lane_rows *rows,
-                 struct err *err) MUSTER_CHECK;
+bool lane_unpack(const Muster__LaneBatch *batch, struct lane_known *known, struct lane_in *in,
+                 struct arena *arena, struct lane_rows *rows, struct err *err) MUSTER_CHECK;
 
 /* Of parts, of series and of plains each, in one lane: no record has more fields. Each goes over
  * all rows, and a few bytes could stand for ten thousands of them. */
@@ -46,9 +63,8 @@ struct part_draft {
 bool part_draft(const struct lane_rows *rows, const uint32_t *fields, size_t count,
                 const Muster__Dictionary *dictionary, uint32_t known, struct arena *arena,
                 struct part_draft *ret_draft, struct err *err) MUSTER_CHECK;
-bool parts_unpack(const Muster__LaneBatch *batch, const Muster__Dictionary *dictionary,
-                  struct lane_in *in, struct arena *arena, struct lane_rows *rows,
-                  struct err *err) MUSTER_CHECK;
+bool parts_unpack(const Muster__LaneBatch *batch, struct lane_known *known, struct lane_in *in,
+                  struct arena *arena, struct lane_rows *rows, struct err *err) MUSTER_CHECK;
 
 /* ---- series ---- */
 

@@ -196,41 +196,74 @@ bool part_draft(const struct lane_rows *rows, const uint32_t *fields, size_t cou
 
 /* ---- a part to rows ---- */
 
-struct opened {
-    ProtobufCMessage *message; /* NULL: not opened yet */
-    const ProtobufCFieldDescriptor **fields;
-    size_t field_count;
-};
-
 struct reading {
     const Muster__Part *part;
     const Muster__RecordList *known;
     size_t known_count, total;
-    struct opened *opened;
-    struct arena *arena;
+    struct part_opened *known_opened, *opened; /* of the list's records, of the part's own */
+    struct arena *known_arena, *arena;
 };
 
-static bool open_record(const struct reading *reading, const ProtobufCMessageDescriptor *type,
-                        size_t number, struct err *err)
+static bool note_cells(const ProtobufCMessage *message, struct arena *arena,
+                       struct part_opened *opened, struct err *err)
+{
+    const ProtobufCMessageDescriptor *type = message->descriptor;
+    opened->cell_count = 0;
+    opened->cells = arena_alloc(arena, type->n_fields * sizeof *opened->cells);
+    if (!opened->cells)
+        return lane_no_memory(err);
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &type->fields[i];
+        size_t size = cell_size(field);
+        if (size > 0 && !cell_is_default(message, field))
+            opened->cells[opened->cell_count++] =
+                (struct part_cell){.offset = field->offset, .size = (uint32_t)size};
+    }
+    opened->message = message;
+    return true;
+}
+
+static bool open_record(const ProtobufCMessageDescriptor *type, ProtobufCBinaryData record,
+                        struct arena *arena, struct part_opened *opened, struct err *err)
 {
     static const struct unpack_limits limits = {.max_bytes = LIMIT_RECORD_BYTES,
                                                 .max_elements = 256};
-    struct opened *opened = &reading->opened[number];
-    ProtobufCBinaryData record = number < reading->known_count
-                                     ? reading->known->records[number]
-                                     : reading->part->records[number - reading->known_count];
     ProtobufCMessage *message = NULL;
-    if (!unpack(type, bytes_of(record.data, record.len), &limits, reading->arena, &message, err))
-        return err_context(err, "a part's record %zu", number);
-    opened->fields =
-        arena_alloc(reading->arena, type->n_fields * sizeof(ProtobufCFieldDescriptor *));
-    if (!opened->fields)
-        return lane_no_memory(err);
-    for (unsigned i = 0; i < type->n_fields; i++)
-        if (form_of(&type->fields[i]) != FORM_NONE && !cell_is_default(message, &type->fields[i]))
-            opened->fields[opened->field_count++] = &type->fields[i];
-    opened->message = message;
-    return true;
+    return unpack(type, bytes_of(record.data, record.len), &limits, arena, &message, err) &&
+           note_cells(message, arena, opened, err);
+}
+
+/* NULL: `err` says why. */
+static const struct part_opened *opened_record(const struct reading *reading,
+                                               const ProtobufCMessageDescriptor *type,
+                                               size_t number, struct err *err)
+{
+    bool known = number < reading->known_count;
+    size_t own = number - reading->known_count;
+    struct part_opened *opened = known ? &reading->known_opened[number] : &reading->opened[own];
+    if (opened->message)
+        return opened;
+    if (open_record(type, known ? reading->known->records[number] : reading->part->records[own],
+                    known ? reading->known_arena : reading->arena, opened, err))
+        return opened;
+    (void)err_context(err, "a part's record %zu", number);
+    return NULL;
+}
+
+/* What one message of a type holds in a cell, another holds too. */
+static void take_over(const struct part_opened *opened, ProtobufCMessage *row)
+{
+    for (size_t i = 0; i < opened->cell_count; i++) {
+        const struct part_cell *cell = &opened->cells[i];
+        const uint8_t *from = (const uint8_t *)opened->message + cell->offset;
+        uint8_t *to = (uint8_t *)row + cell->offset;
+        if (cell->size == sizeof(uint32_t))
+            memcpy(to, from, sizeof(uint32_t));
+        else if (cell->size == sizeof(uint64_t))
+            memcpy(to, from, sizeof(uint64_t));
+        else
+            memcpy(to, from, cell->size);
+    }
 }
 
 static bool merge(const struct reading *reading, ProtobufCMessage *row, size_t number,
@@ -239,12 +272,10 @@ static bool merge(const struct reading *reading, ProtobufCMessage *row, size_t n
     if (number >= reading->total)
         return err_set(err, ERR_INVALID, "a part has %zu records, a row takes number %zu",
                        reading->total, number);
-    struct opened *opened = &reading->opened[number];
-    if (!opened->message && !open_record(reading, row->descriptor, number, err))
-        return false;
-    for (size_t i = 0; i < opened->field_count; i++)
-        cell_copy(opened->message, opened->fields[i], row);
-    return true;
+    const struct part_opened *opened = opened_record(reading, row->descriptor, number, err);
+    if (opened)
+        take_over(opened, row);
+    return opened != NULL;
 }
 
 static bool merge_runs(const struct reading *reading, struct lane_rows *rows, struct err *err)
@@ -276,23 +307,43 @@ static bool merge_rows(const struct reading *reading, struct lane_in *in, struct
     return true;
 }
 
-bool parts_unpack(const Muster__LaneBatch *batch, const Muster__Dictionary *dictionary,
-                  struct lane_in *in, struct arena *arena, struct lane_rows *rows, struct err *err)
+/* The list that the part names. Its records read as results stay open for the next batch; as
+ * something else, which no sender of ours asks for, they are the batch's own. */
+static bool find_known(struct reading *reading, struct lane_known *known, Muster__Lane lane,
+                       struct err *err)
+{
+    const Muster__Dictionary *dictionary = known->dictionary;
+    const uint32_t list = reading->part->known;
+    if (list > dictionary->n_known)
+        return err_set(err, ERR_INVALID, "dictionary %u has no list %u of known records",
+                       dictionary->version, list);
+    if (list == 0)
+        return true;
+    reading->known = dictionary->known[list - 1];
+    reading->known_count = reading->known->n_records;
+    bool stays = lane == MUSTER__LANE__LANE_TXN && list <= LANE_KNOWN_LISTS;
+    reading->known_arena = stays ? known->arena : reading->arena;
+    reading->known_opened = stays ? known->opened[list - 1] : NULL;
+    if (!reading->known_opened)
+        reading->known_opened =
+            arena_alloc(reading->known_arena, reading->known_count * sizeof *reading->known_opened);
+    if (stays)
+        known->opened[list - 1] = reading->known_opened;
+    return reading->known_opened || lane_no_memory(err);
+}
+
+bool parts_unpack(const Muster__LaneBatch *batch, struct lane_known *known, struct lane_in *in,
+                  struct arena *arena, struct lane_rows *rows, struct err *err)
 {
     if (batch->n_parts > LANE_FIELDS_MAX)
         return err_set(err, ERR_INVALID, "%zu parts, %d are the most", batch->n_parts,
                        LANE_FIELDS_MAX);
     for (size_t i = 0; i < batch->n_parts; i++) {
         struct reading reading = {.part = batch->parts[i], .arena = arena};
-        if (reading.part->known > dictionary->n_known)
-            return err_set(err, ERR_INVALID, "dictionary %u has no list %u of known records",
-                           dictionary->version, reading.part->known);
-        if (reading.part->known > 0) {
-            reading.known = dictionary->known[reading.part->known - 1];
-            reading.known_count = reading.known->n_records;
-        }
+        if (!find_known(&reading, known, rows->lane, err))
+            return false;
         reading.total = reading.known_count + reading.part->n_records;
-        reading.opened = arena_alloc(arena, reading.total * sizeof *reading.opened);
+        reading.opened = arena_alloc(arena, reading.part->n_records * sizeof *reading.opened);
         if (!reading.opened)
             return lane_no_memory(err);
         if (!merge_rows(&reading, in, rows, err))

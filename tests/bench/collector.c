@@ -53,6 +53,7 @@ struct bench {
     struct collector *collector;
     struct bare *bare;
     struct rows_plan plan;
+    struct batch_decoder *decoder;
     struct sha256_state *hash;
     struct buf scratch;
     size_t receipts, receipt_bytes;
@@ -171,9 +172,10 @@ static bool append_batch(struct bench *bench, const struct sent *sent, struct er
     struct lane_rows *lanes = NULL;
     size_t lane_count = 0;
     int64_t device = senders_row(bench->senders, sent->device);
-    bool done = envelope_read(sent->sealed, &envelope, err) &&
-                batch_decode(envelope.body, &arena, &lanes, &lane_count, err) &&
-                append_rows(bench, &lanes[0], device, &arena, err);
+    bool done =
+        envelope_read(sent->sealed, &envelope, err) &&
+        batch_decoder_read(bench->decoder, envelope.body, &arena, &lanes, &lane_count, err) &&
+        append_rows(bench, &lanes[0], device, &arena, err);
     arena_done(&arena);
     return done;
 }
@@ -255,7 +257,7 @@ static bool measure_parts(struct bench *bench, const struct sent_batches *batche
         spend(&verifying, since);
         verify_key_free(key);
         since = now();
-        done = done && batch_decode(body, &arena, &lanes, &lane_count, err);
+        done = done && batch_decoder_read(bench->decoder, body, &arena, &lanes, &lane_count, err);
         spend(&decoding, since);
         arena_done(&arena);
         if (!done)
@@ -375,7 +377,7 @@ static bool open_bench(struct bench *bench, const char *dir, size_t devices, str
     bench->started_ns = figures_now_ns();
     bench->hash = sha256_begin();
     if (!retail_open(&bench->retail, &world, err) || !rows_plan_make(1, &bench->plan, err) ||
-        !sign_key_make(path, &bench->fleet_key, err))
+        !batch_decoder_open(&bench->decoder, err) || !sign_key_make(path, &bench->fleet_key, err))
         return false;
     (void)unlink(path);
     (void)snprintf(path, sizeof path, "%s/enrolled.db", bench->dir);
@@ -391,6 +393,7 @@ static void close_bench(struct bench *bench)
     uint8_t nothing[32];
     senders_close(bench->senders);
     sign_key_free(bench->fleet_key);
+    batch_decoder_close(bench->decoder);
     retail_close(&bench->retail);
     buf_done(&bench->scratch);
     if (bench->hash != NULL)

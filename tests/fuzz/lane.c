@@ -45,13 +45,13 @@ static void go_round(const struct lane_rows *rows)
 
 static void try_lane(const Muster__LaneBatch *batch, struct lane_in *in, struct arena *arena)
 {
-    const Muster__Dictionary *dictionary = NULL;
+    struct lane_known known = {.arena = arena};
     struct lane_rows rows;
     struct err err = {0};
     size_t bytes = 0;
-    HOLDS(dictionary_find(DICTIONARY_NEWEST, arena, &dictionary, &err));
+    HOLDS(dictionary_find(DICTIONARY_NEWEST, arena, &known.dictionary, &err));
     if (!rows_of_columns(batch, arena, &rows, &err) ||
-        !lane_unpack(batch, dictionary, in, arena, &rows, &err)) {
+        !lane_unpack(batch, &known, in, arena, &rows, &err)) {
         HOLDS(err.code != ERR_NONE);
         return;
     }

@@ -72,6 +72,38 @@ static void random_batches_go_round(void **state)
     }
 }
 
+/* What one decoder keeps of a batch, good or bad, is in the way of none of the next. */
+static void one_decoder_reads_batch_after_batch(void **state)
+{
+    (void)state;
+    struct dice dice = {.state = 11};
+    struct batch_decoder *decoder = NULL;
+    struct arena sent = {.limit_bytes = 64 * 1024 * 1024}, got = {.limit_bytes = BATCH_ARENA_BYTES};
+    struct arena lost = {.limit_bytes = BATCH_ARENA_BYTES};
+    struct buf wire = {0};
+    assert_true(batch_decoder_open(&decoder, NULL));
+    for (size_t round = 0; round < 60; round++) {
+        struct lane_rows rows, *back = NULL;
+        struct err err = {0};
+        size_t count = 0;
+        random_rows(&dice, (Muster__Lane)(1 + round % 3), 1 + dice_below(&dice, 60), &sent, &rows);
+        buf_clear(&wire);
+        encoded(&rows, 1, &wire);
+        struct bytes cut = bytes_of(wire.data, dice_below(&dice, wire.length));
+        if (batch_decoder_read(decoder, cut, &lost, &back, &count, NULL))
+            assert_true(count > 0);
+        arena_done(&lost);
+        if (!batch_decoder_read(decoder, buf_bytes(&wire), &got, &back, &count, &err))
+            fail_msg("%s", err.text);
+        assert_int_equal(count, 1);
+        assert_true(same_rows(&rows, back));
+        arena_done(&got);
+    }
+    batch_decoder_close(decoder);
+    buf_done(&wire);
+    arena_done(&sent);
+}
+
 /* BATCH_ARENA_BYTES is enough for the largest batch that may be sent. */
 static void a_full_batch_goes_round(void **state)
 {
@@ -496,6 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_batches_go_round),
+        cmocka_unit_test(one_decoder_reads_batch_after_batch),
         cmocka_unit_test(a_full_batch_goes_round),
         cmocka_unit_test(batches_of_the_first_form_are_read),
         cmocka_unit_test(cut_or_changed_it_does_no_harm),

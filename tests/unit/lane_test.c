@@ -224,10 +224,10 @@ static bool unpacks(const struct hostile *hostile, struct err *err)
     struct arena arena = {.limit_bytes = BATCH_ARENA_BYTES};
     struct lane_rows rows;
     struct lane_in in = hostile->in;
-    const Muster__Dictionary *dictionary = NULL;
-    bool ok = dictionary_find(DICTIONARY_NEWEST, &arena, &dictionary, err) &&
+    struct lane_known known = {.arena = &arena};
+    bool ok = dictionary_find(DICTIONARY_NEWEST, &arena, &known.dictionary, err) &&
               rows_of_columns(&hostile->batch, &arena, &rows, err) &&
-              lane_unpack(&hostile->batch, dictionary, &in, &arena, &rows, err);
+              lane_unpack(&hostile->batch, &known, &in, &arena, &rows, err);
     arena_done(&arena);
     return ok;
 }
@@ -270,6 +270,44 @@ static void parts_are_checked(void **state)
     refused_with(&hostile, "runs over more than 4 rows");
     runs[0] = UINT32_MAX;
     refused_with(&hostile, "runs over more than 4 rows");
+}
+
+static bool unpacks_with(const struct hostile *hostile, struct lane_known *known,
+                         struct arena *arena, struct lane_rows *ret_rows)
+{
+    struct lane_in in = hostile->in;
+    return rows_of_columns(&hostile->batch, arena, ret_rows, NULL) &&
+           lane_unpack(&hostile->batch, known, &in, arena, ret_rows, NULL);
+}
+
+/* Known records are opened once for all batches; those of a lane that they are not for, by a batch
+ * that asks for it all the same, are none of anybody else's. */
+static void known_records_are_opened_as_their_lane(void **state)
+{
+    (void)state;
+    static const Muster__Lane lanes[] = {MUSTER__LANE__LANE_TXN, MUSTER__LANE__LANE_TXN,
+                                         MUSTER__LANE__LANE_HEALTH, MUSTER__LANE__LANE_EVENT,
+                                         MUSTER__LANE__LANE_TXN};
+    struct arena kept = {0}, arena = {.limit_bytes = BATCH_ARENA_BYTES};
+    struct lane_known known = {.arena = &kept};
+    assert_true(dictionary_find(DICTIONARY_NEWEST, &kept, &known.dictionary, NULL));
+    for (size_t i = 0; i < sizeof lanes / sizeof *lanes; i++) {
+        struct lane_known fresh = {.dictionary = known.dictionary, .arena = &arena};
+        struct lane_rows rows, same;
+        struct hostile hostile;
+        hostile_init(&hostile);
+        hostile.batch.lane = lanes[i];
+        hostile.batch.n_parts = 1;
+        hostile.part.known = 1;
+        hostile.part.marked = true;
+        memcpy(hostile.marks, "\0\2\1\2", 4);
+        bool good = unpacks_with(&hostile, &known, &arena, &rows);
+        assert_int_equal(good, unpacks_with(&hostile, &fresh, &arena, &same));
+        if (good)
+            assert_true(same_rows(&rows, &same));
+        arena_done(&arena);
+    }
+    arena_done(&kept);
 }
 
 static void series_are_checked(void **state)
@@ -418,6 +456,7 @@ int main(void)
         cmocka_unit_test(odd_texts_go_round),
         cmocka_unit_test(ends_of_the_ranges_go_round),
         cmocka_unit_test(parts_are_checked),
+        cmocka_unit_test(known_records_are_opened_as_their_lane),
         cmocka_unit_test(series_are_checked),
         cmocka_unit_test(numbers_fit_their_fields),
         cmocka_unit_test(plains_are_checked),
