@@ -45,21 +45,10 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     collector->clock_work = true; /* what a restart left */
     collector->ports = *ports;
     owed_init(&collector->owed);
-    collector->hash = sha256_begin();
-    if (collector->hash == NULL) {
-        collector_close(collector);
-        return err_set(err, ERR_NO_MEMORY, "collector: out of memory");
-    }
-    if (!batch_decoder_open(&collector->decoder, err) ||
+    if (!opener_make(&collector->opener, err) ||
         !collector_keys(collector, settings->director_key, settings->receipt_key, err)) {
         collector_close(collector);
         return false;
-    }
-    for (int lane = 1; lane <= COLLECTOR_LANES; lane++) {
-        if (!rows_plan_make(lane, &collector->plans[lane - 1], err)) {
-            collector_close(collector);
-            return false;
-        }
     }
     *ret_collector = collector;
     return true;
@@ -67,8 +56,10 @@ bool collector_open(const struct collector_settings *settings, const struct coll
 
 static void clear_queue(struct collector *collector)
 {
-    for (size_t i = 0; i < collector->queue_count; i++)
+    for (size_t i = 0; i < collector->queue_count; i++) {
+        opened_done(&collector->queue[i].opened);
         buf_done(&collector->queue[i].payload);
+    }
     collector->queue_count = collector->queue_bytes = 0;
 }
 
@@ -78,12 +69,7 @@ void collector_close(struct collector *collector)
         return;
     clear_queue(collector);
     owed_done(&collector->owed);
-    batch_decoder_close(collector->decoder);
-    buf_done(&collector->scratch);
-    if (collector->hash != NULL) {
-        uint8_t nothing[32];
-        sha256_end(collector->hash, nothing);
-    }
+    opener_free(collector->opener);
     for (size_t i = 0; i < collector->receipt_public_count; i++)
         verify_key_free(collector->receipt_public[i]);
     free(collector);
@@ -169,17 +155,16 @@ void collector_message(struct collector *collector, const char *text, struct byt
 
 /* ---- the transaction ---- */
 
-static bool take(struct collector *collector, const struct collector_message *message,
+static bool take(struct collector *collector, struct collector_message *message,
                  struct collector_news *news, struct err *err)
 {
-    struct bytes payload = buf_bytes(&message->payload);
     switch (message->topic.kind) {
     case TOPIC_UP_BATCH:
-        return collector_batch(collector, &message->topic, payload, news, err);
+        return collector_batch(collector, message, news, err);
     case TOPIC_UP_HELLO:
-        return collector_hello(collector, &message->topic, payload, news, err);
+        return collector_hello(collector, message, news, err);
     default:
-        return collector_online(collector, &message->topic, payload, err);
+        return collector_online(collector, &message->topic, buf_bytes(&message->payload), err);
     }
 }
 

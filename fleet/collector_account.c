@@ -19,7 +19,7 @@ static const int64_t alarm_quiet_ms = INT64_C(10) * 60 * 1000;
 bool collector_claim_valid(const struct fleetdb_claim *claim)
 {
     return claim->lane >= MUSTER__LANE__LANE_TXN && claim->lane <= MUSTER__LANE__LANE_HEALTH &&
-           claim->last_seq < COLLECTOR_SEQ_MAX;
+           claim->last_seq < OPENER_SEQ_MAX;
 }
 
 /* ---- which streams are open there ---- */

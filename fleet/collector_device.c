@@ -16,47 +16,25 @@ bool collector_device(struct collector *collector, enum refusal_kind kind, const
     return true;
 }
 
-/* The device's keys as a set of which one must have signed. */
-static void free_keys(struct key_set *set)
+bool collector_open_message(struct collector *collector, enum refusal_kind kind,
+                            const struct fleetdb_device *device, struct collector_message *message,
+                            bool *ret_good, struct err *err)
 {
-    for (size_t i = 0; i < set->count; i++)
-        verify_key_free(set->keys[i]);
-    set->count = 0;
-}
-
-static bool read_keys(struct collector *collector, int64_t device, struct key_set *set,
-                      struct err *err)
-{
-    struct fleetdb_key keys[FLEETDB_KEYS_MAX];
-    size_t count = 0;
-    if (!fleetdb_agent_keys(collector->settings.db, device,
-                            clock_wall_ms(collector->settings.clock), keys, &count, err))
+    struct opened *opened = &message->opened;
+    struct opener_keys keys = {.count = 0};
+    if (!fleetdb_agent_keys(collector->settings.db, device->device,
+                            clock_wall_ms(collector->settings.clock), keys.list, &keys.count, err))
         return false;
-    for (size_t i = 0; i < count; i++) {
-        struct bytes spki = bytes_of(keys[i].spki, keys[i].length);
-        if (verify_key_of_spki(spki, &set->keys[set->count], NULL))
-            set->count++;
+    if (opened->as == OPENED_NOT || !opener_keys_equal(&opened->keys, &keys)) {
+        opened_done(opened);
+        opener_open(collector->opener, kind == REFUSED_BATCH ? "batch" : "hello", device->id,
+                    buf_bytes(&message->payload), &keys, opened);
     }
-    return true;
-}
-
-bool collector_unseal(struct collector *collector, enum refusal_kind kind, const char *domain,
-                      const struct fleetdb_device *device, struct bytes payload,
-                      struct bytes *ret_body, bool *ret_good, struct err *err)
-{
-    struct verify_key *keys[FLEETDB_KEYS_MAX];
-    struct key_set set = {.keys = keys, .threshold = 1};
-    struct err why = {0};
-    if (!read_keys(collector, device->device, &set, err)) {
-        free_keys(&set);
-        return false;
-    }
-    *ret_good = unseal(domain, device->id, payload, &set, ret_body, &why);
-    free_keys(&set);
+    *ret_good = opened->as >= OPENED_SEALED;
     if (!*ret_good)
         collector_refuse(collector, kind,
-                         why.code == ERR_REFUSED ? REASON_SIGNATURE : REASON_NOT_AN_ENVELOPE,
-                         device->id, why.text);
+                         opened->as == OPENED_UNSIGNED ? REASON_SIGNATURE : REASON_NOT_AN_ENVELOPE,
+                         device->id, opened->why.text);
     return true;
 }
 

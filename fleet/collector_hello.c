@@ -341,22 +341,20 @@ static bool store_hello(struct collector *collector, const struct fleetdb_device
            fleetdb_online(collector->settings.db, device->device, true, now_ms, err);
 }
 
-bool collector_hello(struct collector *collector, const struct topic *topic, struct bytes payload,
+bool collector_hello(struct collector *collector, struct collector_message *message,
                      struct collector_news *news, struct err *err)
 {
     struct fleetdb_device device;
-    struct bytes body;
     bool good = false, stale = false;
-    if (!collector_device(collector, REFUSED_HELLO, topic->device, &device, &good, err))
+    if (!collector_device(collector, REFUSED_HELLO, message->topic.device, &device, &good, err))
         return false;
-    if (good &&
-        !collector_unseal(collector, REFUSED_HELLO, "hello", &device, payload, &body, &good, err))
+    if (good && !collector_open_message(collector, REFUSED_HELLO, &device, message, &good, err))
         return false;
     if (!good)
         return true;
     news->arena.limit_bytes = HELLO_ARENA_BYTES;
     struct err why = {0};
-    const Muster__Hello *hello = read_hello(body, &news->arena, &why);
+    const Muster__Hello *hello = read_hello(message->opened.body, &news->arena, &why);
     if (hello == NULL) {
         collector_refuse(collector, REFUSED_HELLO, REASON_MALFORMED, device.id, why.text);
         return true;

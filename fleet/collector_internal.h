@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "fleet/collector.h"
 #include "fleet/losses.h"
+#include "fleet/opener.h"
 #include "fleet/owed.h"
-#include "fleet/rows.h"
 #include "fleet/truetime.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_account.h"
@@ -14,7 +14,6 @@
 
 /* For the collector's files only. */
 enum {
-    COLLECTOR_LANES = 3,
     /* Of one commit: the more, the fewer rows of sums are written for each result, and the longer
      * everybody else waits. */
     COLLECTOR_QUEUE_MESSAGES = 256,
@@ -22,12 +21,11 @@ enum {
     COLLECTOR_STREAMS_HEARD = OWED_STREAMS_MAX, /* of one hello or open event */
     COLLECTOR_MANIFEST_BYTES = 8 * 1024 * 1024,
 };
-/* No stream is that long, and JSON's numbers hold it. */
-#define COLLECTOR_SEQ_MAX (UINT64_C(1) << 53)
 
 struct collector_message {
     struct topic topic;
     struct buf payload;
+    struct opened opened; /* unless it is sealed by nobody */
 };
 
 /* What a transaction leaves to be told after its commit, one for each message. */
@@ -51,18 +49,15 @@ struct collector {
     /* What this fleet's receipts are verified with, newest first. */
     struct verify_key *receipt_public[COLLECTOR_RECEIPT_KEYS];
     size_t receipt_public_count;
-    struct rows_plan plans[COLLECTOR_LANES];
-    struct batch_decoder *decoder;
+    struct opener *opener;
     struct collector_message queue[COLLECTOR_QUEUE_MESSAGES];
     struct collector_news news[COLLECTOR_QUEUE_MESSAGES];
     size_t queue_count, queue_bytes;
     struct owed_table owed;
-    bool blocked;           /* the last send was refused */
-    bool forgetful;         /* the broker: see collector_forgetful */
-    struct log_gate gate;   /* of lines about refusals */
-    struct log_gate alarms; /* of lines about what should never be */
-    struct buf scratch;
-    struct sha256_state *hash;
+    bool blocked;                              /* the last send was refused */
+    bool forgetful;                            /* the broker: see collector_forgetful */
+    struct log_gate gate;                      /* of lines about refusals */
+    struct log_gate alarms;                    /* of lines about what should never be */
     struct fleetdb_losses losses, more_losses; /* of the stream in hand */
     bool acted;                                /* see collector_acted */
     bool clock_work;                           /* records may wait to be judged again */
@@ -70,9 +65,9 @@ struct collector {
 
 /* One message inside the open transaction. False only when the database failed; what is wrong with
  * the message itself is counted and logged here, and is true. */
-bool collector_batch(struct collector *collector, const struct topic *topic, struct bytes payload,
+bool collector_batch(struct collector *collector, struct collector_message *message,
                      struct collector_news *news, struct err *err) MUSTER_CHECK;
-bool collector_hello(struct collector *collector, const struct topic *topic, struct bytes payload,
+bool collector_hello(struct collector *collector, struct collector_message *message,
                      struct collector_news *news, struct err *err) MUSTER_CHECK;
 bool collector_online(struct collector *collector, const struct topic *topic, struct bytes payload,
                       struct err *err) MUSTER_CHECK;
@@ -81,10 +76,11 @@ bool collector_online(struct collector *collector, const struct topic *topic, st
 bool collector_device(struct collector *collector, enum refusal_kind kind, const char *id,
                       struct fleetdb_device *ret_device, bool *ret_known,
                       struct err *err) MUSTER_CHECK;
-/* Opens an envelope of the device's agent key; `*ret_good` false: refused, counted. */
-bool collector_unseal(struct collector *collector, enum refusal_kind kind, const char *domain,
-                      const struct fleetdb_device *device, struct bytes payload,
-                      struct bytes *ret_body, bool *ret_good, struct err *err) MUSTER_CHECK;
+/* Opens the message, unless it was opened with the very keys that the device has now; `*ret_good`
+ * false: its seal is refused, counted. */
+bool collector_open_message(struct collector *collector, enum refusal_kind kind,
+                            const struct fleetdb_device *device, struct collector_message *message,
+                            bool *ret_good, struct err *err) MUSTER_CHECK;
 void collector_refuse(struct collector *collector, enum refusal_kind kind,
                       enum refusal_reason reason, const char *device, const char *why);
 
@@ -94,7 +90,7 @@ void collector_alarm(struct collector *collector, const char *counter, const cha
 
 /* One lane of a batch: its records, or the word that they will not come. */
 bool collector_lane(struct collector *collector, const struct fleetdb_device *device,
-                    const struct lane_rows *rows, struct arena *arena,
+                    const struct opened_lane *lane, struct arena *arena,
                     struct err *err) MUSTER_CHECK;
 
 /* What a hello says of the account: which streams the device has open, which receipts it was given.

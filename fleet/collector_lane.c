@@ -11,6 +11,7 @@ struct storing {
     const struct fleetdb_device *device;
     const struct lane_rows *rows;
     const struct rows_plan *plan;
+    const struct rows_ready *ready;
     struct arena *arena;
     int64_t now_ms;
     struct fleetdb_boot boot;      /* that the records were made in, as far as it is known */
@@ -77,20 +78,16 @@ static bool alarm_conflict(struct storing *storing, uint64_t seq, struct err *er
 static bool store_row(struct storing *storing, size_t index, struct err *err)
 {
     struct collector *collector = storing->collector;
-    struct fleetdb_value values[FLEETDB_COLUMNS_MAX];
-    const ProtobufCMessage *row = storing->rows->rows[index];
+    const struct fleetdb_value *values = &storing->ready->values[index * storing->plan->count];
     struct fleetdb_record record = {
         .device = storing->device->device,
         .lane = (int)storing->rows->lane,
         .incarnation = storing->rows->incarnation,
         .seq = storing->rows->first_seq + index,
+        .digest = storing->ready->digests[index],
         .received_ms = storing->now_ms,
         .values = values,
     };
-    bool masked = false;
-    if (!rows_values(storing->plan, row, storing->arena, values, &masked, err) ||
-        !rows_digest(row, &collector->scratch, collector->hash, &record.digest, err))
-        return false;
     judge_time(storing, &record);
     if (storing->plan->key < storing->plan->count)
         record.key = values[storing->plan->key].bytes;
@@ -104,7 +101,7 @@ static bool store_row(struct storing *storing, size_t index, struct err *err)
         losses_take_out(storing->losses, record.seq);
         storing->losses_changed = true;
     }
-    if (masked)
+    if (storing->ready->masked[index])
         metrics_add(collector->settings.metrics, METRIC_MASKED, 1);
     count_outcome(storing, outcome);
     storing->is_new[index] = outcome == FLEETDB_NEW;
@@ -197,13 +194,15 @@ static bool write_stream(struct storing *storing, struct fleetdb_stream *settled
 }
 
 bool collector_lane(struct collector *collector, const struct fleetdb_device *device,
-                    const struct lane_rows *rows, struct arena *arena, struct err *err)
+                    const struct opened_lane *lane, struct arena *arena, struct err *err)
 {
+    const struct lane_rows *rows = &lane->rows;
     struct storing storing = {
         .collector = collector,
         .device = device,
         .rows = rows,
-        .plan = &collector->plans[rows->lane - MUSTER__LANE__LANE_TXN],
+        .plan = opener_plan(collector->opener, rows->lane),
+        .ready = &lane->ready,
         .arena = arena,
         .now_ms = clock_wall_ms(collector->settings.clock),
     };

@@ -93,43 +93,70 @@ static int64_t number_of(const void *at, ProtobufCType type)
     }
 }
 
-static bool value_of(const void *at, ProtobufCType type, struct arena *arena,
-                     struct fleetdb_value *ret_value, bool *ret_masked, struct err *err)
+/* What the row before came to. Rows of a batch share most of their texts: what one was made to need
+ * not be made again. */
+struct last {
+    const ProtobufCMessage *row; /* NULL: there is none */
+    const struct fleetdb_value *values;
+    bool masked[FLEETDB_COLUMNS_MAX];
+};
+
+static const void *cell(const ProtobufCMessage *row, const ProtobufCFieldDescriptor *field)
 {
-    *ret_masked = false;
-    if (type == PROTOBUF_C_TYPE_BYTES) {
-        const ProtobufCBinaryData *data = at;
-        *ret_value =
-            (struct fleetdb_value){.type = FLEETDB_BLOB, .bytes = bytes_of(data->data, data->len)};
-    } else if (type == PROTOBUF_C_TYPE_STRING) {
-        const char *text = rows_text(*(char *const *)at, LIMIT_RECORD_BYTES, arena, ret_masked);
-        if (text == NULL)
-            return err_set(err, ERR_NO_MEMORY, "the batch's texts need too much memory");
-        *ret_value =
-            (struct fleetdb_value){.type = FLEETDB_TEXT, .bytes = bytes_of(text, strlen(text))};
-    } else {
-        *ret_value =
-            (struct fleetdb_value){.type = FLEETDB_INTEGER, .integer = number_of(at, type)};
+    return (const uint8_t *)row + field->offset;
+}
+
+static bool text_of(const ProtobufCFieldDescriptor *field, const char *text, size_t column,
+                    struct last *last, struct arena *arena, struct fleetdb_value *ret_value,
+                    struct err *err)
+{
+    if (last->row != NULL && *(char *const *)cell(last->row, field) == text) {
+        *ret_value = last->values[column];
+        return true;
     }
+    const char *copy = rows_text(text, LIMIT_RECORD_BYTES, arena, &last->masked[column]);
+    if (copy == NULL)
+        return err_set(err, ERR_NO_MEMORY, "the batch's texts need too much memory");
+    *ret_value =
+        (struct fleetdb_value){.type = FLEETDB_TEXT, .bytes = bytes_of(copy, strlen(copy))};
+    return true;
+}
+
+/* `last` becomes this row. */
+static bool values_of(const struct rows_plan *plan, const ProtobufCMessage *row, struct last *last,
+                      struct arena *arena, struct fleetdb_value *ret_values, bool *ret_masked,
+                      struct err *err)
+{
+    bool masked = false;
+    for (size_t i = 0; i < plan->count; i++) {
+        const ProtobufCFieldDescriptor *field = plan->fields[i];
+        const void *at = cell(row, field);
+        if (field->type == PROTOBUF_C_TYPE_STRING) {
+            if (!text_of(field, *(char *const *)at, i, last, arena, &ret_values[i], err))
+                return false;
+            masked = masked || last->masked[i];
+        } else if (field->type == PROTOBUF_C_TYPE_BYTES) {
+            const ProtobufCBinaryData *data = at;
+            ret_values[i] = (struct fleetdb_value){.type = FLEETDB_BLOB,
+                                                   .bytes = bytes_of(data->data, data->len)};
+        } else {
+            ret_values[i] = (struct fleetdb_value){.type = FLEETDB_INTEGER,
+                                                   .integer = number_of(at, field->type)};
+        }
+    }
+    if (masked && plan->masked < plan->count)
+        ret_values[plan->masked].integer = 1;
+    *ret_masked = masked;
+    last->row = row;
+    last->values = ret_values;
     return true;
 }
 
 bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, struct arena *arena,
                  struct fleetdb_value *ret_values, bool *ret_masked, struct err *err)
 {
-    bool any_masked = false;
-    for (size_t i = 0; i < plan->count; i++) {
-        const ProtobufCFieldDescriptor *field = plan->fields[i];
-        const void *at = (const uint8_t *)row + field->offset;
-        bool masked = false;
-        if (!value_of(at, field->type, arena, &ret_values[i], &masked, err))
-            return false;
-        any_masked = any_masked || masked;
-    }
-    if (any_masked && plan->masked < plan->count)
-        ret_values[plan->masked].integer = 1;
-    *ret_masked = any_masked;
-    return true;
+    struct last none = {0};
+    return values_of(plan, row, &none, arena, ret_values, ret_masked, err);
 }
 
 bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256_state *hash,
@@ -142,5 +169,25 @@ bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256
     sha256_add(hash, buf_bytes(scratch));
     sha256_next(hash, digest);
     memcpy(ret_digest, digest, sizeof *ret_digest);
+    return true;
+}
+
+bool rows_make_ready(const struct rows_plan *plan, const struct lane_rows *rows,
+                     struct buf *scratch, struct sha256_state *hash, struct arena *arena,
+                     struct rows_ready *ret_ready, struct err *err)
+{
+    struct fleetdb_value *values = arena_alloc(arena, rows->count * plan->count * sizeof *values);
+    uint64_t *digests = arena_alloc(arena, rows->count * sizeof *digests);
+    bool *masked = arena_alloc(arena, rows->count * sizeof *masked);
+    struct last last = {0};
+    if (values == NULL || digests == NULL || masked == NULL)
+        return err_set(err, ERR_NO_MEMORY, "the batch's rows need too much memory");
+    for (size_t i = 0; i < rows->count; i++) {
+        if (!values_of(plan, rows->rows[i], &last, arena, &values[i * plan->count], &masked[i],
+                       err) ||
+            !rows_digest(rows->rows[i], scratch, hash, &digests[i], err))
+            return false;
+    }
+    *ret_ready = (struct rows_ready){values, digests, masked};
     return true;
 }

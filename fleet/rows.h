@@ -34,4 +34,14 @@ char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_mas
 bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256_state *hash,
                  uint64_t *ret_digest, struct err *err) MUSTER_CHECK;
 
+/* All rows of a lane as they are stored, in `arena`; what is bytes in the rows stays there. */
+struct rows_ready {
+    const struct fleetdb_value *values; /* plan->count a row */
+    const uint64_t *digests;
+    const bool *masked;
+};
+bool rows_make_ready(const struct rows_plan *plan, const struct lane_rows *rows,
+                     struct buf *scratch, struct sha256_state *hash, struct arena *arena,
+                     struct rows_ready *ret_ready, struct err *err) MUSTER_CHECK;
+
 #endif

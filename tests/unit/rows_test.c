@@ -104,12 +104,57 @@ static void the_digest_tells_contents_apart(void **state)
     buf_done(&scratch);
 }
 
+/* Rows of a batch share texts: what is made of one counts for each row that has it. */
+static void rows_that_share_a_text_are_masked_alike(void **state)
+{
+    (void)state;
+    enum { ROWS = 4 };
+    const struct rows_plan plan = plan_of(1);
+    const size_t bucket = column(1, "issuer_bucket"), code = column(1, "code");
+    char card[] = "x4111111111111111", five[] = "57", also_five[] = "57";
+    char *const buckets[ROWS] = {card, card, five, card};
+    char *const codes[ROWS] = {five, five, also_five, NULL};
+    Muster__TxnResult txns[ROWS];
+    ProtobufCMessage *list[ROWS];
+    struct lane_rows rows = {.lane = MUSTER__LANE__LANE_TXN, .count = ROWS, .rows = list};
+    struct rows_ready ready;
+    struct arena arena = {0};
+    struct buf scratch = {0};
+    struct sha256_state *hash = sha256_begin();
+    uint8_t nothing[32];
+    for (size_t i = 0; i < ROWS; i++) {
+        muster__txn_result__init(&txns[i]);
+        txns[i].issuer_bucket = buckets[i];
+        txns[i].code = codes[i];
+        list[i] = &txns[i].base;
+    }
+    assert_true(rows_make_ready(&plan, &rows, &scratch, hash, &arena, &ready, NULL));
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct fleetdb_value *values = &ready.values[i * plan.count];
+        struct fleetdb_value alone[FLEETDB_COLUMNS_MAX];
+        bool masked = false;
+        uint64_t digest = 0;
+        assert_true(rows_values(&plan, list[i], &arena, alone, &masked, NULL));
+        assert_true(rows_digest(list[i], &scratch, hash, &digest, NULL));
+        assert_int_equal(ready.masked[i], masked);
+        assert_int_equal(masked, buckets[i] == card);
+        assert_int_equal(values[plan.masked].integer, masked);
+        assert_true(bytes_equal(values[bucket].bytes, alone[bucket].bytes));
+        assert_true(bytes_equal(values[code].bytes, alone[code].bytes));
+        assert_true(ready.digests[i] == digest);
+    }
+    sha256_end(hash, nothing);
+    buf_done(&scratch);
+    arena_done(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_field_has_its_column),
         cmocka_unit_test(values_keep_their_kind),
         cmocka_unit_test(texts_are_masked_and_cleaned),
+        cmocka_unit_test(rows_that_share_a_text_are_masked_alike),
         cmocka_unit_test(the_digest_tells_contents_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
