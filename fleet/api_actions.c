@@ -289,13 +289,17 @@ static bool get_log(void *ctx, const struct api_request *request, struct api_ans
     json_t *action = NULL;
     if (!read_action(actions, request, &action, err))
         return false;
-    int64_t pieces = json_integer_value(json_object_get(action, "log_pieces"));
+    const int64_t pieces = json_integer_value(json_object_get(action, "log_pieces"));
+    const int64_t came = json_integer_value(json_object_get(action, "log_pieces_held"));
     json_decref(action);
     if (pieces == 0)
         return err_set(err, ERR_NOT_FOUND, "action %s has brought no log (yet)", request->args[0]);
     answer->content_type = "application/zstd";
     if (!fleetdb_action_pieces(actions->db, request->args[0], add_piece, &log, err))
         return false;
+    if (log.next < (uint64_t)pieces && came == pieces)
+        return err_set(err, ERR_NOT_FOUND,
+                       "the log is too old to be kept: see musterctl retention");
     return log.next == (uint64_t)pieces ||
            err_set(err, ERR_CONFLICT, "%llu of its %lld pieces have come yet",
                    (unsigned long long)log.next, (long long)pieces);

@@ -7,11 +7,12 @@
 #include "fleet/api_desired.h"
 #include "fleet/api_events.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_keeping.h"
 #include "fleet/api_roots.h"
 #include "fleet/api_webhooks.h"
 
 /* Every route that musterd answers: what fleet/openapi.json tells is held against this. */
-enum { API_MODULES = 9 };
+enum { API_MODULES = 10 };
 struct api_all {
     /* What each module needs; the caller's to fill. */
     struct api_fleet fleet;
@@ -21,6 +22,7 @@ struct api_all {
     struct api_access access;
     struct api_events events;
     struct api_webhooks webhooks;
+    struct api_keeping keeping;
 
     struct api_module modules[API_MODULES];
     struct api api;

@@ -3,6 +3,7 @@
 #include "fleet/api_fleet.h"
 #include "proto/record.pb-c.h"
 #include "storage/fleetdb_find.h"
+#include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_views.h"
 
 #include "base/clock.h"
@@ -281,17 +282,25 @@ static json_t *next_json(const struct search *search, bool complete)
     return json_string(next);
 }
 
+/* Before it there may have been more than what is left; 0: nothing was removed from there on. */
+static int64_t kept_from_ms(const struct search *search)
+{
+    const int64_t whole_ms = fleetdb_whole_from_ms(search->db, FLEETDB_KEPT_RESULTS);
+    return fleetdb_find_looked_ms(search->find) < whole_ms ? whole_ms : 0;
+}
+
 static bool finish(const struct search *search, bool complete, struct api_answer *answer,
                    struct err *err)
 {
     json_t *results = json_array(), *devices = json_array();
     bool by_time = fleetdb_find_by_time(search->find);
     answer->json =
-        json_pack("{s:I, s:I, s:I, s:b, s:b, s:o, s:s, s:I, s:o, s:o}", "from_ms",
+        json_pack("{s:I, s:I, s:I, s:I, s:b, s:b, s:o, s:s, s:I, s:o, s:o}", "from_ms",
                   (json_int_t)search->wanted.from_ms, "to_ms", (json_int_t)search->wanted.to_ms,
-                  "looked_from_ms", (json_int_t)fleetdb_find_looked_ms(search->find), "complete",
-                  (int)complete, "more", (int)fleetdb_find_more(search->find), "next",
-                  next_json(search, complete), "by", by_time ? "time" : "device", "took_ms",
+                  "looked_from_ms", (json_int_t)fleetdb_find_looked_ms(search->find),
+                  "kept_from_ms", (json_int_t)kept_from_ms(search), "complete", (int)complete,
+                  "more", (int)fleetdb_find_more(search->find), "next", next_json(search, complete),
+                  "by", by_time ? "time" : "device", "took_ms",
                   (json_int_t)(clock_boot_ms(&clock_real) - search->began_ms), "results", results,
                   "devices", devices);
     return answer->json != NULL ? add_found(search, results, devices, err) : no_memory(err);

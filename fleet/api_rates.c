@@ -218,6 +218,8 @@ static bool open_before(struct asking *asking, struct err *err)
 static bool open_fleet(struct asking *asking, struct err *err)
 {
     struct fleetdb_question question = asking->question;
+    /* Of what is kept of that time, as the chosen part was. */
+    fleetdb_rates_window(asking->parts[NOW], &question.from_ms, &question.to_ms);
     question.choice_count = 0;
     question.devices = NULL;
     if (!asking->answer.shares)
@@ -243,11 +245,21 @@ static struct rates_list list_of(struct fleetdb_rates *rates)
     return list;
 }
 
+/* Whether a week before is as whole as the window itself. */
+static bool is_like_now(const struct asking *asking)
+{
+    const struct fleetdb_rates *now = asking->parts[NOW], *before = asking->parts[BEFORE];
+    return fleetdb_rates_kept_from_ms(before) == 0 &&
+           fleetdb_rates_widened(before) == fleetdb_rates_widened(now);
+}
+
 static bool finish(struct asking *asking, struct api_answer *answer, struct err *err)
 {
     struct rates_answer *said = &asking->answer;
     said->now = list_of(asking->parts[NOW]);
     said->before = list_of(asking->parts[BEFORE]);
+    said->before.known = said->before.known && is_like_now(asking);
+    said->kept_from_ms = fleetdb_rates_kept_from_ms(asking->parts[NOW]);
     said->fleet = list_of(asking->parts[FLEET]);
     said->source = fleetdb_rates_source(asking->parts[NOW]);
     fleetdb_rates_window(asking->parts[NOW], &said->from_ms, &said->to_ms);

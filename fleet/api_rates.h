@@ -27,6 +27,7 @@ struct rates_answer {
     bool shares; /* each row is a share of all results */
     bool chosen; /* some of all that the asker may see: `fleet` is all of it */
     int64_t since_ms, from_ms, to_ms, took_ms, unsure, limit;
+    int64_t kept_from_ms; /* what was before it is not kept and left out; 0: all is there */
     const char *source;
     struct rates_list now, before, fleet;
 };

@@ -52,6 +52,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_token_list,
     &ctl_token_revoke,
     &ctl_changes,
+    &ctl_retention,
     &ctl_device_import,
     &ctl_device_export,
     &ctl_watch,

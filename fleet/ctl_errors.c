@@ -170,6 +170,13 @@ static void print_head(struct ctl *ctl, const json_t *reply)
     clock_format(ctl_number(reply, "to_ms"), to);
     fprintf(ctl->out, "%s results from %.16sZ to %.16sZ; left out: %s of devices not in service.\n",
             total, from, to, others);
+    if (ctl_number(reply, "kept_from_ms") > 0) {
+        clock_format(ctl_number(reply, "kept_from_ms"), from);
+        fprintf(ctl->csv != NULL ? stderr : ctl->out,
+                "What was before %.16sZ is not kept for this question and is left out: see "
+                "musterctl retention.\n",
+                from);
+    }
     if (ctl_number(reply, "unsure") > 0) {
         ctl_count_text(ctl_number(reply, "unsure"), others);
         fprintf(ctl->out, "Of %s nobody knows whether they are so new: %s\n", others,

@@ -234,6 +234,13 @@ static void print_end(struct ctl *ctl, const json_t *reply)
     clock_format(ctl_number(reply, "to_ms"), to);
     clock_format(ctl_number(reply, "looked_from_ms"), looked);
     fprintf(ctl->out, "\nLooked for from %.16sZ to %.16sZ.\n", from, to);
+    if (ctl_number(reply, "kept_from_ms") > 0) {
+        clock_format(ctl_number(reply, "kept_from_ms"), from);
+        fprintf(out,
+                "From before %.16sZ only results with an open matter are kept: see musterctl "
+                "retention.\n",
+                from);
+    }
     if (json_is_true(json_object_get(reply, "more")))
         fprintf(out, "More match than --limit: say more of it, or go on with --before %s.\n", next);
     else if (next[0] != '\0')

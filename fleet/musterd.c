@@ -4,18 +4,24 @@
 #include "base/log.h"
 #include "fleet/check.h"
 #include "fleet/service.h"
+#include "storage/fleetdb_room.h"
 
 #include <stdio.h>
+#include <string.h>
+
+enum { MIB = 1024 * 1024 };
 
 #define BEGIN_ROOTS "begin-roots"
+#define VACUUM "vacuum"
 
 static const struct daemon program = {
     .name = "musterd",
     .config = "/etc/musterd/musterd.conf",
-    .actions = {BEGIN_ROOTS},
+    .actions = {BEGIN_ROOTS, VACUUM},
     .settings = fleet_settings_table,
     .usage =
-        "usage: musterd [--config FILE] [--check-config | --print-settings | --begin-roots]\n"
+        "usage: musterd [--config FILE] [--check-config | --print-settings | --begin-roots |\n"
+        "               --vacuum]\n"
         "\n"
         "Collects what terminals say, tells them what they should hold, and answers the ops team.\n"
         "\n"
@@ -27,6 +33,8 @@ static const struct daemon program = {
         "  --begin-roots     when root keys are gone, too few to sign with: forget the database's\n"
         "                    chain of roots and begin another with keys.root, which is to be\n"
         "                    installed on every terminal by hand\n"
+        "  --vacuum          with no musterd running: write the database anew, without free room;\n"
+        "                    once for one made before this version, so that it shrinks by itself\n"
         "  --print-settings  every setting with its default and meaning\n"
         "  --version, --help\n",
 };
@@ -98,6 +106,22 @@ static int begin_roots(const struct fleet_settings *settings, const char *config
     return exit_code_of(&err);
 }
 
+static int vacuum(const struct fleet_settings *settings)
+{
+    struct fleetdb *db = NULL;
+    struct err err = {0};
+    bool ok = fleetdb_open(settings->database, &db, &err);
+    const int64_t before = ok ? fleetdb_size_bytes(db) : 0;
+    ok = ok && fleetdb_vacuum(db, &err);
+    if (ok)
+        printf("%s: %lld MiB before, %lld MiB now\n", settings->database, (long long)(before / MIB),
+               (long long)(fleetdb_size_bytes(db) / MIB));
+    else
+        log_error("%s", err.text);
+    fleetdb_close(db);
+    return ok ? EXIT_OK : exit_code_of(&err);
+}
+
 int main(int argc, char **argv)
 {
     struct daemon_options options;
@@ -115,7 +139,8 @@ int main(int argc, char **argv)
     if (options.check_config)
         return check_config(&settings, options.config);
     if (options.action != NULL)
-        return begin_roots(&settings, options.config);
+        return strcmp(options.action, VACUUM) == 0 ? vacuum(&settings)
+                                                   : begin_roots(&settings, options.config);
     const struct check_sink sink = {.wrong = on_wrong, .ctx = (void *)(uintptr_t)options.config};
     return check_start(&settings, &sink) ? run_service(&settings) : EXIT_USAGE;
 }

@@ -218,11 +218,12 @@ json_t *rates_json(const struct rates_answer *answer)
     for (size_t i = 0; i < shown; i++)
         json_array_append_new(list, row_json(answer, &rows[i], &before));
     free(rows);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "by",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "by",
                      fleetdb_dim_word(answer->by), "since_ms", (json_int_t)answer->since_ms,
                      "from_ms", (json_int_t)answer->from_ms, "to_ms", (json_int_t)answer->to_ms,
-                     "total", (json_int_t)all.results, "errors", (json_int_t)all.errors,
-                     "not_in_service", (json_int_t)all.not_in_service, "unsure",
-                     (json_int_t)answer->unsure, "keys", (json_int_t)count, "source",
-                     answer->source, "took_ms", (json_int_t)answer->took_ms, "rows", list);
+                     "kept_from_ms", (json_int_t)answer->kept_from_ms, "total",
+                     (json_int_t)all.results, "errors", (json_int_t)all.errors, "not_in_service",
+                     (json_int_t)all.not_in_service, "unsure", (json_int_t)answer->unsure, "keys",
+                     (json_int_t)count, "source", answer->source, "took_ms",
+                     (json_int_t)answer->took_ms, "rows", list);
 }

@@ -7,6 +7,7 @@
 #include "fleet/api_all.h"
 #include "fleet/collector.h"
 #include "fleet/http.h"
+#include "fleet/keeping.h"
 #include "fleet/publisher.h"
 #include "fleet/service_keys.h"
 #include "fleet/session.h"
@@ -29,6 +30,7 @@ struct service {
     struct publisher *publisher;
     struct renewal renewal;
     struct retirement retirement;
+    struct keeping keeping;
     struct mqtt *mqtt;
     uint64_t next_token;
     struct log_gate hellos; /* of lines about what a hello was not answered with */
@@ -108,7 +110,8 @@ static void on_turn(uv_check_t *turn)
         kick(service);
     else
         (void)uv_idle_stop(&service->kick);
-    wait_ms = sooner(sooner(wait_ms, renewal_ms), retirement_ms);
+    wait_ms =
+        sooner(sooner(sooner(wait_ms, renewal_ms), retirement_ms), keeping_step(&service->keeping));
     if (wait_ms >= 0)
         (void)uv_timer_start(&service->timer, on_timer, (uint64_t)wait_ms, 0);
 }
@@ -370,6 +373,7 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                                 .retirement = &service->retirement};
     service->api.access = (struct api_access){.db = service->db};
     service->api.webhooks = (struct api_webhooks){.db = service->db, .webhooks = service->webhooks};
+    service->api.keeping = (struct api_keeping){.db = service->db, .keeping = &service->keeping};
     service->api.events = (struct api_events){.db = service->db, .clock = clock};
     api_all_init(&service->api);
     access_init(&service->access, service->db, &service->metrics, settings->http_rate);
@@ -383,6 +387,21 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
         .metrics = &service->metrics,
     };
     return http_open(loop, &http, &service->api.api, &service->http, err);
+}
+
+static void open_keeping(struct service *service, const struct clock *clock,
+                         const struct fleet_settings *settings)
+{
+    service->keeping.settings = (struct keeping_settings){
+        .db = service->db,
+        .clock = clock,
+        .metrics = &service->metrics,
+        .open_age_ms = settings->keep_open_ms,
+        .every_ms = settings->keep_every_ms,
+        .spare_bytes = settings->keep_spare_bytes,
+    };
+    for (enum fleetdb_kept kept = 0; kept < FLEETDB_KEPTS; kept++)
+        service->keeping.settings.age_ms[kept] = settings->keep_ms[kept];
 }
 
 static void open_handles(struct service *service, uv_loop_t *loop)
@@ -414,6 +433,7 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
         !open_webhooks(service, loop, clock, settings, err) ||
         !open_http(service, loop, clock, settings, err))
         return false;
+    open_keeping(service, clock, settings);
     open_handles(service, loop);
     mqtt_start(service->mqtt);
     return true;

@@ -10,6 +10,9 @@
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
 
+#define DAY (24 * HOUR)
+#define KEEP_MOST (36500 * DAY)
+#define KEEP(kind) offsetof(struct fleet_settings, keep_ms[FLEETDB_KEPT_##kind]), sizeof(int64_t)
 #define FIELD(name)                                                                                \
     offsetof(struct fleet_settings, name), sizeof(((struct fleet_settings *)NULL)->name)
 
@@ -74,15 +77,76 @@ const struct setting fleet_settings_table[] = {
     {"clock", "drift_ppm", SETTING_INT, FIELD(clock_drift_ppm), "100", 1, TRUETIME_PPM_MAX, NULL,
      "how many parts in a million terminals' clocks may run wrong, for the bound of corrected "
      "times; more where chrony slews large steps"},
+    {"retention", "results", SETTING_DURATION, KEEP(RESULTS), "180d", 0, KEEP_MOST, NULL,
+     "how long single results are kept after they came; 0: for ever; at least 30d"},
+    {"retention", "open_matters", SETTING_DURATION, FIELD(keep_open_ms), "540d", 0, KEEP_MOST, NULL,
+     "and those with an open matter: a reversal pending, an outcome that nobody knows, other "
+     "content sent under their id; 0: for ever; at least as long as results"},
+    {"retention", "sums_minute", SETTING_DURATION, KEEP(SUMS_MINUTE), "35d", 0, KEEP_MOST, NULL,
+     "sums over results by the minute; 0: for ever; at least 15d"},
+    {"retention", "sums_hour", SETTING_DURATION, KEEP(SUMS_HOUR), "800d", 0, KEEP_MOST, NULL,
+     "sums over results by the hour; 0: for ever; at least as long as results"},
+    {"retention", "events", SETTING_DURATION, KEEP(EVENTS), "400d", 0, KEEP_MOST, NULL,
+     "what terminals told of themselves; 0: for ever; at least 30d"},
+    {"retention", "logs", SETTING_DURATION, KEEP(LOGS), "30d", 0, KEEP_MOST, NULL,
+     "logs that terminals brought; 0: for ever; at least 1d"},
+    {"retention", "health", SETTING_DURATION, KEEP(HEALTH), "35d", 0, KEEP_MOST, NULL,
+     "health samples; 0: for ever; at least 1d"},
+    {"retention", "audit", SETTING_DURATION, KEEP(AUDIT), "0", 0, KEEP_MOST, NULL,
+     "who changed what; 0: for ever; at least 365d"},
+    {"retention", "feed", SETTING_DURATION, KEEP(FEED), "30d", 0, KEEP_MOST, NULL,
+     "what happened, for those who follow it, of which the newest 100,000 are kept; 0: those; at "
+     "least 1d"},
+    {"retention", "every", SETTING_DURATION, FIELD(keep_every_ms), "1h", SECOND, 24 * HOUR, NULL,
+     "how long after one pass over all that is old the next begins"},
+    {"retention", "spare", SETTING_SIZE, FIELD(keep_spare_bytes), "64M", 0, INT64_C(1) << 40, NULL,
+     "free room that the database file keeps for new rows; what is beyond it is given back"},
     {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {0},
 };
 
+/* ---- how long what is kept ---- */
+
+static const struct {
+    enum fleetdb_kept kept;
+    int64_t least_ms;
+} keep_least[] = {
+    {FLEETDB_KEPT_RESULTS, 30 * DAY},     {FLEETDB_KEPT_EVENTS, 30 * DAY}, {FLEETDB_KEPT_LOGS, DAY},
+    {FLEETDB_KEPT_HEALTH, DAY},           {FLEETDB_KEPT_AUDIT, 365 * DAY}, {FLEETDB_KEPT_FEED, DAY},
+    {FLEETDB_KEPT_SUMS_MINUTE, 15 * DAY},
+};
+
+static bool is_shorter(int64_t age_ms, int64_t than_ms)
+{
+    return age_ms != 0 && (than_ms == 0 || age_ms < than_ms);
+}
+
+static bool check_keeping(const char *path, const struct fleet_settings *settings, struct err *err)
+{
+    const int64_t *keep_ms = settings->keep_ms;
+    for (size_t i = 0; i < sizeof keep_least / sizeof *keep_least; i++) {
+        const enum fleetdb_kept kept = keep_least[i].kept;
+        if (is_shorter(keep_ms[kept], keep_least[i].least_ms))
+            return err_set(err, ERR_INVALID,
+                           "%s: retention.%s: expected at least %lldd, or 0: for ever", path,
+                           fleetdb_kept_word(kept), (long long)(keep_least[i].least_ms / DAY));
+    }
+    if (is_shorter(keep_ms[FLEETDB_KEPT_SUMS_HOUR], keep_ms[FLEETDB_KEPT_RESULTS]))
+        return err_set(err, ERR_INVALID,
+                       "%s: retention.sums_hour is shorter than retention.results: sums outlive "
+                       "the rows that they are of",
+                       path);
+    return !is_shorter(settings->keep_open_ms, keep_ms[FLEETDB_KEPT_RESULTS]) ||
+           err_set(err, ERR_INVALID, "%s: retention.open_matters is shorter than retention.results",
+                   path);
+}
+
 bool fleet_settings_load(const char *path, struct fleet_settings *ret_settings, struct err *err)
 {
     struct fleet_settings settings = {0};
-    if (!settings_load(path, fleet_settings_table, &settings, err))
+    if (!settings_load(path, fleet_settings_table, &settings, err) ||
+        !check_keeping(path, &settings, err))
         return false;
     *ret_settings = settings;
     return true;

@@ -3,6 +3,7 @@
 #define FLEET_SETTINGS_H
 
 #include "base/settings.h"
+#include "storage/fleetdb_keeping.h"
 
 /* musterd.conf. Everything musterd may be told; `musterd --print-settings` explains it. */
 struct fleet_settings {
@@ -36,6 +37,11 @@ struct fleet_settings {
     int64_t receipt_batches;
 
     int64_t clock_drift_ppm;
+
+    int64_t keep_ms[FLEETDB_KEPTS]; /* 0: for ever */
+    int64_t keep_open_ms;
+    int64_t keep_every_ms;
+    int64_t keep_spare_bytes;
 
     int log_level;
 };

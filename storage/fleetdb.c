@@ -19,7 +19,6 @@ enum {
      * fewer of its pages are written again and again. */
     CHECKPOINT_PAGES = 4096,
     WAL_KEEP_BYTES = 16 * 1024 * 1024,
-    BUSY_MS = 2000, /* a reader may hold up a checkpoint for a moment */
 };
 
 static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
@@ -55,6 +54,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_RATES] = &fleetdb_rate_queries,
     [FLEETDB_PART_FIND] = &fleetdb_find_queries,
     [FLEETDB_PART_UNSURE] = &fleetdb_unsure_queries,
+    [FLEETDB_PART_KEEPING] = &fleetdb_keeping_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */
@@ -112,7 +112,8 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         .application_id = FLEETDB_APPLICATION_ID,
         .cache_kb = CACHE_KB,
         .wal_keep_bytes = WAL_KEEP_BYTES,
-        .busy_ms = BUSY_MS,
+        .incremental_vacuum = true,
+        .busy_ms = FLEETDB_BUSY_MS,
         .migrations = fleetdb_migrations,
         .migration_names = fleetdb_migrations_names,
         .migration_count = fleetdb_migrations_count,
@@ -122,7 +123,8 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
     int64_t ignored = 0;
     if (!sqlite_open(&settings, &db->sqlite, err) ||
         !sqlite_pragma(db->sqlite, &ignored, err, "PRAGMA wal_autocheckpoint=%d",
-                       CHECKPOINT_PAGES)) {
+                       CHECKPOINT_PAGES) ||
+        !fleetdb_kept_load(db, err)) {
         fleetdb_close(db);
         return false;
     }

@@ -60,7 +60,8 @@ struct fleetdb_account {
 void fleetdb_account_add(struct fleetdb_account *sum, const struct fleetdb_account *more);
 
 /* By lane, from the intervals. With `check_rows` every record that they say is committed must have
- * its row, and what has none is unaccounted: that reads the index of all of the device's rows. */
+ * its row, or have had it until it was removed by age, and what has none is unaccounted: that reads
+ * the index of all of the device's rows. */
 bool fleetdb_account_of(struct fleetdb *db, int64_t device, bool check_rows,
                         struct fleetdb_account ret_lanes[FLEETDB_LANES],
                         struct err *err) MUSTER_CHECK;

@@ -3,11 +3,15 @@
 #define STORAGE_FLEETDB_INTERNAL_H
 
 #include "storage/fleetdb.h"
+#include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_records.h"
 #include "storage/rollup_sums.h"
 #include "storage/sqlite.h"
 
-enum { FLEETDB_APPLICATION_ID = 0x4d736644 }; /* "MsfD" */
+enum {
+    FLEETDB_APPLICATION_ID = 0x4d736644, /* "MsfD" */
+    FLEETDB_BUSY_MS = 2000,              /* a reader may hold up a checkpoint for a moment */
+};
 
 /*
  * For the fleetdb files of this folder only. Each file owns its queries: a table of texts indexed
@@ -46,6 +50,7 @@ enum fleetdb_part {
     FLEETDB_PART_RATES,
     FLEETDB_PART_FIND,
     FLEETDB_PART_UNSURE,
+    FLEETDB_PART_KEEPING,
     FLEETDB_PARTS,
 };
 
@@ -61,7 +66,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
-    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries;
+    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_keeping_queries;
 
 struct fleetdb {
     struct sqlite *sqlite;
@@ -72,11 +77,15 @@ struct fleetdb {
     unsigned first_query[FLEETDB_PARTS];
     struct fleetdb_stamps *stamps; /* fleetdb_stamp.c */
     struct rollup_sums sums;       /* of this transaction, not written yet */
+    int64_t whole_from_ms[FLEETDB_KEPTS], removed[FLEETDB_KEPTS];
 };
 
 bool fleetdb_stamps_open(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 void fleetdb_stamps_close(struct fleetdb *db);
 void fleetdb_stamps_forget(struct fleetdb *db);
+
+/* Since when what is there is whole. */
+bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 
 /* Writes what this transaction has summed up so far. */
 bool fleetdb_rollups_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;

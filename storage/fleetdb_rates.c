@@ -47,6 +47,8 @@ struct fleetdb_rates {
     struct fleetdb *db;
     struct fleetdb_question question;
     int64_t from_ms, to_ms;
+    int64_t kept_from_ms;
+    bool widened;
     char source[SOURCE_CHARS];
     struct piece pieces[PIECES_MAX];
     size_t piece, piece_count;
@@ -92,19 +94,67 @@ static int64_t floor_to(int64_t at_ms, int64_t unit_ms)
     return at_ms / unit_ms * unit_ms;
 }
 
+/* What is left of the window of what is kept. */
+static void clip(struct fleetdb_rates *rates, enum rollup_id hours)
+{
+    const int64_t kept_ms = fleetdb_whole_from_ms(
+        rates->db, hours == ROLLUPS ? FLEETDB_KEPT_RESULTS : FLEETDB_KEPT_SUMS_HOUR);
+    if (rates->question.from_ms < kept_ms)
+        rates->kept_from_ms = kept_ms;
+    if (rates->from_ms < kept_ms)
+        rates->from_ms = kept_ms;
+    if (rates->to_ms < rates->from_ms)
+        rates->to_ms = rates->from_ms;
+}
+
+/* What tells minutes of the time from `at_ms` on; false: nothing is kept that does. */
+static bool find_ends(const struct fleetdb_rates *rates, int64_t at_ms, enum rollup_id *ret_ends)
+{
+    *ret_ends = find_rollup(MINUTE_MS, fleetdb_asked_needs(&rates->question));
+    if (*ret_ends < ROLLUPS && at_ms < fleetdb_whole_from_ms(rates->db, FLEETDB_KEPT_SUMS_MINUTE))
+        *ret_ends = ROLLUPS;
+    return *ret_ends < ROLLUPS || at_ms >= fleetdb_whole_from_ms(rates->db, FLEETDB_KEPT_RESULTS);
+}
+
+/* An end that nothing tells the minutes of becomes the whole hour. */
+static void widen(struct fleetdb_rates *rates, enum rollup_id hours)
+{
+    enum rollup_id ends;
+    const int64_t from_ms = floor_to(rates->from_ms, HOUR_MS);
+    const int64_t last_ms = floor_to(rates->to_ms, HOUR_MS);
+    if (hours == ROLLUPS || rates->from_ms == rates->to_ms)
+        return;
+    if (last_ms < rates->to_ms && !find_ends(rates, last_ms, &ends)) {
+        rates->to_ms = last_ms + HOUR_MS;
+        rates->widened = true;
+    }
+    if (from_ms < rates->from_ms && !find_ends(rates, from_ms, &ends)) {
+        rates->from_ms = from_ms;
+        rates->widened = true;
+    }
+}
+
+static void add_end(struct fleetdb_rates *rates, int64_t from_ms, int64_t to_ms)
+{
+    enum rollup_id ends;
+    (void)find_ends(rates, floor_to(from_ms, HOUR_MS), &ends);
+    add_piece(rates, ends, from_ms, to_ms);
+}
+
 /* Whole hours from sums by the hour; what is left at the ends from sums by the minute, where there
  * are some, or else from the rows. */
 static void plan(struct fleetdb_rates *rates)
 {
-    unsigned needs = fleetdb_asked_needs(&rates->question);
-    enum rollup_id hours = find_rollup(HOUR_MS, needs), ends = find_rollup(MINUTE_MS, needs);
+    enum rollup_id hours = find_rollup(HOUR_MS, fleetdb_asked_needs(&rates->question));
+    clip(rates, hours);
+    widen(rates, hours);
     int64_t first_ms = floor_to(rates->from_ms + HOUR_MS - 1, HOUR_MS);
     int64_t last_ms = floor_to(rates->to_ms, HOUR_MS);
     if (hours == ROLLUPS || first_ms >= last_ms)
         first_ms = last_ms = rates->to_ms;
-    add_piece(rates, ends, rates->from_ms, first_ms);
+    add_end(rates, rates->from_ms, first_ms);
     add_piece(rates, hours, first_ms, last_ms);
-    add_piece(rates, ends, last_ms, rates->to_ms);
+    add_end(rates, last_ms, rates->to_ms);
     bool rows = false, sums = false;
     for (size_t i = 0; i < rates->piece_count; i++) {
         rows = rows || rates->pieces[i].rollup == ROLLUPS;
@@ -308,9 +358,23 @@ const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_
 void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
                           int64_t *ret_to_ms)
 {
-    bool whole = fleetdb_scope_is_whole(rates->question.scope);
-    *ret_from_ms = whole ? rates->from_ms : floor_to(rates->question.from_ms, MINUTE_MS);
-    *ret_to_ms = whole ? rates->to_ms : floor_to(rates->question.to_ms + MINUTE_MS - 1, MINUTE_MS);
+    const bool whole = fleetdb_scope_is_whole(rates->question.scope);
+    const int64_t unit_ms = rates->widened ? HOUR_MS : MINUTE_MS;
+    const int64_t from_ms = floor_to(rates->question.from_ms, unit_ms);
+    *ret_from_ms = whole                           ? rates->from_ms
+                   : from_ms < rates->kept_from_ms ? rates->kept_from_ms
+                                                   : from_ms;
+    *ret_to_ms = whole ? rates->to_ms : floor_to(rates->question.to_ms + unit_ms - 1, unit_ms);
+}
+
+int64_t fleetdb_rates_kept_from_ms(const struct fleetdb_rates *rates)
+{
+    return rates->kept_from_ms;
+}
+
+bool fleetdb_rates_widened(const struct fleetdb_rates *rates)
+{
+    return rates->widened;
 }
 
 const char *fleetdb_rates_source(const struct fleetdb_rates *rates)

@@ -37,7 +37,8 @@ struct fleetdb_question {
     /* JSON array of devices' rows, of which the results are to be; NULL: all. */
     const char *devices;
     struct fleetdb_scope scope; /* of where it stood at the moment of the sale */
-    int64_t from_ms, to_ms;     /* [from, to), widened to whole minutes */
+    /* [from, to), widened to whole minutes, or hours where it is long ago */
+    int64_t from_ms, to_ms;
 };
 
 /* One key and currency. Only what was made in service counts; the others are told beside it. */
@@ -55,6 +56,10 @@ bool fleetdb_rates_open(struct fleetdb *db, const struct fleetdb_question *quest
 bool fleetdb_rates_step(struct fleetdb_rates *rates, bool *ret_done, struct err *err) MUSTER_CHECK;
 /* By key, then currency; valid until the close. */
 const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_t *ret_count);
+/* 0, or: what was before that moment is not kept any more, and was left out of the answer. */
+int64_t fleetdb_rates_kept_from_ms(const struct fleetdb_rates *rates);
+/* Whether the window was widened to whole hours: nothing finer is kept of that time. */
+bool fleetdb_rates_widened(const struct fleetdb_rates *rates);
 /* The window that was read, and from where: "code", "device and rows", "rows". It ends with the
  * fleet's first and last hour; for a part of the fleet, which is not to know them, it is as asked.
  */

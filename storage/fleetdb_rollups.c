@@ -26,13 +26,14 @@ enum query {
     ", ?, ?, ?, ?, ?) AND results = 0"
 #define OF_ROWS(own, bucket_ms)                                                                    \
     "SELECT at_ms / " #bucket_ms ", " own ", " COMMON ", sum(results), sum(amount_minor)"          \
-    " FROM result_counted GROUP BY at_ms / " #bucket_ms ", " own ", " COMMON
-#define OF_TABLE(table, own) "SELECT bucket, " own ", " COMMON ", results, amount_minor FROM " table
+    " FROM result_counted WHERE at_ms >= :from GROUP BY at_ms / " #bucket_ms ", " own ", " COMMON
+#define OF_TABLE(table, own, bucket_ms)                                                            \
+    "SELECT bucket, " own ", " COMMON ", results, amount_minor FROM " table                        \
+    " WHERE bucket >= :from / " #bucket_ms
+#define EXCEPT(a, b) "(SELECT count(*) FROM (SELECT * FROM (" a ") EXCEPT SELECT * FROM (" b ")))"
 #define DIFFER_OF(table, own, bucket_ms)                                                           \
-    "SELECT (SELECT count(*) FROM (SELECT * FROM (" OF_ROWS(own, bucket_ms) ") EXCEPT " OF_TABLE(  \
-        table, own) ")) + (SELECT count(*) FROM (" OF_TABLE(table,                                 \
-                                                            own) " EXCEPT SELECT * FROM "          \
-                                                                 "(" OF_ROWS(own, bucket_ms) ")))"
+    "SELECT " EXCEPT(OF_ROWS(own, bucket_ms), OF_TABLE(table, own, bucket_ms)) " + " EXCEPT(       \
+        OF_TABLE(table, own, bucket_ms), OF_ROWS(own, bucket_ms))
 
 static const char *const texts[QUERIES] = {
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
@@ -69,6 +70,7 @@ enum { SUMS_MAX = 32768 };
 
 /* ISO 8583 DE 4, n 12. */
 static const int64_t amount_max_minor = 999999999999;
+static const int64_t hour_ms = 3600 * 1000;
 
 /* ---- what a result adds to which row ---- */
 
@@ -98,6 +100,12 @@ static void put_own(struct rollup_key *key, size_t at, enum rollup_column column
         key->own[at] = numbers[column];
 }
 
+/* What was removed by age is not begun again: of an hour there are all sums or none. */
+static enum fleetdb_kept age_of(unsigned rollup)
+{
+    return rollups[rollup].bucket_ms < hour_ms ? FLEETDB_KEPT_SUMS_MINUTE : FLEETDB_KEPT_SUMS_HOUR;
+}
+
 bool fleetdb_rollup_count(struct fleetdb *db, const struct fleetdb_counted *counted,
                           enum fleetdb_sign sign, struct err *err)
 {
@@ -118,6 +126,8 @@ bool fleetdb_rollup_count(struct fleetdb *db, const struct fleetdb_counted *coun
         };
         if (code.length > 0)
             memcpy(key.code, code.data, code.length);
+        if (key.bucket * rollups[rollup].bucket_ms < db->whole_from_ms[age_of(rollup)])
+            continue;
         for (size_t i = 0; i < ROLLUP_OWN_MAX; i++)
             put_own(&key, i, rollups[rollup].own[i], counted);
         if (!rollup_sums_add(&db->sums, &key, sign, sign * amount_minor, err))
@@ -230,14 +240,24 @@ bool fleetdb_rollups_write(struct fleetdb *db, struct err *err)
 
 /* ---- the check ---- */
 
+/* Rows go by age before the sums that they are in: what can be compared is what is whole in both.
+ */
+static int64_t both_from_ms(const struct fleetdb *db, unsigned rollup)
+{
+    const int64_t rows_ms = db->whole_from_ms[FLEETDB_KEPT_RESULTS];
+    const int64_t sums_ms = db->whole_from_ms[age_of(rollup)];
+    return rows_ms > sums_ms ? rows_ms : sums_ms;
+}
+
 bool fleetdb_rollups_check(struct fleetdb *db, uint64_t *ret_wrong, char *text, size_t size,
                            struct err *err)
 {
     uint64_t wrong = 0;
     for (unsigned rollup = 0; rollup < ROLLUPS; rollup++) {
         int64_t rows = 0;
-        if (!sqlite_value(db->sqlite, fleetdb_query(db, FLEETDB_PART_ROLLUPS, DIFFER + rollup), 0,
-                          &rows, err))
+        sqlite3_stmt *differ = fleetdb_query(db, FLEETDB_PART_ROLLUPS, DIFFER + rollup);
+        sqlite_bind_int(differ, ":from", both_from_ms(db, rollup));
+        if (!sqlite_value(db->sqlite, differ, 0, &rows, err))
             return false;
         if (rows > 0 && wrong == 0)
             (void)snprintf(text, size, "%s: %lld sums are not those of the rows",

@@ -36,8 +36,8 @@ bool fleetdb_rollup_count(struct fleetdb *db, const struct fleetdb_counted *coun
 bool fleetdb_rollup_row(struct fleetdb *db, int64_t result, enum fleetdb_sign sign,
                         struct err *err) MUSTER_CHECK;
 
-/* Compares all sums with the rows: long work. Each row of a sum that differs counts; `text` names
- * the first. */
+/* Compares all sums with the rows, from when on neither was removed by age: long work. Each row of
+ * a sum that differs counts; `text` names the first. */
 bool fleetdb_rollups_check(struct fleetdb *db, uint64_t *ret_wrong, char *text, size_t size,
                            struct err *err) MUSTER_CHECK;
 

@@ -14,6 +14,7 @@ enum query {
     CLOSED_EACH,
     INCOMPLETE,
     DUPLICATES,
+    AGED,
     ROWS, /* + lane - 1 */
     QUERIES = ROWS + FLEETDB_LANES,
 };
@@ -42,6 +43,7 @@ static const char *const texts[QUERIES] = {
     [INCOMPLETE] = "SELECT t.last_seq - (" SETTLED ") FROM stream t JOIN hello h"
                    " ON h.device = t.device WHERE t.cumulative < t.last_seq AND NOT " FLEETDB_NAMED,
     [DUPLICATES] = ROWS_OF("result_duplicate"),
+    [AGED] = "SELECT records FROM account_aged WHERE device = :device AND lane = :lane",
     [ROWS + 0] = ROWS_OF("result"),
     [ROWS + 1] = ROWS_OF("event"),
     [ROWS + 2] = ROWS_OF("health"),
@@ -81,6 +83,7 @@ struct walk {
     int64_t device;
     struct fleetdb_account *lanes;
     struct fleetdb_losses *losses; /* of the stream in hand */
+    uint64_t rowless[FLEETDB_LANES];
 };
 static bool walk(struct walk *walk, unsigned query,
                  bool (*each)(struct walk *walk, sqlite3_stmt *row, struct err *err),
@@ -171,7 +174,7 @@ struct part {
     uint64_t first, last, lost; /* so many of them need no row */
 };
 
-/* Moves what the part lacks from committed to unaccounted. */
+/* Counts what the part lacks. */
 static bool check_part(struct walk *walk, const struct part *part, struct err *err)
 {
     uint64_t found = 0;
@@ -187,11 +190,8 @@ static bool check_part(struct walk *walk, const struct part *part, struct err *e
         found += (uint64_t)rows;
     }
     uint64_t due = part->last >= part->first ? part->last - part->first + 1 - part->lost : 0;
-    if (found < due) {
-        struct fleetdb_account *account = &walk->lanes[part->lane - 1];
-        account->committed -= due - found;
-        add(&account->unaccounted, due - found);
-    }
+    if (found < due)
+        add(&walk->rowless[part->lane - 1], due - found);
     return true;
 }
 
@@ -252,6 +252,22 @@ static bool check_open(struct walk *walk, sqlite3_stmt *row, struct err *err)
            check_stream(walk, &stream, sqlite_column_u64(row, 2), sqlite_column_u64(row, 6), err);
 }
 
+/* What has no row was removed by age, or nobody knows where it is. */
+static bool judge_rowless(struct walk *walk, int lane, struct err *err)
+{
+    struct fleetdb_account *account = &walk->lanes[lane - 1];
+    int64_t aged = 0;
+    sqlite3_stmt *statement = query_of(walk->db, AGED, walk->device);
+    sqlite_bind_int(statement, ":lane", lane);
+    if (!sqlite_value(walk->db->sqlite, statement, 0, &aged, err))
+        return false;
+    uint64_t missing = walk->rowless[lane - 1];
+    missing = missing > (uint64_t)aged ? missing - (uint64_t)aged : 0;
+    account->committed -= missing;
+    add(&account->unaccounted, missing);
+    return true;
+}
+
 static bool check_rows_of(struct walk *of, struct err *err)
 {
     of->losses = malloc(sizeof *of->losses);
@@ -259,6 +275,8 @@ static bool check_rows_of(struct walk *of, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "no memory for an account");
     bool done = walk(of, OPEN, check_open, err) && walk(of, CLOSED_EACH, check_closed, err);
     free(of->losses);
+    for (int lane = 1; done && lane <= FLEETDB_LANES; lane++)
+        done = judge_rowless(of, lane, err);
     return done;
 }
 

@@ -133,7 +133,7 @@ def too_many(asker, token, operations):
 def reading(asker):
     for path in ("/devices", "/devices/term-1", "/devices/term-2", "/devices/term-1/manifest", "/keys", "/audit",
                  "/audit?device=term-1", "/documents", "/documents?headers=1&name=bin-table", "/roots", "/roots/1",
-                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/openapi.json"):
+                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/retention", "/openapi.json"):
         asker.get(path)
     for kind in ("errors", "rates", "top"):
         for by in contract.DOCUMENT["paths"][f"/api/v1/{kind}"]["get"]["parameters"][0]["schema"]["enum"]:

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/api_keeping.h"
+
+#include "storage/fleetdb_room.h"
+
+static bool no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
+/* ---- GET /api/v1/retention ---- */
+
+static json_t *kind_json(const struct keeping *keeping, enum fleetdb_kept kept,
+                         const struct fleetdb_kept_view *view)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:I}", "kind", fleetdb_kept_word(kept),
+                     "age_ms", (json_int_t)keeping->settings.age_ms[kept], "from_ms",
+                     (json_int_t)keeping_from_ms(keeping, kept), "oldest_ms",
+                     (json_int_t)view->oldest_ms, "whole_from_ms", (json_int_t)view->whole_from_ms,
+                     "rows", view->rows < 0 ? json_null() : json_integer((json_int_t)view->rows),
+                     "removed", (json_int_t)view->removed);
+}
+
+static bool add_kinds(const struct api_keeping *keeping, json_t *kinds, struct err *err)
+{
+    for (enum fleetdb_kept kept = 0; kept < FLEETDB_KEPTS; kept++) {
+        struct fleetdb_kept_view view;
+        if (!fleetdb_kept_look(keeping->db, kept, &view, err))
+            return false;
+        if (json_array_append_new(kinds, kind_json(keeping->keeping, kept, &view)) != 0)
+            return no_memory(err);
+    }
+    return true;
+}
+
+/* Wall time of the next pass; while one goes on, now. */
+static int64_t next_ms(const struct keeping *keeping, int64_t now_ms)
+{
+    return keeping->phase != KEEPING_RESTS || keeping->passed_ms == 0
+               ? now_ms
+               : keeping->passed_ms + keeping->settings.every_ms;
+}
+
+static bool show(void *ctx, const struct api_request *request, struct api_answer *answer,
+                 struct err *err)
+{
+    static const char *const phases[] = {
+        [KEEPING_RESTS] = "rests", [KEEPING_AGES] = "removes", [KEEPING_GIVES_BACK] = "gives back"};
+    const struct api_keeping *api = ctx;
+    const struct keeping *keeping = api->keeping;
+    struct fleetdb_room room;
+    json_t *kinds = json_array();
+    if (!add_kinds(api, kinds, err) || !fleetdb_room_look(api->db, &room, err)) {
+        json_decref(kinds);
+        return false;
+    }
+    answer->json = json_pack(
+        "{s:o, s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:b}", "kinds", kinds, "open_age_ms",
+        (json_int_t)keeping->settings.open_age_ms, "phase", phases[keeping->phase], "passed_ms",
+        (json_int_t)keeping->passed_ms, "next_ms", (json_int_t)next_ms(keeping, request->now_ms),
+        "trouble", keeping->trouble, "file_bytes", (json_int_t)room.file_bytes, "free_bytes",
+        (json_int_t)room.free_bytes, "spare_bytes", (json_int_t)keeping->settings.spare_bytes,
+        "shrinks", (int)room.shrinks);
+    return answer->json != NULL || no_memory(err);
+}
+
+struct api_module api_keeping_module(struct api_keeping *keeping)
+{
+    static const struct api_route routes[] = {
+        {"GET", "/api/v1/retention", 0, show, API_VIEWER, API_WHOLE_FLEET},
+    };
+    return (struct api_module){
+        .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = keeping};
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/ctl.h"
+#include "fleet/ctl_table.h"
+
+#include <inttypes.h>
+
+enum { DAY_MS = 24 * 3600 * 1000, MIB = 1024 * 1024 };
+
+static void add_moment(struct ctl_table *table, int64_t at_ms, const char *never)
+{
+    char when[32];
+    clock_format(at_ms, when);
+    if (at_ms == 0)
+        ctl_table_text(table, never);
+    else
+        ctl_table_format(table, "%.16sZ", when);
+}
+
+static void add_kind(struct ctl_table *table, const json_t *kind)
+{
+    const int64_t age_ms = ctl_number(kind, "age_ms");
+    const json_t *rows = json_object_get(kind, "rows");
+    ctl_table_text(table, ctl_text(kind, "kind"));
+    if (age_ms == 0)
+        ctl_table_text(table, "for ever");
+    else
+        ctl_table_format(table, "%" PRId64 " d", age_ms / DAY_MS);
+    add_moment(table, ctl_number(kind, "oldest_ms"), "-");
+    add_moment(table, ctl_number(kind, "whole_from_ms"), "the beginning");
+    if (json_is_integer(rows))
+        ctl_table_count(table, json_integer_value(rows));
+    else
+        ctl_table_text(table, "-");
+    ctl_table_count(table, ctl_number(kind, "removed"));
+}
+
+static void print_end(struct ctl *ctl, const json_t *reply)
+{
+    char next[32];
+    const char *trouble = ctl_text(reply, "trouble");
+    const int64_t open_ms = ctl_number(reply, "open_age_ms");
+    clock_format(ctl_number(reply, "next_ms"), next);
+    if (open_ms == 0)
+        fputs("\nResults with an open matter are kept for ever.\n", ctl->out);
+    else
+        fprintf(ctl->out, "\nResults with an open matter are kept for %" PRId64 " d.\n",
+                open_ms / DAY_MS);
+    fprintf(ctl->out, "The file has %" PRId64 " MiB, of which %" PRId64 " are free.%s\n",
+            ctl_number(reply, "file_bytes") / MIB, ctl_number(reply, "free_bytes") / MIB,
+            json_is_true(json_object_get(reply, "shrinks"))
+                ? ""
+                : " It shrinks only after musterd --vacuum.");
+    fprintf(ctl->out, "musterd %s; the next pass begins at %.19sZ.\n", ctl_text(reply, "phase"),
+            next);
+    if (trouble[0] != '\0')
+        fprintf(ctl->out, "The last pass had trouble: %s\n", trouble);
+}
+
+static int show(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    json_t *reply, *kind;
+    size_t i;
+    (void)args;
+    if (!client_get(ctl->client, "/api/v1/retention", &reply, err))
+        return exit_code_of(err);
+    int code = EXIT_OK;
+    if (ctl->json) {
+        code = ctl_print_json(ctl, reply, err);
+    } else {
+        struct ctl_table *table = ctl_table_new("KIND|>KEPT|OLDEST|WHOLE SINCE|>ROWS|>REMOVED");
+        json_array_foreach(json_object_get(reply, "kinds"), i, kind) add_kind(table, kind);
+        code = ctl_print_table(ctl, table, "") ? EXIT_OK : EXIT_SYSTEM;
+        print_end(ctl, reply);
+    }
+    json_decref(reply);
+    return code;
+}
+
+const struct ctl_command ctl_retention = {
+    .words = "retention",
+    .arguments = "",
+    .summary = "Show how long what is kept, since when it is whole, and what was removed.",
+    .notes = "How long is set in musterd.conf, [retention]. ROWS is at the most so many; of sums\n"
+             "nobody counts them.",
+    .run = show,
+};

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/keeping.h"
+
+#include "base/log.h"
+#include "storage/fleetdb_room.h"
+
+#include <stdio.h>
+
+enum {
+    ROWS_FIRST = 64,
+    ROWS_MOST = 1024,
+    ROWS_LEAST = 8,
+    STEP_MS = 8,    /* a step is to take no longer */
+    REST_TIMES = 4, /* as long as a step took, others have the loop */
+    REST_LEAST_MS = 5,
+    GIVE_BACK_BYTES = 512 * 1024,
+};
+
+int64_t keeping_from_ms(const struct keeping *keeping, enum fleetdb_kept kept)
+{
+    const int64_t age_ms = keeping->settings.age_ms[kept];
+    return age_ms == 0 ? 0 : clock_wall_ms(keeping->settings.clock) - age_ms;
+}
+
+static void fail(struct keeping *keeping, const char *doing, const struct err *why)
+{
+    (void)snprintf(keeping->trouble, sizeof keeping->trouble, "%s: %.280s", doing, why->text);
+    log_error("retention: %s", keeping->trouble);
+}
+
+/* ---- one kind after the other ---- */
+
+static void next_kind(struct keeping *keeping)
+{
+    keeping->after = 0;
+    if (++keeping->kept < FLEETDB_KEPTS)
+        return;
+    keeping->phase = KEEPING_GIVES_BACK;
+    keeping->gave_back = false;
+}
+
+static void age(struct keeping *keeping)
+{
+    const struct keeping_settings *settings = &keeping->settings;
+    const int64_t now_ms = clock_wall_ms(settings->clock);
+    const int64_t age_ms = settings->age_ms[keeping->kept];
+    const struct fleetdb_ageing ageing = {
+        .before_ms = now_ms - age_ms,
+        .open_before_ms = settings->open_age_ms == 0 ? 0 : now_ms - settings->open_age_ms,
+        .rows = keeping->rows,
+    };
+    struct err err = {0};
+    uint64_t removed = 0;
+    bool more = false;
+    if (age_ms == 0) {
+        next_kind(keeping);
+        return;
+    }
+    if (!fleetdb_age(settings->db, keeping->kept, &ageing, &keeping->after, &removed, &more,
+                     &err)) {
+        fail(keeping, fleetdb_kept_word(keeping->kept), &err);
+        next_kind(keeping);
+        return;
+    }
+    metrics_add(settings->metrics, METRIC_AGED_RESULTS + keeping->kept, removed);
+    if (!more)
+        next_kind(keeping);
+}
+
+/* ---- room ---- */
+
+static void end(struct keeping *keeping)
+{
+    const struct keeping_settings *settings = &keeping->settings;
+    keeping->phase = KEEPING_RESTS;
+    keeping->passed_ms = clock_wall_ms(settings->clock);
+}
+
+static void give_back(struct keeping *keeping)
+{
+    const struct keeping_settings *settings = &keeping->settings;
+    struct err err = {0};
+    int64_t bytes = 0;
+    bool more = false;
+    if (!fleetdb_room_give_back(settings->db, settings->spare_bytes, GIVE_BACK_BYTES, &bytes, &more,
+                                &err)) {
+        fail(keeping, "room", &err);
+        end(keeping);
+        return;
+    }
+    metrics_add(settings->metrics, METRIC_GIVEN_BACK, (uint64_t)bytes);
+    keeping->gave_back = keeping->gave_back || bytes > 0;
+    if (more)
+        return;
+    if (keeping->gave_back && !fleetdb_room_checkpoint(settings->db, false, &err))
+        fail(keeping, "checkpoint", &err);
+    end(keeping);
+}
+
+/* ---- steps ---- */
+
+static void begin(struct keeping *keeping)
+{
+    keeping->phase = KEEPING_AGES;
+    keeping->kept = 0;
+    keeping->after = 0;
+    keeping->trouble[0] = '\0';
+    if (keeping->rows == 0)
+        keeping->rows = ROWS_FIRST;
+}
+
+/* Disks differ: a step is as large as its time lets it be. */
+static void pace(struct keeping *keeping, int64_t took_ms)
+{
+    if (took_ms > STEP_MS && keeping->rows > ROWS_LEAST)
+        keeping->rows /= 2;
+    else if (took_ms < STEP_MS / 2 && keeping->rows < ROWS_MOST)
+        keeping->rows *= 2;
+}
+
+int64_t keeping_step(struct keeping *keeping)
+{
+    const struct clock *clock = keeping->settings.clock;
+    const int64_t began_ms = clock_boot_ms(clock);
+    if (began_ms < keeping->due_ms)
+        return keeping->due_ms - began_ms;
+    if (keeping->phase == KEEPING_RESTS)
+        begin(keeping);
+    if (keeping->phase == KEEPING_AGES)
+        age(keeping);
+    else
+        give_back(keeping);
+    const int64_t took_ms = clock_boot_ms(clock) - began_ms;
+    const int64_t rest_ms = REST_TIMES * took_ms;
+    pace(keeping, took_ms);
+    int64_t wait_ms = rest_ms > REST_LEAST_MS ? rest_ms : REST_LEAST_MS;
+    if (keeping->phase == KEEPING_RESTS)
+        wait_ms = keeping->settings.every_ms;
+    keeping->due_ms = began_ms + took_ms + wait_ms;
+    return wait_ms;
+}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fleet database in which time has passed, or in which there is much; made while musterd is not running."""
+import contextlib
+import pathlib
+import re
+import sqlite3
+
+DAY_MS = 24 * 3600 * 1000
+MIGRATION = pathlib.Path(__file__).resolve().parents[2] / "storage" / "sql" / "fleet" / "0017_rollups.sql"
+SUMS = {"rollup_code_minute": 60000, "rollup_code_hour": 3600000, "rollup_issuer_hour": 3600000,
+        "rollup_entry_hour": 3600000, "rollup_software_hour": 3600000, "rollup_device_hour": 3600000}
+
+
+@contextlib.contextmanager
+def opened(path):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        yield database
+        database.commit()
+
+
+def time_passes(path, days):
+    """All that there is becomes older."""
+    with opened(path) as database:
+        for table, columns in (("result", "received_ms at_ms wall_ms"), ("event", "received_ms at_ms wall_ms"),
+                               ("health", "received_ms at_ms wall_ms"), ("audit", "at_ms"), ("feed", "at_ms"),
+                               ("standing", "from_ms to_ms"), ("device_terminal", "from_ms to_ms")):
+            for column in columns.split():
+                database.execute(f"UPDATE {table} SET {column} = {column} - ?", (days * DAY_MS,))
+        for table, unit_ms in SUMS.items():
+            database.execute(f"UPDATE {table} SET bucket = bucket - ?", (days * DAY_MS // unit_ms,))
+
+
+def copies(path, count, apart_ms):
+    """What there is becomes old, and so many results like it follow up to now, in the sums too."""
+    with opened(path) as database:
+        names = [row[1] for row in database.execute("PRAGMA table_info(result)")]
+        first, = database.execute("SELECT max(id) FROM result").fetchone()
+        own = {"seq": "seq + n", "at_ms": f"at_ms + n * {apart_ms}", "received_ms": f"received_ms + n * {apart_ms}",
+               "idempotency_key": "x''"}
+        database.execute("UPDATE result SET at_ms = at_ms - ?1, received_ms = received_ms - ?1", (count * apart_ms,))
+        chosen = [name for name in names if name != "id"]
+        database.execute(
+            "WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t WHERE n < ?)"
+            f" INSERT INTO result ({', '.join(chosen)}) SELECT {', '.join(own.get(name, name) for name in chosen)}"
+            " FROM t, result WHERE result.id = ?", (count, first))
+        database.execute("UPDATE stream SET cumulative = cumulative + ?, last_seq = last_seq + ? WHERE lane = 1",
+                         (count, count))
+        text = MIGRATION.read_text()
+        for table in SUMS:
+            database.execute(f"DELETE FROM {table}")
+        for statement in re.findall(r"INSERT INTO rollup_[^;]*;", text):
+            database.execute(statement)
+
+
+def check_sums(path):
+    """What whole rows say and what whole sums say is the same."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        whole = dict(database.execute("SELECT kind, whole_from_ms FROM kept"))
+        for statement in re.findall(r"INSERT INTO (rollup_\w+) (SELECT[^;]*);", MIGRATION.read_text()):
+            table, of_rows = statement
+            unit = SUMS[table]
+            since = max(whole.get("results", 0), whole.get("sums_minute" if unit == 60000 else "sums_hour", 0))
+            rows = {row for row in database.execute(of_rows) if row[0] >= since / unit}
+            sums = {row for row in database.execute(f"SELECT * FROM {table}") if row[0] >= since / unit}
+            assert rows == sums, (table, rows ^ sums)
