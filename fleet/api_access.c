@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_access.h"
+#include "fleet/select.h"
 
 #include "fleet/access.h"
 #include "storage/fleetdb_changes.h"
@@ -184,13 +185,14 @@ static bool add_change(void *ctx, const struct fleetdb_change_row *change, struc
            err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
-/* ?device=ID, ?limit=N, ?before=ID for the page after. Newest first. */
+/* ?device=ID, ?devices=SELECTOR, ?limit=N, ?before=ID for the page after. Newest first. */
 static bool list_changes(void *ctx, const struct api_request *request, struct api_answer *answer,
                          struct err *err)
 {
     const struct api_access *access = ctx;
-    const char *id = api_query(request, "device");
+    const char *id = api_query(request, "device"), *selector = api_query(request, "devices");
     struct fleetdb_device device = {0};
+    struct buf devices = {0};
     struct fleetdb_changes_asked asked = {.scope = request->caller->scope};
     if ((id != NULL && (!access_check_device(access->db, request->caller, id, err) ||
                         !fleetdb_device_find(access->db, id, &device, err))) ||
@@ -201,7 +203,11 @@ static bool list_changes(void *ctx, const struct api_request *request, struct ap
     if (asked.limit > SHOWN_MAX)
         asked.limit = SHOWN_MAX;
     json_t *list = json_array();
-    if (!fleetdb_changes_each(access->db, &asked, add_change, list, err)) {
+    bool done = selector == NULL || select_rows(access->db, asked.scope, selector, &devices, err);
+    asked.devices = (const char *)devices.data;
+    done = done && fleetdb_changes_each(access->db, &asked, add_change, list, err);
+    buf_done(&devices);
+    if (!done) {
         json_decref(list);
         return false;
     }

@@ -2,6 +2,7 @@
 #include "fleet/api_actions.h"
 
 #include "fleet/access.h"
+#include "fleet/select.h"
 #include "proto/action.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
@@ -197,13 +198,14 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
            json_array_append_new(listing->list, api_action_json(action)) == 0 || no_memory(err);
 }
 
-/* ?device=ID, ?limit=N. Newest first. */
+/* ?device=ID, ?devices=SELECTOR, ?limit=N. Newest first. */
 static bool get_actions(void *ctx, const struct api_request *request, struct api_answer *answer,
                         struct err *err)
 {
     struct api_actions *actions = ctx;
     struct fleetdb_device device = {0};
-    const char *id = api_query(request, "device");
+    struct buf devices = {0};
+    const char *id = api_query(request, "device"), *selector = api_query(request, "devices");
     int64_t limit = 0;
     if ((id != NULL && (!access_check_device(actions->db, request->caller, id, err) ||
                         !fleetdb_device_find(actions->db, id, &device, err))) ||
@@ -214,7 +216,12 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
     struct listing listing = {actions->db, request->caller->scope, json_array(), (size_t)limit};
     /* Others' actions may lie between those of a part of the fleet. */
     const int64_t looked_at = fleetdb_scope_is_whole(listing.scope) ? limit : LOOKED_AT_MAX;
-    if (!fleetdb_actions_each(actions->db, device.device, looked_at, add_action, &listing, err)) {
+    bool done =
+        (selector == NULL || select_rows(actions->db, listing.scope, selector, &devices, err)) &&
+        fleetdb_actions_each(actions->db, device.device, (const char *)devices.data, looked_at,
+                             add_action, &listing, err);
+    buf_done(&devices);
+    if (!done) {
         json_decref(listing.list);
         return false;
     }

@@ -207,7 +207,7 @@ static bool add_details(struct fleetdb *db, int64_t device, json_t *object, stru
            fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
            fleetdb_view_items(db, device, add_item, items, err) &&
            fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, events, err) &&
-           fleetdb_actions_each(db, device, ACTIONS_SHOWN, add_action, actions, err) &&
+           fleetdb_actions_each(db, device, NULL, ACTIONS_SHOWN, add_action, actions, err) &&
            fleetdb_view_streams(db, device, add_stream, streams, err) &&
            api_add_told(db, device, object, err);
 }

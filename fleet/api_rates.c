@@ -107,30 +107,12 @@ static bool read_choices(struct asking *asking, const struct api_request *reques
     return true;
 }
 
-static bool add_device(void *ctx, int64_t device, const char *id, struct err *err)
-{
-    struct asking *asking = ctx;
-    struct buf *devices = &asking->devices;
-    char number[24];
-    bool holds = false;
-    (void)id;
-    if (!fleetdb_scope_holds(asking->db, asking->question.scope, device, &holds, err))
-        return false;
-    if (!holds)
-        return true;
-    int length = snprintf(number, sizeof number, "%s%lld", devices->length > 1 ? "," : "",
-                          (long long)device);
-    return buf_append(devices, number, (size_t)length, err);
-}
-
 static bool read_devices(struct asking *asking, const struct api_request *request, struct err *err)
 {
     const char *selector = api_query(request, "devices");
     if (selector == NULL)
         return true;
-    if (!buf_append(&asking->devices, "[", 1, err) ||
-        !select_devices(asking->db, selector, add_device, asking, err) ||
-        !buf_append(&asking->devices, "]", 2, err))
+    if (!select_rows(asking->db, asking->question.scope, selector, &asking->devices, err))
         return false;
     asking->question.devices = (const char *)asking->devices.data;
     return true;

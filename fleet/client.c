@@ -11,7 +11,7 @@ enum {
     CONNECT_LIMIT_MS = 5000,
     CALL_LIMIT_MS = 60000,
     REPLY_LIMIT_BYTES = 256 * 1024 * 1024, /* a list of a large fleet's devices */
-    URL_CHARS = 1024,
+    URL_CHARS = 8192,                      /* a selector may have 1,024 characters, each escaped */
     ADDRESS_CHARS = 512,
     TOKEN_CHARS = 200,
     WAITED_LIMIT_MS = 60000, /* in all, until what was asked too often is answered */

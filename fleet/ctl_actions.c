@@ -163,15 +163,14 @@ bool ctl_actions_print(struct ctl *ctl, const json_t *list, bool devices)
 
 static int get_actions(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    char path[120];
+    char path[4096];
     json_t *reply;
     int64_t limit = 0;
-    const char *device = ctl_arg(args, "--device", NULL);
-    if ((device != NULL && !ctl_device_id(device, err)) ||
-        !ctl_arg_number(args, "--limit", 50, 1, 1000, &limit, err))
+    if (!ctl_arg_number(args, "--limit", 50, 1, 1000, &limit, err))
         return EXIT_USAGE;
-    (void)snprintf(path, sizeof path, "/api/v1/actions?limit=%d%s%s", (int)limit,
-                   device != NULL ? "&device=" : "", device != NULL ? device : "");
+    (void)snprintf(path, sizeof path, "/api/v1/actions?limit=%d", (int)limit);
+    if (!ctl_choose_query(args, path, sizeof path, err))
+        return EXIT_USAGE;
     if (!client_get(ctl->client, path, &reply, err))
         return exit_code_of(err);
     int code = EXIT_OK;
@@ -184,7 +183,7 @@ static int get_actions(struct ctl *ctl, const struct ctl_args *args, struct err 
 }
 
 static const struct ctl_option get_options[] = {
-    {.name = "--device", .value = "ID", .help = "only of this device"},
+    CTL_CHOOSE_DEVICES,
     {.name = "--limit", .value = "N", .help = "the newest so many [50]"},
     {0},
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl.h"
+#include "fleet/ctl_choose.h"
 #include "fleet/ctl_table.h"
 
 #include <inttypes.h>
@@ -25,16 +26,16 @@ static bool print_changes(struct ctl *ctl, const json_t *list)
 
 static int show_changes(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    char path[160];
+    char path[4096];
     json_t *reply;
     int64_t limit = 0, before = 0;
-    const char *device = ctl_arg(args, "--device", NULL);
-    if ((device != NULL && !ctl_device_id(device, err)) ||
-        !ctl_arg_number(args, "--limit", 50, 1, 1000, &limit, err) ||
+    if (!ctl_arg_number(args, "--limit", 50, 1, 1000, &limit, err) ||
         !ctl_arg_number(args, "--before", 0, 1, INT64_MAX, &before, err))
         return EXIT_USAGE;
-    (void)snprintf(path, sizeof path, "/api/v1/changes?limit=%" PRId64 "&before=%" PRId64 "%s%s",
-                   limit, before, device != NULL ? "&device=" : "", device != NULL ? device : "");
+    (void)snprintf(path, sizeof path, "/api/v1/changes?limit=%" PRId64 "&before=%" PRId64, limit,
+                   before);
+    if (!ctl_choose_query(args, path, sizeof path, err))
+        return EXIT_USAGE;
     if (!client_get(ctl->client, path, &reply, err))
         return exit_code_of(err);
     int code = EXIT_OK;
@@ -47,7 +48,7 @@ static int show_changes(struct ctl *ctl, const struct ctl_args *args, struct err
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--device", .value = "ID", .help = "only of this device"},
+    CTL_CHOOSE_DEVICES,
     {.name = "--limit", .value = "N", .help = "the newest so many [50]"},
     {.name = "--before", .value = "CHANGE", .help = "only what came before this one"},
     {0},

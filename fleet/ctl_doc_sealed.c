@@ -3,6 +3,7 @@
 #include "base/private.h"
 #include "fleet/base64.h"
 #include "fleet/content.h"
+#include "fleet/ctl_choose.h"
 #include "fleet/ctl_key.h"
 #include "fleet/ctl_publish.h"
 #include "fleet/ctl_seal.h"
@@ -20,9 +21,10 @@ struct sealing_run {
     Muster__DocumentKind kind;
     struct signers signers;
     struct sealing_authority *authority;
-    json_t *done;   /* what is told of each, for -o json */
-    json_t *failed; /* [{"device", "error"}]: to whom nothing was sealed */
-    int code;       /* of the last of those */
+    json_t *devices; /* their ids */
+    json_t *done;    /* what is told of each, for -o json */
+    json_t *failed;  /* [{"device", "error"}]: to whom nothing was sealed */
+    int code;        /* of the last of those */
 };
 
 static bool fetch_certificate(struct ctl *ctl, const char *device, struct buf *ret_certificate,
@@ -132,7 +134,6 @@ static int seal_one(struct ctl *ctl, const struct sealing_run *run, const char *
 static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
 {
     struct ctl_publish wanted = {0};
-    size_t at = 0;
     bool good = ctl_publish_args(&wanted, run->args->arguments[0], run->args, err) &&
                 word_to_kind(ctl_arg(run->args, "--kind", ""), &run->kind, err);
     ctl_publish_done(&wanted);
@@ -140,10 +141,6 @@ static bool open_run(struct ctl *ctl, struct sealing_run *run, struct err *err)
         return false;
     bool key_block = run->kind == MUSTER__DOCUMENT_KIND__DOCUMENT_KEY_BLOCK;
     const char *option = key_block ? "--custodian-key" : "--release-key";
-    for (const char *id; (id = ctl_arg_next(run->args, "--device", &at)) != NULL;) {
-        if (!ctl_device_id(id, err))
-            return false;
-    }
     if (ctl_arg(run->args, option, NULL) == NULL)
         return err_set(err, ERR_INVALID, "%s %s: add %s KEY", word_of_kind((int)run->kind),
                        key_block ? "is signed by the custodian" : "is signed by release", option);
@@ -165,11 +162,14 @@ static bool fail(struct ctl *ctl, struct sealing_run *run, const char *device, c
 
 /* One device's trouble is not the next one's; but without an answer from musterd nobody gets any.
  */
-static bool seal_each(struct ctl *ctl, struct sealing_run *run, size_t *ret_count, struct err *err)
+static bool seal_each(struct ctl *ctl, struct sealing_run *run, struct err *err)
 {
-    size_t at = 0, count = 0;
+    size_t i = 0;
     bool silent = false;
-    for (const char *id; (id = ctl_arg_next(run->args, "--device", &at)) != NULL; count++) {
+    json_t *device = NULL;
+    json_array_foreach(run->devices, i, device)
+    {
+        const char *id = json_string_value(device);
         struct err why = {0};
         int code = silent ? run->code : seal_one(ctl, run, id, &why);
         if (code == EXIT_OK)
@@ -179,7 +179,6 @@ static bool seal_each(struct ctl *ctl, struct sealing_run *run, size_t *ret_coun
         silent = code == EXIT_UNREACHABLE || code == EXIT_TIMEOUT;
         run->code = code;
     }
-    *ret_count = count;
     return true;
 }
 
@@ -199,8 +198,8 @@ static int print_run(struct ctl *ctl, const struct sealing_run *run, struct err 
 
 static int seal_all(struct ctl *ctl, struct sealing_run *run, struct err *err)
 {
-    size_t count = 0;
-    if (!seal_each(ctl, run, &count, err))
+    const size_t count = json_array_size(run->devices);
+    if (!seal_each(ctl, run, err))
         return exit_code_of(err);
     int code = print_run(ctl, run, err);
     const size_t failed = json_array_size(run->failed);
@@ -213,26 +212,35 @@ static int seal_all(struct ctl *ctl, struct sealing_run *run, struct err *err)
     return count == 1 || silent ? run->code : EXIT_INPUT;
 }
 
+static int choose(struct ctl *ctl, const struct sealing_run *run, struct err *err)
+{
+    if (ctl_chooses(run->args))
+        return ctl_choose(ctl, run->args, run->devices, err);
+    err_set(err, ERR_INVALID, "say to whom: --device, --selector or --group");
+    return EXIT_USAGE;
+}
+
 static int doc_seal(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    struct sealing_run run = {.args = args, .done = json_array(), .failed = json_array()};
+    struct sealing_run run = {
+        .args = args, .devices = json_array(), .done = json_array(), .failed = json_array()};
+    int code = choose(ctl, &run, err);
     /* Files that are not there are wrong usage, not something that musterd does not know. */
-    int code = open_run(ctl, &run, err)                                 ? seal_all(ctl, &run, err)
-               : err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? EXIT_USAGE
-                                                                        : exit_code_of(err);
+    if (code == EXIT_OK && !open_run(ctl, &run, err))
+        code =
+            err->code == ERR_INVALID || err->code == ERR_NOT_FOUND ? EXIT_USAGE : exit_code_of(err);
+    if (code == EXIT_OK)
+        code = seal_all(ctl, &run, err);
     sealing_authority_close(run.authority);
     signers_done(&run.signers);
+    json_decref(run.devices);
     json_decref(run.done);
     json_decref(run.failed);
     return code;
 }
 
 static const struct ctl_option options[] = {
-    {.name = "--device",
-     .value = "ID",
-     .help = "to whom it is sealed; each device gets a version of its own",
-     .required = true,
-     .repeats = true},
+    CTL_CHOOSE_DEVICES,
     {.name = "--kind",
      .value = "KIND",
      .help = "params, key-block, file, table or code-profile",
@@ -260,6 +268,7 @@ const struct ctl_command ctl_doc_seal = {
     .arguments = "NAME FILE",
     .summary = "Seal a document to single devices, sign it and hand it to musterd.",
     .notes =
+        "Each device gets a version of its own.\n"
         "{} in FILE stands for the device: keys/{}.tr31 is another file for each. musterd and\n"
         "the broker only ever hold what is sealed; the content is not written anywhere here.\n"
         "Sealing again is a new version: what is sealed cannot be compared with what was.\n"

@@ -68,6 +68,19 @@ static bool append_window(struct ctl *ctl, const struct ctl_args *args, char *pa
            (until == NULL || append_time(path, "to_ms", now_ms - until_ms, err));
 }
 
+static bool append_devices(const struct ctl_args *args, char *path, struct err *err)
+{
+    const char *devices = ctl_arg(args, "--selector", NULL),
+               *group = ctl_arg(args, "--group", NULL);
+    char named[80];
+    if (devices != NULL && group != NULL)
+        return err_set(err, ERR_INVALID, "say one of --selector and --group");
+    (void)snprintf(named, sizeof named, "group=%.64s", group != NULL ? group : "");
+    if (group != NULL)
+        devices = named;
+    return devices == NULL || append(path, "devices", devices, err);
+}
+
 static bool make_path(struct ctl *ctl, const struct ctl_args *args, const char *what,
                       const char *by, char path[PATH_CHARS], struct err *err)
 {
@@ -84,12 +97,11 @@ static bool make_path(struct ctl *ctl, const struct ctl_args *args, const char *
         if (value != NULL && !append(path, dims[i], value, err))
             return false;
     }
-    const char *devices = ctl_arg(args, "--devices", NULL), *limit = ctl_arg(args, "--limit", NULL);
+    const char *limit = ctl_arg(args, "--limit", NULL);
     int64_t number = 0;
     if (limit != NULL && !ctl_arg_number(args, "--limit", 0, 1, 100000, &number, err))
         return false;
-    return (devices == NULL || append(path, "devices", devices, err)) &&
-           (limit == NULL || append(path, "limit", limit, err));
+    return append_devices(args, path, err) && (limit == NULL || append(path, "limit", limit, err));
 }
 
 /* ---- the answer ---- */
@@ -246,7 +258,11 @@ static const struct ctl_option options[] = {
     {.name = "--by", .value = "WHAT", .help = BY_HELP},
     {.name = "--since", .value = "DURATION", .help = "from so long ago: 15m, 1h, 7d [1h]"},
     {.name = "--until", .value = "DURATION", .help = "to so long ago [now]"},
-    {.name = "--devices", .value = "SELECTOR", .help = "only those that it chooses now"},
+    {.name = "--selector",
+     .alias = "-l",
+     .value = "SELECTOR",
+     .help = "only devices that are so now: region=north,model=A9*; see group add --help"},
+    {.name = "--group", .value = "NAME", .help = "only those that are in it now; see get groups"},
     {.name = "--limit", .value = "N", .help = "no more than so many rows [all; top: 10]"},
     {.name = "--code", .value = "CODE", .help = "errors: only this code; rates, top: is the error"},
     {.name = "--outcome", .value = "WORD", .help = "the same by outcome [declined]"},

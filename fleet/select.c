@@ -209,6 +209,33 @@ bool select_devices(struct fleetdb *db, const char *selector,
     return done;
 }
 
+struct rows {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    struct buf *text;
+};
+
+static bool add_row(void *ctx, int64_t device, const char *id, struct err *err)
+{
+    const struct rows *rows = ctx;
+    char number[24];
+    bool holds = false;
+    (void)id;
+    if (!fleetdb_scope_holds(rows->db, rows->scope, device, &holds, err))
+        return false;
+    int length = snprintf(number, sizeof number, "%s%lld", rows->text->length > 1 ? "," : "",
+                          (long long)device);
+    return !holds || buf_append(rows->text, number, (size_t)length, err);
+}
+
+bool select_rows(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
+                 struct buf *ret_rows, struct err *err)
+{
+    struct rows rows = {db, scope, ret_rows};
+    return buf_append(ret_rows, "[", 1, err) && select_devices(db, selector, add_row, &rows, err) &&
+           buf_append(ret_rows, "]", sizeof "]", err);
+}
+
 bool select_fit_for_group(const char *selector, struct err *err)
 {
     struct selector read;

@@ -38,7 +38,9 @@ static const char *const texts[QUERIES] = {
     [NAMED] = "UPDATE action SET named = open, since_epoch = iif(since_version = 0 AND open <> 0,"
               " :epoch, since_epoch), since_version = iif(since_version = 0 AND open <> 0,"
               " :version, since_version) WHERE device = :device AND (open <> 0 OR named <> 0)",
-    [EACH] = COLUMNS " WHERE :device = 0 OR a.device = :device ORDER BY a.id DESC LIMIT :limit",
+    [EACH] = COLUMNS " WHERE (:device = 0 OR a.device = :device) AND (:devices IS NULL"
+                     " OR a.device IN (SELECT value FROM json_each(:devices)))"
+                     " ORDER BY a.id DESC LIMIT :limit",
     [GET] = COLUMNS " WHERE a.name = :name",
     /* How it ended is said once; that it waits is no news where more is known, and of what has
      * expired (5) only that it began after all (2). What has begun is ordered no more: a terminal
@@ -142,7 +144,7 @@ bool fleetdb_actions_named(struct fleetdb *db, int64_t device, uint64_t epoch, u
     return sqlite_run(db->sqlite, named, err);
 }
 
-bool fleetdb_actions_each(struct fleetdb *db, int64_t device, int64_t limit,
+bool fleetdb_actions_each(struct fleetdb *db, int64_t device, const char *devices, int64_t limit,
                           bool (*each)(void *ctx, const struct fleetdb_action *action,
                                        struct err *err),
                           void *ctx, struct err *err)
@@ -150,6 +152,8 @@ bool fleetdb_actions_each(struct fleetdb *db, int64_t device, int64_t limit,
     size_t count;
     sqlite3_stmt *rows = query_of(db, EACH);
     sqlite_bind_int(rows, ":device", device);
+    if (devices != NULL)
+        sqlite_bind_text(rows, ":devices", devices);
     sqlite_bind_int(rows, ":limit", limit);
     return give_rows(db, rows, each, ctx, &count, err);
 }

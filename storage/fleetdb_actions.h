@@ -33,8 +33,9 @@ bool fleetdb_actions_open(struct fleetdb *db, int64_t device,
 bool fleetdb_actions_named(struct fleetdb *db, int64_t device, uint64_t epoch, uint64_t version,
                            struct err *err) MUSTER_CHECK;
 
-/* The newest `limit`, newest first; device 0: of all. */
-bool fleetdb_actions_each(struct fleetdb *db, int64_t device, int64_t limit,
+/* The newest `limit`, newest first; device 0: of all, or of `devices`, a JSON array of rows, if it
+ * is not NULL. */
+bool fleetdb_actions_each(struct fleetdb *db, int64_t device, const char *devices, int64_t limit,
                           bool (*each)(void *ctx, const struct fleetdb_action *action,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;

@@ -3,7 +3,7 @@
 
 #include "storage/fleetdb_internal.h"
 
-enum query { ALL, OF_DEVICE, OF_SCOPE, QUERIES };
+enum query { ALL, OF_DEVICE, OF_SCOPE, OF_CHOSEN, QUERIES };
 
 #define SELECT "SELECT a.id, a.at_ms, a.who, a.what, d.name, a.text FROM audit a"
 #define NEWEST " AND (:before = 0 OR a.id < :before) ORDER BY a.id DESC LIMIT :limit"
@@ -11,6 +11,8 @@ enum query { ALL, OF_DEVICE, OF_SCOPE, QUERIES };
 static const char *const texts[QUERIES] = {
     [ALL] = SELECT " LEFT JOIN device d ON d.id = a.device WHERE :device = 0" NEWEST,
     [OF_DEVICE] = SELECT " JOIN device d ON d.id = a.device WHERE a.device = :device" NEWEST,
+    [OF_CHOSEN] = SELECT " JOIN device d ON d.id = a.device"
+                         " WHERE a.device IN (SELECT value FROM json_each(:devices))" NEWEST,
     [OF_SCOPE] = SELECT
     " JOIN device d ON d.id = a.device JOIN store s ON s.id = d.store WHERE"
     " (:device = 0 OR a.device = :device) AND EXISTS (SELECT 1 FROM token_place p"
@@ -22,12 +24,18 @@ const struct fleetdb_queries fleetdb_change_queries = {texts, QUERIES};
 static sqlite3_stmt *question(struct fleetdb *db, const struct fleetdb_changes_asked *asked)
 {
     const bool whole = fleetdb_scope_is_whole(asked->scope);
-    const enum query query = !whole ? OF_SCOPE : asked->device != 0 ? OF_DEVICE : ALL;
+    const enum query query = asked->devices != NULL ? OF_CHOSEN
+                             : !whole               ? OF_SCOPE
+                             : asked->device != 0   ? OF_DEVICE
+                                                    : ALL;
     sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_CHANGES, query);
-    sqlite_bind_int(statement, ":device", asked->device);
+    if (query == OF_CHOSEN)
+        sqlite_bind_text(statement, ":devices", asked->devices);
+    else
+        sqlite_bind_int(statement, ":device", asked->device);
     sqlite_bind_int(statement, ":before", asked->before);
     sqlite_bind_int(statement, ":limit", asked->limit);
-    if (!whole)
+    if (query == OF_SCOPE)
         sqlite_bind_int(statement, ":token", asked->scope.token);
     return statement;
 }

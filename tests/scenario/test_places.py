@@ -21,6 +21,10 @@ def ids(reply, name="devices"):
     return [device["id"] for device in reply[name]]
 
 
+def of(rows):
+    return {row["device"] for row in rows}
+
+
 def audit(ops, what):
     return [row[0] for row in ops.query("SELECT text FROM audit WHERE what = ? ORDER BY id", what)]
 
@@ -166,6 +170,17 @@ def test_labels_and_groups_choose_devices(ops):
     assert [action["device"] for action in acted["actions"]] == ["term-1"]
     ops.json("get", "keys", "--group", "pilots")
     ops.json("get", "proposals", "-l", "lane")
+    for device in ("term-1", "term-2"):
+        ops.ctl_ok("action", device, "selfcheck")
+    for chosen in (("-l", "floor=2"), ("--device", "term-1"), ("-l", "group=pilots,floor")):
+        assert of(ops.json("get", "actions", *chosen)["actions"]) == {"term-1"}, chosen
+        assert of(ops.json("changes", *chosen)["changes"]) == {"term-1"}, chosen
+    for chosen in (("--group", "pilots"), ("--device", "term-1", "--device", "term-2")):
+        assert of(ops.json("get", "actions", "--limit", "2", *chosen)["actions"]) == {"term-1", "term-2"}
+        ops.json("errors", *chosen[:2])
+    ops.fails(2, "changes", "--device", "term-1", "--group", "pilots")
+    ops.fails(2, "errors", "-l", "lane", "--group", "pilots")
+    ops.fails(7, "changes", "--group", "others")
 
     assert "no device has such a label" in ops.fails(7, "get", "devices", "-l", "modle!=A920")
     assert "no device is so" in ops.fails(7, "get", "devices", "-l", "model=X9")

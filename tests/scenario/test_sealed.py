@@ -247,6 +247,15 @@ def test_a_stolen_musterd_cannot_choose_to_whom_is_sealed(world, pki):
     assert "is not trusted" in told["failed"][0]["error"]
     assert [row["device"] for row in told["documents"]] == ["term-0002"]
     assert world.ops.query("SELECT count(*) FROM document") == [(1,)]
+    # Whom a selector chooses gets it as who is named.
+    (world.ops.folder / "chosen").write_bytes(params("term-0002"))
+    ways = ("doc", "seal", "params.ini", "chosen", "--kind", "params", "--device-ca", pki.ca, "--release-key",
+            "keys/release.pem")
+    told = world.ops.json(*ways, "-l", "device=term-0002")
+    assert [row["device"] for row in told["documents"]] == ["term-0002"] and not told["failed"]
+    assert "say to whom" in world.ops.fails(2, *ways)
+    assert "no device is so" in world.ops.fails(7, *ways, "-l", "model=none")
+    (world.ops.folder / "chosen").unlink()
     # A file that is not there is wrong usage here as everywhere.
     world.ops.fails(2, "doc", "seal", "params.ini", "nowhere", "--kind", "params", "--device",
                     "term-0002", "--device-ca", pki.ca, "--release-key", "keys/release.pem")

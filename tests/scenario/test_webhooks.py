@@ -163,7 +163,7 @@ def test_kinds_are_chosen_and_one_fails_alone(ops, servers):
 
 def test_what_was_not_delivered_survives_a_restart(ops, servers, broker, pki):
     port = free_port()
-    away = Server(port)
+    away = servers(port)
     ops.add_hook(away)
     secret = away.secret
     ops.label("told-before")
