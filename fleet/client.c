@@ -3,9 +3,14 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#define UNIX "unix:"
+#define HTTPS "https://"
 
 enum {
     CONNECT_LIMIT_MS = 5000,
@@ -51,6 +56,24 @@ static bool is_local(const char *server)
     return false;
 }
 
+static bool is_tls(const char *server)
+{
+    return strncmp(server, HTTPS, sizeof HTTPS - 1) == 0 &&
+           strcspn(server + sizeof HTTPS - 1, "/@?# ") > 0;
+}
+
+/* A token on its way is read by whoever is on the line, unless that is this host alone. */
+static bool check_server(const char *server, struct err *err)
+{
+    bool is_unix = strncmp(server, UNIX, sizeof UNIX - 1) == 0 && server[sizeof UNIX - 1] != '\0';
+    bool is_url = (is_local(server) || is_tls(server)) && strpbrk(server, "@?# ") == NULL;
+    if ((is_unix || is_url) && strlen(server) < ADDRESS_CHARS)
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "server %.80s: expected unix:PATH, http://127.0.0.1:PORT or https://HOST[:PORT]",
+                   server);
+}
+
 static size_t take_reply(char *data, size_t size, size_t count, void *ctx)
 {
     struct client *client = ctx;
@@ -61,10 +84,12 @@ static size_t take_reply(char *data, size_t size, size_t count, void *ctx)
 static void set_common(struct client *client)
 {
     CURL *curl = client->curl;
-    (void)curl_easy_setopt(curl, CURLOPT_PROXY,
-                           ""); /* whatever the environment says: it is local */
+    bool tls = is_tls(client->server);
+    if (!tls) /* whatever the environment says: it is local */
+        (void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+    (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, tls ? "https" : "http");
+    (void)curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_LIMIT_MS);
     (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)CALL_LIMIT_MS);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->detail);
@@ -74,10 +99,9 @@ static void set_common(struct client *client)
 
 bool client_open(const char *server, struct client **ret_client, struct err *err)
 {
-    bool is_unix = strncmp(server, "unix:", 5) == 0 && server[5] != '\0';
-    if ((!is_unix && !is_local(server)) || strlen(server) >= ADDRESS_CHARS)
-        return err_set(err, ERR_INVALID,
-                       "server %.80s: expected unix:PATH or http://127.0.0.1:PORT", server);
+    bool is_unix = strncmp(server, UNIX, sizeof UNIX - 1) == 0;
+    if (!check_server(server, err))
+        return false;
     struct client *client = calloc(1, sizeof *client);
     if (client != NULL)
         client->curl = curl_take();
@@ -86,10 +110,14 @@ bool client_open(const char *server, struct client **ret_client, struct err *err
         return err_set(err, ERR_NO_MEMORY, "no memory for a connection to %s", server);
     }
     memcpy(client->server, server, strlen(server) + 1);
+    /* A path begins with a slash. */
+    for (size_t end = strlen(server); !is_unix && client->server[end - 1] == '/'; end--)
+        client->server[end - 1] = '\0';
     client->base = is_unix ? "http://localhost" : client->server;
     client->reply.limit = REPLY_LIMIT_BYTES;
     if (is_unix)
-        (void)curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->server + 5);
+        (void)curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH,
+                               client->server + sizeof UNIX - 1);
     set_common(client);
     *ret_client = client;
     return true;
@@ -106,6 +134,14 @@ bool client_show_token(struct client *client, const char *token, struct err *err
     (void)snprintf(client->authorization, sizeof client->authorization, "Authorization: Bearer %s",
                    token);
     return true;
+}
+
+bool client_trust(struct client *client, const char *file, struct err *err)
+{
+    if (access(file, R_OK) != 0)
+        return err_errno(err, errno, "%s", file);
+    return curl_easy_setopt(client->curl, CURLOPT_CAINFO, file) == CURLE_OK ||
+           err_set(err, ERR_NO_MEMORY, "no memory for the name of %s", file);
 }
 
 void client_close(struct client *client)
@@ -127,6 +163,9 @@ static enum err_code code_of(CURLcode result)
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_COULDNT_RESOLVE_PROXY:
         return ERR_UNAVAILABLE;
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
@@ -152,7 +191,9 @@ static enum err_code code_of_status(long status)
     case 409:
         return ERR_CONFLICT;
     case TOO_MANY:
+    case 502: /* by what is before musterd */
     case 503:
+    case 504:
         return ERR_UNAVAILABLE;
     default:
         return ERR_IO;
@@ -212,6 +253,16 @@ static const char *why_not(const struct client *client, CURLcode result)
     return client->detail[0] != '\0' ? client->detail : curl_easy_strerror(result);
 }
 
+static bool no_answer(const struct client *client, CURLcode result, struct err *err)
+{
+    if (result == CURLE_PEER_FAILED_VERIFICATION)
+        return err_set(err, code_of(result),
+                       "%s is not trusted: %s; --ca FILE names the CA that it is to be verified by",
+                       client->server, why_not(client, result));
+    return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
+                   why_not(client, result));
+}
+
 /* An empty Expect spares the round trip of "100 Continue" before a body. */
 static struct curl_slist *headers_of(const struct client *client)
 {
@@ -264,10 +315,7 @@ static bool transfer(struct client *client, const char *method, const char *path
     CURLcode result = perform_patiently(client);
     (void)curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
-    if (result != CURLE_OK)
-        return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
-                       why_not(client, result));
-    return true;
+    return result == CURLE_OK || no_answer(client, result, err);
 }
 
 static bool perform(struct client *client, const char *method, const char *path, struct bytes body,
@@ -362,7 +410,6 @@ bool client_follow(struct client *client, const char *path, const char *last_eve
     long status = 0;
     (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status == 0)
-        return err_set(err, code_of(result), "musterd at %s does not answer: %s", client->server,
-                       why_not(client, result));
+        return no_answer(client, result, err);
     return check_status(client, path, err);
 }

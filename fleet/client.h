@@ -8,17 +8,23 @@
 
 /*
  * Calls to musterd's API, one at a time: over its unix socket, or with a token over its TCP
- * listener on this host. What is asked too often is asked again when musterd says so, for a minute.
- * Errors carry the server's own word: its code becomes err's; where it does
- * not answer at all err is ERR_UNAVAILABLE and names the address.
+ * listener on this host, or from anywhere through a server that does TLS before it. What is asked
+ * too often is asked again when musterd says so, for a minute. Errors carry the server's own word:
+ * its code becomes err's; where it does not answer at all err is ERR_UNAVAILABLE and names the
+ * address.
  */
 struct client;
 
-/* "unix:/run/musterd/api.sock" or "http://127.0.0.1:8080". Does not connect yet. */
+/* "unix:/run/musterd/api.sock", "http://127.0.0.1:8080" or "https://fleet.example". Does not
+ * connect yet. */
 bool client_open(const char *server, struct client **ret_client, struct err *err) MUSTER_CHECK;
 void client_close(struct client *client);
 /* Shown with every call from now on; copied. ERR_INVALID: it cannot be a token. */
 bool client_show_token(struct client *client, const char *token, struct err *err) MUSTER_CHECK;
+
+/* Of an https server: the file of certificates by which it is verified, PEM, in place of the
+ * system's. */
+bool client_trust(struct client *client, const char *file, struct err *err) MUSTER_CHECK;
 
 /* `path` begins with '/' and is percent-encoded where it must be. The caller decrefs the reply. */
 bool client_get(struct client *client, const char *path, json_t **ret_reply,

@@ -84,7 +84,11 @@ enum { COMMANDS = sizeof commands / sizeof *commands, TOKEN_FILE_BYTES = 4096 };
 static const struct ctl_option common[] = {
     {.name = "--server",
      .value = "ADDRESS",
-     .help = "unix:PATH or http://127.0.0.1:PORT [$MUSTERCTL_SERVER or " DEFAULT_SERVER "]"},
+     .help = "unix:PATH, http://127.0.0.1:PORT or https://HOST[:PORT]"
+             " [$MUSTERCTL_SERVER or " DEFAULT_SERVER "]"},
+    {.name = "--ca",
+     .value = "FILE",
+     .help = "certificates to verify an https server by, PEM [$MUSTERCTL_CA or the system's]"},
     {.name = "--token-file",
      .value = "FILE",
      .help = "holds the token to show to musterd [$MUSTERCTL_TOKEN is the token itself]"},
@@ -174,6 +178,13 @@ static bool show_token(struct ctl *ctl, const struct ctl_args *args, struct err 
     return ok;
 }
 
+static bool trust(struct ctl *ctl, const struct ctl_args *args, struct err *err)
+{
+    const char *file = ctl_arg(args, "--ca", getenv("MUSTERCTL_CA"));
+    return file == NULL || file[0] == '\0' || client_trust(ctl->client, file, err) ||
+           err_context(err, "--ca");
+}
+
 static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     const char *output = ctl_arg(args, "--output", "table");
@@ -192,7 +203,8 @@ static bool read_common(struct ctl *ctl, const struct ctl_args *args, struct err
         ctl->csv = ctl->out;
         ctl->out = nowhere;
     }
-    return client_open(ctl->server, &ctl->client, err) && show_token(ctl, args, err);
+    return client_open(ctl->server, &ctl->client, err) && trust(ctl, args, err) &&
+           show_token(ctl, args, err);
 }
 
 static int run_command(const struct ctl_command *command, const struct ctl_args *args,
