@@ -24,6 +24,7 @@ enum {
 static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_DEVICES] = &fleetdb_device_queries,
     [FLEETDB_PART_RECORDS] = &fleetdb_record_queries,
+    [FLEETDB_PART_RUNS] = &fleetdb_run_queries,
     [FLEETDB_PART_STREAMS] = &fleetdb_stream_queries,
     [FLEETDB_PART_ACCOUNT] = &fleetdb_account_queries,
     [FLEETDB_PART_SUMS] = &fleetdb_sum_queries,
@@ -159,7 +160,7 @@ bool fleetdb_begin(struct fleetdb *db, struct err *err)
 
 bool fleetdb_commit(struct fleetdb *db, struct err *err)
 {
-    if (!fleetdb_rollups_write(db, err)) {
+    if (!fleetdb_runs_write(db, err) || !fleetdb_rollups_write(db, err)) {
         fleetdb_rollback(db);
         return false;
     }
@@ -171,6 +172,7 @@ void fleetdb_rollback(struct fleetdb *db)
 {
     db->in_transaction = false;
     rollup_sums_clear(&db->sums);
+    db->run.first.device = 0;
     sqlite_rollback(db->sqlite);
 }
 

@@ -9,7 +9,7 @@ enum query { ADD, TRIM, RANGE, WHEN, EACH, QUERIES };
 
 static const char *const texts[QUERIES] = {
     [ADD] = "INSERT INTO feed (at_ms, kind, device, source)"
-            " VALUES (:now, :kind, nullif(:device, 0), :source) RETURNING id",
+            " VALUES (:now, :kind, nullif(:device, 0), :source)",
     [TRIM] = "DELETE FROM feed WHERE id <= :last",
     [RANGE] = "SELECT (SELECT min(id) FROM feed), (SELECT max(id) FROM feed)",
     [WHEN] = "SELECT at_ms FROM feed WHERE id = :id",
@@ -34,14 +34,14 @@ static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
 bool fleetdb_feed_add(struct fleetdb *db, enum fleetdb_feed_kind kind, int64_t device,
                       int64_t source, int64_t now_ms, struct err *err)
 {
-    int64_t id = 0;
     sqlite3_stmt *add = query_of(db, ADD);
     sqlite_bind_int(add, ":now", now_ms);
     sqlite_bind_int(add, ":kind", kind);
     sqlite_bind_int(add, ":device", device);
     sqlite_bind_int(add, ":source", source);
-    if (!sqlite_value(db->sqlite, add, 0, &id, err))
+    if (!sqlite_run(db->sqlite, add, err))
         return false;
+    const int64_t id = sqlite_last_row(db->sqlite);
     db->feed_last++;
     if (id % TRIM_EVERY != 0)
         return true;

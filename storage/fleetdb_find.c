@@ -132,11 +132,14 @@ static bool say(struct buf *sql, bool asked, const char *text, struct err *err)
 static bool say_all(struct buf *sql, const struct fleetdb_find *find, struct err *err)
 {
     const struct fleetdb_wanted *w = &find->wanted;
-    return say(sql, true, FIELDS, err) && say(sql, true, "result r" JOINS, err) &&
+    return say(sql, true, FIELDS, err) &&
+           say(sql, !find->by_time, "result_run u CROSS JOIN result r ON " FLEETDB_ROWS_OF_RUN,
+               err) &&
+           say(sql, find->by_time, "result r", err) && say(sql, true, JOINS, err) &&
            say(sql, find->by_time, " WHERE r.at_ms >= :from AND r.at_ms < :to", err) &&
-           /* The unary plus keeps the planner to the device's own key. */
+           /* The unary plus keeps the planner to the device's own runs. */
            say(sql, !find->by_time,
-               " WHERE r.device = :one AND +r.at_ms >= :from AND +r.at_ms < :to", err) &&
+               " WHERE u.device = :one AND +r.at_ms >= :from AND +r.at_ms < :to", err) &&
            say(sql, w->rrn != NULL, " AND r.rrn = :rrn", err) &&
            say(sql, w->auth_code != NULL, " AND r.auth_code = :auth", err) &&
            say(sql, w->code != NULL, " AND r.code = :code", err) &&

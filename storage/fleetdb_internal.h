@@ -5,6 +5,7 @@
 #include "storage/fleetdb.h"
 #include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_records.h"
+#include "storage/fleetdb_runs.h"
 #include "storage/rollup_sums.h"
 #include "storage/sqlite.h"
 
@@ -20,6 +21,7 @@ enum {
 enum fleetdb_part {
     FLEETDB_PART_DEVICES,
     FLEETDB_PART_RECORDS,
+    FLEETDB_PART_RUNS,
     FLEETDB_PART_STREAMS,
     FLEETDB_PART_ACCOUNT,
     FLEETDB_PART_SUMS,
@@ -66,7 +68,17 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
-    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_keeping_queries;
+    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_keeping_queries,
+    fleetdb_run_queries;
+
+/* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
+ * From there to before `free_before` nothing else is held of the stream. */
+struct fleetdb_run {
+    struct fleetdb_run_id first; /* its device is 0: none */
+    uint64_t count;
+    int64_t row;
+    uint64_t free_before;
+};
 
 struct fleetdb {
     struct sqlite *sqlite;
@@ -78,6 +90,9 @@ struct fleetdb {
     struct fleetdb_stamps *stamps; /* fleetdb_stamp.c */
     struct rollup_sums sums;       /* of this transaction, not written yet */
     int64_t whole_from_ms[FLEETDB_KEPTS], removed[FLEETDB_KEPTS];
+    struct fleetdb_run run;
+    /* What the statements that insert records are bound to, by lane; without data: to nothing. */
+    struct fleetdb_value bound[3][FLEETDB_COLUMNS_MAX];
 };
 
 bool fleetdb_stamps_open(struct fleetdb *db, struct err *err) MUSTER_CHECK;
@@ -87,6 +102,8 @@ void fleetdb_stamps_forget(struct fleetdb *db);
 /* Since when what is there is whole. */
 bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 
+/* Writes the run that grows. */
+bool fleetdb_runs_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 /* Writes what this transaction has summed up so far. */
 bool fleetdb_rollups_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 
@@ -94,6 +111,13 @@ static inline sqlite3_stmt *fleetdb_query(struct fleetdb *db, enum fleetdb_part 
                                           unsigned query)
 {
     return sqlite_query(db->sqlite, db->first_query[part] + query);
+}
+
+/* As it was bound the last time. */
+static inline sqlite3_stmt *fleetdb_query_again(struct fleetdb *db, enum fleetdb_part part,
+                                                unsigned query)
+{
+    return sqlite_query_again(db->sqlite, db->first_query[part] + query);
 }
 
 /* For functions that write more than one row and may be called inside a transaction or outside:
@@ -110,6 +134,12 @@ bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUS
 #define FLEETDB_IN_SCOPE                                                                           \
     "EXISTS (SELECT 1 FROM token_place p WHERE p.token = :token"                                   \
     " AND (p.merchant = t.merchant OR p.region = t.region))"
+
+/* The results r that are still there of the run u. */
+#define FLEETDB_ROWS_OF_RUN                                                                        \
+    "r.id BETWEEN u.first_row AND u.first_row + u.last_seq - u.first_seq"                          \
+    " AND (r.device, r.incarnation, r.seq)"                                                        \
+    " = (u.device, u.incarnation, u.first_seq + r.id - u.first_row)"
 
 /* Of device_item, as fleetdb_difference_of reads it from the column `from` on. */
 #define FLEETDB_DIFFERENCE                                                                         \

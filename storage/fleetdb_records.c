@@ -146,7 +146,7 @@ static const char *const texts[QUERIES] = {
     [INSERT_LANE + 0] = INSERT("result", RESULT_COLUMNS),
     [INSERT_LANE + 1] = INSERT("event", EVENT_FIELDS),
     [INSERT_LANE + 2] = INSERT("health", HEALTH_FIELDS),
-    [HELD_LANE + 0] = HELD("result"),
+    [HELD_LANE + 0] = HELD("result") " AND id = :row",
     [HELD_LANE + 1] = HELD("event"),
     [HELD_LANE + 2] = HELD("health"),
     [HELD_DUPLICATE] = HELD("result_duplicate"),
@@ -198,6 +198,13 @@ static sqlite3_stmt *query_of_lane(struct fleetdb *db, unsigned query, int lane)
     return query_of(db, query + (unsigned)lane - 1);
 }
 
+static sqlite3_stmt *insert_of_lane(struct fleetdb *db, int lane)
+{
+    if (lane < 1 || lane > LANES)
+        abort();
+    return fleetdb_query_again(db, FLEETDB_PART_RECORDS, INSERT_LANE + (unsigned)lane - 1);
+}
+
 static void bind_id(sqlite3_stmt *statement, const struct fleetdb_record *record)
 {
     sqlite_bind_int(statement, ":device", record->device);
@@ -218,6 +225,19 @@ static void bind_value(sqlite3_stmt *statement, int index, const struct fleetdb_
         rc = sqlite3_bind_blob64(statement, index, data, value->bytes.length, SQLITE_STATIC);
     if (rc != SQLITE_OK)
         abort();
+}
+
+/* A value that is that of the row before stays bound: numbers, and what is empty. */
+static void bind_next(sqlite3_stmt *statement, int index, const struct fleetdb_value *value,
+                      struct fleetdb_value *was)
+{
+    const bool known = was->bytes.data != NULL;
+    if (known && value->bytes.length == 0 && was->bytes.length == 0 && value->type == was->type &&
+        value->integer == was->integer)
+        return;
+    bind_value(statement, index, value);
+    *was = *value;
+    was->bytes.data = (const uint8_t *)"";
 }
 
 static void bind_number(sqlite3_stmt *statement, int place, int64_t number)
@@ -266,6 +286,11 @@ static bool tell(struct fleetdb *db, const struct fleetdb_record *record, struct
     return fleetdb_feed_add(db, FLEETDB_FEED_RESULT, record->device, row, record->received_ms, err);
 }
 
+static struct fleetdb_run_id id_of(const struct fleetdb_record *record)
+{
+    return (struct fleetdb_run_id){record->device, record->incarnation, record->seq};
+}
+
 static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_new,
                        struct err *err)
 {
@@ -273,7 +298,7 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     struct fleetdb_counted counted;
     if (is_result && !stamp(db, record, &counted, err))
         return false;
-    sqlite3_stmt *statement = query_of_lane(db, INSERT_LANE, record->lane);
+    sqlite3_stmt *statement = insert_of_lane(db, record->lane);
     bind_number(statement, DEVICE, record->device);
     bind_number(statement, INCARNATION, (int64_t)record->incarnation);
     bind_number(statement, SEQ, (int64_t)record->seq);
@@ -282,7 +307,8 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     bind_number(statement, BOUND, record->bound_ms);
     bind_number(statement, DIGEST, (int64_t)record->digest);
     for (size_t i = 0; i < lanes[record->lane - 1].count; i++)
-        bind_value(statement, FIRST_FIELD + (int)i, &record->values[i]);
+        bind_next(statement, FIRST_FIELD + (int)i, &record->values[i],
+                  &db->bound[record->lane - 1][i]);
     if (is_result) {
         bind_number(statement, FIRST_FIELD + RESULT_COUNT, counted.stamp.standing);
         bind_number(statement, FIRST_FIELD + RESULT_COUNT + 1, counted.stamp.carried);
@@ -293,7 +319,9 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     *ret_new = sqlite_changes(db->sqlite) == 1;
     if (!*ret_new)
         return true;
-    return tell(db, record, err) &&
+    const struct fleetdb_run_id id = id_of(record);
+    return (!is_result || fleetdb_run_add(db, &id, sqlite_last_row(db->sqlite), err)) &&
+           tell(db, record, err) &&
            (!is_result || fleetdb_rollup_count(db, &counted, FLEETDB_ADD, err));
 }
 
@@ -310,16 +338,30 @@ static bool held_digest(struct fleetdb *db, sqlite3_stmt *statement,
     return true;
 }
 
+/* A result whose row was removed since is held all the same, and there is nothing to compare. */
+static bool find_result(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_held,
+                        uint64_t *ret_digest, struct err *err)
+{
+    const struct fleetdb_run_id id = id_of(record);
+    bool there = false;
+    int64_t row = 0;
+    if (!fleetdb_run_look(db, &id, ret_held, &row, err))
+        return false;
+    if (!*ret_held)
+        return held_digest(db, query_of(db, HELD_DUPLICATE), record, ret_held, ret_digest, err);
+    *ret_digest = record->digest;
+    sqlite3_stmt *statement = query_of_lane(db, HELD_LANE, LANE_TXN);
+    sqlite_bind_int(statement, ":row", row);
+    return held_digest(db, statement, record, &there, ret_digest, err);
+}
+
 /* Is this id held, as itself or as a duplicate of another? */
 static bool find_id(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_held,
                     uint64_t *ret_digest, struct err *err)
 {
-    sqlite3_stmt *statement = query_of_lane(db, HELD_LANE, record->lane);
-    if (!held_digest(db, statement, record, ret_held, ret_digest, err))
-        return false;
-    if (*ret_held || record->lane != LANE_TXN)
-        return true;
-    return held_digest(db, query_of(db, HELD_DUPLICATE), record, ret_held, ret_digest, err);
+    return record->lane == LANE_TXN ? find_result(db, record, ret_held, ret_digest, err)
+                                    : held_digest(db, query_of_lane(db, HELD_LANE, record->lane),
+                                                  record, ret_held, ret_digest, err);
 }
 
 static bool add_conflict(struct fleetdb *db, const struct fleetdb_record *record, uint64_t held,
@@ -353,12 +395,25 @@ static bool add_duplicate(struct fleetdb *db, const struct fleetdb_record *recor
     return sqlite_run(db->sqlite, statement, err);
 }
 
+/* Nothing but its run keeps a result from being inserted twice. */
+static bool insert_new(struct fleetdb *db, const struct fleetdb_record *record, bool *ret_new,
+                       struct err *err)
+{
+    const struct fleetdb_run_id id = id_of(record);
+    bool held = false;
+    int64_t row = 0;
+    *ret_new = false;
+    if (record->lane == LANE_TXN && !fleetdb_run_look(db, &id, &held, &row, err))
+        return false;
+    return held || insert_row(db, record, ret_new, err);
+}
+
 static bool insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
                    enum fleetdb_insert *ret_outcome, struct err *err)
 {
     bool is_new = false, held = false;
     uint64_t digest = 0;
-    if (!expect_held && !insert_row(db, record, &is_new, err))
+    if (!expect_held && !insert_new(db, record, &is_new, err))
         return false;
     if (is_new) {
         *ret_outcome = FLEETDB_NEW;

@@ -44,7 +44,9 @@ static const char *const texts[QUERIES] = {
                    " ON h.device = t.device WHERE t.cumulative < t.last_seq AND NOT " FLEETDB_NAMED,
     [DUPLICATES] = ROWS_OF("result_duplicate"),
     [AGED] = "SELECT records FROM account_aged WHERE device = :device AND lane = :lane",
-    [ROWS + 0] = ROWS_OF("result"),
+    [ROWS + 0] = "SELECT count(*) FROM result_run u JOIN result r ON " FLEETDB_ROWS_OF_RUN
+                 " WHERE u.device = :device AND u.incarnation = :incarnation AND u.first_seq <="
+                 " :last AND u.last_seq >= :first AND r.seq BETWEEN :first AND :last",
     [ROWS + 1] = ROWS_OF("event"),
     [ROWS + 2] = ROWS_OF("health"),
 };

@@ -187,11 +187,23 @@ static bool copy_table(sqlite3 *db, const char *table, const char *first, int64_
     return done;
 }
 
+static bool copy_runs(sqlite3 *db, int64_t copy, int64_t rows, struct err *err)
+{
+    char sql[256];
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO result_run SELECT device, incarnation, first_seq + %" PRId64
+                   ", last_seq + %" PRId64 ", first_row + %" PRId64
+                   " FROM result_run WHERE first_row <= %" PRId64,
+                   copy * BATCH, copy * BATCH, copy * rows, rows);
+    return do_sql(db, sql, err);
+}
+
 static bool copy_one(sqlite3 *db, int64_t copy, int64_t rows, struct err *err)
 {
     char rest[256];
     (void)snprintf(rest, sizeof rest, "main.result WHERE id <= %lld ORDER BY id", (long long)rows);
-    bool done = copy_table(db, "result", "id", copy * rows, copy, rest, err);
+    bool done = copy_table(db, "result", "id", copy * rows, copy, rest, err) &&
+                copy_runs(db, copy, rows, err);
     for (size_t i = 0; done && i < sizeof tables / sizeof *tables; i++) {
         (void)snprintf(rest, sizeof rest,
                        "temp.base_%s WHERE true ON CONFLICT DO UPDATE SET"

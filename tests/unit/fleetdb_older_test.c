@@ -3,6 +3,7 @@
 #include "storage/fleetdb_account.h"
 #include "storage/fleetdb_blobs.h"
 #include "storage/fleetdb_rollups.h"
+#include "storage/fleetdb_runs.h"
 #include "storage/fleetdb_standing.h"
 #include "tests/unit/testing.h"
 
@@ -36,15 +37,16 @@ static const char before_the_account[] =
     " VALUES (1, 'bins', 3, 2, 0);"
     "INSERT INTO manifest (device, version, issued_ms, envelope) VALUES (1, 1, 0, x'00');";
 
-/* Results 1 to 9 of a stream, with nothing in them but a code and an amount. */
+/* Results 1 to 5, 7 to 9 and 11 of a stream, with nothing in them but a code and an amount. */
 static void add_results(sqlite3 *raw)
 {
     static const char make[] =
-        "SELECT 'INSERT INTO result (device, incarnation, seq, at_ms, terminal, code,"
+        "SELECT 'INSERT INTO result (id, device, incarnation, seq, at_ms, terminal, code,"
         " amount_minor, outcome, ' || group_concat(name) || ') WITH RECURSIVE n (i) AS (VALUES (1)"
-        " UNION ALL SELECT i + 1 FROM n WHERE i < 9) SELECT 1, 5, i, i * 1800000, 1, ''57'', 100,"
+        " UNION ALL SELECT i + 1 FROM n WHERE i < 11) SELECT i, 1, 5, i, i * 1800000, 1, ''57'', "
+        "100,"
         " 2, ' || group_concat(CASE type WHEN 'TEXT' THEN '''''' WHEN 'BLOB' THEN 'x'''''"
-        " ELSE '0' END) || ' FROM n' FROM pragma_table_info('result')"
+        " ELSE '0' END) || ' FROM n WHERE i NOT IN (6, 10)' FROM pragma_table_info('result')"
         " WHERE name NOT IN ('id', 'device', 'incarnation', 'seq', 'at_ms', 'terminal', 'code',"
         "  'amount_minor', 'outcome')";
     sqlite3_stmt *statement = NULL;
@@ -198,11 +200,29 @@ static void its_results_are_summed_up(void **state)
                                         -1, &statement, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    static const int64_t expected[] = {9, 5, 900, 1, 0, 1};
+    static const int64_t expected[] = {9, 6, 900, 1, 0, 1};
     for (int i = 0; i < (int)(sizeof expected / sizeof *expected); i++)
         assert_int_equal(sqlite3_column_int64(statement, i), expected[i]);
     (void)sqlite3_finalize(statement);
     (void)sqlite3_close(raw);
+}
+
+/* Found again by their runs, and by nothing else. */
+static void its_results_are_in_runs(void **state)
+{
+    struct older *older = *state;
+    struct fleetdb_account lanes[FLEETDB_LANES];
+    bool held = false;
+    int64_t row = 0;
+    for (uint64_t seq = 1; seq <= 12; seq++) {
+        const struct fleetdb_run_id id = {1, 5, seq};
+        assert_true(fleetdb_run_look(older->db, &id, &held, &row, NULL));
+        assert_int_equal(held, seq != 6 && seq != 10 && seq != 12);
+        assert_true(!held || row == (int64_t)seq);
+    }
+    assert_true(fleetdb_account_of(older->db, 1, true, lanes, NULL));
+    assert_int_equal(lanes[0].committed, 9); /* and the rows of incarnation -6 are not there */
+    assert_int_equal(lanes[0].unaccounted, 7);
 }
 
 int main(void)
@@ -211,7 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(its_records_are_accounted_for),         TEST(its_first_hello_closes_what_is_complete),
         TEST(its_content_and_who_wants_it_are_kept), TEST(its_results_are_summed_up),
-        TEST(its_devices_stand_where_they_stood),
+        TEST(its_devices_stand_where_they_stood),    TEST(its_results_are_in_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_runs.h"
+
+#include "storage/fleetdb_records.h"
+#include "tests/unit/collector_world.h"
+#include "tests/unit/testing.h"
+#include "tests/world/rng.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SEQS = 60, ROUNDS = 300 };
+
+/* As anybody may beside the open database. */
+static int64_t sql(struct world *world, const char *text)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, text, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", text, sqlite3_errmsg(db));
+    bool row = sqlite3_step(statement) == SQLITE_ROW;
+    int64_t value = row ? sqlite3_column_int64(statement, 0) : 0;
+    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+    (void)sqlite3_close(db);
+    return value;
+}
+
+static int64_t rows(struct world *world)
+{
+    return sql(world, "SELECT count(*) FROM result");
+}
+
+static void runs_name_every_row_once(struct world *world)
+{
+    assert_int_equal(sql(world, "SELECT count(*) FROM result r WHERE 1 <> (SELECT count(*)"
+                                " FROM result_run u WHERE (u.device, u.incarnation)"
+                                " = (r.device, r.incarnation) AND r.seq BETWEEN u.first_seq AND"
+                                " u.last_seq AND u.first_row + r.seq - u.first_seq = r.id)"),
+                     0);
+    assert_int_equal(sql(world, "SELECT total(last_seq - first_seq + 1) FROM result_run"),
+                     rows(world));
+}
+
+static void send(struct world *world, const char *device, uint64_t first, uint64_t last)
+{
+    struct buf batch = world_seal_results(world, device, 5, first, last, 0);
+    world_deliver(world, TOPIC_UP_BATCH, device, buf_bytes(&batch));
+    buf_done(&batch);
+}
+
+static void a_batch_is_one_run(void **state)
+{
+    struct world *world = *state;
+    send(world, "t1", 1, 20);
+    send(world, "t2", 1, 5);
+    send(world, "t1", 21, 30);
+    (void)collector_turn(world->collector);
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 3);
+    runs_name_every_row_once(world);
+}
+
+static void in_any_order_each_is_taken_once(void **state)
+{
+    struct world *world = *state;
+    struct rng rng = rng_of(7);
+    uint64_t taken = 0;
+    bool has[2][SEQS + 1] = {{false}};
+    for (size_t round = 0; round < ROUNDS; round++) {
+        size_t device = rng_below(&rng, 2);
+        uint64_t first = 1 + rng_below(&rng, SEQS), last = first + rng_below(&rng, 8);
+        if (last > SEQS)
+            last = SEQS;
+        send(world, device == 0 ? "t1" : "t2", first, last);
+        for (uint64_t seq = first; seq <= last; seq++) {
+            taken += !has[device][seq];
+            has[device][seq] = true;
+        }
+        if (rng_below(&rng, 3) == 0)
+            (void)collector_turn(world->collector);
+        world_forget_sent(world);
+    }
+    (void)collector_turn(world->collector);
+    assert_int_equal(rows(world), taken);
+    assert_int_equal(world->metrics.values[METRIC_CONFLICTS], 0);
+    runs_name_every_row_once(world);
+}
+
+/* Some have second ids, which have no rows: the runs leave them out. */
+static void second_ids_are_in_no_run(void **state)
+{
+    struct world *world = *state;
+    world_send_results(world, 5, 1003, 1004, 0); /* keys 6003, 6004 */
+    world_send_results(world, 6, 1, 8, 2000);    /* and again as 3 and 4 */
+    world_send_results(world, 6, 1, 8, 2000);
+    (void)collector_turn(world->collector);
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_duplicate"), 2);
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 3);
+    assert_int_equal(world->metrics.values[METRIC_REPEATS], 8);
+    runs_name_every_row_once(world);
+}
+
+/* By age, say; and the numbers of the newest rows are given again. */
+static void what_was_removed_is_no_news(void **state)
+{
+    struct world *world = *state;
+    send(world, "t1", 1, 6);
+    (void)collector_turn(world->collector);
+    (void)sql(world, "DELETE FROM result WHERE seq > 2");
+    world_send_results(world, 5, 1, 6, 0);
+    (void)collector_turn(world->collector);
+    assert_int_equal(rows(world), 2);
+    send(world, "t2", 101, 104);
+    world_send_results(world, 5, 1, 6, 0);
+    (void)collector_turn(world->collector);
+    assert_int_equal(rows(world), 6);
+    assert_int_equal(world->metrics.values[METRIC_REPEATS], 12);
+    assert_int_equal(world->metrics.values[METRIC_CONFLICTS], 0);
+}
+
+/* ---- without a collector before it ---- */
+
+static enum fleetdb_insert insert(struct world *world, uint64_t seq, uint64_t digest)
+{
+    struct fleetdb_value values[FLEETDB_COLUMNS_MAX] = {0};
+    size_t count = 0;
+    struct fleetdb_device device;
+    enum fleetdb_insert outcome = FLEETDB_NEW;
+    static const char *const texts[] = {"issuer_bucket", "rrn",         "auth_code",
+                                        "code",          "app_version", "firmware_version"};
+    static const char *const blobs[] = {"idempotency_key", "aid",      "card_token", "tvr", "tsi",
+                                        "cvm_result",      "capk_rid", "generation", ""};
+    const char *const *columns = fleetdb_columns(1, &count);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
+            if (strcmp(columns[i], texts[n]) == 0)
+                values[i].type = FLEETDB_TEXT;
+        for (size_t n = 0; n < sizeof blobs / sizeof *blobs; n++)
+            if (strcmp(columns[i], blobs[n]) == 0)
+                values[i].type = FLEETDB_BLOB;
+    }
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    const struct fleetdb_record record = {.device = device.device,
+                                          .lane = 1,
+                                          .incarnation = UINT64_MAX,
+                                          .seq = seq,
+                                          .digest = digest,
+                                          .received_ms = WORLD_WALL_MS,
+                                          .at_ms = WORLD_WALL_MS,
+                                          .values = values};
+    struct err err = {0};
+    if (!fleetdb_insert(world->fleet->db, &record, false, &outcome, &err))
+        fail_msg("%s", err.text);
+    return outcome;
+}
+
+/* The caller thinks that all of them are new. */
+static void an_id_is_held_once(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(insert(world, 7, 1), FLEETDB_NEW);
+    assert_int_equal(insert(world, 7, 1), FLEETDB_SAME);
+    assert_int_equal(insert(world, 7, 2), FLEETDB_CONFLICT);
+    assert_true(fleetdb_begin(world->fleet->db, NULL));
+    for (uint64_t seq = 5; seq <= 9; seq++)
+        assert_int_equal(insert(world, seq, 1), seq == 7 ? FLEETDB_SAME : FLEETDB_NEW);
+    for (uint64_t seq = 9; seq >= 5; seq--)
+        assert_int_equal(insert(world, seq, 2), FLEETDB_CONFLICT);
+    assert_true(fleetdb_commit(world->fleet->db, NULL));
+    for (uint64_t seq = 5; seq <= 9; seq++)
+        assert_int_equal(insert(world, seq, 1), FLEETDB_SAME);
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 3);
+    runs_name_every_row_once(world);
+}
+
+static void a_rollback_forgets_the_run(void **state)
+{
+    struct world *world = *state;
+    for (size_t round = 0; round < 2; round++) {
+        assert_true(fleetdb_begin(world->fleet->db, NULL));
+        for (uint64_t seq = 1; seq <= 3; seq++)
+            assert_int_equal(insert(world, seq, 1), FLEETDB_NEW);
+        if (round == 0)
+            fleetdb_rollback(world->fleet->db);
+        else
+            assert_true(fleetdb_commit(world->fleet->db, NULL));
+    }
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 1);
+    runs_name_every_row_once(world);
+}
+
+/* Whatever came between. */
+static void rows_apart_are_runs_apart(void **state)
+{
+    struct world *world = *state;
+    static const int64_t rows[] = {0, 10, 11, 13, 14};
+    struct fleetdb_run_id id = {1, 5, 0};
+    bool held = true;
+    int64_t row = 0;
+    assert_true(fleetdb_begin(world->fleet->db, NULL));
+    for (id.seq = 1; id.seq <= 4; id.seq++) {
+        assert_true(fleetdb_run_look(world->fleet->db, &id, &held, &row, NULL) && !held);
+        assert_true(fleetdb_run_add(world->fleet->db, &id, rows[id.seq], NULL));
+    }
+    assert_true(fleetdb_commit(world->fleet->db, NULL));
+    for (id.seq = 1; id.seq <= 4; id.seq++) {
+        assert_true(fleetdb_run_look(world->fleet->db, &id, &held, &row, NULL) && held);
+        assert_int_equal(row, rows[id.seq]);
+    }
+}
+
+static void an_erased_device_has_none(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb *db = world->fleet->db;
+    struct fleetdb_device device;
+    assert_true(fleetdb_device_find(db, "t1", &device, NULL));
+    assert_int_equal(insert(world, 1, 1), FLEETDB_NEW);
+    send(world, "t2", 1, 5);
+    (void)collector_turn(world->collector);
+    assert_true(fleetdb_begin(db, NULL));
+    assert_int_equal(insert(world, 2, 1), FLEETDB_NEW);
+    assert_true(fleetdb_runs_forget(db, device.device, NULL));
+    assert_true(fleetdb_commit(db, NULL));
+    (void)sql(world, "DELETE FROM result WHERE incarnation = -1");
+    runs_name_every_row_once(world);
+    assert_int_equal(rows(world), 5);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
+    const struct CMUnitTest tests[] = {
+        TEST(a_batch_is_one_run),        TEST(in_any_order_each_is_taken_once),
+        TEST(second_ids_are_in_no_run),  TEST(what_was_removed_is_no_news),
+        TEST(an_id_is_held_once),        TEST(a_rollback_forgets_the_run),
+        TEST(an_erased_device_has_none), TEST(rows_apart_are_runs_apart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
