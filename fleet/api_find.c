@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* GET /api/v1/find: a shop is on the phone. */
 #include "fleet/api_fleet.h"
+#include "fleet/code_words.h"
 #include "proto/record.pb-c.h"
 #include "storage/fleetdb_find.h"
 #include "storage/fleetdb_keeping.h"
@@ -196,11 +197,11 @@ static json_t *word_json(const ProtobufCEnumDescriptor *type, const char *prefix
     return json_string(word);
 }
 
-static json_t *found_json(const struct fleetdb_found *found)
+static json_t *found_json(const struct fleetdb_found *found, const struct code_word *word)
 {
     return json_pack(
         "{s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I,"
-        " s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:b}",
+        " s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:b}",
         "at_ms", (json_int_t)found->at_ms, "bound_ms", (json_int_t)found->bound_ms, "wall_ms",
         (json_int_t)found->wall_ms, "received_ms", (json_int_t)found->received_ms, "device",
         text_json(found->id), "serial", text_json(found->serial), "state", text_json(found->life),
@@ -214,7 +215,8 @@ static json_t *found_json(const struct fleetdb_found *found)
         (json_int_t)found->scheme, "issuer", text_json(found->issuer), "amount_minor",
         (json_int_t)found->amount_minor, "currency", (json_int_t)found->currency, "outcome",
         word_json(&muster__outcome__descriptor, "OUTCOME_", found->outcome), "code",
-        text_json(found->code), "code_source",
+        text_json(found->code), "code_group", text_json(word->group), "code_meaning",
+        text_json(word->meaning), "code_source",
         word_json(&muster__code_source__descriptor, "CODE_SOURCE_", found->code_source),
         "host_hint", (json_int_t)found->host_hint, "reversal_pending",
         (int)found->reversal_pending);
@@ -246,16 +248,27 @@ static bool show_device(const struct search *search, json_t *devices, int64_t de
            (!holds || fleetdb_view_devices(search->db, device, add_device, devices, err));
 }
 
-static bool add_found(const struct search *search, json_t *results, json_t *devices,
-                      struct err *err)
+/* A code that the terminal made itself is of no acquirer's dialect. */
+static bool add_result(struct code_words *words, const struct fleetdb_found *found, json_t *results,
+                       struct err *err)
+{
+    struct code_word word = {0};
+    return (found->code_source != MUSTER__CODE_SOURCE__CODE_SOURCE_HOST ||
+            code_words_find(words, found->device, found->acquirer_index, found->code, &word,
+                            err)) &&
+           (json_array_append_new(results, found_json(found, &word)) == 0 || no_memory(err));
+}
+
+static bool add_found(const struct search *search, struct code_words *words, json_t *results,
+                      json_t *devices, struct err *err)
 {
     size_t count = 0, asked = 0;
     bool known = false;
     const struct fleetdb_found *list = fleetdb_find_list(search->find, &count);
     const int64_t *rows = fleetdb_find_devices(search->find, &asked, &known);
     for (size_t i = 0; i < count; i++) {
-        if (json_array_append_new(results, found_json(&list[i])) != 0)
-            return no_memory(err);
+        if (!add_result(words, &list[i], results, err))
+            return false;
         if (json_array_size(devices) < DEVICES_SHOWN &&
             !show_device(search, devices, list[i].device, list[i].id, err))
             return false;
@@ -303,7 +316,12 @@ static bool finish(const struct search *search, bool complete, struct api_answer
                   "by", by_time ? "time" : "device", "took_ms",
                   (json_int_t)(clock_boot_ms(&clock_real) - search->began_ms), "results", results,
                   "devices", devices);
-    return answer->json != NULL ? add_found(search, results, devices, err) : no_memory(err);
+    struct code_words *words = NULL;
+    bool done = (answer->json != NULL || no_memory(err)) &&
+                code_words_open(search->db, &words, err) &&
+                add_found(search, words, results, devices, err);
+    code_words_close(words);
+    return done;
 }
 
 static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)

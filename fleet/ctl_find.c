@@ -141,8 +141,8 @@ static void add_when(struct ctl_table *table, const json_t *result)
         ctl_table_format(table, "%.19sZ +-%s", when, bound);
 }
 
-/* What a host's code means is its acquirer's to say, in a code profile: here stands whose word it
- * is. What the terminal says itself is EMV's (Book 4, authorisation response code). */
+/* What a host's code means is its acquirer's to say, in a code profile. What the terminal says
+ * itself is EMV's (Book 4, authorisation response code). */
 static void add_code(struct ctl_table *table, const json_t *result)
 {
     static const struct {
@@ -163,8 +163,11 @@ static void add_code(struct ctl_table *table, const json_t *result)
     for (size_t i = 0; text == NULL && i < sizeof sources / sizeof *sources; i++)
         if (strcmp(ctl_text(result, "code_source"), sources[i].word) == 0)
             text = sources[i].text;
+    const char *meaning = ctl_text(result, "code_meaning");
     if (text == NULL)
         ctl_table_text(table, code);
+    else if (is_host && meaning[0] != '\0')
+        ctl_table_format(table, "%s, from the host: %s", code, meaning);
     else
         ctl_table_format(table, "%s%s%s", code, code[0] != '\0' ? ", " : "", text);
 }
@@ -304,8 +307,8 @@ const struct ctl_command ctl_find = {
              "  after 5 seconds it tells how far it has looked. Store, merchant and TID are those "
              "of the\n"
              "  moment of the sale. +- tells how well the moment is known. What a host's code "
-             "means, its\n"
-             "  acquirer says.\n",
+             "means, the\n"
+             "  code profile says that the device is assigned.\n",
     .options = options,
     .run = find,
 };

@@ -15,7 +15,8 @@ static const int64_t slice_ms = 5 * (int64_t)MINUTE_MS;
 #define FIELDS                                                                                     \
     "SELECT r.id, r.device, r.at_ms, r.bound_ms, r.wall_ms, r.received_ms, r.stan,"                \
     " r.batch_number, r.type, r.entry_mode, r.scheme, r.amount_minor, r.currency, r.outcome,"      \
-    " r.code_source, r.host_hint, r.reversal_pending, d.name, d.serial, coalesce(t.life, ''),"     \
+    " r.code_source, r.host_hint, r.acquirer, r.reversal_pending, d.name, d.serial, "              \
+    "coalesce(t.life, ''),"                                                                        \
     " coalesce(m.code, ''), coalesce(m.name, ''), coalesce(s.code, ''), coalesce(s.name, ''),"     \
     " coalesce(l.acquirer, ''), coalesce(l.tid, ''), coalesce(l.mid, ''), r.rrn, r.auth_code,"     \
     " r.code, r.issuer_bucket FROM "
@@ -209,10 +210,11 @@ static struct fleetdb_found found_of(sqlite3_stmt *row)
 {
     struct fleetdb_found found = {0};
     int64_t *const numbers[] = {
-        &found.result,   &found.device,      &found.at_ms,       &found.bound_ms,
-        &found.wall_ms,  &found.received_ms, &found.stan,        &found.batch_number,
-        &found.type,     &found.entry,       &found.scheme,      &found.amount_minor,
-        &found.currency, &found.outcome,     &found.code_source, &found.host_hint,
+        &found.result,         &found.device,      &found.at_ms,       &found.bound_ms,
+        &found.wall_ms,        &found.received_ms, &found.stan,        &found.batch_number,
+        &found.type,           &found.entry,       &found.scheme,      &found.amount_minor,
+        &found.currency,       &found.outcome,     &found.code_source, &found.host_hint,
+        &found.acquirer_index,
     };
     int column = 0;
     for (; column < (int)(sizeof numbers / sizeof *numbers); column++)

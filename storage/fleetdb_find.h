@@ -39,6 +39,7 @@ struct fleetdb_found {
     char rrn[16], auth_code[8], code[8], issuer[32];
     int64_t stan, batch_number, type, entry, scheme, amount_minor, currency, outcome, code_source,
         host_hint;
+    int64_t acquirer_index; /* as the device numbers its acquirers */
     bool reversal_pending;
 };
 

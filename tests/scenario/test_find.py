@@ -81,6 +81,35 @@ def test_too_many_are_told_page_by_page(ops, terminal):
     assert sorted(seen) == list(range(1, 40))
 
 
+PROFILE = b"""code\tgroup\tmeaning_en\tmeaning_zh\tacquirer
+57\tambiguous\tthis card is not allowed here\t\xe4\xb8\x8d\xe5\x85\x81\xe8\xae\xb8\t
+57\tregistration\tterminal is not open\tx\t3
+00\tapproved\tapproved\tx\t
+"""
+
+
+def test_a_code_is_told_in_the_words_of_its_profile(ops, terminal):
+    """Each acquirer has a dialect of its own; what the terminal made itself is of none."""
+    assert terminal.record(1, first=41, outcome="declined", code="57", acquirer=3).returncode == 0
+    assert terminal.record(1, first=42, outcome="declined", code="57", code_source="offline").returncode == 0
+    assert terminal.record(1, first=43, outcome="declined", code="99").returncode == 0
+    ops.wait_results(43)
+    def said():
+        found = ops.json("find", "--device", "term-1", "--outcome", "declined")["results"]
+        return {row["stan"]: (row["code_group"], row["code_meaning"]) for row in found}
+    nothing = ("", "")
+    assert said() == {stan: nothing for stan in (40, 41, 42, 43)}
+    ops.release("codes", PROFILE, kind="code-profile")
+    ops.release("table", PROFILE)
+    assert said()[40] == nothing  # nobody has it yet
+    for name in ("codes", "table"):
+        ops.ctl_ok("assign", name, "--device", "term-1", "--mode", "repair")
+    assert said() == {40: ("ambiguous", "this card is not allowed here"),
+                      41: ("registration", "terminal is not open"), 42: nothing, 43: nothing}
+    assert "57, from the host: terminal is not open" in ops.ctl_ok("find", "--stan", "41")
+    assert "57, the terminal's own" in ops.ctl_ok("find", "--stan", "42")
+
+
 def test_nothing_matches_or_makes_sense(ops, terminal):
     nothing = ops.ctl_ok("find", "--tid", "T0000001", "--rrn", "632714000099")
     assert "Nothing matches." in nothing and "term-1" in nothing  # and how it is, all the same
