@@ -17,8 +17,9 @@ prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
 if [ -e "$prefix/include/node/node_api.h" ]; then
     export npm_config_nodedir=$prefix
 fi
-export npm_config_build_from_source=true npm_config_audit=false npm_config_fund=false \
-    npm_config_update_notifier=false
+# Debian's node-gyp belongs to Debian's Python, whichever is found first.
+export npm_config_python=/usr/bin/python3 npm_config_build_from_source=true \
+    npm_config_audit=false npm_config_fund=false npm_config_update_notifier=false
 
 mkdir -p "$folder"
 rm -f "$folder/.installed"
