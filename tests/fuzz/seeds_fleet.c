@@ -304,6 +304,17 @@ static void http_seeds(void)
     write_request("devices", "GET /api/v1/devices", "");
     write_request("device", "GET /api/v1/devices/t-01", "");
     write_request("errors", "GET /api/v1/errors?by=code&since_ms=0&terminal=t%2D01", "");
+    write_request(
+        "rates",
+        "GET /api/v1/rates?by=device&devices=merchant%3Dm%2Cmodel%21%3DM1&outcome=declined"
+        "&from_ms=1789900000000&to_ms=1790000000000&limit=3",
+        "");
+    write_request("top", "GET /api/v1/top?by=entry&code=57&type=sale&currency=156&store=m%2Fs", "");
+    write_request("find",
+                  "GET /api/v1/find?tid=1&store=m%2Fs&outcome=declined&amount_minor=100&limit=5"
+                  "&before=1790000000000.7",
+                  "");
+    write_request("changes_of", "GET /api/v1/changes?devices=region%3Dnorth&before=9", "");
     write_request("audit", "GET /api/v1/audit?device=t-01", "");
     write_request("manifest", "GET /api/v1/devices/t-01/manifest", "");
     write_request("assign", "POST /api/v1/assignments",

@@ -360,13 +360,62 @@ static void an_error_is_what_is_asked_for(void **state)
     (void)sqlite3_close(rates.db);
 }
 
+/* ---- what a question costs ---- */
+
+static int64_t steps; /* of SQLite's machine, in hundreds, on any connection */
+
+static int count_step(void *ctx)
+{
+    (void)ctx;
+    steps++;
+    return 0;
+}
+
+static int count_steps(sqlite3 *db, const char **error, const struct sqlite3_api_routines *api)
+{
+    (void)error;
+    (void)api;
+    sqlite3_progress_handler(db, 100, count_step, NULL);
+    return SQLITE_OK;
+}
+
+/* A day among ten years of them costs what a day costs. */
+static void the_first_and_the_last_hour_are_looked_up(void **state)
+{
+    static const char years[] =
+        "WITH RECURSIVE hour (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM hour WHERE n < 87600)"
+        " INSERT INTO rollup_code_hour SELECT n, 0, 1, 1, '00', 156, 1, 1, 100 FROM hour";
+    struct rates_world rates;
+    struct fleetdb_rates *answer = NULL;
+    sqlite3 *db = NULL;
+    char path[128];
+    open_world(state, &rates);
+    (void)snprintf(path, sizeof path, "%s/fleet.db", rates.world->fleet->dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, years, NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(db);
+    const struct fleetdb_question question = {
+        .by = FLEETDB_DIM_CODE,
+        .from_ms = WORLD_WALL_MS - 24 * (int64_t)HOUR_MS,
+        .to_ms = WORLD_WALL_MS,
+    };
+    steps = 0;
+    assert_true(fleetdb_rates_open(rates.world->fleet->db, &question, &answer, NULL));
+    for (bool done = false; !done;)
+        assert_true(fleetdb_rates_step(answer, &done, NULL));
+    assert_in_range(steps, 0, 500);
+    fleetdb_rates_close(answer);
+    (void)sqlite3_close(rates.db);
+}
+
 int main(void)
 {
+    (void)sqlite3_auto_extension((void (*)(void))count_steps);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(every_answer_is_that_of_the_rows), TEST(a_part_of_the_fleet_is_told_of_its_own),
         TEST(what_may_lie_elsewhere_is_told),   TEST(the_narrowest_sum_is_asked),
-        TEST(an_error_is_what_is_asked_for),
+        TEST(an_error_is_what_is_asked_for),    TEST(the_first_and_the_last_hour_are_looked_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
