@@ -45,7 +45,7 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     collector->clock_work = true; /* what a restart left */
     collector->ports = *ports;
     owed_init(&collector->owed);
-    if (!opener_make(&collector->opener, err) ||
+    if (!opener_make(&collector->opener, err) || !collector_queue_open(collector, err) ||
         !collector_keys(collector, settings->director_key, settings->receipt_key, err)) {
         collector_close(collector);
         return false;
@@ -54,20 +54,11 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     return true;
 }
 
-static void clear_queue(struct collector *collector)
-{
-    for (size_t i = 0; i < collector->queue_count; i++) {
-        opened_done(&collector->queue[i].opened);
-        buf_done(&collector->queue[i].payload);
-    }
-    collector->queue_count = collector->queue_bytes = 0;
-}
-
 void collector_close(struct collector *collector)
 {
     if (collector == NULL)
         return;
-    clear_queue(collector);
+    collector_queue_close(collector);
     owed_done(&collector->owed);
     opener_free(collector->opener);
     for (size_t i = 0; i < collector->receipt_public_count; i++)
@@ -98,61 +89,6 @@ void collector_alarm(struct collector *collector, const char *counter, const cha
     log_error("%s", text);
 }
 
-/* ---- the queue ---- */
-
-static size_t limit_of(enum topic_kind kind, enum refusal_kind *ret_kind)
-{
-    switch (kind) {
-    case TOPIC_UP_BATCH:
-        *ret_kind = REFUSED_BATCH;
-        return LIMIT_BATCH_WIRE_BYTES;
-    case TOPIC_UP_HELLO:
-        *ret_kind = REFUSED_HELLO;
-        return LIMIT_HELLO_BYTES;
-    case TOPIC_UP_ONLINE:
-        *ret_kind = REFUSED_ONLINE;
-        return 1;
-    default:
-        *ret_kind = REFUSED_TOPIC;
-        return 0;
-    }
-}
-
-static void commit_queue(struct collector *collector);
-
-void collector_message(struct collector *collector, const char *text, struct bytes payload)
-{
-    struct topic topic;
-    struct err err = {0};
-    if (!topic_parse(text, &topic, &err)) {
-        collector_refuse(collector, REFUSED_TOPIC, REASON_MALFORMED, "?", err.text);
-        return;
-    }
-    enum refusal_kind kind = REFUSED_TOPIC;
-    size_t limit = limit_of(topic.kind, &kind);
-    if (kind == REFUSED_TOPIC) {
-        collector_refuse(collector, kind, REASON_MALFORMED, topic.device, "nobody sends that here");
-        return;
-    }
-    if (payload.length > limit) {
-        collector_refuse(collector, kind, REASON_TOO_LONG, topic.device, "longer than allowed");
-        return;
-    }
-    if (payload.length == 0) /* a retained message being cleared */
-        return;
-    if (collector->queue_count == COLLECTOR_QUEUE_MESSAGES ||
-        collector->queue_bytes + payload.length > COLLECTOR_QUEUE_BYTES)
-        commit_queue(collector);
-    struct collector_message *message = &collector->queue[collector->queue_count];
-    *message = (struct collector_message){.topic = topic};
-    if (!buf_append(&message->payload, payload.data, payload.length, &err)) {
-        log_error("collector: %s", err.text);
-        return;
-    }
-    collector->queue_count++;
-    collector->queue_bytes += payload.length;
-}
-
 /* ---- the transaction ---- */
 
 static bool take(struct collector *collector, struct collector_message *message,
@@ -175,7 +111,7 @@ static bool commit_some(struct collector *collector, size_t first, size_t count,
     uint64_t start_ns = uv_hrtime();
     bool done = fleetdb_begin(collector->settings.db, err);
     for (size_t i = first; done && i < first + count; i++)
-        done = take(collector, &collector->queue[i], &collector->news[i], err);
+        done = take(collector, collector_queued(collector, i), &collector->news[i], err);
     done = done && fleetdb_commit(collector->settings.db, err);
     if (done) {
         metrics_commit(collector->settings.metrics, (uv_hrtime() - start_ns) / 1000);
@@ -254,52 +190,79 @@ static void tell(struct collector *collector, size_t first, size_t count)
 }
 
 /* A message that the database cannot take must not take the others with it. */
-static void commit_one_by_one(struct collector *collector)
+static void commit_one_by_one(struct collector *collector, size_t count)
 {
-    for (size_t i = 0; i < collector->queue_count; i++) {
+    for (size_t i = 0; i < count; i++) {
+        const struct topic *topic = &collector_queued(collector, i)->topic;
         struct err err = {0};
-        enum refusal_kind kind = REFUSED_TOPIC;
-        (void)limit_of(collector->queue[i].topic.kind, &kind);
         if (commit_some(collector, i, 1, &err))
             tell(collector, i, 1);
         else
-            collector_refuse(collector, kind, REASON_DATABASE, collector->queue[i].topic.device,
+            collector_refuse(collector, collector_kind(topic), REASON_DATABASE, topic->device,
                              err.text);
         forget_news(collector, i, 1);
     }
 }
 
-static void commit_queue(struct collector *collector)
+/* False: the database cannot be trusted any more, and nothing is left in the queue. */
+static bool commit_first(struct collector *collector, size_t count)
 {
     struct err err = {0};
-    size_t count = collector->queue_count;
-    if (count == 0)
-        return;
     bool done = commit_some(collector, 0, count, &err);
     if (done)
         tell(collector, 0, count);
     forget_news(collector, 0, count);
-    if (done) {
-        clear_queue(collector);
-        return;
+    if (!done) {
+        log_error("nothing of %zu messages was stored or receipted: %s", count, err.text);
+        if (!fleetdb_check(collector->settings.db, &err)) {
+            collector_queue_clear(collector);
+            collector->ports.failed(collector->ports.ctx, &err);
+            return false;
+        }
+        commit_one_by_one(collector, count);
     }
-    log_error("nothing of %zu messages was stored or receipted: %s", count, err.text);
-    bool answers = fleetdb_check(collector->settings.db, &err);
-    if (answers)
-        commit_one_by_one(collector);
-    clear_queue(collector);
-    if (!answers)
-        collector->ports.failed(collector->ports.ctx, &err);
+    collector_queue_drop(collector, count);
+    return true;
+}
+
+void collector_message(struct collector *collector, const char *topic, struct bytes payload)
+{
+    struct topic parsed;
+    if (!collector_admit(collector, topic, payload, &parsed))
+        return;
+    while (collector_queue_full(collector, payload.length)) {
+        if (!commit_first(collector, collector_queue_await(collector)))
+            return;
+    }
+    collector_queue_put(collector, &parsed, payload);
+}
+
+void collector_flush(struct collector *collector)
+{
+    while (collector->queue_count > 0) {
+        if (!commit_first(collector, collector_queue_await(collector)))
+            return;
+    }
+}
+
+void collector_finish(struct collector *collector)
+{
+    collector_flush(collector);
+    collector_queue_close(collector);
 }
 
 int64_t collector_turn(struct collector *collector)
 {
-    commit_queue(collector);
+    size_t due = 0;
+    while ((due = collector_queue_due(collector)) > 0) {
+        if (!commit_first(collector, due))
+            break;
+    }
     collector_clock_redo(collector);
     int64_t wait_ms = collector_pump(collector);
-    if (!collector->clock_work)
-        return wait_ms;
-    return wait_ms >= 0 && wait_ms < redo_pause_ms ? wait_ms : redo_pause_ms;
+    if (collector->clock_work)
+        wait_ms = wait_ms >= 0 && wait_ms < redo_pause_ms ? wait_ms : redo_pause_ms;
+    return collector_queue_wait(collector, wait_ms);
 }
 
 void collector_forgetful(struct collector *collector, bool forgetful)

@@ -16,9 +16,10 @@
  *   hello  -> the report, then a welcome with the newest receipt and manifest, and, where the
  *             receipts in the hello say more than is held here, what to send again
  *   online -> presence
- * All that waits when the loop turns shares one commit. Foreign bytes that make no sense are
- * counted, logged within limits, and forgotten; a database that fails leaves nothing receipted, so
- * all of it comes again. Any order and any repeats give the same rows.
+ * All that waits when the loop turns shares one commit. Beside it a thread opens what came in the
+ * meantime: verifies it, decodes it, makes its rows ready (fleet/opener.h). Foreign bytes that make
+ * no sense are counted, logged within limits, and forgotten; a database that fails leaves nothing
+ * receipted, so all of it comes again. Any order and any repeats give the same rows.
  */
 struct collector;
 
@@ -41,6 +42,9 @@ struct collector_ports {
                   struct wants *ret_wants, struct buf *ret_manifest);
     /* The database cannot be trusted any more: stop, and open it anew. */
     void (*failed)(void *ctx, const struct err *why);
+    /* Called by another thread: messages are opened, it is time for a turn. NULL: there is no other
+     * thread, and all is done in collector_turn. */
+    void (*wake)(void *ctx);
 };
 
 bool collector_open(const struct collector_settings *settings, const struct collector_ports *ports,
@@ -52,11 +56,16 @@ void collector_close(struct collector *collector);
 bool collector_keys(struct collector *collector, const struct sign_key *director,
                     const struct sign_key *receipt, struct err *err) MUSTER_CHECK;
 
-/* Keeps the message for this turn; a full queue is worked off at once. */
+/* Keeps the message for a turn; of a full queue the older half is worked off at once, for which the
+ * caller waits. */
 void collector_message(struct collector *collector, const char *topic, struct bytes payload);
-/* Once a loop turn: commits what waits, sends what is due. Returns after how many milliseconds it
- * wants to be called at the latest, -1: not before something happens. */
+/* Once a loop turn: commits what is opened, sends what is due. Returns after how many milliseconds
+ * it wants to be called at the latest, -1: not before something happens. */
 int64_t collector_turn(struct collector *collector);
+/* Waits for what is not opened yet, and commits all. */
+void collector_flush(struct collector *collector);
+/* The same, and `wake` is not called any more. */
+void collector_finish(struct collector *collector);
 /* The broker keeps no word of who is online: who sends a batch is. */
 void collector_forgetful(struct collector *collector, bool forgetful);
 /* Since the last time that this was asked a terminal has said something of an action. */

@@ -27,7 +27,7 @@ bool collector_open_message(struct collector *collector, enum refusal_kind kind,
         return false;
     if (opened->as == OPENED_NOT || !opener_keys_equal(&opened->keys, &keys)) {
         opened_done(opened);
-        opener_open(collector->opener, kind == REFUSED_BATCH ? "batch" : "hello", device->id,
+        opener_open(collector->opener, collector_domain(&message->topic), device->id,
                     buf_bytes(&message->payload), &keys, opened);
     }
     *ret_good = opened->as >= OPENED_SEALED;

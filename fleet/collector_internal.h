@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "fleet/collector.h"
 #include "fleet/losses.h"
-#include "fleet/opener.h"
+#include "fleet/opener_thread.h"
 #include "fleet/owed.h"
 #include "fleet/truetime.h"
 #include "proto/topics.h"
@@ -16,8 +16,12 @@
 enum {
     /* Of one commit: the more, the fewer rows of sums are written for each result, and the longer
      * everybody else waits. */
-    COLLECTOR_QUEUE_MESSAGES = 256,
-    COLLECTOR_QUEUE_BYTES = 512 * 1024,
+    COLLECTOR_COMMIT_MESSAGES = 256,
+    COLLECTOR_COMMIT_BYTES = 512 * 1024,
+    /* What is stored, and what is opened beside it. */
+    COLLECTOR_QUEUE_MESSAGES = 2 * COLLECTOR_COMMIT_MESSAGES,
+    COLLECTOR_QUEUE_BYTES = 2 * COLLECTOR_COMMIT_BYTES,
+    COLLECTOR_OPENED_BYTES = 32 * 1024 * 1024,
     COLLECTOR_STREAMS_HEARD = OWED_STREAMS_MAX, /* of one hello or open event */
     COLLECTOR_MANIFEST_BYTES = 8 * 1024 * 1024,
 };
@@ -25,6 +29,7 @@ enum {
 struct collector_message {
     struct topic topic;
     struct buf payload;
+    int64_t came_ms;      /* since boot */
     struct opened opened; /* unless it is sealed by nobody */
 };
 
@@ -49,10 +54,11 @@ struct collector {
     /* What this fleet's receipts are verified with, newest first. */
     struct verify_key *receipt_public[COLLECTOR_RECEIPT_KEYS];
     size_t receipt_public_count;
-    struct opener *opener;
-    struct collector_message queue[COLLECTOR_QUEUE_MESSAGES];
-    struct collector_news news[COLLECTOR_QUEUE_MESSAGES];
-    size_t queue_count, queue_bytes;
+    struct opener *opener;                                    /* of this thread */
+    struct opener_thread *thread;                             /* NULL: there is none */
+    struct collector_message queue[COLLECTOR_QUEUE_MESSAGES]; /* a ring */
+    size_t queue_first, queue_count, queue_bytes;
+    struct collector_news news[COLLECTOR_COMMIT_MESSAGES]; /* of those in one transaction */
     struct owed_table owed;
     bool blocked;                              /* the last send was refused */
     bool forgetful;                            /* the broker: see collector_forgetful */
@@ -62,6 +68,31 @@ struct collector {
     bool acted;                                /* see collector_acted */
     bool clock_work;                           /* records may wait to be judged again */
 };
+
+/* ---- what waits: collector_queue.c ---- */
+
+/* Of REFUSED_TOPIC: nothing that anybody sends here. */
+enum refusal_kind collector_kind(const struct topic *topic);
+/* What it is sealed for; NULL: it is not. */
+const char *collector_domain(const struct topic *topic);
+/* False: it goes no further. */
+bool collector_admit(struct collector *collector, const char *text, struct bytes payload,
+                     struct topic *ret_topic);
+bool collector_queue_open(struct collector *collector, struct err *err) MUSTER_CHECK;
+void collector_queue_close(struct collector *collector); /* drops what waits */
+bool collector_queue_full(const struct collector *collector, size_t length);
+/* There has to be room. */
+void collector_queue_put(struct collector *collector, const struct topic *topic,
+                         struct bytes payload);
+struct collector_message *collector_queued(struct collector *collector, size_t index);
+/* How many of the first ones a transaction should take now; 0: none yet. */
+size_t collector_queue_due(struct collector *collector);
+/* The same of a queue that is not empty, after waiting until it is worth a transaction; not 0. */
+size_t collector_queue_await(struct collector *collector);
+void collector_queue_drop(struct collector *collector, size_t count); /* the first ones */
+void collector_queue_clear(struct collector *collector);
+/* `wait_ms`, or less if something waits for what is being opened. */
+int64_t collector_queue_wait(struct collector *collector, int64_t wait_ms);
 
 /* One message inside the open transaction. False only when the database failed; what is wrong with
  * the message itself is counted and logged here, and is true. */

@@ -45,6 +45,7 @@ struct service {
     uv_check_t turn;  /* after the sockets were read: commit and answer */
     uv_idle_t kick;   /* keeps the loop from sleeping before a turn that is due */
     uv_timer_t timer; /* receipts that wait for company, manifests that failed */
+    uv_async_t wake;  /* messages are opened: a turn of the loop */
     bool handles_open;
 
     void (*failed)(void *ctx, const struct err *why);
@@ -144,6 +145,19 @@ static void on_hello(void *ctx, const struct fleetdb_device *device, const Muste
     }
     if (!ok && log_gate_pass(&service->hellos, clock_boot_ms(&clock_real), "musterctl get devices"))
         log_error("%s in the answer to %s: %s", left_out, device->id, err.text);
+}
+
+/* From the collector's thread. */
+static void on_opened(void *ctx)
+{
+    struct service *service = ctx;
+    (void)uv_async_send(&service->wake);
+}
+
+/* The turn comes by itself, after whatever was read. */
+static void on_wake(uv_async_t *wake)
+{
+    (void)wake;
 }
 
 static void on_failed(void *ctx, const struct err *why)
@@ -312,8 +326,11 @@ static bool open_collector(struct service *service, const struct clock *clock,
         .receipts = {.coalesce_ms = settings->receipt_coalesce_ms,
                      .batches = (unsigned)settings->receipt_batches},
     };
-    struct collector_ports ports = {
-        .ctx = service, .send = send_message, .hello = on_hello, .failed = on_failed};
+    struct collector_ports ports = {.ctx = service,
+                                    .send = send_message,
+                                    .hello = on_hello,
+                                    .failed = on_failed,
+                                    .wake = on_opened};
     return collector_open(&collector, &ports, &service->collector, err);
 }
 
@@ -404,14 +421,17 @@ static void open_keeping(struct service *service, const struct clock *clock,
         service->keeping.settings.age_ms[kept] = settings->keep_ms[kept];
 }
 
-static void open_handles(struct service *service, uv_loop_t *loop)
+static bool open_handles(struct service *service, uv_loop_t *loop, struct err *err)
 {
+    if (uv_async_init(loop, &service->wake, on_wake) != 0)
+        return err_set(err, ERR_NO_MEMORY, "musterd: no descriptors left");
     (void)uv_check_init(loop, &service->turn);
     (void)uv_idle_init(loop, &service->kick);
     (void)uv_timer_init(loop, &service->timer);
     service->turn.data = service->kick.data = service->timer.data = service;
     (void)uv_check_start(&service->turn, on_turn);
     service->handles_open = true;
+    return true;
 }
 
 static bool open_parts(struct service *service, uv_loop_t *loop, const struct clock *clock,
@@ -431,10 +451,9 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
         !open_publisher(service, clock, settings, err) ||
         !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
         !open_webhooks(service, loop, clock, settings, err) ||
-        !open_http(service, loop, clock, settings, err))
+        !open_http(service, loop, clock, settings, err) || !open_handles(service, loop, err))
         return false;
     open_keeping(service, clock, settings);
-    open_handles(service, loop);
     mqtt_start(service->mqtt);
     return true;
 }
@@ -484,7 +503,9 @@ void service_close(struct service *service)
 {
     if (service->handles_open) {
         service->handles_open = false; /* a failing commit calls this again */
+        collector_finish(service->collector);
         (void)collector_turn(service->collector);
+        uv_close((uv_handle_t *)&service->wake, NULL);
         uv_close((uv_handle_t *)&service->turn, NULL);
         uv_close((uv_handle_t *)&service->kick, NULL);
         uv_close((uv_handle_t *)&service->timer, NULL);

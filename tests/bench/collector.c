@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/collector.h"
 #include "base/file.h"
-#include "fleet/rows.h"
+#include "fleet/opener.h"
 #include "proto/batch.h"
 #include "proto/envelope.h"
 #include "proto/topics.h"
@@ -21,7 +21,7 @@
  * their own, as often committed: the ceiling that SQLite sets. Usage: bench-collector [--dir DIR]
  * [--results BATCH] [DEVICES].
  */
-enum { SEED = 20260101, DEVICES = 10000, TURN = 1024, PATH_BYTES = 128, COALESCE_MS = 200 };
+enum { SEED = 20260101, DEVICES = 10000, TURN = 4096, PATH_BYTES = 128, COALESCE_MS = 200 };
 
 struct load {
     size_t size;          /* results a batch */
@@ -37,7 +37,8 @@ static const struct load loads[] = {
 };
 
 struct spent {
-    double wall_s, cpu_s;
+    double wall_s, cpu_s; /* CPU: of all threads */
+    double own_s;         /* CPU of this one, which stores */
 };
 
 struct bench {
@@ -63,16 +64,17 @@ struct bench {
 
 /* ---- time ---- */
 
-static double cpu_s(void)
+static double cpu_s(clockid_t which)
 {
     struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    clock_gettime(which, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 static struct spent now(void)
 {
-    return (struct spent){(double)figures_now_ns() / 1e9, cpu_s()};
+    return (struct spent){(double)figures_now_ns() / 1e9, cpu_s(CLOCK_PROCESS_CPUTIME_ID),
+                          cpu_s(CLOCK_THREAD_CPUTIME_ID)};
 }
 
 static void spend(struct spent *spent, struct spent since)
@@ -80,6 +82,7 @@ static void spend(struct spent *spent, struct spent since)
     struct spent until = now();
     spent->wall_s += until.wall_s - since.wall_s;
     spent->cpu_s += until.cpu_s - since.cpu_s;
+    spent->own_s += until.own_s - since.own_s;
 }
 
 static int64_t boot_ms(void *ctx)
@@ -110,6 +113,12 @@ static void no_hello(void *ctx, const struct fleetdb_device *device, const Muste
     (void)ctx, (void)device, (void)hello, (void)ret_wants, (void)ret_manifest;
 }
 
+/* The turns of this bench come by themselves. */
+static void wake(void *ctx)
+{
+    (void)ctx;
+}
+
 static void failed(void *ctx, const struct err *why)
 {
     fprintf(stderr, "bench-collector: the collector gave up: %s\n", why->text);
@@ -126,6 +135,7 @@ static void collect(struct bench *bench, const struct sent *sent, size_t count)
         topic_device(TOPIC_UP_BATCH, senders_id(bench->senders, sent[i].device), topic);
         collector_message(bench->collector, topic, sent[i].sealed);
     }
+    collector_flush(bench->collector); /* nothing is opened on the time of others */
     (void)collector_turn(bench->collector);
     spend(&bench->collecting, since);
 }
@@ -236,14 +246,15 @@ static bool measure_parts(struct bench *bench, const struct sent_batches *batche
                           const struct load *load, struct err *err)
 {
     enum { SAMPLE = 1000 };
-    struct spent verifying = {0}, decoding = {0}, reading = {0};
+    struct spent verifying = {0}, decoding = {0}, reading = {0}, preparing = {0};
     size_t count = batches->count < SAMPLE ? batches->count : SAMPLE;
     char name[96];
     for (size_t i = 0; i < count; i++) {
         const struct sent *sent = &batches->list[i];
         struct verify_key *key = NULL;
-        struct arena arena = {.limit_bytes = BATCH_ARENA_BYTES};
+        struct arena arena = {.limit_bytes = 2 * BATCH_ARENA_BYTES};
         struct lane_rows *lanes = NULL;
+        struct rows_ready ready;
         struct bytes body = {0};
         size_t lane_count = 0;
         struct spent since = now();
@@ -259,6 +270,10 @@ static bool measure_parts(struct bench *bench, const struct sent_batches *batche
         since = now();
         done = done && batch_decoder_read(bench->decoder, body, &arena, &lanes, &lane_count, err);
         spend(&decoding, since);
+        since = now();
+        done = done && rows_make_ready(&bench->plan, &lanes[0], &bench->scratch, bench->hash,
+                                       &arena, &ready, err);
+        spend(&preparing, since);
         arena_done(&arena);
         if (!done)
             return false;
@@ -269,6 +284,8 @@ static bool measure_parts(struct bench *bench, const struct sent_batches *batche
     figure(name, verifying.wall_s * 1e6 / (double)count, "us");
     (void)snprintf(name, sizeof name, "%s.decode_us_per_record", load->prefix);
     figure(name, decoding.wall_s * 1e6 / (double)(count * load->size), "us");
+    (void)snprintf(name, sizeof name, "%s.prepare_us_per_record", load->prefix);
+    figure(name, preparing.wall_s * 1e6 / (double)(count * load->size), "us");
     return true;
 }
 
@@ -298,7 +315,7 @@ static bool open_load(struct bench *bench, struct err *err)
         .receipts = {.coalesce_ms = COALESCE_MS},
     };
     const struct collector_ports ports = {
-        .ctx = bench, .send = send, .hello = no_hello, .failed = failed};
+        .ctx = bench, .send = send, .hello = no_hello, .failed = failed, .wake = wake};
     return done && collector_open(&settings, &ports, &bench->collector, err);
 }
 
@@ -339,6 +356,9 @@ static bool print_load(struct bench *bench, const struct load *load, size_t reco
     print_one(load, "bare_records_per_s", count / bare->wall_s, "1/s");
     print_one(load, "records_per_cpu_s", count / did->cpu_s, "1/s");
     print_one(load, "ceiling_cpu_ratio", bare->cpu_s / did->cpu_s, "ratio");
+    print_one(load, "us_per_record", did->wall_s * 1e6 / count, "us");
+    print_one(load, "cpu_us_per_record", did->cpu_s * 1e6 / count, "us");
+    print_one(load, "store_cpu_us_per_record", did->own_s * 1e6 / count, "us");
     print_one(load, "receipts", (double)bench->receipts, "count");
     print_one(load, "commits", (double)commits_of(&bench->metrics), "count");
     print_one(load, "file_bytes_per_record", (double)fleetdb_size_bytes(bench->db) / count, "byte");

@@ -52,6 +52,16 @@ static void failed(void *ctx, const struct err *why)
     ((struct world *)ctx)->failures++;
 }
 
+static void wake(void *ctx)
+{
+    assert_int_equal(sem_post(&((struct world *)ctx)->opened), 0);
+}
+
+void world_opened_all(struct world *world)
+{
+    assert_int_equal(sem_wait(&world->opened), 0);
+}
+
 void world_start(struct world *world)
 {
     struct collector_settings settings = {
@@ -62,8 +72,11 @@ void world_start(struct world *world)
         .director_key = world->fleet->director_key,
         .receipts = {.coalesce_ms = 200, .batches = 3},
     };
-    struct collector_ports ports = {
-        .ctx = world, .send = take, .hello = hello_came, .failed = failed};
+    struct collector_ports ports = {.ctx = world,
+                                    .send = take,
+                                    .hello = hello_came,
+                                    .failed = failed,
+                                    .wake = world->threaded ? wake : NULL};
     assert_true(collector_open(&settings, &ports, &world->collector, NULL));
 }
 
@@ -78,8 +91,20 @@ int world_open(void **state)
     temp_fleet_device(fleet, "t1");
     temp_fleet_device(fleet, "t2");
     world->t1_key = world_key(world, "t1");
+    assert_int_equal(sem_init(&world->opened, 0, 0), 0);
     world_start(world);
     *state = world;
+    return 0;
+}
+
+int world_open_threaded(void **state)
+{
+    if (world_open(state) != 0)
+        return -1;
+    struct world *world = *state;
+    collector_close(world->collector);
+    world->threaded = true;
+    world_start(world);
     return 0;
 }
 
@@ -95,6 +120,7 @@ int world_close(void **state)
     void *fleet = world->fleet;
     world_forget_sent(world);
     collector_close(world->collector);
+    assert_int_equal(sem_destroy(&world->opened), 0);
     sign_key_free(world->t1_key);
     temp_fleet_close(&fleet);
     free(world);
@@ -257,9 +283,9 @@ const Muster__Receipt *world_receipt(struct world *world, size_t index, struct a
                                                  &muster__receipt__descriptor, arena);
 }
 
-/* Turns until everything due within a second has been sent. */
 void world_settle(struct world *world)
 {
+    collector_flush(world->collector);
     for (int64_t wait_ms = 0; wait_ms >= 0 && wait_ms < 1000;) {
         wait_ms = collector_turn(world->collector);
         if (wait_ms > 0)

@@ -9,6 +9,8 @@
 #include "storage/fleetdb_scope.h"
 #include "tests/unit/temp_fleet.h"
 
+#include <semaphore.h>
+
 enum { WORLD_SENT_MAX = 64 };
 #define WORLD_WALL_MS INT64_C(1790000000000)
 
@@ -22,6 +24,8 @@ struct world {
     struct sign_key *t1_key; /* reading one costs more than all else here */
     int64_t now_ms;
     bool closed_window; /* the broker takes nothing */
+    bool threaded;      /* messages are opened by a thread, as in musterd */
+    sem_t opened;       /* posted by it: see collector_ports.wake */
     unsigned hellos, failures;
     int event_refusal;  /* of the events that a test sends */
     struct wants wants; /* what the fleet is said to want */
@@ -33,6 +37,7 @@ struct world {
 
 /* As cmocka's setup and teardown: *state is the world; t1 and t2 are enrolled. */
 int world_open(void **state);
+int world_open_threaded(void **state);
 int world_close(void **state);
 void world_start(struct world *world); /* a collector; the one before has been closed */
 int64_t world_wall(void *ctx);
@@ -54,6 +59,8 @@ struct buf world_seal_results(const struct world *world, const char *device, uin
                               uint64_t first, uint64_t last, uint64_t salt);
 void world_deliver(struct world *world, enum topic_kind kind, const char *device,
                    struct bytes payload);
+/* Until what was delivered is opened; before, nothing else was left unopened. */
+void world_opened_all(struct world *world);
 void world_send_results(struct world *world, uint64_t incarnation, uint64_t first, uint64_t last,
                         uint64_t salt); /* as t1 */
 
@@ -73,7 +80,7 @@ struct world_hello {
 };
 void world_say_hello(struct world *world, const struct world_hello *what);
 
-/* Turns until everything due within a second has been sent. */
+/* Commits all, and turns until everything due within a second has been sent. */
 void world_settle(struct world *world);
 void world_forget_sent(struct world *world);
 /* What was sent to t1, its signature verified. */

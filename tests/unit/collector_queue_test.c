@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages that a thread opens beside the one that stores them, as in musterd. */
+#include "storage/fleetdb_places.h"
+#include "tests/unit/collector_world.h"
+#include "tests/unit/testing.h"
+
+#include <stdio.h>
+
+enum { INCARNATION = 7 };
+
+static void send(struct world *world, uint64_t seq)
+{
+    world_send_results(world, INCARNATION, seq, seq, 0);
+}
+
+/* t1's key is another one from now on; the one before is given back. */
+static struct sign_key *new_key_of_t1(struct world *world)
+{
+    char path[128];
+    struct sign_key *before = world->t1_key;
+    (void)snprintf(path, sizeof path, "%s/new.pem", world->fleet->dir);
+    assert_true(sign_key_make(path, &world->t1_key, NULL));
+    return before;
+}
+
+static void enrol_t1(struct world *world, const struct sign_key *key)
+{
+    const struct fleetdb_enrolment enrolment = {.id = "t1",
+                                                .serial = "t1",
+                                                .model = "M1",
+                                                .agent_key = sign_key_spki(key),
+                                                .keep_terminals = true};
+    int64_t device = 0;
+    struct err err = {0};
+    if (!fleetdb_enrol(world->fleet->db, &enrolment, world_wall(world), &device, &err))
+        fail_msg("%s", err.text);
+}
+
+/* ---- the tests ---- */
+
+static void many_messages_keep_their_order(void **state)
+{
+    enum { MESSAGES = 700 }; /* more than wait at any time */
+    struct world *world = *state;
+    for (uint64_t seq = 1; seq <= MESSAGES; seq++)
+        send(world, seq);
+    assert_true(world_results(world) > 0); /* of a full queue the older half is worked off */
+    world_settle(world);
+    assert_int_equal(world_results(world), MESSAGES);
+    const struct fleetdb_stream stream = world_stream(world, INCARNATION, 1);
+    assert_int_equal(stream.cumulative, MESSAGES);
+    assert_int_equal(stream.range_count, 0);
+    struct arena arena = {0};
+    assert_int_equal(world_receipt(world, world->sent - 1, &arena)->streams[0]->cumulative,
+                     MESSAGES);
+    arena_done(&arena);
+}
+
+/* Of two that contradict each other the one that came first counts, whatever came between them. */
+static void the_first_of_two_counts(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t seq = 1; seq <= 40; seq++) {
+        world_send_results(world, INCARNATION, seq, seq, 0);
+        world_send_results(world, INCARNATION, seq, seq, 1);
+    }
+    world_settle(world);
+    assert_int_equal(world_results(world), 40);
+    assert_int_equal(world->metrics.values[METRIC_CONFLICTS], 40);
+}
+
+static void what_is_opened_waits_for_a_turn(void **state)
+{
+    struct world *world = *state;
+    send(world, 1);
+    world_opened_all(world);
+    assert_int_equal(world_results(world), 0);
+    (void)collector_turn(world->collector);
+    assert_int_equal(world_results(world), 1);
+}
+
+/* Opened while the key was good, stored when it is not any more. */
+static void a_key_taken_away_meanwhile_is_no_key(void **state)
+{
+    struct world *world = *state;
+    send(world, 1);
+    world_opened_all(world);
+    struct sign_key *before = new_key_of_t1(world);
+    enrol_t1(world, world->t1_key);
+    world_settle(world);
+    assert_int_equal(world_results(world), 0);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_SIGNATURE), 1);
+    send(world, 1); /* by the new one */
+    world_settle(world);
+    assert_int_equal(world_results(world), 1);
+    sign_key_free(before);
+}
+
+/* And the other way round. */
+static void a_key_given_meanwhile_is_one(void **state)
+{
+    struct world *world = *state;
+    struct sign_key *before = new_key_of_t1(world);
+    send(world, 1);
+    world_opened_all(world);
+    enrol_t1(world, world->t1_key);
+    world_settle(world);
+    assert_int_equal(world_results(world), 1);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_SIGNATURE), 0);
+    sign_key_free(before);
+}
+
+static void who_is_retired_meanwhile_is_refused(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb_device device;
+    send(world, 1);
+    world_opened_all(world);
+    assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
+    const struct fleetdb_change change = {.who = "x", .why = "gone", .now_ms = world_wall(world)};
+    struct err err = {0};
+    if (!fleetdb_device_live(world->fleet->db, &device, FLEETDB_RETIRED, &change, &err))
+        fail_msg("%s", err.text);
+    world_settle(world);
+    assert_int_equal(world_results(world), 0);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_RETIRED), 1);
+}
+
+static void what_is_not_committed_is_dropped(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t seq = 1; seq <= 20; seq++)
+        send(world, seq);
+    collector_close(world->collector);
+    world_start(world);
+    world_settle(world);
+    assert_int_equal(world_results(world), 0);
+    assert_int_equal(world->sent, 0);
+}
+
+/* At the end all that came is stored. */
+static void finished_it_has_stored_all(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t seq = 1; seq <= 20; seq++)
+        send(world, seq);
+    collector_finish(world->collector);
+    assert_int_equal(world_results(world), 20);
+    collector_finish(world->collector); /* nothing more to do */
+}
+
+/* While more is opened what is opened waits, but not for long. */
+static void what_is_opened_does_not_wait_for_ever(void **state)
+{
+    struct world *world = *state;
+    send(world, 1);
+    const int64_t wait_ms = collector_turn(world->collector);
+    assert_true(wait_ms >= 1);
+    if (world_results(world) == 0)
+        assert_in_range(wait_ms, 1, 20);
+    collector_flush(world->collector);
+    assert_int_equal(world_results(world), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_open_threaded, world_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(many_messages_keep_their_order),        TEST(the_first_of_two_counts),
+        TEST(what_is_opened_waits_for_a_turn),       TEST(a_key_taken_away_meanwhile_is_no_key),
+        TEST(a_key_given_meanwhile_is_one),          TEST(who_is_retired_meanwhile_is_refused),
+        TEST(what_is_not_committed_is_dropped),      TEST(finished_it_has_stored_all),
+        TEST(what_is_opened_does_not_wait_for_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
