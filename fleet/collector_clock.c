@@ -269,7 +269,7 @@ static bool judge_loose(struct collector *collector, const struct fleetdb_redo *
 {
     struct fleetdb *db = collector->settings.db;
     struct fleetdb_boot boot;
-    if (!fleetdb_boot_read(db, work->boot, &boot, err))
+    if (work->count > 0 && !fleetdb_boot_read(db, work->boot, &boot, err))
         return false;
     for (size_t i = 0; i < work->count; i++) {
         struct fleetdb_loose *row = &work->loose[i];

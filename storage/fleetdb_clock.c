@@ -282,12 +282,20 @@ bool fleetdb_redo_next(struct fleetdb *db, struct fleetdb_redo *redo, bool *ret_
     redo->id = sqlite3_column_int64(next, 0);
     redo->boot = sqlite3_column_int64(next, 3);
     redo->lane = sqlite3_column_int(next, 4);
-    sqlite3_stmt *row = query_of(db, of_lane(LOOSE, redo->lane));
-    sqlite_bind_int(row, ":device", sqlite3_column_int64(next, 1));
-    sqlite_bind_int(row, ":incarnation", sqlite3_column_int64(next, 2));
-    sqlite_bind_int(row, ":seq", sqlite3_column_int64(next, 5));
+    const int64_t device = sqlite3_column_int64(next, 1);
+    const int64_t incarnation = sqlite3_column_int64(next, 2);
+    int64_t seq = sqlite3_column_int64(next, 5);
     (void)sqlite3_reset(next);
-    return read_loose(db, redo, row, err);
+    for (redo->count = 0;; redo->lane++, seq = 0) {
+        sqlite3_stmt *row = query_of(db, of_lane(LOOSE, redo->lane));
+        sqlite_bind_int(row, ":device", device);
+        sqlite_bind_int(row, ":incarnation", incarnation);
+        sqlite_bind_int(row, ":seq", seq);
+        if (!read_loose(db, redo, row, err))
+            return false;
+        if (redo->count > 0 || redo->lane == LANES)
+            return true;
+    }
 }
 
 /* At another moment its device may have stood elsewhere, and carried something else. */

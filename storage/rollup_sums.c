@@ -58,8 +58,9 @@ static bool grow(struct rollup_sums *sums, struct err *err)
     return true;
 }
 
-bool rollup_sums_add(struct rollup_sums *sums, const struct rollup_key *key, int64_t results,
-                     int64_t amount_minor, struct err *err)
+/* Its place in the list + 1. */
+static bool find(struct rollup_sums *sums, const struct rollup_key *key, uint32_t *ret_place,
+                 struct err *err)
 {
     if (sums->count == sums->room && !grow(sums, err))
         return false;
@@ -68,7 +69,18 @@ bool rollup_sums_add(struct rollup_sums *sums, const struct rollup_key *key, int
         sums->list[sums->count] = (struct rollup_sum){.key = *key};
         *slot = (uint32_t)++sums->count;
     }
-    struct rollup_sum *sum = &sums->list[*slot - 1];
+    *ret_place = *slot;
+    return true;
+}
+
+bool rollup_sums_add(struct rollup_sums *sums, const struct rollup_key *key, int64_t results,
+                     int64_t amount_minor, struct err *err)
+{
+    uint32_t *newest = &sums->newest[key->rollup % ROLLUPS_MAX];
+    if ((*newest == 0 || memcmp(&sums->list[*newest - 1].key, key, sizeof *key) != 0) &&
+        !find(sums, key, newest, err))
+        return false;
+    struct rollup_sum *sum = &sums->list[*newest - 1];
     sum->results += results;
     sum->amount_minor += amount_minor;
     return true;
@@ -101,6 +113,7 @@ void rollup_sums_clear(struct rollup_sums *sums)
 {
     if (sums->count > 0)
         memset(sums->slots, 0, sums->slot_count * sizeof *sums->slots);
+    memset(sums->newest, 0, sizeof sums->newest);
     sums->count = 0;
 }
 

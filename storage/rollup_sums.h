@@ -11,7 +11,7 @@
  * What a transaction adds to the rollups, summed up in memory: many results fall into one row of a
  * sum, which is then written once. Pure.
  */
-enum { ROLLUP_OWN_MAX = 4, ROLLUP_CODE_BYTES = 4, ROLLUP_TEXT_BYTES = 24 };
+enum { ROLLUP_OWN_MAX = 4, ROLLUP_CODE_BYTES = 4, ROLLUP_TEXT_BYTES = 24, ROLLUPS_MAX = 16 };
 
 /* One row of one rollup. Unused parts are zero: keys are compared as bytes. */
 struct rollup_key {
@@ -37,6 +37,9 @@ struct rollup_sums { /* all zero: empty */
     uint32_t *slots;   /* place in the list + 1, by hash; 0: free */
     size_t slot_count; /* a power of two */
     uint64_t seed;     /* so that nobody can choose keys that collide */
+    /* Of each rollup the place in the list + 1 that was added to last, 0: none. Results of a batch
+     * mostly fall into the row of the one before. */
+    uint32_t newest[ROLLUPS_MAX];
 };
 
 bool rollup_sums_add(struct rollup_sums *sums, const struct rollup_key *key, int64_t results,
