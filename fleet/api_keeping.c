@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_keeping.h"
 
+#include "storage/fleetdb_erase.h"
 #include "storage/fleetdb_room.h"
+
+#include <string.h>
+
+enum { REQUEST_BYTES = 4096, CODE_CHARS = 64 };
 
 static bool no_memory(struct err *err)
 {
@@ -64,10 +69,85 @@ static bool show(void *ctx, const struct api_request *request, struct api_answer
     return answer->json != NULL || no_memory(err);
 }
 
+/* ---- GET /api/v1/erasures ---- */
+
+static json_t *erasure_json(const struct fleetdb_erasure *erasure)
+{
+    return json_pack("{s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "erasure",
+                     (json_int_t)erasure->erasure, "who", erasure->who, "begun_ms",
+                     (json_int_t)erasure->begun_ms, "done_ms", (json_int_t)erasure->done_ms, "step",
+                     fleetdb_erase_word(erasure->step), "stores", (json_int_t)erasure->stores,
+                     "devices", (json_int_t)erasure->devices, "terminals",
+                     (json_int_t)erasure->terminals, "tokens", (json_int_t)erasure->tokens,
+                     "results", (json_int_t)erasure->results, "events", (json_int_t)erasure->events,
+                     "texts", (json_int_t)erasure->texts);
+}
+
+static bool add_erasure(void *ctx, const struct fleetdb_erasure *erasure, struct err *err)
+{
+    return json_array_append_new(ctx, erasure_json(erasure)) == 0 || no_memory(err);
+}
+
+static bool list_erasures(void *ctx, const struct api_request *request, struct api_answer *answer,
+                          struct err *err)
+{
+    (void)request;
+    const struct api_keeping *api = ctx;
+    json_t *list = json_array();
+    if (!fleetdb_erasures_each(api->db, add_erasure, list, err)) {
+        json_decref(list);
+        return false;
+    }
+    answer->json =
+        json_pack("{s:o, s:s}", "erasures", list, "trouble", api->keeping->erasing_trouble);
+    return answer->json != NULL || no_memory(err);
+}
+
+/* ---- POST /api/v1/erasures ---- */
+
+/* The name is asked for twice: nothing brings it back. */
+static bool read_order(const json_t *object, const struct api_request *request,
+                       struct fleetdb_erase_order *ret_order, struct err *err)
+{
+    const char *merchant, *again = json_string_value(json_object_get(object, "confirm"));
+    const bool dry_run = json_is_true(json_object_get(object, "dry_run"));
+    if (!api_text(object, "merchant", CODE_CHARS, &merchant, err))
+        return false;
+    if (!dry_run && (again == NULL || strcmp(again, merchant) != 0))
+        return err_set(err, ERR_INVALID, "confirm: expected the merchant's id once more");
+    *ret_order =
+        (struct fleetdb_erase_order){.merchant = merchant,
+                                     .who = request->caller->name,
+                                     .force = json_is_true(json_object_get(object, "force")),
+                                     .dry_run = dry_run};
+    return true;
+}
+
+static bool begin_erasure(void *ctx, const struct api_request *request, struct api_answer *answer,
+                          struct err *err)
+{
+    struct api_keeping *api = ctx;
+    struct fleetdb_erase_order order;
+    struct fleetdb_erasure erasure;
+    json_t *object;
+    if (!api_body(request, &object, err))
+        return false;
+    bool ok = read_order(object, request, &order, err) &&
+              fleetdb_erase_begin(api->db, &order, request->now_ms, &erasure, err);
+    json_decref(object);
+    if (!ok)
+        return false;
+    keeping_wake(api->keeping);
+    answer->json = erasure_json(&erasure);
+    return answer->json != NULL || no_memory(err);
+}
+
 struct api_module api_keeping_module(struct api_keeping *keeping)
 {
     static const struct api_route routes[] = {
         {"GET", "/api/v1/retention", 0, show, API_VIEWER, API_WHOLE_FLEET},
+        {"GET", "/api/v1/erasures", 0, list_erasures, API_VIEWER, API_WHOLE_FLEET},
+        {"POST", "/api/v1/erasures", REQUEST_BYTES, begin_erasure, API_ADMIN, API_WHOLE_FLEET},
     };
     return (struct api_module){
         .routes = routes, .route_count = sizeof routes / sizeof *routes, .ctx = keeping};

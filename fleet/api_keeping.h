@@ -5,10 +5,10 @@
 #include "fleet/api.h"
 #include "fleet/keeping.h"
 
-/* What is kept how long, and what was removed, over HTTP. */
+/* What is kept how long, what was removed, and the erasure of merchants, over HTTP. */
 struct api_keeping {
     struct fleetdb *db;
-    const struct keeping *keeping;
+    struct keeping *keeping;
 };
 
 /* Its routes; `keeping` is their ctx and must live as long. */

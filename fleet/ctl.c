@@ -53,6 +53,8 @@ static const struct ctl_command *const commands[] = {
     &ctl_token_revoke,
     &ctl_changes,
     &ctl_retention,
+    &ctl_merchant_erase,
+    &ctl_get_erasures,
     &ctl_device_import,
     &ctl_device_export,
     &ctl_watch,

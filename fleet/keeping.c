@@ -2,9 +2,11 @@
 #include "fleet/keeping.h"
 
 #include "base/log.h"
+#include "storage/fleetdb_erase.h"
 #include "storage/fleetdb_room.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     ROWS_FIRST = 64,
@@ -14,6 +16,7 @@ enum {
     REST_TIMES = 4, /* as long as a step took, others have the loop */
     REST_LEAST_MS = 5,
     GIVE_BACK_BYTES = 512 * 1024,
+    TRY_AGAIN_MS = 5000, /* what keeps an erasure from its end */
 };
 
 int64_t keeping_from_ms(const struct keeping *keeping, enum fleetdb_kept kept)
@@ -97,6 +100,36 @@ static void give_back(struct keeping *keeping)
     end(keeping);
 }
 
+/* ---- erasure of a merchant ---- */
+
+void keeping_wake(struct keeping *keeping)
+{
+    keeping->due_ms = 0;
+}
+
+/* Told once, however often it is tried. */
+static void cannot_erase(struct keeping *keeping, const struct err *why)
+{
+    if (strncmp(keeping->erasing_trouble, why->text, sizeof keeping->erasing_trouble - 1) != 0)
+        log_error("erasure of a merchant: %s", why->text);
+    (void)snprintf(keeping->erasing_trouble, sizeof keeping->erasing_trouble, "%.310s", why->text);
+}
+
+/* Returns whether it got any further. */
+static bool erase(struct keeping *keeping)
+{
+    const struct keeping_settings *settings = &keeping->settings;
+    struct err err = {0};
+    if (!fleetdb_erase_step(settings->db, keeping->rows, clock_wall_ms(settings->clock), &err)) {
+        cannot_erase(keeping, &err);
+        return false;
+    }
+    keeping->erasing_trouble[0] = '\0';
+    if (!fleetdb_erasing(settings->db))
+        log_info("erasure of a merchant: done");
+    return true;
+}
+
 /* ---- steps ---- */
 
 static void begin(struct keeping *keeping)
@@ -105,8 +138,6 @@ static void begin(struct keeping *keeping)
     keeping->kept = 0;
     keeping->after = 0;
     keeping->trouble[0] = '\0';
-    if (keeping->rows == 0)
-        keeping->rows = ROWS_FIRST;
 }
 
 /* Disks differ: a step is as large as its time lets it be. */
@@ -124,9 +155,15 @@ int64_t keeping_step(struct keeping *keeping)
     const int64_t began_ms = clock_boot_ms(clock);
     if (began_ms < keeping->due_ms)
         return keeping->due_ms - began_ms;
-    if (keeping->phase == KEEPING_RESTS)
+    const bool erasing = fleetdb_erasing(keeping->settings.db);
+    bool stuck = false;
+    if (keeping->rows == 0)
+        keeping->rows = ROWS_FIRST;
+    if (!erasing && keeping->phase == KEEPING_RESTS)
         begin(keeping);
-    if (keeping->phase == KEEPING_AGES)
+    if (erasing)
+        stuck = !erase(keeping);
+    else if (keeping->phase == KEEPING_AGES)
         age(keeping);
     else
         give_back(keeping);
@@ -134,7 +171,9 @@ int64_t keeping_step(struct keeping *keeping)
     const int64_t rest_ms = REST_TIMES * took_ms;
     pace(keeping, took_ms);
     int64_t wait_ms = rest_ms > REST_LEAST_MS ? rest_ms : REST_LEAST_MS;
-    if (keeping->phase == KEEPING_RESTS)
+    if (stuck)
+        wait_ms = TRY_AGAIN_MS;
+    else if (!erasing && keeping->phase == KEEPING_RESTS)
         wait_ms = keeping->settings.every_ms;
     keeping->due_ms = began_ms + took_ms + wait_ms;
     return wait_ms;

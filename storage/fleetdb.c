@@ -56,6 +56,8 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_FIND] = &fleetdb_find_queries,
     [FLEETDB_PART_UNSURE] = &fleetdb_unsure_queries,
     [FLEETDB_PART_KEEPING] = &fleetdb_keeping_queries,
+    [FLEETDB_PART_ERASE] = &fleetdb_erase_queries,
+    [FLEETDB_PART_ERASE_STEP] = &fleetdb_erase_step_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */
@@ -125,7 +127,7 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
     if (!sqlite_open(&settings, &db->sqlite, err) ||
         !sqlite_pragma(db->sqlite, &ignored, err, "PRAGMA wal_autocheckpoint=%d",
                        CHECKPOINT_PAGES) ||
-        !fleetdb_kept_load(db, err)) {
+        !fleetdb_kept_load(db, err) || !fleetdb_erasure_load(db, err)) {
         fleetdb_close(db);
         return false;
     }

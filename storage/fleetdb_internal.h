@@ -53,6 +53,8 @@ enum fleetdb_part {
     FLEETDB_PART_FIND,
     FLEETDB_PART_UNSURE,
     FLEETDB_PART_KEEPING,
+    FLEETDB_PART_ERASE,
+    FLEETDB_PART_ERASE_STEP,
     FLEETDB_PARTS,
 };
 
@@ -69,7 +71,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
     fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_keeping_queries,
-    fleetdb_run_queries;
+    fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */
@@ -93,11 +95,17 @@ struct fleetdb {
     struct fleetdb_run run;
     /* What the statements that insert records are bound to, by lane; without data: to nothing. */
     struct fleetdb_value bound[3][FLEETDB_COLUMNS_MAX];
+    int64_t erasure; /* that goes on, 0: none */
 };
 
 bool fleetdb_stamps_open(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 void fleetdb_stamps_close(struct fleetdb *db);
 void fleetdb_stamps_forget(struct fleetdb *db);
+
+/* Whether one goes on. */
+bool fleetdb_erasure_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+/* Deleted content is written over with zeros, also in pages that become free. */
+bool fleetdb_secure(struct fleetdb *db, bool on, struct err *err) MUSTER_CHECK;
 
 /* Since when what is there is whole. */
 bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;

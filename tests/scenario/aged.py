@@ -31,26 +31,32 @@ def time_passes(path, days):
             database.execute(f"UPDATE {table} SET bucket = bucket - ?", (days * DAY_MS // unit_ms,))
 
 
+def sum_up(database):
+    """All sums anew, from the rows."""
+    for table in SUMS:
+        database.execute(f"DELETE FROM {table}")
+    for statement in re.findall(r"INSERT INTO rollup_[^;]*;", MIGRATION.read_text()):
+        database.execute(statement)
+
+
 def copies(path, count, apart_ms):
     """What there is becomes old, and so many results like it follow up to now, in the sums too."""
     with opened(path) as database:
         names = [row[1] for row in database.execute("PRAGMA table_info(result)")]
         first, = database.execute("SELECT max(id) FROM result").fetchone()
-        own = {"seq": "seq + n", "at_ms": f"at_ms + n * {apart_ms}", "received_ms": f"received_ms + n * {apart_ms}",
-               "idempotency_key": "x''"}
+        own = {"incarnation": "incarnation + 1", "seq": "n", "at_ms": f"at_ms + n * {apart_ms}",
+               "received_ms": f"received_ms + n * {apart_ms}", "idempotency_key": "x''"}
         database.execute("UPDATE result SET at_ms = at_ms - ?1, received_ms = received_ms - ?1", (count * apart_ms,))
         chosen = [name for name in names if name != "id"]
         database.execute(
             "WITH RECURSIVE t(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM t WHERE n < ?)"
             f" INSERT INTO result ({', '.join(chosen)}) SELECT {', '.join(own.get(name, name) for name in chosen)}"
             " FROM t, result WHERE result.id = ?", (count, first))
-        database.execute("UPDATE stream SET cumulative = cumulative + ?, last_seq = last_seq + ? WHERE lane = 1",
-                         (count, count))
-        text = MIGRATION.read_text()
-        for table in SUMS:
-            database.execute(f"DELETE FROM {table}")
-        for statement in re.findall(r"INSERT INTO rollup_[^;]*;", text):
-            database.execute(statement)
+        database.execute("INSERT INTO stream (device, incarnation, lane, cumulative, last_seq, first_ms, updated_ms) "
+                         "SELECT device, incarnation + 1, 1, ?1, ?1, 0, 0 FROM result WHERE id = ?2", (count, first))
+        database.execute("INSERT INTO result_run (device, incarnation, first_seq, last_seq, first_row) "
+                         "SELECT device, incarnation + 1, 1, ?1, ?2 + 1 FROM result WHERE id = ?2", (count, first))
+        sum_up(database)
 
 
 def check_sums(path):

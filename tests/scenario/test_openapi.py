@@ -133,7 +133,7 @@ def too_many(asker, token, operations):
 def reading(asker):
     for path in ("/devices", "/devices/term-1", "/devices/term-2", "/devices/term-1/manifest", "/keys", "/audit",
                  "/audit?device=term-1", "/documents", "/documents?headers=1&name=bin-table", "/roots", "/roots/1",
-                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/retention", "/openapi.json"):
+                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/retention", "/erasures", "/openapi.json"):
         asker.get(path)
     for kind in ("errors", "rates", "top"):
         for by in contract.DOCUMENT["paths"][f"/api/v1/{kind}"]["get"]["parameters"][0]["schema"]["enum"]:
@@ -288,6 +288,15 @@ def webhooks(asker):
     asker.ask("DELETE", V1 + "/webhooks/desk", expect=404)
 
 
+def erasures(asker):
+    order = {"merchant": "m1", "confirm": "m1"}
+    asker.post("/erasures", {"merchant": "m1", "force": True, "dry_run": True})
+    asker.post("/erasures", {"merchant": "m1", "force": True}, expect=400)
+    asker.post("/erasures", order | {"confirm": "m2", "force": True}, expect=400)
+    asker.post("/erasures", order, expect=409)
+    asker.post("/erasures", {"merchant": "nobody", "confirm": "nobody"}, expect=404)
+
+
 def half_a_log(asker, broker, pki):
     """As it is while its pieces are still coming."""
     ops = asker.ops
@@ -315,6 +324,7 @@ def test_every_answer_is_as_the_file_says(ops, bin_dir, processes, run_dir, brok
     moves(asker, ops)
     access(asker)
     webhooks(asker)
+    erasures(asker)
     root = base64.b64encode(ops.root.read_bytes()).decode()
     asker.post("/roots", {"root": root})
     half_a_log(asker, broker, pki)

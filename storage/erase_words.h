@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_ERASE_WORDS_H
+#define STORAGE_ERASE_WORDS_H
+
+#include <stdbool.h>
+
+/* Whether the text has the word in it: "m1" is in "merchant m1/s1" and in "m1-desk", and not in
+ * "m10"; what begins or ends with another letter than those of ASCII may stand amid others. Pure.
+ */
+bool erase_word_in(const char *text, const char *word);
+
+#endif

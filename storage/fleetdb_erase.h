@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORAGE_FLEETDB_ERASE_H
+#define STORAGE_FLEETDB_ERASE_H
+
+#include "storage/fleetdb.h"
+
+/*
+ * Erasure of a merchant: its names, stores, logical terminals, results and their sums, events of
+ * devices while they stood there, and every text that names it; and then its bytes, in the file and
+ * in the WAL. It begins in one transaction, in which the names go, and goes on in steps, each with
+ * its mark, so that a restart goes on where it stopped. What stays is that it was done (erasure).
+ * Counts that do not name it stay too: sums over all of the fleet of a time whose rows were removed
+ * by age. One goes on at a time.
+ */
+enum fleetdb_erase_step {
+    FLEETDB_ERASE_RESULTS,
+    FLEETDB_ERASE_SUMS,
+    FLEETDB_ERASE_EVENTS,
+    FLEETDB_ERASE_TEXTS,
+    FLEETDB_ERASE_ROWS,
+    FLEETDB_ERASE_BYTES,
+    FLEETDB_ERASE_DONE,
+    FLEETDB_ERASE_STEPS,
+};
+const char *fleetdb_erase_word(enum fleetdb_erase_step step);
+
+struct fleetdb_erasure {
+    int64_t erasure; /* its row; 0: it was only looked at */
+    char who[80];
+    int64_t begun_ms, done_ms; /* done_ms 0: it goes on */
+    enum fleetdb_erase_step step;
+    int64_t stores, devices, terminals, tokens, results, events, texts;
+};
+
+struct fleetdb_erase_order {
+    const char *merchant; /* its code */
+    const char *who;
+    bool force;   /* devices that stand there still become spares without a store */
+    bool dry_run; /* all is checked and counted, and nothing kept */
+};
+/* ERR_NOT_FOUND: no such merchant. ERR_CONFLICT: a device stands there that is not retired (unless
+ * forced), a group or a webhook names it, or another erasure goes on; the text says which. */
+bool fleetdb_erase_begin(struct fleetdb *db, const struct fleetdb_erase_order *order,
+                         int64_t now_ms, struct fleetdb_erasure *ret_erasure,
+                         struct err *err) MUSTER_CHECK;
+
+/* Whether one goes on. */
+bool fleetdb_erasing(const struct fleetdb *db);
+/* One step of it, at most `rows` looked at. ERR_UNAVAILABLE: a reader keeps the WAL from being
+ * emptied; ERR_CONFLICT: the file cannot shrink before fleetdb_vacuum. Both come at the end, and
+ * are tried again. */
+bool fleetdb_erase_step(struct fleetdb *db, int64_t rows, int64_t now_ms,
+                        struct err *err) MUSTER_CHECK;
+
+/* Newest first. */
+bool fleetdb_erasures_each(struct fleetdb *db,
+                           bool (*each)(void *ctx, const struct fleetdb_erasure *erasure,
+                                        struct err *err),
+                           void *ctx, struct err *err) MUSTER_CHECK;
+
+#endif

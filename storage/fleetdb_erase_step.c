@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/erase_words.h"
+#include "storage/fleetdb_erase.h"
+#include "storage/fleetdb_internal.h"
+#include "storage/fleetdb_rollups.h"
+#include "storage/fleetdb_room.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROWS_MAX = 1024, STEP_BYTES = 512 * 1024 };
+
+/* Free texts that people or musterd wrote, in tables with an id. */
+#define TEXT_COLUMNS(F)                                                                            \
+    F(AUDIT, audit, text)                                                                          \
+    F(AUDIT_WHO, audit, who)                                                                       \
+    F(STANDING, standing, why)                                                                     \
+    F(STANDING_WHO, standing, who)                                                                 \
+    F(DUTY, registration_duty, why)                                                                \
+    F(DUTY_WHO, registration_duty, who)                                                            \
+    F(DUTY_DONE, registration_duty, done_who)                                                      \
+    F(DUTY_NOTE, registration_duty, note)                                                          \
+    F(ACTION, action, note)                                                                        \
+    F(ACTION_TEXT, action, text)                                                                   \
+    F(TOKEN, token, made_by)                                                                       \
+    F(TOKEN_NAME, token, name)                                                                     \
+    F(GROUP, device_group, who)                                                                    \
+    F(WEBHOOK, webhook, made_by)                                                                   \
+    F(WEBHOOK_TROUBLE, webhook, trouble)                                                           \
+    F(ERASURE, erasure, who)
+
+#define COLUMN_ID(id, table, column) TEXT_##id,
+enum { TEXT_COLUMNS(COLUMN_ID) COLUMNS };
+
+enum query {
+    READ,
+    MARK,
+    RESULTS,
+    RESULT_DUPLICATES,
+    RESULT_REMOVE,
+    AGED,
+    BLANK,
+    NEXT_HOUR,
+    SUMS,
+    EVENTS,
+    EVENT_REMOVE,
+    WORDS,
+    ROWS_DUTIES,
+    ROWS_CARRIED,
+    ROWS_ELSEWHERE,
+    ROWS_TERMINALS,
+    ROWS_STORES,
+    ROWS_MERCHANT,
+    ROWS_WORDS,
+    ROWS_SPANS,
+    TEXTS,
+    PUT = TEXTS + COLUMNS,
+    QUERIES = PUT + COLUMNS,
+};
+
+#define ITS_TERMINALS                                                                              \
+    "(SELECT id FROM logical_terminal WHERE merchant = (SELECT merchant FROM erasure"              \
+    " WHERE id = :erasure))"
+#define ITS "(SELECT merchant FROM erasure WHERE id = :erasure)"
+#define TEXT_READ(id, table, column)                                                               \
+    [TEXTS + TEXT_##id] =                                                                          \
+        "SELECT id, " #column " FROM " #table " WHERE id > :after ORDER BY id LIMIT :rows",
+#define TEXT_PUT(id, table, column)                                                                \
+    [PUT + TEXT_##id] = "UPDATE " #table " SET " #column " = 'erased' || :mark WHERE id = :id",
+
+static const char *const texts[QUERIES] = {
+    [READ] = "SELECT step, after FROM erasure WHERE id = :erasure",
+    [MARK] = "UPDATE erasure SET step = :step, after = :after, results = results + :results,"
+             " events = events + :events, texts = texts + :texts, done_ms = :done"
+             " WHERE id = :erasure",
+    [RESULTS] = "SELECT r.id, r.device, e.standing IS NOT NULL FROM result r"
+                " LEFT JOIN erased_standing e ON e.standing = r.standing"
+                " WHERE r.id > :after ORDER BY r.id LIMIT :rows",
+    [RESULT_DUPLICATES] = "DELETE FROM result_duplicate WHERE original = :id",
+    [RESULT_REMOVE] = "DELETE FROM result WHERE id = :id",
+    [AGED] = "INSERT INTO account_aged (device, lane, records) VALUES (:device, :lane, :records)"
+             " ON CONFLICT (device, lane) DO UPDATE SET records = records + excluded.records",
+    /* Its life stays: whoever sold there then, sold. */
+    [BLANK] = "UPDATE standing SET store = NULL, merchant = NULL, region = NULL, why = 'erased',"
+              " who = '' WHERE id IN (SELECT standing FROM erased_standing)",
+    [NEXT_HOUR] = "SELECT bucket FROM rollup_device_hour WHERE bucket > :after AND bucket < :whole"
+                  " ORDER BY bucket LIMIT 1",
+    [SUMS] = "DELETE FROM rollup_device_hour WHERE bucket = :hour"
+             " AND standing IN (SELECT standing FROM erased_standing)",
+    [EVENTS] = "SELECT v.id, v.device, EXISTS (SELECT 1 FROM erased_standing e"
+               " WHERE e.device = v.device AND v.at_ms >= e.from_ms AND v.at_ms < e.to_ms)"
+               " FROM event v WHERE v.id > :after ORDER BY v.id LIMIT :rows",
+    [EVENT_REMOVE] = "DELETE FROM event WHERE id = :id",
+    [WORDS] = "SELECT word FROM erased_word WHERE word <> ''",
+    [ROWS_DUTIES] = "DELETE FROM registration_duty WHERE logical_terminal IN " ITS_TERMINALS,
+    /* One that a device carries elsewhere by now is that one's. */
+    [ROWS_ELSEWHERE] = "UPDATE logical_terminal SET merchant = NULL WHERE merchant = " ITS
+                       " AND id IN (SELECT c.logical_terminal FROM device_terminal c"
+                       " JOIN device d ON d.id = c.device"
+                       " WHERE c.to_ms IS NULL AND d.store IS NOT NULL)",
+    [ROWS_CARRIED] = "DELETE FROM device_terminal WHERE logical_terminal IN " ITS_TERMINALS,
+    [ROWS_TERMINALS] = "DELETE FROM logical_terminal WHERE merchant = " ITS,
+    [ROWS_STORES] = "DELETE FROM store WHERE merchant = " ITS,
+    [ROWS_MERCHANT] = "DELETE FROM merchant WHERE id = " ITS,
+    [ROWS_WORDS] = "DELETE FROM erased_word WHERE :erasure",
+    [ROWS_SPANS] = "DELETE FROM erased_standing WHERE :erasure",
+    TEXT_COLUMNS(TEXT_READ) TEXT_COLUMNS(TEXT_PUT)};
+
+const struct fleetdb_queries fleetdb_erase_step_queries = {texts, QUERIES};
+
+static sqlite3_stmt *query_of(struct fleetdb *db, unsigned query)
+{
+    return fleetdb_query(db, FLEETDB_PART_ERASE_STEP, query);
+}
+
+/* Where it is, and what this step adds to it. */
+struct mark {
+    enum fleetdb_erase_step step;
+    int64_t after;
+    int64_t results, events, texts;
+    int64_t done_ms;
+};
+
+static bool read_mark(struct fleetdb *db, struct mark *ret_mark, struct err *err)
+{
+    bool found = false;
+    sqlite3_stmt *row = query_of(db, READ);
+    sqlite_bind_int(row, ":erasure", db->erasure);
+    if (!sqlite_row(db->sqlite, row, &found, err))
+        return false;
+    *ret_mark = (struct mark){.step = (enum fleetdb_erase_step)sqlite3_column_int(row, 0),
+                              .after = sqlite3_column_int64(row, 1)};
+    (void)sqlite3_reset(row);
+    return true;
+}
+
+static bool write_mark(struct fleetdb *db, const struct mark *mark, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, MARK);
+    sqlite_bind_int(statement, ":erasure", db->erasure);
+    sqlite_bind_int(statement, ":step", mark->step);
+    sqlite_bind_int(statement, ":after", mark->after);
+    sqlite_bind_int(statement, ":results", mark->results);
+    sqlite_bind_int(statement, ":events", mark->events);
+    sqlite_bind_int(statement, ":texts", mark->texts);
+    sqlite_bind_int(statement, ":done", mark->done_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static void next_step(struct mark *mark)
+{
+    mark->step++;
+    mark->after = 0;
+}
+
+/* ---- results and events ---- */
+
+struct row {
+    int64_t id, device;
+    bool its;
+};
+
+static bool read_rows(struct fleetdb *db, unsigned query, int64_t after, int64_t limit,
+                      struct row rows[ROWS_MAX], size_t *ret_count, struct err *err)
+{
+    sqlite3_stmt *walk = query_of(db, query);
+    size_t count = 0;
+    bool more = false;
+    sqlite_bind_int(walk, ":after", after);
+    sqlite_bind_int(walk, ":rows", limit);
+    while (sqlite_row(db->sqlite, walk, &more, err)) {
+        if (!more) {
+            *ret_count = count;
+            return true;
+        }
+        rows[count++] = (struct row){sqlite3_column_int64(walk, 0), sqlite3_column_int64(walk, 1),
+                                     sqlite3_column_int(walk, 2) != 0};
+    }
+    return false;
+}
+
+static bool remove_by_id(struct fleetdb *db, unsigned query, int64_t id, struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, query);
+    sqlite_bind_int(statement, ":id", id);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+/* Committed all the same. */
+static bool count_gone(struct fleetdb *db, int64_t device, int lane, int64_t records,
+                       struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, AGED);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_int(statement, ":lane", lane);
+    sqlite_bind_int(statement, ":records", records);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+static bool remove_result(struct fleetdb *db, const struct row *row, struct mark *mark,
+                          struct err *err)
+{
+    if (!fleetdb_rollup_row(db, row->id, FLEETDB_TAKE, err) ||
+        !remove_by_id(db, RESULT_DUPLICATES, row->id, err))
+        return false;
+    const int64_t records = 1 + sqlite_changes(db->sqlite);
+    mark->results++;
+    return remove_by_id(db, RESULT_REMOVE, row->id, err) &&
+           count_gone(db, row->device, 1, records, err);
+}
+
+static bool remove_event(struct fleetdb *db, const struct row *row, struct mark *mark,
+                         struct err *err)
+{
+    mark->events++;
+    return remove_by_id(db, EVENT_REMOVE, row->id, err) && count_gone(db, row->device, 2, 1, err);
+}
+
+static bool walk(struct fleetdb *db, unsigned query, int64_t limit,
+                 bool (*remove)(struct fleetdb *db, const struct row *row, struct mark *mark,
+                                struct err *err),
+                 struct mark *mark, bool *ret_end, struct err *err)
+{
+    struct row *rows = calloc(ROWS_MAX, sizeof *rows);
+    size_t count = 0;
+    if (rows == NULL)
+        return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
+    bool done = read_rows(db, query, mark->after, limit, rows, &count, err);
+    for (size_t i = 0; done && i < count; i++)
+        done = !rows[i].its || remove(db, &rows[i], mark, err);
+    if (count > 0)
+        mark->after = rows[count - 1].id;
+    *ret_end = (int64_t)count < limit;
+    free(rows);
+    return done;
+}
+
+/* With the last of them, the places where they were sold have no name any more: what comes from
+ * there later is nobody's. */
+static bool erase_results(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
+{
+    bool end = false;
+    if (!walk(db, RESULTS, limit, remove_result, mark, &end, err))
+        return false;
+    if (!end)
+        return true;
+    next_step(mark);
+    return sqlite_run(db->sqlite, query_of(db, BLANK), err);
+}
+
+/* Of a time whose rows are gone by age. */
+static bool erase_sums(struct fleetdb *db, struct mark *mark, struct err *err)
+{
+    static const int64_t hour_ms = 3600 * 1000;
+    int64_t hour = 0;
+    sqlite3_stmt *next = query_of(db, NEXT_HOUR);
+    sqlite_bind_int(next, ":after", mark->after);
+    sqlite_bind_int(next, ":whole", db->whole_from_ms[FLEETDB_KEPT_RESULTS] / hour_ms);
+    if (!sqlite_value(db->sqlite, next, 0, &hour, err))
+        return false;
+    if (hour == 0) {
+        next_step(mark);
+        return true;
+    }
+    mark->after = hour;
+    sqlite3_stmt *sums = query_of(db, SUMS);
+    sqlite_bind_int(sums, ":hour", hour);
+    return sqlite_run(db->sqlite, sums, err);
+}
+
+static bool erase_events(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
+{
+    bool end = false;
+    if (!walk(db, EVENTS, limit, remove_event, mark, &end, err))
+        return false;
+    if (end)
+        next_step(mark);
+    return true;
+}
+
+/* ---- texts ---- */
+
+static bool names_it(struct fleetdb *db, const char *text, bool *ret_names, struct err *err)
+{
+    bool more = false;
+    sqlite3_stmt *word = query_of(db, WORDS);
+    *ret_names = false;
+    while (sqlite_row(db->sqlite, word, &more, err)) {
+        if (!more)
+            return true;
+        if (erase_word_in(text, sqlite_column_text(word, 0))) {
+            (void)sqlite3_reset(word);
+            *ret_names = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A token's name is one of its own. */
+static bool put(struct fleetdb *db, unsigned column, int64_t id, struct err *err)
+{
+    char own[32] = "";
+    if (column == TEXT_TOKEN_NAME)
+        (void)snprintf(own, sizeof own, "-%lld", (long long)id);
+    sqlite3_stmt *statement = query_of(db, PUT + column);
+    sqlite_bind_int(statement, ":id", id);
+    sqlite_bind_text(statement, ":mark", own);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+/* `after` counts the columns that are done with in its upper part. */
+static const int64_t column_unit = INT64_C(1) << 52;
+
+static bool erase_texts(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
+{
+    const unsigned column = (unsigned)(mark->after / column_unit);
+    int64_t id = mark->after % column_unit;
+    bool more = false;
+    if (column == COLUMNS) {
+        next_step(mark);
+        return true;
+    }
+    sqlite3_stmt *row = query_of(db, TEXTS + column);
+    sqlite_bind_int(row, ":after", id);
+    sqlite_bind_int(row, ":rows", limit);
+    for (int64_t seen = 0; sqlite_row(db->sqlite, row, &more, err); seen++) {
+        bool names = false;
+        if (!more) {
+            mark->after = seen < limit ? (column + 1) * column_unit : column * column_unit + id;
+            return true;
+        }
+        id = sqlite3_column_int64(row, 0);
+        if (!names_it(db, sqlite_column_text(row, 1), &names, err) ||
+            (names && !put(db, column, id, err)))
+            break;
+        mark->texts += names;
+    }
+    (void)sqlite3_reset(row);
+    return false;
+}
+
+/* ---- rows and bytes ---- */
+
+static bool erase_rows(struct fleetdb *db, struct mark *mark, struct err *err)
+{
+    static const enum query order[] = {ROWS_DUTIES, ROWS_ELSEWHERE, ROWS_CARRIED, ROWS_TERMINALS,
+                                       ROWS_STORES, ROWS_MERCHANT,  ROWS_WORDS,   ROWS_SPANS};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        sqlite3_stmt *statement = query_of(db, order[i]);
+        sqlite_bind_int(statement, ":erasure", db->erasure);
+        if (!sqlite_run(db->sqlite, statement, err))
+            return false;
+    }
+    next_step(mark);
+    return true;
+}
+
+/* What free pages and the WAL still hold. */
+static bool erase_bytes(struct fleetdb *db, bool *ret_end, struct err *err)
+{
+    struct fleetdb_room room;
+    int64_t bytes = 0;
+    bool more = false;
+    *ret_end = false;
+    if (!fleetdb_room_look(db, &room, err))
+        return false;
+    if (!room.shrinks && room.free_bytes > 0)
+        return err_set(err, ERR_CONFLICT,
+                       "free room of the file may hold what was erased: stop musterd and run "
+                       "musterd --vacuum");
+    if (!fleetdb_room_give_back(db, 0, STEP_BYTES, &bytes, &more, err))
+        return false;
+    *ret_end = !more;
+    return more || fleetdb_room_checkpoint(db, true, err);
+}
+
+static bool end(struct fleetdb *db, struct mark *mark, int64_t now_ms, struct err *err)
+{
+    char text[80];
+    mark->step = FLEETDB_ERASE_DONE;
+    mark->done_ms = now_ms;
+    (void)snprintf(text, sizeof text, "erasure %lld is done", (long long)db->erasure);
+    return fleetdb_audit(db, now_ms, NULL, "merchant erase", 0, text, err);
+}
+
+/* ---- a step ---- */
+
+static bool erase_some(struct fleetdb *db, int64_t limit, int64_t now_ms, struct mark *mark,
+                       struct err *err)
+{
+    switch (mark->step) {
+    case FLEETDB_ERASE_RESULTS:
+        return erase_results(db, limit, mark, err);
+    case FLEETDB_ERASE_SUMS:
+        return erase_sums(db, mark, err);
+    case FLEETDB_ERASE_EVENTS:
+        return erase_events(db, limit, mark, err);
+    case FLEETDB_ERASE_TEXTS:
+        return erase_texts(db, limit, mark, err);
+    case FLEETDB_ERASE_ROWS:
+        return erase_rows(db, mark, err);
+    case FLEETDB_ERASE_BYTES:
+    case FLEETDB_ERASE_DONE:
+    case FLEETDB_ERASE_STEPS:
+        return end(db, mark, now_ms, err);
+    }
+    return false;
+}
+
+bool fleetdb_erase_step(struct fleetdb *db, int64_t rows, int64_t now_ms, struct err *err)
+{
+    const int64_t limit = rows < ROWS_MAX ? rows : ROWS_MAX;
+    struct mark mark;
+    bool ready = true;
+    if (!fleetdb_erasing(db))
+        return true;
+    if (!read_mark(db, &mark, err) ||
+        (mark.step == FLEETDB_ERASE_BYTES && !erase_bytes(db, &ready, err)))
+        return false;
+    if (!ready)
+        return true;
+    if (!fleetdb_begin(db, err))
+        return false;
+    if (!erase_some(db, limit, now_ms, &mark, err) || !write_mark(db, &mark, err)) {
+        fleetdb_rollback(db);
+        return false;
+    }
+    if (!fleetdb_commit(db, err))
+        return false;
+    if (mark.step != FLEETDB_ERASE_DONE)
+        return true;
+    db->erasure = 0;
+    return fleetdb_secure(db, false, err);
+}
+
+bool fleetdb_secure(struct fleetdb *db, bool on, struct err *err)
+{
+    int64_t ignored = 0;
+    return sqlite_pragma(db->sqlite, &ignored, err, "PRAGMA secure_delete=%s", on ? "ON" : "FAST");
+}

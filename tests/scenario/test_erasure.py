@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A merchant is erased by a musterd that is killed over it again and again: names, results, sums, and bytes."""
+import random
+
+import pytest
+
+import aged
+from ops import Ops
+from processes import wait_for
+from terminal import Terminal
+
+NAMES = (b"Corner Shop", b"Main Street", b"T0000001", b"M00000000000001", b"shop-desk", b"RRNOFSHOP")
+
+
+@pytest.fixture
+def ops(bin_dir, processes, pki, broker, run_dir):
+    ops = Ops(bin_dir, processes, run_dir / "ops")
+    ops.start(broker, pki).wait_line("connected to")
+    return ops
+
+
+@pytest.fixture
+def terminal(ops, bin_dir, processes, run_dir, broker, pki):
+    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
+    ops.enrol(terminal)
+    terminal.start_agent()
+    terminal.start_link(broker, pki)
+    terminal.wait_connected()
+    assert terminal.record(40, outcome="declined", code="57", rrn="RRNOFSHOP001").returncode == 0
+    ops.wait_results(40)
+    return terminal
+
+
+def left_in(path):
+    """What of its names is in the file, or in its WAL."""
+    wal = path.with_name(path.name + "-wal")
+    held = path.read_bytes() + (wal.read_bytes() if wal.exists() else b"")
+    return [name for name in NAMES if name in held]
+
+
+def erasure(ops):
+    return ops.json("get", "erasures")["erasures"][0]
+
+
+def test_a_merchant_is_erased_whatever_happens_meanwhile(ops, terminal, broker, pki):
+    path = ops.folder / "fleet.db"
+    ops.ctl_ok("token", "add", "shop-desk", "--role", "operator", "--merchant", "m1")
+    ops.ctl_ok("device", "label", "shop=Corner Shop", "--device", "term-1")
+    ops.process.stop()
+    aged.copies(path, 8000, apart_ms=300000)
+    with aged.opened(path) as database:  # a part of it is another's
+        database.execute("INSERT INTO merchant (code, name) VALUES ('m2', 'Another')")
+        database.execute("INSERT INTO standing (device, merchant, life, from_ms, to_ms, why, who) SELECT device, "
+                         "(SELECT id FROM merchant WHERE code = 'm2'), 'in_service', 0, (SELECT max(at_ms) FROM result "
+                         "WHERE id <= 2000), '', '' FROM standing")
+        database.execute("UPDATE result SET rrn = '', standing = (SELECT max(id) FROM standing) WHERE id < 2000")
+        database.execute("UPDATE standing SET from_ms = (SELECT max(to_ms) FROM standing) WHERE to_ms IS NULL")
+        aged.sum_up(database)
+    aged.check_sums(path)
+    assert set(left_in(path)) == set(NAMES)
+    ops.start(broker, pki)
+    looked = ops.ctl_ok("merchant", "erase", "m1", "--force")
+    assert "1 stores, 1 devices" in looked and "Nothing is erased yet" in looked
+    assert "term-1: move or retire them" in ops.fails(3, "merchant", "erase", "m1", "--confirm", "m1")
+    ops.fails(2, "merchant", "erase", "m1", "--confirm", "m2")
+    ops.fails(7, "merchant", "erase", "m9", "--confirm", "m9")
+    terminal.link.stop()  # what it holds comes late
+    assert terminal.record(5, first=41, outcome="declined", code="57").returncode == 0
+    ops.ctl_ok("merchant", "erase", "m1", "--confirm", "m1", "--force")
+    dice = random.Random(20261123)
+    for _ in range(4):
+        done = erasure(ops)["results"]
+        goal = done + dice.randrange(1, 1500)
+        wait_for(lambda goal=goal: erasure(ops)["results"] >= goal or erasure(ops)["done_ms"], timeout=60,
+                 what="some results erased")
+        ops.process.kill()
+        aged.check_sums(path)
+        ops.start(broker, pki)
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=100, what="the end of the erasure")
+    assert left_in(path) == []
+    assert ops.results() == 1999
+    assert erasure(ops)["results"] == 8040 - 1999
+    aged.check_sums(path)
+    audit = ops.json("audit", "term-1")["devices"][0]
+    assert audit["unaccounted"] == 0
+    assert [row["what"] for row in ops.json("changes")["changes"]].count("merchant erase") == 2
+    assert ops.json("token", "list")["tokens"][0]["revoked_ms"] > 0
+    # What its terminal still held is nobody's.
+    terminal.start_link(broker, pki)
+    ops.wait_results(1999 + 5)
+    late = ops.json("find", "--device", "term-1", "--limit", "5")["results"]
+    assert [(row["merchant"], row["store"], row["tid"]) for row in late] == [("", "", "")] * 5
+    aged.check_sums(path)
+    assert left_in(path) == []
+
+
+def test_what_a_retired_device_sends_is_refused(ops, terminal, broker, pki):
+    ops.ctl_ok("device", "retire", "term-1", "--why", "the shop has closed")
+    ops.ctl_ok("merchant", "erase", "m1", "--confirm", "m1")
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=60, what="the end of the erasure")
+    assert left_in(ops.folder / "fleet.db") == []
+    assert terminal.record(1, first=41).returncode == 0
+    wait_for(lambda: b'muster_refused_total{kind="batch",reason="retired"}' in ops.raw("GET", "/metrics")[1],
+             what="a refused batch")
+    assert ops.results() == 0
