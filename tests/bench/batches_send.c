@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * batches-send: publishes the batches of a file, as fast as the broker takes them, and ends when
- * receipts have come for all of them; whose signature they have is not looked at.
- * Usage: batches-send --port N --ca FILE --cert FILE --key FILE --batches FILE
+ * receipts with a good signature have come for all of them.
+ * Usage: batches-send --port N --ca FILE --cert FILE --key FILE --receipt-key FILE --batches FILE
  */
 #include "base/file.h"
-#include "proto/envelope.h"
 #include "proto/hello.pb-c.h"
+#include "proto/seal.h"
 #include "proto/topics.h"
 #include "tests/bench/batches_file.h"
 #include "tests/bench/figures.h"
@@ -27,7 +27,8 @@ struct device {
 struct sending {
     struct buf file;
     struct device *devices;
-    size_t open; /* devices that are owed a receipt */
+    struct verify_key *key; /* of receipts */
+    size_t open;            /* devices that are owed a receipt */
     bool subscribed, wrong;
     int64_t heard_ns;
 };
@@ -76,14 +77,10 @@ static bool read_file(struct sending *sending, const char *path, struct err *err
 /* ---- receipts ---- */
 
 /* The world's devices are called d and their number. */
-static struct device *device_of(struct sending *sending, const char *topic)
+static struct device *device_of(struct sending *sending, const struct topic *topic)
 {
-    struct topic parsed;
-    struct err err;
     char *end = NULL;
-    if (!topic_parse(topic, &parsed, &err) || parsed.kind != TOPIC_DOWN_RECEIPT)
-        return NULL;
-    unsigned long number = strtoul(parsed.device + 1, &end, 10);
+    unsigned long number = strtoul(topic->device + 1, &end, 10);
     return *end == '\0' && number < DEVICES_MAX ? &sending->devices[number] : NULL;
 }
 
@@ -100,26 +97,35 @@ static void take_receipt(struct sending *sending, struct device *device,
     sending->open -= was_open && device->receipted >= device->last_seq;
 }
 
+static bool read_receipt(struct sending *sending, const char *topic_text, struct bytes payload,
+                         struct err *err)
+{
+    const struct key_set keys = {&sending->key, 1, 1};
+    struct topic topic;
+    struct bytes body;
+    if (!topic_parse(topic_text, &topic, err) ||
+        !unseal("receipt", topic.device, payload, &keys, &body, err))
+        return false;
+    struct device *device = device_of(sending, &topic);
+    Muster__Receipt *receipt = muster__receipt__unpack(NULL, body.length, body.data);
+    bool done = device != NULL && receipt != NULL;
+    if (done)
+        take_receipt(sending, device, receipt);
+    muster__receipt__free_unpacked(receipt, NULL);
+    return done || err_set(err, ERR_INVALID, "%s: no receipt", topic_text);
+}
+
 static void on_message(struct mosquitto *client, void *ctx, const struct mosquitto_message *message)
 {
     struct sending *sending = ctx;
-    struct device *device = device_of(sending, message->topic);
-    struct envelope envelope;
     struct err err = {0};
     (void)client;
     sending->heard_ns = figures_now_ns();
-    if (device == NULL ||
-        !envelope_read_any(bytes_of(message->payload, (size_t)message->payloadlen), &envelope,
-                           &err)) {
-        sending->wrong = true;
+    if (read_receipt(sending, message->topic,
+                     bytes_of(message->payload, (size_t)message->payloadlen), &err))
         return;
-    }
-    Muster__Receipt *receipt =
-        muster__receipt__unpack(NULL, envelope.body.length, envelope.body.data);
-    sending->wrong = sending->wrong || receipt == NULL;
-    if (receipt != NULL)
-        take_receipt(sending, device, receipt);
-    muster__receipt__free_unpacked(receipt, NULL);
+    (void)fprintf(stderr, "batches-send: %s\n", err.text);
+    sending->wrong = true;
 }
 
 /* ---- the session ---- */
@@ -199,16 +205,22 @@ static bool send_all(struct sending *sending, struct mosquitto *client, int port
 
 int main(int argc, char **argv)
 {
-    const char *port_text = NULL, *ca = NULL, *certificate = NULL, *key = NULL, *batches = NULL;
-    const struct option_text options[] = {{"--port", &port_text},   {"--ca", &ca},
-                                          {"--cert", &certificate}, {"--key", &key},
-                                          {"--batches", &batches},  {0}};
+    const char *port_text = NULL, *ca = NULL, *certificate = NULL, *key = NULL, *batches = NULL,
+               *receipt_key = NULL;
+    const struct option_text options[] = {{"--port", &port_text},
+                                          {"--ca", &ca},
+                                          {"--cert", &certificate},
+                                          {"--key", &key},
+                                          {"--batches", &batches},
+                                          {"--receipt-key", &receipt_key},
+                                          {0}};
     struct sending sending = {0};
     uint64_t port = 0;
     struct err err = {0};
     (void)mosquitto_lib_init();
     bool done = options_read(argc, argv, options, &err) &&
                 options_number("--port", port_text, &port, &err) &&
+                verify_key_read(receipt_key, &sending.key, &err) &&
                 read_file(&sending, batches, &err);
     struct mosquitto *client = done ? mosquitto_new(NULL, true, &sending) : NULL;
     if (done && (client == NULL ||
@@ -217,6 +229,7 @@ int main(int argc, char **argv)
     done = done && send_all(&sending, client, (int)port, &err);
     mosquitto_destroy(client);
     (void)mosquitto_lib_cleanup();
+    verify_key_free(sending.key);
     buf_done(&sending.file);
     free(sending.devices);
     if (!done)

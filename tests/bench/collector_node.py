@@ -12,7 +12,8 @@ when the program has started and subscribed, until receipts have come for all; s
 end, are in neither. What broker and sender take is in neither.
 
 collector.answers_differ: rows, and rows of sums, that are in one of the two databases alone, when both
-programs have ended: every field and stamp of every result, and all sums. Any is a failure.
+programs have ended: every field and stamp of every result, all sums, what the
+feed tells of them, and who was heard. Any is a failure. Receipts count with a good signature alone.
 """
 import argparse
 import contextlib
@@ -99,7 +100,8 @@ def start_consumer(bench, folder):
     consumer = bench.processes.start("consumer.js", [
         "node", bench.consumer / "consumer.js", "--broker", f"mqtts://{bench.broker.address}",
         "--ca", bench.pki.ca, "--cert", identity.certificate, "--key", identity.key,
-        "--registry", bench.enrolled, "--database", folder / "fleet.db", "--proto", ROOT / "proto"])
+        "--receipt-key", bench.receipt_key(), "--registry", bench.enrolled,
+        "--database", folder / "fleet.db", "--proto", ROOT / "proto"])
     consumer.wait_line("ready")
     return consumer
 
@@ -145,6 +147,12 @@ def answers(musterd, consumer, records):
         found += differences(database, "by code", *(
             "SELECT code, outcome, currency, count(*), sum(amount_minor)"
             f" FROM {schema}.result GROUP BY 1, 2, 3" for schema in ("main", "node")))
+        found += differences(database, "feed", *(
+            "SELECT f.kind, r.device, r.incarnation, r.seq"
+            f" FROM {schema}.feed f JOIN {schema}.result r ON r.id = f.source WHERE f.kind = 5"
+            for schema in ("main", "node")))
+        found += differences(database, "presence", *(
+            f"SELECT device FROM {schema}.presence" for schema in ("main", "node")))
         for table in tables:
             names = ", ".join(columns(database, "main", table))
             found += differences(database, table, *(
@@ -183,12 +191,17 @@ class Bench:
                         self.batches, "--devices", str(self.devices), "--senders", str(senders),
                         "--rounds", str(rounds), "--results", str(results)], check=True)
 
+    @staticmethod
+    def receipt_key():
+        """That of all fleets of this run."""
+        return pathlib.Path(FleetSide.keys.name) / "keys/receipt.pem"
+
     def send(self):
         """Until all is receipted."""
         identity = self.pki.client("ops")
         subprocess.run([self.bin / "batches-send", "--port", str(self.broker.port), "--ca",
                         self.pki.ca, "--cert", identity.certificate, "--key", identity.key,
-                        "--batches", self.batches], check=True, timeout=LIMIT_S,
+                        "--receipt-key", self.receipt_key(), "--batches", self.batches], check=True, timeout=LIMIT_S,
                        stdout=subprocess.DEVNULL)
 
     def take(self, start, folder):

@@ -15,7 +15,7 @@ const FILTER = 'muster/v1/up/+/batch';
 const BATCHES = 1024, WAIT_MS = 50; // of one transaction; how long the first of them waits
 const RECEIVE_MAXIMUM = 2 * BATCHES;
 
-const OPTIONS = ['broker', 'ca', 'cert', 'key', 'registry', 'database', 'proto'];
+const OPTIONS = ['broker', 'ca', 'cert', 'key', 'receipt-key', 'registry', 'database', 'proto'];
 
 function options() {
   const { values } = parseArgs({
@@ -41,7 +41,8 @@ class Consumer {
       ca: fs.readFileSync(given.ca), cert: fs.readFileSync(given.cert),
       key: fs.readFileSync(given.key),
     });
-    this.receipts = new Receipts(this.messages, this.client);
+    this.receipts = new Receipts(this.messages, this.client,
+      fs.readFileSync(given['receipt-key']));
     this.client.on('connect', () => this.client.subscribe(FILTER, { qos: 1 }, (error) => {
       console.log(error ? `not subscribed: ${error.message}` : 'ready');
     }));

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 'use strict';
-// The consumer's own database: results, the sums over them, and what is held of each stream.
+// The consumer's own database: results, the sums over them, what is held of each stream, which results
+// failed, for those who follow that, and when each device was heard.
 const Database = require('better-sqlite3');
 const { NUMBER, TEXT } = require('./messages');
+const { guard } = require('./guard');
 const { Rollups } = require('./rollups');
 const { judge } = require('./truetime');
 const { Stream } = require('./stream');
@@ -12,6 +14,8 @@ const PRAGMAS = ['journal_mode=WAL', 'synchronous=FULL', 'temp_store=MEMORY', 'c
   'wal_autocheckpoint=4096', 'journal_size_limit=16777216'];
 const TYPES = { [NUMBER]: 'INTEGER', [TEXT]: 'TEXT' };
 const ID = 'device, incarnation, seq';
+const APPROVED = 1, CANCELLED = 4; // of Outcome: neither is told in the feed
+const FEED_RESULT = 5, FEED_ROWS = 100000, TRIM_EVERY = 256; // storage/fleetdb_feed.h
 const SAME_ID = 'device = ? AND incarnation = ? AND seq = ?';
 
 function schema(columns) {
@@ -26,6 +30,9 @@ function schema(columns) {
       incarnation INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (${ID})) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS stream (device INTEGER NOT NULL, incarnation INTEGER NOT NULL,
       held TEXT NOT NULL, PRIMARY KEY (device, incarnation)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS feed (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,
+      kind INTEGER NOT NULL, device INTEGER NOT NULL, source INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS presence (device INTEGER PRIMARY KEY, seen_ms INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS software (id INTEGER PRIMARY KEY, model TEXT NOT NULL,
       firmware TEXT NOT NULL, app TEXT NOT NULL, UNIQUE (model, firmware, app)) STRICT;`;
 }
@@ -57,6 +64,10 @@ class Store {
     this.duplicate = prepare(`INSERT OR IGNORE INTO result_duplicate (${ID}) VALUES (?, ?, ?)`);
     this.streamRead = prepare('SELECT held FROM stream WHERE device = ? AND incarnation = ?').pluck();
     this.streamWrite = prepare('REPLACE INTO stream (device, incarnation, held) VALUES (?, ?, ?)');
+    this.feedAdd = prepare('INSERT INTO feed (at_ms, kind, device, source) VALUES (?, ?, ?, ?)');
+    this.feedTrim = prepare('DELETE FROM feed WHERE id <= ?');
+    this.seen = prepare('REPLACE INTO presence (device, seen_ms) VALUES (?, ?)');
+    this.texts = columns.flatMap((column, i) => (column.form === TEXT ? [i] : []));
     this.softwareAdd = prepare('INSERT INTO software (model, firmware, app) VALUES (?, ?, ?)');
     this.software = new Map(prepare('SELECT model, firmware, app, id FROM software').raw().all()
       .map(([model, firmware, app, id]) => [softwareKey(model, firmware, app), id]));
@@ -89,6 +100,7 @@ class Store {
       lane.stream.add(lane.first, lane.first + lane.rows.length - 1);
       this.streamWrite.run(device.row, incarnation, lane.stream.text());
     }
+    this.seen.run(device.row, receivedMs);
   }
 
   stream(device, incarnation) {
@@ -103,6 +115,7 @@ class Store {
 
   result(device, facts, row) {
     const { at } = this;
+    this.guard(row);
     const [atMs, boundMs] = judge(facts, row[at.boot_ms], row[at.wall_ms], row[at.received_ms]);
     const standing = device.standingAt(atMs);
     row[at.at_ms] = atMs;
@@ -110,12 +123,32 @@ class Store {
     row[at.standing] = standing.id;
     row[at.carried] = device.carriedAt(row[at.terminal], atMs);
     row[at.software] = this.softwareOf(device.model, row[at.firmware_version], row[at.app_version]);
-    if (this.insert.run(row).changes === 0) {
+    const { changes, lastInsertRowid } = this.insert.run(row);
+    if (changes === 0) {
       this.again(row);
       return;
     }
     this.counts.results++;
+    const outcome = row[at.outcome];
+    if (outcome !== APPROVED && outcome !== CANCELLED) this.tell(row, lastInsertRowid);
     this.rollups.add(row, standing.in_service);
+  }
+
+  guard(row) {
+    for (const i of this.texts) {
+      const guarded = guard(row[i]);
+      if (guarded === undefined) continue;
+      if (guarded[1] !== guarded[0]) row[this.at.masked] = 1;
+      row[i] = guarded[1];
+    }
+  }
+
+  tell(row, result) {
+    const { at } = this;
+    const added = this.feedAdd.run(row[at.received_ms], FEED_RESULT, row[at.device], result);
+    if (added.lastInsertRowid % TRIM_EVERY === 0) {
+      this.feedTrim.run(added.lastInsertRowid - FEED_ROWS);
+    }
   }
 
   softwareOf(model, firmware, app) {
