@@ -159,13 +159,15 @@ bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, stru
     return values_of(plan, row, &none, arena, ret_values, ret_masked, err);
 }
 
-bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256_state *hash,
-                 uint64_t *ret_digest, struct err *err)
+bool rows_digest(const ProtobufCMessage *row, size_t size, struct buf *scratch,
+                 struct sha256_state *hash, uint64_t *ret_digest, struct err *err)
 {
     uint8_t digest[32];
     buf_clear(scratch);
-    if (!pack(row, scratch, err))
+    uint8_t *room = buf_reserve(scratch, size, err);
+    if (room == NULL)
         return false;
+    scratch->length = protobuf_c_message_pack(row, room);
     sha256_add(hash, buf_bytes(scratch));
     sha256_next(hash, digest);
     memcpy(ret_digest, digest, sizeof *ret_digest);
@@ -185,7 +187,7 @@ bool rows_make_ready(const struct rows_plan *plan, const struct lane_rows *rows,
     for (size_t i = 0; i < rows->count; i++) {
         if (!values_of(plan, rows->rows[i], &last, arena, &values[i * plan->count], &masked[i],
                        err) ||
-            !rows_digest(rows->rows[i], scratch, hash, &digests[i], err))
+            !rows_digest(rows->rows[i], rows->sizes[i], scratch, hash, &digests[i], err))
             return false;
     }
     *ret_ready = (struct rows_ready){values, digests, masked};

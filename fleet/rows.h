@@ -29,12 +29,13 @@ bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, stru
 /* A copy of foreign text as above, at most `max` bytes; NULL when the arena is full. */
 char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_masked);
 
-/* First 8 bytes of SHA-256 over the packed row; `scratch` is overwritten, `hash` is begun, and is
- * begun again. */
-bool rows_digest(const ProtobufCMessage *row, struct buf *scratch, struct sha256_state *hash,
-                 uint64_t *ret_digest, struct err *err) MUSTER_CHECK;
+/* First 8 bytes of SHA-256 over the packed row, whose size that is; `scratch` is overwritten,
+ * `hash` is begun, and is begun again. */
+bool rows_digest(const ProtobufCMessage *row, size_t size, struct buf *scratch,
+                 struct sha256_state *hash, uint64_t *ret_digest, struct err *err) MUSTER_CHECK;
 
-/* All rows of a lane as they are stored, in `arena`; what is bytes in the rows stays there. */
+/* All rows of a lane that was decoded as they are stored, in `arena`; what is bytes in the rows
+ * stays there. */
 struct rows_ready {
     const struct fleetdb_value *values; /* plan->count a row */
     const uint64_t *digests;

@@ -84,9 +84,10 @@ static bool check_rows(const struct lane_rows *lanes, size_t lane_count, struct 
     return true;
 }
 
-/* Equal columns cost nothing to send: a few bytes could stand for gigabytes of rows. */
-static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, enum err_code total,
-                            struct err *err)
+/* Equal columns cost nothing to send: a few bytes could stand for gigabytes of rows. `note`: keeps
+ * what was counted. */
+static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, bool note,
+                            enum err_code total, struct err *err)
 {
     size_t sum = 0;
     for (size_t i = 0; i < lane_count; i++) {
@@ -97,6 +98,8 @@ static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, en
             if (size > limit)
                 return err_set(err, ERR_INVALID, "lane %s: row %zu has %zu bytes, %zu are the most",
                                lane_name(lanes[i].lane), row, size, limit);
+            if (note)
+                lanes[i].sizes[row] = (uint32_t)size;
             sum += size;
         }
         if (sum > LIMIT_BATCH_BODY_BYTES)
@@ -162,7 +165,7 @@ bool batch_compose(const struct lane_rows *lanes, size_t lane_count,
     struct arena arena = {.limit_bytes = ENCODE_ARENA_BYTES};
     bool ok = check_rows(lanes, lane_count, err) &&
               compose_body(lanes, lane_count, dictionary, &arena, streams, err) &&
-              check_row_sizes(lanes, lane_count, ERR_FULL, err);
+              check_row_sizes(lanes, lane_count, false, ERR_FULL, err);
     arena_done(&arena);
     return ok;
 }
@@ -356,7 +359,8 @@ static bool decode_part(const Muster__LaneBatch *part, struct decoding *decoding
                                        .lost = part->lost};
     }
     ret_rows->behind = part->behind;
-    return true;
+    ret_rows->sizes = arena_alloc(decoding->arena, rows_in(ret_rows) * sizeof *ret_rows->sizes);
+    return ret_rows->sizes || lane_no_memory(err);
 }
 
 static bool decode_lanes(const Muster__BatchBody *body, struct decoding *decoding,
@@ -395,7 +399,7 @@ static bool decode_body(struct decoding *decoding, struct lane_rows **ret_lanes,
     if (!lanes)
         return err_set(err, ERR_NO_MEMORY, "needs more memory than is allowed for it");
     if (!decode_lanes(body, decoding, lanes, err) || !check_rows(lanes, body->n_lanes, err) ||
-        !check_row_sizes(lanes, body->n_lanes, ERR_INVALID, err))
+        !check_row_sizes(lanes, body->n_lanes, true, ERR_INVALID, err))
         return false;
     *ret_lanes = lanes;
     *ret_lane_count = body->n_lanes;

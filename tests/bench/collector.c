@@ -154,7 +154,8 @@ static bool append_rows(struct bench *bench, const struct lane_rows *lane, int64
         done = rows_values(&bench->plan, lane->rows[i], arena, values, &masked, err);
         memcpy(&all[i * columns], values, columns * sizeof *all);
     }
-    done = done && rows_digest(lane->rows[0], &bench->scratch, bench->hash, &digest, err);
+    done = done &&
+           rows_digest(lane->rows[0], lane->sizes[0], &bench->scratch, bench->hash, &digest, err);
     struct spent since = now();
     for (size_t i = 0; done && i < lane->count; i++) {
         const struct fleetdb_value *own = &all[i * columns];
