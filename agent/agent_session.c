@@ -64,6 +64,15 @@ static bool add_lacks(struct agent *agent, struct arena *arena, Muster__Hello *h
     return true;
 }
 
+/* A health record is made so often, and rides along or leaves alone: nothing keeps it longer. */
+static uint32_t silence_s(const struct agent_settings *settings)
+{
+    int64_t record_ms = settings->probe_record_ms > settings->probe_every_ms
+                            ? settings->probe_record_ms
+                            : settings->probe_every_ms;
+    return (uint32_t)((record_ms + settings->probe_alone_ms + 999) / 1000);
+}
+
 static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf *envelope,
                        struct err *err)
 {
@@ -86,6 +95,7 @@ static bool seal_hello(struct agent *agent, const uint8_t nonce[16], struct buf 
     hello.root_version = trust_version(agent->trust);
     hello.starts = spool_starts(agent->spool);
     hello.receipt_pace_s = (uint32_t)(agent->settings->uplink_receipts_ms / 1000);
+    hello.silence_s = silence_s(agent->settings);
     ProtobufCBinaryData receipts[PROOFS_STREAMS];
     hello.receipts = receipts;
     hello.n_receipts = proofs_newest(&agent->proofs, receipts);

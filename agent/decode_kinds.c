@@ -6,6 +6,7 @@
 #include "proto/hello.pb-c.h"
 #include "proto/limits.h"
 #include "proto/local.pb-c.h"
+#include "proto/online.pb-c.h"
 #include "proto/topics.h"
 
 #include <string.h>
@@ -61,6 +62,12 @@ static bool kept_fits(const ProtobufCMessage *message)
     struct envelope envelope;
     return kept->n_receipts > 0 &&
            envelope_read(bytes_of(kept->receipts[0].data, kept->receipts[0].len), &envelope, NULL);
+}
+
+static bool online_fits(const ProtobufCMessage *message)
+{
+    const Muster__Online *online = (const Muster__Online *)message;
+    return online->boot != 0 && online->began_ms != 0 && !(online->online && online->goodbye);
 }
 
 static bool request_fits(const ProtobufCMessage *message)
@@ -129,6 +136,7 @@ const struct decode_kind decode_kinds[] = {
     SEALED("hello", hello, LIMIT_HELLO_BYTES, hello_fits, MUSTER__ROLE__ROLE_UNKNOWN, true),
     SEALED("batch", batch, LIMIT_BATCH_WIRE_BYTES, batch_fits, MUSTER__ROLE__ROLE_UNKNOWN, true),
     PART("kept-receipts", kept_receipts, 4 * LIMIT_RECEIPT_BYTES, kept_fits),
+    PART("online", online, LIMIT_ONLINE_BYTES, online_fits),
     LOCAL("client-request", client_request, LIMIT_CLIENT_FRAME_BYTES, request_fits),
     LOCAL("client-reply", client_reply, LIMIT_CLIENT_FRAME_BYTES, reply_fits),
     LOCAL("link-up", link_up, LIMIT_LINK_FRAME_BYTES, up_fits),

@@ -194,7 +194,6 @@ static struct mqtt_settings mqtt_settings_of(const struct link_settings *setting
         .protocol = (enum mqtt_protocol)settings->protocol,
         .keepalive_ms = settings->keepalive_ms,
         .will_topic = will_topic,
-        .will_payload = bytes_of("0", 1),
         .plain = !settings->retain,
         .max_inflight = (unsigned)settings->inflight,
         .max_message_bytes = LIMIT_BLOB_BYTES,
@@ -233,6 +232,10 @@ bool link_open(uv_loop_t *loop, const struct link_settings *settings, struct lin
     }
     link->settings = *settings;
     link->start = random_u64() | 1;
+    uint8_t boot_id[16];
+    if (clock_boot_id(boot_id, NULL)) {
+        memcpy(&link->boot, boot_id, sizeof link->boot);
+    }
     link->loop = loop;
     link->join_backoff = (struct backoff){.first_ms = JOIN_FIRST_MS, .max_ms = JOIN_MAX_MS};
     link->arena.limit_bytes = (size_t)2 * LIMIT_LINK_FRAME_BYTES;
@@ -255,6 +258,7 @@ void link_close(struct link *link)
     }
     link->closing = true;
     link_restarts_forget(link->settings.runtime_directory);
+    link_say_goodbye(link);
     mqtt_close(link->mqtt);
     link->mqtt = NULL;
     if (link->agent != NULL) {
@@ -270,6 +274,7 @@ void link_free(struct link *link)
 {
     if (link != NULL) {
         arena_done(&link->arena);
+        buf_done(&link->will);
         free(link);
     }
 }

@@ -7,6 +7,7 @@
 #include "base/notify.h"
 #include "proto/limits.h"
 #include "proto/local.pb-c.h"
+#include "proto/online.h"
 #include "proto/topics.h"
 #include "proto/unpack.h"
 
@@ -138,8 +139,9 @@ static bool expected(const struct link *link, const struct topic *topic, size_t 
     }
 }
 
-static void on_message(void *ctx, const char *name, struct bytes payload)
+static void on_message(void *ctx, const char *name, struct bytes payload, bool kept)
 {
+    (void)kept;
     struct link *link = ctx;
     struct topic topic;
     Muster__LinkMessage message = MUSTER__LINK_MESSAGE__INIT;
@@ -228,15 +230,59 @@ static void add_down(const struct link *link, enum topic_kind kind, struct link_
     topic_device(kind, link->settings.device, topics->names[topics->count++]);
 }
 
+/* ---- who is there ---- */
+
+static bool pack_online(const struct link *link, bool online, bool goodbye, struct buf *out,
+                        struct err *err)
+{
+    const struct online_word word = {
+        .online = online, .goodbye = goodbye, .boot = link->boot, .began_ms = link->began_ms};
+
+    return online_write(&word, out, err);
+}
+
+/* Each attempt's will names its own session, so that it cannot be taken for a later one's. */
+static struct bytes on_will(void *ctx)
+{
+    struct link *link = ctx;
+    int64_t now_ms = clock_boot_ms(&clock_real);
+    struct err err;
+
+    link->began_ms = now_ms > link->began_ms ? now_ms : link->began_ms + 1;
+    buf_clear(&link->will);
+    return pack_online(link, false, false, &link->will, &err) ? buf_bytes(&link->will)
+                                                              : bytes_of("0", 1);
+}
+
+static void say_online(struct link *link, bool online)
+{
+    struct buf word = {.limit = LIMIT_ONLINE_BYTES};
+    char topic[TOPIC_CHARS];
+    struct err err;
+
+    topic_device(TOPIC_UP_ONLINE, link->settings.device, topic);
+    if (!pack_online(link, online, !online, &word, &err) ||
+        !mqtt_publish(link->mqtt, LINK_OWN_TOKEN, topic, buf_bytes(&word), true, &err)) {
+        log_warn("broker: cannot say that this device is %s: %s", online ? "online" : "going",
+                 err.text);
+    }
+    buf_done(&word);
+}
+
+void link_say_goodbye(struct link *link)
+{
+    if (mqtt_status(link->mqtt)->state == MQTT_CONNECTED) {
+        say_online(link, false);
+    }
+}
+
 static void on_connected(void *ctx, const char *broker)
 {
     static const enum topic_kind kinds[] = {TOPIC_DOWN_MANIFEST, TOPIC_DOWN_RECEIPT,
                                             TOPIC_DOWN_WELCOME};
     struct link *link = ctx;
     struct link_topics topics = {.count = 0};
-    char topic[TOPIC_CHARS];
     char status[MQTT_BROKER_CHARS + 32];
-    struct err err;
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         add_down(link, kinds[i], &topics);
@@ -244,10 +290,7 @@ static void on_connected(void *ctx, const char *broker)
     add_trust(link->trust, &topics);
     link_content_connected(link, &topics);
     link_subscribe(link, &topics);
-    topic_device(TOPIC_UP_ONLINE, link->settings.device, topic);
-    if (!mqtt_publish(link->mqtt, LINK_OWN_TOKEN, topic, bytes_of("1", 1), true, &err)) {
-        log_warn("broker: cannot say that this device is online: %s", err.text);
-    }
+    say_online(link, true);
     log_info("broker: connected to %s", broker);
     if (!mqtt_status(link->mqtt)->keeps) {
         log_warn("broker: %s keeps no messages: what is lacking is asked of the fleet, and that "
@@ -325,6 +368,7 @@ const struct mqtt_events link_mqtt_events = {
     .message = on_message,
     .puback = on_puback,
     .refused = on_refused,
+    .will = on_will,
     .stable = on_stable,
     .traffic = on_traffic,
 };

@@ -42,6 +42,9 @@ struct link {
     uint64_t broken;      /* sessions by a message without an end, when last looked at */
     uint64_t trust;       /* version of the root that is waited for; 0: of none */
     uint64_t start;       /* random, not 0: which of the links this is */
+    uint64_t boot;        /* as in Online */
+    int64_t began_ms;     /* of the newest attempt, time since boot */
+    struct buf will;      /* of that attempt, packed */
     struct log_gate gate; /* of lines that the broker can cause */
     uint64_t refused; /* frames of the agent and messages of the broker that were not passed on */
 };
@@ -49,6 +52,8 @@ struct link {
 /* link_broker.c */
 extern const struct mqtt_events link_mqtt_events;
 void link_report_state(struct link *link, const char *reason);
+/* Before a link that is told to stop goes; the will that follows says nothing new. */
+void link_say_goodbye(struct link *link);
 void link_report_puback(struct link *link, uint64_t token, bool accepted);
 /* The root after the one that the agent knows. */
 void link_await_root(struct link *link, uint64_t version);

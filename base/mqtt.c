@@ -158,12 +158,12 @@ static void on_accepted(void *ctx)
     }
 }
 
-static void on_message(void *ctx, const char *topic, struct bytes payload)
+static void on_message(void *ctx, const char *topic, struct bytes payload, bool kept)
 {
     struct mqtt *mqtt = ctx;
 
     if (mqtt->events.message != NULL) {
-        mqtt->events.message(mqtt->ctx, topic, payload);
+        mqtt->events.message(mqtt->ctx, topic, payload, kept);
     }
 }
 
@@ -247,6 +247,8 @@ static bool open_session(struct mqtt *mqtt, const struct addrinfo *address, stru
         .broker = current(mqtt),
         .address = text,
         .v311 = mqtt->settings.protocol == MQTT_311 || mqtt->v311[mqtt->next],
+        .will =
+            mqtt->events.will != NULL ? mqtt->events.will(mqtt->ctx) : mqtt->settings.will_payload,
         .keeping = mqtt->keeping[mqtt->next],
         .judge = tls_time_judge(&mqtt->time, mqtt->settings.time_floor_ms,
                                 clock_wall_ms(&clock_real), clock_boot_ms(&clock_real)),

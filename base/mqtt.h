@@ -52,13 +52,16 @@ struct mqtt_events { /* any may be NULL; all may call any function below */
     /* After a session and after each failed attempt. `reason` names host:port and why;
      * `next_attempt_ms` is wall time. Pubacks that did not come will not come. */
     void (*disconnected)(void *ctx, const char *reason, int64_t next_attempt_ms);
-    void (*message)(void *ctx, const char *topic, struct bytes payload);
+    /* `kept`: the broker had it before we subscribed, nobody knows for how long. */
+    void (*message)(void *ctx, const char *topic, struct bytes payload, bool kept);
     /* accepted is false when the broker refused it (MQTT 5 reason >= 128); true says only that the
      * broker took it, not that anybody stored it. */
     void (*puback)(void *ctx, uint64_t token, bool accepted);
     /* The broker refused a subscription, or several that were asked for together; the session goes
      * on. */
     void (*refused)(void *ctx, const char *reason);
+    /* An attempt begins: the payload of its will, instead of will_payload; copied. */
+    struct bytes (*will)(void *ctx);
     /* This session is older than stable_ms. */
     void (*stable)(void *ctx);
     /* mqtt_traffic has grown. Comes with the timer that keeps a session alive, so it wakes nobody

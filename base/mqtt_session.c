@@ -125,7 +125,8 @@ static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto
         return;
     }
     session->traffic.down.payload += length;
-    session->events->message(session->ctx, message->topic, bytes_of(message->payload, length));
+    session->events->message(session->ctx, message->topic, bytes_of(message->payload, length),
+                             message->retain);
 }
 
 static void on_publish(struct mosquitto *mosq, void *ctx, int mid, int code,

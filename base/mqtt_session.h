@@ -32,6 +32,7 @@ struct mqtt_session_settings {
     const struct broker *broker;      /* must outlive the session */
     const char *address;              /* numeric; what is connected to */
     bool v311;
+    struct bytes will;         /* payload; copied */
     enum mqtt_keeping keeping; /* as was known before */
     struct tls_judge judge;    /* of certificates */
     struct tls_kept *kept;     /* of this broker; outlives the session */
@@ -40,7 +41,7 @@ struct mqtt_session_settings {
 
 struct mqtt_session_events { /* none may be NULL */
     void (*accepted)(void *ctx);
-    void (*message)(void *ctx, const char *topic, struct bytes payload);
+    void (*message)(void *ctx, const char *topic, struct bytes payload, bool kept);
     void (*puback)(void *ctx, uint64_t token, bool accepted);
     void (*refused)(void *ctx, const char *why);
     /* Last call; the session is closed after it. `why` does not name the broker. */

@@ -39,9 +39,9 @@ static int set_options(struct mqtt_session *session)
         rc = mosquitto_void_option(mosq, MOSQ_OPT_SSL_CTX, tls_context(session->tls));
     }
     if (rc == 0 && mqtt->will_topic != NULL) {
-        rc =
-            mosquitto_will_set(mosq, mqtt->will_topic, (int)mqtt->will_payload.length,
-                               mqtt->will_payload.data, 1, session->settings.keeping == MQTT_KEEPS);
+        rc = mosquitto_will_set(mosq, mqtt->will_topic, (int)session->settings.will.length,
+                                session->settings.will.data, 1,
+                                session->settings.keeping == MQTT_KEEPS);
     }
     mqtt_session_listen(session);
     return rc;

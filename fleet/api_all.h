@@ -8,11 +8,12 @@
 #include "fleet/api_events.h"
 #include "fleet/api_fleet.h"
 #include "fleet/api_keeping.h"
+#include "fleet/api_presence.h"
 #include "fleet/api_roots.h"
 #include "fleet/api_webhooks.h"
 
 /* Every route that musterd answers: what fleet/openapi.json tells is held against this. */
-enum { API_MODULES = 10 };
+enum { API_MODULES = 11 };
 struct api_all {
     /* What each module needs; the caller's to fill. */
     struct api_fleet fleet;
@@ -23,6 +24,7 @@ struct api_all {
     struct api_events events;
     struct api_webhooks webhooks;
     struct api_keeping keeping;
+    struct api_presence presence;
 
     struct api_module modules[API_MODULES];
     struct api api;

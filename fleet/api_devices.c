@@ -35,11 +35,14 @@ static bool append(json_t *list, json_t *value, struct err *err)
 json_t *api_device_json(const struct fleetdb_device_view *view)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, "
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, "
+        "s:I, "
         "s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
         "id", view->id, "serial", view->serial, "model", view->model, "state", view->life,
-        "merchant", view->merchant, "store", view->store, "online", view->online, "last_seen_ms",
-        (json_int_t)view->seen_ms, "converged", view->converged, "manifest_version",
+        "merchant", view->merchant, "store", view->store, "online", view->online, "presence",
+        fleetdb_presence_name(view->presence), "presence_evidence",
+        fleetdb_evidence_name(view->evidence), "presence_since_ms", (json_int_t)view->since_ms,
+        "last_seen_ms", (json_int_t)view->seen_ms, "converged", view->converged, "manifest_version",
         (json_int_t)view->manifest_version, "held_manifest_version",
         (json_int_t)view->held_manifest_version, "generation", (json_int_t)view->generation,
         "lacking", (json_int_t)view->lacks, "drift", (json_int_t)view->drift, "records",

@@ -186,8 +186,8 @@ static bool read_kinds(const char *text, unsigned *ret_kinds, struct err *err)
         const enum fleetdb_feed_kind kind = feed_kind_of(word);
         if (kind == 0)
             return err_set(err, ERR_INVALID,
-                           "kinds: expected online, offline, change, event or result, set apart "
-                           "by commas");
+                           "kinds: expected online, offline, missing, back, many, change, event "
+                           "or result, set apart by commas");
         kinds |= 1u << (unsigned)kind;
         text = text[length] == ',' ? text + length + 1 : NULL;
     }

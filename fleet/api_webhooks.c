@@ -78,8 +78,9 @@ static bool read_kinds(const json_t *object, unsigned *ret_kinds, struct err *er
         const char *text = json_string_value(word);
         const enum fleetdb_feed_kind kind = text != NULL ? feed_kind_of(text) : 0;
         if (kind == 0)
-            return err_set(err, ERR_INVALID,
-                           "kinds: expected online, offline, change, event or result");
+            return err_set(
+                err, ERR_INVALID,
+                "kinds: expected online, offline, missing, back, many, change, event or result");
         kinds |= 1u << (unsigned)kind;
     }
     *ret_kinds = kinds;

@@ -100,7 +100,7 @@ static bool take(struct collector *collector, struct collector_message *message,
     case TOPIC_UP_HELLO:
         return collector_hello(collector, message, news, err);
     default:
-        return collector_online(collector, &message->topic, buf_bytes(&message->payload), err);
+        return collector_online(collector, message, err);
     }
 }
 
@@ -225,7 +225,8 @@ static bool commit_first(struct collector *collector, size_t count)
     return true;
 }
 
-void collector_message(struct collector *collector, const char *topic, struct bytes payload)
+static void take_message(struct collector *collector, const char *topic, struct bytes payload,
+                         bool kept)
 {
     struct topic parsed;
     if (!collector_admit(collector, topic, payload, &parsed))
@@ -234,7 +235,17 @@ void collector_message(struct collector *collector, const char *topic, struct by
         if (!commit_first(collector, collector_queue_await(collector)))
             return;
     }
-    collector_queue_put(collector, &parsed, payload);
+    collector_queue_put(collector, &parsed, payload, kept);
+}
+
+void collector_message(struct collector *collector, const char *topic, struct bytes payload)
+{
+    take_message(collector, topic, payload, false);
+}
+
+void collector_kept(struct collector *collector, const char *topic, struct bytes payload)
+{
+    take_message(collector, topic, payload, true);
 }
 
 void collector_flush(struct collector *collector)
@@ -263,11 +274,6 @@ int64_t collector_turn(struct collector *collector)
     if (collector->clock_work)
         wait_ms = wait_ms >= 0 && wait_ms < redo_pause_ms ? wait_ms : redo_pause_ms;
     return collector_queue_wait(collector, wait_ms);
-}
-
-void collector_forgetful(struct collector *collector, bool forgetful)
-{
-    collector->forgetful = forgetful;
 }
 
 void collector_ready(struct collector *collector)

@@ -7,6 +7,7 @@
 #include "fleet/receipts.h"
 #include "fleet/wants.h"
 #include "proto/hello.pb-c.h"
+#include "proto/online.h"
 #include "proto/seal.h"
 
 /*
@@ -40,6 +41,12 @@ struct collector_ports {
      * manifest that its welcome should carry, if any. */
     void (*hello)(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
                   struct wants *ret_wants, struct buf *ret_manifest);
+    /* A good batch or hello of the device came. `silence_s`: what a hello says of how long it is
+     * silent at the most, 0: that it does not say; -1: a batch. And: what was said of its session,
+     * which the broker may have kept. Of presence, so no word of either is lost with a transaction
+     * that fails. Both may be NULL. */
+    void (*heard)(void *ctx, int64_t device, int64_t silence_s);
+    void (*online)(void *ctx, int64_t device, const struct online_word *word, bool kept);
     /* The database cannot be trusted any more: stop, and open it anew. */
     void (*failed)(void *ctx, const struct err *why);
     /* Called by another thread: messages are opened, it is time for a turn. NULL: there is no other
@@ -59,6 +66,8 @@ bool collector_keys(struct collector *collector, const struct sign_key *director
 /* Keeps the message for a turn; of a full queue the older half is worked off at once, for which the
  * caller waits. */
 void collector_message(struct collector *collector, const char *topic, struct bytes payload);
+/* The same of a message that the broker had kept since before we subscribed. */
+void collector_kept(struct collector *collector, const char *topic, struct bytes payload);
 /* Once a loop turn: commits what is opened, sends what is due. Returns after how many milliseconds
  * it wants to be called at the latest, -1: not before something happens. */
 int64_t collector_turn(struct collector *collector);
@@ -66,8 +75,6 @@ int64_t collector_turn(struct collector *collector);
 void collector_flush(struct collector *collector);
 /* The same, and `wake` is not called any more. */
 void collector_finish(struct collector *collector);
-/* The broker keeps no word of who is online: who sends a batch is. */
-void collector_forgetful(struct collector *collector, bool forgetful);
 /* Since the last time that this was asked a terminal has said something of an action. */
 bool collector_acted(struct collector *collector);
 /* The window has opened, or the broker is there again. */

@@ -18,10 +18,8 @@ static bool store(struct collector *collector, const struct fleetdb_device *devi
         news->records += rows->lost == MUSTER__LOSS_REASON__LOSS_NONE ? rows->count : 1;
     }
     metrics_add(collector->settings.metrics, METRIC_BATCHES, 1);
-    int64_t now_ms = clock_wall_ms(collector->settings.clock);
-    return collector->forgetful
-               ? fleetdb_online(collector->settings.db, device->device, true, now_ms, err)
-               : fleetdb_seen(collector->settings.db, device->device, now_ms, err);
+    collector_heard(collector, device->device, -1);
+    return true;
 }
 
 /* Sent again it would be no better: the device is told which batch it is. */

@@ -38,18 +38,27 @@ bool collector_open_message(struct collector *collector, enum refusal_kind kind,
     return true;
 }
 
-bool collector_online(struct collector *collector, const struct topic *topic, struct bytes payload,
+bool collector_online(struct collector *collector, const struct collector_message *message,
                       struct err *err)
 {
+    const char *id = message->topic.device;
     struct fleetdb_device device;
+    struct online_word word;
+    struct err why = {0};
     bool known = false;
-    if (payload.data[0] != '0' && payload.data[0] != '1') {
-        collector_refuse(collector, REFUSED_ONLINE, REASON_MALFORMED, topic->device,
-                         "neither 0 nor 1");
+    if (!online_read(buf_bytes(&message->payload), &word, &why)) {
+        collector_refuse(collector, REFUSED_ONLINE, REASON_MALFORMED, id, why.text);
         return true;
     }
-    if (!collector_device(collector, REFUSED_ONLINE, topic->device, &device, &known, err))
+    if (!collector_device(collector, REFUSED_ONLINE, id, &device, &known, err))
         return false;
-    return !known || fleetdb_online(collector->settings.db, device.device, payload.data[0] == '1',
-                                    clock_wall_ms(collector->settings.clock), err);
+    if (known && collector->ports.online != NULL)
+        collector->ports.online(collector->ports.ctx, device.device, &word, message->kept);
+    return true;
+}
+
+void collector_heard(struct collector *collector, int64_t device, int64_t silence_s)
+{
+    if (collector->ports.heard != NULL)
+        collector->ports.heard(collector->ports.ctx, device, silence_s);
 }

@@ -336,9 +336,7 @@ static bool store_hello(struct collector *collector, const struct fleetdb_device
     if (copy_id(hello->boot_id, report.boot_id, sizeof report.boot_id) == sizeof report.boot_id)
         report.boot_id_length = sizeof report.boot_id;
     return collector_state(collector, device, &report, hello->state, arena, err) &&
-           fleetdb_device_pace(collector->settings.db, device->device, hello->receipt_pace_s,
-                               err) &&
-           fleetdb_online(collector->settings.db, device->device, true, now_ms, err);
+           fleetdb_device_pace(collector->settings.db, device->device, hello->receipt_pace_s, err);
 }
 
 bool collector_hello(struct collector *collector, struct collector_message *message,
@@ -368,6 +366,8 @@ bool collector_hello(struct collector *collector, struct collector_message *mess
         return false;
     }
     metrics_add(collector->settings.metrics, METRIC_HELLOS, news->refusal == NULL);
+    collector_heard(collector, device.device,
+                    stale || news->refusal != NULL ? -1 : (int64_t)hello->silence_s);
     news->hello = hello;
     news->device = device;
     return true;

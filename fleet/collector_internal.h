@@ -31,6 +31,7 @@ struct collector_message {
     struct buf payload;
     int64_t came_ms;      /* since boot */
     struct opened opened; /* unless it is sealed by nobody */
+    bool kept;            /* by the broker, since before we subscribed */
 };
 
 /* What a transaction leaves to be told after its commit, one for each message. */
@@ -61,7 +62,6 @@ struct collector {
     struct collector_news news[COLLECTOR_COMMIT_MESSAGES]; /* of those in one transaction */
     struct owed_table owed;
     bool blocked;                              /* the last send was refused */
-    bool forgetful;                            /* the broker: see collector_forgetful */
     struct log_gate gate;                      /* of lines about refusals */
     struct log_gate alarms;                    /* of lines about what should never be */
     struct fleetdb_losses losses, more_losses; /* of the stream in hand */
@@ -83,7 +83,7 @@ void collector_queue_close(struct collector *collector); /* drops what waits */
 bool collector_queue_full(const struct collector *collector, size_t length);
 /* There has to be room. */
 void collector_queue_put(struct collector *collector, const struct topic *topic,
-                         struct bytes payload);
+                         struct bytes payload, bool kept);
 struct collector_message *collector_queued(struct collector *collector, size_t index);
 /* How many of the first ones a transaction should take now; 0: none yet. */
 size_t collector_queue_due(struct collector *collector);
@@ -100,8 +100,10 @@ bool collector_batch(struct collector *collector, struct collector_message *mess
                      struct collector_news *news, struct err *err) MUSTER_CHECK;
 bool collector_hello(struct collector *collector, struct collector_message *message,
                      struct collector_news *news, struct err *err) MUSTER_CHECK;
-bool collector_online(struct collector *collector, const struct topic *topic, struct bytes payload,
+bool collector_online(struct collector *collector, const struct collector_message *message,
                       struct err *err) MUSTER_CHECK;
+/* See the port. */
+void collector_heard(struct collector *collector, int64_t device, int64_t silence_s);
 
 /* The device of a topic; `*ret_known` false: refused, counted. */
 bool collector_device(struct collector *collector, enum refusal_kind kind, const char *id,

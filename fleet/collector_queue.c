@@ -19,7 +19,7 @@ static size_t limit_of(enum topic_kind kind, enum refusal_kind *ret_kind)
         return LIMIT_HELLO_BYTES;
     case TOPIC_UP_ONLINE:
         *ret_kind = REFUSED_ONLINE;
-        return 1;
+        return LIMIT_ONLINE_BYTES;
     default:
         *ret_kind = REFUSED_TOPIC;
         return 0;
@@ -146,12 +146,12 @@ static void hand_over(struct collector *collector, struct collector_message *mes
 }
 
 void collector_queue_put(struct collector *collector, const struct topic *topic,
-                         struct bytes payload)
+                         struct bytes payload, bool kept)
 {
     struct collector_message *message = collector_queued(collector, collector->queue_count);
     struct err err = {0};
-    *message = (struct collector_message){.topic = *topic,
-                                          .came_ms = clock_boot_ms(collector->settings.clock)};
+    *message = (struct collector_message){
+        .topic = *topic, .kept = kept, .came_ms = clock_boot_ms(collector->settings.clock)};
     if (!buf_append(&message->payload, payload.data, payload.length, &err)) {
         log_error("collector: %s", err.text);
         return;

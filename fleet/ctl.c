@@ -55,6 +55,7 @@ static const struct ctl_command *const commands[] = {
     &ctl_retention,
     &ctl_merchant_erase,
     &ctl_get_erasures,
+    &ctl_presence,
     &ctl_device_import,
     &ctl_device_export,
     &ctl_watch,

@@ -43,7 +43,7 @@ extern const struct ctl_command ctl_keys_make, ctl_keys_new, ctl_keys_rotate, ct
     ctl_get_groups, ctl_store_set, ctl_get_stores, ctl_region_set, ctl_get_regions, ctl_token_add,
     ctl_token_list, ctl_token_revoke, ctl_changes, ctl_find, ctl_watch, ctl_webhook_add,
     ctl_webhook_list, ctl_webhook_remove, ctl_webhook_test, ctl_device_import, ctl_device_export,
-    ctl_retention, ctl_merchant_erase, ctl_get_erasures;
+    ctl_retention, ctl_merchant_erase, ctl_get_erasures, ctl_presence;
 
 /* A whole run: finds the command, reads its options, runs it, prints errors to stderr. */
 int ctl_main(int argc, char *const *argv);

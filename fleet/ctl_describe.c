@@ -84,6 +84,18 @@ static void add_traffic(struct ctl_table *table, const json_t *device)
                      ctl_kilobytes(ctl_number(device, "traffic_payload_bytes")));
 }
 
+/* musterctl presence DEVICE tells more. */
+static void add_presence(struct ctl_table *table, const json_t *device, int64_t now_ms)
+{
+    char ago[CTL_TEXT_BYTES];
+    const char *evidence = ctl_text(device, "presence_evidence");
+    ctl_ago_text(ctl_number(device, "presence_since_ms"), now_ms, ago);
+    if (evidence[0] == '\0')
+        ctl_table_text(table, ctl_text(device, "presence"));
+    else
+        ctl_table_format(table, "%s, since %s, by %s", ctl_text(device, "presence"), ago, evidence);
+}
+
 static void add_labels(struct ctl_table *table, const json_t *labels)
 {
     const char *name;
@@ -106,8 +118,8 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_text(table, "stands at");
     ctl_table_format(table, "%s, %s", ctl_text(device, "merchant"), ctl_text(device, "store"));
     add_labels(table, json_object_get(device, "labels"));
-    ctl_table_text(table, "online");
-    ctl_table_text(table, yes_no(device, "online"));
+    ctl_table_text(table, "presence");
+    add_presence(table, device, now_ms);
     ctl_table_text(table, "last seen");
     ctl_table_ago(table, ctl_number(device, "last_seen_ms"), now_ms);
     ctl_table_text(table, "clock");

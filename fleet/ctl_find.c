@@ -210,7 +210,7 @@ static bool print_devices(struct ctl *ctl, const json_t *reply)
         return true;
     fputs("\nIts terminal now:\n", ctl->out);
     struct ctl_table *table =
-        ctl_table_new("DEVICE|SERIAL|MODEL|STATE|STORE|ONLINE|SEEN|CONVERGED|>DRIFT|>LACKS");
+        ctl_table_new("DEVICE|SERIAL|MODEL|STATE|STORE|PRESENCE|SEEN|CONVERGED|>DRIFT|>LACKS");
     json_array_foreach(devices, i, device)
     {
         ctl_table_text(table, ctl_text(device, "id"));
@@ -218,7 +218,7 @@ static bool print_devices(struct ctl *ctl, const json_t *reply)
         ctl_table_text(table, ctl_text(device, "model"));
         ctl_table_text(table, ctl_text(device, "state"));
         ctl_table_format(table, "%s/%s", ctl_text(device, "merchant"), ctl_text(device, "store"));
-        ctl_table_text(table, json_is_true(json_object_get(device, "online")) ? "yes" : "no");
+        ctl_table_text(table, ctl_text(device, "presence"));
         ctl_table_ago(table, ctl_number(device, "last_seen_ms"), clock_wall_ms(ctl->clock));
         ctl_table_text(table, json_is_true(json_object_get(device, "converged")) ? "yes" : "no");
         ctl_table_count(table, ctl_number(device, "drift"));

@@ -79,7 +79,7 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
         return ctl_print_json(ctl, shown, err);
     int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table = ctl_table_new(
-        "DEVICE|MODEL|STATE|MERCHANT|STORE|ONLINE|SEEN|CONVERGED|>MANIFEST|>HELD|>GENERATION|"
+        "DEVICE|MODEL|STATE|MERCHANT|STORE|PRESENCE|SEEN|CONVERGED|>MANIFEST|>HELD|>GENERATION|"
         ">LACKS|>DRIFT|>RECORDS|>LINE KB");
     json_array_foreach(json_object_get(shown, "devices"), i, device)
     {
@@ -89,7 +89,7 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
             "records"};
         for (size_t t = 0; t < sizeof texts / sizeof *texts; t++)
             ctl_table_text(table, ctl_text(device, texts[t]));
-        ctl_table_text(table, is_online(device) ? "yes" : "no");
+        ctl_table_text(table, ctl_text(device, "presence"));
         ctl_table_ago(table, ctl_number(device, "last_seen_ms"), now_ms);
         ctl_table_text(table, is_converged(device) ? "yes" : "no");
         for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)

@@ -18,6 +18,35 @@ struct watch {
 
 /* ---- an event as a line ---- */
 
+static void print_presence(FILE *out, const char *kind, const json_t *detail)
+{
+    char since[32];
+    clock_format(ctl_number(detail, "since_ms"), since);
+    fprintf(out, "%s since %s, by %s", strcmp(kind, "missing") == 0 ? "away" : "so", since,
+            ctl_text(detail, "evidence"));
+}
+
+static void print_shares(FILE *out, const json_t *list, const char *name)
+{
+    size_t i;
+    json_t *share;
+    json_array_foreach(list, i, share)
+    {
+        const char *text = ctl_text(share, name);
+        fprintf(out, "%s%s %lld", i > 0 ? ", " : "", text[0] != '\0' ? text : "-",
+                (long long)ctl_number(share, "count"));
+    }
+}
+
+static void print_many(FILE *out, const json_t *detail)
+{
+    fprintf(out, "%lld %s within a minute: regions ", (long long)ctl_number(detail, "count"),
+            ctl_text(detail, "kind"));
+    print_shares(out, json_object_get(detail, "regions"), "region");
+    fprintf(out, "; models ");
+    print_shares(out, json_object_get(detail, "models"), "model");
+}
+
 static void print_detail(FILE *out, const char *kind, const json_t *detail)
 {
     if (strcmp(kind, "change") == 0)
@@ -31,6 +60,10 @@ static void print_detail(FILE *out, const char *kind, const json_t *detail)
                 ctl_text(detail, "code"), ctl_text(detail, "entry"),
                 (long long)ctl_number(detail, "amount_minor"),
                 (long long)ctl_number(detail, "currency"));
+    else if (strcmp(kind, "many") == 0)
+        print_many(out, detail);
+    else if (detail != NULL)
+        print_presence(out, kind, detail);
 }
 
 /* Foreign text may hold what moves a terminal's cursor. */
@@ -144,7 +177,8 @@ static int watch_events(struct ctl *ctl, const struct ctl_args *args, struct err
 static const struct ctl_option options[] = {
     {.name = "--kinds",
      .value = "KIND,...",
-     .help = "only online, offline, change, event, result (a sale that failed)"},
+     .help =
+         "only online, offline, missing, back, many, change, event, result (a sale that failed)"},
     {.name = "--device", .value = "ID", .help = "only of this device"},
     {.name = "--since", .value = "EVENT", .help = "what came after this one too, by its id"},
     {.name = "--count", .value = "N", .help = "end after so many"},

@@ -61,7 +61,8 @@ static int add_webhook(struct ctl *ctl, const struct ctl_args *args, struct err 
 static const struct ctl_option add_options[] = {
     {.name = "--kinds",
      .value = "KIND,...",
-     .help = "only online, offline, change, event, result (a sale that failed)"},
+     .help =
+         "only online, offline, missing, back, many, change, event, result (a sale that failed)"},
     {0},
 };
 

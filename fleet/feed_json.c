@@ -4,6 +4,7 @@
 #include "fleet/api_fleet.h"
 #include "proto/record.pb-c.h"
 #include "proto/refusal.h"
+#include "storage/fleetdb_presence.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +15,8 @@
 static const char *const words[FLEETDB_FEED_KINDS] = {
     [FLEETDB_FEED_ONLINE] = "online", [FLEETDB_FEED_OFFLINE] = "offline",
     [FLEETDB_FEED_CHANGE] = "change", [FLEETDB_FEED_EVENT] = "event",
-    [FLEETDB_FEED_RESULT] = "result",
+    [FLEETDB_FEED_RESULT] = "result", [FLEETDB_FEED_MISSING] = "missing",
+    [FLEETDB_FEED_BACK] = "back",     [FLEETDB_FEED_MANY] = "many",
 };
 
 const char *feed_kind_word(enum fleetdb_feed_kind kind)
@@ -73,6 +75,15 @@ static json_t *result_json(const struct fleetdb_feed_row *row)
                      (json_int_t)row->happened_ms);
 }
 
+/* Of an older musterd nothing is known but who. */
+static json_t *presence_json(const struct fleetdb_feed_row *row)
+{
+    return row->since_ms == 0
+               ? NULL
+               : json_pack("{s:I, s:s}", "since_ms", (json_int_t)row->since_ms, "evidence",
+                           fleetdb_evidence_name((enum fleetdb_evidence)row->evidence));
+}
+
 static json_t *detail_json(const struct fleetdb_feed_row *row)
 {
     switch (row->kind) {
@@ -82,6 +93,13 @@ static json_t *detail_json(const struct fleetdb_feed_row *row)
         return event_json(row);
     case FLEETDB_FEED_RESULT:
         return result_json(row);
+    case FLEETDB_FEED_MANY:
+        return json_loads(row->text, 0, NULL);
+    case FLEETDB_FEED_ONLINE:
+    case FLEETDB_FEED_OFFLINE:
+    case FLEETDB_FEED_MISSING:
+    case FLEETDB_FEED_BACK:
+        return presence_json(row);
     default:
         return NULL;
     }

@@ -8,7 +8,8 @@
 
 /* What has happened, as people's programs read it: in server-sent events and in webhooks. */
 
-/* "online", "offline", "change", "event", "result"; NULL: there is no such kind. */
+/* "online", "offline", "change", "event", "result", "missing", "back", "many"; NULL: there is no
+ * such kind. */
 const char *feed_kind_word(enum fleetdb_feed_kind kind);
 /* 0: no kind is called that. */
 enum fleetdb_feed_kind feed_kind_of(const char *word);

@@ -14,13 +14,14 @@
  *   region=north*,lane,!pilot           shell patterns; has the label; does not have it
  *   group=pilots                        who is in that group
  *
- * device, serial, model, state, merchant, store, region, acquirer, tid, mid and group are fields of
+ * device, serial, model, state, merchant, store, region, acquirer, tid, mid, presence (online,
+ * offline, closed, missing, unknown) and group are fields of
  * every device (SELECTOR_FIELDS); any other word is a label's name. A store is known by its code
  * and as merchant/store. Pure.
  */
 #define SELECTOR_FIELDS                                                                            \
     "device", "serial", "model", "state", "merchant", "store", "region", "acquirer", "tid", "mid", \
-        "group"
+        "presence", "group"
 
 enum {
     SELECTOR_CHARS = 1024,

@@ -8,6 +8,7 @@
 #include "fleet/collector.h"
 #include "fleet/http.h"
 #include "fleet/keeping.h"
+#include "fleet/presence.h"
 #include "fleet/publisher.h"
 #include "fleet/service_keys.h"
 #include "fleet/session.h"
@@ -26,6 +27,7 @@ struct service {
     struct fleetdb *db;
     struct metrics metrics;
     struct collector *collector;
+    struct presence *presence;
     struct director director;
     struct publisher *publisher;
     struct renewal renewal;
@@ -101,6 +103,7 @@ static void on_turn(uv_check_t *turn)
     int64_t wait_ms = collector_turn(service->collector);
     if (!service->handles_open) /* it failed, and was closed */
         return;
+    wait_ms = sooner(wait_ms, presence_turn(service->presence));
     publisher_withdraw(service->publisher, clock_wall_ms(&clock_real));
     tell_followers(service);
     if (collector_acted(service->collector))
@@ -160,6 +163,18 @@ static void on_wake(uv_async_t *wake)
     (void)wake;
 }
 
+static void on_heard(void *ctx, int64_t device, int64_t silence_s)
+{
+    const struct service *service = ctx;
+    presence_heard(service->presence, device, silence_s);
+}
+
+static void on_online(void *ctx, int64_t device, const struct online_word *word, bool kept)
+{
+    const struct service *service = ctx;
+    presence_word(service->presence, device, word, kept);
+}
+
 static void on_failed(void *ctx, const struct err *why)
 {
     struct service *service = ctx;
@@ -182,12 +197,8 @@ static void on_connected(void *ctx, const char *broker)
     static const char *const filters[] = {TOPIC_FILTER_BATCH, TOPIC_FILTER_HELLO,
                                           TOPIC_FILTER_ONLINE};
     struct service *service = ctx;
-    struct err forget = {0};
     log_info("connected to %s", broker);
     service->trouble[0] = '\0';
-    /* Who was lost while the broker was away left no will; the retained ones tell who is there. */
-    if (!fleetdb_online_forget(service->db, clock_wall_ms(&clock_real), &forget))
-        log_error("presence: %s", forget.text);
     struct err err = {0};
     if (!mqtt_subscribe(service->mqtt, filters, sizeof filters / sizeof filters[0], &err)) {
         log_error("subscribe to what terminals say: %s", err.text);
@@ -197,7 +208,7 @@ static void on_connected(void *ctx, const char *broker)
     if (!keeps)
         log_warn("%s keeps no retained messages: terminals get what they lack when they say hello",
                  broker);
-    collector_forgetful(service->collector, !keeps);
+    presence_line_up(service->presence, keeps);
     publisher_connected(service->publisher);
     collector_ready(service->collector);
     kick(service);
@@ -208,13 +219,17 @@ static void on_disconnected(void *ctx, const char *reason, int64_t next_attempt_
     (void)next_attempt_ms;
     struct service *service = ctx;
     log_warn("no broker: %s", reason);
+    presence_line_down(service->presence);
     publisher_disconnected(service->publisher);
 }
 
-static void on_message(void *ctx, const char *topic, struct bytes payload)
+static void on_message(void *ctx, const char *topic, struct bytes payload, bool kept)
 {
     struct service *service = ctx;
-    collector_message(service->collector, topic, payload);
+    if (kept)
+        collector_kept(service->collector, topic, payload);
+    else
+        collector_message(service->collector, topic, payload);
     kick(service);
 }
 
@@ -247,6 +262,25 @@ static bool is_connected(void *ctx, char *why, size_t size)
                                                   : "not connected yet";
     (void)snprintf(why, size, "%s", reason);
     return connected && service->trouble[0] == '\0';
+}
+
+static bool write_presence(const struct service *service, struct buf *out, struct err *err)
+{
+    static const char name[] = "muster_presence";
+    const struct presence_status status = presence_status(service->presence);
+    bool done =
+        metrics_write_head(name, "gauge", "Devices in service by whether they are there", out, err);
+    for (unsigned i = 0; done && i < FLEETDB_PRESENCE_STATES; i++) {
+        char labels[48];
+        (void)snprintf(labels, sizeof labels, "state=\"%s\"",
+                       fleetdb_presence_name((enum fleetdb_presence_state)i));
+        done = metrics_write_series(name, labels, (uint64_t)status.in_service[i], out, err);
+    }
+    return done &&
+           metrics_write_head("muster_presence_judging", "gauge",
+                              "Whether musterd has a line for long enough to miss anybody", out,
+                              err) &&
+           metrics_write_series("muster_presence_judging", "", status.judging, out, err);
 }
 
 static bool write_more(void *ctx, struct buf *out, struct err *err)
@@ -293,7 +327,7 @@ static bool write_more(void *ctx, struct buf *out, struct err *err)
             !metrics_write_series(list[i].name, "", list[i].value, out, err))
             return false;
     }
-    return true;
+    return write_presence(service, out, err);
 }
 
 /* What is signed from here on is signed with the keys that the newest root names. */
@@ -329,9 +363,26 @@ static bool open_collector(struct service *service, const struct clock *clock,
     struct collector_ports ports = {.ctx = service,
                                     .send = send_message,
                                     .hello = on_hello,
+                                    .heard = on_heard,
+                                    .online = on_online,
                                     .failed = on_failed,
                                     .wake = on_opened};
     return collector_open(&collector, &ports, &service->collector, err);
+}
+
+static bool open_presence(struct service *service, const struct clock *clock,
+                          const struct fleet_settings *settings, struct err *err)
+{
+    const struct presence_settings presence = {.db = service->db,
+                                               .clock = clock,
+                                               .metrics = &service->metrics,
+                                               .grace_ms = settings->presence_grace_ms,
+                                               .silence_ms = settings->presence_silence_ms,
+                                               .settle_ms = settings->presence_settle_ms,
+                                               .history_ms = settings->presence_history_ms,
+                                               .hours = settings->presence_hours,
+                                               .zone = settings->presence_zone};
+    return presence_open(&presence, &service->presence, err);
 }
 
 static bool open_publisher(struct service *service, const struct clock *clock,
@@ -389,6 +440,10 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                                 .publisher = service->publisher,
                                                 .retirement = &service->retirement};
     service->api.access = (struct api_access){.db = service->db};
+    service->api.presence = (struct api_presence){.db = service->db,
+                                                  .presence = service->presence,
+                                                  .hours = settings->presence_hours,
+                                                  .zone = settings->presence_zone};
     service->api.webhooks = (struct api_webhooks){.db = service->db, .webhooks = service->webhooks};
     service->api.keeping = (struct api_keeping){.db = service->db, .keeping = &service->keeping};
     service->api.events = (struct api_events){.db = service->db, .clock = clock};
@@ -447,6 +502,7 @@ static bool open_parts(struct service *service, uv_loop_t *loop, const struct cl
         !fleetdb_open(settings->database, &service->db, err) ||
         !service_keys_follow(&service->keys, service->db, clock_wall_ms(clock), err) ||
         !service_keys_choose(&service->keys, service->keys.trust, err) ||
+        !open_presence(service, clock, settings, err) ||
         !open_collector(service, clock, settings, err) ||
         !open_publisher(service, clock, settings, err) ||
         !mqtt_open(loop, &session, &events, service, &service->mqtt, err) ||
@@ -523,6 +579,7 @@ void service_free(struct service *service)
     if (service == NULL)
         return;
     publisher_close(service->publisher);
+    presence_close(service->presence);
     collector_close(service->collector);
     fleetdb_close(service->db);
     service_keys_done(&service->keys);

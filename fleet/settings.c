@@ -3,6 +3,7 @@
 
 #include "base/mqtt.h"
 #include "fleet/truetime.h"
+#include "fleet/zone.h"
 
 #include <stddef.h>
 
@@ -101,6 +102,20 @@ const struct setting fleet_settings_table[] = {
      "how long after one pass over all that is old the next begins"},
     {"retention", "spare", SETTING_SIZE, FIELD(keep_spare_bytes), "64M", 0, INT64_C(1) << 40, NULL,
      "free room that the database file keeps for new rows; what is beyond it is given back"},
+    {"presence", "grace", SETTING_DURATION, FIELD(presence_grace_ms), "10m", 10, 24 * HOUR, NULL,
+     "a terminal in service that is away for longer than this while its store is open is missing"},
+    {"presence", "silence", SETTING_DURATION, FIELD(presence_silence_ms), "5m", 10, 24 * HOUR, NULL,
+     "a terminal that says nothing for twice as long as it told is away, but not before this"},
+    {"presence", "settle", SETTING_DURATION, FIELD(presence_settle_ms), "10m", 10, 24 * HOUR, NULL,
+     "nobody is judged for so long after musterd's own line came: terminals need time to come "
+     "back, "
+     "more than their broker.retry_max"},
+    {"presence", "hours", SETTING_TEXT, FIELD(presence_hours), "24/7", 1, 255, NULL,
+     "opening hours of stores, and of devices without one, of which nobody has said them"},
+    {"presence", "time_zone", SETTING_TEXT, FIELD(presence_zone), "UTC", 1, 64, NULL,
+     "the time zone where neither store nor region has one"},
+    {"presence", "history", SETTING_DURATION, FIELD(presence_history_ms), "35d", HOUR, 9600 * HOUR,
+     NULL, "how long it is kept who was away from when to when"},
     {"log", "level", SETTING_CHOICE, FIELD(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {0},
@@ -142,12 +157,25 @@ static bool check_keeping(const char *path, const struct fleet_settings *setting
                    path);
 }
 
+static bool check_hours(const struct fleet_settings *settings, struct err *err)
+{
+    struct opening opening;
+    struct zone *zone = NULL;
+    if (!opening_parse(settings->presence_hours, &opening, err) ||
+        !zone_open(settings->presence_zone, &zone, err))
+        return false;
+    zone_close(zone);
+    return true;
+}
+
 bool fleet_settings_load(const char *path, struct fleet_settings *ret_settings, struct err *err)
 {
     struct fleet_settings settings = {0};
     if (!settings_load(path, fleet_settings_table, &settings, err) ||
         !check_keeping(path, &settings, err))
         return false;
+    if (!check_hours(&settings, err))
+        return err_context(err, "%s: presence", path);
     *ret_settings = settings;
     return true;
 }

@@ -17,6 +17,7 @@ enum {
     LIMIT_LOST_RANGE = 1 << 30,           /* seqs in one declaration of a loss */
     LIMIT_UNDECODABLE = 32,               /* refused batches named in one receipt */
     LIMIT_HELLO_BYTES = 64 * 1024,
+    LIMIT_ONLINE_BYTES = 64,
     LIMIT_RECEIPT_BYTES = 64 * 1024,
     LIMIT_MANIFEST_BYTES = 64 * 1024,
     LIMIT_WELCOME_BYTES = 160 * 1024, /* a receipt and a manifest */

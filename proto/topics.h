@@ -9,7 +9,7 @@
 enum topic_kind {
     TOPIC_UP_BATCH,
     TOPIC_UP_HELLO,
-    TOPIC_UP_ONLINE, /* will and birth, retained: "1" or "0" */
+    TOPIC_UP_ONLINE, /* retained: Online, of which the will is one */
     TOPIC_DOWN_MANIFEST,
     TOPIC_DOWN_RECEIPT,
     TOPIC_DOWN_WELCOME,

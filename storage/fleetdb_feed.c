@@ -14,13 +14,15 @@ static const char *const texts[QUERIES] = {
     [RANGE] = "SELECT (SELECT min(id) FROM feed), (SELECT max(id) FROM feed)",
     [WHEN] = "SELECT at_ms FROM feed WHERE id = :id",
     [EACH] = "SELECT f.id, f.at_ms, f.kind, f.device, d.name, a.who, a.what,"
-             " coalesce(a.text, e.text), e.kind, e.refusal, e.item, coalesce(e.at_ms, r.at_ms),"
+             " coalesce(a.text, e.text, n.detail), e.kind, e.refusal, e.item, coalesce(e.at_ms, "
+             "r.at_ms),"
              " r.code, r.outcome, r.entry_mode, r.amount_minor, r.currency, r.issuer_bucket,"
-             " f.source <> 0 AND coalesce(a.id, e.id, r.id) IS NULL"
+             " f.source <> 0 AND coalesce(a.id, e.id, r.id, n.id) IS NULL, n.since_ms, n.evidence"
              " FROM feed f LEFT JOIN device d ON d.id = f.device"
              " LEFT JOIN audit a ON f.kind = 3 AND a.id = f.source"
              " LEFT JOIN event e ON f.kind = 4 AND e.id = f.source"
              " LEFT JOIN result r ON f.kind = 5 AND r.id = f.source"
+             " LEFT JOIN presence_news n ON f.kind IN (1, 2, 6, 7, 8) AND n.id = f.source"
              " WHERE f.id > :after ORDER BY f.id LIMIT :limit",
 };
 
@@ -95,7 +97,9 @@ static struct fleetdb_feed_row row_of(sqlite3_stmt *row)
                                      .amount_minor = sqlite3_column_int64(row, 15),
                                      .currency = sqlite3_column_int64(row, 16),
                                      .issuer = sqlite_column_text(row, 17),
-                                     .gone = sqlite3_column_int(row, 18) != 0};
+                                     .gone = sqlite3_column_int(row, 18) != 0,
+                                     .since_ms = sqlite3_column_int64(row, 19),
+                                     .evidence = sqlite3_column_int(row, 20)};
 }
 
 bool fleetdb_feed_each(struct fleetdb *db, int64_t after, int64_t limit,

@@ -14,9 +14,12 @@ enum { FLEETDB_FEED_ROWS = 100000 };
 enum fleetdb_feed_kind { /* in the database: append only */
                          FLEETDB_FEED_ONLINE = 1,
                          FLEETDB_FEED_OFFLINE,
-                         FLEETDB_FEED_CHANGE, /* a row of the audit */
-                         FLEETDB_FEED_EVENT,  /* a terminal's */
-                         FLEETDB_FEED_RESULT, /* a sale that failed */
+                         FLEETDB_FEED_CHANGE,  /* a row of the audit */
+                         FLEETDB_FEED_EVENT,   /* a terminal's */
+                         FLEETDB_FEED_RESULT,  /* a sale that failed */
+                         FLEETDB_FEED_MISSING, /* as the next two, a row of presence_news */
+                         FLEETDB_FEED_BACK,
+                         FLEETDB_FEED_MANY, /* online, offline, missing or back */
                          FLEETDB_FEED_KINDS,
 };
 
@@ -38,7 +41,7 @@ struct fleetdb_feed_row {
     enum fleetdb_feed_kind kind;
     int64_t device;                /* row, 0: none */
     const char *device_id;         /* "" */
-    const char *who, *what, *text; /* of a change; the text of an event too */
+    const char *who, *what, *text; /* of a change; the text of an event too, and of many JSON */
     int event_kind, refusal;       /* of an event: EventKind, Refusal */
     const char *item;
     int64_t happened_ms; /* of an event or result, in true time as far as it is known */
@@ -46,7 +49,9 @@ struct fleetdb_feed_row {
     int outcome, entry;  /* Outcome, EntryMode */
     int64_t amount_minor, currency;
     const char *issuer;
-    bool gone; /* what it told of has been removed since */
+    int64_t since_ms; /* of who is online, offline, missing or back: online or away since */
+    int evidence;     /* enum fleetdb_evidence */
+    bool gone;        /* what it told of has been removed since */
 };
 /* At most `limit`, from the one after `after` on, oldest first. What `each` gets lives during the
  * call only. */

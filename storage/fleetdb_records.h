@@ -89,11 +89,4 @@ bool fleetdb_item_write(struct fleetdb *db, int64_t device, const struct fleetdb
 bool fleetdb_item_room(struct fleetdb *db, int64_t device, const char *name, int64_t max,
                        bool *ret_room, struct err *err) MUSTER_CHECK;
 
-bool fleetdb_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,
-                    struct err *err) MUSTER_CHECK;
-/* Nobody is known to be online: a new session with the broker begins, which says who is. */
-bool fleetdb_online_forget(struct fleetdb *db, int64_t now_ms, struct err *err) MUSTER_CHECK;
-/* A message came from it; does not change what is said of being online. */
-bool fleetdb_seen(struct fleetdb *db, int64_t device, int64_t now_ms, struct err *err) MUSTER_CHECK;
-
 #endif

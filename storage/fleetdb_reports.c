@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_records.h"
 
@@ -12,10 +11,6 @@ enum query {
     ITEMS_CLEAR,
     ITEM_WRITE,
     ITEM_ROOM,
-    ONLINE,
-    ONLINE_TOLD,
-    ONLINE_FORGET,
-    SEEN,
     QUERIES,
 };
 
@@ -65,17 +60,6 @@ static const char *const texts[QUERIES] = {
                    " rows_only_wanted = excluded.rows_only_wanted,"
                    " first_row = excluded.first_row,"
                    " updated_ms = excluded.updated_ms",
-    [ONLINE] = "INSERT INTO presence (device, online, since_ms, seen_ms)"
-               " VALUES (:device, :online, :now, :online * :now)"
-               " ON CONFLICT (device) DO UPDATE SET"
-               " since_ms = iif(online = excluded.online, since_ms, excluded.since_ms),"
-               " seen_ms = max(seen_ms, excluded.seen_ms), online = excluded.online",
-    [ONLINE_TOLD] = "UPDATE presence SET told = :online"
-                    " WHERE device = :device AND told <> :online RETURNING 1",
-    [ONLINE_FORGET] = "UPDATE presence SET online = 0, since_ms = :now WHERE online <> 0",
-    [SEEN] = "INSERT INTO presence (device, online, since_ms, seen_ms)"
-             " VALUES (:device, 0, :now, :now)"
-             " ON CONFLICT (device) DO UPDATE SET seen_ms = max(seen_ms, excluded.seen_ms)",
 };
 
 const struct fleetdb_queries fleetdb_report_queries = {texts, QUERIES};
@@ -201,51 +185,4 @@ bool fleetdb_item_room(struct fleetdb *db, int64_t device, const char *name, int
         return false;
     *ret_room = room != 0;
     return true;
-}
-
-/* Only what is new is told. */
-static bool tell_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,
-                        struct err *err)
-{
-    int64_t changed = 0;
-    sqlite3_stmt *statement = query_of(db, ONLINE_TOLD);
-    sqlite_bind_int(statement, ":device", device);
-    sqlite_bind_int(statement, ":online", online);
-    return sqlite_value(db->sqlite, statement, 0, &changed, err) &&
-           (changed == 0 ||
-            fleetdb_feed_add(db, online ? FLEETDB_FEED_ONLINE : FLEETDB_FEED_OFFLINE, device, 0,
-                             now_ms, err));
-}
-
-static bool set_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,
-                       struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, ONLINE);
-    sqlite_bind_int(statement, ":device", device);
-    sqlite_bind_int(statement, ":online", online);
-    sqlite_bind_int(statement, ":now", now_ms);
-    return sqlite_run(db->sqlite, statement, err) && tell_online(db, device, online, now_ms, err);
-}
-
-bool fleetdb_online(struct fleetdb *db, int64_t device, bool online, int64_t now_ms,
-                    struct err *err)
-{
-    bool own = false;
-    return fleetdb_enter(db, &own, err) &&
-           fleetdb_leave(db, own, set_online(db, device, online, now_ms, err), err);
-}
-
-bool fleetdb_online_forget(struct fleetdb *db, int64_t now_ms, struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, ONLINE_FORGET);
-    sqlite_bind_int(statement, ":now", now_ms);
-    return sqlite_run(db->sqlite, statement, err);
-}
-
-bool fleetdb_seen(struct fleetdb *db, int64_t device, int64_t now_ms, struct err *err)
-{
-    sqlite3_stmt *statement = query_of(db, SEEN);
-    sqlite_bind_int(statement, ":device", device);
-    sqlite_bind_int(statement, ":now", now_ms);
-    return sqlite_run(db->sqlite, statement, err);
 }

@@ -23,7 +23,7 @@ enum query {
 static const char *const texts[QUERIES] = {
     [DEVICES] =
         "SELECT d.id, d.name, d.serial, d.model, d.life_cycle, coalesce(m.code, ''),"
-        " coalesce(s.code, ''), coalesce(p.online, 0), coalesce(p.seen_ms, 0),"
+        " coalesce(s.code, ''), coalesce(p.state, 'unknown'), coalesce(p.seen_ms, 0),"
         " coalesce(r.converged AND (iif(r.manifest_epoch = 0, coalesce(f.epoch, 0),"
         "   r.manifest_epoch), r.manifest_version)"
         "  >= (coalesce(f.epoch, 0), coalesce(f.version, 0)), 0),"
@@ -42,7 +42,8 @@ static const char *const texts[QUERIES] = {
         "    WHERE a.device = d.id),"
         " coalesce(h.traffic_month, 0), coalesce(h.traffic_bytes, 0),"
         " coalesce(h.traffic_payload_bytes, 0),"
-        " coalesce(f.epoch, 0), r.manifest_epoch, r.root_version"
+        " coalesce(f.epoch, 0), r.manifest_epoch, r.root_version,"
+        " p.evidence, p.since_ms"
         " FROM device d LEFT JOIN store s ON s.id = d.store"
         " LEFT JOIN merchant m ON m.id = s.merchant"
         " LEFT JOIN presence p ON p.device = d.id"
@@ -120,7 +121,6 @@ static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
         .life = sqlite_column_text(row, 4),
         .merchant = sqlite_column_text(row, 5),
         .store = sqlite_column_text(row, 6),
-        .online = sqlite3_column_int64(row, 7) != 0,
         .seen_ms = sqlite3_column_int64(row, 8),
         .converged = sqlite3_column_int64(row, 9) != 0,
         .manifest_version = sqlite_column_u64(row, 10),
@@ -136,7 +136,11 @@ static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
         .manifest_epoch = sqlite_column_u64(row, 20),
         .held_manifest_epoch = sqlite_column_u64(row, 21),
         .root_version = sqlite_column_u64(row, 22),
+        .evidence = (enum fleetdb_evidence)sqlite3_column_int(row, 23),
+        .since_ms = sqlite3_column_int64(row, 24),
     };
+    (void)fleetdb_presence_find(sqlite_column_text(row, 7), &view.presence);
+    view.online = view.presence == FLEETDB_ONLINE;
     return walk->each(walk->ctx, &view, err);
 }
 

@@ -2,7 +2,7 @@
 #ifndef STORAGE_FLEETDB_VIEWS_H
 #define STORAGE_FLEETDB_VIEWS_H
 
-#include "storage/fleetdb.h"
+#include "storage/fleetdb_presence.h"
 #include "storage/fleetdb_records.h"
 
 /* What people ask. Every `each` gets values that live during the call only; a false from it ends
@@ -11,9 +11,12 @@
 struct fleetdb_device_view {
     int64_t device;
     const char *id, *serial, *model, *life, *merchant, *store;
-    bool online;
-    int64_t seen_ms; /* 0: never */
-    bool converged;  /* it says that it holds all of the newest manifest */
+    bool online; /* as presence says */
+    enum fleetdb_presence_state presence;
+    enum fleetdb_evidence evidence;
+    int64_t since_ms; /* online or away since */
+    int64_t seen_ms;  /* 0: never */
+    bool converged;   /* it says that it holds all of the newest manifest */
     uint64_t manifest_epoch, manifest_version, held_manifest_epoch, held_manifest_version;
     uint64_t root_version; /* that it knows; 0: not said */
     uint64_t generation;

@@ -30,14 +30,15 @@ socket = api.sock
 listen = 127.0.0.1:{port}
 [receipt]
 coalesce = 20ms
+{extra}
 """
 
 
 class FleetSide:
     keys = tempfile.TemporaryDirectory(prefix="muster-")
 
-    def __init__(self, bin_dir, processes, folder):
-        self.bin, self.processes, self.folder = bin_dir, processes, folder
+    def __init__(self, bin_dir, processes, folder, extra=""):
+        self.bin, self.processes, self.folder, self.extra = bin_dir, processes, folder, extra
         folder.mkdir()
         self.process = None
         self.port = free_port()
@@ -55,7 +56,7 @@ class FleetSide:
         identity = pki.client("musterd")
         (self.folder / "musterd.conf").write_text(CONFIG.format(
             broker=broker.address, port=self.port, ca=pki.ca, certificate=identity.certificate,
-            key=identity.key))
+            key=identity.key, extra=self.extra))
 
     def start(self, broker, pki):
         self.write_config(broker, pki)

@@ -14,6 +14,7 @@ from hostile_broker import HostileBroker
 from link_bench import DEVICE, down, up
 from pki import Pki
 from processes import free_port, wait_for
+from wire import next_word
 
 OTHER = "term-2"
 
@@ -32,10 +33,13 @@ def test_a_publish_reaches_the_broker_and_is_acknowledged(bench, broker, protoco
     bench.agent.publish(7, up("batch"), payload)
     puback = bench.agent.expect(Puback)
     assert (puback.token, puback.accepted) == (7, True)
-    subscriber.wait_line(shown(up("online"), b"1"))
+    birth, seen = next_word(subscriber, up("online"), True)
     subscriber.wait_line(shown(up("batch"), payload))
     assert link.stop() == 0
-    subscriber.wait_line(shown(up("online"), b"0"))
+    goodbye, seen = next_word(subscriber, up("online"), False, after=seen)
+    will, _ = next_word(subscriber, up("online"), False, after=seen)
+    assert (goodbye.goodbye, will.goodbye) == (True, False)
+    assert birth.session == goodbye.session == will.session and all(birth.session)
 
 
 def test_what_comes_down_is_handed_to_the_agent(bench, broker):
@@ -235,10 +239,12 @@ def test_a_restarted_agent_is_joined_again(bench, broker):
     subscriber = broker.subscribe(up("online"))
     bench.agent.close()
     # Without an agent there is no session: nobody could take what comes down.
-    subscriber.wait_line(shown(up("online"), b"0"))
+    will, seen = next_word(subscriber, up("online"), False)
     bench.agent = FakeAgent(bench.socket)
     bench.agent.join()
     bench.agent.connected()
+    birth, _ = next_word(subscriber, up("online"), True, after=seen)
+    assert birth.session[0] == will.session[0] and birth.session[1] > will.session[1]
     bench.agent.publish(3, up("hello"), b"new life")
     assert bench.agent.expect(Puback).token == 3
     assert link.stop() == 0
@@ -248,9 +254,10 @@ def test_a_link_that_is_killed_is_seen_offline(bench, broker):
     subscriber = broker.subscribe(up("online"))
     link = bench.start(broker.address)
     bench.agent.connected()
-    seen = subscriber.wait_line(shown(up("online"), b"1"))
+    birth, seen = next_word(subscriber, up("online"), True)
     link.signal(signal.SIGKILL)
-    subscriber.wait_line(shown(up("online"), b"0"), after=seen)
+    will, _ = next_word(subscriber, up("online"), False, after=seen)
+    assert will.session == birth.session and not will.goodbye
     assert link.wait() == -signal.SIGKILL
 
 

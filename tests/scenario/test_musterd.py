@@ -186,12 +186,13 @@ def test_foreign_bytes_are_refused_and_counted(ops, broker, pki):
             broker.publish(f"muster/v1/up/term-1/{kind}", payload, identity)
     broker.publish("muster/v1/up/term-1/batch", bytes(200 * 1024), identity)
     broker.publish("muster/v1/up/term-1/online", b"maybe", identity)
+    broker.publish("muster/v1/up/term-1/online", b"\x08\x01" + bytes(100), identity)
     broker.publish("muster/v1/up/term-2/batch", b"\x0a\x00", pki.client("term-2"))
     wait_for(lambda: refused(ops, "batch", "unknown_device") == 1, what="the last one is refused")
     assert refused(ops, "batch", "not_an_envelope") + refused(ops, "batch", "signature") == 3
     assert refused(ops, "hello", "not_an_envelope") + refused(ops, "hello", "signature") == 3
     assert refused(ops, "batch", "too_long") == 1
-    assert refused(ops, "online", "too_long") == 1
+    assert refused(ops, "online", "malformed") == refused(ops, "online", "too_long") == 1
     assert ops.process.running()
     assert ops.http("GET", "/healthz") == (200, {"ok": True, "database": "ok", "broker": "ok"})
 

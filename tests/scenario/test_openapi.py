@@ -133,7 +133,8 @@ def too_many(asker, token, operations):
 def reading(asker):
     for path in ("/devices", "/devices/term-1", "/devices/term-2", "/devices/term-1/manifest", "/keys", "/audit",
                  "/audit?device=term-1", "/documents", "/documents?headers=1&name=bin-table", "/roots", "/roots/1",
-                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/retention", "/erasures", "/openapi.json"):
+                 "/proposals", "/actions", "/whoami", "/changes", "/events", "/tokens", "/presence", "/presence?state=online&limit=1",
+                 "/devices/term-1/presence", "/devices/term-2/presence?days=30", "/retention", "/erasures", "/openapi.json"):
         asker.get(path)
     for kind in ("errors", "rates", "top"):
         for by in contract.DOCUMENT["paths"][f"/api/v1/{kind}"]["get"]["parameters"][0]["schema"]["enum"]:
@@ -149,7 +150,9 @@ def reading(asker):
     asker.get(f"/actions/{logs[0]}")
     asker.get(f"/actions/{logs[0]}/log")
     asker.get("/blobs/" + asker.get("/documents")["documents"][0]["blob"])
-    for path in ("/devices/nobody", "/devices/nobody/manifest", "/devices/nobody/sealing-certificate",
+    for path in ("/presence?state=there", "/presence?limit=0", "/devices/term-1/presence?days=0"):
+        asker.get(path, expect=400)
+    for path in ("/devices/nobody", "/devices/nobody/presence", "/devices/nobody/manifest", "/devices/nobody/sealing-certificate",
                  "/errors?by=code&device=nobody", "/rates?by=code&device=nobody",
                  "/top?by=code&device=nobody", "/find?device=nobody", "/audit?device=nobody", "/blobs/" + "0" * 64, "/roots/99",
                  "/actions?device=nobody", "/events?device=nobody", "/actions/nobody", "/actions/nobody/log", "/changes?device=nobody"):

@@ -54,6 +54,25 @@ def unseal(envelope, domain, context, private_key, folder):
     return body
 
 
+class Online:
+    """A word of whether a terminal has a session, as mosquitto_sub shows it: in hex."""
+
+    def __init__(self, shown):
+        word = fields(bytes.fromhex(shown))
+        self.online, self.goodbye = bool(one(word, 1, 0)), bool(one(word, 4, 0))
+        self.session = (one(word, 2, 0), one(word, 3, 0))
+
+
+def next_word(subscriber, topic, online, after=0):
+    """The next word on the topic that says so, and where in the log it is, from `after` on."""
+    at = after
+    while True:
+        at = subscriber.wait_line(f"{topic} ", after=at)
+        shown = subscriber.lines[at - 1].split()
+        if shown[0] == topic and Online(shown[1]).online == online:
+            return Online(shown[1]), at
+
+
 class Manifest:
     """A manifest as a device gets it, all its signatures verified."""
 

@@ -176,7 +176,8 @@ static void on_message(struct mosquitto *mosq, void *ctx, const struct mosquitto
         mqtt->status.oversized++;
         will_end(mqtt, "too long a message");
     } else if (mqtt->events.message != NULL) {
-        mqtt->events.message(mqtt->ctx, message->topic, bytes_of(message->payload, length));
+        mqtt->events.message(mqtt->ctx, message->topic, bytes_of(message->payload, length),
+                             message->retain);
     }
 }
 
@@ -261,9 +262,12 @@ static int set_options(struct mqtt *mqtt)
         rc = mosquitto_int_option(mosq, MOSQ_OPT_TCP_NODELAY, 1);
     if (rc == 0)
         rc = mosquitto_int_option(mosq, MOSQ_OPT_RECEIVE_MAXIMUM, MQTT_MAX_INFLIGHT);
-    if (rc == 0 && mqtt->will_topic[0] != '\0')
-        rc = mosquitto_will_set(mosq, mqtt->will_topic, (int)mqtt->settings.will_payload.length,
-                                mqtt->will_payload, 1, true);
+    if (rc == 0 && mqtt->will_topic[0] != '\0') {
+        struct bytes will = mqtt->events.will != NULL
+                                ? mqtt->events.will(mqtt->ctx)
+                                : bytes_of(mqtt->will_payload, mqtt->settings.will_payload.length);
+        rc = mosquitto_will_set(mosq, mqtt->will_topic, (int)will.length, will.data, 1, true);
+    }
     mosquitto_connect_v5_callback_set(mosq, on_connect);
     mosquitto_disconnect_v5_callback_set(mosq, on_disconnect);
     mosquitto_message_callback_set(mosq, on_message);

@@ -3,7 +3,7 @@
 
 #include "fleet/access.h"
 #include "fleet/feed_json.h"
-#include "storage/fleetdb_feed.h"
+#include "storage/fleetdb_presence.h"
 #include "storage/fleetdb_records.h"
 #include "storage/fleetdb_tokens.h"
 #include "tests/unit/temp_fleet.h"
@@ -269,29 +269,14 @@ static void kinds_are_chosen(void **state)
     struct api_answer answer = follow(world, NULL, "online,offline");
     says(&answer, "retry: ");
     change(world, device, "not asked for");
-    assert_true(fleetdb_online(world->fleet->db, device, true, world->now_ms, NULL));
-    assert_true(fleetdb_online(world->fleet->db, device, true, world->now_ms, NULL));
+    assert_true(fleetdb_presence_tell(world->fleet->db, FLEETDB_FEED_ONLINE, device, 77,
+                                      FLEETDB_BY_BIRTH, world->now_ms, NULL));
     char *said = hear(&answer, false, NULL);
     assert_non_null(strstr(said, "event: online\ndata: {\"id\":"));
-    assert_non_null(strstr(said, "\"device\":\"term-1\"}\n\n"));
+    assert_non_null(strstr(said, "\"device\":\"term-1\",\"online\":{\"since_ms\":77,"
+                                 "\"evidence\":\"birth\"}}\n\n"));
     assert_null(strstr(strstr(said, "event: ") + 1, "event: ")); /* told once */
     free(said);
-    api_answer_done(&answer);
-}
-
-/* The broker goes and comes back, and so do the terminals: that is no news of them. */
-static void what_was_only_forgotten_is_not_told(void **state)
-{
-    struct world *world = *state;
-    const int64_t device = temp_fleet_device(world->fleet, "term-1");
-    assert_true(fleetdb_online(world->fleet->db, device, true, world->now_ms, NULL));
-    struct api_answer answer = follow(world, NULL, NULL);
-    says(&answer, "retry: ");
-    assert_true(fleetdb_online_forget(world->fleet->db, world->now_ms, NULL));
-    assert_true(fleetdb_online(world->fleet->db, device, true, world->now_ms, NULL));
-    says_nothing(&answer);
-    assert_true(fleetdb_online(world->fleet->db, device, false, world->now_ms, NULL));
-    says(&answer, "event: offline");
     api_answer_done(&answer);
 }
 
@@ -340,7 +325,6 @@ int main(void)
         TEST(who_reads_too_slowly_is_dropped_with_a_word),
         TEST(a_part_hears_of_its_own),
         TEST(kinds_are_chosen),
-        TEST(what_was_only_forgotten_is_not_told),
         TEST(silence_is_broken_and_the_end_is_said),
         TEST(only_what_is_committed_is_told),
     };

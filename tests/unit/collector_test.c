@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/collector.h"
 
+#include "proto/limits.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/random_rows.h"
@@ -90,38 +91,39 @@ static void a_repeat_is_receipted_again(void **state)
     arena_done(&arena);
 }
 
-static bool take_online(void *ctx, const struct fleetdb_device_view *view, struct err *err)
-{
-    (void)err;
-    *(bool *)ctx |= view->online;
-    return true;
-}
-
-static bool is_online(const struct world *world)
-{
-    bool online = false;
-    assert_true(fleetdb_view_devices(world->fleet->db, 0, take_online, &online, NULL));
-    return online;
-}
-
-/* The broker's word comes from the device's own session, and counts where there is one. */
-static void a_batch_tells_of_presence_where_the_broker_keeps_no_word_of_it(void **state)
+static void what_comes_is_told_of_presence(void **state)
 {
     struct world *world = *state;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
     world_send_results(world, 7, 1, 5, 0);
     world_settle(world);
-    assert_false(is_online(world));
-    collector_forgetful(world->collector, true);
-    world_send_results(world, 7, 6, 10, 0);
+    assert_int_equal(world->heard, 1);
+    assert_int_equal(world->silence_s, -1);
+    uint8_t nonce[16] = {1};
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.silence_s = 905;
+    world_send_hello(world, "t1", &hello);
     world_settle(world);
-    assert_true(is_online(world));
+    assert_int_equal(world->heard, 2);
+    assert_int_equal(world->silence_s, 905);
     collector_message(world->collector, "muster/v1/up/t1/online", bytes_of("0", 1));
     world_settle(world);
-    assert_false(is_online(world));
-    collector_forgetful(world->collector, false);
-    world_send_results(world, 7, 11, 15, 0);
+    assert_int_equal(world->words, 1);
+    assert_false(world->word.online || world->word_kept);
+    struct buf word = {0};
+    const struct online_word said = {.online = true, .boot = 5, .began_ms = 77};
+    assert_true(online_write(&said, &word, NULL));
+    collector_kept(world->collector, "muster/v1/up/t1/online", buf_bytes(&word));
     world_settle(world);
-    assert_false(is_online(world));
+    assert_int_equal(world->words, 2);
+    assert_true(world->word.online && world->word_kept);
+    assert_true(world->word.boot == 5 && world->word.began_ms == 77);
+    collector_kept(world->collector, "muster/v1/up/stranger/online", buf_bytes(&word));
+    world_settle(world);
+    assert_int_equal(world->words, 2);
+    assert_int_equal(world_refused(world, REFUSED_ONLINE, REASON_UNKNOWN_DEVICE), 1);
+    assert_int_equal(world->heard, 2);
+    buf_done(&word);
 }
 
 static void a_conflict_is_kept_out_and_not_receipted(void **state)
@@ -251,7 +253,7 @@ static void wrong_topics_and_sizes_are_refused(void **state)
     struct world *world = *state;
     static uint8_t large[200 * 1024];
     world_deliver(world, TOPIC_UP_BATCH, "t1", bytes_of(large, sizeof large));
-    world_deliver(world, TOPIC_UP_ONLINE, "t1", bytes_of("10", 2));
+    world_deliver(world, TOPIC_UP_ONLINE, "t1", bytes_of(large, LIMIT_ONLINE_BYTES + 1));
     world_deliver(world, TOPIC_UP_ONLINE, "t1", bytes_of("x", 1));
     world_deliver(world, TOPIC_DOWN_RECEIPT, "t1", bytes_of("x", 1));
     collector_message(world->collector, "muster/v1/up/../batch", bytes_of("x", 1));
@@ -367,7 +369,7 @@ int main(void)
         TEST(batches_share_commits_and_receipts),
         TEST(any_order_and_repeats_give_the_same_rows),
         TEST(a_repeat_is_receipted_again),
-        TEST(a_batch_tells_of_presence_where_the_broker_keeps_no_word_of_it),
+        TEST(what_comes_is_told_of_presence),
         TEST(a_conflict_is_kept_out_and_not_receipted),
         TEST(a_key_under_another_id_counts_once),
         TEST(what_is_not_theirs_is_refused),

@@ -46,6 +46,23 @@ static void hello_came(void *ctx, const struct fleetdb_device *device, const Mus
         assert_true(buf_append(ret_manifest, world->manifest, strlen(world->manifest), NULL));
 }
 
+static void heard(void *ctx, int64_t device, int64_t silence_s)
+{
+    struct world *world = ctx;
+    assert_true(device != 0);
+    world->heard++;
+    world->silence_s = silence_s;
+}
+
+static void told_online(void *ctx, int64_t device, const struct online_word *word, bool kept)
+{
+    struct world *world = ctx;
+    assert_true(device != 0);
+    world->words++;
+    world->word = *word;
+    world->word_kept = kept;
+}
+
 static void failed(void *ctx, const struct err *why)
 {
     (void)why;
@@ -75,6 +92,8 @@ void world_start(struct world *world)
     struct collector_ports ports = {.ctx = world,
                                     .send = take,
                                     .hello = hello_came,
+                                    .heard = heard,
+                                    .online = told_online,
                                     .failed = failed,
                                     .wake = world->threaded ? wake : NULL};
     assert_true(collector_open(&settings, &ports, &world->collector, NULL));

@@ -27,6 +27,10 @@ struct world {
     bool threaded;      /* messages are opened by a thread, as in musterd */
     sem_t opened;       /* posted by it: see collector_ports.wake */
     unsigned hellos, failures;
+    unsigned heard, words; /* of presence, and the newest of each */
+    int64_t silence_s;
+    struct online_word word;
+    bool word_kept;
     int event_refusal;  /* of the events that a test sends */
     struct wants wants; /* what the fleet is said to want */
     const char *manifest;

@@ -2,6 +2,7 @@
 #include "storage/fleetdb.h"
 
 #include "storage/fleetdb_desired.h"
+#include "storage/fleetdb_presence.h"
 #include "storage/fleetdb_records.h"
 #include "storage/fleetdb_streams.h"
 #include "storage/fleetdb_views.h"
@@ -304,18 +305,14 @@ static void a_device_is_seen_as_reported(void **state)
     const struct fleetdb_item item = {
         .name = "bins", .state = 4, .reason = "hash", .held_sha256 = bytes_of("", 0)};
     assert_true(fleetdb_item_write(db, device, &item, 500, NULL));
-    assert_true(fleetdb_online(db, device, true, 600, NULL));
+    struct fleetdb_presence presence = {
+        .device = device, .state = FLEETDB_ONLINE, .since_ms = 600, .seen_ms = 600, .known_ms = 1};
+    assert_true(fleetdb_presence_write(db, &presence, NULL));
     struct seen seen = view_of(db, device);
     assert_true(seen.online && seen.converged);
     assert_int_equal(seen.seen_ms, 600);
     assert_int_equal(seen.drift, 1);
-    assert_true(fleetdb_online(db, device, false, 700, NULL)); /* the broker's word, not its own */
-    assert_true(fleetdb_seen(db, device, 650, NULL));
-    seen = view_of(db, device);
-    assert_false(seen.online);
-    assert_int_equal(seen.seen_ms, 650);
-    assert_true(fleetdb_online(db, device, true, 800, NULL));
-    assert_true(fleetdb_online_forget(db, 900, NULL));
+    assert_true(fleetdb_presence_doubt(db, NULL));
     assert_false(view_of(db, device).online);
     report.hello_ms = 0;
     assert_true(fleetdb_report_write(db, device, &report, NULL));
