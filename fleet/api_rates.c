@@ -136,8 +136,24 @@ static bool read_by(struct asking *asking, const struct api_request *request, st
     return err_set(err, ERR_INVALID, "by: expected %s", known);
 }
 
-/* Who asks for a device that is not there has mistyped it. What never stood in the asker's part of
- * the fleet is not there. */
+/* Who asks for what is not there has mistyped it; who sees a part of the fleet is not told whether
+ * it is elsewhere. */
+static bool check_places(struct asking *asking, struct err *err)
+{
+    const struct fleetdb_question *question = &asking->question;
+    bool known = true;
+    for (size_t i = 0; i < question->choice_count && fleetdb_scope_is_whole(question->scope); i++) {
+        const struct fleetdb_choice *choice = &question->choices[i];
+        if (!fleetdb_dim_known(asking->db, choice->dim, choice->text, &known, err))
+            return false;
+        if (!known)
+            return err_set(err, ERR_NOT_FOUND, "no %s %.80s", fleetdb_dim_word(choice->dim),
+                           choice->text);
+    }
+    return true;
+}
+
+/* What never stood in the asker's part of the fleet is not there. */
 static bool check_device(struct asking *asking, const struct api_request *request, struct err *err)
 {
     const char *id = api_query(request, "device");
@@ -171,7 +187,7 @@ static bool read_question(struct asking *asking, const struct api_request *reque
     question->error_outcome = MUSTER__OUTCOME__OUTCOME_DECLINED;
     if (!read_by(asking, request, err) || !read_choices(asking, request, err) ||
         !read_devices(asking, request, err) || !check_device(asking, request, err) ||
-        !read_window(asking, request, err))
+        !check_places(asking, err) || !read_window(asking, request, err))
         return false;
     /* By code or outcome each row is a share of all: what it counts is itself. */
     asking->answer.shares = question->by == FLEETDB_DIM_CODE || question->by == FLEETDB_DIM_OUTCOME;

@@ -113,7 +113,7 @@ static double real(const json_t *object, const char *name)
 
 static void add_percent(struct ctl_table *table, const json_t *share)
 {
-    if (json_is_object(share))
+    if (json_is_object(share) && ctl_number(share, "results") > 0)
         ctl_table_format(table, "%.2f %%", 100 * real(share, "rate"));
     else
         ctl_table_text(table, "-");

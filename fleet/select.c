@@ -232,8 +232,11 @@ bool select_rows(struct fleetdb *db, struct fleetdb_scope scope, const char *sel
                  struct buf *ret_rows, struct err *err)
 {
     struct rows rows = {db, scope, ret_rows};
-    return buf_append(ret_rows, "[", 1, err) && select_devices(db, selector, add_row, &rows, err) &&
-           buf_append(ret_rows, "]", sizeof "]", err);
+    if (!buf_append(ret_rows, "[", 1, err) || !select_devices(db, selector, add_row, &rows, err))
+        return false;
+    if (ret_rows->length == 1)
+        return err_set(err, ERR_NOT_FOUND, "no device is so: %.200s", selector);
+    return buf_append(ret_rows, "]", sizeof "]", err);
 }
 
 bool select_fit_for_group(const char *selector, struct err *err)

@@ -14,7 +14,8 @@ bool select_devices(struct fleetdb *db, const char *selector,
                     bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
                     void *ctx, struct err *err) MUSTER_CHECK;
 
-/* The same as a JSON array of their rows, of those alone that are in the scope. */
+/* The same as a JSON array of their rows, of those alone that are in the scope; ERR_NOT_FOUND: none
+ * is. */
 bool select_rows(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
                  struct buf *ret_rows, struct err *err) MUSTER_CHECK;
 

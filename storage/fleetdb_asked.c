@@ -27,6 +27,41 @@ bool fleetdb_dim_is_number(enum fleetdb_dim dim)
            dim == FLEETDB_DIM_ACQUIRER || dim == FLEETDB_DIM_SCHEME || dim == FLEETDB_DIM_ENTRY;
 }
 
+enum query { REGION, MERCHANT, STORE, TID, QUERIES };
+
+static const char *const texts[QUERIES] = {
+    [REGION] = "SELECT count(*) FROM region WHERE name = :text",
+    [MERCHANT] = "SELECT count(*) FROM merchant WHERE code = :text",
+    [STORE] = "SELECT count(*) FROM store s JOIN merchant m ON m.id = s.merchant"
+              " WHERE m.code || '/' || s.code = :text",
+    [TID] = "SELECT count(*) FROM logical_terminal WHERE tid = :text",
+};
+
+const struct fleetdb_queries fleetdb_asked_queries = {texts, QUERIES};
+
+bool fleetdb_dim_known(struct fleetdb *db, enum fleetdb_dim dim, const char *text, bool *ret_known,
+                       struct err *err)
+{
+    static const struct {
+        enum fleetdb_dim dim;
+        enum query query;
+    } places[] = {{FLEETDB_DIM_REGION, REGION},
+                  {FLEETDB_DIM_MERCHANT, MERCHANT},
+                  {FLEETDB_DIM_STORE, STORE},
+                  {FLEETDB_DIM_TID, TID}};
+    int64_t count = 1;
+    for (size_t i = 0; text[0] != '\0' && i < sizeof places / sizeof *places; i++) {
+        if (places[i].dim != dim)
+            continue;
+        sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_ASKED, places[i].query);
+        sqlite_bind_text(statement, ":text", text);
+        if (!sqlite_value(db->sqlite, statement, 0, &count, err))
+            return false;
+    }
+    *ret_known = count > 0;
+    return true;
+}
+
 unsigned fleetdb_asked_needs(const struct fleetdb_question *question)
 {
     unsigned needs = dims[question->by].needs;

@@ -52,6 +52,7 @@ enum fleetdb_part {
     FLEETDB_PART_RATES,
     FLEETDB_PART_FIND,
     FLEETDB_PART_UNSURE,
+    FLEETDB_PART_ASKED,
     FLEETDB_PART_KEEPING,
     FLEETDB_PART_ERASE,
     FLEETDB_PART_ERASE_STEP,
@@ -71,8 +72,8 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
-    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_keeping_queries,
-    fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
+    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries,
+    fleetdb_keeping_queries, fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
     fleetdb_presence_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.

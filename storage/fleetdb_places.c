@@ -282,11 +282,12 @@ static bool move_to(struct fleetdb *db, const struct fleetdb_device *device,
         !fleetdb_carry_count(db, device->device, &carried, err))
         return false;
     if (move->keep_terminals && from != to && carried > 0)
-        return err_set(
-            err, ERR_CONFLICT,
-            "%s carries %lld logical terminals of another merchant, whose MIDs stay with"
-            " that one: say what it carries at the new merchant, or that it carries none",
-            device->id, (long long)carried);
+        return err_set(err, ERR_CONFLICT,
+                       "%s carries %lld logical terminals of another merchant, whose MIDs stay with"
+                       " that one: say what it carries at the new merchant (--terminal), or that "
+                       "it carries none"
+                       " (--no-terminals)",
+                       device->id, (long long)carried);
     return set(db, SET_STORE, device->device, change, NULL, move->store, err) &&
            (before == move->store || before == 0 ||
             fleetdb_carry_moved(db, device->device, change, err)) &&
@@ -321,7 +322,7 @@ static bool swap(struct fleetdb *db, const struct fleetdb_device *from,
     if (carried > 0)
         return err_set(err, ERR_CONFLICT,
                        "%s carries %lld logical terminals already, which would be left without a"
-                       " device: take them off it first",
+                       " device: take them off it first (device move --no-terminals)",
                        to->id, (long long)carried);
     enum fleetdb_life next =
         from->life == FLEETDB_SUSPENDED ? FLEETDB_SUSPENDED : FLEETDB_IN_SERVICE;

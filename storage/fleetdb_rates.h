@@ -19,6 +19,11 @@ const char *fleetdb_dim_word(enum fleetdb_dim dim);
 /* Whether its keys are numbers: all others are texts. */
 bool fleetdb_dim_is_number(enum fleetdb_dim dim);
 
+/* Whether the fleet has a region, merchant, store or logical terminal of this name, or ever had
+ * one; of other dimensions, and of what is in none (""), it says yes: results name them. */
+bool fleetdb_dim_known(struct fleetdb *db, enum fleetdb_dim dim, const char *text, bool *ret_known,
+                       struct err *err) MUSTER_CHECK;
+
 /* A condition that all results meet. Lives as long as the question is open. */
 struct fleetdb_choice {
     enum fleetdb_dim dim;

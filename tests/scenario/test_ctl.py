@@ -212,7 +212,7 @@ def test_exit_codes(ops):
                   ("assign", "bin-table@0", "--all"), ("describe", "device", "Not An Id"),
                   ("device", "add", "x", "--serial", "s", "--model", "m", "--agent-key", "/nowhere"),
                   ("doc", "publish", "x", "/nowhere", "--kind", "file", "--release-key", "/nowhere"),
-                  ("get", "devices", "--server", "https://example.org")):
+                  ("get", "devices", "--server", "http://example.org")):
         assert ops.fails(2, *wrong)
     for missing in (("describe", "device", "nobody"), ("get", "devices", "--device", "nobody"),
                     ("assign", "bin-table", "--device", "nobody"),

@@ -107,11 +107,13 @@ def test_asking_for_what_is_elsewhere_finds_nothing(shops):
     ask = asker(ops, "shop", "--merchant", "m1")
     for kind in KINDS:
         for choice in ({"merchant": "m2"}, {"store": "m2/s2"}, {"region": "south"}, {"tid": "T0000002"},
-                       {"issuer": "THEIRS"}, {"currency": 840}, {"model": "A922"}, {"scheme": 2},
-                       {"devices": "device=term-2"}, {"devices": "merchant=m2"}):
+                       {"issuer": "THEIRS"}, {"currency": 840}, {"model": "A922"}, {"scheme": 2}):
             status, reply = ask(kind, by="type", **choice)
             assert status == 200 and (reply["total"], reply["rows"]) == (0, []), (kind, choice, reply)
             check_own(reply)
+        for devices in ("device=term-2", "merchant=m2", "merchant=m9"):
+            status, reply = ask(kind, by="type", devices=devices)
+            assert status == 404 and reply["error"]["text"] == f"no device is so: {devices}"
         # A device of somebody else's and one that there is not are told apart by nothing.
         answers = [ask(kind, by="code", device=device) for device in ("term-2", "term-9")]
         assert [status for status, _ in answers] == [404, 404]
@@ -122,7 +124,7 @@ def test_asking_for_what_is_elsewhere_finds_nothing(shops):
     ops.ctl_ok("device", "move", "term-1", "--merchant", "m2", "--store", "s2", "--terminal", "0:2:T0000009:M0002")
     for kind in KINDS:
         assert ask(kind, by="device")[1]["total"] == 30
-        assert ask(kind, by="code", devices="merchant=m2")[1]["total"] == 0
+        assert ask(kind, by="code", devices="merchant=m2")[0] == 404
         check_own(ask(kind, by="tid", device="term-1")[1])
 
 

@@ -180,7 +180,10 @@ def test_labels_and_groups_choose_devices(ops):
         ops.json("errors", *chosen[:2])
     ops.fails(2, "changes", "--device", "term-1", "--group", "pilots")
     ops.fails(2, "errors", "-l", "lane", "--group", "pilots")
-    ops.fails(7, "changes", "--group", "others")
+    for nobody in (("changes", "--group", "others"), ("changes", "-l", "model=X9"), ("errors", "-l", "model=X9"),
+                   ("get", "actions", "-l", "model=X9"), ("errors", "--region", "nort"), ("rates", "--store", "m1/s7"),
+                   ("top", "--merchant", "m7"), ("errors", "--tid", "T9")):
+        ops.fails(7, *nobody)
 
     assert "no device has such a label" in ops.fails(7, "get", "devices", "-l", "modle!=A920")
     assert "no device is so" in ops.fails(7, "get", "devices", "-l", "model=X9")
