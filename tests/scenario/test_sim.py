@@ -41,11 +41,11 @@ def check_account(fleet, results):
 
 
 def test_every_record_of_a_fleet_is_held_once(make_fleet):
-    broker, fleet = make_fleet(150)
+    broker, fleet = make_fleet(60)
     sim = fleet.start_sim(broker, "--rate", "60", "--seconds", "4", "--suspects", "4")
     assert sim.wait(120) == 0, sim.log()
     end = check_account(fleet, 256)
-    assert end["sessions"] == 150
+    assert end["sessions"] == 60
     fleet.wait_converged("20s")
     _, answer = fleet.http("GET", "/api/v1/errors?by=code")
     counts = {row["key"]: row["count"] for row in answer["rows"]}
