@@ -110,8 +110,10 @@ static bool commit_some(struct collector *collector, size_t first, size_t count,
     struct metrics before = *collector->settings.metrics;
     uint64_t start_ns = uv_hrtime();
     bool done = fleetdb_begin(collector->settings.db, err);
-    for (size_t i = first; done && i < first + count; i++)
+    for (size_t i = first; done && i < first + count; i++) {
         done = take(collector, collector_queued(collector, i), &collector->news[i], err);
+        collector_queue_understood(collector, i);
+    }
     done = done && fleetdb_commit(collector->settings.db, err);
     if (done) {
         metrics_commit(collector->settings.metrics, (uv_hrtime() - start_ns) / 1000);

@@ -89,6 +89,9 @@ struct collector_message *collector_queued(struct collector *collector, size_t i
 size_t collector_queue_due(struct collector *collector);
 /* The same of a queue that is not empty, after waiting until it is worth a transaction; not 0. */
 size_t collector_queue_await(struct collector *collector);
+/* The message was understood: what was made of it makes room. Should it be taken once more, it is
+ * opened once more. */
+void collector_queue_understood(struct collector *collector, size_t index);
 void collector_queue_drop(struct collector *collector, size_t count); /* the first ones */
 void collector_queue_clear(struct collector *collector);
 /* `wait_ms`, or less if something waits for what is being opened. */

@@ -99,6 +99,13 @@ static void forget(struct collector *collector, size_t count)
     collector->queue_count -= count;
 }
 
+void collector_queue_understood(struct collector *collector, size_t index)
+{
+    opened_done(&collector_queued(collector, index)->opened);
+    if (collector->thread != NULL)
+        opener_thread_release(collector->thread, index);
+}
+
 void collector_queue_drop(struct collector *collector, size_t count)
 {
     forget(collector, count);

@@ -180,12 +180,34 @@ size_t opener_thread_wait(struct opener_thread *thread, size_t count)
     return ready;
 }
 
+/* With half of its room it goes on: to be woken for each message would cost more than it saves. */
+static void let_go_on(struct opener_thread *thread)
+{
+    if (!thread->waits_for_memory || thread->held_bytes > thread->settings.held_bytes / 2)
+        return;
+    thread->waits_for_memory = false;
+    uv_cond_signal(&thread->given);
+}
+
+static void give_back(struct opener_thread *thread, struct slot *slot)
+{
+    thread->held_bytes -= slot->bytes;
+    slot->bytes = 0;
+}
+
+void opener_thread_release(struct opener_thread *thread, size_t index)
+{
+    uv_mutex_lock(&thread->mutex);
+    give_back(thread, slot_of(thread, thread->taken_count + index));
+    let_go_on(thread);
+    uv_mutex_unlock(&thread->mutex);
+}
+
 void opener_thread_take(struct opener_thread *thread, size_t count)
 {
     uv_mutex_lock(&thread->mutex);
     for (size_t i = 0; i < count; i++)
-        thread->held_bytes -= slot_of(thread, thread->taken_count++)->bytes;
-    thread->waits_for_memory = false; /* it looks again */
-    uv_cond_signal(&thread->given);
+        give_back(thread, slot_of(thread, thread->taken_count++));
+    let_go_on(thread);
     uv_mutex_unlock(&thread->mutex);
 }

@@ -42,6 +42,9 @@ void opener_thread_give(struct opener_thread *thread, const struct opener_job *j
 size_t opener_thread_ready(struct opener_thread *thread);
 /* The same, after waiting until it is `count`, or all, or until the thread waits for memory. */
 size_t opener_thread_wait(struct opener_thread *thread, size_t count);
+/* What it opened of message `index`, counted from the first one not taken back, is gone already, so
+ * that its memory is free for others. */
+void opener_thread_release(struct opener_thread *thread, size_t index);
 /* The first `count`, which are opened, are done with, and their memory is free again. */
 void opener_thread_take(struct opener_thread *thread, size_t count);
 

@@ -155,10 +155,10 @@ static void what_it_opens_is_what_anybody_would(void **state)
         for (size_t done = 0; done < ROOM;) {
             size_t ready = opener_thread_wait(scene->thread, 1);
             assert_true(ready > 0 && done + ready <= ROOM);
-            for (size_t i = done; i < done + ready; i++)
-                same_as_here(scene, i);
-            take(scene, done, ready);
-            done += ready;
+            for (size_t end = done + ready; done < end; done++) {
+                same_as_here(scene, done);
+                take(scene, done, 1);
+            }
         }
         assert_int_equal(opener_thread_ready(scene->thread), 0);
     }
@@ -208,6 +208,26 @@ static void no_more_is_opened_than_may_be_held(void **state)
         take(scene, i, 1);
     }
     assert_int_equal(opener_thread_wait(scene->thread, 1), 0); /* none is left */
+}
+
+/* What is gone makes room before it is taken back. */
+static void what_is_released_makes_room(void **state)
+{
+    struct scene *scene = *state;
+    struct dice dice = {.state = 12};
+    start(scene, 1);
+    for (size_t i = 0; i < 3 * KINDS; i += KINDS) {
+        make_message(scene, &dice, i);
+        give(scene, i);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(opener_thread_wait(scene->thread, 3), i + 1);
+        same_as_here(scene, i * KINDS);
+        opened_done(&scene->opened[i * KINDS]);
+        opener_thread_release(scene->thread, i);
+    }
+    take(scene, 0, 3);
+    assert_int_equal(opener_thread_ready(scene->thread), 0);
 }
 
 static void it_wakes_when_all_is_opened(void **state)
@@ -273,8 +293,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_it_opens_is_what_anybody_would), TEST(what_is_ready_is_opened),
         TEST(what_is_not_sealed_passes_through),   TEST(no_more_is_opened_than_may_be_held),
-        TEST(it_wakes_when_all_is_opened),         TEST(it_wakes_when_enough_is_opened),
-        TEST(stopped_it_leaves_the_rest),
+        TEST(it_wakes_when_all_is_opened),         TEST(what_is_released_makes_room),
+        TEST(it_wakes_when_enough_is_opened),      TEST(stopped_it_leaves_the_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
