@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum query { BEFORE, AFTER, ADD, FORGET, QUERIES };
+enum query { BEFORE, AFTER, ADD, QUERIES };
 
 #define OF_STREAM " WHERE device = :device AND incarnation = :incarnation"
 
@@ -15,7 +15,6 @@ static const char *const texts[QUERIES] = {
     [AFTER] = "SELECT min(first_seq) FROM result_run" OF_STREAM " AND first_seq > :seq",
     [ADD] = "INSERT INTO result_run (device, incarnation, first_seq, last_seq, first_row)"
             " VALUES (:device, :incarnation, :seq, :last, :row)",
-    [FORGET] = "DELETE FROM result_run WHERE device = :device",
 };
 
 const struct fleetdb_queries fleetdb_run_queries = {texts, QUERIES};
@@ -97,13 +96,4 @@ bool fleetdb_run_add(struct fleetdb *db, const struct fleetdb_run_id *id, int64_
         return false;
     *run = (struct fleetdb_run){.first = *id, .count = 1, .row = row, .free_before = free_before};
     return true;
-}
-
-bool fleetdb_runs_forget(struct fleetdb *db, int64_t device, struct err *err)
-{
-    sqlite3_stmt *forget = fleetdb_query(db, FLEETDB_PART_RUNS, FORGET);
-    if (!fleetdb_runs_write(db, err))
-        return false;
-    sqlite_bind_int(forget, ":device", device);
-    return sqlite_run(db->sqlite, forget, err);
 }

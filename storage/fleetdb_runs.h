@@ -7,7 +7,8 @@
 /*
  * Which row holds which result: one row of result_run for a whole run of seqs whose rows follow one
  * another too. The newest run waits in memory until another one begins or the transaction commits,
- * and is forgotten by a rollback. All but fleetdb_runs_forget are for storage/ only.
+ * and is forgotten by a rollback. Rows are removed by age and by erasure, runs never: what comes
+ * again stays known. For storage/ only.
  */
 struct fleetdb_run_id {
     int64_t device;
@@ -21,9 +22,5 @@ bool fleetdb_run_look(struct fleetdb *db, const struct fleetdb_run_id *id, bool 
 /* `row` holds it from now on; it was looked for just before, and was not held. */
 bool fleetdb_run_add(struct fleetdb *db, const struct fleetdb_run_id *id, int64_t row,
                      struct err *err) MUSTER_CHECK;
-
-/* Nothing is known any more of what the device ever sent: when it is erased, in the transaction
- * that removes its rows. What comes again from it would be new. */
-bool fleetdb_runs_forget(struct fleetdb *db, int64_t device, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -212,24 +212,6 @@ static void rows_apart_are_runs_apart(void **state)
     }
 }
 
-static void an_erased_device_has_none(void **state)
-{
-    struct world *world = *state;
-    struct fleetdb *db = world->fleet->db;
-    struct fleetdb_device device;
-    assert_true(fleetdb_device_find(db, "t1", &device, NULL));
-    assert_int_equal(insert(world, 1, 1), FLEETDB_NEW);
-    send(world, "t2", 1, 5);
-    (void)collector_turn(world->collector);
-    assert_true(fleetdb_begin(db, NULL));
-    assert_int_equal(insert(world, 2, 1), FLEETDB_NEW);
-    assert_true(fleetdb_runs_forget(db, device.device, NULL));
-    assert_true(fleetdb_commit(db, NULL));
-    (void)sql(world, "DELETE FROM result WHERE incarnation = -1");
-    runs_name_every_row_once(world);
-    assert_int_equal(rows(world), 5);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -237,7 +219,7 @@ int main(void)
         TEST(a_batch_is_one_run),        TEST(in_any_order_each_is_taken_once),
         TEST(second_ids_are_in_no_run),  TEST(what_was_removed_is_no_news),
         TEST(an_id_is_held_once),        TEST(a_rollback_forgets_the_run),
-        TEST(an_erased_device_has_none), TEST(rows_apart_are_runs_apart),
+        TEST(rows_apart_are_runs_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
