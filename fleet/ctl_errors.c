@@ -191,7 +191,7 @@ static void print_head(struct ctl *ctl, const json_t *reply)
     }
     if (ctl_number(reply, "unsure") > 0) {
         ctl_count_text(ctl_number(reply, "unsure"), others);
-        fprintf(ctl->out, "Of %s nobody knows whether they are so new: %s\n", others,
+        fprintf(ctl->out, "Of %s nobody knows whether they are of that time: %s\n", others,
                 "their terminals' clocks have not been compared with the fleet's.");
     }
     if (strstr(ctl_text(reply, "source"), "rows") != NULL)
