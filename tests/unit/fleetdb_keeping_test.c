@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const int64_t hour_ms = 3600 * 1000, day_ms = 24 * 3600 * 1000;
 
@@ -451,6 +452,35 @@ static void an_old_file_shrinks_after_it_was_written_anew(void **state)
     sums_are_right(world);
 }
 
+/* A file that says to be larger than any disk here, most of it a hole. */
+static void grow(const char *path)
+{
+    enum { COUNT_AT = 28, PAGES = 1 << 29 }; /* the file format's "database size in pages" */
+    const uint8_t count[4] = {PAGES >> 24, (PAGES >> 16) & 0xff, (PAGES >> 8) & 0xff, PAGES & 0xff};
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, COUNT_AT, SEEK_SET), 0);
+    assert_int_equal(fwrite(count, 1, sizeof count, file), sizeof count);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(truncate(path, (int64_t)PAGES * 4096), 0);
+}
+
+static void where_there_is_no_room_nothing_is_written_anew(void **state)
+{
+    struct world *world = *state;
+    struct err err = {0};
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
+    collector_close(world->collector);
+    fleetdb_close(world->fleet->db);
+    grow(path);
+    assert_true(fleetdb_open(path, &world->fleet->db, NULL));
+    world_start(world);
+    assert_false(fleetdb_vacuum(world->fleet->db, &err));
+    assert_int_equal(err.code, ERR_FULL);
+    assert_non_null(strstr(err.text, "MiB free"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -472,6 +502,7 @@ int main(void)
         TEST(sums_that_are_gone_are_said_to_be),
         TEST(the_file_shrinks),
         TEST(an_old_file_shrinks_after_it_was_written_anew),
+        TEST(where_there_is_no_room_nothing_is_written_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
