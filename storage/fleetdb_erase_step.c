@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/erase_words.h"
 #include "storage/fleetdb_erase.h"
+#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_room.h"
@@ -45,6 +46,7 @@ enum query {
     EVENTS,
     EVENT_REMOVE,
     WORDS,
+    ROWS_ABSENCES,
     ROWS_DUTIES,
     ROWS_CARRIED,
     ROWS_ELSEWHERE,
@@ -92,6 +94,11 @@ static const char *const texts[QUERIES] = {
                " FROM event v WHERE v.id > :after ORDER BY v.id LIMIT :rows",
     [EVENT_REMOVE] = "DELETE FROM event WHERE id = :id",
     [WORDS] = "SELECT word FROM erased_word WHERE word <> ''",
+    [ROWS_ABSENCES] = "DELETE FROM absence WHERE :erasure"
+                      " AND device IN (SELECT device FROM erased_standing)"
+                      " AND EXISTS (SELECT 1 FROM erased_standing e"
+                      " WHERE e.device = absence.device AND absence.from_ms < e.to_ms"
+                      " AND absence.to_ms > e.from_ms)",
     [ROWS_DUTIES] = "DELETE FROM registration_duty WHERE logical_terminal IN " ITS_TERMINALS,
     /* One that a device carries elsewhere by now is that one's. */
     [ROWS_ELSEWHERE] = "UPDATE logical_terminal SET merchant = NULL WHERE merchant = " ITS
@@ -216,7 +223,7 @@ static bool remove_event(struct fleetdb *db, const struct row *row, struct mark 
     return remove_by_id(db, EVENT_REMOVE, row->id, err) && count_gone(db, row->device, 2, 1, err);
 }
 
-static bool walk(struct fleetdb *db, unsigned query, int64_t limit,
+static bool walk(struct fleetdb *db, unsigned query, enum fleetdb_feed_kind told_as, int64_t limit,
                  bool (*remove)(struct fleetdb *db, const struct row *row, struct mark *mark,
                                 struct err *err),
                  struct mark *mark, bool *ret_end, struct err *err)
@@ -230,6 +237,7 @@ static bool walk(struct fleetdb *db, unsigned query, int64_t limit,
         done = !rows[i].its || remove(db, &rows[i], mark, err);
     if (count > 0)
         mark->after = rows[count - 1].id;
+    done = done && fleetdb_feed_forget(db, told_as, mark->after, err);
     *ret_end = (int64_t)count < limit;
     free(rows);
     return done;
@@ -240,7 +248,7 @@ static bool walk(struct fleetdb *db, unsigned query, int64_t limit,
 static bool erase_results(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
 {
     bool end = false;
-    if (!walk(db, RESULTS, limit, remove_result, mark, &end, err))
+    if (!walk(db, RESULTS, FLEETDB_FEED_RESULT, limit, remove_result, mark, &end, err))
         return false;
     if (!end)
         return true;
@@ -271,7 +279,7 @@ static bool erase_sums(struct fleetdb *db, struct mark *mark, struct err *err)
 static bool erase_events(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
 {
     bool end = false;
-    if (!walk(db, EVENTS, limit, remove_event, mark, &end, err))
+    if (!walk(db, EVENTS, FLEETDB_FEED_EVENT, limit, remove_event, mark, &end, err))
         return false;
     if (end)
         next_step(mark);
@@ -344,8 +352,9 @@ static bool erase_texts(struct fleetdb *db, int64_t limit, struct mark *mark, st
 
 static bool erase_rows(struct fleetdb *db, struct mark *mark, struct err *err)
 {
-    static const enum query order[] = {ROWS_DUTIES, ROWS_ELSEWHERE, ROWS_CARRIED, ROWS_TERMINALS,
-                                       ROWS_STORES, ROWS_MERCHANT,  ROWS_WORDS,   ROWS_SPANS};
+    static const enum query order[] = {ROWS_ABSENCES, ROWS_DUTIES,    ROWS_ELSEWHERE,
+                                       ROWS_CARRIED,  ROWS_TERMINALS, ROWS_STORES,
+                                       ROWS_MERCHANT, ROWS_WORDS,     ROWS_SPANS};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         sqlite3_stmt *statement = query_of(db, order[i]);
         sqlite_bind_int(statement, ":erasure", db->erasure);

@@ -3,9 +3,11 @@
 
 #include "storage/fleetdb_internal.h"
 
+#include <stdlib.h>
+
 enum { TRIM_EVERY = 256 };
 
-enum query { ADD, TRIM, RANGE, WHEN, EACH, QUERIES };
+enum query { ADD, TRIM, RANGE, WHEN, EACH, TOP, FORGET = TOP + 3, QUERIES };
 
 static const char *const texts[QUERIES] = {
     [ADD] = "INSERT INTO feed (at_ms, kind, device, source)"
@@ -24,6 +26,10 @@ static const char *const texts[QUERIES] = {
              " LEFT JOIN result r ON f.kind = 5 AND r.id = f.source"
              " LEFT JOIN presence_news n ON f.kind IN (1, 2, 6, 7, 8) AND n.id = f.source"
              " WHERE f.id > :after ORDER BY f.id LIMIT :limit",
+    [TOP] = "SELECT max(id) FROM audit",
+    [TOP + 1] = "SELECT max(id) FROM event",
+    [TOP + 2] = "SELECT max(id) FROM result",
+    [FORGET] = "UPDATE feed SET source = -1 WHERE kind = :kind AND source > :top",
 };
 
 const struct fleetdb_queries fleetdb_feed_queries = {texts, QUERIES};
@@ -50,6 +56,22 @@ bool fleetdb_feed_add(struct fleetdb *db, enum fleetdb_feed_kind kind, int64_t d
     sqlite3_stmt *trim = query_of(db, TRIM);
     sqlite_bind_int(trim, ":last", id - FLEETDB_FEED_ROWS);
     return sqlite_run(db->sqlite, trim, err);
+}
+
+bool fleetdb_feed_forget(struct fleetdb *db, enum fleetdb_feed_kind kind, int64_t removed,
+                         struct err *err)
+{
+    int64_t top = 0;
+    if (kind < FLEETDB_FEED_CHANGE || kind > FLEETDB_FEED_RESULT)
+        abort();
+    if (!sqlite_value(db->sqlite, query_of(db, TOP + (kind - FLEETDB_FEED_CHANGE)), 0, &top, err))
+        return false;
+    if (top >= removed)
+        return true;
+    sqlite3_stmt *forget = query_of(db, FORGET);
+    sqlite_bind_int(forget, ":kind", kind);
+    sqlite_bind_int(forget, ":top", top);
+    return sqlite_run(db->sqlite, forget, err);
 }
 
 int64_t fleetdb_feed_last(const struct fleetdb *db)

@@ -26,6 +26,11 @@ enum fleetdb_feed_kind { /* in the database: append only */
 /* In the transaction of what it tells of; `device` 0: of none. */
 bool fleetdb_feed_add(struct fleetdb *db, enum fleetdb_feed_kind kind, int64_t device,
                       int64_t source, int64_t now_ms, struct err *err) MUSTER_CHECK;
+/* A change, event or result was removed whose row was `removed`: where it was the newest, its
+ * number will be given again, and the feed is not to tell of another under it. In the same
+ * transaction. */
+bool fleetdb_feed_forget(struct fleetdb *db, enum fleetdb_feed_kind kind, int64_t removed,
+                         struct err *err) MUSTER_CHECK;
 /* Rises whenever something may have been added, also by a transaction that is rolled back. */
 int64_t fleetdb_feed_last(const struct fleetdb *db);
 

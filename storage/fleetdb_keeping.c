@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_keeping.h"
 
+#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/rollups.h"
 
@@ -97,6 +98,13 @@ static const int lanes[ROW_KINDS] = {[FLEETDB_KEPT_RESULTS] = 1,
                                      [FLEETDB_KEPT_EVENTS] = 2,
                                      [FLEETDB_KEPT_LOGS] = 2,
                                      [FLEETDB_KEPT_HEALTH] = 3};
+
+/* What the feed tells of them. */
+static const enum fleetdb_feed_kind told_as[ROW_KINDS] = {
+    [FLEETDB_KEPT_RESULTS] = FLEETDB_FEED_RESULT,
+    [FLEETDB_KEPT_EVENTS] = FLEETDB_FEED_EVENT,
+    [FLEETDB_KEPT_LOGS] = FLEETDB_FEED_EVENT,
+    [FLEETDB_KEPT_AUDIT] = FLEETDB_FEED_CHANGE};
 
 static const int64_t bucket_ms[ROLLUPS] = {
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...) bucket_ms,
@@ -268,6 +276,8 @@ static bool age_rows(struct fleetdb *db, enum fleetdb_kept kept,
     done = done && remove_rows(db, kept, ageing, rows, old, step, err);
     if (done && old > 0)
         *after = rows[old - 1].id;
+    if (done && step->removed > 0 && told_as[kept] != 0)
+        done = fleetdb_feed_forget(db, told_as[kept], *after, err);
     *ret_more = old > 0 && old == found;
     free(rows);
     return done;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_erase.h"
 
+#include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_labels.h"
 #include "storage/fleetdb_rollups.h"
@@ -441,6 +442,54 @@ static void sums_of_aged_rows_go_by_their_place(void **state)
     sums_are_right(world);
 }
 
+struct seen {
+    unsigned gone, left;
+};
+
+static bool see(void *ctx, const struct fleetdb_feed_row *row, struct err *err)
+{
+    struct seen *seen = ctx;
+    (void)err;
+    if (row->kind == FLEETDB_FEED_RESULT && row->device == 1)
+        *(row->gone ? &seen->gone : &seen->left) += 1;
+    return true;
+}
+
+/* The numbers of its newest results are given again. */
+static void the_feed_tells_nothing_else_under_its_rows(void **state)
+{
+    struct world *world = *state;
+    struct seen seen = {0};
+    fill(world);
+    send(world, "t1", 1 + ROUNDS * EACH);
+    (void)collector_turn(world->collector);
+    const int64_t newest = number(world, "SELECT max(id) FROM result");
+    begin(world);
+    finish(world);
+    send(world, "t2", 1 + ROUNDS * EACH);
+    (void)collector_turn(world->collector);
+    assert_true(number(world, "SELECT max(id) FROM result") <= newest);
+    assert_true(fleetdb_feed_each(world->fleet->db, 0, 100000, see, &seen, NULL));
+    assert_int_equal(seen.gone, (ROUNDS + 1) * EACH);
+    assert_int_equal(seen.left, 0);
+}
+
+static void when_it_was_away_from_there_is_forgotten(void **state)
+{
+    struct world *world = *state;
+    fill(world);
+    doctor(world, "INSERT INTO absence (device, from_ms, to_ms, evidence, missing_ms)"
+                  " SELECT device, from_ms + 1, from_ms + 2, 0, 0 FROM standing");
+    begin(world);
+    doctor(world, "INSERT INTO absence (device, from_ms, to_ms, evidence, missing_ms)"
+                  " SELECT device, from_ms + 1, from_ms + 2, 0, 0 FROM standing"
+                  " WHERE device = 1 AND to_ms IS NULL");
+    finish(world);
+    /* Before it stood there, and after. */
+    assert_int_equal(number(world, "SELECT count(*) FROM absence WHERE device = 1"), 2);
+    assert_int_equal(number(world, "SELECT count(*) FROM absence WHERE device = 2"), 1);
+}
+
 /* ---- what keeps it from its end ---- */
 
 static void a_reader_keeps_it_from_its_end(void **state)
@@ -505,6 +554,8 @@ int main(void)
         TEST(what_comes_late_is_nobodys),
         TEST(what_comes_meanwhile_goes_too),
         TEST(sums_of_aged_rows_go_by_their_place),
+        TEST(the_feed_tells_nothing_else_under_its_rows),
+        TEST(when_it_was_away_from_there_is_forgotten),
         TEST(a_reader_keeps_it_from_its_end),
         TEST(an_old_file_is_to_be_written_anew),
     };
