@@ -17,7 +17,7 @@ struct availability {
 };
 
 /* Adds the time of `at`, in which it stood in a store with those hours. Away and deaf: ascending by
- * their ends; what lies in two of one kind counts once. */
+ * beginning and end; what lies in two of one kind counts once. */
 void availability_add(struct availability *sum, const struct zone *zone,
                       const struct opening *opening, const struct availability_span *at,
                       const struct availability_span *away, size_t away_count,

@@ -97,6 +97,21 @@ static void on_hello(void *ctx, const struct fleetdb_device *device, const Muste
     HOLDS(wants_read(&scene->world.director, device->device, ret_wants, NULL));
 }
 
+/* Whatever word was let in can be said again, and is one that a terminal says. */
+static void on_online(void *ctx, int64_t device, const struct online_word *word, bool kept)
+{
+    struct buf again = {.limit = LIMIT_ONLINE_BYTES};
+    struct online_word read;
+    (void)ctx;
+    HOLDS(device != 0 && !kept && word->began_ms >= 0 && !(word->online && word->goodbye));
+    if (word->began_ms != 0) {
+        HOLDS(online_write(word, &again, NULL) && online_read(buf_bytes(&again), &read, NULL));
+        HOLDS(read.online == word->online && read.boot == word->boot &&
+              read.began_ms == word->began_ms && read.goodbye == word->goodbye);
+    }
+    buf_done(&again);
+}
+
 static void on_failed(void *ctx, const struct err *why)
 {
     (void)ctx;
@@ -212,7 +227,7 @@ static void check_account(struct fleetdb *db, const char *id)
 static void open_collector(struct scene *scene)
 {
     const struct collector_ports ports = {
-        .ctx = scene, .send = hear, .hello = on_hello, .failed = on_failed};
+        .ctx = scene, .send = hear, .hello = on_hello, .online = on_online, .failed = on_failed};
     const struct collector_settings settings = {.db = scene->world.db,
                                                 .clock = &scene->clock,
                                                 .metrics = scene->world.metrics,

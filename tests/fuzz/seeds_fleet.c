@@ -207,6 +207,8 @@ static void collector_seeds(void)
     add_events(&out);
     add_rows(&out, MUSTER__LANE__LANE_TXN, 1, 25);
     add_message(&out, ONLINE, bytes_of("1", 1));
+    add_message(&out, ONLINE, bytes_of("\x08\x01\x11\1\2\3\4\5\6\7\x08\x18\xe8\x07", 14));
+    add_message(&out, ONLINE, bytes_of("\x11\1\2\3\4\5\6\7\x08\x18\xe8\x07\x20\x01", 14));
     write_seed("collector", "events_online", buf_bytes(&out));
     buf_clear(&out);
     add_batch(&out);
