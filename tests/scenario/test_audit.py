@@ -199,6 +199,8 @@ def test_an_id_with_two_contents_is_refused_and_given_up(ops, make_terminal, bro
                  "amount_minor": "999999"}
         forged.execute(f"INSERT INTO result SELECT {', '.join(other.get(c, c) for c in columns)}"
                        " FROM result WHERE seq = 5")
+        forged.execute("INSERT INTO result_run SELECT device, incarnation, seq, seq, id FROM result"
+                       " WHERE seq = 7")
     start(ops, broker, pki)
     wait_for(lambda: ops.query("SELECT count(*) FROM conflict WHERE settled_ms > 0")[0][0] == 1,
              timeout=60, what="the conflict is given up")
