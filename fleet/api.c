@@ -206,6 +206,18 @@ bool api_query_number(const struct api_request *request, const char *name, int64
     return true;
 }
 
+bool api_query_ms(const struct api_request *request, const char *name, int64_t fallback,
+                  int64_t *ret_ms, struct err *err)
+{
+    int64_t at_ms = 0;
+    if (!api_query_number(request, name, fallback, &at_ms, err))
+        return false;
+    if (at_ms > API_MS_MAX)
+        return err_set(err, ERR_INVALID, "%s: expected ms since 1970, up to the year 9999", name);
+    *ret_ms = at_ms;
+    return true;
+}
+
 /* Jansson's parser recurses: what is nested too deep is refused before it sees it. */
 static bool depth_bearable(struct bytes json)
 {
@@ -228,6 +240,10 @@ static bool depth_bearable(struct bytes json)
 bool api_body(const struct api_request *request, json_t **ret_object, struct err *err)
 {
     json_error_t why;
+    if (request->json != NULL) {
+        *ret_object = json_incref(request->json);
+        return true;
+    }
     if (!depth_bearable(request->body))
         return err_set(err, ERR_INVALID, "the body is nested deeper than %d", JSON_DEPTH_MAX);
     const char *text = request->body.length > 0 ? (const char *)request->body.data : "";

@@ -55,6 +55,7 @@ struct api_request {
     const struct api_query *query;
     size_t query_count;
     struct bytes body; /* at most the route's max_body_bytes */
+    json_t *json;      /* the same once it has been read (api_contract.h); NULL: not yet */
     int64_t now_ms;
     const struct api_caller *caller;
     const char *last_event_id; /* the header; NULL: none */
@@ -136,6 +137,11 @@ const char *api_query(const struct api_request *request, const char *name);
 /* A whole number, 0 or more; `fallback` when it is not given. */
 bool api_query_number(const struct api_request *request, const char *name, int64_t fallback,
                       int64_t *ret_value, struct err *err) MUSTER_CHECK;
+/* A moment, in ms since 1970: up to the end of the year 9999, so that what is reckoned with it
+ * (a week, an hour) does not overflow. */
+#define API_MS_MAX INT64_C(253402300799999)
+bool api_query_ms(const struct api_request *request, const char *name, int64_t fallback,
+                  int64_t *ret_ms, struct err *err) MUSTER_CHECK;
 
 /* The request's body as a JSON object; depth and size are bounded. The caller decrefs. */
 bool api_body(const struct api_request *request, json_t **ret_object, struct err *err) MUSTER_CHECK;

@@ -114,8 +114,8 @@ static bool read_numbers(struct search *search, const struct api_request *reques
     if (!api_query_number(request, "stan", -1, &wanted->stan, err) ||
         !api_query_number(request, "amount_minor", -1, &wanted->amount_minor, err) ||
         !api_query_number(request, "currency", -1, &wanted->currency, err) ||
-        !api_query_number(request, "from_ms", 0, &wanted->from_ms, err) ||
-        !api_query_number(request, "to_ms", request->now_ms + 1, &wanted->to_ms, err) ||
+        !api_query_ms(request, "from_ms", 0, &wanted->from_ms, err) ||
+        !api_query_ms(request, "to_ms", request->now_ms + 1, &wanted->to_ms, err) ||
         !api_query_number(request, "limit", LIMIT, &search->limit, err))
         return false;
     if (search->limit < 1 || search->limit > LIMIT_MAX)

@@ -5,8 +5,8 @@
 #include "fleet/api_places.h"
 #include "storage/fleetdb_labels.h"
 
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool no_memory(struct err *err)
@@ -200,6 +200,16 @@ bool api_swap_device(void *ctx, const struct api_request *request, struct api_an
 
 /* ---- POST /api/v1/devices/{}/labels ---- */
 
+/* For the audit; what is too long for it is cut. */
+static MUSTER_PRINTF(2, 3) void tell(struct deed *deed, const char *fmt, ...)
+{
+    const size_t length = strlen(deed->text);
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(deed->text + length, sizeof deed->text - length, fmt, args);
+    va_end(args);
+}
+
 static bool set_labels(struct deed *deed, const json_t *labels, struct err *err)
 {
     const char *name = NULL;
@@ -211,6 +221,7 @@ static bool set_labels(struct deed *deed, const json_t *labels, struct err *err)
             return false;
         if (!fleetdb_label_put(deed->db, deed->device.device, &label, err))
             return false;
+        tell(deed, "%s%s=%s", deed->text[0] == '\0' ? "set " : ", ", label.name, label.value);
     }
     return true;
 }
@@ -231,11 +242,12 @@ static bool label(struct deed *deed, struct err *err)
             return err_set(err, ERR_INVALID, "remove: expected names of labels");
         if (!fleetdb_label_remove(deed->db, deed->device.device, json_string_value(name), err))
             return false;
+        tell(deed, "%s%s%s", i > 0 || deed->text[0] == '\0' ? "" : "; ", i > 0 ? ", " : "removed ",
+             json_string_value(name));
     }
-    char *text = json_dumps(deed->object, JSON_COMPACT | JSON_SORT_KEYS);
     deed->what = "label";
-    (void)snprintf(deed->text, sizeof deed->text, "%.300s", text != NULL ? text : "");
-    free(text);
+    if (deed->change.why[0] != '\0')
+        tell(deed, ": %s", deed->change.why);
     json_t *labels = place_labels(deed->db, deed->device.device, err);
     return labels != NULL && put(deed, "labels", labels, err);
 }

@@ -5,13 +5,18 @@
 
 extern const char *const openapi_texts[];
 
+const char *api_openapi_text(void)
+{
+    return openapi_texts[0];
+}
+
 static bool show_file(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err)
 {
     (void)ctx;
     (void)request;
     answer->content_type = "application/json";
-    return buf_append(&answer->text, openapi_texts[0], strlen(openapi_texts[0]), err);
+    return buf_append(&answer->text, api_openapi_text(), strlen(api_openapi_text()), err);
 }
 
 struct api_module api_openapi_module(void)

@@ -6,5 +6,6 @@
 
 /* The API's own description (OpenAPI 3.1), as it stands in fleet/openapi.json. */
 struct api_module api_openapi_module(void);
+const char *api_openapi_text(void);
 
 #endif

@@ -168,9 +168,9 @@ static bool check_device(struct asking *asking, const struct api_request *reques
 static bool read_window(struct asking *asking, const struct api_request *request, struct err *err)
 {
     struct fleetdb_question *question = &asking->question;
-    if (!api_query_number(request, "since_ms", 0, &question->from_ms, err) ||
-        !api_query_number(request, "from_ms", question->from_ms, &question->from_ms, err) ||
-        !api_query_number(request, "to_ms", request->now_ms + 1, &question->to_ms, err) ||
+    if (!api_query_ms(request, "since_ms", 0, &question->from_ms, err) ||
+        !api_query_ms(request, "from_ms", question->from_ms, &question->from_ms, err) ||
+        !api_query_ms(request, "to_ms", request->now_ms + 1, &question->to_ms, err) ||
         !api_query_number(request, "limit", 0, &asking->answer.limit, err))
         return false;
     asking->answer.since_ms = question->from_ms;

@@ -73,7 +73,11 @@ static bool read_kinds(const json_t *object, unsigned *ret_kinds, struct err *er
     size_t i;
     json_t *word;
     unsigned kinds = 0;
-    json_array_foreach(json_object_get(object, "kinds"), i, word)
+    const json_t *list = json_object_get(object, "kinds");
+    if (list != NULL && json_array_size(list) == 0)
+        return err_set(err, ERR_INVALID,
+                       "kinds: expected an array of at least one; without it, all are told");
+    json_array_foreach(list, i, word)
     {
         const char *text = json_string_value(word);
         const enum fleetdb_feed_kind kind = text != NULL ? feed_kind_of(text) : 0;

@@ -23,12 +23,18 @@ static bool post(struct ctl *ctl, const char *device, const char *deed, const js
 
 static json_t *request_of(const struct ctl_args *args, struct err *err)
 {
-    json_t *request = json_pack("{s:s, s:b, s:b}", "why", ctl_arg(args, "--why", ""), "dry_run",
-                                (int)ctl_is_dry_run(args), "give_up_records",
-                                (int)(ctl_arg(args, "--give-up-records", NULL) != NULL));
+    json_t *request = json_pack("{s:s, s:b}", "why", ctl_arg(args, "--why", ""), "dry_run",
+                                (int)ctl_is_dry_run(args));
     if (request == NULL)
         err_set(err, ERR_INVALID, "--why: not UTF-8");
     return request;
+}
+
+/* Only of those whose life ends with it. */
+static void say_give_up(const struct ctl_args *args, json_t *request)
+{
+    if (ctl_arg(args, "--give-up-records", NULL) != NULL)
+        json_object_set_new(request, "give_up_records", json_true());
 }
 
 static const char *would(const json_t *reply)
@@ -158,6 +164,7 @@ static int device_swap(struct ctl *ctl, const struct ctl_args *args, struct err 
         return EXIT_USAGE;
     json_object_set_new(request, "to", json_string(args->arguments[1]));
     json_object_set_new(request, "state", json_string(ctl_arg(args, "--state", "repair")));
+    say_give_up(args, request);
     int code = post(ctl, args->arguments[0], "swap", request, &reply, err)
                    ? print_swapped(ctl, reply, err)
                    : exit_code_of(err);
@@ -273,6 +280,7 @@ static int change_state(struct ctl *ctl, const struct ctl_args *args, size_t fro
     }
     if (code == EXIT_OK) {
         json_object_set_new(request, "state", json_string(state));
+        say_give_up(args, request);
         code = set_states(ctl, ids, request, ctl_is_dry_run(args), err);
     }
     json_decref(ids);

@@ -193,6 +193,16 @@ static void stream_over(struct http *http, const struct http_request *request)
 
 /* ---- libmicrohttpd's callbacks ---- */
 
+/* Libmicrohttpd decodes names and values into texts that end at a NUL. */
+static void *on_uri(void *ctx, const char *uri, struct MHD_Connection *connection)
+{
+    (void)ctx;
+    struct http_guest *guest = guest_of(connection);
+    if (guest != NULL)
+        guest->cut = strstr(uri, "%00") != NULL;
+    return NULL;
+}
+
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_size, void **request)
@@ -200,8 +210,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     (void)version;
     struct listener *listener = ctx;
     if (*request == NULL) {
-        *request =
-            http_request_begin(&listener->http->context, connection, method, url, listener->local);
+        const struct http_guest *guest = guest_of(connection);
+        *request = http_request_begin(&listener->http->context, connection, method, url,
+                                      listener->local, guest != NULL && guest->cut);
         return *request != NULL ? MHD_YES : MHD_NO;
     }
     if (*data_size > 0) {
@@ -299,7 +310,8 @@ static bool add_listener(struct http *http, uv_loop_t *loop, int fd, bool local,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
+        NULL, MHD_OPTION_END);
     if (listener->daemon == NULL) {
         (void)close(fd);
         return err_set(err, ERR_IO, "http: libmicrohttpd does not start");
@@ -315,6 +327,7 @@ bool http_open(uv_loop_t *loop, const struct http_settings *settings, const stru
     if (http == NULL)
         return err_set(err, ERR_NO_MEMORY, "http: out of memory");
     http->context = (struct http_context){.api = api,
+                                          .contract = settings->contract,
                                           .access = settings->access,
                                           .clock = settings->clock,
                                           .metrics = settings->metrics};

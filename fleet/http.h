@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fleet/access.h"
+#include "fleet/api_contract.h"
 
 #include <uv.h>
 
@@ -20,6 +21,7 @@ struct http_settings {
     unsigned socket_mode;
     const char *listen; /* "127.0.0.1:9180" or "[::1]:9180"; "": none. Port 0: any */
     int64_t request_limit_ms;
+    const struct api_contract *contract; /* NULL: requests are held against none */
     struct access *access;
     const struct clock *clock;
     struct metrics *metrics;

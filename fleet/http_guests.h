@@ -18,6 +18,7 @@ struct http_guest {
     struct MHD_Connection *connection;
     int64_t since_ms;
     bool ours; /* he waits for us: that is not held against him */
+    bool cut;  /* what he asks for holds a NUL, behind which nobody looks */
 };
 struct http_guests {
     struct http_guest *first;

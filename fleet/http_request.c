@@ -142,7 +142,7 @@ static const char *method_of(const char *method)
 
 struct http_request *http_request_begin(const struct http_context *context,
                                         struct MHD_Connection *connection, const char *method,
-                                        const char *path, bool local)
+                                        const char *path, bool local, bool cut)
 {
     struct http_request *request = calloc(1, sizeof *request);
     if (request == NULL)
@@ -157,8 +157,14 @@ struct http_request *http_request_begin(const struct http_context *context,
     request->api.method = method_of(method);
     request->api.path = request->path;
     request->api.caller = &request->caller;
-    if (identify(request, local))
-        request->route = find_route(request);
+    if (!identify(request, local))
+        return request;
+    if (cut) {
+        request->status = MHD_HTTP_BAD_REQUEST;
+        (void)err_set(&request->why, ERR_INVALID, "the path or the query holds a NUL (%%00)");
+        return request;
+    }
+    request->route = find_route(request);
     return request;
 }
 
@@ -168,6 +174,7 @@ void http_request_free(struct http_request *request)
         return;
     api_answer_done(&request->answer);
     buf_done(&request->said);
+    json_decref(request->api.json);
     buf_done(&request->body);
     free(request->path);
     free(request);
@@ -240,7 +247,8 @@ static void refuse(const struct http_request *request, struct api_answer *answer
                          "the Host header must name this machine: localhost, 127.0.0.1 or [::1]");
         break;
     default:
-        api_answer_error(answer, request->status, "invalid", "the request is malformed");
+        api_answer_error(answer, request->status, "invalid",
+                         why[0] != '\0' ? why : "more parameters than are read");
         break;
     }
 }
@@ -385,7 +393,12 @@ bool http_request_run(struct http_request *request)
         request->api.now_ms = clock_wall_ms(request->context->clock);
         request->api.last_event_id =
             MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "Last-Event-ID");
-        api_run(request->route, request->route_ctx, &request->api, answer);
+        if (api_contract_check(request->context->contract, request->route, &request->api,
+                               &request->why))
+            api_run(request->route, request->route_ctx, &request->api, answer);
+        else
+            api_answer_error(answer, MHD_HTTP_BAD_REQUEST, err_code_name(request->why.code),
+                             request->why.text);
     } else {
         refuse(request, answer);
     }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fleet/access.h"
+#include "fleet/api_contract.h"
 #include "fleet/metrics.h"
 
 /* One request between libmicrohttpd and the API: its route is found first, so that a body is kept
@@ -13,16 +14,18 @@ struct MHD_Connection;
 
 struct http_context {
     const struct api *api;
+    const struct api_contract *contract; /* NULL: requests are held against none */
     struct access *access;
     const struct clock *clock;
     struct metrics *metrics;
 };
 
 /* NULL: no memory. `local`: the connection is one of the unix socket; who comes over TCP without a
- * token is answered only under a name of this machine. */
+ * token is answered only under a name of this machine. `cut`: path and query end where a NUL was,
+ * which makes them others. */
 struct http_request *http_request_begin(const struct http_context *context,
                                         struct MHD_Connection *connection, const char *method,
-                                        const char *path, bool local);
+                                        const char *path, bool local, bool cut);
 /* False: so much more than allowed that the connection is to be closed. */
 bool http_request_body(struct http_request *request, struct bytes part);
 /* Runs the handler, once. True: there is an answer to be sent; false: http_request_step goes on. */

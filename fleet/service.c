@@ -5,6 +5,7 @@
 #include "base/notify.h"
 #include "fleet/access.h"
 #include "fleet/api_all.h"
+#include "fleet/api_contract.h"
 #include "fleet/collector.h"
 #include "fleet/http.h"
 #include "fleet/keeping.h"
@@ -39,6 +40,7 @@ struct service {
     char trouble[480];      /* why records do not come though connected; "": they do */
 
     struct api_all api;
+    struct api_contract *contract;
     struct access access;
     struct http *http;
     struct webhooks *webhooks;
@@ -448,12 +450,15 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
     service->api.keeping = (struct api_keeping){.db = service->db, .keeping = &service->keeping};
     service->api.events = (struct api_events){.db = service->db, .clock = clock};
     api_all_init(&service->api);
+    if (!api_contract_open(&service->api.api, &service->contract, err))
+        return false;
     access_init(&service->access, service->db, &service->metrics, settings->http_rate);
     struct http_settings http = {
         .socket_path = settings->http_socket,
         .socket_mode = settings->http_group ? 0660 : 0600,
         .listen = settings->http_listen,
         .request_limit_ms = settings->http_request_limit_ms,
+        .contract = service->contract,
         .access = &service->access,
         .clock = clock,
         .metrics = &service->metrics,
@@ -582,6 +587,7 @@ void service_free(struct service *service)
     presence_close(service->presence);
     collector_close(service->collector);
     fleetdb_close(service->db);
+    api_contract_close(service->contract);
     service_keys_done(&service->keys);
     free(service);
 }

@@ -4,6 +4,7 @@
  * what says that it is JSON is, and nothing that is asked makes the server fail (500). */
 #include "fleet/http.h"
 #include "fleet/api_access.h"
+#include "fleet/api_contract.h"
 #include "fleet/api_desired.h"
 #include "fleet/api_events.h"
 #include "fleet/api_fleet.h"
@@ -101,6 +102,7 @@ struct server {
     struct api_events events;
     struct api_module modules[5];
     struct api api;
+    struct api_contract *contract;
     struct access access;
     uv_loop_t loop;
     struct http *http;
@@ -124,11 +126,13 @@ static void start(struct server *server)
     server->events = (struct api_events){.db = server->world.db, .clock = &clock};
     server->modules[4] = api_events_module(&server->events);
     server->api = (struct api){.modules = server->modules, .module_count = 5};
+    HOLDS(api_contract_open(&server->api, &server->contract, NULL));
     access_init(&server->access, server->world.db, server->world.metrics, 1000);
     const struct http_settings settings = {.socket_path = server->path,
                                            .socket_mode = 0600,
                                            .listen = "",
                                            .request_limit_ms = 60000,
+                                           .contract = server->contract,
                                            .access = &server->access,
                                            .clock = &clock,
                                            .metrics = server->world.metrics};
@@ -141,6 +145,7 @@ static void stop(struct server *server)
     http_close(server->http);
     (void)uv_run(&server->loop, UV_RUN_DEFAULT);
     HOLDS(uv_loop_close(&server->loop) == 0);
+    api_contract_close(server->contract);
     fleet_world_close(&server->world);
 }
 

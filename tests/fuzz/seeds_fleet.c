@@ -305,12 +305,18 @@ static void http_seeds(void)
     write_request("documents", "GET /api/v1/documents", "");
     write_request("devices", "GET /api/v1/devices", "");
     write_request("device", "GET /api/v1/devices/t-01", "");
-    write_request("errors", "GET /api/v1/errors?by=code&since_ms=0&terminal=t%2D01", "");
+    write_request("errors", "GET /api/v1/errors?by=code&since_ms=0&device=t%2D01", "");
     write_request(
         "rates",
         "GET /api/v1/rates?by=device&devices=merchant%3Dm%2Cmodel%21%3DM1&outcome=declined"
         "&from_ms=1789900000000&to_ms=1790000000000&limit=3",
         "");
+    write_request("rates_end",
+                  "GET /api/v1/rates?by=tid&from_ms=9223372036854775800"
+                  "&to_ms=9223372036854775807",
+                  "");
+    write_request("rates_9999", "GET /api/v1/rates?by=tid&to_ms=253402300799999", "");
+    write_request("nul", "GET /api/v1/devices/t-01%00x?a%00b=1", "");
     write_request("top", "GET /api/v1/top?by=entry&code=57&type=sale&currency=156&store=m%2Fs", "");
     write_request("find",
                   "GET /api/v1/find?tid=1&store=m%2Fs&outcome=declined&amount_minor=100&limit=5"

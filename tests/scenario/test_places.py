@@ -152,6 +152,7 @@ def test_labels_and_groups_choose_devices(ops):
     ops.ctl_ok("device", "label", "lane=express", "floor=2", "--device", "term-1", "--device",
                "term-2")
     ops.ctl_ok("device", "label", "floor-", "--device", "term-2")
+    assert audit(ops, "label") == ["set lane=express, floor=2"] * 2 + ["removed floor"]
     assert ops.json("describe", "device", "term-1")["labels"] == {"floor": "2", "lane": "express"}
     assert ids(ops.json("get", "devices", "-l", "lane=express,!floor")) == ["term-2"]
     ops.ctl_ok("group", "add", "pilots", "lane=express")

@@ -116,7 +116,7 @@ def ops(bin_dir, processes, pki, broker, run_dir):
 
 
 def labels(server):
-    return [json.loads(text)["set"]["n"] for text in server.told("label")]
+    return [text.removeprefix("set n=") for text in server.told("label")]
 
 
 def test_what_happens_is_told_signed_and_in_order(ops, servers):
@@ -226,6 +226,9 @@ def test_where_to_and_how_many(ops):
         assert "url" in ops.fails(3, "webhook", "add", "desk", url), url
     ops.fails(3, "webhook", "add", "Desk!", "https://example.com/")
     ops.fails(3, "webhook", "add", "desk", "https://example.com/", "--kinds", "colour")
+    none = {"name": "desk", "url": "https://example.com/", "kinds": []}
+    status, reply = ops.http("POST", "/api/v1/webhooks", json.dumps(none).encode())
+    assert status == 400 and "at least one" in reply["error"]["text"]
     nowhere = f"http://127.0.0.1:{free_port()}/"
     for number in range(32):
         ops.ctl_ok("webhook", "add", f"hook-{number}", nowhere, "--kinds", "online")

@@ -219,6 +219,23 @@ static void query_numbers_are_whole(void **state)
         assert_false(api_query_number(&request, query[i].name, 5, &value, NULL));
 }
 
+static void moments_end_with_the_year_9999(void **state)
+{
+    (void)state;
+    static const struct api_query query[] = {{"last", "253402300799999"},
+                                             {"beyond", "253402300800000"},
+                                             {"end", "9223372036854775807"},
+                                             {"before", "-1"}};
+    const struct api_request request = {.query = query, .query_count = 4};
+    int64_t at_ms = 0;
+    assert_true(api_query_ms(&request, "last", 5, &at_ms, NULL));
+    assert_int_equal(at_ms, API_MS_MAX);
+    assert_true(api_query_ms(&request, "none", 5, &at_ms, NULL));
+    assert_int_equal(at_ms, 5);
+    for (size_t i = 1; i < 4; i++)
+        assert_false(api_query_ms(&request, query[i].name, 5, &at_ms, NULL));
+}
+
 static void enum_values_have_words(void **state)
 {
     (void)state;
@@ -241,6 +258,7 @@ int main(void)
         cmocka_unit_test(bodies_are_bounded),
         cmocka_unit_test(fields_are_checked),
         cmocka_unit_test(query_numbers_are_whole),
+        cmocka_unit_test(moments_end_with_the_year_9999),
         cmocka_unit_test(enum_values_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,26 @@ static void what_is_not_there_is_said(void **state)
     assert_non_null(strstr(answer, "\r\nAllow: GET, POST\r\n"));
 }
 
+/* Texts end at a NUL: what is behind it would not be seen. */
+static void a_nul_is_refused_wherever_it_is(void **state)
+{
+    static const char *const heads[] = {
+        "GET /devices/term-1%00x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /echo?q=a%00b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /echo?q%00r=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    };
+    struct http_world *world = *state;
+    char answer[ANSWER_BYTES];
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        http_ask(world, http_connect_unix(world), heads[i], 0, answer);
+        assert_int_equal(http_status_of(answer), 400);
+        assert_non_null(strstr(answer, "holds a NUL"));
+    }
+    http_ask(world, http_connect_unix(world),
+             "GET /echo?q=a%2500b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0, answer);
+    assert_non_null(strstr(answer, "\"q\":\"a%00b\""));
+}
+
 static void tcp_knows_only_names_of_this_machine(void **state)
 {
     static const struct {
@@ -263,6 +283,7 @@ int main(void)
         TEST(requests_are_answered),
         TEST(bodies_beyond_the_limit_are_413),
         TEST(what_is_not_there_is_said),
+        TEST(a_nul_is_refused_wherever_it_is),
         TEST(a_full_house_empties),
         TEST(others_are_answered_between_the_steps),
         TEST(a_step_that_fails_is_the_answer),
