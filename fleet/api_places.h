@@ -17,7 +17,9 @@ enum { PLACE_TEXT_CHARS = 200 }; /* of a name, an address, a reason */
 bool place_text(const json_t *object, const char *name, size_t max, const char **ret_text,
                 struct err *err) MUSTER_CHECK;
 /* {"merchant": {"id", "name"}, "store": {"id", "name", "region", "time_zone", "opening_hours",
- * "address"}}, of which only the ids must be there; time zone and hours are held to their form. */
+ * "address"}}, of which only the ids must be there; ids, time zone and hours are held to their
+ * form.
+ */
 bool place_read(const json_t *object, struct fleetdb_store *ret_store,
                 struct err *err) MUSTER_CHECK;
 /* The place that a device is enrolled at: its texts are the store's own. */

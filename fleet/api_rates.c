@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Of a question, no more in one turn of the loop than one slice beyond so long. */
-enum { TURN_MS = 20, TEXT_CHARS = 96 };
+enum { TURN_MS = 20 };
 static const int64_t week_ms = INT64_C(7) * 24 * 3600 * 1000;
 
 /* What is asked one after the other. */
@@ -23,8 +23,8 @@ struct asking {
     struct fleetdb *db;
     struct fleetdb_question question; /* of the first part */
     struct fleetdb_choice choices[FLEETDB_CHOICES_MAX];
-    char texts[FLEETDB_CHOICES_MAX][TEXT_CHARS], code[TEXT_CHARS];
-    struct buf devices; /* JSON */
+    char *texts[FLEETDB_CHOICES_MAX], *code; /* of the choices, and of what counts as an error */
+    struct buf devices;                      /* JSON */
     struct fleetdb_rates *parts[PARTS];
     struct fleetdb_unsure *unsure;
     enum part part;
@@ -66,14 +66,23 @@ static bool read_number(enum fleetdb_dim dim, const char *text, int64_t *ret_num
     return true;
 }
 
+/* Longer than the question's request is on the line. */
+static bool keep(char **ret_copy, const char *text, struct err *err)
+{
+    *ret_copy = strdup(text);
+    return *ret_copy != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the question");
+}
+
 static bool add_choice(struct asking *asking, enum fleetdb_dim dim, const char *text,
                        struct err *err)
 {
     struct fleetdb_question *question = &asking->question;
     size_t at = question->choice_count;
-    if (at == FLEETDB_CHOICES_MAX || strlen(text) >= TEXT_CHARS)
-        return err_set(err, ERR_INVALID, "%s: too long", fleetdb_dim_word(dim));
-    strcpy(asking->texts[at], text);
+    if (at == FLEETDB_CHOICES_MAX)
+        return err_set(err, ERR_INVALID, "%s: more than %d choices", fleetdb_dim_word(dim),
+                       FLEETDB_CHOICES_MAX);
+    if (!keep(&asking->texts[at], text, err))
+        return false;
     asking->choices[at] = (struct fleetdb_choice){.dim = dim, .text = asking->texts[at]};
     question->choice_count++;
     return !fleetdb_dim_is_number(dim) || read_number(dim, text, &asking->choices[at].number, err);
@@ -97,12 +106,10 @@ static bool read_choices(struct asking *asking, const struct api_request *reques
         if (!errors_named)
             question->error_outcome = -1;
         errors_named = true;
-        if (strlen(text) >= TEXT_CHARS)
-            return err_set(err, ERR_INVALID, "%s: too long", fleetdb_dim_word(dim));
-        if (dim == FLEETDB_DIM_CODE)
-            question->error_code = strcpy(asking->code, text);
-        else if (!read_number(dim, text, &question->error_outcome, err))
+        if (dim == FLEETDB_DIM_CODE ? !keep(&asking->code, text, err)
+                                    : !read_number(dim, text, &question->error_outcome, err))
             return false;
+        question->error_code = asking->code;
     }
     return true;
 }
@@ -289,6 +296,9 @@ static void stop(void *ctx)
     for (size_t i = 0; i < PARTS; i++)
         fleetdb_rates_close(asking->parts[i]);
     fleetdb_unsure_close(asking->unsure);
+    for (size_t i = 0; i < FLEETDB_CHOICES_MAX; i++)
+        free(asking->texts[i]);
+    free(asking->code);
     buf_done(&asking->devices);
     free(asking);
 }

@@ -25,6 +25,17 @@ bool place_text(const json_t *object, const char *name, size_t max, const char *
     return api_text(object, name, max, ret_text, err);
 }
 
+/* What selectors can name, and one store alone by MERCHANT/STORE. */
+static bool code_text(const json_t *object, const char **ret_code, struct err *err)
+{
+    if (!api_text(object, "id", CODE_CHARS, ret_code, err))
+        return false;
+    return (selector_value_valid(*ret_code) && strpbrk(*ret_code, "/*?[") == NULL) ||
+           err_set(err, ERR_INVALID,
+                   "id \"%.64s\": a code has none of , | ; = / * ? [ and no blank at either end",
+                   *ret_code);
+}
+
 /* A name that is given says something. */
 static bool name_text(const json_t *object, const char *name, const char **ret_text,
                       struct err *err)
@@ -58,11 +69,10 @@ bool place_read(const json_t *object, struct fleetdb_store *ret_store, struct er
     const json_t *merchant = json_object_get(object, "merchant");
     const json_t *store = json_object_get(object, "store");
     struct fleetdb_store place = {0};
-    if (!api_text(merchant, "id", CODE_CHARS, &place.merchant, err) ||
+    if (!code_text(merchant, &place.merchant, err) ||
         !name_text(merchant, "name", &place.merchant_name, err))
         return err_context(err, "merchant");
-    if (!api_text(store, "id", CODE_CHARS, &place.store, err) ||
-        !name_text(store, "name", &place.store_name, err) ||
+    if (!code_text(store, &place.store, err) || !name_text(store, "name", &place.store_name, err) ||
         !place_text(store, "region", CODE_CHARS, &place.region, err) ||
         !place_text(store, "time_zone", ZONE_NAME_CHARS, &place.time_zone, err) ||
         !place_text(store, "opening_hours", OPENING_CHARS_MAX, &place.opening_hours, err) ||

@@ -59,9 +59,11 @@ struct row {
     double stands_out; /* by how much it is surely above the rest */
 };
 
-static void key_word(enum fleetdb_dim by, const char *key, char out[96])
+enum { WORD_CHARS = 48 };
+
+/* The word for a number, in `word`; or else the key. */
+static const char *key_word(enum fleetdb_dim by, const char *key, char word[WORD_CHARS])
 {
-    char word[48];
     int number = (int)strtol(key, NULL, 10);
     if (by == FLEETDB_DIM_OUTCOME)
         api_word(&muster__outcome__descriptor, "OUTCOME_", number, word);
@@ -70,8 +72,8 @@ static void key_word(enum fleetdb_dim by, const char *key, char out[96])
     else if (by == FLEETDB_DIM_TYPE)
         api_word(&muster__txn_type__descriptor, "TXN_TYPE_", number, word);
     else
-        word[0] = '\0';
-    (void)snprintf(out, 96, "%s", word[0] != '\0' ? word : key);
+        return key;
+    return word[0] != '\0' ? word : key;
 }
 
 static json_t *amounts_json(const struct rates_answer *answer, const struct row *row)
@@ -79,10 +81,13 @@ static json_t *amounts_json(const struct rates_answer *answer, const struct row 
     json_t *amounts = json_array();
     for (size_t i = row->first; i < row->first + row->count; i++) {
         const struct fleetdb_rate *rate = &answer->now.rates[i];
-        if (rate->error_amount_minor > 0)
-            json_array_append_new(amounts,
-                                  json_pack("{s:I, s:I}", "currency", (json_int_t)rate->currency,
-                                            "amount_minor", (json_int_t)rate->error_amount_minor));
+        if (rate->error_amount_minor > 0 &&
+            json_array_append_new(amounts, json_pack("{s:I, s:I}", "currency",
+                                                     (json_int_t)rate->currency, "amount_minor",
+                                                     (json_int_t)rate->error_amount_minor)) != 0) {
+            json_decref(amounts);
+            return NULL;
+        }
     }
     return amounts;
 }
@@ -109,14 +114,14 @@ static const char *verdict_of(const struct row *row)
 static json_t *row_json(const struct rates_answer *answer, const struct row *row,
                         const struct tally *before_all)
 {
-    char key[96];
+    char word[WORD_CHARS];
     struct tally before = tally_of(&answer->before, row->key);
     int64_t before_hits =
         answer->shares || answer->kind == RATES_ERRORS ? before.results : before.errors;
     int64_t before_tries =
         answer->shares || answer->kind == RATES_ERRORS ? before_all->results : before.results;
     bool beside = row->rest_tries > 0;
-    key_word(answer->by, row->key, key);
+    const char *key = key_word(answer->by, row->key, word);
     struct wilson interval = wilson_95(row->hits, row->tries);
     double share = row->tries > 0 ? (double)row->hits / (double)row->tries : 0;
     if (answer->kind == RATES_ERRORS)
@@ -215,9 +220,14 @@ json_t *rates_json(const struct rates_answer *answer)
         return NULL;
     }
     size_t count = make_rows(answer, &all, &fleet, rows), shown = shown_of(answer, count);
-    for (size_t i = 0; i < shown; i++)
-        json_array_append_new(list, row_json(answer, &rows[i], &before));
+    bool whole = true;
+    for (size_t i = 0; whole && i < shown; i++)
+        whole = json_array_append_new(list, row_json(answer, &rows[i], &before)) == 0;
     free(rows);
+    if (!whole) {
+        json_decref(list);
+        return NULL;
+    }
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "by",
                      fleetdb_dim_word(answer->by), "since_ms", (json_int_t)answer->since_ms,
                      "from_ms", (json_int_t)answer->from_ms, "to_ms", (json_int_t)answer->to_ms,

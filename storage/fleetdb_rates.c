@@ -251,6 +251,7 @@ static void merge(struct fleetdb_rates *rates)
             rates->list[++last] = *from;
             continue;
         }
+        free(from->key);
         to->results += from->results;
         to->errors += from->errors;
         to->error_amount_minor = plus(to->error_amount_minor, from->error_amount_minor);
@@ -295,13 +296,17 @@ static bool read_slice(struct fleetdb_rates *rates, struct piece *piece, int64_t
         if (!make_room(rates, err))
             break;
         struct fleetdb_rate rate = {
+            .key = strdup(sqlite_column_text(row, 0)),
             .currency = sqlite3_column_int64(row, 1),
             .results = sqlite3_column_int64(row, 2),
             .errors = sqlite3_column_int64(row, 3),
             .error_amount_minor = whole(sqlite3_column_double(row, 4)),
             .not_in_service = sqlite3_column_int64(row, 5),
         };
-        (void)snprintf(rate.key, sizeof rate.key, "%s", sqlite_column_text(row, 0));
+        if (rate.key == NULL) {
+            (void)err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+            break;
+        }
         rates->list[rates->count++] = rate;
     }
     (void)sqlite3_reset(row);
@@ -388,6 +393,8 @@ void fleetdb_rates_close(struct fleetdb_rates *rates)
         return;
     for (size_t i = 0; i < rates->piece_count; i++)
         (void)sqlite3_finalize(rates->pieces[i].statement);
+    for (size_t i = 0; i < rates->count; i++)
+        free(rates->list[i].key);
     free(rates->list);
     free(rates);
 }

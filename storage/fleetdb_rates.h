@@ -48,7 +48,7 @@ struct fleetdb_question {
 
 /* One key and currency. Only what was made in service counts; the others are told beside it. */
 struct fleetdb_rate {
-    char key[96]; /* a number in decimal */
+    char *key; /* whole, however long it is; a number in decimal */
     int64_t currency;
     int64_t results, errors, error_amount_minor;
     int64_t not_in_service;

@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Nothing bounds what a terminal calls its firmware: two that end differently are two. */
+#define LONG                                                                                       \
+    "firmware of a vendor who says all that there is to say of it, at length, as "                 \
+    "two stores of one merchant may also be called, the code of each of which has 64 bytes, 7.0."
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, RESULTS = 60, ROUNDS = 300 };
 /* Results lie in so many hours before now; where t1 moves, it does in the middle. */
 static const int64_t span_ms = 30 * (int64_t)HOUR_MS;
@@ -51,7 +55,7 @@ static void send_random(struct rates_world *rates, const char *device, uint64_t 
 {
     static const char *const codes[] = {"00", "00", "00", "57", "51", "05"};
     static const char *const issuers[] = {"", "ICBC", "CCB", "VISA OTHER"};
-    static const char *const firmwares[] = {"7.0.1", "7.0.2"};
+    static const char *const firmwares[] = {LONG "1", LONG "2"};
     Muster__TxnResult txns[RESULTS];
     ProtobufCMessage *rows[RESULTS];
     uint8_t generations[RESULTS];
@@ -160,11 +164,11 @@ static void compare(struct rates_world *rates, const struct fleetdb_question *qu
 static struct fleetdb_choice random_choice(struct rates_world *rates)
 {
     static const struct fleetdb_choice some[] = {
-        {FLEETDB_DIM_CODE, "57", 0},        {FLEETDB_DIM_DEVICE, "t1", 0},
-        {FLEETDB_DIM_FIRMWARE, "7.0.2", 0}, {FLEETDB_DIM_ISSUER, "ICBC", 0},
-        {FLEETDB_DIM_ACQUIRER, NULL, 1},    {FLEETDB_DIM_ENTRY, NULL, 2},
-        {FLEETDB_DIM_CURRENCY, NULL, 840},  {FLEETDB_DIM_GENERATION, "01", 0},
-        {FLEETDB_DIM_MERCHANT, "none", 0},  {FLEETDB_DIM_TYPE, NULL, 1},
+        {FLEETDB_DIM_CODE, "57", 0},         {FLEETDB_DIM_DEVICE, "t1", 0},
+        {FLEETDB_DIM_FIRMWARE, LONG "2", 0}, {FLEETDB_DIM_ISSUER, "ICBC", 0},
+        {FLEETDB_DIM_ACQUIRER, NULL, 1},     {FLEETDB_DIM_ENTRY, NULL, 2},
+        {FLEETDB_DIM_CURRENCY, NULL, 840},   {FLEETDB_DIM_GENERATION, "01", 0},
+        {FLEETDB_DIM_MERCHANT, "none", 0},   {FLEETDB_DIM_TYPE, NULL, 1},
     };
     return some[rng_below(&rates->rng, sizeof some / sizeof *some)];
 }

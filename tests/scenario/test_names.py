@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places with the longest names there may be, each told and found for itself; and names that would be two's."""
+import json
+import urllib.parse
+
+import pytest
+
+from ops import Ops
+from processes import wait_for
+from terminal import Terminal
+
+LONG = [("m" * 64, "s" * 59 + "-east"), ("m" * 64, "s" * 59 + "-west"), ("商" * 21, "店" * 21), ("m1", "s1")]
+
+
+@pytest.fixture
+def ops(bin_dir, processes, pki, broker, run_dir):
+    ops = Ops(bin_dir, processes, run_dir / "ops")
+    ops.start(broker, pki).wait_line("connected to")
+    return ops
+
+
+def asked(ops, path, **choices):
+    status, reply = ops.http("GET", "&".join([path, *(urllib.parse.urlencode({name: value}) for name, value in choices.items())]))
+    assert status == 200, reply
+    return reply
+
+
+def test_the_longest_names_are_told_each_for_itself(ops, bin_dir, processes, run_dir, broker, pki):
+    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
+    ops.enrol(terminal)
+    terminal.start_agent()
+    terminal.start_link(broker, pki)
+    terminal.wait_connected()
+    total = 0
+    for count, (merchant, store) in enumerate(LONG, start=1):
+        ops.ctl_ok("device", "move", "term-1", "--merchant", merchant, "--store", store, "--region", f"{'r' * 60}{count}", "--no-terminals")
+        assert terminal.record(count, first=total + 1, outcome="declined", code="57").returncode == 0
+        total += count
+        wait_for(lambda: asked(ops, "/api/v1/rates?by=outcome")["total"] == total, what="all results")
+    wanted = {f"{merchant}/{store}": count for count, (merchant, store) in enumerate(LONG, start=1)}
+    for question in ("rates", "errors", "top"):
+        rows = asked(ops, f"/api/v1/{question}?by=store")["rows"]
+        assert {row["key"]: row["count" if question == "errors" else "results"] for row in rows} == wanted
+        regions = asked(ops, f"/api/v1/{question}?by=region")["rows"]
+        assert len(regions) == len(LONG)
+    for place, count in wanted.items():
+        assert asked(ops, "/api/v1/errors?by=code", store=place)["total"] == count
+        assert len(asked(ops, "/api/v1/find?limit=500", store=place)["results"]) == count
+        assert [row["key"] for row in asked(ops, "/api/v1/rates?by=store", store=place)["rows"]] == [place]
+
+
+def test_a_code_names_one_place_and_selectors_can_say_it(ops):
+    ops.add_device("term-1", "12345671")
+    before = ops.json("get", "stores")
+    key = ops.json("device", "export")["devices"][0]["agent_key"]
+    for wrong in ("a/b", "  ", "m1 ", " m1", "x,y|z*", "a=b", "a;b", "a[b", "a?", "m" * 65):
+        for merchant, store in ((wrong, "s"), ("m", wrong)):
+            said = ops.fails(3, "device", "move", "term-1", "--merchant", merchant, "--store", store)
+            assert ("merchant: " if merchant == wrong else "store: ") in said and "id" in said
+            sheet = ops.folder / "fleet.csv"
+            sheet.write_text(f'id,serial,model,merchant,store\nterm-9,9,A920,"{merchant}","{store}"\n', encoding="utf-8")
+            ops.fails(3, "device", "import", sheet)
+            order = {"merchant": {"id": merchant}, "store": {"id": store}}
+            assert ops.http("POST", "/api/v1/stores", json.dumps(order).encode())[0] == 400
+            enrolment = order | {"id": "term-9", "serial": "9", "model": "A920", "agent_key": key}
+            assert ops.http("POST", "/api/v1/devices", json.dumps(enrolment).encode())[0] == 400
+    assert ops.json("get", "stores") == before
