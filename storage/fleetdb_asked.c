@@ -32,8 +32,8 @@ enum query { REGION, MERCHANT, STORE, TID, QUERIES };
 static const char *const texts[QUERIES] = {
     [REGION] = "SELECT count(*) FROM region WHERE name = :text",
     [MERCHANT] = "SELECT count(*) FROM merchant WHERE code = :text",
-    [STORE] = "SELECT count(*) FROM store s JOIN merchant m ON m.id = s.merchant"
-              " WHERE m.code || '/' || s.code = :text",
+    [STORE] = ("SELECT count(*) FROM store s JOIN merchant m ON m.id = s.merchant"
+               " WHERE m.code || '/' || s.code = :text"),
     [TID] = "SELECT count(*) FROM logical_terminal WHERE tid = :text",
 };
 

@@ -37,8 +37,8 @@ static const char *const texts[QUERIES] = {
                      " generation_digest = excluded.generation_digest,"
                      " converged = excluded.converged, lacks = excluded.lacks",
     [ITEMS_CLEAR] = "DELETE FROM device_item WHERE device = :device",
-    [ITEM_ROOM] = "SELECT count(*) < :max OR coalesce(sum(name = :name), 0) > 0 FROM device_item"
-                  " WHERE device = :device",
+    [ITEM_ROOM] = ("SELECT count(*) < :max OR coalesce(sum(name = :name), 0) > 0 FROM device_item"
+                   " WHERE device = :device"),
     [ITEM_WRITE] = "INSERT INTO device_item (device, name, wanted_version, held_version,"
                    " wanted_sha256, held_sha256, state, source, reason, refusal, updated_ms,"
                    " difference, owned, wanted_bytes, found_bytes, rows_compared,"

@@ -13,8 +13,8 @@ static const char *const texts[QUERIES] = {
     [BEFORE] = "SELECT first_seq, last_seq, first_row FROM result_run" OF_STREAM
                " AND first_seq <= :seq ORDER BY first_seq DESC LIMIT 1",
     [AFTER] = "SELECT min(first_seq) FROM result_run" OF_STREAM " AND first_seq > :seq",
-    [ADD] = "INSERT INTO result_run (device, incarnation, first_seq, last_seq, first_row)"
-            " VALUES (:device, :incarnation, :seq, :last, :row)",
+    [ADD] = ("INSERT INTO result_run (device, incarnation, first_seq, last_seq, first_row)"
+             " VALUES (:device, :incarnation, :seq, :last, :row)"),
 };
 
 const struct fleetdb_queries fleetdb_run_queries = {texts, QUERIES};
