@@ -117,6 +117,9 @@ static unsigned status_of(enum err_code code)
         return 409;
     case ERR_FULL:
         return 413;
+    case ERR_TIMEOUT:
+    case ERR_UNAVAILABLE:
+        return 503;
     default:
         return 500;
     }

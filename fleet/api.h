@@ -67,8 +67,9 @@ struct api_answer;
  * fails or is done and the answer is filled; then freed. */
 struct api_work {
     bool (*step)(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err);
-    void (*free)(void *ctx);
+    void (*free)(void *ctx); /* also when whoever asked has left meanwhile */
     void *ctx;
+    bool alone; /* it needs much memory: of such only one goes on at a time */
 };
 
 /* An answer that goes on: `next` is asked for more whenever there is room for it on the line, or
@@ -95,7 +96,8 @@ struct api_route {
     const char *method, *pattern;
     size_t max_body_bytes; /* 0: no body; more is 413 */
     /* False: `err` becomes {"error":{"code","text"}} with the status that fits its code:
-     * INVALID 400, REFUSED 403, NOT_FOUND 404, CONFLICT 409, FULL 413, others 500. */
+     * INVALID 400, REFUSED 403, NOT_FOUND 404, CONFLICT 409, FULL 413, TIMEOUT and UNAVAILABLE
+     * 503, others 500. */
     bool (*handle)(void *ctx, const struct api_request *request, struct api_answer *answer,
                    struct err *err);
     enum api_role role; /* the least that may ask */

@@ -199,7 +199,8 @@ static bool post_in_steps(struct api_desired *desired, struct document_work *wor
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
     }
     *posting = (struct posting){desired, work};
-    answer->work = (struct api_work){.step = step, .free = posting_free, .ctx = posting};
+    answer->work =
+        (struct api_work){.step = step, .free = posting_free, .ctx = posting, .alone = true};
     return true;
 }
 

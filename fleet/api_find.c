@@ -7,8 +7,6 @@
 #include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_views.h"
 
-#include "base/clock.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +15,7 @@ enum {
     LIMIT = 20,
     LIMIT_MAX = 500,
     TURN_MS = 20,   /* of a search, no more in one turn of the loop than one slice beyond so long */
-    LOOK_MS = 5000, /* then it says how far it came */
+    LOOK_MS = 5000, /* of our time; then it says how far it came */
     DEVICES_SHOWN = 10,
 };
 
@@ -39,10 +37,12 @@ enum { TEXT_BYTES = 4 * 129 + 1 };
 
 struct search {
     struct fleetdb *db;
+    const struct clock *clock;
     struct fleetdb_find *find;
     struct fleetdb_wanted wanted;
     char texts[TEXTS][TEXT_BYTES];
     int64_t limit, began_ms;
+    int64_t worked_ms; /* while others had their turns, none of it passed */
 };
 
 /* ---- the question ---- */
@@ -314,7 +314,7 @@ static bool finish(const struct search *search, bool complete, struct api_answer
                   "kept_from_ms", (json_int_t)kept_from_ms(search), "complete", (int)complete,
                   "more", (int)fleetdb_find_more(search->find), "next", next_json(search, complete),
                   "by", by_time ? "time" : "device", "took_ms",
-                  (json_int_t)(clock_boot_ms(&clock_real) - search->began_ms), "results", results,
+                  (json_int_t)(clock_boot_ms(search->clock) - search->began_ms), "results", results,
                   "devices", devices);
     struct code_words *words = NULL;
     bool done = (answer->json != NULL || no_memory(err)) &&
@@ -327,15 +327,17 @@ static bool finish(const struct search *search, bool complete, struct api_answer
 static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     struct search *search = ctx;
-    const int64_t until_ms = clock_boot_ms(&clock_real) + TURN_MS;
+    const int64_t from_ms = clock_boot_ms(search->clock);
     bool done = false, late = false;
     while (!done && !late) {
         if (!fleetdb_find_step(search->find, &done, err))
             return false;
-        int64_t now_ms = clock_boot_ms(&clock_real);
-        late = fleetdb_find_by_time(search->find) && now_ms - search->began_ms >= LOOK_MS;
-        if (!done && !late && now_ms >= until_ms)
+        const int64_t turn_ms = clock_boot_ms(search->clock) - from_ms;
+        late = fleetdb_find_by_time(search->find) && search->worked_ms + turn_ms >= LOOK_MS;
+        if (!done && !late && turn_ms >= TURN_MS) {
+            search->worked_ms += turn_ms;
             return true;
+        }
     }
     *ret_done = true;
     return finish(search, done, answer, err);
@@ -356,7 +358,8 @@ bool api_find(void *ctx, const struct api_request *request, struct api_answer *a
     if (search == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the search");
     search->db = fleet->db;
-    search->began_ms = clock_boot_ms(&clock_real);
+    search->clock = fleet->clock;
+    search->began_ms = clock_boot_ms(search->clock);
     if (!read_question(search, request, err) ||
         !fleetdb_find_open(search->db, &search->wanted, (size_t)search->limit, &search->find,
                            err) ||
@@ -364,6 +367,6 @@ bool api_find(void *ctx, const struct api_request *request, struct api_answer *a
         stop(search);
         return false;
     }
-    answer->work = (struct api_work){step, stop, search};
+    answer->work = (struct api_work){.step = step, .free = stop, .ctx = search};
     return true;
 }

@@ -2,6 +2,7 @@
 #ifndef FLEET_API_FLEET_H
 #define FLEET_API_FLEET_H
 
+#include "base/clock.h"
 #include "fleet/api.h"
 #include "fleet/metrics.h"
 #include "storage/fleetdb.h"
@@ -13,6 +14,8 @@
 struct api_fleet {
     struct fleetdb *db;
     struct metrics *metrics;
+    const struct clock *clock;
+    int64_t question_limit_ms; /* of our time, for one question after rates */
     /* False: not connected; `why` is then filled. */
     bool (*connected)(void *ctx, char *why, size_t size);
     /* Appends further metrics; may be NULL. */

@@ -5,8 +5,6 @@
 #include "proto/record.pb-c.h"
 #include "storage/fleetdb_unsure.h"
 
-#include "base/clock.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +19,7 @@ enum part { NOW, BEFORE, FLEET, PARTS, UNSURE = PARTS, DONE };
 struct asking {
     struct rates_answer answer;
     struct fleetdb *db;
+    const struct clock *clock;
     struct fleetdb_question question; /* of the first part */
     struct fleetdb_choice choices[FLEETDB_CHOICES_MAX];
     char *texts[FLEETDB_CHOICES_MAX], *code; /* of the choices, and of what counts as an error */
@@ -29,6 +28,7 @@ struct asking {
     struct fleetdb_unsure *unsure;
     enum part part;
     int64_t began_ms;
+    int64_t worked_ms, limit_ms; /* of our time, that of others' turns left out */
 };
 
 /* ---- reading the question ---- */
@@ -268,23 +268,48 @@ static bool finish(struct asking *asking, struct api_answer *answer, struct err 
     said->fleet = list_of(asking->parts[FLEET]);
     said->source = fleetdb_rates_source(asking->parts[NOW]);
     fleetdb_rates_window(asking->parts[NOW], &said->from_ms, &said->to_ms);
-    said->took_ms = clock_boot_ms(&clock_real) - asking->began_ms;
+    said->took_ms = clock_boot_ms(asking->clock) - asking->began_ms;
     said->unsure = fleetdb_unsure_count(asking->unsure);
     answer->json = rates_json(said);
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
+/* Half an answer would be read as a whole one. */
+static bool give_up(const struct asking *asking, struct err *err)
+{
+    static const double hour_ms = 3600.0 * 1000;
+    int64_t read_ms = 0, all_ms = 0;
+    for (size_t i = 0; i < PARTS; i++) {
+        int64_t part_read_ms = 0, part_all_ms = 0;
+        if (asking->parts[i] != NULL)
+            fleetdb_rates_progress(asking->parts[i], &part_read_ms, &part_all_ms);
+        read_ms += part_read_ms;
+        all_ms += part_all_ms;
+    }
+    return err_set(
+        err, ERR_TIMEOUT,
+        "ended after %.1f s of musterd's time, with %.1f of %.1f hours read from %s (the "
+        "window, and what it is compared with): ask about less time, or with fewer "
+        "conditions; http.question_limit says how long a question may take",
+        (double)asking->worked_ms / 1000, (double)read_ms / hour_ms, (double)all_ms / hour_ms,
+        fleetdb_rates_source(asking->parts[NOW]));
+}
+
 static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     struct asking *asking = ctx;
-    int64_t until_ms = clock_boot_ms(&clock_real) + TURN_MS;
+    const int64_t from_ms = clock_boot_ms(asking->clock);
     while (asking->part < DONE) {
         bool done = false;
         if (!read_part(asking, &done, err))
             return false;
         asking->part += done;
-        if (asking->part < DONE && clock_boot_ms(&clock_real) >= until_ms)
-            return true;
+        const int64_t turn_ms = clock_boot_ms(asking->clock) - from_ms;
+        const bool late = asking->worked_ms + turn_ms >= asking->limit_ms;
+        if (asking->part == DONE || (turn_ms < TURN_MS && !late))
+            continue;
+        asking->worked_ms += turn_ms;
+        return !late || give_up(asking, err);
     }
     *ret_done = true;
     return finish(asking, answer, err);
@@ -319,13 +344,15 @@ static bool show(void *ctx, const struct api_request *request, enum rates_kind k
     if (asking == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the question");
     asking->db = fleet->db;
+    asking->limit_ms = fleet->question_limit_ms;
     asking->answer.kind = kind;
-    asking->began_ms = clock_boot_ms(&clock_real);
+    asking->clock = fleet->clock;
+    asking->began_ms = clock_boot_ms(asking->clock);
     if (!ask(asking, request, err)) {
         stop(asking);
         return false;
     }
-    answer->work = (struct api_work){step, stop, asking};
+    answer->work = (struct api_work){.step = step, .free = stop, .ctx = asking};
     return true;
 }
 

@@ -13,6 +13,7 @@
  * results of each key, and which share of all that is rates   of each key's results, how many were
  * errors: declined, or the `code` or `outcome` given top     the keys that stand out most from the
  * rest of the fleet
+ * A question that takes too much of our time fails: half an answer would be read as a whole one.
  */
 enum rates_kind { RATES_ERRORS, RATES_RATES, RATES_TOP };
 

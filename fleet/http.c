@@ -16,11 +16,17 @@ enum {
     LISTENERS = 2,
     CONNECTIONS_MAX = 64,
     CONNECTION_IDLE_S = 15,
+    HEAD_SILENT_S = 5,     /* before a request, and in its line and headers */
+    HEAD_LIMIT_MS = 10000, /* for all of these */
     FULL_LOOK_MS = 100,
     HURRY_EVERY_MS = 1000,
     CONNECTION_MEMORY_BYTES = 32 * 1024, /* for a request's line and headers */
     STREAMS_MAX = 32,                    /* so that there is always room for a question */
+    STREAMS_OF_TOKENS = 24,              /* the others are for who needs none */
+    STREAMS_PER_TOKEN = 4,
     STREAM_LATER_MS = 10000,
+    WORKING_PER_TOKEN = 2,
+    WORKING_LATER_MS = 1000,
     STREAM_BEAT_MS = 15000,
     STREAM_STUCK_S = 30, /* who takes nothing for so long is cut off */
 };
@@ -50,6 +56,7 @@ struct http {
     uv_idle_t turn; /* while requests are worked on, so that the loop does not sleep */
     struct working working[LISTENERS * CONNECTIONS_MAX];
     size_t working_count;
+    size_t next; /* whose turn it is */
     struct working streams[STREAMS_MAX];
     size_t stream_count;
     uv_timer_t beat; /* while there are streams */
@@ -114,31 +121,85 @@ static struct http_guest *guest_of(struct MHD_Connection *connection)
     return info != NULL ? info->socket_context : NULL;
 }
 
-static void work_on(struct listener *listener, struct http_request *request)
+/* How many of them are `token`'s, or of any token: 0. */
+static size_t count_of(const struct working *list, size_t count, int64_t token)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int64_t whose = http_request_token(list[i].request);
+        found += whose != 0 && (token == 0 || whose == token);
+    }
+    return found;
+}
+
+/* False: who asks has enough that is being worked on. */
+static bool work_on(struct listener *listener, struct http_request *request)
 {
     struct http *http = listener->http;
+    const int64_t token = http_request_token(request);
+    if (token != 0 && count_of(http->working, http->working_count, token) >= WORKING_PER_TOKEN) {
+        metrics_add(http->context.metrics, METRIC_HTTP_TOO_MUCH, 1);
+        http_request_no_room(request, WORKING_LATER_MS,
+                             "two long questions of this token are being answered: ask again when "
+                             "one of them is done");
+        return false;
+    }
     struct http_guest *guest = guest_of(http_request_connection(request));
     if (guest != NULL)
         guest->ours = true;
     MHD_suspend_connection(http_request_connection(request));
     http->working[http->working_count++] = (struct working){listener, request};
     (void)uv_idle_start(&http->turn, on_turn);
+    return true;
 }
 
-/* One after the other: each may need much memory, and all of them together take as long. */
+/* Of those that need much memory only the first goes on. */
+static bool may_go_on(const struct http *http, size_t at)
+{
+    if (!http_request_alone(http->working[at].request))
+        return true;
+    size_t first = 0;
+    while (!http_request_alone(http->working[first].request))
+        first++;
+    return first == at;
+}
+
+static size_t take_turn(struct http *http)
+{
+    size_t at = http->next % http->working_count;
+    while (!may_go_on(http, at))
+        at = (at + 1) % http->working_count;
+    http->next = at + 1;
+    return at;
+}
+
+static void end_work(struct http *http, size_t at)
+{
+    const struct working ended = http->working[at];
+    http->working_count--;
+    memmove(http->working + at, http->working + at + 1,
+            (http->working_count - at) * sizeof http->working[0]);
+    http->next = at;
+    if (http->working_count == 0)
+        (void)uv_idle_stop(&http->turn);
+    http_guest_turn(guest_of(http_request_connection(ended.request)), now_of(ended.listener));
+    MHD_resume_connection(http_request_connection(ended.request));
+    run(ended.listener);
+}
+
+/* A step of each in turn: one that takes long holds up none that does not. */
 static void on_turn(uv_idle_t *turn)
 {
     struct http *http = turn->data;
-    const struct working first = http->working[0];
-    if (!http_request_step(first.request))
-        return;
-    http->working_count--;
-    memmove(http->working, http->working + 1, http->working_count * sizeof http->working[0]);
-    if (http->working_count == 0)
-        (void)uv_idle_stop(turn);
-    http_guest_begin(guest_of(http_request_connection(first.request)), now_of(first.listener));
-    MHD_resume_connection(http_request_connection(first.request));
-    run(first.listener);
+    const size_t at = take_turn(http);
+    struct http_request *request = http->working[at].request;
+    bool done = true;
+    if (http_request_deserted(request))
+        http_request_give_up(request);
+    else
+        done = http_request_step(request);
+    if (done)
+        end_work(http, at);
 }
 
 /* ---- what goes on ---- */
@@ -161,13 +222,25 @@ static void on_beat(uv_timer_t *beat)
     wake(beat->data, false);
 }
 
+/* NULL: there is room. */
+static const char *no_stream_for(const struct http *http, int64_t token)
+{
+    if (token != 0 && count_of(http->streams, http->stream_count, token) >= STREAMS_PER_TOKEN)
+        return "this token follows the events four times; end one of them, or use another token";
+    if (http->stream_count == STREAMS_MAX ||
+        (token != 0 && count_of(http->streams, http->stream_count, 0) >= STREAMS_OF_TOKENS))
+        return "as many follow the events as may at a time; come back later";
+    return NULL;
+}
+
 /* He is not held to the time of one request; libmicrohttpd ends who takes nothing. */
 static void stream_on(struct listener *listener, struct http_request *request)
 {
     struct http *http = listener->http;
     struct http_guest *guest = guest_of(http_request_connection(request));
-    if (http->stream_count == STREAMS_MAX) {
-        http_request_no_room(request, STREAM_LATER_MS);
+    const char *why = no_stream_for(http, http_request_token(request));
+    if (why != NULL) {
+        http_request_no_room(request, STREAM_LATER_MS, why);
         return;
     }
     if (guest != NULL)
@@ -210,7 +283,11 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     (void)version;
     struct listener *listener = ctx;
     if (*request == NULL) {
-        const struct http_guest *guest = guest_of(connection);
+        struct http_guest *guest = guest_of(connection);
+        if (guest != NULL)
+            guest->headed = true;
+        (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                        (unsigned)CONNECTION_IDLE_S);
         *request = http_request_begin(&listener->http->context, connection, method, url,
                                       listener->local, guest != NULL && guest->cut);
         return *request != NULL ? MHD_YES : MHD_NO;
@@ -221,10 +298,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
         return taken ? MHD_YES : MHD_NO;
     }
     struct http_request *whole = *request;
-    if (!http_request_run(whole)) {
-        work_on(listener, whole);
+    if (!http_request_run(whole) && work_on(listener, whole))
         return MHD_YES;
-    }
     if (http_request_streams(whole))
         stream_on(listener, whole);
     return http_request_send(whole) ? MHD_YES : MHD_NO;
@@ -241,17 +316,22 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **re
     http_request_free(*request);
     *request = NULL;
     http_guest_begin(guest_of(connection), now_of(listener));
+    if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                        (unsigned)HEAD_SILENT_S);
 }
 
 static void on_hurry(uv_timer_t *timer)
 {
     struct listener *listener = timer->data;
     struct http *http = listener->http;
-    size_t count = http_guests_hurry(&listener->guests, http->request_limit_ms, now_of(listener));
+    size_t count = http_guests_hurry(&listener->guests, HEAD_LIMIT_MS, http->request_limit_ms,
+                                     now_of(listener));
     metrics_add(http->context.metrics, METRIC_HTTP_TOO_SLOW, count);
     if (count > 0 && log_gate_pass(&http->slow, now_of(listener), "muster_http_too_slow_total"))
-        log_warn("ended an HTTP connection that was at one request for more than %lld s",
-                 (long long)http->request_limit_ms / 1000);
+        log_warn("ended an HTTP connection that was at one request for more than %lld s, or at its "
+                 "headers for more than %d s",
+                 (long long)http->request_limit_ms / 1000, HEAD_LIMIT_MS / 1000);
 }
 
 static void on_connection(void *ctx, struct MHD_Connection *connection, void **guest,
@@ -308,7 +388,7 @@ static bool add_listener(struct http *http, uv_loop_t *loop, int fd, bool local,
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
         listener, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (unsigned)HEAD_SILENT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, listener, MHD_OPTION_URI_LOG_CALLBACK, on_uri,
         NULL, MHD_OPTION_END);

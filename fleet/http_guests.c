@@ -40,6 +40,14 @@ void http_guest_begin(struct http_guest *guest, int64_t now_ms)
     if (guest == NULL)
         return;
     guest->since_ms = now_ms;
+    guest->ours = guest->headed = false;
+}
+
+void http_guest_turn(struct http_guest *guest, int64_t now_ms)
+{
+    if (guest == NULL)
+        return;
+    guest->since_ms = now_ms;
     guest->ours = false;
 }
 
@@ -51,11 +59,12 @@ static void cut_off(struct MHD_Connection *connection)
         (void)shutdown(info->connect_fd, SHUT_RDWR);
 }
 
-size_t http_guests_hurry(struct http_guests *guests, int64_t limit_ms, int64_t now_ms)
+size_t http_guests_hurry(struct http_guests *guests, int64_t head_limit_ms, int64_t limit_ms,
+                         int64_t now_ms)
 {
     size_t count = 0;
     for (struct http_guest *guest = guests->first; guest != NULL; guest = guest->next) {
-        if (guest->ours || now_ms - guest->since_ms < limit_ms)
+        if (guest->ours || now_ms - guest->since_ms < (guest->headed ? limit_ms : head_limit_ms))
             continue;
         cut_off(guest->connection);
         guest->ours = true; /* once is enough */

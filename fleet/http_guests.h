@@ -17,8 +17,9 @@ struct http_guest {
     struct http_guest *next, *before;
     struct MHD_Connection *connection;
     int64_t since_ms;
-    bool ours; /* he waits for us: that is not held against him */
-    bool cut;  /* what he asks for holds a NUL, behind which nobody looks */
+    bool headed; /* his request's line and headers are here */
+    bool ours;   /* he waits for us: that is not held against him */
+    bool cut;    /* what he asks for holds a NUL, behind which nobody looks */
 };
 struct http_guests {
     struct http_guest *first;
@@ -29,10 +30,13 @@ struct http_guests {
 struct http_guest *http_guest_come(struct http_guests *guests, struct MHD_Connection *connection,
                                    int64_t now_ms);
 void http_guest_leave(struct http_guests *guests, struct http_guest *guest); /* frees it */
-/* His request is over, or it is his turn again. */
+/* His request is over, and he may have another. */
 void http_guest_begin(struct http_guest *guest, int64_t now_ms);
-/* Cuts off those who are at one request for longer; libmicrohttpd ends them then. Returns how many.
- */
-size_t http_guests_hurry(struct http_guests *guests, int64_t limit_ms, int64_t now_ms);
+/* He has waited for us, and it is his turn again. */
+void http_guest_turn(struct http_guest *guest, int64_t now_ms);
+/* Cuts off those who are at one request, or at its head, for longer; libmicrohttpd ends them then.
+ * Returns how many. */
+size_t http_guests_hurry(struct http_guests *guests, int64_t head_limit_ms, int64_t limit_ms,
+                         int64_t now_ms);
 
 #endif

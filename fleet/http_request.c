@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,14 +56,19 @@ static bool is_local_host(const char *host)
 
 /* ---- who asks, and for what ---- */
 
+/* -1: it has none any more. */
+static int socket_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info != NULL ? info->connect_fd : -1;
+}
+
 static uid_t peer_of(struct MHD_Connection *connection)
 {
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof peer;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info != NULL)
-        (void)getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    (void)getsockopt(socket_of(connection), SOL_SOCKET, SO_PEERCRED, &peer, &size);
     return peer.uid;
 }
 
@@ -284,13 +290,6 @@ bool http_request_streams(const struct http_request *request)
     return request->answer.stream.next != NULL;
 }
 
-void http_request_no_room(struct http_request *request, int64_t wait_ms)
-{
-    request->wait_ms = wait_ms;
-    api_answer_error(&request->answer, MHD_HTTP_TOO_MANY_REQUESTS, "too_many",
-                     "as many follow the events as may at a time; come back later");
-}
-
 int64_t http_request_took_ms(const struct http_request *request)
 {
     return request->waits ? -1 : request->took_ms;
@@ -374,6 +373,8 @@ static bool note_answer(struct http_request *request)
     const struct api_answer *answer = &request->answer;
     if (answer->work.step != NULL)
         return false;
+    if (request->answered)
+        return true;
     request->answered = true;
     metrics_add(request->context->metrics, METRIC_HTTP_REQUESTS, 1);
     metrics_add(request->context->metrics, METRIC_HTTP_ERRORS, answer->status >= 400);
@@ -409,4 +410,39 @@ bool http_request_step(struct http_request *request)
 {
     api_continue(&request->api, &request->answer);
     return note_answer(request);
+}
+
+/* ---- instead of an answer ---- */
+
+void http_request_no_room(struct http_request *request, int64_t wait_ms, const char *why)
+{
+    request->wait_ms = wait_ms;
+    api_answer_error(&request->answer, MHD_HTTP_TOO_MANY_REQUESTS, "too_many", why);
+    (void)note_answer(request);
+}
+
+/* libmicrohttpd does not look at a connection that is suspended. Nobody who is still interested
+ * closes his end, or half of it. */
+bool http_request_deserted(const struct http_request *request)
+{
+    struct pollfd peer = {.fd = socket_of(request->connection), .events = POLLRDHUP};
+    return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+void http_request_give_up(struct http_request *request)
+{
+    metrics_add(request->context->metrics, METRIC_HTTP_DESERTED, 1);
+    api_answer_error(&request->answer, MHD_HTTP_SERVICE_UNAVAILABLE, "unavailable",
+                     "whoever asked has left");
+    (void)note_answer(request);
+}
+
+bool http_request_alone(const struct http_request *request)
+{
+    return request->answer.work.alone;
+}
+
+int64_t http_request_token(const struct http_request *request)
+{
+    return request->caller.token;
 }

@@ -34,8 +34,15 @@ bool http_request_step(struct http_request *request);
 /* Whether the answer goes on, and on. Such a one is suspended while there is nothing to say:
  * `waits` tells; then http_request_wake, whose caller runs libmicrohttpd. */
 bool http_request_streams(const struct http_request *request);
-/* Instead of the answer: there is no room for one that goes on. */
-void http_request_no_room(struct http_request *request, int64_t wait_ms);
+/* Instead of the answer: there is no room for one that goes on, or takes so long. */
+void http_request_no_room(struct http_request *request, int64_t wait_ms, const char *why);
+/* Whether whoever asked has hung up; then what is left of the work is given up. */
+bool http_request_deserted(const struct http_request *request);
+void http_request_give_up(struct http_request *request);
+/* Whether only one of its kind is to go on at a time. */
+bool http_request_alone(const struct http_request *request);
+/* Who asks: the row of the token, 0: none was shown. */
+int64_t http_request_token(const struct http_request *request);
 void http_request_wake(struct http_request *request, bool stopping);
 /* When it last took something, or began to wait, in time since boot; -1: it waits for us. */
 int64_t http_request_took_ms(const struct http_request *request);

@@ -424,6 +424,8 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
 {
     service->api.fleet = (struct api_fleet){.db = service->db,
                                             .metrics = &service->metrics,
+                                            .clock = clock,
+                                            .question_limit_ms = settings->http_question_limit_ms,
                                             .connected = is_connected,
                                             .more_metrics = write_more,
                                             .ctx = service};

@@ -67,6 +67,10 @@ const struct setting fleet_settings_table[] = {
      "once; who has none shares one such allowance"},
     {"http", "request_limit", SETTING_DURATION, FIELD(http_request_limit_ms), "60s", 20 * SECOND,
      HOUR, NULL, "how long a request and its answer may take on the line"},
+    {"http", "question_limit", SETTING_DURATION, FIELD(http_question_limit_ms), "60s", 50, HOUR,
+     NULL,
+     "how much of musterd's time one question may take (errors, rates, top) before it is answered "
+     "with an error; others have their turns meanwhile, and that does not count"},
     {"webhook", "retry_first", SETTING_DURATION, FIELD(webhook_retry_first_ms), "1s", 10, HOUR,
      NULL, "how long a webhook that failed waits at the most; doubles each time"},
     {"webhook", "retry_max", SETTING_DURATION, FIELD(webhook_retry_max_ms), "1h", 10, 24 * HOUR,

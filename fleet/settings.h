@@ -30,7 +30,7 @@ struct fleet_settings {
     bool http_group;
     char http_listen[64];
     int64_t http_rate;
-    int64_t http_request_limit_ms;
+    int64_t http_request_limit_ms, http_question_limit_ms;
     int64_t webhook_retry_first_ms, webhook_retry_max_ms;
 
     int64_t receipt_coalesce_ms;

@@ -39,7 +39,7 @@ static const struct {
 /* A part of the window, and what it is read from. */
 struct piece {
     enum rollup_id rollup; /* ROLLUPS: the rows */
-    int64_t at_ms, to_ms, slice_ms;
+    int64_t from_ms, at_ms, to_ms, slice_ms;
     sqlite3_stmt *statement;
 };
 
@@ -85,8 +85,11 @@ static void add_piece(struct fleetdb_rates *rates, enum rollup_id rollup, int64_
                        : rollup == ROLLUP_ISSUER_HOUR ? day_ms
                                                       : 7 * day_ms;
     if (from_ms < to_ms)
-        rates->pieces[rates->piece_count++] = (struct piece){
-            .rollup = rollup, .at_ms = from_ms, .to_ms = to_ms, .slice_ms = slice_ms};
+        rates->pieces[rates->piece_count++] = (struct piece){.rollup = rollup,
+                                                             .from_ms = from_ms,
+                                                             .at_ms = from_ms,
+                                                             .to_ms = to_ms,
+                                                             .slice_ms = slice_ms};
 }
 
 static int64_t floor_to(int64_t at_ms, int64_t unit_ms)
@@ -385,6 +388,16 @@ bool fleetdb_rates_widened(const struct fleetdb_rates *rates)
 const char *fleetdb_rates_source(const struct fleetdb_rates *rates)
 {
     return rates->source;
+}
+
+void fleetdb_rates_progress(const struct fleetdb_rates *rates, int64_t *ret_read_ms,
+                            int64_t *ret_all_ms)
+{
+    *ret_read_ms = *ret_all_ms = 0;
+    for (size_t i = 0; i < rates->piece_count; i++) {
+        *ret_read_ms += rates->pieces[i].at_ms - rates->pieces[i].from_ms;
+        *ret_all_ms += rates->pieces[i].to_ms - rates->pieces[i].from_ms;
+    }
 }
 
 void fleetdb_rates_close(struct fleetdb_rates *rates)

@@ -267,7 +267,11 @@ static bool ask(struct fleetdb *db, const struct asked *asked, int64_t now_ms, d
                 json_t **ret_json, struct err *err)
 {
     struct metrics metrics = {0};
-    struct api_fleet fleet = {.db = db, .metrics = &metrics, .connected = connected};
+    struct api_fleet fleet = {.db = db,
+                              .metrics = &metrics,
+                              .clock = &clock_real,
+                              .question_limit_ms = INT64_MAX,
+                              .connected = connected};
     const struct api_module module = api_fleet_module(&fleet);
     const struct api api = {&module, 1};
     const struct api_caller caller = {.name = "bench", .role = API_VIEWER};

@@ -112,8 +112,11 @@ static void start(struct server *server)
 {
     static const struct clock clock = {now, now, NULL};
     fuzz_path("api.sock", server->path);
-    server->fleet = (struct api_fleet){
-        .db = server->world.db, .metrics = server->world.metrics, .connected = connected};
+    server->fleet = (struct api_fleet){.db = server->world.db,
+                                       .metrics = server->world.metrics,
+                                       .clock = &clock_real,
+                                       .question_limit_ms = 60000,
+                                       .connected = connected};
     server->desired = (struct api_desired){.db = server->world.db,
                                            .trust = fuzz_trust(),
                                            .director = &server->world.director,

@@ -213,8 +213,11 @@ static void others_are_answered_between_the_steps(void **state)
     struct http_world *world = *state;
     char answer[ANSWER_BYTES];
     int first = ask_long(world), second = ask_long(world);
-    take_steps(world, 3);
-    assert_int_equal(world->last, 1); /* one after the other */
+    for (int i = 0; i < 4; i++) {
+        const int before = world->last;
+        take_steps(world, 1);
+        assert_int_equal(world->last, 3 - before); /* a step of each in turn */
+    }
     http_ask(world, http_connect_unix(world),
              "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0, answer);
     assert_int_equal(http_status_of(answer), 200);
@@ -232,6 +235,30 @@ static void others_are_answered_between_the_steps(void **state)
     (void)close(second);
 }
 
+static void what_needs_much_memory_waits_for_its_like(void **state)
+{
+    struct http_world *world = *state;
+    char answer[ANSWER_BYTES];
+    bool seen[4] = {false};
+    world->alone = true;
+    int fds[3] = {ask_long(world), ask_long(world)};
+    world->alone = false;
+    fds[2] = ask_long(world);
+    for (int i = 0; i < 10; i++) {
+        take_steps(world, 1);
+        seen[world->last] = true;
+    }
+    assert_true(seen[1] && seen[3]);
+    assert_int_equal(world->freed, 0);
+    world->may_end = true;
+    for (size_t i = 0; i < 3; i++) {
+        hear(world, fds[i], true, answer);
+        assert_int_equal(http_status_of(answer), 200);
+        (void)close(fds[i]);
+    }
+    assert_false(seen[2]);
+}
+
 static void a_step_that_fails_is_the_answer(void **state)
 {
     struct http_world *world = *state;
@@ -246,16 +273,25 @@ static void a_step_that_fails_is_the_answer(void **state)
     (void)close(fd);
 }
 
+/* And nothing is done for him any more. */
 static void who_leaves_meanwhile_stops_nobody(void **state)
 {
     struct http_world *world = *state;
     char answer[ANSWER_BYTES];
-    (void)close(ask_long(world));
-    take_steps(world, 2);
-    world->may_end = true;
+    int left = ask_long(world), staying = ask_long(world);
+    take_steps(world, 4);
+    assert_int_equal(world->freed, 0);
+    (void)close(left);
     for (int i = 0; i < TURNS_MAX && world->freed == 0; i++)
         (void)uv_run(&world->loop, UV_RUN_NOWAIT);
     assert_int_equal(world->freed, 1);
+    assert_int_equal(world->metrics.values[METRIC_HTTP_DESERTED], 1);
+    take_steps(world, 2);
+    assert_int_equal(world->last, 2);
+    world->may_end = true;
+    hear(world, staying, true, answer);
+    assert_non_null(strstr(answer, "{\"number\":2}"));
+    (void)close(staying);
     http_ask(world, http_connect_unix(world),
              "GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0, answer);
     assert_int_equal(http_status_of(answer), 200);
@@ -286,6 +322,7 @@ int main(void)
         TEST(a_nul_is_refused_wherever_it_is),
         TEST(a_full_house_empties),
         TEST(others_are_answered_between_the_steps),
+        TEST(what_needs_much_memory_waits_for_its_like),
         TEST(a_step_that_fails_is_the_answer),
         TEST(who_leaves_meanwhile_stops_nobody),
         TEST(work_that_is_not_done_ends_with_the_server),

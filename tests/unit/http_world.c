@@ -60,8 +60,29 @@ static bool begin_long(void *ctx, const struct api_request *request, struct api_
     assert_non_null(work);
     work->world = ctx;
     work->number = ++work->world->begun;
-    answer->work = (struct api_work){step, free_work, work};
+    answer->work = (struct api_work){step, free_work, work, work->world->alone};
     (void)err;
+    return true;
+}
+
+static bool say_once(void *ctx, bool stopping, struct buf *out, bool *ret_end, struct err *err)
+{
+    bool *said = ctx, again = *said;
+    *said = true;
+    *ret_end = stopping;
+    return again || buf_append(out, ":\n\n", 3, err);
+}
+
+static bool begin_stream(void *ctx, const struct api_request *request, struct api_answer *answer,
+                         struct err *err)
+{
+    bool *said = calloc(1, sizeof *said);
+    (void)ctx;
+    (void)request;
+    (void)err;
+    assert_non_null(said);
+    answer->content_type = "text/event-stream";
+    answer->stream = (struct api_stream){say_once, free, said};
     return true;
 }
 
@@ -71,6 +92,7 @@ static const struct api_route routes[] = {
     {"GET", "/open", 0, echo, API_ANYONE, API_NO_DEVICE},
     {"GET", "/all", 0, echo, API_VIEWER, API_WHOLE_FLEET},
     {"GET", "/devices/{}", 0, echo, API_VIEWER, API_ONE_DEVICE},
+    {"GET", "/stream", 0, begin_stream, API_VIEWER, API_NO_DEVICE},
     {"GET", "/long", 0, begin_long, API_VIEWER, API_NO_DEVICE}};
 
 static int64_t wall(void *ctx)

@@ -31,7 +31,7 @@ struct http_world {
     int64_t ahead_ms; /* of the real clock */
     /* Of the work that /long begins, a number each: */
     int begun, freed, last, steps;
-    bool may_end, fails;
+    bool may_end, fails, alone;
 };
 
 int http_world_open(void **state); /* as cmocka's setup and teardown: *state is the http_world */
