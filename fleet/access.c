@@ -161,3 +161,11 @@ bool access_check_device(struct fleetdb *db, const struct api_caller *caller, co
     return fleetdb_scope_holds_id(db, caller->scope, id, &holds, err) &&
            (holds || err_set(err, ERR_NOT_FOUND, "no device %s", id));
 }
+
+bool access_check_held(struct fleetdb *db, const struct api_caller *caller, const char *id,
+                       struct err *err)
+{
+    bool held = false;
+    return fleetdb_scope_held_id(db, caller->scope, id, &held, err) &&
+           (held || err_set(err, ERR_NOT_FOUND, "no device %s", id));
+}

@@ -50,5 +50,8 @@ void access_token_make(char text[ACCESS_TOKEN_CHARS + 1], uint8_t sha256[32]);
 /* Of API_OWN_PART: ERR_NOT_FOUND, as if there were no such device, if it is out of reach. */
 bool access_check_device(struct fleetdb *db, const struct api_caller *caller, const char *id,
                          struct err *err) MUSTER_CHECK;
+/* The same, if it never was in reach: for what is told of the time when it was. */
+bool access_check_held(struct fleetdb *db, const struct api_caller *caller, const char *id,
+                       struct err *err) MUSTER_CHECK;
 
 #endif

@@ -86,15 +86,14 @@ static bool add_row(void *ctx, const struct fleetdb_feed_row *row, struct err *e
     struct reading *reading = ctx;
     struct stream *stream = reading->stream;
     char place[FEED_PLACE_CHARS];
-    bool holds = fleetdb_scope_is_whole(stream->caller.scope);
+    bool held = false;
     reading->count++;
     stream->after = row->id;
     if (!wants(stream, row))
         return true;
-    if (!holds && row->device != 0 &&
-        !fleetdb_scope_holds(stream->events->db, stream->caller.scope, row->device, &holds, err))
+    if (!fleetdb_feed_held(stream->events->db, stream->caller.scope, row->id, &held, err))
         return false;
-    if (!holds)
+    if (!held)
         return true;
     feed_place(row->id, row->at_ms, place);
     const char *word = feed_kind_word(row->kind);
@@ -223,7 +222,7 @@ static bool begin(struct stream *stream, const struct api_request *request, stru
     const char *place = request->last_event_id != NULL ? request->last_event_id
                                                        : api_query(request, "last_event_id");
     struct fleetdb_device device = {0};
-    if (id != NULL && (!access_check_device(stream->events->db, request->caller, id, err) ||
+    if (id != NULL && (!access_check_held(stream->events->db, request->caller, id, err) ||
                        !fleetdb_device_find(stream->events->db, id, &device, err)))
         return false;
     stream->device = device.device;

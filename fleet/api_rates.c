@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_rates.h"
+#include "fleet/access.h"
 #include "fleet/api_fleet.h"
 #include "fleet/select.h"
 #include "proto/record.pb-c.h"
@@ -165,11 +166,8 @@ static bool check_device(struct asking *asking, const struct api_request *reques
 {
     const char *id = api_query(request, "device");
     struct fleetdb_device device;
-    bool held = false;
-    return id == NULL ||
-           (fleetdb_scope_held_id(asking->db, asking->question.scope, id, &held, err) &&
-            (held || err_set(err, ERR_NOT_FOUND, "no device %s", id)) &&
-            fleetdb_device_find(asking->db, id, &device, err));
+    return id == NULL || (access_check_held(asking->db, request->caller, id, err) &&
+                          fleetdb_device_find(asking->db, id, &device, err));
 }
 
 static bool read_window(struct asking *asking, const struct api_request *request, struct err *err)

@@ -7,7 +7,13 @@
 
 enum { TRIM_EVERY = 256 };
 
-enum query { ADD, TRIM, RANGE, WHEN, EACH, TOP, FORGET = TOP + 3, QUERIES };
+enum query { ADD, TRIM, RANGE, WHEN, EACH, HELD, TOP, FORGET = TOP + 3, QUERIES };
+
+/* Where it was: what a row tells of may have happened long before it came. */
+#define CHANGED FLEETDB_STOOD_AT("a.device", "a.at_ms")
+#define SAID FLEETDB_STOOD_AT("e.device", "e.at_ms")
+#define SOLD "r.standing"
+#define SEEN FLEETDB_STOOD_AT("f.device", "f.at_ms")
 
 static const char *const texts[QUERIES] = {
     [ADD] = "INSERT INTO feed (at_ms, kind, device, source)"
@@ -30,6 +36,11 @@ static const char *const texts[QUERIES] = {
     [TOP + 1] = "SELECT max(id) FROM event",
     [TOP + 2] = "SELECT max(id) FROM result",
     [FORGET] = "UPDATE feed SET source = -1 WHERE kind = :kind AND source > :top",
+    [HELD] = "SELECT count(*) FROM feed f LEFT JOIN audit a ON f.kind = 3 AND a.id = f.source"
+             " LEFT JOIN event e ON f.kind = 4 AND e.id = f.source"
+             " LEFT JOIN result r ON f.kind = 5 AND r.id = f.source JOIN standing t ON t.id ="
+             " CASE f.kind WHEN 3 THEN " CHANGED " WHEN 4 THEN " SAID " WHEN 5 THEN " SOLD
+             " ELSE " SEEN " END WHERE f.id = :id AND " FLEETDB_IN_SCOPE,
 };
 
 const struct fleetdb_queries fleetdb_feed_queries = {texts, QUERIES};
@@ -142,4 +153,19 @@ bool fleetdb_feed_each(struct fleetdb *db, int64_t after, int64_t limit,
         }
     }
     return false;
+}
+
+bool fleetdb_feed_held(struct fleetdb *db, struct fleetdb_scope scope, int64_t id, bool *ret_held,
+                       struct err *err)
+{
+    int64_t places = 1;
+    if (!fleetdb_scope_is_whole(scope)) {
+        sqlite3_stmt *held = query_of(db, HELD);
+        sqlite_bind_int(held, ":id", id);
+        sqlite_bind_int(held, ":token", scope.token);
+        if (!sqlite_value(db->sqlite, held, 0, &places, err))
+            return false;
+    }
+    *ret_held = places > 0;
+    return true;
 }

@@ -146,6 +146,12 @@ bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUS
     "EXISTS (SELECT 1 FROM token_place p WHERE p.token = :token"                                   \
     " AND (p.merchant = t.merchant OR p.region = t.region))"
 
+/* The row of standing that was in force for a device at a moment (storage/fleetdb_standing.h). */
+#define FLEETDB_STOOD_AT(whose, at)                                                                \
+    "coalesce((SELECT id FROM standing WHERE device = " whose " AND from_ms <= " at                \
+    " ORDER BY from_ms DESC, id DESC LIMIT 1),"                                                    \
+    " (SELECT id FROM standing WHERE device = " whose " ORDER BY from_ms, id LIMIT 1))"
+
 /* The results r that are still there of the run u. */
 #define FLEETDB_ROWS_OF_RUN                                                                        \
     "r.id BETWEEN u.first_row AND u.first_row + u.last_seq - u.first_seq"                          \

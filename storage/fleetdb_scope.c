@@ -3,7 +3,7 @@
 
 #include "storage/fleetdb_internal.h"
 
-enum query { HOLDS, HOLDS_ID, HELD_ID, QUERIES };
+enum query { HOLDS, HOLDS_ID, HELD_ID, HELD_AT, QUERIES };
 
 #define IN_PLACE                                                                                   \
     "SELECT count(*) FROM device d JOIN store s ON s.id = d.store"                                 \
@@ -14,6 +14,8 @@ static const char *const texts[QUERIES] = {
     [HOLDS_ID] = IN_PLACE " WHERE d.name = :id",
     [HELD_ID] = "SELECT count(*) FROM device d JOIN standing t ON t.device = d.id"
                 " WHERE d.name = :id AND " FLEETDB_IN_SCOPE,
+    [HELD_AT] = "SELECT count(*) FROM standing t WHERE t.id = " FLEETDB_STOOD_AT(
+        ":device", ":at") " AND " FLEETDB_IN_SCOPE,
 };
 
 const struct fleetdb_queries fleetdb_scope_queries = {texts, QUERIES};
@@ -63,4 +65,17 @@ bool fleetdb_scope_held_id(struct fleetdb *db, struct fleetdb_scope scope, const
                            bool *ret_held, struct err *err)
 {
     return holds_id(db, scope, HELD_ID, id, ret_held, err);
+}
+
+bool fleetdb_scope_held_at(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                           int64_t at_ms, bool *ret_held, struct err *err)
+{
+    if (fleetdb_scope_is_whole(scope)) {
+        *ret_held = true;
+        return true;
+    }
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_SCOPE, HELD_AT);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_int(statement, ":at", at_ms);
+    return holds(db, scope, statement, ret_held, err);
 }

@@ -25,5 +25,9 @@ bool fleetdb_scope_holds_id(struct fleetdb *db, struct fleetdb_scope scope, cons
 /* Or held it at any time, so that what it sold then is in the scope's results. */
 bool fleetdb_scope_held_id(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
                            bool *ret_held, struct err *err) MUSTER_CHECK;
+/* Whether it stood there at that moment: what happened then is the scope's to know, for ever, and
+ * is nobody else's. */
+bool fleetdb_scope_held_at(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                           int64_t at_ms, bool *ret_held, struct err *err) MUSTER_CHECK;
 
 #endif
