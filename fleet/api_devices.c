@@ -3,6 +3,7 @@
 #include "fleet/api_fleet.h"
 #include "fleet/api_places.h"
 #include "fleet/api_proposals.h"
+#include "fleet/device_change.h"
 #include "fleet/words.h"
 #include "proto/batch.h"
 #include "proto/record.pb-c.h"
@@ -248,6 +249,24 @@ static bool check_key(struct bytes spki, struct err *err)
     return true;
 }
 
+/* With the audit's row; a dry run goes all the way, and back. */
+static bool enrol_told(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t known,
+                       const struct fleetdb_change *change, bool dry_run, struct err *err)
+{
+    struct device_change told = {0};
+    int64_t device = 0;
+    if (!fleetdb_begin(db, err))
+        return false;
+    bool done = device_change_begin(db, known, &told, err) &&
+                fleetdb_enrol(db, enrolment, change->now_ms, &device, err) &&
+                device_change_audit(db, device, &told, "enrol", change, err);
+    device_change_done(&told);
+    if (done && !dry_run)
+        return fleetdb_commit(db, err);
+    fleetdb_rollback(db);
+    return done;
+}
+
 static bool enrol(const struct api_fleet *fleet, const json_t *object,
                   const struct api_request *request, struct buf *key, json_t **ret_answer,
                   struct err *err)
@@ -255,8 +274,8 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
     struct fleetdb_terminal terminals[PLACE_TERMINALS_MAX];
     struct fleetdb_enrolment enrolment = {.terminals = terminals};
     struct fleetdb_device known;
+    const struct fleetdb_change change = {.who = request->caller->name, .now_ms = request->now_ms};
     const json_t *list = json_object_get(object, "terminals");
-    int64_t device;
     enrolment.keep_terminals = list == NULL;
     if (!api_text(object, "id", 32, &enrolment.id, err) ||
         !api_text(object, "serial", NAME_CHARS, &enrolment.serial, err) ||
@@ -269,13 +288,13 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
         return err_set(err, ERR_INVALID, "id: expected 1 to 32 of a-z, 0-9 and '-'");
     enrolment.agent_key = buf_bytes(key);
     enrolment.who = request->caller->name;
-    enrolment.dry_run = json_is_true(json_object_get(object, "dry_run"));
+    const bool dry_run = json_is_true(json_object_get(object, "dry_run"));
     bool is_new = !fleetdb_device_find(fleet->db, enrolment.id, &known, NULL);
     if (!read_place(object, is_new, &enrolment, err) ||
-        !fleetdb_enrol(fleet->db, &enrolment, request->now_ms, &device, err))
+        !enrol_told(fleet->db, &enrolment, is_new ? 0 : known.device, &change, dry_run, err))
         return false;
     *ret_answer = json_pack("{s:s, s:b, s:b}", "id", enrolment.id, "new", (int)is_new, "dry_run",
-                            (int)enrolment.dry_run);
+                            (int)dry_run);
     return *ret_answer != NULL || no_memory(err);
 }
 

@@ -2,6 +2,7 @@
 /* All that ops say of all devices, out and in again. What comes in is kept whole or not at all. */
 #include "fleet/api_places.h"
 #include "fleet/base64.h"
+#include "fleet/device_change.h"
 #include "proto/seal.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_labels.h"
@@ -224,14 +225,19 @@ static bool import_row(struct import *import, const json_t *object, struct err *
 {
     struct row row = {0};
     struct fleetdb_device known = {0};
+    struct device_change told = {0};
     int64_t device = 0;
     const int64_t writes = fleetdb_writes(import->db);
     bool done = read_row(object, &row, err) && find(import->db, row.enrolment.id, &known, err) &&
                 read_place(object, known.device == 0, &row.enrolment, err) &&
+                device_change_begin(import->db, known.device, &told, err) &&
                 put_row(import, &row, &known, &device, err) &&
                 (!row.has_labels ||
                  fleetdb_labels_only(import->db, device, row.labels, row.label_count, err)) &&
+                (fleetdb_writes(import->db) == writes ||
+                 device_change_audit(import->db, device, &told, "import", &import->change, err)) &&
                 count_row(import, &known, device, writes, err);
+    device_change_done(&told);
     buf_done(&row.key);
     return done;
 }
@@ -297,8 +303,9 @@ static bool run_import(struct import *import, const json_t *rows, struct err *er
         return false;
     (void)snprintf(text, sizeof text, "%lld new, %lld changed, %lld as before",
                    (long long)import->made, (long long)import->changed, (long long)import->same);
-    return import->refused > 0 || fleetdb_audit(import->db, import->change.now_ms,
-                                                import->change.who, "import", 0, text, err);
+    return import->refused > 0 || import->made + import->changed == 0 ||
+           fleetdb_audit(import->db, import->change.now_ms, import->change.who, "import", 0, text,
+                         err);
 }
 
 static bool answer_import(const struct import *import, bool dry_run, json_t **ret_answer,

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "fleet/access.h"
 #include "fleet/api_places.h"
+#include "fleet/device_change.h"
 #include "storage/fleetdb_labels.h"
 
 #include <stdarg.h>
@@ -22,7 +23,7 @@ struct deed {
     const struct api_caller *caller;
     struct fleetdb_device device; /* that the path names */
     struct fleetdb_change change;
-    const char *what; /* for the audit */
+    const char *what; /* for the audit; NULL: it has been told */
     char text[320];
     json_t *answer; /* an object */
 };
@@ -50,8 +51,9 @@ static bool do_it(struct deed *deed, bool (*act)(struct deed *deed, struct err *
     return put(deed, "id", json_string(deed->device.id), err) &&
            put(deed, "changed", json_boolean(changed), err) &&
            put_duties(deed, "duties", deed->device.device, err) &&
-           (!changed || fleetdb_audit(deed->db, deed->change.now_ms, deed->change.who, deed->what,
-                                      deed->device.device, deed->text, err));
+           (!changed || deed->what == NULL ||
+            fleetdb_audit(deed->db, deed->change.now_ms, deed->change.who, deed->what,
+                          deed->device.device, deed->text, err));
 }
 
 /* A dry run goes all the way, and back. */
@@ -135,13 +137,16 @@ static bool move(struct deed *deed, struct err *err)
     if (!place_read(deed->object, &store, err) ||
         (list != NULL && !place_read_terminals(list, terminals, &where.terminal_count, err)))
         return false;
-    deed->what = "move";
-    (void)snprintf(deed->text, sizeof deed->text, "to %.64s/%.64s%s%.150s", store.merchant,
-                   store.store, deed->change.why[0] ? ": " : "", deed->change.why);
-    return fleetdb_store_put(deed->db, &store, &deed->change, &where.store, err) &&
-           fleetdb_device_move(deed->db, &deed->device, &where, &deed->change, err) &&
-           put(deed, "merchant", json_string(store.merchant), err) &&
-           put(deed, "store", json_string(store.store), err);
+    struct device_change told = {0};
+    bool done =
+        device_change_begin(deed->db, deed->device.device, &told, err) &&
+        fleetdb_store_put(deed->db, &store, &deed->change, &where.store, err) &&
+        fleetdb_device_move(deed->db, &deed->device, &where, &deed->change, err) &&
+        device_change_audit(deed->db, deed->device.device, &told, "move", &deed->change, err) &&
+        put(deed, "merchant", json_string(store.merchant), err) &&
+        put(deed, "store", json_string(store.store), err);
+    device_change_done(&told);
+    return done;
 }
 
 bool api_move_device(void *ctx, const struct api_request *request, struct api_answer *answer,

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     REQUEST_BYTES = 16 * 1024,
@@ -45,7 +46,7 @@ struct change {
     struct fleetdb *db;
     const json_t *object;
     struct fleetdb_change change;
-    const char *what;
+    const char *what; /* NULL: what was called has told the audit */
     char text[320];
     json_t *answer; /* may be replaced */
 };
@@ -60,8 +61,9 @@ static bool do_it(struct change *change, bool (*act)(struct change *change, stru
     utf8_clean(change->text);
     return (json_object_set_new(change->answer, "changed", json_boolean(changed)) == 0 ||
             no_memory(err)) &&
-           (!changed || fleetdb_audit(change->db, change->change.now_ms, change->change.who,
-                                      change->what, 0, change->text, err));
+           (!changed || change->what == NULL ||
+            fleetdb_audit(change->db, change->change.now_ms, change->change.who, change->what, 0,
+                          change->text, err));
 }
 
 static bool make_change(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -142,11 +144,8 @@ static bool put_store(struct change *change, struct err *err)
 {
     struct fleetdb_store store;
     int64_t row = 0;
-    if (!place_read(change->object, &store, err))
-        return false;
-    change->what = "store";
-    (void)snprintf(change->text, sizeof change->text, "%.64s/%.64s", store.merchant, store.store);
-    return fleetdb_store_put(change->db, &store, &change->change, &row, err);
+    return place_read(change->object, &store, err) &&
+           fleetdb_store_put(change->db, &store, &change->change, &row, err);
 }
 
 static bool post_store(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -171,15 +170,34 @@ static bool list_regions(void *ctx, const struct api_request *request, struct ap
     return list != NULL && fleetdb_regions_each(fleet->db, add_region, list, err);
 }
 
+struct region {
+    const char *name;
+    char zone[ZONE_NAME_CHARS + 1]; /* "": there is no such region */
+};
+
+static bool note_zone(void *ctx, const char *name, const char *time_zone, struct err *err)
+{
+    struct region *region = ctx;
+    (void)err;
+    if (strcmp(name, region->name) == 0)
+        (void)snprintf(region->zone, sizeof region->zone, "%s", time_zone);
+    return true;
+}
+
 static bool put_region(struct change *change, struct err *err)
 {
     const char *name = NULL, *zone = NULL;
+    struct region before = {0};
     if (!api_text(change->object, "name", NAME_CHARS, &name, err) ||
         !api_text(change->object, "time_zone", ZONE_NAME_CHARS, &zone, err) ||
         !place_check_zone(zone, err))
         return false;
+    before.name = name;
+    if (!fleetdb_regions_each(change->db, note_zone, &before, err))
+        return false;
     change->what = "region";
-    (void)snprintf(change->text, sizeof change->text, "%s: %s", name, zone);
+    (void)snprintf(change->text, sizeof change->text, "%s: time zone: %s%s%s", name, before.zone,
+                   before.zone[0] != '\0' ? " -> " : "", zone);
     return fleetdb_region_put(change->db, name, zone, err);
 }
 

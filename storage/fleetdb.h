@@ -81,13 +81,12 @@ struct fleetdb_enrolment {
     bool keep_terminals;    /* those it carries, whatever `terminals` is */
     enum fleetdb_life life; /* of a device that is new */
     const char *who, *why;  /* NULL: musterd; "enrolled" */
-    bool dry_run; /* all is checked and nothing kept; the device's row number, if new, means nothing
-                   */
 };
 /* Enrols a device, or brings a known one (same id, serial and model) up to date: a new key
  * replaces the old one from now on, a logical terminal that another device carries moves here.
  * ERR_CONFLICT: the id, the serial number or the key is another device's, or it is retired. A
- * transaction of its own or a step of the caller's, with an audit row if anything changed. */
+ * transaction of its own or a step of the caller's, who also tells the audit of the device
+ * (fleetdb_portrait.h). */
 bool fleetdb_enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t now_ms,
                    int64_t *ret_device, struct err *err) MUSTER_CHECK;
 

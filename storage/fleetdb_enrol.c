@@ -118,7 +118,6 @@ static bool enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
                   int64_t *ret_device, struct err *err)
 {
     struct fleetdb_device device = {0};
-    const int64_t before = fleetdb_writes(db);
     const struct fleetdb_change change = {
         .who = enrolment->who != NULL ? enrolment->who : "musterd",
         .why = enrolment->why != NULL ? enrolment->why : "enrolled",
@@ -130,22 +129,15 @@ static bool enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
         !fleetdb_standing_follow(db, device.device, &change, err))
         return false;
     *ret_device = device.device;
-    return fleetdb_writes(db) == before ||
-           fleetdb_audit(db, now_ms, change.who, "enrol", device.device, enrolment->id, err);
+    return true;
 }
 
 bool fleetdb_enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t now_ms,
                    int64_t *ret_device, struct err *err)
 {
-    int64_t device = 0;
     bool own = false;
     if (!fleetdb_enter(db, &own, err))
         return false;
-    bool done = enrol(db, enrolment, now_ms, &device, err);
-    if (own && done && enrolment->dry_run)
-        fleetdb_rollback(db);
-    else if (!fleetdb_leave(db, own, done, err))
-        return false;
-    *ret_device = device;
-    return true;
+    bool done = enrol(db, enrolment, now_ms, ret_device, err);
+    return fleetdb_leave(db, own, done, err);
 }

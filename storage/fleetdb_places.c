@@ -3,6 +3,7 @@
 
 #include "storage/fleetdb_carry.h"
 #include "storage/fleetdb_internal.h"
+#include "storage/fleetdb_portrait.h"
 
 #include <stdio.h>
 
@@ -108,8 +109,8 @@ static bool put_region(struct fleetdb *db, const char *name, struct err *err)
     return sqlite_run(db->sqlite, statement, err);
 }
 
-static bool put_store(struct fleetdb *db, const struct fleetdb_store *store,
-                      const struct fleetdb_change *change, int64_t *ret_store, struct err *err)
+static bool write_store(struct fleetdb *db, const struct fleetdb_store *store,
+                        const struct fleetdb_change *change, int64_t *ret_store, struct err *err)
 {
     int64_t merchant = 0, row = 0;
     if (!put_merchant(db, store, &merchant, err) || !put_region(db, store->region, err))
@@ -128,6 +129,29 @@ static bool put_store(struct fleetdb *db, const struct fleetdb_store *store,
         return false;
     *ret_store = row;
     return true;
+}
+
+static bool audit_store(struct fleetdb *db, const struct fleetdb_store *store,
+                        const struct buf *before, const struct buf *after,
+                        const struct fleetdb_change *change, struct err *err)
+{
+    char told[PORTRAIT_TEXT_BYTES], text[PORTRAIT_TEXT_BYTES + 256];
+    fleetdb_portrait_tell(before, after, told);
+    (void)snprintf(text, sizeof text, "%.64s/%.64s: %s", store->merchant, store->store, told);
+    return told[0] == '\0' || fleetdb_audit(db, change->now_ms, change->who, "store", 0, text, err);
+}
+
+static bool put_store(struct fleetdb *db, const struct fleetdb_store *store,
+                      const struct fleetdb_change *change, int64_t *ret_store, struct err *err)
+{
+    struct buf before = {0}, after = {0};
+    bool done = fleetdb_portrait_store(db, store->merchant, store->store, &before, err) &&
+                write_store(db, store, change, ret_store, err) &&
+                fleetdb_portrait_store(db, store->merchant, store->store, &after, err) &&
+                audit_store(db, store, &before, &after, change, err);
+    buf_done(&before);
+    buf_done(&after);
+    return done;
 }
 
 bool fleetdb_store_put(struct fleetdb *db, const struct fleetdb_store *store,

@@ -19,7 +19,8 @@ struct fleetdb_store {
     const char *opening_hours;            /* fleet/opening.h; "": not known */
     const char *address;
 };
-/* Makes or changes store, merchant and region; standings follow. */
+/* Makes or changes store, merchant and region; standings follow, and the audit has a row of what
+ * was and what is. */
 bool fleetdb_store_put(struct fleetdb *db, const struct fleetdb_store *store,
                        const struct fleetdb_change *change, int64_t *ret_store,
                        struct err *err) MUSTER_CHECK;

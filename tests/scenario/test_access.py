@@ -252,7 +252,8 @@ def test_every_change_says_who(two_shops):
     rows = [(row["who"], row["what"], row["device"]) for row in ops.json("changes")["changes"]]
     assert rows == [(local, "assign", "term-2"), ("token desk", "action", "term-1"),
                     ("token desk", "assign", "term-1"), (local, "token add", ""),
-                    (local, "publish", ""), (local, "enrol", "term-2"), (local, "enrol", "term-1")]
+                    (local, "publish", ""), (local, "enrol", "term-2"), (local, "store", ""),
+                    (local, "enrol", "term-1"), (local, "store", "")]
     page = ops.json("changes", "--limit", "2")["changes"]
     then = ops.json("changes", "--limit", "2", "--before", page[-1]["id"])["changes"]
     assert [row["what"] for row in then] == ["assign", "token add"]

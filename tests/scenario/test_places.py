@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where devices stand and who they are: moved, swapped, retired, labelled, chosen, with history."""
 import contextlib
+import hashlib
 import json
 import sqlite3
+import subprocess
 
 import pytest
 
@@ -52,7 +54,7 @@ def test_a_device_moves_with_its_history(ops):
     assert before["to_ms"] == after["from_ms"] and after["to_ms"] == 0
     assert after["why"] == "the shop has moved" and after["state"] == "in_service"
     assert history["terminals"][0]["to_ms"] == 0
-    assert audit(ops, "move") == ["to m1/s2: the shop has moved"]
+    assert audit(ops, "move") == ["store: m1/s1 -> m1/s2: the shop has moved"]
     assert "nothing changes" in ops.ctl_ok("device", "move", "term-1", "--merchant", "m1",
                                            "--store", "s2")
     assert len(audit(ops, "move")) == 1
@@ -252,6 +254,56 @@ def test_what_device_add_does_not_say_stays(ops):
     assert (device["merchant"], device["store"]) == ("m1", "s1")
     assert [terminal["tid"] for terminal in device["terminals"]] == ["11111111"]
     assert len(audit(ops, "enrol")) == 1
+
+
+def test_the_audit_tells_what_was_and_what_is(ops):
+    """A row for each device and store that changes, and none where nothing does."""
+    ops.add_device("term-1", "11111111")
+    ops.add_device("term-2", "11111112")
+    assert len(audit(ops, "store")) == 1 and audit(ops, "store")[0].startswith("m1/s1: new; ")
+    ops.ctl_ok("store", "set", "--merchant", "m1", "--store", "s1", "--merchant-name", "Gull",
+               "--region", "west", "--opening-hours", "Mo-Fr 09:00-18:00")
+    assert audit(ops, "store")[1:] == ['m1/s1: merchant name: "商户一" -> "Gull"; opening hours: '
+                                       'none -> Mo-Fr 09:00-18:00; region: south -> west']
+    ops.ctl_ok("region", "set", "west", "--time-zone", "Europe/Berlin")
+    assert audit(ops, "region") == ["west: time zone: UTC -> Europe/Berlin"]
+
+    # A new key is told by the SHA-256 of each: who swaps keys cannot do it unseen.
+    def fingerprint(device):
+        return hashlib.sha256(ops.query("SELECT k.spki FROM agent_key k JOIN device d ON d.id = k.device"
+                                        " WHERE d.name = ? AND k.to_ms IS NULL", device)[0][0]).hexdigest()[:16]
+    before = fingerprint("term-1")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", ops.folder / "new.pem"], check=True,
+                   capture_output=True)
+    again = ["device", "add", "term-1", "--serial", "SN-term-1", "--model", "A920"]
+    ops.ctl_ok(*again, "--agent-key", ops.folder / "new.pem")
+    assert before != fingerprint("term-1")
+    assert audit(ops, "enrol")[2:] == [f"agent key: {before} -> {fingerprint('term-1')}"]
+
+    # A move that renames says both.
+    ops.ctl_ok("device", "move", "term-2", "--merchant", "m1", "--store", "s2", "--store-name", "Quay",
+               "--merchant-name", "Tern", "--no-terminals")
+    assert audit(ops, "move") == ["store: m1/s1 -> m1/s2; terminal 0: unionpay:11111112:123456789012345 -> none"]
+    assert 'm1/s2: new; merchant name: "Tern"; name: "Quay"' in audit(ops, "store")
+    ops.ctl_ok("device", "move", "term-2", "--merchant", "m1", "--store", "s2", "--merchant-name", "Skua")
+    assert audit(ops, "store")[-1] == 'm1/s2: merchant name: "Tern" -> "Skua"'
+    assert len(audit(ops, "move")) == 1
+
+    # An import has a row for each device; the scope of a token sees it, and the feed.
+    file = ops.folder / "fleet.csv"
+    file.write_text("id,model,serial,state,labels\r\nterm-1,A920,SN-term-1,lab,lane=fast\r\n"
+                    "term-2,A920,SN-term-2,in_service,\r\n")
+    ops.ctl_ok("device", "import", file, "--why", "as counted")
+    assert ops.query("SELECT d.name, a.text FROM audit a LEFT JOIN device d ON d.id = a.device"
+                     " WHERE what = 'import' ORDER BY a.id") == [
+        ("term-1", 'label lane: none -> "fast"; state: in_service -> lab: as counted'),
+        (None, "0 new, 1 changed, 1 as before")]
+    rows = ops.query("SELECT count(*) FROM audit")
+    ops.ctl_ok("device", "import", file, "--why", "as counted")
+    ops.ctl_ok(*again, "--agent-key", ops.folder / "new.pem")
+    ops.ctl_ok("store", "set", "--merchant", "m1", "--store", "s1", "--region", "west")
+    assert ops.query("SELECT count(*) FROM audit") == rows
+    assert "import" in [row["what"] for row in ops.json("changes", "--device", "term-1")["changes"]]
 
 
 def test_the_api_refuses_what_is_wrong(ops):

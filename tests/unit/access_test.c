@@ -286,10 +286,12 @@ static void changes_are_told_to_whom_they_concern(void **state)
     struct made made;
     const int64_t one = temp_fleet_device_at(fleet, "term-1", "m1", "");
     const int64_t two = temp_fleet_device_at(fleet, "term-2", "m2", "");
+    assert_true(fleetdb_audit(fleet->db, NOW_MS, "ops", "label", one, "", NULL));
+    assert_true(fleetdb_audit(fleet->db, NOW_MS, "ops", "label", two, "", NULL));
     assert_int_equal(add(fleet, &made, "part", FLEETDB_SCOPE_MERCHANT, "m1"), ERR_NONE);
     const struct fleetdb_scope part = scope_of(fleet, &made);
     struct fleetdb_changes_asked asked = {.limit = 10};
-    assert_int_equal(asked_for(fleet, asked), 3); /* two enrolled, a token */
+    assert_int_equal(asked_for(fleet, asked), 5); /* two stores, two devices, a token */
     asked.device = two;
     assert_int_equal(asked_for(fleet, asked), 1);
     asked.scope = part;
