@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 
 #include "fleet/access.h"
+#include "fleet/census.h"
 #include "fleet/select.h"
 #include "fleet/selector.h"
 #include "fleet/zone.h"
@@ -16,7 +17,8 @@ enum {
     REQUEST_BYTES = 16 * 1024,
     INVENTORY_BYTES = 16 * 1024 * 1024,
     NAME_CHARS = 64,
-    NUMBERS_MAX = 1000
+    NUMBERS_MAX = 1000,
+    TURN_MS = 20, /* of counting groups, in one turn of the loop */
 };
 
 static bool no_memory(struct err *err)
@@ -209,39 +211,6 @@ static bool post_region(void *ctx, const struct api_request *request, struct api
 
 /* ---- /api/v1/groups ---- */
 
-/* Those of the caller's part of the fleet, counted or listed. */
-struct chosen {
-    struct fleetdb *db;
-    struct fleetdb_scope scope;
-    json_int_t count;
-    json_t *list; /* NULL: only the count is wanted */
-};
-
-static bool add_chosen(void *ctx, int64_t device, const char *id, struct err *err)
-{
-    struct chosen *chosen = ctx;
-    bool holds = false;
-    if (!fleetdb_scope_holds(chosen->db, chosen->scope, device, &holds, err))
-        return false;
-    chosen->count += holds;
-    return !holds || chosen->list == NULL || append(chosen->list, json_string(id), err);
-}
-
-/* How many it chooses, or why it cannot be told. */
-static bool add_group(struct fleetdb *db, struct fleetdb_scope scope, json_t *group,
-                      struct err *err)
-{
-    struct err why = {0};
-    struct chosen chosen = {.db = db, .scope = scope};
-    const char *selector = json_string_value(json_object_get(group, "selector"));
-    if (!select_devices(db, selector, add_chosen, &chosen, &why) && why.code != ERR_NOT_FOUND &&
-        why.code != ERR_INVALID)
-        return err_set(err, why.code, "%s", why.text);
-    return (json_object_set_new(group, "devices", json_integer(chosen.count)) == 0 &&
-            json_object_set_new(group, "trouble", json_string(why.text)) == 0) ||
-           no_memory(err);
-}
-
 static bool note_group(void *ctx, const struct fleetdb_group *group, struct err *err)
 {
     return append(ctx,
@@ -251,20 +220,102 @@ static bool note_group(void *ctx, const struct fleetdb_group *group, struct err 
                   err);
 }
 
+/* What is so of the devices is read once, and then one group after the other counted. */
+struct counting {
+    const struct api_fleet *fleet;
+    json_t *list;
+    size_t next;
+    struct census *census;
+};
+
+static const char *selector_of(const struct counting *counting, size_t at)
+{
+    return json_string_value(json_object_get(json_array_get(counting->list, at), "selector"));
+}
+
+/* A selector that is wrong asks about nothing. */
+static bool read_census(struct counting *counting, struct fleetdb_scope scope, struct err *err)
+{
+    struct selector selector;
+    const char *field = NULL;
+    json_t *fields = json_object();
+    bool done = fields != NULL && json_object_set_new(fields, "device", json_null()) == 0;
+    for (size_t at = 0; done && at < json_array_size(counting->list); at++) {
+        if (!selector_parse(selector_of(counting, at), &selector, NULL))
+            continue;
+        for (size_t i = 0; done && (field = selector_field(&selector, i)) != NULL; i++)
+            done = json_object_set_new(fields, field, json_null()) == 0;
+    }
+    json_t *names = json_array();
+    json_t *unused = NULL;
+    json_object_foreach(fields, field, unused)
+    {
+        done = done && json_array_append_new(names, json_string(field)) == 0;
+    }
+    char *text = done ? json_dumps(names, JSON_COMPACT) : NULL;
+    done = text != NULL ? census_open(counting->fleet->db, scope, text, &counting->census, err)
+                        : no_memory(err);
+    free(text);
+    json_decref(names);
+    json_decref(fields);
+    return done;
+}
+
+/* How many it chooses, or why it cannot be told. */
+static bool count_group(struct counting *counting, size_t at, struct err *err)
+{
+    struct err why = {0};
+    struct selector selector;
+    int64_t count = 0;
+    json_t *group = json_array_get(counting->list, at);
+    if ((!selector_parse(selector_of(counting, at), &selector, &why) ||
+         !census_count(counting->census, &selector, &count, &why)) &&
+        why.code != ERR_NOT_FOUND && why.code != ERR_INVALID)
+        return err_set(err, why.code, "%s", why.text);
+    return (json_object_set_new(group, "devices", json_integer(count)) == 0 &&
+            json_object_set_new(group, "trouble", json_string(why.text)) == 0) ||
+           no_memory(err);
+}
+
+static bool count_groups(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
+{
+    struct counting *counting = ctx;
+    const struct clock *clock = counting->fleet->clock;
+    const int64_t until_ms = clock_boot_ms(clock) + TURN_MS;
+    while (counting->next < json_array_size(counting->list)) {
+        if (!count_group(counting, counting->next++, err))
+            return false;
+        if (clock_boot_ms(clock) >= until_ms)
+            return true;
+    }
+    *ret_done = true;
+    answer->json = json_pack("{s:O}", "groups", counting->list);
+    return answer->json != NULL || no_memory(err);
+}
+
+static void stop_counting(void *ctx)
+{
+    struct counting *counting = ctx;
+    census_close(counting->census);
+    json_decref(counting->list);
+    free(counting);
+}
+
 static bool list_groups(void *ctx, const struct api_request *request, struct api_answer *answer,
                         struct err *err)
 {
-    size_t i = 0;
-    json_t *group = NULL;
-    const struct api_fleet *fleet = ctx;
-    json_t *list = answer_list(answer, "groups", err);
-    if (list == NULL || !fleetdb_groups_each(fleet->db, note_group, list, err))
+    struct counting *counting = calloc(1, sizeof *counting);
+    if (counting == NULL)
+        return no_memory(err);
+    counting->fleet = ctx;
+    counting->list = json_array();
+    if (counting->list == NULL ||
+        !fleetdb_groups_each(counting->fleet->db, note_group, counting->list, err) ||
+        !read_census(counting, request->caller->scope, err)) {
+        stop_counting(counting);
         return false;
-    json_array_foreach(list, i, group)
-    {
-        if (!add_group(fleet->db, request->caller->scope, group, err))
-            return false;
     }
+    answer->work = (struct api_work){.step = count_groups, .free = stop_counting, .ctx = counting};
     return true;
 }
 
@@ -294,6 +345,21 @@ static bool post_group(void *ctx, const struct api_request *request, struct api_
 }
 
 /* ---- GET /api/v1/selections ---- */
+
+/* Those of the caller's part of the fleet. */
+struct chosen {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+};
+
+static bool add_chosen(void *ctx, int64_t device, const char *id, struct err *err)
+{
+    const struct chosen *chosen = ctx;
+    bool holds = false;
+    return fleetdb_scope_holds(chosen->db, chosen->scope, device, &holds, err) &&
+           (!holds || append(chosen->list, json_string(id), err));
+}
 
 static bool show_selection(void *ctx, const struct api_request *request, struct api_answer *answer,
                            struct err *err)

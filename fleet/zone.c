@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/zone.h"
 
+#include "base/clock.h"
+
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +26,54 @@ static bool is_name(const char *name)
            g_ascii_isupper(name[0]) && strchr(name, '/') != NULL && name[length - 1] != '/';
 }
 
+/* To read one from the disk takes a tenth of a millisecond and more, and a list of stores names few
+ * of them again and again. After a minute it is read anew, for tzdata may be. */
+enum { HELD = 64, HELD_MS = 60 * 1000 };
+static struct {
+    char name[ZONE_NAME_CHARS + 1];
+    GTimeZone *handle;
+    int64_t read_ms;
+} held[HELD];
+
+static bool is_held(size_t at, const char *name)
+{
+    return held[at].handle != NULL && strcmp(held[at].name, name) == 0;
+}
+
+/* The one of that name, or that which was read the longest time ago. */
+static size_t place_of(const char *name)
+{
+    size_t oldest = 0;
+    for (size_t i = 0; i < HELD; i++) {
+        if (is_held(i, name))
+            return i;
+        if (held[i].read_ms < held[oldest].read_ms)
+            oldest = i;
+    }
+    return oldest;
+}
+
+/* NULL: there is none. Whoever gets it gives it back. */
+static GTimeZone *find(const char *name)
+{
+    const int64_t now_ms = clock_boot_ms(&clock_real);
+    const size_t at = place_of(name);
+    if (is_held(at, name) && now_ms - held[at].read_ms < HELD_MS)
+        return g_time_zone_ref(held[at].handle);
+    GTimeZone *handle = g_time_zone_new_identifier(name);
+    if (handle == NULL)
+        return NULL;
+    if (held[at].handle != NULL)
+        g_time_zone_unref(held[at].handle);
+    strcpy(held[at].name, name);
+    held[at].handle = g_time_zone_ref(handle);
+    held[at].read_ms = now_ms;
+    return handle;
+}
+
 bool zone_open(const char *name, struct zone **ret_zone, struct err *err)
 {
-    GTimeZone *handle = is_name(name) ? g_time_zone_new_identifier(name) : NULL;
+    GTimeZone *handle = is_name(name) ? find(name) : NULL;
     if (handle == NULL)
         return err_set(err, ERR_INVALID,
                        "time zone \"%.64s\": not known here; expected a name such as "

@@ -10,7 +10,8 @@ struct zone;
 
 enum { ZONE_NAME_CHARS = 64 };
 
-/* ERR_INVALID: there is no such zone here. Offsets (UTC+8) and POSIX rules are refused: half of
+/* Reads it, unless it was read within the last minute. For one thread.
+ * ERR_INVALID: there is no such zone here. Offsets (UTC+8) and POSIX rules are refused: half of
  * those who write one mean the other sign. */
 bool zone_open(const char *name, struct zone **ret_zone, struct err *err) MUSTER_CHECK;
 void zone_close(struct zone *zone);

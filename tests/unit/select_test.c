@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/select.h"
 
+#include "fleet/census.h"
+
 #include "storage/fleetdb_labels.h"
 #include "storage/fleetdb_places.h"
+#include "storage/fleetdb_tokens.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
@@ -31,6 +34,29 @@ static bool note(void *ctx, int64_t device, const char *id, struct err *err)
     return true;
 }
 
+/* The same, of all that was read at once. */
+static bool take_census(struct fleetdb *db, const char *text, int64_t *ret_count, struct err *err)
+{
+    static const char fields[] = "[\"device\",\"model\",\"state\",\"merchant\",\"store\","
+                                 "\"region\",\"tid\",\"serial\",\"lane\",\"pilot\"]";
+    struct census *census = NULL;
+    struct selector selector;
+    const struct fleetdb_scope whole = {0};
+    if (!selector_parse(text, &selector, err) || !census_open(db, whole, fields, &census, err))
+        return false;
+    bool done = census_count(census, &selector, ret_count, err);
+    census_close(census);
+    return done;
+}
+
+static int64_t words_in(const char *text)
+{
+    int64_t count = 0;
+    for (; *text != '\0'; text++)
+        count += *text == ' ';
+    return count;
+}
+
 static void assert_chosen(struct fleetdb *db, const char *selector, const char *expected)
 {
     struct chosen chosen = {0};
@@ -38,6 +64,12 @@ static void assert_chosen(struct fleetdb *db, const char *selector, const char *
     if (!select_devices(db, selector, note, &chosen, &err))
         fail_msg("%s: %s", selector, err.text);
     assert_string_equal(chosen.text, expected);
+    int64_t count = -1;
+    if (strstr(selector, "group") != NULL)
+        return;
+    if (!take_census(db, selector, &count, &err))
+        fail_msg("%s: %s", selector, err.text);
+    assert_int_equal(count, words_in(expected));
 }
 
 static enum err_code refusal(struct fleetdb *db, const char *selector)
@@ -46,6 +78,12 @@ static enum err_code refusal(struct fleetdb *db, const char *selector)
     struct err err = {0};
     assert_false(select_devices(db, selector, note, &chosen, &err));
     assert_int_equal(chosen.length, 0);
+    int64_t count = -1;
+    struct err why = {0};
+    if (strstr(selector, "group") == NULL) {
+        assert_false(take_census(db, selector, &count, &why));
+        assert_string_equal(why.text, err.text);
+    }
     return err.code;
 }
 
@@ -126,6 +164,34 @@ static void a_group_names_no_group(void **state)
     assert_false(select_fit_for_group("lane=", NULL));
 }
 
+static void a_census_keeps_to_a_part(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    static const char *const places[] = {"m1"};
+    static const char fields[] = "[\"device\",\"state\"]";
+    const uint8_t digest[32] = {1};
+    const struct fleetdb_token_order order = {.name = "part",
+                                              .sha256 = digest,
+                                              .role = FLEETDB_VIEWER,
+                                              .scope = FLEETDB_SCOPE_MERCHANT,
+                                              .places = places,
+                                              .place_count = 1};
+    struct fleetdb_token token;
+    struct selector selector;
+    struct census *census = NULL;
+    int64_t count = 0;
+    (void)temp_fleet_device_at(fleet, "d1", "m1", "north");
+    (void)temp_fleet_device_at(fleet, "d2", "m2", "north");
+    assert_true(fleetdb_token_add(fleet->db, &order, "uid 0", 1000, NULL));
+    assert_true(fleetdb_token_find(fleet->db, digest, &token, NULL));
+    const struct fleetdb_scope scope = {.token = token.token};
+    assert_true(selector_parse("state=in_service", &selector, NULL));
+    assert_true(census_open(fleet->db, scope, fields, &census, NULL));
+    assert_true(census_count(census, &selector, &count, NULL));
+    assert_int_equal(count, 1);
+    census_close(census);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
@@ -134,6 +200,7 @@ int main(void)
         TEST(a_group_is_whoever_its_selector_chooses_now),
         TEST(a_word_that_no_device_knows_chooses_nobody),
         TEST(a_group_names_no_group),
+        TEST(a_census_keeps_to_a_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
