@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/post.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
-enum { CONNECT_LIMIT_MS = 10000, CONNECTIONS_MAX = 32 };
+enum { CONNECT_LIMIT_MS = 10000, CONNECTIONS_MAX = 32, ANSWER_BYTES_MAX = 64 * 1024 };
 
 struct post {
     uv_loop_t *loop;
@@ -23,6 +26,8 @@ struct sending {
     CURL *curl;
     struct curl_slist *headers;
     struct post_order order;
+    size_t answer_bytes;
+    const char *refused; /* why it was not connected; NULL: it was not refused */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -57,10 +62,12 @@ static void finish(struct sending *sending, CURLcode result)
     const struct post_order order = sending->order;
     char why[CURL_ERROR_SIZE];
     long status = 0;
-    if (result == CURLE_OK)
+    if (result == CURLE_OK || sending->answer_bytes > ANSWER_BYTES_MAX)
         (void)curl_easy_getinfo(sending->curl, CURLINFO_RESPONSE_CODE, &status);
     (void)snprintf(why, sizeof why, "%s",
-                   sending->why[0] != '\0' ? sending->why : curl_easy_strerror(result));
+                   sending->refused != NULL  ? sending->refused
+                   : sending->why[0] != '\0' ? sending->why
+                                             : curl_easy_strerror(result));
     sending_free(sending);
     order.done(order.ctx, status, status == 0 ? why : "");
 }
@@ -223,11 +230,58 @@ void post_close(struct post *post)
 
 /* ---- a request ---- */
 
+/* Who goes on and on has been heard. */
 static size_t drop(const char *data, size_t size, size_t count, void *ctx)
 {
+    struct sending *sending = ctx;
     (void)data;
-    (void)ctx;
-    return size * count;
+    sending->answer_bytes += size * count;
+    return sending->answer_bytes <= ANSWER_BYTES_MAX ? size * count : 0;
+}
+
+enum reach { REACH_HERE, REACH_LINK, REACH_OTHER };
+
+static enum reach reach_of_four(const uint8_t address[4])
+{
+    return address[0] == 127                        ? REACH_HERE
+           : address[0] == 169 && address[1] == 254 ? REACH_LINK
+                                                    : REACH_OTHER;
+}
+
+static enum reach reach_of(const struct sockaddr *address)
+{
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    if (address->sa_family == AF_INET) {
+        memcpy(&four, address, sizeof four);
+        return reach_of_four((const uint8_t *)&four.sin_addr);
+    }
+    if (address->sa_family != AF_INET6)
+        return REACH_OTHER;
+    memcpy(&six, address, sizeof six);
+    if (IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+        return reach_of_four(six.sin6_addr.s6_addr + 12);
+    return IN6_IS_ADDR_LOOPBACK(&six.sin6_addr)    ? REACH_HERE
+           : IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr) ? REACH_LINK
+                                                   : REACH_OTHER;
+}
+
+#define LINK_LOCAL                                                                                 \
+    "is link-local: there only what belongs to this machine answers, such as its cloud's metadata"
+
+/* Whatever the name was, this is the address that it has come to. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct sending *sending = ctx;
+    const enum reach reach = reach_of(&address->addr);
+    (void)purpose;
+    if (reach == REACH_LINK)
+        sending->refused = "its address " LINK_LOCAL;
+    else if (reach != REACH_HERE && strncasecmp(sending->order.url, "https:", 6) != 0)
+        sending->refused = "without TLS its address has to be of this machine";
+    else
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return CURL_SOCKET_BAD;
 }
 
 static void set_up(struct sending *sending)
@@ -237,6 +291,9 @@ static void set_up(struct sending *sending)
     (void)curl_easy_setopt(curl, CURLOPT_URL, order->url);
     (void)curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever the environment says */
+    (void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, sending);
     (void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L); /* a resolver is not waited for */
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_LIMIT_MS);
@@ -246,6 +303,7 @@ static void set_up(struct sending *sending)
     (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)order->body.length);
     (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)order->body.data);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, sending);
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, sending->why);
     (void)curl_easy_setopt(curl, CURLOPT_PRIVATE, sending);
 }
@@ -292,8 +350,28 @@ static bool is_here(const char *host)
            (strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host));
 }
 
+/* Of a name it shows when it is connected. */
+static bool is_link_local(const char *host)
+{
+    char text[64];
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    (void)snprintf(text, sizeof text, "%s", host + (host[0] == '['));
+    text[strcspn(text, "]")] = '\0';
+    return (inet_pton(AF_INET, text, &four.sin_addr) == 1 &&
+            reach_of((const struct sockaddr *)&four) == REACH_LINK) ||
+           (inet_pton(AF_INET6, text, &six.sin6_addr) == 1 &&
+            reach_of((const struct sockaddr *)&six) == REACH_LINK);
+}
+
 static bool check_parts(const char *scheme, const char *host, const char *user, struct err *err)
 {
+    for (const char *c = host; *c != '\0'; c++)
+        if ((unsigned char)*c >= 0x80)
+            return err_set(err, ERR_INVALID,
+                           "url: write the host's name in ASCII, as xn--..., not as %.60s", host);
+    if (is_link_local(host))
+        return err_set(err, ERR_INVALID, "url: %.60s " LINK_LOCAL, host);
     if (user != NULL)
         return err_set(err, ERR_INVALID, "url: no user and password there; the request is signed");
     if (strcmp(scheme, "https") == 0 || (strcmp(scheme, "http") == 0 && is_here(host)))

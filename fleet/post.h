@@ -8,8 +8,12 @@
 
 /*
  * HTTP POSTs to servers of others, on the program's loop: nothing here blocks, names are resolved
- * by a thread of libcurl's. Redirects are not followed, what is answered is dropped, and each ends
- * after POST_LIMIT_MS, one way or the other. TLS is verified by the system's certificates.
+ * by a thread of libcurl's. Redirects are not followed, what is answered is dropped (and after 64
+ * KiB not read any more), and each ends after POST_LIMIT_MS, one way or the other. TLS is verified
+ * by the system's certificates. No proxy is asked, whatever the environment says. What a name has
+ * come to is looked at before it is connected: nothing goes to a link-local address, and without
+ * TLS nothing leaves this machine. Private addresses are as good as others: a server of one's own
+ * stands there.
  */
 enum { POST_LIMIT_MS = 20000 };
 struct post;
@@ -28,7 +32,7 @@ bool post_send(struct post *post, const struct post_order *order, struct err *er
 /* What is under way is left; memory is given back by the loop once its handles have closed. */
 void post_close(struct post *post);
 
-/* Whether this is somewhere to post to: https, or http on this machine. */
+/* Whether this is somewhere to post to: https, or http on this machine, the host in ASCII. */
 bool post_url_check(const char *url, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Webhooks: signed, in order, again and again until they arrive, over restarts, and nobody waits."""
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.server
@@ -22,6 +23,7 @@ class Server:
 
     def __init__(self, port=0):
         self.messages, self.status, self.secret, self.held = [], 200, None, threading.Event()
+        self.endless, self.cut = False, threading.Event()
         self.held.set()
         outer = self
 
@@ -48,6 +50,13 @@ class Server:
             contract.check_json(MESSAGE, message, "a message")
             self.messages.append((request.headers["webhook-id"], message))
         request.send_response(self.status)
+        if self.endless:
+            request.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    request.wfile.write(b"so be it " * 1000)
+            self.cut.set()
+            return
         request.send_header("Location", "/elsewhere")
         request.send_header("Content-Length", "0")
         request.end_headers()
@@ -91,8 +100,10 @@ class Webhooked(Ops):
         self.write_config(broker, pki)
         config = self.folder / "musterd.conf"
         config.write_text(config.read_text() + "[webhook]\nretry_first = 50ms\nretry_max = 200ms\n")
+        # A proxy that is none: who asks it delivers nothing in all of these tests.
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:1")
         self.process = self.processes.start("musterd", [self.bin / "musterd", "--config", config],
-                                            cwd=self.folder)
+                                            cwd=self.folder, env=proxies)
         self.process.wait_line("ready")
         return self.process
 
@@ -193,6 +204,16 @@ def test_what_is_no_success_is_sent_again(ops, servers):
         wait_for(lambda: f"v{status}" in labels(server), what="it arrives")
 
 
+def test_an_answer_without_end_is_not_read(ops, servers):
+    server = servers()
+    server.endless = True
+    ops.add_hook(server)
+    ops.label(1)
+    assert server.cut.wait(10), "half a request's time"
+    wait_for(lambda: labels(server) and ops.hook()["behind"] == 0, what="2xx is good, whatever follows")
+    assert labels(server) == ["v1"] and ops.hook()["failures"] == 0
+
+
 def test_a_test_says_how_it_went(ops, servers):
     server = servers()
     ops.add_hook(server, "desk", "--kinds", "online")
@@ -222,7 +243,8 @@ def test_a_removed_one_is_told_nothing(ops, servers):
 
 def test_where_to_and_how_many(ops):
     for url in ("http://example.com/", "ftp://127.0.0.1/", "https://user:pass@example.com/", "file:///etc/passwd",
-                "http://127.0.0.1.example.com/", "nothing", "https://", "http://localhost@example.com/"):
+                "http://127.0.0.1.example.com/", "nothing", "https://", "http://localhost@example.com/",
+                "https://bücher.example/", "https://169.254.169.254/latest/", "https://[fe80::1]/"):
         assert "url" in ops.fails(3, "webhook", "add", "desk", url), url
     ops.fails(3, "webhook", "add", "Desk!", "https://example.com/")
     ops.fails(3, "webhook", "add", "desk", "https://example.com/", "--kinds", "colour")
