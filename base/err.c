@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@ bool(err_set)(struct err *err, enum err_code code, const char *fmt, ...)
     err->reason = 0;
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
+    utf8_clean(err->text);
     return false;
 }
 
@@ -67,6 +70,7 @@ bool(err_errno)(struct err *err, int errnum, const char *fmt, ...)
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
     append(err, strerror(errnum));
+    utf8_clean(err->text);
     err->code = code_of_errno(errnum);
     err->reason = 0;
     return false;
@@ -83,6 +87,7 @@ bool(err_context)(struct err *err, const char *fmt, ...)
     (void)vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
     append(err, inner);
+    utf8_clean(err->text);
     return false;
 }
 

@@ -9,7 +9,7 @@
  * An error is a value: what happened, where, why, and the next step, as one line of text.
  * Functions that can fail return false and fill the last parameter; the boundary that owns the
  * foreign message (SQLite, OpenSSL, errno) writes it, callers put their context in front.
- * It is logged once, where it is given up. `err` may be NULL where the caller does not care.
+ * The text is UTF-8 whatever it quotes, and logged once, where it is given up. `err` may be NULL.
  */
 enum err_code {
     ERR_NONE = 0,

@@ -105,12 +105,16 @@ static json_t *outcomes_json(const struct order *order, const struct director_ou
                              const struct director_acted *acted)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < order->count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:I, s:s}", "device", outcomes[i].device.id, "id",
-                            order->dry_run ? "" : acted[i].name, "manifest_version",
-                            (json_int_t)outcomes[i].manifest_version, "waits_for",
-                            outcomes[i].waits_for));
+    for (size_t i = 0; i < order->count; i++) {
+        json_t *shown =
+            json_pack("{s:s, s:s, s:I, s:s}", "device", outcomes[i].device.id, "id",
+                      order->dry_run ? "" : acted[i].name, "manifest_version",
+                      (json_int_t)outcomes[i].manifest_version, "waits_for", outcomes[i].waits_for);
+        if (json_array_append_new(list, shown) == 0)
+            continue;
+        json_decref(list);
+        return NULL;
+    }
     return json_pack("{s:b, s:s, s:I, s:o}", "dry_run", (int)order->dry_run, "kind",
                      action_word(order->act.kind), "expires_ms", (json_int_t)order->act.expires_ms,
                      "actions", list);

@@ -55,11 +55,16 @@ static bool read_devices(struct fleetdb *db, const struct api_caller *caller, co
 static json_t *outcomes_json(const struct director_outcome *outcomes, size_t count)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:I, s:b, s:s}", "id", outcomes[i].device.id, "manifest_version",
-                            (json_int_t)outcomes[i].manifest_version, "changed",
-                            (int)outcomes[i].changed, "waits_for", outcomes[i].waits_for));
+    for (size_t i = 0; i < count; i++) {
+        json_t *shown =
+            json_pack("{s:s, s:I, s:b, s:s}", "id", outcomes[i].device.id, "manifest_version",
+                      (json_int_t)outcomes[i].manifest_version, "changed", (int)outcomes[i].changed,
+                      "waits_for", outcomes[i].waits_for);
+        if (json_array_append_new(list, shown) == 0)
+            continue;
+        json_decref(list);
+        return NULL;
+    }
     return json_pack("{s:o}", "devices", list);
 }
 
@@ -75,6 +80,7 @@ bool api_assign(struct api_desired *desired, const struct director_order *order,
         publisher_changed(desired->publisher, outcomes, count);
         renewal_changed(desired->renewal);
         *ret_answer = outcomes_json(outcomes, count);
+        ok = *ret_answer != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
     }
     free(outcomes);
     return ok;

@@ -249,11 +249,12 @@ static bool is_trouble(enum err_code code)
            code != ERR_NOT_FOUND;
 }
 
-static void refuse(struct import *import, size_t row, const char *text)
+static bool refuse(struct import *import, size_t row, const char *text, struct err *err)
 {
-    if (import->refused++ < REFUSED_SHOWN)
-        (void)json_array_append_new(import->shown,
-                                    json_pack("{s:I, s:s}", "row", (json_int_t)row, "text", text));
+    return import->refused++ >= REFUSED_SHOWN ||
+           json_array_append_new(
+               import->shown, json_pack("{s:I, s:s}", "row", (json_int_t)row, "text", text)) == 0 ||
+           no_memory(err);
 }
 
 static bool import_rows(struct import *import, const json_t *rows, struct err *err)
@@ -267,7 +268,8 @@ static bool import_rows(struct import *import, const json_t *rows, struct err *e
             continue;
         if (is_trouble(why.code))
             return err_set(err, why.code, "device %zu: %s", i + 1, why.text);
-        refuse(import, i, why.text);
+        if (!refuse(import, i, why.text, err))
+            return false;
     }
     return true;
 }
@@ -285,12 +287,13 @@ static bool check_agreement(struct import *import, const json_t *rows, struct er
         const int64_t writes = fleetdb_writes(import->db);
         if (!import_row(&again, object, &why) && is_trouble(why.code))
             return err_set(err, why.code, "device %zu: %s", i + 1, why.text);
-        if (why.code != ERR_NONE || fleetdb_writes(import->db) != writes)
-            refuse(import, i,
-                   why.code != ERR_NONE
-                       ? why.text
-                       : "another line says otherwise of its device, merchant, store or logical "
-                         "terminal");
+        const char *text = why.code != ERR_NONE
+                               ? why.text
+                               : "another line says otherwise of its device, merchant, store or "
+                                 "logical terminal";
+        if ((why.code != ERR_NONE || fleetdb_writes(import->db) != writes) &&
+            !refuse(import, i, text, err))
+            return false;
     }
     return true;
 }

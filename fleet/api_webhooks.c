@@ -55,7 +55,8 @@ static bool list_webhooks(void *ctx, const struct api_request *request, struct a
                                   fleetdb_feed_range(webhooks->db, &oldest, &newest, err)
                             : err_set(err, ERR_NO_MEMORY, "no memory for the answer");
     for (size_t i = 0; ok && i < count; i++)
-        (void)json_array_append_new(list, webhook_json(&hooks[i], newest));
+        ok = json_array_append_new(list, webhook_json(&hooks[i], newest)) == 0 ||
+             err_set(err, ERR_NO_MEMORY, "no memory for the answer");
     if (hooks != NULL)
         explicit_bzero(hooks, FLEETDB_WEBHOOKS_MAX * sizeof *hooks);
     free(hooks);

@@ -28,8 +28,12 @@ json_t *encoding_json(const struct fleetdb_encoding *encoding)
 json_t *encodings_json(const struct fleetdb_encoding *encodings, size_t count)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < count; i++)
-        (void)json_array_append_new(list, encoding_json(&encodings[i]));
+    for (size_t i = 0; i < count; i++) {
+        if (json_array_append_new(list, encoding_json(&encodings[i])) == 0)
+            continue;
+        json_decref(list);
+        return NULL;
+    }
     return list;
 }
 

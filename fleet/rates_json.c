@@ -71,6 +71,8 @@ static const char *key_word(enum fleetdb_dim by, const char *key, char word[WORD
         api_word(&muster__entry_mode__descriptor, "ENTRY_MODE_", number, word);
     else if (by == FLEETDB_DIM_TYPE)
         api_word(&muster__txn_type__descriptor, "TXN_TYPE_", number, word);
+    else if (by == FLEETDB_DIM_CURRENCY)
+        (void)snprintf(word, WORD_CHARS, "%03d", number); /* ISO 4217 */
     else
         return key;
     return word[0] != '\0' ? word : key;

@@ -100,6 +100,21 @@ static bool lock(struct fleetdb *db, const char *path, struct err *err)
                : err_errno(err, errno, "fleet database: lock %s", name);
 }
 
+/* The secrets that webhooks are signed with are in it: it is made for its owner alone, what others
+ * may do is taken away, and SQLite gives what it puts beside it the same mode. */
+static bool keep_private(const char *path, struct err *err)
+{
+    struct stat st;
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, errno, "fleet database: %s", path);
+    const bool done =
+        fstat(fd, &st) == 0 && ((st.st_mode & S_IRWXO) == 0 || fchmod(fd, st.st_mode & 0770) == 0);
+    const int why = errno;
+    (void)close(fd);
+    return done || err_errno(err, why, "fleet database: %s: its mode", path);
+}
+
 bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
 {
     struct fleetdb *db = calloc(1, sizeof *db);
@@ -107,7 +122,7 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
     db->lock = -1;
     unsigned query_count = 0;
-    if (!lock(db, path, err) || !fleetdb_stamps_open(db, err) ||
+    if (!lock(db, path, err) || !keep_private(path, err) || !fleetdb_stamps_open(db, err) ||
         !join_queries(db, &query_count, err)) {
         fleetdb_close(db);
         return false;

@@ -47,6 +47,9 @@ def test_the_longest_names_are_told_each_for_itself(ops, bin_dir, processes, run
         assert asked(ops, "/api/v1/errors?by=code", store=place)["total"] == count
         assert len(asked(ops, "/api/v1/find?limit=500", store=place)["results"]) == count
         assert [row["key"] for row in asked(ops, "/api/v1/rates?by=store", store=place)["rows"]] == [place]
+    assert terminal.record(1, first=total + 1, currency=48).returncode == 0
+    wait_for(lambda: "048" in {row["key"] for row in asked(ops, "/api/v1/rates?by=currency")["rows"]}, what="a dinar")
+    assert asked(ops, "/api/v1/errors?by=outcome", currency="048")["total"] == 1
 
 
 def test_a_code_names_one_place_and_selectors_can_say_it(ops):
@@ -65,3 +68,10 @@ def test_a_code_names_one_place_and_selectors_can_say_it(ops):
             enrolment = order | {"id": "term-9", "serial": "9", "model": "A920", "agent_key": key}
             assert ops.http("POST", "/api/v1/devices", json.dumps(enrolment).encode())[0] == 400
     assert ops.json("get", "stores") == before
+
+
+def test_what_is_refused_is_told_although_it_is_cut_inside_a_character(ops):
+    devices = [{"id": f"term-{n}", "serial": f"{n}", "model": "A920", "labels": {"店" * 14: "x"}} for n in range(3)]
+    status, reply = ops.http("POST", "/api/v1/inventory", json.dumps({"devices": devices}).encode())
+    assert status == 200 and reply["refused_count"] == 3
+    assert [row["row"] for row in reply["refused"]] == [0, 1, 2] and all("店" * 13 in row["text"] for row in reply["refused"])

@@ -46,6 +46,17 @@ static void context_goes_in_front(void **state)
     assert_int_equal(err.code, ERR_IO);
 }
 
+/* What it quotes is cut where there is no more room, if only in the middle of a character. */
+static void what_is_quoted_stays_text(void **state)
+{
+    (void)state;
+    struct err err;
+    err_set(&err, ERR_INVALID, "\"%.4s\"", "店店");
+    assert_string_equal(err.text, "\"店?\"");
+    err_context(&err, "store %.2s", "店");
+    assert_string_equal(err.text, "store ??: \"店?\"");
+}
+
 static void long_texts_are_cut_not_overrun(void **state)
 {
     (void)state;
@@ -73,8 +84,11 @@ static void nobody_has_to_listen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_and_code_are_kept), cmocka_unit_test(errno_becomes_words_and_a_code),
-        cmocka_unit_test(context_goes_in_front),  cmocka_unit_test(long_texts_are_cut_not_overrun),
+        cmocka_unit_test(text_and_code_are_kept),
+        cmocka_unit_test(errno_becomes_words_and_a_code),
+        cmocka_unit_test(context_goes_in_front),
+        cmocka_unit_test(what_is_quoted_stays_text),
+        cmocka_unit_test(long_texts_are_cut_not_overrun),
         cmocka_unit_test(nobody_has_to_listen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct fleetdb *db_of(void **state)
 {
@@ -147,6 +148,37 @@ static void only_one_process_opens_it(void **state)
     assert_int_equal(err.code, ERR_UNAVAILABLE);
     fleetdb_close(fleet->db);
     assert_true(fleetdb_open(path, &fleet->db, &err));
+}
+
+static unsigned mode_of(const char *path, const char *suffix)
+{
+    char name[160];
+    struct stat st;
+    (void)snprintf(name, sizeof name, "%s%s", path, suffix);
+    assert_int_equal(stat(name, &st), 0);
+    return st.st_mode & 0777;
+}
+
+/* The secrets of webhooks are in it. */
+static void nobody_else_reads_it(void **state)
+{
+    struct temp_fleet *fleet = *state;
+    char path[128];
+    struct fleetdb *db = NULL;
+    (void)snprintf(path, sizeof path, "%s/private.db", fleet->dir);
+    const mode_t before = umask(0);
+    assert_true(fleetdb_open(path, &db, NULL));
+    static const char *const files[] = {"", "-wal", "-shm", "-lock"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        assert_int_equal(mode_of(path, files[i]), 0600);
+    fleetdb_close(db);
+    /* A group that is let in stays, what all others could do does not. */
+    assert_int_equal(chmod(path, 0646), 0);
+    assert_true(fleetdb_open(path, &db, NULL));
+    assert_int_equal(mode_of(path, ""), 0640);
+    assert_int_equal(mode_of(path, "-wal"), 0640);
+    fleetdb_close(db);
+    (void)umask(before);
 }
 
 /* ---- records ---- */
@@ -341,11 +373,18 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
     const struct CMUnitTest tests[] = {
-        TEST(enrolment_can_be_repeated),          TEST(what_is_anothers_is_a_conflict),
-        TEST(a_key_is_replaced_from_now_on),      TEST(a_swap_moves_the_logical_terminal),
-        TEST(only_one_process_opens_it),          TEST(an_id_is_held_once),
-        TEST(what_is_not_committed_is_not_there), TEST(streams_are_read_as_written),
-        TEST(a_device_is_seen_as_reported),       TEST(a_higher_epoch_is_newer_than_any_version),
+        TEST(enrolment_can_be_repeated),
+        TEST(what_is_anothers_is_a_conflict),
+        TEST(a_key_is_replaced_from_now_on),
+        TEST(a_swap_moves_the_logical_terminal),
+        TEST(only_one_process_opens_it),
+        TEST(an_id_is_held_once),
+        TEST(nobody_else_reads_it),
+        TEST(an_id_is_held_once),
+        TEST(what_is_not_committed_is_not_there),
+        TEST(streams_are_read_as_written),
+        TEST(a_device_is_seen_as_reported),
+        TEST(a_higher_epoch_is_newer_than_any_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
