@@ -60,12 +60,15 @@ static bool show(void *ctx, const struct api_request *request, struct api_answer
         return false;
     }
     answer->json = json_pack(
-        "{s:o, s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:b}", "kinds", kinds, "open_age_ms",
-        (json_int_t)keeping->settings.open_age_ms, "phase", phases[keeping->phase], "passed_ms",
-        (json_int_t)keeping->passed_ms, "next_ms", (json_int_t)next_ms(keeping, request->now_ms),
-        "trouble", keeping->trouble, "file_bytes", (json_int_t)room.file_bytes, "free_bytes",
-        (json_int_t)room.free_bytes, "spare_bytes", (json_int_t)keeping->settings.spare_bytes,
-        "shrinks", (int)room.shrinks);
+        "{s:o, s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "kinds", kinds,
+        "open_age_ms", (json_int_t)keeping->settings.open_age_ms, "phase", phases[keeping->phase],
+        "passed_ms", (json_int_t)keeping->passed_ms, "next_ms",
+        (json_int_t)next_ms(keeping, request->now_ms), "trouble", keeping->trouble, "doubted_ms",
+        (json_int_t)keeping->time.note.doubted_ms, "expected_ms",
+        (json_int_t)keeping->time.note.believed_ms, "left_ms",
+        (json_int_t)keeping_clock_left_ms(&keeping->time), "file_bytes",
+        (json_int_t)room.file_bytes, "free_bytes", (json_int_t)room.free_bytes, "spare_bytes",
+        (json_int_t)keeping->settings.spare_bytes, "shrinks", (int)room.shrinks);
     return answer->json != NULL || no_memory(err);
 }
 

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-enum { DAY_MS = 24 * 3600 * 1000, MIB = 1024 * 1024 };
+enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS, MIB = 1024 * 1024 };
 
 static void add_moment(struct ctl_table *table, int64_t at_ms, const char *never)
 {
@@ -34,6 +34,21 @@ static void add_kind(struct ctl_table *table, const json_t *kind)
     ctl_table_count(table, ctl_number(kind, "removed"));
 }
 
+/* What to do depends on who is right. */
+static void print_doubt(struct ctl *ctl, const json_t *reply)
+{
+    char says[32], expected[32];
+    if (ctl_number(reply, "doubted_ms") == 0)
+        return;
+    clock_format(ctl_number(reply, "doubted_ms"), says);
+    clock_format(ctl_number(reply, "expected_ms"), expected);
+    fprintf(ctl->out,
+            "Nothing is removed: musterd's clock says %.16sZ, and about %.16sZ was expected.\n"
+            "If it is wrong, set it. If it is right, wait: when it has gone on like that for\n"
+            "another %" PRId64 " h, it is believed.\n",
+            says, expected, (ctl_number(reply, "left_ms") + HOUR_MS - 1) / HOUR_MS);
+}
+
 static void print_end(struct ctl *ctl, const json_t *reply)
 {
     char next[32];
@@ -52,6 +67,7 @@ static void print_end(struct ctl *ctl, const json_t *reply)
                 : " It shrinks only after musterd --vacuum.");
     fprintf(ctl->out, "musterd %s; the next pass begins at %.19sZ.\n", ctl_text(reply, "phase"),
             next);
+    print_doubt(ctl, reply);
     if (trouble[0] != '\0')
         fprintf(ctl->out, "The last pass had trouble: %s\n", trouble);
 }

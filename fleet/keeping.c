@@ -17,12 +17,16 @@ enum {
     REST_LEAST_MS = 5,
     GIVE_BACK_BYTES = 512 * 1024,
     TRY_AGAIN_MS = 5000, /* what keeps an erasure from its end */
+    NOTE_MS = 3600 * 1000,
 };
 
 int64_t keeping_from_ms(const struct keeping *keeping, enum fleetdb_kept kept)
 {
     const int64_t age_ms = keeping->settings.age_ms[kept];
-    return age_ms == 0 ? 0 : clock_wall_ms(keeping->settings.clock) - age_ms;
+    const int64_t now_ms = keeping->time.note.doubted_ms == 0
+                               ? clock_wall_ms(keeping->settings.clock)
+                               : keeping->time.note.believed_ms;
+    return age_ms == 0 ? 0 : now_ms - age_ms;
 }
 
 static void fail(struct keeping *keeping, const char *doing, const struct err *why)
@@ -31,15 +35,82 @@ static void fail(struct keeping *keeping, const char *doing, const struct err *w
     log_error("retention: %s", keeping->trouble);
 }
 
+/* ---- by which time? ---- */
+
+static bool read_note(struct keeping *keeping, struct err *err)
+{
+    if (keeping->time.looked)
+        return true;
+    if (!fleetdb_kept_clock_read(keeping->settings.db, &keeping->noted, err))
+        return false;
+    keeping->time.note = keeping->noted;
+    return true;
+}
+
+static bool write_note(struct keeping *keeping, struct err *err)
+{
+    const struct fleetdb_kept_clock *note = &keeping->time.note, *noted = &keeping->noted;
+    const int64_t apart_ms = note->believed_ms - noted->believed_ms;
+    if ((note->doubted_ms == 0) == (noted->doubted_ms == 0) && note->held_ms >= noted->held_ms &&
+        noted->believed_ms != 0 && apart_ms < NOTE_MS && apart_ms > -NOTE_MS)
+        return true;
+    if (!fleetdb_kept_clock_write(keeping->settings.db, note, err))
+        return false;
+    keeping->noted = *note;
+    return true;
+}
+
+static void tell_doubt(const struct keeping *keeping)
+{
+    const struct fleetdb_kept_clock *note = &keeping->time.note;
+    char says[32], expected[32];
+    clock_format(note->doubted_ms, says);
+    clock_format(note->believed_ms, expected);
+    log_error("retention: the clock says %.19sZ, and about %.19sZ was expected: nothing is removed "
+              "until it has gone on like that for %d h; if it is wrong, set this machine's clock",
+              says, expected, KEEPING_HELD_MS / (3600 * 1000));
+}
+
+/* Returns whether there is a time to remove records by. What cannot be noted is not gone by. */
+static bool look_at_clock(struct keeping *keeping, int64_t boot_ms)
+{
+    struct keeping_clock *time = &keeping->time;
+    struct err err = {0};
+    if (!read_note(keeping, &err)) {
+        fail(keeping, "clock", &err);
+        return false;
+    }
+    const struct fleetdb_kept_clock before = time->note;
+    const bool first = !time->looked;
+    const bool believed = keeping_clock_look(time, clock_wall_ms(keeping->settings.clock), boot_ms);
+    if (!believed &&
+        (first || (time->note.held_ms == 0 && before.doubted_ms != time->note.doubted_ms)))
+        tell_doubt(keeping);
+    if (believed && before.doubted_ms != 0) {
+        log_info("retention: the clock is believed again");
+        keeping->begins_ms = 0;
+    }
+    metrics_set(keeping->settings.metrics, METRIC_RETENTION_HELD, !believed);
+    if (!write_note(keeping, &err)) {
+        fail(keeping, "clock", &err);
+        return false;
+    }
+    return believed;
+}
+
 /* ---- one kind after the other ---- */
+
+static void end_ageing(struct keeping *keeping)
+{
+    keeping->phase = KEEPING_GIVES_BACK;
+    keeping->gave_back = false;
+}
 
 static void next_kind(struct keeping *keeping)
 {
     keeping->after = 0;
-    if (++keeping->kept < FLEETDB_KEPTS)
-        return;
-    keeping->phase = KEEPING_GIVES_BACK;
-    keeping->gave_back = false;
+    if (++keeping->kept == FLEETDB_KEPTS)
+        end_ageing(keeping);
 }
 
 static void age(struct keeping *keeping)
@@ -76,6 +147,7 @@ static void end(struct keeping *keeping)
 {
     const struct keeping_settings *settings = &keeping->settings;
     keeping->phase = KEEPING_RESTS;
+    keeping->begins_ms = clock_boot_ms(settings->clock) + settings->every_ms;
     keeping->passed_ms = clock_wall_ms(settings->clock);
 }
 
@@ -149,32 +221,50 @@ static void pace(struct keeping *keeping, int64_t took_ms)
         keeping->rows *= 2;
 }
 
+/* Returns whether an erasure gets no further. */
+static bool work(struct keeping *keeping, bool believed)
+{
+    if (fleetdb_erasing(keeping->settings.db))
+        return !erase(keeping);
+    if (keeping->phase == KEEPING_RESTS)
+        begin(keeping);
+    if (keeping->phase == KEEPING_GIVES_BACK)
+        give_back(keeping);
+    else if (believed)
+        age(keeping);
+    else
+        end_ageing(keeping);
+    return false;
+}
+
+/* Until the next pass; the time is looked at before, so that its note is not old. */
+static int64_t rest_ms(const struct keeping *keeping, int64_t boot_ms)
+{
+    const int64_t left_ms = keeping->begins_ms - boot_ms;
+    return left_ms < NOTE_MS ? left_ms : NOTE_MS;
+}
+
 int64_t keeping_step(struct keeping *keeping)
 {
     const struct clock *clock = keeping->settings.clock;
     const int64_t began_ms = clock_boot_ms(clock);
     if (began_ms < keeping->due_ms)
         return keeping->due_ms - began_ms;
-    const bool erasing = fleetdb_erasing(keeping->settings.db);
-    bool stuck = false;
     if (keeping->rows == 0)
         keeping->rows = ROWS_FIRST;
-    if (!erasing && keeping->phase == KEEPING_RESTS)
-        begin(keeping);
-    if (erasing)
-        stuck = !erase(keeping);
-    else if (keeping->phase == KEEPING_AGES)
-        age(keeping);
-    else
-        give_back(keeping);
-    const int64_t took_ms = clock_boot_ms(clock) - began_ms;
-    const int64_t rest_ms = REST_TIMES * took_ms;
+    const bool believed = look_at_clock(keeping, began_ms);
+    bool stuck = false;
+    if (fleetdb_erasing(keeping->settings.db) || keeping->phase != KEEPING_RESTS ||
+        began_ms >= keeping->begins_ms)
+        stuck = work(keeping, believed);
+    const int64_t ended_ms = clock_boot_ms(clock), took_ms = ended_ms - began_ms;
     pace(keeping, took_ms);
-    int64_t wait_ms = rest_ms > REST_LEAST_MS ? rest_ms : REST_LEAST_MS;
+    int64_t wait_ms = REST_TIMES * took_ms > REST_LEAST_MS ? REST_TIMES * took_ms : REST_LEAST_MS;
     if (stuck)
         wait_ms = TRY_AGAIN_MS;
-    else if (!erasing && keeping->phase == KEEPING_RESTS)
-        wait_ms = keeping->settings.every_ms;
-    keeping->due_ms = began_ms + took_ms + wait_ms;
+    else if (!fleetdb_erasing(keeping->settings.db) && keeping->phase == KEEPING_RESTS &&
+             keeping->begins_ms > ended_ms)
+        wait_ms = rest_ms(keeping, ended_ms);
+    keeping->due_ms = ended_ms + wait_ms;
     return wait_ms;
 }

@@ -182,8 +182,7 @@ void presence_line_up(struct presence *presence, bool keeps)
     }
     const struct fleetdb_absence deaf = {.from_ms = presence->lost_wall_ms, .to_ms = now.wall_ms};
     if (presence->lost_wall_ms != 0 && deaf.to_ms - deaf.from_ms >= presence->rule.grace_ms &&
-        !fleetdb_absence_add(presence->settings.db, 0, &deaf,
-                             now.wall_ms - presence->settings.history_ms, &err))
+        !fleetdb_absence_add(presence->settings.db, 0, &deaf, &err))
         complain(presence, "that nobody was heard for a time was not written", &err);
 }
 
@@ -409,11 +408,10 @@ static bool write_entry(struct presence *presence, const struct entry *entry,
                         const struct presence_time *now, bool *ret_told, struct err *err)
 {
     struct fleetdb_presence row = row_of(entry);
-    const int64_t oldest_ms = now->wall_ms - presence->settings.history_ms;
     bool done = tell_news(presence, entry, &row, now, err) &&
                 fleetdb_presence_write(presence->settings.db, &row, err) &&
-                (entry->over.to_ms == 0 || fleetdb_absence_add(presence->settings.db, row.device,
-                                                               &entry->over, oldest_ms, err));
+                (entry->over.to_ms == 0 ||
+                 fleetdb_absence_add(presence->settings.db, row.device, &entry->over, err));
     *ret_told = row.told;
     return done;
 }

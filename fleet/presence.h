@@ -24,7 +24,6 @@ struct presence_settings {
     const struct clock *clock;
     struct metrics *metrics;
     int64_t grace_ms, silence_ms, settle_ms;
-    int64_t history_ms;       /* absences older than that are forgotten */
     const char *hours, *zone; /* of stores of which nobody has said them */
 };
 

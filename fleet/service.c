@@ -381,7 +381,6 @@ static bool open_presence(struct service *service, const struct clock *clock,
                                                .grace_ms = settings->presence_grace_ms,
                                                .silence_ms = settings->presence_silence_ms,
                                                .settle_ms = settings->presence_settle_ms,
-                                               .history_ms = settings->presence_history_ms,
                                                .hours = settings->presence_hours,
                                                .zone = settings->presence_zone};
     return presence_open(&presence, &service->presence, err);

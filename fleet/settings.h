@@ -42,7 +42,7 @@ struct fleet_settings {
     int64_t keep_open_ms;
     int64_t keep_every_ms;
     int64_t keep_spare_bytes;
-    int64_t presence_grace_ms, presence_silence_ms, presence_settle_ms, presence_history_ms;
+    int64_t presence_grace_ms, presence_silence_ms, presence_settle_ms;
     char presence_hours[256], presence_zone[65];
 
     int log_level;

@@ -20,6 +20,8 @@ enum query {
     MARK,
     AGED,
     DUPLICATES,
+    CLOCK_READ,
+    CLOCK_WRITE,
     OLDEST,                        /* + kept */
     WALK = OLDEST + FLEETDB_KEPTS, /* + kept, of rows */
     REMOVE = WALK + ROW_KINDS,     /* + kept, of rows */
@@ -50,6 +52,9 @@ static const char *const texts[QUERIES] = {
     [AGED] = "INSERT INTO account_aged (device, lane, records) VALUES (:device, :lane, :records)"
              " ON CONFLICT (device, lane) DO UPDATE SET records = records + excluded.records",
     [DUPLICATES] = "DELETE FROM result_duplicate WHERE original = :id",
+    [CLOCK_READ] = "SELECT believed_ms, doubted_ms, held_ms FROM kept_clock",
+    [CLOCK_WRITE] = "INSERT OR REPLACE INTO kept_clock (id, believed_ms, doubted_ms, held_ms)"
+                    " VALUES (1, :believed, :doubted, :held)",
     [OLDEST + FLEETDB_KEPT_RESULTS] = OLDEST_OF("result", "received_ms"),
     [OLDEST + FLEETDB_KEPT_EVENTS] = OLDEST_OF("event", "received_ms"),
     [OLDEST + FLEETDB_KEPT_LOGS] = "SELECT min(e.received_ms), 0, count(*) FROM log_piece p"
@@ -59,6 +64,7 @@ static const char *const texts[QUERIES] = {
     [OLDEST + FLEETDB_KEPT_HEALTH] = OLDEST_OF("health", "received_ms"),
     [OLDEST + FLEETDB_KEPT_AUDIT] = OLDEST_OF("audit", "at_ms"),
     [OLDEST + FLEETDB_KEPT_FEED] = OLDEST_OF("feed", "at_ms"),
+    [OLDEST + FLEETDB_KEPT_ABSENCES] = OLDEST_OF("absence", "to_ms"),
     [OLDEST + FLEETDB_KEPT_SUMS_MINUTE] = FIRST_OF("rollup_code_minute", 60000),
     [OLDEST + FLEETDB_KEPT_SUMS_HOUR] = FIRST_OF("rollup_code_hour", 3600000),
     [WALK + FLEETDB_KEPT_RESULTS] =
@@ -72,12 +78,14 @@ static const char *const texts[QUERIES] = {
     /* Its newest row stays, so that no id is given twice. */
     [WALK + FLEETDB_KEPT_FEED] =
         WALK_OF("feed", "at_ms", "0", "0", "iif(id = (SELECT max(id) FROM feed), 2, 0)"),
+    [WALK + FLEETDB_KEPT_ABSENCES] = WALK_OF("absence", "to_ms", "0", "0", "0"),
     [REMOVE + FLEETDB_KEPT_RESULTS] = REMOVE_OF("result"),
     [REMOVE + FLEETDB_KEPT_EVENTS] = REMOVE_OF("event"),
     [REMOVE + FLEETDB_KEPT_LOGS] = REMOVE_OF("event"),
     [REMOVE + FLEETDB_KEPT_HEALTH] = REMOVE_OF("health"),
     [REMOVE + FLEETDB_KEPT_AUDIT] = REMOVE_OF("audit"),
     [REMOVE + FLEETDB_KEPT_FEED] = REMOVE_OF("feed"),
+    [REMOVE + FLEETDB_KEPT_ABSENCES] = REMOVE_OF("absence"),
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
     [TRIM + ROLLUP_##id] = "DELETE FROM " table " WHERE (" KEY(own) ") IN (SELECT " KEY(           \
         own) " FROM " table " WHERE bucket < :before ORDER BY " KEY(own) " LIMIT :rows)",
@@ -150,6 +158,37 @@ bool fleetdb_kept_load(struct fleetdb *db, struct err *err)
     }
     return false;
 }
+
+/* ---- by which time? ---- */
+
+bool fleetdb_kept_clock_read(struct fleetdb *db, struct fleetdb_kept_clock *ret_clock,
+                             struct err *err)
+{
+    bool found = false;
+    sqlite3_stmt *row = query_of(db, CLOCK_READ);
+    if (!sqlite_row(db->sqlite, row, &found, err))
+        return false;
+    *ret_clock = (struct fleetdb_kept_clock){0};
+    if (!found)
+        return true;
+    *ret_clock = (struct fleetdb_kept_clock){.believed_ms = sqlite3_column_int64(row, 0),
+                                             .doubted_ms = sqlite3_column_int64(row, 1),
+                                             .held_ms = sqlite3_column_int64(row, 2)};
+    (void)sqlite3_reset(row);
+    return true;
+}
+
+bool fleetdb_kept_clock_write(struct fleetdb *db, const struct fleetdb_kept_clock *clock,
+                              struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, CLOCK_WRITE);
+    sqlite_bind_int(statement, ":believed", clock->believed_ms);
+    sqlite_bind_int(statement, ":doubted", clock->doubted_ms);
+    sqlite_bind_int(statement, ":held", clock->held_ms);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+/* ---- steps ---- */
 
 /* What a step has found, and is to be so when it is committed. */
 struct step {

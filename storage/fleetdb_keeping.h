@@ -38,6 +38,17 @@ struct fleetdb_kept_view {
     int64_t whole_from_ms; /* 0: all there ever was */
     int64_t removed;
 };
+/* By which time rows go, from one start of musterd to the next. */
+struct fleetdb_kept_clock {
+    int64_t believed_ms; /* the newest wall time that was; 0: none yet */
+    int64_t doubted_ms;  /* another that was seen since; 0: none */
+    int64_t held_ms;     /* for how long that one has gone on */
+};
+bool fleetdb_kept_clock_read(struct fleetdb *db, struct fleetdb_kept_clock *ret_clock,
+                             struct err *err) MUSTER_CHECK;
+bool fleetdb_kept_clock_write(struct fleetdb *db, const struct fleetdb_kept_clock *clock,
+                              struct err *err) MUSTER_CHECK;
+
 bool fleetdb_kept_look(struct fleetdb *db, enum fleetdb_kept kept,
                        struct fleetdb_kept_view *ret_view, struct err *err) MUSTER_CHECK;
 

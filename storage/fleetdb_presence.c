@@ -55,10 +55,9 @@ static const char *const texts[QUERIES] = {
     [DOUBT] = "UPDATE presence SET state = 'unknown' WHERE state = 'online'",
     [ADD] = "INSERT INTO absence (device, from_ms, to_ms, evidence, missing_ms)"
             " VALUES (nullif(:device, 0), :from, :to, :evidence, :missing)",
-    [TRIM] =
-        "DELETE FROM absence WHERE device IS nullif(:device, 0) AND (to_ms < :oldest OR to_ms <"
-        " (SELECT to_ms FROM absence WHERE device IS nullif(:device, 0)"
-        "  ORDER BY to_ms DESC LIMIT 1 OFFSET :max))",
+    [TRIM] = "DELETE FROM absence WHERE device IS nullif(:device, 0) AND to_ms <"
+             " (SELECT to_ms FROM absence WHERE device IS nullif(:device, 0)"
+             "  ORDER BY to_ms DESC LIMIT 1 OFFSET :max)",
     [ABSENCES] = "SELECT from_ms, to_ms, evidence, missing_ms FROM absence"
                  " WHERE device = :device AND to_ms > :from ORDER BY to_ms",
     [OWN_ABSENCES] = "SELECT from_ms, to_ms, evidence, missing_ms FROM absence"
@@ -230,7 +229,7 @@ bool fleetdb_presence_doubt(struct fleetdb *db, struct err *err)
 /* ---- history ---- */
 
 bool fleetdb_absence_add(struct fleetdb *db, int64_t device, const struct fleetdb_absence *absence,
-                         int64_t oldest_ms, struct err *err)
+                         struct err *err)
 {
     sqlite3_stmt *add = query_of(db, ADD), *trim = query_of(db, TRIM);
     sqlite_bind_int(add, ":device", device);
@@ -241,7 +240,6 @@ bool fleetdb_absence_add(struct fleetdb *db, int64_t device, const struct fleetd
     if (!sqlite_run(db->sqlite, add, err))
         return false;
     sqlite_bind_int(trim, ":device", device);
-    sqlite_bind_int(trim, ":oldest", oldest_ms);
     sqlite_bind_int(trim, ":max", FLEETDB_ABSENCES_MAX - 1);
     return sqlite_run(db->sqlite, trim, err);
 }

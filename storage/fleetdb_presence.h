@@ -74,9 +74,9 @@ struct fleetdb_absence {
     enum fleetdb_evidence evidence;
     int64_t missing_ms; /* 0: nobody missed it */
 };
-/* `device` 0: musterd heard nobody. Those that ended before `oldest_ms` go. */
+/* `device` 0: musterd heard nobody. They go by age too (storage/keeping.def). */
 bool fleetdb_absence_add(struct fleetdb *db, int64_t device, const struct fleetdb_absence *absence,
-                         int64_t oldest_ms, struct err *err) MUSTER_CHECK;
+                         struct err *err) MUSTER_CHECK;
 /* Those that end after `from_ms`, oldest first; of one that is not over yet nothing. */
 bool fleetdb_absence_each(struct fleetdb *db, int64_t device, int64_t from_ms,
                           bool (*each)(void *ctx, const struct fleetdb_absence *absence,

@@ -222,18 +222,18 @@ static void reopen(struct seed *seed)
     must(seed->crash, open_fleet(seed, seed->path, &err), &err);
 }
 
+enum { REOPEN = 9 };
 static void step(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
-    const unsigned what = crash_draw(crash, 10);
+    const unsigned drawn = crash_draw(crash, 10);
     crash->log.step++;
-    if (crash->log.step == 1)
-        reopen(seed);
-    else if (what < 3)
+    const unsigned what = crash->log.step == 1 ? REOPEN : drawn;
+    if (what < 3)
         age(seed);
     else if (what < 5)
         give_back(seed);
-    else if (what < 9)
+    else if (what < REOPEN)
         erase(seed);
     else
         reopen(seed);

@@ -135,6 +135,31 @@ def test_the_file_shrinks_and_kills_change_nothing(ops, terminal, broker, pki):
     assert ops.query("SELECT removed FROM kept WHERE kind = 'results'")[0][0] == 30040 - ops.results()
 
 
+def test_a_clock_that_is_ahead_removes_nothing(ops, terminal, broker, pki):
+    """As after two weeks in which musterd was off, and as after ten years that passed in its clock alone."""
+    ops.process.stop()
+    aged.time_passes(ops.folder / "fleet.db", 60)
+    with aged.opened(ops.folder / "fleet.db") as database:
+        database.execute("UPDATE kept_clock SET believed_ms = believed_ms - ?", (14 * aged.DAY_MS,))
+    start(ops, broker, pki)
+    ops.process.wait_line("nothing is removed until it has gone on like that for 24 h")
+    wait_for(lambda: ops.json("retention")["passed_ms"], what="a pass")
+    told = ops.json("retention")
+    assert told["doubted_ms"] - told["expected_ms"] > 13 * aged.DAY_MS
+    assert 0 < told["left_ms"] <= aged.DAY_MS
+    assert [row["removed"] for row in told["kinds"] if row["kind"] in ("results", "events")] == [0, 0]
+    assert ops.results() == 40
+    assert "If it is wrong, set it. If it is right, wait" in ops.ctl_ok("retention")
+    assert "\nmuster_retention_held 1\n" in ops.raw("GET", "/metrics")[1].decode()
+    # It has gone on for a day.
+    ops.process.stop()
+    with aged.opened(ops.folder / "fleet.db") as database:
+        database.execute("UPDATE kept_clock SET held_ms = ?", (aged.DAY_MS - 100,))
+    start(ops, broker, pki)
+    wait_for(lambda: kind(ops, "results")["removed"] == 40, what="old results removed")
+    assert ops.json("retention")["doubted_ms"] == 0
+
+
 def test_an_old_file_is_written_anew(ops, terminal, broker, pki):
     path = ops.folder / "fleet.db"
     ops.process.stop()

@@ -2,6 +2,7 @@
 #include "storage/fleetdb_keeping.h"
 
 #include "storage/fleetdb_feed.h"
+#include "storage/fleetdb_presence.h"
 #include "storage/fleetdb_rates.h"
 #include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_room.h"
@@ -277,6 +278,22 @@ static void the_newest_of_the_feed_stays(void **state)
     assert_int_equal(oldest, then);
 }
 
+/* Also of a device that writes no more of them, and those of nobody. */
+static void absences_go_by_age(void **state)
+{
+    struct world *world = *state;
+    const int64_t now_ms = WORLD_WALL_MS + 100 * day_ms;
+    for (int64_t device = 0; device < 3; device++) {
+        const struct fleetdb_absence absence = {
+            .from_ms = WORLD_WALL_MS, .to_ms = now_ms - (40 - 20 * (device / 2)) * day_ms};
+        assert_true(fleetdb_absence_add(world->fleet->db, device, &absence, NULL));
+    }
+    world->now_ms += 100 * day_ms;
+    assert_int_equal(age(world, FLEETDB_KEPT_ABSENCES, ago(world, 35), 0), 2);
+    assert_int_equal(number(world, "SELECT count(*) FROM absence WHERE device = 2"), 1);
+    assert_int_equal(number(world, "SELECT count(*) FROM absence"), 1);
+}
+
 static void logs_go_before_other_events(void **state)
 {
     struct world *world = *state;
@@ -496,6 +513,7 @@ int main(void)
         TEST(sums_by_the_minute_are_not_begun_again),
         TEST(sums_by_the_hour_go_from_all_tables),
         TEST(the_newest_of_the_feed_stays),
+        TEST(absences_go_by_age),
         TEST(logs_go_before_other_events),
         TEST(what_the_sums_know_is_answered_as_before),
         TEST(what_only_rows_know_is_said_to_be_gone),

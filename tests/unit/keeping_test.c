@@ -128,6 +128,150 @@ static void a_slow_disk_makes_steps_small(void **state)
     assert_int_equal(keeping.rows, 8);
 }
 
+/* ---- a clock that is wrong ---- */
+
+struct wrong {
+    struct world *world;
+    int64_t off_ms;
+};
+
+static int64_t wrong_wall(void *ctx)
+{
+    const struct wrong *wrong = ctx;
+    return world_wall(wrong->world) + wrong->off_ms;
+}
+
+static int64_t wrong_boot(void *ctx)
+{
+    const struct wrong *wrong = ctx;
+    return clock_boot_ms(&wrong->world->clock);
+}
+
+static struct clock wrong_clock(struct wrong *wrong)
+{
+    return (struct clock){wrong_wall, wrong_boot, wrong};
+}
+
+/* By the hour. */
+static void time_passes(struct world *world, struct keeping *keeping, int64_t for_ms)
+{
+    for (int64_t passed_ms = 0; passed_ms < for_ms; passed_ms += 3600000) {
+        world->now_ms += 3600000;
+        (void)pass(world, keeping);
+    }
+}
+
+static void a_clock_that_jumps_ahead_removes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct wrong wrong = {.world = world};
+    const struct clock clock = wrong_clock(&wrong);
+    struct keeping keeping = keeping_of(world);
+    keeping.settings.clock = &clock;
+    send(world, 1);
+    (void)pass(world, &keeping);
+    const uint64_t aged = world->metrics.values[METRIC_AGED_FEED];
+    wrong.off_ms = 3650 * day_ms;
+    time_passes(world, &keeping, day_ms / 2);
+    assert_int_equal(rows_of(world), 1000);
+    assert_int_equal(world->metrics.values[METRIC_RETENTION_HELD], 1);
+    assert_int_equal(world->metrics.values[METRIC_AGED_FEED], aged);
+    assert_true(keeping.time.note.doubted_ms > 0);
+    assert_true(keeping_from_ms(&keeping, FLEETDB_KEPT_RESULTS) < world_wall(world));
+    wrong.off_ms = 0;
+    time_passes(world, &keeping, 2 * day_ms);
+    assert_int_equal(rows_of(world), 1000);
+    assert_int_equal(world->metrics.values[METRIC_RETENTION_HELD], 0);
+}
+
+/* In the middle of a pass. */
+static void a_jump_ends_a_pass(void **state)
+{
+    struct world *world = *state;
+    struct wrong wrong = {.world = world};
+    const struct clock clock = wrong_clock(&wrong);
+    struct keeping keeping = keeping_of(world);
+    keeping.settings.clock = &clock;
+    send(world, 1);
+    world->now_ms += keeping_step(&keeping);
+    assert_int_equal(keeping.phase, KEEPING_AGES);
+    wrong.off_ms = 3650 * day_ms;
+    (void)pass(world, &keeping);
+    assert_int_equal(rows_of(world), 1000);
+}
+
+static void a_time_that_holds_is_gone_by(void **state)
+{
+    struct world *world = *state;
+    struct wrong wrong = {.world = world};
+    const struct clock clock = wrong_clock(&wrong);
+    struct keeping keeping = keeping_of(world);
+    keeping.settings.clock = &clock;
+    send(world, 1);
+    (void)pass(world, &keeping);
+    wrong.off_ms = 100 * day_ms;
+    time_passes(world, &keeping, day_ms - 3600000);
+    assert_int_equal(rows_of(world), 1000);
+    time_passes(world, &keeping, 2 * 3600000);
+    assert_int_equal(rows_of(world), 0);
+}
+
+/* As one that was off for long; the next one reads the note. */
+static void a_start_ahead_of_the_note_waits(void **state)
+{
+    struct world *world = *state;
+    struct keeping keeping = keeping_of(world);
+    send(world, 1);
+    (void)pass(world, &keeping);
+    world->now_ms += 100 * day_ms;
+    keeping = keeping_of(world);
+    (void)pass(world, &keeping);
+    assert_int_equal(rows_of(world), 1000);
+    time_passes(world, &keeping, day_ms / 2);
+    keeping = keeping_of(world); /* once more, on the way */
+    time_passes(world, &keeping, day_ms / 2 + 2 * 3600000);
+    assert_int_equal(rows_of(world), 0);
+}
+
+/* However seldom it passes, what it notes is not old. */
+static void the_note_is_kept_up_between_passes(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb_kept_clock note;
+    struct keeping keeping = keeping_of(world);
+    keeping.settings.every_ms = day_ms;
+    (void)pass(world, &keeping);
+    const int64_t passed_ms = keeping.passed_ms;
+    for (int i = 0; i < 20; i++) {
+        const int64_t wait_ms = keeping_step(&keeping);
+        assert_in_range(wait_ms, 1, 3600000);
+        world->now_ms += wait_ms;
+    }
+    assert_int_equal(keeping.passed_ms, passed_ms);
+    assert_true(fleetdb_kept_clock_read(world->fleet->db, &note, NULL));
+    assert_in_range(world_wall(world) - note.believed_ms, 0, 2 * 3600000);
+}
+
+static void a_clock_that_went_back_removes_nothing(void **state)
+{
+    struct world *world = *state;
+    struct wrong wrong = {.world = world};
+    const struct clock clock = wrong_clock(&wrong);
+    struct keeping keeping = keeping_of(world);
+    keeping.settings.clock = &clock;
+    send(world, 1);
+    world->now_ms += 29 * day_ms;
+    (void)pass(world, &keeping);
+    wrong.off_ms = -3650 * day_ms;
+    time_passes(world, &keeping, 2 * day_ms);
+    assert_int_equal(rows_of(world), 1000);
+    wrong.off_ms = 0; /* set right: from there that is a jump ahead */
+    time_passes(world, &keeping, day_ms / 2);
+    assert_int_equal(rows_of(world), 1000);
+    time_passes(world, &keeping, day_ms);
+    assert_int_equal(rows_of(world), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -136,6 +280,12 @@ int main(void)
         TEST(the_next_pass_waits_for_its_time),
         TEST(for_ever_is_for_ever),
         TEST(a_slow_disk_makes_steps_small),
+        TEST(a_clock_that_jumps_ahead_removes_nothing),
+        TEST(a_jump_ends_a_pass),
+        TEST(a_time_that_holds_is_gone_by),
+        TEST(a_start_ahead_of_the_note_waits),
+        TEST(the_note_is_kept_up_between_passes),
+        TEST(a_clock_that_went_back_removes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

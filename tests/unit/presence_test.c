@@ -42,7 +42,6 @@ static void start(struct world *world)
                                                .grace_ms = GRACE,
                                                .silence_ms = MINUTE,
                                                .settle_ms = SETTLE,
-                                               .history_ms = INT64_C(35) * 24 * HOUR,
                                                .hours = "24/7",
                                                .zone = "UTC"};
     assert_true(presence_open(&settings, &world->presence, NULL));
@@ -460,11 +459,6 @@ static void history_is_bounded(void **state)
         pass(world, MINUTE);
     }
     assert_int_equal(absences_of(world, world->devices[0]).count, FLEETDB_ABSENCES_MAX);
-    said(world, world->devices[0], false, 100);
-    pass(world, INT64_C(40) * 24 * HOUR); /* all of it is too old by then */
-    presence_heard(world->presence, world->devices[0], -1);
-    pass(world, MINUTE);
-    assert_int_equal(absences_of(world, world->devices[0]).count, 1);
 }
 
 int main(void)
