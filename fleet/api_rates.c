@@ -4,6 +4,7 @@
 #include "fleet/api_fleet.h"
 #include "fleet/select.h"
 #include "proto/record.pb-c.h"
+#include "storage/fleetdb_snapshot.h"
 #include "storage/fleetdb_unsure.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct asking {
     struct buf devices;                      /* JSON */
     struct fleetdb_rates *parts[PARTS];
     struct fleetdb_unsure *unsure;
+    struct fleetdb_snapshot *snapshot; /* NULL: all is read in one turn so far */
     enum part part;
     int64_t began_ms;
     int64_t worked_ms, limit_ms; /* of our time, that of others' turns left out */
@@ -293,6 +295,37 @@ static bool give_up(const struct asking *asking, struct err *err)
         fleetdb_rates_source(asking->parts[NOW]));
 }
 
+static bool open_parts(struct asking *asking, struct err *err)
+{
+    return fleetdb_rates_open(asking->db, &asking->question, &asking->parts[NOW], err) &&
+           open_before(asking, err) && open_fleet(asking, err) &&
+           fleetdb_unsure_open(asking->db, &asking->question, &asking->unsure, err);
+}
+
+static void close_parts(struct asking *asking)
+{
+    for (size_t i = 0; i < PARTS; i++) {
+        fleetdb_rates_close(asking->parts[i]);
+        asking->parts[i] = NULL;
+    }
+    fleetdb_unsure_close(asking->unsure);
+    asking->unsure = NULL;
+}
+
+/* What takes more than one turn begins again, with what is there at this moment: between two turns
+ * a result may be moved, and would count twice, or never. */
+static bool hold_still(struct asking *asking, struct err *err)
+{
+    if (asking->snapshot != NULL)
+        return true;
+    if (!fleetdb_snapshot_open(asking->db, &asking->snapshot, err))
+        return false;
+    close_parts(asking);
+    asking->question.snapshot = asking->snapshot;
+    asking->part = NOW;
+    return open_parts(asking, err);
+}
+
 static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     struct asking *asking = ctx;
@@ -307,7 +340,7 @@ static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct er
         if (asking->part == DONE || (turn_ms < TURN_MS && !late))
             continue;
         asking->worked_ms += turn_ms;
-        return !late || give_up(asking, err);
+        return late ? give_up(asking, err) : hold_still(asking, err);
     }
     *ret_done = true;
     return finish(asking, answer, err);
@@ -316,9 +349,8 @@ static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct er
 static void stop(void *ctx)
 {
     struct asking *asking = ctx;
-    for (size_t i = 0; i < PARTS; i++)
-        fleetdb_rates_close(asking->parts[i]);
-    fleetdb_unsure_close(asking->unsure);
+    close_parts(asking);
+    fleetdb_snapshot_close(asking->snapshot);
     for (size_t i = 0; i < FLEETDB_CHOICES_MAX; i++)
         free(asking->texts[i]);
     free(asking->code);
@@ -328,10 +360,7 @@ static void stop(void *ctx)
 
 static bool ask(struct asking *asking, const struct api_request *request, struct err *err)
 {
-    return read_question(asking, request, err) &&
-           fleetdb_rates_open(asking->db, &asking->question, &asking->parts[NOW], err) &&
-           open_before(asking, err) && open_fleet(asking, err) &&
-           fleetdb_unsure_open(asking->db, &asking->question, &asking->unsure, err);
+    return read_question(asking, request, err) && open_parts(asking, err);
 }
 
 static bool show(void *ctx, const struct api_request *request, enum rates_kind kind,

@@ -114,6 +114,10 @@ bool fleetdb_secure(struct fleetdb *db, bool on, struct err *err) MUSTER_CHECK;
 /* Since when what is there is whole. */
 bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 
+/* Where to read; NULL: as it is now. */
+struct fleetdb_snapshot;
+struct sqlite *fleetdb_read_from(struct fleetdb *db, const struct fleetdb_snapshot *snapshot);
+
 /* Writes the run that grows. */
 bool fleetdb_runs_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 /* Writes what this transaction has summed up so far. */

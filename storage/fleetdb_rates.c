@@ -45,6 +45,7 @@ struct piece {
 
 struct fleetdb_rates {
     struct fleetdb *db;
+    struct sqlite *sqlite; /* that is read */
     struct fleetdb_question question;
     int64_t from_ms, to_ms;
     int64_t kept_from_ms;
@@ -216,7 +217,7 @@ static bool prepare(struct fleetdb_rates *rates, struct piece *piece, struct err
 {
     struct buf sql = {0};
     bool done = say(&sql, &rates->question, piece->rollup, err) &&
-                sqlite_compile(rates->db->sqlite, (const char *)sql.data, &piece->statement, err);
+                sqlite_compile(rates->sqlite, (const char *)sql.data, &piece->statement, err);
     buf_done(&sql);
     if (!done)
         return false;
@@ -293,7 +294,7 @@ static bool read_slice(struct fleetdb_rates *rates, struct piece *piece, int64_t
     (void)sqlite3_reset(row);
     sqlite_bind_int(row, ":from", from);
     sqlite_bind_int(row, ":to", to);
-    while (sqlite_row(rates->db->sqlite, row, &more, err)) {
+    while (sqlite_row(rates->sqlite, row, &more, err)) {
         if (!more)
             return true;
         if (!make_room(rates, err))
@@ -325,6 +326,7 @@ bool fleetdb_rates_open(struct fleetdb *db, const struct fleetdb_question *quest
     if (rates == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
     rates->db = db;
+    rates->sqlite = fleetdb_read_from(db, question->snapshot);
     rates->question = *question;
     bool done = set_window(rates, err);
     if (done)

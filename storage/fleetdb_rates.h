@@ -31,6 +31,8 @@ struct fleetdb_choice {
     int64_t number;   /* where it is a number */
 };
 
+struct fleetdb_snapshot;
+
 enum { FLEETDB_CHOICES_MAX = 24 };
 struct fleetdb_question {
     enum fleetdb_dim by;
@@ -41,7 +43,8 @@ struct fleetdb_question {
     int64_t error_outcome;
     /* JSON array of devices' rows, of which the results are to be; NULL: all. */
     const char *devices;
-    struct fleetdb_scope scope; /* of where it stood at the moment of the sale */
+    struct fleetdb_scope scope;              /* of where it stood at the moment of the sale */
+    const struct fleetdb_snapshot *snapshot; /* opened just before; NULL: each step reads anew */
     /* [from, to), widened to whole minutes, or hours where it is long ago */
     int64_t from_ms, to_ms;
 };

@@ -18,6 +18,7 @@ enum { DEVICES_A_SLICE = 500 };
 
 struct fleetdb_unsure {
     struct fleetdb *db;
+    struct sqlite *sqlite; /* that is read */
     sqlite3_stmt *slice;
     int64_t device, last_device, count;
 };
@@ -48,7 +49,7 @@ static bool prepare(struct fleetdb_unsure *unsure, const struct fleetdb_question
 {
     struct buf sql = {0};
     bool done = say(&sql, question, err) &&
-                sqlite_compile(unsure->db->sqlite, (const char *)sql.data, &unsure->slice, err);
+                sqlite_compile(unsure->sqlite, (const char *)sql.data, &unsure->slice, err);
     buf_done(&sql);
     if (!done)
         return false;
@@ -67,6 +68,7 @@ bool fleetdb_unsure_open(struct fleetdb *db, const struct fleetdb_question *ques
     if (unsure == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
     unsure->db = db;
+    unsure->sqlite = fleetdb_read_from(db, question->snapshot);
     if (!prepare(unsure, question, err)) {
         fleetdb_unsure_close(unsure);
         return false;
@@ -83,7 +85,7 @@ bool fleetdb_unsure_step(struct fleetdb_unsure *unsure, bool *ret_done, struct e
         sqlite_bind_int(unsure->slice, ":first", unsure->device);
         unsure->device += DEVICES_A_SLICE;
         sqlite_bind_int(unsure->slice, ":end", unsure->device);
-        if (!sqlite_value(unsure->db->sqlite, unsure->slice, 0, &count, err))
+        if (!sqlite_value(unsure->sqlite, unsure->slice, 0, &count, err))
             return false;
         unsure->count += count;
     }

@@ -498,6 +498,33 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
     return true;
 }
 
+bool sqlite_open_snapshot(const struct sqlite *of, struct sqlite **ret_db, struct err *err)
+{
+    struct sqlite *db = calloc(1, sizeof *db);
+    int64_t first = 0;
+    if (db == NULL)
+        return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", of->what, of->path);
+    db->what = of->what;
+    db->path = strdup(of->path);
+    if (db->path == NULL) {
+        sqlite_close(db);
+        return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", of->what, of->path);
+    }
+    errno = 0;
+    int rc =
+        sqlite3_open_v2(db->path, &db->connection,
+                        SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    /* The first read, not BEGIN, is what it stays with. */
+    if ((rc != SQLITE_OK && !fail(db, rc, "open", err)) ||
+        !sqlite_exec(db, "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; BEGIN", err) ||
+        !value_of(db, "SELECT count(*) FROM sqlite_schema", &first, err)) {
+        sqlite_close(db);
+        return false;
+    }
+    *ret_db = db;
+    return true;
+}
+
 void sqlite_close(struct sqlite *db)
 {
     if (db == NULL)

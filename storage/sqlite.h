@@ -46,6 +46,10 @@ struct sqlite_settings {
  * schema than ours is ERR_REFUSED and not touched. */
 bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
                  struct err *err) MUSTER_CHECK;
+/* Another connection to the same database, which only reads, and reads what was committed when it
+ * was opened. */
+bool sqlite_open_snapshot(const struct sqlite *of, struct sqlite **ret_db,
+                          struct err *err) MUSTER_CHECK;
 void sqlite_close(struct sqlite *db);
 /* With `keep_wal`: the close that follows writes the WAL back and removes it all the same. */
 void sqlite_fold_wal(struct sqlite *db);

@@ -26,6 +26,26 @@ static int64_t now(void *ctx)
     return questions->now_ms;
 }
 
+static void send_result(struct questions *questions, int hour)
+{
+    Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
+    txn.wall_ms = WORLD_WALL_MS - (int64_t)hour * HOUR_MS;
+    txn.stan = 7;
+    txn.currency = 156;
+    txn.code = (char *)"00";
+    txn.outcome = MUSTER__OUTCOME__OUTCOME_APPROVED;
+    ProtobufCMessage *rows[] = {&txn.base};
+    const struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
+                                   .incarnation = 100 + (uint64_t)hour,
+                                   .first_seq = 1,
+                                   .count = 1,
+                                   .rows = rows};
+    struct buf batch = world_seal_lanes(questions->world, "t1", &lane, 1);
+    world_deliver(questions->world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    buf_done(&batch);
+    (void)collector_turn(questions->world->collector);
+}
+
 static void open_questions(void **state, struct questions *questions)
 {
     questions->world = *state;
@@ -35,24 +55,8 @@ static void open_questions(void **state, struct questions *questions)
         .db = questions->world->fleet->db, .clock = &questions->clock, .question_limit_ms = 1000};
     questions->module = api_fleet_module(&questions->fleet);
     questions->api = (struct api){&questions->module, 1};
-    for (int hour = 0; hour < 30; hour += 10) {
-        Muster__TxnResult txn = MUSTER__TXN_RESULT__INIT;
-        txn.wall_ms = WORLD_WALL_MS - (int64_t)hour * HOUR_MS;
-        txn.stan = 7;
-        txn.currency = 156;
-        txn.code = (char *)"00";
-        txn.outcome = MUSTER__OUTCOME__OUTCOME_APPROVED;
-        ProtobufCMessage *rows[] = {&txn.base};
-        const struct lane_rows lane = {.lane = MUSTER__LANE__LANE_TXN,
-                                       .incarnation = 100 + (uint64_t)hour,
-                                       .first_seq = 1,
-                                       .count = 1,
-                                       .rows = rows};
-        struct buf batch = world_seal_lanes(questions->world, "t1", &lane, 1);
-        world_deliver(questions->world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
-        buf_done(&batch);
-        (void)collector_turn(questions->world->collector);
-    }
+    for (int hour = 0; hour < 30; hour += 10)
+        send_result(questions, hour);
 }
 
 static void begin(struct questions *questions, const char *path, const struct api_query *query,
@@ -125,11 +129,34 @@ static void others_turns_do_not_count_for_find(void **state)
     api_answer_done(&questions.answer);
 }
 
+/* What comes between two turns is of another moment. */
+static void a_question_is_about_one_moment(void **state)
+{
+    struct questions questions = {0};
+    const struct api_request request = {.method = "GET", .path = "/"};
+    open_questions(state, &questions);
+    questions.fleet.question_limit_ms = LATER_MS;
+    begin(&questions, "/api/v1/rates", by_issuer, 4);
+    questions.step_ms = 25; /* a slice in each turn */
+    api_continue(&request, &questions.answer);
+    send_result(&questions, 1);
+    go_on(&questions);
+    assert_int_equal(questions.answer.status, 200);
+    assert_int_equal(json_integer_value(json_object_get(questions.answer.json, "total")), 3);
+    api_answer_done(&questions.answer);
+    questions.step_ms = 0;
+    begin(&questions, "/api/v1/rates", by_issuer, 4);
+    go_on(&questions);
+    assert_int_equal(json_integer_value(json_object_get(questions.answer.json, "total")), 4);
+    api_answer_done(&questions.answer);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(half_an_answer_is_none),
+        TEST(a_question_is_about_one_moment),
         TEST(others_turns_do_not_count_for_rates),
         TEST(others_turns_do_not_count_for_find),
     };
