@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* `word` up to `length` is the option's name or its alias. */
 static const struct ctl_option *find(const struct ctl_option *table, const char *word,
@@ -144,6 +145,26 @@ bool ctl_duration(const char *text, int64_t *ret_ms, struct err *err)
     }
     return err_set(err, ERR_INVALID, "%.40s is not a duration: expected like 90s, 15m, 1h or 7d",
                    text);
+}
+
+bool ctl_moment(const char *option, const char *text, int64_t *ret_ms, struct err *err)
+{
+    struct tm tm = {0};
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M", &tm);
+    if (rest != NULL && *rest == ':')
+        rest = strptime(rest, ":%S", &tm);
+    if (rest != NULL && (*rest == 'Z' || *rest == '+' || *rest == '-'))
+        rest = strptime(rest, "%z", &tm);
+    else
+        rest = NULL;
+    if (rest == NULL || *rest != '\0')
+        return err_set(err, ERR_INVALID,
+                       "%s %.40s: expected a moment with its offset from UTC, such as"
+                       " 2026-11-23T14:05+08:00",
+                       option, text);
+    const long offset_s = tm.tm_gmtoff;
+    *ret_ms = ((int64_t)timegm(&tm) - offset_s) * 1000;
+    return true;
 }
 
 void ctl_args_help(const struct ctl_option *table, FILE *out)

@@ -41,6 +41,9 @@ bool ctl_arg_number(const struct ctl_args *args, const char *name, int64_t fallb
                     int64_t max, int64_t *ret_value, struct err *err) MUSTER_CHECK;
 /* "250ms" "5s" "15m" "24h" "7d" to milliseconds, more than 0. */
 bool ctl_duration(const char *text, int64_t *ret_ms, struct err *err) MUSTER_CHECK;
+/* "2026-11-23T14:05Z", "2026-11-23T14:05:30+08:00"; `option` is for the error. */
+bool ctl_moment(const char *option, const char *text, int64_t *ret_ms,
+                struct err *err) MUSTER_CHECK;
 /* Lines for each option of the table. */
 void ctl_args_help(const struct ctl_option *table, FILE *out);
 

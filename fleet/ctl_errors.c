@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl.h"
 
+#include "fleet/ctl_rates_csv.h"
 #include "fleet/ctl_table.h"
 
 #include <ctype.h>
@@ -54,18 +55,36 @@ static bool append_time(char *path, const char *name, int64_t at_ms, struct err 
     return append(path, name, number, err);
 }
 
+/* One end of the window: a moment, or so long ago. */
+static bool read_end(struct ctl *ctl, const struct ctl_args *args, const char *moment,
+                     const char *duration, const char *fallback, int64_t *ret_ms, struct err *err)
+{
+    const char *at = ctl_arg(args, moment, NULL), *ago = ctl_arg(args, duration, NULL);
+    int64_t span_ms = 0;
+    if (at != NULL && ago != NULL)
+        return err_set(err, ERR_INVALID, "say one of %s and %s", moment, duration);
+    if (at != NULL)
+        return ctl_moment(moment, at, ret_ms, err);
+    if (ago == NULL && fallback == NULL)
+        return true;
+    if (!ctl_duration(ago != NULL ? ago : fallback, &span_ms, err))
+        return false;
+    *ret_ms = clock_wall_ms(ctl->clock) - span_ms;
+    return true;
+}
+
 static bool append_window(struct ctl *ctl, const struct ctl_args *args, char *path, struct err *err)
 {
-    const char *until = ctl_arg(args, "--until", NULL);
-    int64_t since_ms = 0, until_ms = 0, now_ms = clock_wall_ms(ctl->clock);
-    if (!ctl_duration(ctl_arg(args, "--since", "1h"), &since_ms, err) ||
-        (until != NULL && !ctl_duration(until, &until_ms, err)))
+    int64_t from_ms = 0, to_ms = INT64_MAX;
+    if (!read_end(ctl, args, "--from", "--since", "1h", &from_ms, err) ||
+        !read_end(ctl, args, "--to", "--until", NULL, &to_ms, err))
         return false;
-    if (until_ms >= since_ms)
-        return err_set(err, ERR_INVALID, "--until %s ago is not after --since: nothing is between",
-                       until);
-    return append_time(path, "from_ms", now_ms - since_ms, err) &&
-           (until == NULL || append_time(path, "to_ms", now_ms - until_ms, err));
+    if (to_ms <= from_ms)
+        return err_set(err, ERR_INVALID,
+                       "the window ends before it begins: nothing is between. It begins with --from"
+                       " or --since [1h], and ends with --to or --until [now]");
+    return append_time(path, "from_ms", from_ms, err) &&
+           (to_ms == INT64_MAX || append_time(path, "to_ms", to_ms, err));
 }
 
 static bool append_devices(const struct ctl_args *args, char *path, struct err *err)
@@ -119,20 +138,27 @@ static void add_percent(struct ctl_table *table, const json_t *share)
         ctl_table_text(table, "-");
 }
 
-/* "57.30 CNY" needs a table of currencies; ISO 4217's number and minor units say the same. */
+/* "57.30 CNY" needs a table of currencies; ISO 4217's number and minor units say the same. No more
+ * than fit are named, and then it says so. */
 static void add_amounts(struct ctl_table *table, const json_t *row)
 {
-    char text[160] = "";
+    char text[160] = "", one[CTL_TEXT_BYTES + 32];
     size_t i, length = 0;
     json_t *amount;
-    json_array_foreach(json_object_get(row, "amounts"), i, amount)
+    const json_t *amounts = json_object_get(row, "amounts");
+    json_array_foreach(amounts, i, amount)
     {
         char count[CTL_TEXT_BYTES];
         ctl_count_text(ctl_number(amount, "amount_minor"), count);
-        if (length < sizeof text)
-            length +=
-                (size_t)snprintf(text + length, sizeof text - length, "%s%s (%03d)",
-                                 i > 0 ? ", " : "", count, (int)ctl_number(amount, "currency"));
+        int n = snprintf(one, sizeof one, "%s%s (%03" PRId64 ")", i > 0 ? ", " : "", count,
+                         ctl_number(amount, "currency"));
+        if (length + (size_t)n + 24 > sizeof text) {
+            (void)snprintf(text + length, sizeof text - length, ", and %zu more",
+                           json_array_size(amounts) - i);
+            break;
+        }
+        strcpy(text + length, one);
+        length += (size_t)n;
     }
     ctl_table_text(table, text[0] == '\0' ? "0" : text);
 }
@@ -208,6 +234,8 @@ static int print_reply(struct ctl *ctl, const json_t *reply, bool rates, struct 
     if (ctl->json)
         return ctl_print_json(ctl, reply, err);
     print_head(ctl, reply);
+    if (ctl->csv != NULL)
+        return ctl_rates_csv(ctl, reply, rates, err) ? EXIT_OK : exit_code_of(err);
     (void)snprintf(headings, sizeof headings,
                    rates ? "%s|>RESULTS|>ERRORS|>RATE|>95 %% BETWEEN|>WEEK AGO|>REST|BESIDE IT|"
                            ">AT RISK (MINOR UNITS)"
@@ -258,6 +286,8 @@ static const struct ctl_option options[] = {
     {.name = "--by", .value = "WHAT", .help = BY_HELP},
     {.name = "--since", .value = "DURATION", .help = "from so long ago: 15m, 1h, 7d [1h]"},
     {.name = "--until", .value = "DURATION", .help = "to so long ago [now]"},
+    {.name = "--from", .value = "MOMENT", .help = "from then: 2026-11-23T14:05+08:00"},
+    {.name = "--to", .value = "MOMENT", .help = "to then, which is not of it any more"},
     {.name = "--selector",
      .alias = "-l",
      .value = "SELECTOR",
@@ -285,11 +315,15 @@ static const struct ctl_option options[] = {
 };
 
 static const char notes[] =
-    "  WEEK AGO is the same window a week before, REST the rest of the fleet in this window. The\n"
-    "  interval is Wilson's: with 95 % confidence the true share lies between. Only what was made\n"
-    "  while its device was in service counts, and it counts for the store and the software of\n"
-    "  that moment. Windows are widened to whole minutes. A token of a merchant or a region is\n"
-    "  told of what was sold there, and REST is the rest of that.\n";
+    "  WEEK AGO is the same window 7 x 24 hours before, which in the week after a change to or\n"
+    "  from summer time is another hour of the shop's day: ask for that one with --from and --to.\n"
+    "  REST is the rest of the fleet in this window. The interval is Wilson's: with 95 %\n"
+    "  confidence the true share lies between. Only what was made while its device was in service\n"
+    "  counts, and it counts for the store and the software of that moment. Windows are widened "
+    "to\n"
+    "  whole minutes. A token of a merchant or a region is told of what was sold there, and REST "
+    "is\n"
+    "  the rest of that.\n";
 
 const struct ctl_command ctl_errors = {
     .words = "errors",

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { PATH_CHARS = 4096, AMOUNT_DIGITS = 12 };
 
@@ -51,27 +50,6 @@ static bool append_amount(const char *text, char path[PATH_CHARS], struct err *e
                       : err_set(err, ERR_INVALID, "--amount: expected it as the slip has it");
 }
 
-/* "2026-11-23T14:05Z", "2026-11-23T14:05:30+08:00". */
-static bool read_moment(const char *text, int64_t *ret_ms, struct err *err)
-{
-    struct tm tm = {0};
-    const char *rest = strptime(text, "%Y-%m-%dT%H:%M", &tm);
-    if (rest != NULL && *rest == ':')
-        rest = strptime(rest, ":%S", &tm);
-    if (rest != NULL && (*rest == 'Z' || *rest == '+' || *rest == '-'))
-        rest = strptime(rest, "%z", &tm);
-    else
-        rest = NULL;
-    if (rest == NULL || *rest != '\0')
-        return err_set(err, ERR_INVALID,
-                       "--at %.40s: expected a moment with its offset from UTC, such as"
-                       " 2026-11-23T14:05+08:00",
-                       text);
-    long offset_s = tm.tm_gmtoff;
-    *ret_ms = ((int64_t)timegm(&tm) - offset_s) * 1000;
-    return true;
-}
-
 static bool append_window(struct ctl *ctl, const struct ctl_args *args, char path[PATH_CHARS],
                           struct err *err)
 {
@@ -83,7 +61,7 @@ static bool append_window(struct ctl *ctl, const struct ctl_args *args, char pat
     if (at == NULL && within != NULL)
         return err_set(err, ERR_INVALID, "--within goes with --at");
     if (at != NULL)
-        return read_moment(at, &at_ms, err) &&
+        return ctl_moment("--at", at, &at_ms, err) &&
                ctl_duration(within != NULL ? within : "30m", &span_ms, err) &&
                append_number(path, "from_ms", at_ms > span_ms ? at_ms - span_ms : 0, err) &&
                append_number(path, "to_ms", at_ms + span_ms > 0 ? at_ms + span_ms + 1 : 1, err);

@@ -243,8 +243,8 @@ static bool print_stores(struct ctl *ctl, const json_t *reply)
 {
     size_t i;
     json_t *row;
-    struct ctl_table *table =
-        ctl_table_new("MERCHANT|NAME|STORE|NAME|REGION|TIME ZONE|HOURS|OPEN NOW|ADDRESS|>DEVICES");
+    struct ctl_table *table = ctl_table_new(
+        "MERCHANT|MERCHANT NAME|STORE|STORE NAME|REGION|TIME ZONE|HOURS|OPEN NOW|ADDRESS|>DEVICES");
     json_array_foreach(json_object_get(reply, "stores"), i, row)
     {
         const json_t *merchant = json_object_get(row, "merchant");

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COLUMNS_MAX = 16, CELL_BYTES = 512 };
+enum { COLUMNS_MAX = 256, CELL_BYTES = 512 };
 
 struct ctl_table {
     size_t column_count;
@@ -115,6 +115,16 @@ void ctl_table_format(struct ctl_table *table, const char *fmt, ...)
     ctl_table_text(table, text);
 }
 
+void ctl_table_number(struct ctl_table *table, const char *fmt, ...)
+{
+    char text[CELL_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    add_cell(table, text, text);
+}
+
 void ctl_table_count(struct ctl_table *table, int64_t count)
 {
     char text[CTL_TEXT_BYTES], plain[CTL_TEXT_BYTES];
@@ -188,13 +198,13 @@ bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing)
     return free_table(table);
 }
 
-static void print_csv_cell(const char *text, FILE *out)
+static void print_csv_cell(const char *text, const char *before, FILE *out)
 {
     if (strpbrk(text, ",\"\r\n") == NULL) {
-        fputs(text, out);
+        fprintf(out, "%s%s", before, text);
         return;
     }
-    fputc('"', out);
+    fprintf(out, "\"%s", before);
     for (; *text != '\0'; text++) {
         if (*text == '"')
             fputc('"', out);
@@ -203,13 +213,29 @@ static void print_csv_cell(const char *text, FILE *out)
     fputc('"', out);
 }
 
+/* A spreadsheet takes what begins so for a formula, and the text may be a terminal's. */
+static bool is_formula(const char *text)
+{
+    return text[0] != '\0' && strchr("=+-@\t\r", text[0]) != NULL;
+}
+
+static void print_csv_text(const char *text, FILE *out)
+{
+    if (strcmp(text, "-") == 0) /* for people: nothing */
+        return;
+    print_csv_cell(text, is_formula(text) ? "'" : "", out);
+}
+
 bool ctl_table_csv(struct ctl_table *table, FILE *out)
 {
     if (table == NULL)
         return false;
     for (size_t i = 0; i < table->cell_count; i++) {
         const struct cell *cell = &table->cells[i];
-        print_csv_cell(cell->plain != NULL ? cell->plain : cell->text, out);
+        if (cell->plain != NULL)
+            print_csv_cell(cell->plain, "", out);
+        else
+            print_csv_text(cell->text, out);
         fputs((i + 1) % table->column_count == 0 ? "\r\n" : ",", out);
     }
     return free_table(table);

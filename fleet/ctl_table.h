@@ -20,13 +20,15 @@ struct ctl_table *ctl_table_new(const char *headings);
 /* The next cell, from left to right, row after row. Running out of memory is kept for print. */
 void ctl_table_text(struct ctl_table *table, const char *text);
 void ctl_table_format(struct ctl_table *table, const char *fmt, ...) MUSTER_PRINTF(2, 3);
+/* A number, which in CSV stays one. */
+void ctl_table_number(struct ctl_table *table, const char *fmt, ...) MUSTER_PRINTF(2, 3);
 void ctl_table_count(struct ctl_table *table, int64_t count); /* 1,234,567 */
 void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms);
 /* Prints (without a row: `nothing`) and frees; false if cells were lost for want of memory. */
 bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing);
 
-/* The same as CSV (RFC 4180, UTF-8), for programs: counts without commas, moments as in ISO 8601.
- */
+/* The same as CSV (RFC 4180, UTF-8), for programs: counts without commas, moments as in ISO 8601,
+ * nothing for "-". Text that a spreadsheet would take for a formula has a ' before it. */
 bool ctl_table_csv(struct ctl_table *table, FILE *out);
 
 enum { CTL_TEXT_BYTES = 32 };

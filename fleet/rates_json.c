@@ -11,7 +11,7 @@ enum { TOP = 10 };
 
 /* All currencies of a key together, or of all keys. */
 struct tally {
-    int64_t results, errors, amount_minor, not_in_service;
+    int64_t results, errors, not_in_service;
 };
 
 static void add(struct tally *tally, const struct fleetdb_rate *rate)
@@ -19,8 +19,6 @@ static void add(struct tally *tally, const struct fleetdb_rate *rate)
     tally->results += rate->results;
     tally->errors += rate->errors;
     tally->not_in_service += rate->not_in_service;
-    if (__builtin_add_overflow(tally->amount_minor, rate->error_amount_minor, &tally->amount_minor))
-        tally->amount_minor = INT64_MAX;
 }
 
 static struct tally total_of(const struct rates_list *list)
@@ -127,16 +125,15 @@ static json_t *row_json(const struct rates_answer *answer, const struct row *row
     struct wilson interval = wilson_95(row->hits, row->tries);
     double share = row->tries > 0 ? (double)row->hits / (double)row->tries : 0;
     if (answer->kind == RATES_ERRORS)
-        return json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o, s:o}", "key", key, "count",
+        return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:o, s:o, s:o}", "key", key, "count",
                          (json_int_t)row->now.results, "declined", (json_int_t)row->now.errors,
-                         "amount_minor", (json_int_t)row->now.amount_minor, "share", share, "low",
-                         interval.low, "high", interval.high, "amounts", amounts_json(answer, row),
-                         "before", share_json(answer->before.known, before_hits, before_tries),
-                         "rest", share_json(beside, row->rest_hits, row->rest_tries));
-    return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:I, s:o, s:o, s:o, s:s}", "key", key,
-                     "results", (json_int_t)row->tries, "errors", (json_int_t)row->hits, "rate",
-                     share, "low", interval.low, "high", interval.high, "amount_minor",
-                     (json_int_t)row->now.amount_minor, "amounts", amounts_json(answer, row),
+                         "share", share, "low", interval.low, "high", interval.high, "amounts",
+                         amounts_json(answer, row), "before",
+                         share_json(answer->before.known, before_hits, before_tries), "rest",
+                         share_json(beside, row->rest_hits, row->rest_tries));
+    return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:o, s:o, s:o, s:s}", "key", key, "results",
+                     (json_int_t)row->tries, "errors", (json_int_t)row->hits, "rate", share, "low",
+                     interval.low, "high", interval.high, "amounts", amounts_json(answer, row),
                      "before", share_json(answer->before.known, before_hits, before_tries), "rest",
                      share_json(beside, row->rest_hits, row->rest_tries), "verdict",
                      beside ? verdict_of(row) : "unsure");

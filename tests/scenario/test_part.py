@@ -91,7 +91,8 @@ def test_a_part_is_told_of_its_own_sales_alone(shops):
                 check_own(reply)
         reply = ask("rates", by="device")[1]
         row, = reply["rows"]
-        assert (row["key"], row["results"], row["errors"], row["amount_minor"]) == ("term-1", 30, 3, 3000)
+        assert (row["key"], row["results"], row["errors"], row["amounts"]) == (
+            "term-1", 30, 3, [{"currency": 156, "amount_minor": 3000}])
         assert row["rest"] is None and row["verdict"] == "unsure"  # nothing else is his to compare with
         # The rest is what else was made in his part.
         for row in ask("errors", by="code", code="57")[1]["rows"]:
@@ -135,7 +136,7 @@ def test_musterctl_with_a_token_of_a_part(shops):
     assert table.startswith("30 results from ") and "91" not in table.splitlines()[-2:]
     row, = csv.DictReader(io.StringIO(ops.ctl_ok("rates", "--by", "merchant", "--since", "1h", "-o", "csv",
                                                  *ask.ctl)))
-    assert (row["merchant"], row["RESULTS"], row["ERRORS"], row["REST"]) == ("m1", "30", "3", "-")
+    assert (row["merchant"], row["RESULTS"], row["ERRORS"], row["REST (%)"]) == ("m1", "30", "3", "")
     assert "no device term-2" in ops.fails(7, "top", "--device", "term-2", *ask.ctl)
 
 

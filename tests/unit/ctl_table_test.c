@@ -59,6 +59,32 @@ static void programs_read_csv(void **state)
     free(text);
 }
 
+static void foreign_text_is_no_formula(void **state)
+{
+    (void)state;
+    static const char *const cells[][2] = {{"=HYPERLINK(\"//x\")", "\"'=HYPERLINK(\"\"//x\"\")\""},
+                                           {"+1", "'+1"},
+                                           {"-1+2", "'-1+2"},
+                                           {"@SUM(A1)", "'@SUM(A1)"},
+                                           {"a=b", "a=b"},
+                                           {"-", ""}};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        char *text = NULL, wanted[80];
+        size_t size = 0;
+        FILE *out = open_memstream(&text, &size);
+        assert_non_null(out);
+        struct ctl_table *table = ctl_table_new("A|B|C");
+        ctl_table_text(table, cells[i][0]);
+        ctl_table_number(table, "%.2f", -1.5);
+        ctl_table_count(table, -7);
+        assert_true(ctl_table_csv(table, out));
+        assert_int_equal(fclose(out), 0);
+        (void)snprintf(wanted, sizeof wanted, "A,B,C\r\n%s,-1.50,-7\r\n", cells[i][1]);
+        assert_string_equal(text, wanted);
+        free(text);
+    }
+}
+
 static void foreign_text_cannot_command_the_terminal(void **state)
 {
     (void)state;
@@ -115,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_line_up),
         cmocka_unit_test(programs_read_csv),
+        cmocka_unit_test(foreign_text_is_no_formula),
         cmocka_unit_test(foreign_text_cannot_command_the_terminal),
         cmocka_unit_test(without_a_row_it_says_so),
         cmocka_unit_test(counts_and_times_for_people),

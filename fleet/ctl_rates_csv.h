@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FLEET_CTL_RATES_CSV_H
+#define FLEET_CTL_RATES_CSV_H
+
+#include "fleet/ctl.h"
+
+/* What errors, rates and top answer, for programs: a column for each figure and each currency,
+ * percent without their sign, what is not known empty. ERR_INVALID: more currencies than
+ * columns. */
+bool ctl_rates_csv(struct ctl *ctl, const json_t *reply, bool rates, struct err *err) MUSTER_CHECK;
+
+#endif

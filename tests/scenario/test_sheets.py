@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each report as CSV, read as people's programs read it: a name a column, and a value a cell."""
+import csv
+import datetime
+import io
+import re
+
+import pytest
+
+from ops import Ops
+from terminal import Terminal
+
+FORMULA = '=HYPERLINK("//x")'
+REPORTS = (["errors"], ["rates", "--by", "device"], ["top", "--by", "issuer"], ["find", "--tid", "T0000001"], ["presence"], ["changes"],
+           ["get", "devices"], ["get", "stores"], ["get", "regions"], ["get", "groups"], ["get", "duties"],
+           ["get", "documents"], ["device", "history", "term-1"], ["audit"], ["webhook", "list"])
+
+
+@pytest.fixture
+def ops(bin_dir, processes, pki, broker, run_dir):
+    ops = Ops(bin_dir, processes, run_dir / "ops")
+    ops.start(broker, pki).wait_line("connected to")
+    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
+    ops.enrol(terminal)
+    terminal.start_agent()
+    terminal.start_link(broker, pki)
+    terminal.wait_connected()
+    assert terminal.record(30, issuer_bucket="BANK").returncode == 0
+    for first, currency in ((31, 392), (41, 48), (51, 156)):
+        assert terminal.record(10, first=first, issuer_bucket=FORMULA, currency=currency, outcome="declined", code="57",
+                               amount_minor=1000 + currency).returncode == 0
+    assert terminal.record(1, first=61, code="").returncode == 0
+    ops.wait_results(61)
+    ops.terminal = terminal
+    return ops
+
+
+def sheet(ops, *words):
+    return list(csv.DictReader(io.StringIO(ops.ctl_ok(*words, "-o", "csv"), newline="")))
+
+
+def test_a_report_is_read_by_its_headings(ops):
+    for words in REPORTS:
+        text = ops.ctl_ok(*words, "-o", "csv").replace("\r\n", "\n")
+        for table in filter(None, text.split("\n\n")):  # what is told in words alone is no table
+            headings, *rows = list(csv.reader(io.StringIO(table, newline="")))
+            assert len(set(headings)) == len(headings), (words, headings)
+            assert all(len(row) == len(headings) for row in rows), (words, rows)
+            for row in csv.DictReader(io.StringIO(table, newline="")):
+                assert None not in row and None not in row.values(), (words, row)
+                for cell in row.values():
+                    assert not cell.startswith(("=", "+", "@")) and not cell.endswith(" %"), (words, row)
+                    assert cell not in ("-", "(none)"), (words, row)
+
+
+def test_figures_are_numbers(ops):
+    rows = {row["code"]: row for row in sheet(ops, "errors", "--since", "1h")}
+    assert set(rows) == {"00", "57", ""}
+    row = rows["57"]
+    assert float(row["SHARE (%)"]) == round(100 * 30 / 61, 4)
+    assert float(row["FROM (%)"]) < float(row["SHARE (%)"]) < float(row["TO (%)"])
+    assert {name: row[name] for name in row if name.startswith("AT RISK")} == {
+        "AT RISK (MINOR UNITS OF 048)": "10480", "AT RISK (MINOR UNITS OF 156)": "11560",
+        "AT RISK (MINOR UNITS OF 392)": "13920"}
+    assert rows["00"]["AT RISK (MINOR UNITS OF 392)"] == "0" and rows["00"]["WEEK AGO (%)"] == ""
+    row, = sheet(ops, "rates", "--by", "device")
+    assert (row["device"], row["RESULTS"], row["ERRORS"]) == ("term-1", "61", "30")
+    assert float(row["RATE (%)"]) == round(100 * 30 / 61, 4)
+    store, = sheet(ops, "get", "stores")
+    assert {"MERCHANT NAME", "STORE NAME"} <= set(store)
+
+
+def test_a_terminal_writes_no_formula(ops):
+    assert [row["issuer"] for row in sheet(ops, "top", "--by", "issuer")][0] == "'" + FORMULA
+    assert FORMULA in [row["key"] for row in ops.json("top", "--by", "issuer")["rows"]], "JSON has it as it is"
+    assert sheet(ops, "errors", "--by", "issuer", "--issuer", FORMULA)[0]["RESULTS"] == "30"
+
+
+def test_a_figure_is_never_cut(ops):
+    """The table has room for a dozen currencies; what does not fit is counted, not shortened."""
+    for n in range(20):
+        assert ops.terminal.record(1, first=100 + n, issuer_bucket="MANY", currency=900 + n, outcome="declined",
+                                   code="57", amount_minor=9876543).returncode == 0
+    ops.wait_results(81)
+    line = ops.ctl_ok("rates", "--by", "issuer", "--issuer", "MANY").splitlines()[-1]
+    named = re.findall(r"([0-9,]+) \((\d{3})\)", line)
+    more = int(re.search(r", and (\d+) more$", line).group(1))
+    assert len(named) + more == 20 and {amount.strip(",") for amount, _ in named} == {"9,876,543"}
+    row, = sheet(ops, "rates", "--by", "issuer", "--issuer", "MANY")
+    assert [row[f"AT RISK (MINOR UNITS OF {900 + n})"] for n in range(20)] == ["9876543"] * 20
+
+
+def moment(seconds, offset=0):
+    zone = datetime.timezone(datetime.timedelta(hours=offset))
+    return (datetime.datetime.now(zone) + datetime.timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+
+def test_a_window_is_said_in_moments(ops):
+    def total(*words):
+        return ops.json("errors", *words)["total"]
+    assert total("--from", moment(-3600), "--to", moment(3600)) == 61
+    assert total("--from", moment(-3600, offset=8), "--to", moment(3600, offset=-5)) == 61
+    assert total("--from", moment(-7200), "--to", moment(-3600)) == 0
+    assert total("--from", moment(-3600)) == total("--since", "2h", "--to", moment(3600)) == 61
+    for words in (("--from", moment(-60), "--since", "1h"), ("--to", moment(0), "--until", "1m"),
+                  ("--from", moment(0), "--to", moment(-60)), ("--from", "yesterday"),
+                  ("--from", "2026-11-23T14:05")):
+        for command in ("errors", "rates", "top"):
+            ops.fails(2, command, *words)
