@@ -194,7 +194,7 @@ static bool list_changes(void *ctx, const struct api_request *request, struct ap
     struct fleetdb_device device = {0};
     struct buf devices = {0};
     struct fleetdb_changes_asked asked = {.scope = request->caller->scope};
-    if ((id != NULL && (!access_check_device(access->db, request->caller, id, err) ||
+    if ((id != NULL && (!access_check_held(access->db, request->caller, id, err) ||
                         !fleetdb_device_find(access->db, id, &device, err))) ||
         !api_query_number(request, "limit", SHOWN, &asked.limit, err) ||
         !api_query_number(request, "before", 0, &asked.before, err))

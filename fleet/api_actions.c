@@ -192,13 +192,22 @@ struct listing {
     size_t limit;
 };
 
+/* It, and the log that it brought, are of whoever had the device when it was ordered. */
+static bool holds_action(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
+                         int64_t made_ms, bool *ret_held, struct err *err)
+{
+    struct fleetdb_device device;
+    return fleetdb_device_find(db, id, &device, err) &&
+           fleetdb_scope_held_at(db, scope, device.device, made_ms, ret_held, err);
+}
+
 static bool add_action(void *ctx, const struct fleetdb_action *action, struct err *err)
 {
     const struct listing *listing = ctx;
-    bool holds = false;
-    if (!fleetdb_scope_holds_id(listing->db, listing->scope, action->device, &holds, err))
+    bool held = false;
+    if (!holds_action(listing->db, listing->scope, action->device, action->made_ms, &held, err))
         return false;
-    return !holds || json_array_size(listing->list) >= listing->limit ||
+    return !held || json_array_size(listing->list) >= listing->limit ||
            json_array_append_new(listing->list, api_action_json(action)) == 0 || no_memory(err);
 }
 
@@ -211,7 +220,7 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
     struct buf devices = {0};
     const char *id = api_query(request, "device"), *selector = api_query(request, "devices");
     int64_t limit = 0;
-    if ((id != NULL && (!access_check_device(actions->db, request->caller, id, err) ||
+    if ((id != NULL && (!access_check_held(actions->db, request->caller, id, err) ||
                         !fleetdb_device_find(actions->db, id, &device, err))) ||
         !api_query_number(request, "limit", SHOWN, &limit, err))
         return false;
@@ -251,7 +260,8 @@ static bool read_action(struct api_actions *actions, const struct api_request *r
     if (!fleetdb_action_get(actions->db, request->args[0], take_action, &json, err))
         return false;
     const char *device = json_string_value(json_object_get(json, "device"));
-    bool ok = fleetdb_scope_holds_id(actions->db, request->caller->scope, device, &holds, err) &&
+    const int64_t made_ms = json_integer_value(json_object_get(json, "made_ms"));
+    bool ok = holds_action(actions->db, request->caller->scope, device, made_ms, &holds, err) &&
               (holds || err_set(err, ERR_NOT_FOUND, "no action %s", request->args[0]));
     if (ok)
         *ret_json = json;

@@ -125,12 +125,26 @@ static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err
         err);
 }
 
+/* What of a device is told of the time when it was in the caller's part of the fleet. */
+struct story {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    int64_t device;
+    json_t *list;
+};
+
 static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)
 {
+    const struct story *story = ctx;
+    bool held = false;
+    if (!fleetdb_scope_held_at(story->db, story->scope, story->device, view->at_ms, &held, err))
+        return false;
+    if (!held)
+        return true;
     char kind[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__event_kind__descriptor, "EVENT_", view->kind, kind);
-    return append(ctx,
+    return append(story->list,
                   json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "at_ms", (json_int_t)view->at_ms,
                             "bound_ms", (json_int_t)view->bound_ms, "wall_ms",
                             (json_int_t)view->wall_ms, "kind", kind, "refusal", refusal, "item",
@@ -186,32 +200,38 @@ static bool add_clock(struct fleetdb *db, int64_t device, json_t *object, struct
 
 static bool add_action(void *ctx, const struct fleetdb_action *action, struct err *err)
 {
-    return append(ctx, api_action_json(action), err);
+    const struct story *story = ctx;
+    bool held = false;
+    return fleetdb_scope_held_at(story->db, story->scope, story->device, action->made_ms, &held,
+                                 err) &&
+           (!held || append(story->list, api_action_json(action), err));
 }
 
 /* What people call it, and what acquirers are still to be told of it. */
-static bool add_registration(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+static bool add_registration(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                             json_t *object, struct err *err)
 {
     json_t *duties = NULL, *labels = place_labels(db, device, err);
     if (labels == NULL || json_object_set_new(object, "labels", labels) != 0)
         return no_memory(err);
-    const struct fleetdb_scope whole = {0}; /* that the device is in reach, the route has seen to */
-    return place_duties(db, whole, device, false, &duties, err) &&
+    return place_duties(db, scope, device, false, &duties, err) &&
            (json_object_set_new(object, "duties", duties) == 0 || no_memory(err));
 }
 
-static bool add_details(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+static bool add_details(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                        json_t *object, struct err *err)
 {
     json_t *terminals = list_in(object, "terminals"), *items = list_in(object, "items");
     json_t *events = list_in(object, "events"), *streams = list_in(object, "streams");
     json_t *actions = list_in(object, "actions");
     if (terminals == NULL || items == NULL || events == NULL || streams == NULL || actions == NULL)
         return no_memory(err);
-    return add_clock(db, device, object, err) && add_registration(db, device, object, err) &&
+    struct story happened = {db, scope, device, events}, done = {db, scope, device, actions};
+    return add_clock(db, device, object, err) && add_registration(db, scope, device, object, err) &&
            fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
            fleetdb_view_items(db, device, add_item, items, err) &&
-           fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, events, err) &&
-           fleetdb_actions_each(db, device, NULL, ACTIONS_SHOWN, add_action, actions, err) &&
+           fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, &happened, err) &&
+           fleetdb_actions_each(db, device, NULL, ACTIONS_SHOWN, add_action, &done, err) &&
            fleetdb_view_streams(db, device, add_stream, streams, err) &&
            api_add_told(db, device, object, err);
 }
@@ -224,7 +244,7 @@ bool api_show_device(void *ctx, const struct api_request *request, struct api_an
     if (!fleetdb_device_find(fleet->db, request->args[0], &device, err))
         return false;
     return fleetdb_view_devices(fleet->db, device.device, take_device, &answer->json, err) &&
-           add_details(fleet->db, device.device, answer->json, err);
+           add_details(fleet->db, request->caller->scope, device.device, answer->json, err);
 }
 
 /* ---- POST /api/v1/devices ---- */

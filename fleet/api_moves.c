@@ -36,8 +36,8 @@ static bool put(struct deed *deed, const char *name, json_t *value, struct err *
 static bool put_duties(struct deed *deed, const char *name, int64_t device, struct err *err)
 {
     json_t *list = NULL;
-    const struct fleetdb_scope whole = {0};
-    return place_duties(deed->db, whole, device, false, &list, err) && put(deed, name, list, err);
+    return place_duties(deed->db, deed->caller->scope, device, false, &list, err) &&
+           put(deed, name, list, err);
 }
 
 static bool do_it(struct deed *deed, bool (*act)(struct deed *deed, struct err *err),
@@ -275,44 +275,33 @@ static bool add_standing(void *ctx, const struct fleetdb_standing_view *view, st
            no_memory(err);
 }
 
-/* Those that the caller's part of the fleet carried. */
-struct carriers {
-    struct fleetdb *db;
-    struct fleetdb_scope scope;
-    json_t *list;
-};
-
 static bool add_carried(void *ctx, const struct fleetdb_carried_view *view, struct err *err)
 {
-    const struct carriers *carriers = ctx;
-    bool holds = false;
-    if (!fleetdb_scope_holds_id(carriers->db, carriers->scope, view->device, &holds, err))
-        return false;
-    return !holds ||
-           json_array_append_new(carriers->list,
-                                 json_pack("{s:I, s:I, s:s, s:I, s:s, s:s, s:s}", "from_ms",
-                                           (json_int_t)view->from_ms, "to_ms",
-                                           (json_int_t)view->to_ms, "device", view->device, "index",
-                                           (json_int_t)view->slot, "acquirer", view->acquirer,
-                                           "tid", view->tid, "mid", view->mid)) == 0 ||
+    return json_array_append_new(
+               ctx, json_pack("{s:I, s:I, s:s, s:I, s:s, s:s, s:s}", "from_ms",
+                              (json_int_t)view->from_ms, "to_ms", (json_int_t)view->to_ms, "device",
+                              view->device, "index", (json_int_t)view->slot, "acquirer",
+                              view->acquirer, "tid", view->tid, "mid", view->mid)) == 0 ||
            no_memory(err);
 }
 
+/* Of a device that has left: what was so until then. */
 bool api_show_history(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err)
 {
     const struct api_fleet *fleet = ctx;
     struct fleetdb_device device;
     json_t *standings = json_array(), *terminals = json_array(), *duties = NULL;
-    struct carriers carried = {fleet->db, request->caller->scope, terminals};
+    const struct fleetdb_scope scope = request->caller->scope;
     answer->json = json_pack("{s:s, s:o, s:o}", "id", request->args[0], "standings", standings,
                              "terminals", terminals);
     if (answer->json == NULL)
         return no_memory(err);
-    return fleetdb_device_find(fleet->db, request->args[0], &device, err) &&
-           fleetdb_standing_each(fleet->db, device.device, add_standing, standings, err) &&
-           fleetdb_carried_each(fleet->db, device.device, add_carried, &carried, err) &&
-           place_duties(fleet->db, request->caller->scope, device.device, true, &duties, err) &&
+    return access_check_held(fleet->db, request->caller, request->args[0], err) &&
+           fleetdb_device_find(fleet->db, request->args[0], &device, err) &&
+           fleetdb_standing_each(fleet->db, scope, device.device, add_standing, standings, err) &&
+           fleetdb_carried_each(fleet->db, scope, device.device, add_carried, terminals, err) &&
+           place_duties(fleet->db, scope, device.device, true, &duties, err) &&
            (json_object_set_new(answer->json, "duties", duties) == 0 || no_memory(err));
 }
 
@@ -327,8 +316,8 @@ bool api_show_terminal(void *ctx, const struct api_request *request, struct api_
     answer->json = json_pack("{s:s, s:o}", "tid", request->args[0], "carriers", carriers);
     if (answer->json == NULL)
         return no_memory(err);
-    struct carriers carried = {fleet->db, request->caller->scope, carriers};
-    if (!fleetdb_carriers_each(fleet->db, request->args[0], add_carried, &carried, err))
+    if (!fleetdb_carriers_each(fleet->db, request->caller->scope, request->args[0], add_carried,
+                               carriers, err))
         return false;
     return json_array_size(carriers) > 0 ||
            err_set(err, ERR_NOT_FOUND, "no logical terminal with TID %s", request->args[0]);

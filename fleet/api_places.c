@@ -384,7 +384,7 @@ static bool list_duties(void *ctx, const struct api_request *request, struct api
     struct fleetdb_device device = {0};
     json_t *list = NULL;
     if (!api_query_number(request, "all", 0, &all, err) ||
-        (id != NULL && (!access_check_device(fleet->db, request->caller, id, err) ||
+        (id != NULL && (!access_check_held(fleet->db, request->caller, id, err) ||
                         !fleetdb_device_find(fleet->db, id, &device, err))) ||
         !place_duties(fleet->db, request->caller->scope, device.device, all != 0, &list, err))
         return false;
@@ -423,7 +423,7 @@ static bool post_duties(void *ctx, const struct api_request *request, struct api
 struct api_module api_places_module(struct api_fleet *fleet)
 {
     static const struct api_route routes[] = {
-        {"GET", "/api/v1/devices/{}/history", 0, api_show_history, API_VIEWER, API_ONE_DEVICE},
+        {"GET", "/api/v1/devices/{}/history", 0, api_show_history, API_VIEWER, API_OWN_PART},
         {"POST", "/api/v1/devices/{}/state", REQUEST_BYTES, api_set_state, API_OPERATOR,
          API_ONE_DEVICE},
         {"POST", "/api/v1/devices/{}/move", REQUEST_BYTES, api_move_device, API_OPERATOR,

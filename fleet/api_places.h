@@ -37,7 +37,7 @@ bool place_check_empty(struct fleetdb *db, const struct fleetdb_device *device,
                        struct err *err) MUSTER_CHECK;
 bool place_check_label(const char *name, const char *value, struct err *err) MUSTER_CHECK;
 
-/* Those of a device, or with 0 of all in the scope, that are still to be told, or `all`:
+/* Those of a device, or with 0 of all, in the scope, that are still to be told, or `all`:
  * [{"id", "act", "device", ...}] */
 bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
                   json_t **ret_list, struct err *err) MUSTER_CHECK;

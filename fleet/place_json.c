@@ -156,20 +156,8 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
-struct duties {
-    struct fleetdb *db;
-    struct fleetdb_scope scope;
-    json_t *list;
-};
-
 static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err)
 {
-    const struct duties *duties = ctx;
-    bool holds = false;
-    if (!fleetdb_scope_holds_id(duties->db, duties->scope, view->device, &holds, err))
-        return false;
-    if (!holds)
-        return true;
     json_t *duty = json_pack(
         "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}",
         "id", (json_int_t)view->duty, "act", view->act, "device", view->device, "serial",
@@ -177,15 +165,14 @@ static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err
         view->mid, "merchant", view->merchant, "store", view->store, "address", view->address,
         "why", view->why, "who", view->who, "since_ms", (json_int_t)view->since_ms, "done_ms",
         (json_int_t)view->done_ms, "done_who", view->done_who, "note", view->note);
-    return json_array_append_new(duties->list, duty) == 0 || no_memory(err);
+    return json_array_append_new(ctx, duty) == 0 || no_memory(err);
 }
 
 bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
                   json_t **ret_list, struct err *err)
 {
     json_t *list = json_array();
-    struct duties duties = {db, scope, list};
-    if (list == NULL || !fleetdb_duties_each(db, device, all, add_duty, &duties, err)) {
+    if (list == NULL || !fleetdb_duties_each(db, scope, device, all, add_duty, list, err)) {
         json_decref(list);
         return list != NULL ? false : no_memory(err);
     }

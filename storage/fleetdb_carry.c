@@ -24,6 +24,8 @@ enum query {
     TELL_BEGUN,
     TELL_MOVED,
     UNDO_MOVED,
+    FOLLOW_DEVICE,
+    FOLLOW_STORE,
     DUTIES,
     DUTY_STATE,
     DUTY_DONE,
@@ -34,17 +36,25 @@ enum query {
 #define ENDED_BY_ONE "(logical_terminal = :terminal OR device = :device AND slot = :slot)"
 #define ENDED_OF_OTHERS "device = :device AND slot NOT IN (SELECT value FROM json_each(:slots))"
 
+#define NEWEST(row) "(SELECT id FROM standing WHERE device = " row ".device AND to_ms IS NULL)"
+
 /* What is to be told, and what no longer is because the opposite was never told. */
 #define UNDO(act)                                                                                  \
     "UPDATE registration_duty SET done_ms = :now, done_who = :who,"                                \
     " note = 'undone before it was told' WHERE done_ms = 0 AND act = '" act "'"                    \
     " AND device = :device AND logical_terminal = :terminal"
 #define TELL(act, whose)                                                                           \
-    "INSERT INTO registration_duty (device, logical_terminal, act, why, since_ms, who)"            \
-    " SELECT device, logical_terminal, '" act "', :why, :now, :who FROM device_terminal c"         \
-    " WHERE to_ms IS NULL AND " whose " AND NOT EXISTS (SELECT 1 FROM registration_duty d"         \
-    "  WHERE d.device = c.device AND d.logical_terminal = c.logical_terminal"                      \
-    "  AND d.act = '" act "' AND d.done_ms = 0)"
+    "INSERT INTO registration_duty (device, logical_terminal, act, why, since_ms, who, standing)"  \
+    " SELECT device, logical_terminal, '" act "', :why, :now, :who, " NEWEST(                      \
+        "c") " FROM device_terminal c"                                                             \
+             " WHERE to_ms IS NULL AND " whose                                                     \
+             " AND NOT EXISTS (SELECT 1 FROM registration_duty d"                                  \
+             "  WHERE d.device = c.device AND d.logical_terminal = c.logical_terminal"             \
+             "  AND d.act = '" act "' AND d.done_ms = 0)"
+/* What is released, is where it was. */
+#define FOLLOW                                                                                     \
+    "UPDATE registration_duty AS y SET standing = " NEWEST(                                        \
+        "y") " WHERE done_ms = 0 AND act <> 'unbind' AND standing IS NOT " NEWEST("y") " AND "
 #define THIS_ONE "device = :device AND logical_terminal = :terminal"
 
 static const char *const texts[QUERIES] = {
@@ -74,12 +84,16 @@ static const char *const texts[QUERIES] = {
     [TELL_BEGUN] = TELL("bind", THIS_ONE),
     [TELL_MOVED] = TELL("address", "device = :device"),
     [UNDO_MOVED] = UNDO("address"),
+    [FOLLOW_DEVICE] = FOLLOW "device = :device",
+    [FOLLOW_STORE] = FOLLOW "device IN (SELECT id FROM device WHERE store = :store)",
     [DUTIES] = "SELECT y.id, d.name, d.serial, d.model, y.act, l.acquirer, l.tid, l.mid, m.code,"
                " s.code, s.address, y.why, y.who, y.since_ms, y.done_ms, y.done_who, y.note"
                " FROM registration_duty y JOIN device d ON d.id = y.device"
                " JOIN logical_terminal l ON l.id = y.logical_terminal"
-               " LEFT JOIN store s ON s.id = d.store LEFT JOIN merchant m ON m.id = s.merchant"
+               " LEFT JOIN standing t ON t.id = y.standing"
+               " LEFT JOIN store s ON s.id = t.store LEFT JOIN merchant m ON m.id = t.merchant"
                " WHERE (:all <> 0 OR y.done_ms = 0) AND (:device = 0 OR y.device = :device)"
+               " AND (:token = 0 OR " FLEETDB_IN_SCOPE ")"
                " ORDER BY y.id",
     [DUTY_STATE] = "SELECT done_ms FROM registration_duty WHERE id = :duty",
     [DUTY_DONE] = "UPDATE registration_duty SET done_ms = :now, done_who = :who, note = :why"
@@ -283,9 +297,27 @@ bool fleetdb_carry_moved(struct fleetdb *db, int64_t device, const struct fleetd
     return run_duty(db, TELL_MOVED, &slot, change, err);
 }
 
+static bool follow(struct fleetdb *db, enum query query, const char *whose, int64_t row,
+                   struct err *err)
+{
+    sqlite3_stmt *statement = query_of(db, query);
+    sqlite_bind_int(statement, whose, row);
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+bool fleetdb_duties_follow(struct fleetdb *db, int64_t device, struct err *err)
+{
+    return follow(db, FOLLOW_DEVICE, ":device", device, err);
+}
+
+bool fleetdb_duties_follow_store(struct fleetdb *db, int64_t store, struct err *err)
+{
+    return follow(db, FOLLOW_STORE, ":store", store, err);
+}
+
 /* ---- duties ---- */
 
-bool fleetdb_duties_each(struct fleetdb *db, int64_t device, bool all,
+bool fleetdb_duties_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
                          bool (*each)(void *ctx, const struct fleetdb_duty_view *view,
                                       struct err *err),
                          void *ctx, struct err *err)
@@ -294,6 +326,7 @@ bool fleetdb_duties_each(struct fleetdb *db, int64_t device, bool all,
     sqlite3_stmt *row = query_of(db, DUTIES);
     sqlite_bind_int(row, ":device", device);
     sqlite_bind_int(row, ":all", all);
+    sqlite_bind_int(row, ":token", scope.token);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more)
             return true;

@@ -23,5 +23,8 @@ bool fleetdb_carry_count(struct fleetdb *db, int64_t device, int64_t *ret_count,
 /* The acquirers of all that it carries are to be told its new address. */
 bool fleetdb_carry_moved(struct fleetdb *db, int64_t device, const struct fleetdb_change *change,
                          struct err *err) MUSTER_CHECK;
+/* After fleetdb_standing_follow: what is still to be registered is so where it stands now. */
+bool fleetdb_duties_follow(struct fleetdb *db, int64_t device, struct err *err) MUSTER_CHECK;
+bool fleetdb_duties_follow_store(struct fleetdb *db, int64_t store, struct err *err) MUSTER_CHECK;
 
 #endif

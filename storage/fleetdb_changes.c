@@ -8,15 +8,19 @@ enum query { ALL, OF_DEVICE, OF_SCOPE, OF_CHOSEN, QUERIES };
 #define SELECT "SELECT a.id, a.at_ms, a.who, a.what, d.name, a.text FROM audit a"
 #define NEWEST " AND (:before = 0 OR a.id < :before) ORDER BY a.id DESC LIMIT :limit"
 
+#define STOOD FLEETDB_STOOD_AT("a.device", "a.at_ms")
+#define MOVED_IN FLEETDB_CAME_FROM_OUTSIDE("a.device", "a.at_ms")
+
 static const char *const texts[QUERIES] = {
     [ALL] = SELECT " LEFT JOIN device d ON d.id = a.device WHERE :device = 0" NEWEST,
     [OF_DEVICE] = SELECT " JOIN device d ON d.id = a.device WHERE a.device = :device" NEWEST,
     [OF_CHOSEN] = SELECT " JOIN device d ON d.id = a.device"
                          " WHERE a.device IN (SELECT value FROM json_each(:devices))" NEWEST,
-    [OF_SCOPE] = SELECT
-    " JOIN device d ON d.id = a.device JOIN store s ON s.id = d.store WHERE"
-    " (:device = 0 OR a.device = :device) AND EXISTS (SELECT 1 FROM token_place p"
-    " WHERE p.token = :token AND (p.merchant = s.merchant OR p.region = s.region))" NEWEST,
+    [OF_SCOPE] =
+        SELECT " JOIN device d ON d.id = a.device JOIN standing t ON t.id = " STOOD " WHERE"
+               " (:device = 0 OR a.device = :device)"
+               " AND (:devices IS NULL OR a.device IN (SELECT value FROM json_each(:devices)))"
+               " AND NOT " MOVED_IN " AND " FLEETDB_IN_SCOPE NEWEST,
 };
 
 const struct fleetdb_queries fleetdb_change_queries = {texts, QUERIES};
@@ -24,14 +28,14 @@ const struct fleetdb_queries fleetdb_change_queries = {texts, QUERIES};
 static sqlite3_stmt *question(struct fleetdb *db, const struct fleetdb_changes_asked *asked)
 {
     const bool whole = fleetdb_scope_is_whole(asked->scope);
-    const enum query query = asked->devices != NULL ? OF_CHOSEN
-                             : !whole               ? OF_SCOPE
-                             : asked->device != 0   ? OF_DEVICE
-                                                    : ALL;
+    const enum query query = !whole                   ? OF_SCOPE
+                             : asked->devices != NULL ? OF_CHOSEN
+                             : asked->device != 0     ? OF_DEVICE
+                                                      : ALL;
     sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_CHANGES, query);
-    if (query == OF_CHOSEN)
+    if (query == OF_CHOSEN || (query == OF_SCOPE && asked->devices != NULL))
         sqlite_bind_text(statement, ":devices", asked->devices);
-    else
+    if (query != OF_CHOSEN)
         sqlite_bind_int(statement, ":device", asked->device);
     sqlite_bind_int(statement, ":before", asked->before);
     sqlite_bind_int(statement, ":limit", asked->limit);

@@ -14,9 +14,9 @@ struct fleetdb_change_row {
     const char *text;
 };
 struct fleetdb_changes_asked {
-    struct fleetdb_scope scope; /* of a part of the fleet: what is of its devices alone */
+    struct fleetdb_scope scope; /* of a part: what was done while devices stood there */
     int64_t device;             /* 0: of all */
-    const char *devices;        /* JSON array of devices' rows, all in the scope; NULL: of all */
+    const char *devices;        /* JSON array of devices' rows; NULL: of all */
     int64_t before;             /* rows below it alone, 0: from the newest */
     int64_t limit;
 };

@@ -11,6 +11,7 @@ enum query { ADD, TRIM, RANGE, WHEN, EACH, HELD, TOP, FORGET = TOP + 3, QUERIES 
 
 /* Where it was: what a row tells of may have happened long before it came. */
 #define CHANGED FLEETDB_STOOD_AT("a.device", "a.at_ms")
+#define MOVED_IN FLEETDB_CAME_FROM_OUTSIDE("a.device", "a.at_ms")
 #define SAID FLEETDB_STOOD_AT("e.device", "e.at_ms")
 #define SOLD "r.standing"
 #define SEEN FLEETDB_STOOD_AT("f.device", "f.at_ms")
@@ -40,7 +41,7 @@ static const char *const texts[QUERIES] = {
              " LEFT JOIN event e ON f.kind = 4 AND e.id = f.source"
              " LEFT JOIN result r ON f.kind = 5 AND r.id = f.source JOIN standing t ON t.id ="
              " CASE f.kind WHEN 3 THEN " CHANGED " WHEN 4 THEN " SAID " WHEN 5 THEN " SOLD
-             " ELSE " SEEN " END WHERE f.id = :id AND " FLEETDB_IN_SCOPE,
+             " ELSE " SEEN " END WHERE f.id = :id AND NOT " MOVED_IN " AND " FLEETDB_IN_SCOPE,
 };
 
 const struct fleetdb_queries fleetdb_feed_queries = {texts, QUERIES};

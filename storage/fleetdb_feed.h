@@ -64,7 +64,8 @@ bool fleetdb_feed_each(struct fleetdb *db, int64_t after, int64_t limit,
                        bool (*each)(void *ctx, const struct fleetdb_feed_row *row, struct err *err),
                        void *ctx, struct err *err) MUSTER_CHECK;
 /* Whether a row tells of what happened in the scope, wherever its device stands now. What is of no
- * device, or has been removed since, is of the whole fleet alone. */
+ * device, or has been removed since, or brought the device from elsewhere, is of the whole fleet
+ * alone. */
 bool fleetdb_feed_held(struct fleetdb *db, struct fleetdb_scope scope, int64_t id, bool *ret_held,
                        struct err *err) MUSTER_CHECK;
 

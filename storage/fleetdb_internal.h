@@ -157,6 +157,11 @@ bool fleetdb_leave(struct fleetdb *db, bool own, bool done, struct err *err) MUS
     " ORDER BY from_ms DESC, id DESC LIMIT 1),"                                                    \
     " (SELECT id FROM standing WHERE device = " whose " ORDER BY from_ms, id LIMIT 1))"
 
+/* Whether it came out of another part then: a change that says so names where it was. */
+#define FLEETDB_CAME_FROM_OUTSIDE(whose, at)                                                       \
+    "EXISTS (SELECT 1 FROM standing t WHERE t.device = " whose " AND t.to_ms = " at                \
+    " AND NOT " FLEETDB_IN_SCOPE ")"
+
 /* The results r that are still there of the run u. */
 #define FLEETDB_ROWS_OF_RUN                                                                        \
     "r.id BETWEEN u.first_row AND u.first_row + u.last_seq - u.first_seq"                          \

@@ -125,7 +125,8 @@ static bool write_store(struct fleetdb *db, const struct fleetdb_store *store,
     sqlite_bind_text(statement, ":address", store->address);
     if (!sqlite_run(db->sqlite, statement, err) ||
         !fleetdb_store_find(db, store->merchant, store->store, &row, err) ||
-        !fleetdb_standing_follow_store(db, row, change, err))
+        !fleetdb_standing_follow_store(db, row, change, err) ||
+        !fleetdb_duties_follow_store(db, row, err))
         return false;
     *ret_store = row;
     return true;
@@ -260,7 +261,8 @@ static bool live(struct fleetdb *db, const struct fleetdb_device *device, enum f
     return set(db, SET_LIFE, device->device, change, fleetdb_life_name(life), 0, err) &&
            (life != FLEETDB_RETIRED ||
             fleetdb_carry_only(db, device->device, NULL, 0, change, err)) &&
-           fleetdb_standing_follow(db, device->device, change, err);
+           fleetdb_standing_follow(db, device->device, change, err) &&
+           fleetdb_duties_follow(db, device->device, err);
 }
 
 bool fleetdb_device_live(struct fleetdb *db, const struct fleetdb_device *device,
@@ -316,7 +318,8 @@ static bool move_to(struct fleetdb *db, const struct fleetdb_device *device,
            (before == move->store || before == 0 ||
             fleetdb_carry_moved(db, device->device, change, err)) &&
            (move->keep_terminals || carry_there(db, device, move, to, change, err)) &&
-           fleetdb_standing_follow(db, device->device, change, err);
+           fleetdb_standing_follow(db, device->device, change, err) &&
+           fleetdb_duties_follow(db, device->device, err);
 }
 
 bool fleetdb_device_move(struct fleetdb *db, const struct fleetdb_device *device,

@@ -100,13 +100,16 @@ struct fleetdb_duty_view {
     const char *device, *serial, *model;
     const char *act; /* "bind", "unbind", "address" */
     const char *acquirer, *tid, *mid;
-    const char *merchant, *store, *address; /* where the device stands now */
+    /* To release: where it stood when it carried that; else where it stood when that was done, or
+     * stands now. */
+    const char *merchant, *store, *address;
     const char *why, *who;
     int64_t since_ms, done_ms; /* done_ms 0: still to be told */
     const char *done_who, *note;
 };
-/* Oldest first; `device` 0: all. `all` false: only what is still to be told. */
-bool fleetdb_duties_each(struct fleetdb *db, int64_t device, bool all,
+/* Oldest first, those of places in the scope; `device` 0: all. `all` false: only what is still to
+ * be told. */
+bool fleetdb_duties_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
                          bool (*each)(void *ctx, const struct fleetdb_duty_view *view,
                                       struct err *err),
                          void *ctx, struct err *err) MUSTER_CHECK;

@@ -15,7 +15,9 @@ enum query {
     BEGIN_OF_STORE,
     STANDINGS,
     CARRIED,
+    CARRIED_OF_PART,
     CARRIERS,
+    CARRIERS_OF_PART,
     QUERIES,
 };
 
@@ -45,6 +47,17 @@ enum query {
     "SELECT c.from_ms, c.to_ms, d.name, c.slot, l.acquirer, l.tid, l.mid FROM device_terminal c"   \
     " JOIN device d ON d.id = c.device JOIN logical_terminal l ON l.id = c.logical_terminal"
 
+/* The same of a part of the fleet: what of it was so while the device stood there. */
+#define END_OF_TIME "9223372036854775807"
+#define CARRIED_OF_PART_VIEW                                                                       \
+    "SELECT max(c.from_ms, min(t.from_ms)), nullif(min(coalesce(c.to_ms, " END_OF_TIME "),"        \
+    "  max(coalesce(t.to_ms, " END_OF_TIME "))), " END_OF_TIME "),"                                \
+    " d.name, c.slot, l.acquirer, l.tid, l.mid FROM device_terminal c"                             \
+    " JOIN device d ON d.id = c.device JOIN logical_terminal l ON l.id = c.logical_terminal"       \
+    " JOIN standing t ON t.device = c.device AND (t.to_ms IS NULL OR t.to_ms > t.from_ms)"         \
+    " AND (c.to_ms IS NULL OR t.from_ms < c.to_ms) AND (t.to_ms IS NULL OR c.from_ms < t.to_ms)"   \
+    " AND " FLEETDB_IN_SCOPE
+
 static const char *const texts[QUERIES] = {
     [AT] = STANDING " WHERE device = :device AND from_ms <= :at" NEWEST_FIRST,
     [FIRST] = STANDING " WHERE device = :device ORDER BY from_ms, id LIMIT 1",
@@ -65,11 +78,16 @@ static const char *const texts[QUERIES] = {
     [STANDINGS] = "SELECT t.id, t.from_ms, t.to_ms, t.life, m.code, s.code, r.name, t.why, t.who"
                   " FROM standing t LEFT JOIN merchant m ON m.id = t.merchant"
                   " LEFT JOIN store s ON s.id = t.store LEFT JOIN region r ON r.id = t.region"
-                  " WHERE t.device = :device AND " EVER("t") " ORDER BY t.from_ms, t.id",
+                  " WHERE t.device = :device AND " EVER("t") " AND (:token = 0 OR " FLEETDB_IN_SCOPE
+                                                             ") ORDER BY t.from_ms, t.id",
     [CARRIED] =
         CARRIED_VIEW " WHERE c.device = :device AND " EVER("c") " ORDER BY c.slot, c.from_ms, c.id",
+    [CARRIED_OF_PART] = CARRIED_OF_PART_VIEW
+    " WHERE c.device = :device AND " EVER("c") " GROUP BY c.id ORDER BY c.slot, c.from_ms, c.id",
     [CARRIERS] = CARRIED_VIEW
     " WHERE l.tid = :tid AND " EVER("c") " ORDER BY l.acquirer, l.mid, c.from_ms, c.id",
+    [CARRIERS_OF_PART] = CARRIED_OF_PART_VIEW " WHERE l.tid = :tid AND " EVER(
+        "c") " GROUP BY c.id ORDER BY l.acquirer, l.mid, c.from_ms, c.id",
 };
 
 const struct fleetdb_queries fleetdb_standing_queries = {texts, QUERIES};
@@ -231,7 +249,7 @@ bool fleetdb_standing_follow_store(struct fleetdb *db, int64_t store,
 
 /* ---- the story ---- */
 
-bool fleetdb_standing_each(struct fleetdb *db, int64_t device,
+bool fleetdb_standing_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                            bool (*each)(void *ctx, const struct fleetdb_standing_view *view,
                                         struct err *err),
                            void *ctx, struct err *err)
@@ -239,6 +257,7 @@ bool fleetdb_standing_each(struct fleetdb *db, int64_t device,
     bool more = false;
     sqlite3_stmt *row = query_of(db, STANDINGS);
     sqlite_bind_int(row, ":device", device);
+    sqlite_bind_int(row, ":token", scope.token);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more)
             return true;
@@ -259,6 +278,16 @@ bool fleetdb_standing_each(struct fleetdb *db, int64_t device,
         }
     }
     return false;
+}
+
+static sqlite3_stmt *of_scope(struct fleetdb *db, struct fleetdb_scope scope, enum query whole,
+                              enum query part)
+{
+    if (fleetdb_scope_is_whole(scope))
+        return query_of(db, whole);
+    sqlite3_stmt *statement = query_of(db, part);
+    sqlite_bind_int(statement, ":token", scope.token);
+    return statement;
 }
 
 static bool walk_carried(struct fleetdb *db, sqlite3_stmt *row,
@@ -287,22 +316,22 @@ static bool walk_carried(struct fleetdb *db, sqlite3_stmt *row,
     return false;
 }
 
-bool fleetdb_carried_each(struct fleetdb *db, int64_t device,
+bool fleetdb_carried_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                           bool (*each)(void *ctx, const struct fleetdb_carried_view *view,
                                        struct err *err),
                           void *ctx, struct err *err)
 {
-    sqlite3_stmt *statement = query_of(db, CARRIED);
+    sqlite3_stmt *statement = of_scope(db, scope, CARRIED, CARRIED_OF_PART);
     sqlite_bind_int(statement, ":device", device);
     return walk_carried(db, statement, each, ctx, err);
 }
 
-bool fleetdb_carriers_each(struct fleetdb *db, const char *tid,
+bool fleetdb_carriers_each(struct fleetdb *db, struct fleetdb_scope scope, const char *tid,
                            bool (*each)(void *ctx, const struct fleetdb_carried_view *view,
                                         struct err *err),
                            void *ctx, struct err *err)
 {
-    sqlite3_stmt *statement = query_of(db, CARRIERS);
+    sqlite3_stmt *statement = of_scope(db, scope, CARRIERS, CARRIERS_OF_PART);
     sqlite_bind_text(statement, ":tid", tid);
     return walk_carried(db, statement, each, ctx, err);
 }

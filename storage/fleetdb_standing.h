@@ -2,7 +2,7 @@
 #ifndef STORAGE_FLEETDB_STANDING_H
 #define STORAGE_FLEETDB_STANDING_H
 
-#include "storage/fleetdb.h"
+#include "storage/fleetdb_scope.h"
 
 /*
  * Where a device stood, what its life was and which logical terminals it carried, from when to
@@ -48,13 +48,14 @@ bool fleetdb_standing_follow_store(struct fleetdb *db, int64_t store,
                                    const struct fleetdb_change *change,
                                    struct err *err) MUSTER_CHECK;
 
-/* What people are shown; texts live during the call only, "" where there is none. */
+/* What people are shown of what was in the scope then; texts live during the call only, "" where
+ * there is none. */
 struct fleetdb_standing_view {
     int64_t standing, from_ms, to_ms; /* to_ms 0: still so */
     const char *life, *merchant, *store, *region, *why, *who;
 };
 /* Oldest first, but what was over when it began. */
-bool fleetdb_standing_each(struct fleetdb *db, int64_t device,
+bool fleetdb_standing_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                            bool (*each)(void *ctx, const struct fleetdb_standing_view *view,
                                         struct err *err),
                            void *ctx, struct err *err) MUSTER_CHECK;
@@ -65,13 +66,14 @@ struct fleetdb_carried_view {
     uint32_t slot;
     const char *acquirer, *tid, *mid;
 };
-/* What a device carried, by slot, and in a slot oldest first. */
-bool fleetdb_carried_each(struct fleetdb *db, int64_t device,
+/* What a device carried, by slot, and in a slot oldest first; in a part of the fleet, from when to
+ * when it did so there. */
+bool fleetdb_carried_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                           bool (*each)(void *ctx, const struct fleetdb_carried_view *view,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;
 /* Who carried the logical terminals of this TID, by acquirer and MID, then oldest first. */
-bool fleetdb_carriers_each(struct fleetdb *db, const char *tid,
+bool fleetdb_carriers_each(struct fleetdb *db, struct fleetdb_scope scope, const char *tid,
                            bool (*each)(void *ctx, const struct fleetdb_carried_view *view,
                                         struct err *err),
                            void *ctx, struct err *err) MUSTER_CHECK;

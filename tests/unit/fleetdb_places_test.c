@@ -65,6 +65,8 @@ static int64_t carried(struct fleetdb *db, const char *id, int64_t at_ms)
     return in_slot.logical_terminal;
 }
 
+static const struct fleetdb_scope whole;
+
 struct told {
     char text[512];
     size_t length;
@@ -82,7 +84,7 @@ static bool tell_duty(void *ctx, const struct fleetdb_duty_view *view, struct er
 static void assert_duties(struct fleetdb *db, const char *expected)
 {
     struct told told = {0};
-    assert_true(fleetdb_duties_each(db, 0, false, tell_duty, &told, NULL));
+    assert_true(fleetdb_duties_each(db, whole, 0, false, tell_duty, &told, NULL));
     assert_string_equal(told.text, expected);
 }
 
@@ -281,7 +283,7 @@ static void a_duty_is_done_once(void **state)
     int64_t duty = 0;
     struct err err = {0};
     assert_true(fleetdb_device_live(db, &device, FLEETDB_RETIRED, &now, NULL));
-    assert_true(fleetdb_duties_each(db, device.device, false, first_duty, &duty, NULL));
+    assert_true(fleetdb_duties_each(db, whole, device.device, false, first_duty, &duty, NULL));
     assert_true(fleetdb_duty_done(db, duty, &now, NULL));
     assert_duties(db, "");
     assert_false(fleetdb_duty_done(db, duty, &now, &err));
@@ -289,7 +291,7 @@ static void a_duty_is_done_once(void **state)
     assert_false(fleetdb_duty_done(db, 99, &now, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
     struct told told = {0};
-    assert_true(fleetdb_duties_each(db, 0, true, tell_duty, &told, NULL));
+    assert_true(fleetdb_duties_each(db, whole, 0, true, tell_duty, &told, NULL));
     assert_string_equal(told.text, "unbind d1 T1;");
 }
 

@@ -95,10 +95,12 @@ static bool tell_carried(void *ctx, const struct fleetdb_carried_view *view, str
     return true;
 }
 
+static const struct fleetdb_scope whole;
+
 static void assert_story(struct fleetdb *db, int64_t device, const char *expected)
 {
     struct story story = {0};
-    assert_true(fleetdb_standing_each(db, device, tell, &story, NULL));
+    assert_true(fleetdb_standing_each(db, whole, device, tell, &story, NULL));
     assert_string_equal(story.text, expected);
 }
 
@@ -215,7 +217,7 @@ static void a_swap_keeps_the_terminals_story(void **state)
     assert_int_equal(carried_at(db, before, 3, 2000).carried, 0);
     assert_int_equal(carried_at(db, before, 3, 2000).to_ms, INT64_MAX);
     assert_int_equal(carried_at(db, before, 2, 1500).carried, 0); /* another slot */
-    assert_true(fleetdb_carriers_each(db, "T1", tell_carried, &story, NULL));
+    assert_true(fleetdb_carriers_each(db, whole, "T1", tell_carried, &story, NULL));
     assert_string_equal(story.text, "1000-2000 d1:3 T1;2000-0 d2:3 T1;");
 }
 
@@ -230,7 +232,7 @@ static void a_slot_that_was_empty_carried_nothing(void **state)
     assert_int_equal(empty.carried, 0);
     assert_int_equal(empty.from_ms, 2000);
     assert_int_equal(empty.to_ms, 3000);
-    assert_true(fleetdb_carried_each(db, device, tell_carried, &story, NULL));
+    assert_true(fleetdb_carried_each(db, whole, device, tell_carried, &story, NULL));
     assert_string_equal(story.text, "1000-2000 d1:3 T1;3000-0 d1:3 T2;");
 }
 
