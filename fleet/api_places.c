@@ -223,6 +223,7 @@ static bool note_group(void *ctx, const struct fleetdb_group *group, struct err 
 /* What is so of the devices is read once, and then one group after the other counted. */
 struct counting {
     const struct api_fleet *fleet;
+    struct fleetdb_scope scope;
     json_t *list;
     size_t next;
     struct census *census;
@@ -277,6 +278,20 @@ static bool count_group(struct counting *counting, size_t at, struct err *err)
            no_memory(err);
 }
 
+/* To a part of the fleet, a group that chooses nobody of it is none, and how it chooses is the
+ * whole fleet's to know. */
+static void keep_own(json_t *list)
+{
+    static const char *const of_all[] = {"selector", "who", "trouble"};
+    for (size_t at = json_array_size(list); at-- > 0;) {
+        json_t *group = json_array_get(list, at);
+        for (size_t i = 0; i < sizeof of_all / sizeof *of_all; i++)
+            json_object_set_new(group, of_all[i], json_string(""));
+        if (json_integer_value(json_object_get(group, "devices")) == 0)
+            json_array_remove(list, at);
+    }
+}
+
 static bool count_groups(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     struct counting *counting = ctx;
@@ -289,6 +304,8 @@ static bool count_groups(void *ctx, struct api_answer *answer, bool *ret_done, s
             return true;
     }
     *ret_done = true;
+    if (!fleetdb_scope_is_whole(counting->scope))
+        keep_own(counting->list);
     answer->json = json_pack("{s:O}", "groups", counting->list);
     return answer->json != NULL || no_memory(err);
 }
@@ -308,6 +325,7 @@ static bool list_groups(void *ctx, const struct api_request *request, struct api
     if (counting == NULL)
         return no_memory(err);
     counting->fleet = ctx;
+    counting->scope = request->caller->scope;
     counting->list = json_array();
     if (counting->list == NULL ||
         !fleetdb_groups_each(counting->fleet->db, note_group, counting->list, err) ||
@@ -370,7 +388,8 @@ static bool show_selection(void *ctx, const struct api_request *request, struct 
         return err_set(err, ERR_INVALID, "selector: whom do you mean?");
     struct chosen chosen = {.db = fleet->db, .scope = request->caller->scope};
     chosen.list = answer_list(answer, "devices", err);
-    return chosen.list != NULL && select_devices(fleet->db, selector, add_chosen, &chosen, err);
+    return chosen.list != NULL &&
+           select_devices(fleet->db, chosen.scope, selector, add_chosen, &chosen, err);
 }
 
 /* ---- /api/v1/duties ---- */

@@ -74,7 +74,7 @@ bool census_open(struct fleetdb *db, struct fleetdb_scope scope, const char *fie
     census->db = db;
     census->scope = scope;
     census->texts.limit = census->people.limit = census->facts.limit = TEXTS_LIMIT;
-    if (!fleetdb_facts_each(db, fields, note, census, err) || !point(census, err)) {
+    if (!fleetdb_facts_each(db, scope, fields, note, census, err) || !point(census, err)) {
         census_close(census);
         return false;
     }

@@ -181,7 +181,7 @@ static bool tell(const struct buf *chosen,
     return true;
 }
 
-bool select_devices(struct fleetdb *db, const char *selector,
+bool select_devices(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
                     bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
                     void *ctx, struct err *err)
 {
@@ -197,7 +197,7 @@ bool select_devices(struct fleetdb *db, const char *selector,
         question->ctx = &chosen;
         done = selector_parse(selector, &question->selector, err) &&
                read_groups(db, question, err) && list_fields(question, &fields, err) &&
-               fleetdb_facts_each(db, (const char *)fields.data, gather, question, err) &&
+               fleetdb_facts_each(db, scope, (const char *)fields.data, gather, question, err) &&
                decide(question, err) && check_labels(question, err) &&
                tell(&chosen, each, ctx, err);
         buf_done(&question->texts);
@@ -209,30 +209,21 @@ bool select_devices(struct fleetdb *db, const char *selector,
     return done;
 }
 
-struct rows {
-    struct fleetdb *db;
-    struct fleetdb_scope scope;
-    struct buf *text;
-};
-
 static bool add_row(void *ctx, int64_t device, const char *id, struct err *err)
 {
-    const struct rows *rows = ctx;
+    struct buf *rows = ctx;
     char number[24];
-    bool holds = false;
     (void)id;
-    if (!fleetdb_scope_holds(rows->db, rows->scope, device, &holds, err))
-        return false;
-    int length = snprintf(number, sizeof number, "%s%lld", rows->text->length > 1 ? "," : "",
-                          (long long)device);
-    return !holds || buf_append(rows->text, number, (size_t)length, err);
+    int length =
+        snprintf(number, sizeof number, "%s%lld", rows->length > 1 ? "," : "", (long long)device);
+    return buf_append(rows, number, (size_t)length, err);
 }
 
 bool select_rows(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
                  struct buf *ret_rows, struct err *err)
 {
-    struct rows rows = {db, scope, ret_rows};
-    if (!buf_append(ret_rows, "[", 1, err) || !select_devices(db, selector, add_row, &rows, err))
+    if (!buf_append(ret_rows, "[", 1, err) ||
+        !select_devices(db, scope, selector, add_row, ret_rows, err))
         return false;
     if (ret_rows->length == 1)
         return err_set(err, ERR_NOT_FOUND, "no device is so: %.200s", selector);

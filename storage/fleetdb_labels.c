@@ -17,6 +17,11 @@ enum query {
     QUERIES,
 };
 
+/* Of a device that has left the part, what it always is and no more. */
+#define HOLDS                                                                                      \
+    "EXISTS (SELECT 1 FROM standing t WHERE t.device = d.id AND " FLEETDB_IN_SCOPE                 \
+    " AND (t.to_ms IS NULL OR f.field IN ('device', 'serial', 'model')))"
+
 static const char *const texts[QUERIES] = {
     [LABEL_PUT] = "INSERT INTO device_label (device, name, value) VALUES (:device, :name, :value)"
                   " ON CONFLICT (device, name) DO UPDATE SET value = excluded.value"
@@ -28,7 +33,8 @@ static const char *const texts[QUERIES] = {
               "  UNION ALL SELECT d.id, 'store', m.code || '/' || s.code FROM device d"
               "  JOIN store s ON s.id = d.store JOIN merchant m ON m.id = s.merchant) f"
               " JOIN device d ON d.id = f.device"
-              " WHERE f.field IN (SELECT value FROM json_each(:fields)) ORDER BY d.name",
+              " WHERE f.field IN (SELECT value FROM json_each(:fields))"
+              " AND (:token = 0 OR " HOLDS ") ORDER BY d.name",
     [GROUP_PUT] = "INSERT INTO device_group (name, selector, changed_ms, who)"
                   " VALUES (:name, :selector, :now, :who) ON CONFLICT (name) DO UPDATE SET"
                   " (selector, changed_ms, who) = (excluded.selector, excluded.changed_ms,"
@@ -115,13 +121,14 @@ bool fleetdb_labels_only(struct fleetdb *db, int64_t device, const struct fleetd
     return done;
 }
 
-bool fleetdb_facts_each(struct fleetdb *db, const char *fields,
+bool fleetdb_facts_each(struct fleetdb *db, struct fleetdb_scope scope, const char *fields,
                         bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
                         void *ctx, struct err *err)
 {
     bool more = false;
     sqlite3_stmt *row = query_of(db, FACTS);
     sqlite_bind_text(row, ":fields", fields);
+    sqlite_bind_int(row, ":token", scope.token);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more)
             return true;

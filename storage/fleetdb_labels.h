@@ -29,8 +29,9 @@ struct fleetdb_fact {
     const char *id; /* the device's */
     const char *field, *value;
 };
-/* Of these fields, a JSON array, all that is so: of one device after another, by its id. */
-bool fleetdb_facts_each(struct fleetdb *db, const char *fields,
+/* Of these fields, a JSON array, all that is so in the scope: of one device after another, by its
+ * id. Of one that was there and has left: its id, serial and model. */
+bool fleetdb_facts_each(struct fleetdb *db, struct fleetdb_scope scope, const char *fields,
                         bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
                         void *ctx, struct err *err) MUSTER_CHECK;
 

@@ -209,11 +209,15 @@ def test_places_of_another_part_are_not_shown(two_shops):
                    "--terminal", f"0:unionpay:1111111{number}:123456789012345")
     ops.ctl_ok("device", "retire", "term-1", "term-2")
     ops.ctl_ok("group", "add", "all", "model=*")
+    ops.ctl_ok("group", "add", "theirs", "store=s2,region=south")
+    ops.ctl_ok("device", "label", "--device", "term-2", "corner=left")
     for asking in (token(ops, "shop", "--role", "operator", "--merchant", "m1"),
                    token(ops, "north", "--role", "operator", "--region", "north")):
         assert asking.get("/api/v1/selections?selector=group%3dall") == (200,
                                                                          {"devices": ["term-1"]})
-        assert asking.get("/api/v1/groups")[1]["groups"][0]["devices"] == 1
+        group, = asking.get("/api/v1/groups")[1]["groups"]
+        assert (group["name"], group["devices"], group["selector"], group["who"]) == ("all", 1, "", "")
+        assert asking.get("/api/v1/selections?selector=corner%3d*")[0] == 404
         assert ids(asking.get("/api/v1/duties"), "duties", "device") == ["term-1"]
         assert asking.get("/api/v1/duties?device=term-2")[0] == 404
         assert ids(asking.get("/api/v1/terminals/11111111"), "carriers", "device") == ["term-1"]

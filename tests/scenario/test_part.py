@@ -125,6 +125,8 @@ def test_asking_for_what_is_elsewhere_finds_nothing(shops):
     ops.ctl_ok("device", "move", "term-1", "--merchant", "m2", "--store", "s2", "--terminal", "0:2:T0000009:M0002")
     for kind in KINDS:
         assert ask(kind, by="device")[1]["total"] == 30
+        assert ask(kind, by="device", devices="model=A92*")[1]["total"] == 30
+        assert ask(kind, by="device", devices="state=in_service")[0] == 404
         assert ask(kind, by="code", devices="merchant=m2")[0] == 404
         check_own(ask(kind, by="tid", device="term-1")[1])
 

@@ -61,7 +61,7 @@ static void assert_chosen(struct fleetdb *db, const char *selector, const char *
 {
     struct chosen chosen = {0};
     struct err err = {0};
-    if (!select_devices(db, selector, note, &chosen, &err))
+    if (!select_devices(db, (struct fleetdb_scope){0}, selector, note, &chosen, &err))
         fail_msg("%s: %s", selector, err.text);
     assert_string_equal(chosen.text, expected);
     int64_t count = -1;
@@ -76,7 +76,7 @@ static enum err_code refusal(struct fleetdb *db, const char *selector)
 {
     struct chosen chosen = {0};
     struct err err = {0};
-    assert_false(select_devices(db, selector, note, &chosen, &err));
+    assert_false(select_devices(db, (struct fleetdb_scope){0}, selector, note, &chosen, &err));
     assert_int_equal(chosen.length, 0);
     int64_t count = -1;
     struct err why = {0};
