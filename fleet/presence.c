@@ -15,7 +15,9 @@ enum {
     LOOK_EVERY_MS = 200, /* for changes of devices and places */
     LOAD_PAUSES = 20,    /* times as long as a look took that found some */
     TRY_AGAIN_MS = 1000,
-    SHORT_LOSS_MS = 15 * 60 * 1000, /* of our line: who came meanwhile came because of it */
+    SHORT_LOSS_MS = 15 * 60 * 1000, /* of our line: who came meanwhile came because of it, ... */
+    CHANCE_LEAST = 2,               /* ... unless these are as few as come by chance */
+    CHANCE_PERCENT = 5,
 };
 
 struct entry {
@@ -110,10 +112,8 @@ static void judge(struct presence *presence, struct entry *entry, const struct p
     enum fleetdb_presence_state state =
         presence_rule_judge(&entry->sight, &presence->rule, &place, now, &due_ms);
     agenda_set(&presence->agenda, (size_t)(entry - presence->entries), due_ms);
-    if (state == FLEETDB_MISSING && entry->kept.state != FLEETDB_MISSING)
+    if (state == FLEETDB_MISSING && entry->kept.missing_ms == 0)
         entry->kept.missing_ms = now->wall_ms;
-    if (state != FLEETDB_MISSING && state != FLEETDB_ONLINE)
-        entry->kept.missing_ms = 0;
     entry->kept.state = state;
     if (state != entry->written)
         enqueue(presence, entry);
@@ -197,10 +197,12 @@ void presence_line_down(struct presence *presence)
     presence->lost_wall_ms = presence->line_wall_ms = now.wall_ms;
 }
 
-/* Whether the broker was restarted: of those who were there as many came anew as stayed. */
+/* Whether the broker was restarted, by those who were there. After a short loss more of them came
+ * anew than come by chance, and than say something in a session from before; where we were deaf for
+ * longer, as many as stayed. Most may not come back at all. */
 static bool was_restarted(const struct presence *presence)
 {
-    size_t came = 0, stayed = 0;
+    size_t came = 0, stayed = 0, spoke = 0;
     bool was_short = presence->ever &&
                      presence->settles_ms - presence->settings.settle_ms - presence->lost_boot_ms <
                          SHORT_LOSS_MS;
@@ -210,8 +212,11 @@ static bool was_restarted(const struct presence *presence)
             continue;
         came += sight->anew && (sight->proved || was_short);
         stayed += !sight->anew;
+        spoke += !sight->anew && sight->proved;
     }
-    return came > 0 && came >= stayed;
+    bool by_chance =
+        came < CHANCE_LEAST || came * 100 < (came + stayed) * CHANCE_PERCENT || came <= spoke;
+    return came > 0 && (came >= stayed || (was_short && !by_chance));
 }
 
 static void settle(struct presence *presence, const struct presence_time *now)
@@ -379,7 +384,7 @@ static bool tell_news(struct presence *presence, const struct entry *entry,
                       struct fleetdb_presence *row, const struct presence_time *now,
                       struct err *err)
 {
-    bool is_back = entry->written == FLEETDB_MISSING && row->state == FLEETDB_ONLINE;
+    bool is_back = entry->written == FLEETDB_MISSING && row->state != FLEETDB_MISSING;
     bool is_missing = entry->written != FLEETDB_MISSING && row->state == FLEETDB_MISSING;
     bool told = row->state == FLEETDB_ONLINE || (row->state == FLEETDB_UNKNOWN && row->told);
     bool news = told != row->told;
@@ -439,8 +444,7 @@ static void count_news(struct presence *presence, const struct entry *entry)
 {
     bool was = entry->written == FLEETDB_MISSING, is = entry->kept.state == FLEETDB_MISSING;
     metrics_add(presence->settings.metrics, METRIC_MISSING, !was && is);
-    metrics_add(presence->settings.metrics, METRIC_BACK,
-                was && entry->kept.state == FLEETDB_ONLINE);
+    metrics_add(presence->settings.metrics, METRIC_BACK, was && !is);
 }
 
 static void forget_written(struct presence *presence, size_t count,

@@ -13,8 +13,8 @@
  *
  * When musterd gets a line, all are in doubt until something of them is heard; nobody is judged
  * without a line and for `settle_ms` after it came. Then who was there, and of whom the broker has
- * no word, is away; and when at least as many have come with a new session as are left with their
- * old one, the broker had been restarted, and the kept words of those are worth nothing either.
+ * no word, is away; and when so many have come with a new session as do not come by chance, the
+ * broker had been restarted, and the kept words of the others are worth nothing either.
  * A broker that keeps no words, or a line that was away for long, leaves only silence to judge by.
  */
 struct presence;

@@ -81,13 +81,16 @@ static bool same_session(const struct presence_sight *sight, const struct online
     return word->began_ms != 0 && word->boot == sight->boot && word->began_ms == sight->began_ms;
 }
 
-/* A boot that another one has followed does not come back. */
+/* A boot that another one has followed does not come back, and who is there in a session does not
+ * go with that of another boot. */
 static bool is_late(const struct presence_sight *sight, const struct online_word *word)
 {
     if (word->began_ms == 0)
         return false;
     if (word->boot == sight->boot)
         return word->began_ms < sight->began_ms;
+    if (!word->online && sight->line == PRESENCE_THERE && sight->began_ms != 0)
+        return true;
     return word->boot == sight->boot_before && word->boot != 0;
 }
 
@@ -109,11 +112,12 @@ bool presence_rule_word(struct presence_sight *sight, const struct online_word *
         return false;
     }
     bool same = same_session(sight, word), other = word->began_ms != 0 && !same;
+    if (!word->online && sight->line == PRESENCE_AWAY)
+        return true; /* the first word stands */
     take_session(sight, word);
     if (!word->online) {
-        if (sight->line != PRESENCE_AWAY)
-            go(sight, word->goodbye ? FLEETDB_BY_GOODBYE : FLEETDB_BY_WILL,
-               kept && sight->seen_ms != 0 ? sight->seen_ms : now->wall_ms);
+        go(sight, word->goodbye ? FLEETDB_BY_GOODBYE : FLEETDB_BY_WILL,
+           kept && sight->seen_ms != 0 ? sight->seen_ms : now->wall_ms);
         return true;
     }
     if (kept && same && sight->line == PRESENCE_AWAY)

@@ -10,7 +10,7 @@
  *
  *   line    a birth or any message: there. The will or the goodbye of its newest session, and
  *           silence of twice the time that it told it may be silent: away. A word of a session
- *           before says nothing.
+ *           before says nothing, nor does the end of another boot's while it is there.
  *   state   away in service and in the hours of its store for `grace_ms`: missing, until it is
  *           heard again or nobody expects it any more. Before that offline; out of those hours
  *           closed.

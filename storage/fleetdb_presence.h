@@ -39,7 +39,7 @@ struct fleetdb_presence {
     enum fleetdb_evidence evidence;
     int64_t since_ms;   /* online or away since */
     int64_t seen_ms;    /* last message of its own; 0: never */
-    int64_t missing_ms; /* when it was found to be missing; 0: it is not */
+    int64_t missing_ms; /* when it was first found to be missing since it is away; 0: not yet */
     int64_t known_ms;   /* since when this is kept */
     int64_t silence_s;
     uint64_t boot, boot_before;

@@ -6,11 +6,13 @@ import io
 import json
 import os
 import signal
+import time
 
 import pytest
 
 from ops import Ops
 from processes import wait_for
+from proxy import Proxy
 from terminal import QUICK, Terminal
 from test_musterd import metrics
 
@@ -19,13 +21,14 @@ EACH_SECOND = "every = 1s\nrecord = 0s\nalone = 0s"
 
 
 class World:
-    def __init__(self, bin_dir, processes, run_dir, broker, pki, settings=GRACE):
+    def __init__(self, bin_dir, processes, run_dir, broker, pki, settings=GRACE, via=None):
         self.bin, self.processes, self.run, self.broker, self.pki = bin_dir, processes, run_dir, broker, pki
+        self.via = via or broker  # musterd's own way to the broker
         self.ops = Ops(bin_dir, processes, run_dir / "ops", extra=settings)
         self.start()
 
     def start(self):
-        self.ops.start(self.broker, self.pki).wait_line("had time to come back")
+        self.ops.start(self.via, self.pki).wait_line("had time to come back")
 
     def terminal(self, name, **settings):
         made = Terminal(self.bin, self.processes, self.run / name, name, self.ops.root, **settings)
@@ -151,7 +154,7 @@ def test_away_while_the_store_is_closed(world):
     world.ops.ctl_ok("device", "state", "repair", "term-1")
     world.wait("term-1", "offline")
     assert world.ops.json("presence")["not_in_service"] == 1
-    assert world.feed("missing", "back") == [("missing", "term-1")]
+    assert world.feed("missing", "back") == [("missing", "term-1"), ("back", "term-1")]
 
 
 @pytest.mark.parametrize("words", [False, True], ids=["forgets", "keeps"])
@@ -173,8 +176,25 @@ def test_who_does_not_come_back_to_a_restarted_broker(bin_dir, processes, run_di
     assert world.story("term-2")["absences"][0]["evidence"] == "broker"
 
 
+def test_most_do_not_come_back_to_a_restarted_broker(bin_dir, processes, run_dir, make_broker, pki):
+    broker = make_broker(persistence=True, extra="autosave_interval 1\nautosave_on_changes true")
+    world = World(bin_dir, processes, run_dir, broker, pki, GRACE.replace("settle = 1s", "settle = 4s"))
+    terminals = [world.terminal(f"term-{n}") for n in range(5)]
+    for terminal in terminals[2:]:
+        terminal.link.signal(signal.SIGSTOP)
+    broker.kill()
+    broker.start()
+    for n in range(2, 5):
+        world.wait(f"term-{n}", "missing", by="broker")
+    assert [world.device(f"term-{n}")["presence"] for n in range(2)] == ["online"] * 2
+    for terminal in terminals[2:]:
+        terminal.link.signal(signal.SIGCONT)
+    for n in range(2, 5):
+        world.wait(f"term-{n}", "online")
+
+
 def test_musterd_is_away_and_nobody_else(world):
-    there, gone = (world.terminal(f"term-{n}") for n in range(2))
+    gone = [world.terminal(f"term-{n}") for n in range(2)][1]
     gone.link.kill()
     world.wait("term-1", "missing")
     told = world.feed()
@@ -184,13 +204,44 @@ def test_musterd_is_away_and_nobody_else(world):
     assert world.device("term-0")["presence"] == "online" and world.device("term-1")["presence"] == "missing"
     assert world.device("term-0")["presence_since_ms"] == since
     assert world.feed() == told
-    # Its line alone is cut: nobody is judged, however long that takes.
-    world.broker.process.signal(signal.SIGSTOP)
-    world.broker.process.signal(signal.SIGCONT)
-    assert there.link.running() and world.feed() == told
     gone.start_link(world.broker, world.pki)
     world.wait("term-1", "online")
     assert world.feed()[len(told):] == [("online", "term-1"), ("back", "term-1")]
+
+
+class Cable(Proxy):
+    """A line that may be out for as long as one likes."""
+    plugged = True
+
+    def pair(self, client):
+        if not self.plugged:
+            raise OSError("nobody there")
+        return super().pair(client)
+
+    def pull(self):
+        self.plugged = False
+        self.cut()
+
+
+def test_nobody_is_judged_without_a_line(bin_dir, processes, run_dir, broker, pki):
+    with Cable(broker.port) as cable:
+        world = World(bin_dir, processes, run_dir, broker, pki, via=cable)
+        there, gone = (world.terminal(f"term-{n}") for n in range(2))
+        told = world.feed()
+        cable.pull()
+        wait_for(lambda: not world.ops.json("presence")["line"], what="musterd has no line")
+        gone.link.kill()
+        cut_ms = world.ops.json("presence")["line_ms"]
+        # Far longer than the grace, and than any silence that means something.
+        wait_for(lambda: time.time() * 1000 - cut_ms > 3000, what="the grace is over")
+        shown = world.ops.json("presence")
+        assert (shown["line"], shown["judging"], shown["missing"]) == (False, False, 0)
+        assert metrics(world.ops)['muster_presence{state="missing"}'] == 0
+        assert there.link.running() and world.feed() == told
+        cable.plugged = True
+        world.wait("term-1", "missing", by="will")
+        assert world.device("term-0")["presence"] == "online"
+        assert world.feed()[len(told):] == [("offline", "term-1"), ("missing", "term-1")]
 
 
 def test_a_token_sees_its_own(world):

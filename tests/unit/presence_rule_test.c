@@ -97,8 +97,29 @@ static void a_word_of_a_session_before_says_nothing(void **state)
     /* A will of a session whose birth nobody heard. */
     scene = scene_new();
     assert_true(said(&scene, true, 1, 100));
+    assert_true(said(&scene, false, 1, 109));
+    assert_int_equal(after(&scene, 0), FLEETDB_OFFLINE);
+    scene = scene_new();
+    heard(&scene, 60);
     assert_true(said(&scene, false, 3, 9));
     assert_int_equal(after(&scene, 0), FLEETDB_OFFLINE);
+}
+
+static void a_will_of_two_boots_ago_says_nothing(void **state)
+{
+    (void)state;
+    struct scene scene = scene_new();
+    for (uint64_t boot = 1; boot <= 3; boot++)
+        assert_true(said(&scene, true, boot, 100));
+    assert_false(said(&scene, false, 1, 100));
+    assert_int_equal(after(&scene, 0), FLEETDB_ONLINE);
+    assert_true(said(&scene, true, 3, 200));
+    assert_true(said(&scene, false, 3, 200));
+    assert_int_equal(after(&scene, 0), FLEETDB_OFFLINE);
+    /* Nor does it take the place of the session that ended. */
+    assert_true(said(&scene, false, 1, 100));
+    assert_true(said(&scene, true, 3, 300));
+    assert_int_equal(after(&scene, 0), FLEETDB_ONLINE);
 }
 
 static void silence_is_measured_by_what_it_told(void **state)
@@ -288,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(its_will_takes_a_device_away),
         cmocka_unit_test(a_word_of_a_session_before_says_nothing),
+        cmocka_unit_test(a_will_of_two_boots_ago_says_nothing),
         cmocka_unit_test(silence_is_measured_by_what_it_told),
         cmocka_unit_test(who_is_away_in_opening_hours_is_missing),
         cmocka_unit_test(nobody_expects_what_is_not_in_service),

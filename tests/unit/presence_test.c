@@ -289,6 +289,23 @@ static void who_leaves_service_is_not_missed(void **state)
     pass(world, MINUTE);
     assert_int_equal(state_of(world, world->devices[0]), FLEETDB_OFFLINE);
     assert_int_equal(presence_status(world->presence).in_service[FLEETDB_MISSING], 0);
+    struct feed feed = feed_from(world, 0);
+    assert_int_equal(feed.rows[FLEETDB_FEED_BACK], 1); /* whoever opened a ticket closes it */
+    assert_int_equal(world->metrics.values[METRIC_BACK], 1);
+    int64_t missed_ms = NOON + SETTLE + 1 + GRACE;
+    assert_int_equal(row_of(world, world->devices[0]).missing_ms, missed_ms);
+    /* In service again it comes back soon: that it was missed in its absence stays known. */
+    assert_true(fleetdb_device_find(world->fleet->db, "t-000", &device, NULL));
+    assert_true(fleetdb_device_live(world->fleet->db, &device, FLEETDB_IN_SERVICE, &change, NULL));
+    changed(world);
+    pass(world, MINUTE);
+    said(world, world->devices[0], true, 200);
+    pass(world, MINUTE);
+    struct absences absences = absences_of(world, world->devices[0]);
+    assert_int_equal(absences.count, 1);
+    assert_int_equal(absences.last.missing_ms, missed_ms);
+    assert_int_equal(row_of(world, world->devices[0]).missing_ms, 0);
+    assert_int_equal(feed_from(world, feed.after).rows[FLEETDB_FEED_BACK], 0);
 }
 
 static void our_own_absence_is_nobodys(void **state)
@@ -397,22 +414,64 @@ static void a_kept_word_of_before_the_restart_is_worth_nothing(void **state)
     broker_restarts(*state, true);
 }
 
-static void our_line_alone_was_cut(void **state)
+/* Our line goes for a minute; the first `came` come with a new session, the last `spoke` say
+ * something in their old one. */
+static void line_is_cut(struct world *world, size_t count, size_t came, size_t spoke)
 {
-    struct world *world = *state;
-    enrol(world, 10);
+    enrol(world, count);
     begin(world);
-    for (size_t i = 0; i < 10; i++)
+    for (size_t i = 0; i < count; i++)
         said(world, world->devices[i], true, 100);
     pass(world, MINUTE);
     presence_line_down(world->presence);
     pass(world, MINUTE);
     presence_line_up(world->presence, true);
-    for (size_t i = 0; i < 10; i++)
-        kept(world, world->devices[i], true, i < 3 ? 200 : 100); /* three came anew by chance */
-    pass(world, SETTLE + MINUTE);
-    for (size_t i = 0; i < 10; i++)
-        assert_int_equal(state_of(world, world->devices[i]), FLEETDB_ONLINE);
+    for (size_t i = 0; i < count; i++)
+        kept(world, world->devices[i], true, 100);
+    pass(world, MINUTE);
+    for (size_t i = 0; i < came; i++)
+        said(world, world->devices[i], true, 200);
+    for (size_t i = count - spoke; i < count; i++)
+        presence_heard(world->presence, world->devices[i], -1);
+    pass(world, SETTLE);
+}
+
+static void all_are(struct world *world, size_t from, size_t to, enum fleetdb_presence_state state)
+{
+    for (size_t i = from; i < to; i++)
+        assert_int_equal(state_of(world, world->devices[i]), state);
+}
+
+static void our_line_alone_was_cut(void **state)
+{
+    struct world *world = *state;
+    line_is_cut(world, MANY, 2, 0); /* two came anew by chance */
+    all_are(world, 0, MANY, FLEETDB_ONLINE);
+}
+
+static void a_part_of_the_network_was_cut(void **state)
+{
+    struct world *world = *state;
+    line_is_cut(world, MANY, 12, 12);
+    all_are(world, 0, MANY, FLEETDB_ONLINE);
+}
+
+static void one_alone_comes_by_chance(void **state)
+{
+    struct world *world = *state;
+    line_is_cut(world, 3, 1, 0);
+    all_are(world, 0, 3, FLEETDB_ONLINE);
+}
+
+static void most_do_not_come_back_to_a_restarted_broker(void **state)
+{
+    struct world *world = *state;
+    line_is_cut(world, MANY, 4, 3); /* what three had said was still on its way */
+    all_are(world, 4, MANY - 3, FLEETDB_OFFLINE);
+    assert_int_equal(row_of(world, world->devices[4]).evidence, FLEETDB_BY_BROKER);
+    pass(world, GRACE);
+    all_are(world, 0, 4, FLEETDB_ONLINE);
+    all_are(world, 4, MANY - 3, FLEETDB_MISSING);
 }
 
 static void many_at_once_are_one_event(void **state)
@@ -473,6 +532,9 @@ int main(void)
         IN_WORLD(who_does_not_come_back_to_a_new_broker_is_away),
         IN_WORLD(a_kept_word_of_before_the_restart_is_worth_nothing),
         IN_WORLD(our_line_alone_was_cut),
+        IN_WORLD(a_part_of_the_network_was_cut),
+        IN_WORLD(one_alone_comes_by_chance),
+        IN_WORLD(most_do_not_come_back_to_a_restarted_broker),
         IN_WORLD(many_at_once_are_one_event),
         IN_WORLD(history_is_bounded),
     };
