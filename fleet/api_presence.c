@@ -116,6 +116,7 @@ static bool add_span(struct spans *spans, int64_t from_ms, int64_t to_ms, struct
 }
 
 struct story {
+    int64_t held_ms; /* since when it is the caller's to know of; 0: all of it */
     struct store_hours_list hours;
     struct spans away, deaf;
     struct availability sum;
@@ -134,13 +135,17 @@ static json_t *absence_json(int64_t from_ms, int64_t to_ms, enum fleetdb_evidenc
 static bool take_absence(void *ctx, const struct fleetdb_absence *absence, struct err *err)
 {
     struct story *story = ctx;
-    if (!add_span(&story->away, absence->from_ms, absence->to_ms, err))
+    const int64_t held_ms = story->held_ms;
+    const int64_t from_ms = absence->from_ms > held_ms ? absence->from_ms : held_ms;
+    const int64_t missing_ms =
+        absence->missing_ms == 0 || absence->missing_ms > held_ms ? absence->missing_ms : held_ms;
+    if (!add_span(&story->away, from_ms, absence->to_ms, err))
         return false;
     if (json_array_size(story->absences) == ABSENCES_SHOWN)
         (void)json_array_remove(story->absences, ABSENCES_SHOWN - 1);
-    return json_array_insert_new(story->absences, 0,
-                                 absence_json(absence->from_ms, absence->to_ms, absence->evidence,
-                                              absence->missing_ms)) == 0 ||
+    return json_array_insert_new(
+               story->absences, 0,
+               absence_json(from_ms, absence->to_ms, absence->evidence, missing_ms)) == 0 ||
            no_memory(err);
 }
 
@@ -215,12 +220,17 @@ static bool show_presence(void *ctx, const struct api_request *request, struct a
     } else if (!fleetdb_presence_read(api->db, device.device, &presence, &why) &&
                why.code != ERR_NOT_FOUND) {
         done = err_set(err, why.code, "%s", why.text);
+    } else if (!fleetdb_scope_since(api->db, request->caller->scope, device.device, &story.held_ms,
+                                    err)) {
+        done = false;
     } else {
         /* What was before it was first heard nobody knows. */
         int64_t from_ms = now_ms - days * DAY_MS;
         bool known = presence.seen_ms != 0;
         if (presence.known_ms > from_ms)
             from_ms = presence.known_ms;
+        if (story.held_ms > from_ms)
+            from_ms = story.held_ms;
         if (!known || from_ms > now_ms)
             from_ms = now_ms;
         presence.device = device.device;

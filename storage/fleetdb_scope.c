@@ -3,7 +3,7 @@
 
 #include "storage/fleetdb_internal.h"
 
-enum query { HOLDS, HOLDS_ID, HELD_ID, HELD_AT, QUERIES };
+enum query { HOLDS, HOLDS_ID, HELD_ID, HELD_AT, SINCE, QUERIES };
 
 #define IN_PLACE                                                                                   \
     "SELECT count(*) FROM device d JOIN store s ON s.id = d.store"                                 \
@@ -16,6 +16,8 @@ static const char *const texts[QUERIES] = {
                 " WHERE d.name = :id AND " FLEETDB_IN_SCOPE,
     [HELD_AT] = "SELECT count(*) FROM standing t WHERE t.id = " FLEETDB_STOOD_AT(
         ":device", ":at") " AND " FLEETDB_IN_SCOPE,
+    [SINCE] = "SELECT max(t.to_ms) FROM standing t WHERE t.device = :device"
+              " AND t.to_ms IS NOT NULL AND NOT " FLEETDB_IN_SCOPE,
 };
 
 const struct fleetdb_queries fleetdb_scope_queries = {texts, QUERIES};
@@ -78,4 +80,16 @@ bool fleetdb_scope_held_at(struct fleetdb *db, struct fleetdb_scope scope, int64
     sqlite_bind_int(statement, ":device", device);
     sqlite_bind_int(statement, ":at", at_ms);
     return holds(db, scope, statement, ret_held, err);
+}
+
+bool fleetdb_scope_since(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                         int64_t *ret_since_ms, struct err *err)
+{
+    *ret_since_ms = 0;
+    if (fleetdb_scope_is_whole(scope))
+        return true;
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_SCOPE, SINCE);
+    sqlite_bind_int(statement, ":token", scope.token);
+    sqlite_bind_int(statement, ":device", device);
+    return sqlite_value(db->sqlite, statement, 0, ret_since_ms, err);
 }

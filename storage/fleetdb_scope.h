@@ -29,5 +29,9 @@ bool fleetdb_scope_held_id(struct fleetdb *db, struct fleetdb_scope scope, const
  * is nobody else's. */
 bool fleetdb_scope_held_at(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                            int64_t at_ms, bool *ret_held, struct err *err) MUSTER_CHECK;
+/* Since when it stands in the scope without a break; 0: the scope is the whole fleet. What was
+ * before is not the scope's to know. */
+bool fleetdb_scope_since(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                         int64_t *ret_since_ms, struct err *err) MUSTER_CHECK;
 
 #endif

@@ -257,3 +257,24 @@ def test_a_token_sees_its_own(world):
         assert (shown["in_service"], shown["missing"], len(shown["devices"])) == (count, count, count)
         done = world.ops.ctl("presence", "term-1", "--token-file", "token")
         assert done.returncode == (0 if count else 7), done.stderr
+
+
+def test_a_new_owner_is_not_told_of_the_time_before(world):
+    terminal = world.terminal("term-1")
+    for _ in range(2):
+        terminal.link.kill()
+        world.wait("term-1", "missing")
+        terminal.start_link(world.broker, world.pki)
+        world.wait("term-1", "online")
+    terminal.link.kill()
+    world.wait("term-1", "missing")
+    world.ops.ctl_ok("device", "move", "term-1", "--merchant", "m2", "--store", "s2", "--no-terminals")
+    moved_ms = world.ops.query("SELECT max(from_ms) FROM standing")[0][0]
+    token = world.ops.json("token", "add", "shop-m2", "--merchant", "m2")["token"]
+    (world.ops.folder / "token").write_text(token)
+    os.chmod(world.ops.folder / "token", 0o600)
+    told = world.ops.json("presence", "term-1", "--token-file", "token")
+    assert told["from_ms"] == moved_ms and told["open_ms"] == told["to_ms"] - moved_ms
+    assert [(row["from_ms"], row["missing_ms"]) for row in told["absences"]] == [(moved_ms, moved_ms)]
+    assert told["away_ms"] == told["open_ms"] and told["availability"] == 0
+    assert len(world.story("term-1")["absences"]) == 3 and world.story("term-1")["from_ms"] < moved_ms
