@@ -57,7 +57,7 @@ static bool take(struct fleetdb *db, sqlite3_stmt *row, portrait_key_name *name_
         const char *value = sqlite_column_text(row, 1);
         if (!more)
             return true;
-        if (sqlite3_column_type(row, 2) != SQLITE_NULL) {
+        if (name_key != NULL && sqlite3_column_type(row, 2) != SQLITE_NULL) {
             name_key(sqlite_column_bytes(row, 2), key);
             value = key;
         }
