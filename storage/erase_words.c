@@ -22,3 +22,12 @@ bool erase_word_in(const char *text, const char *word)
     }
     return false;
 }
+
+bool erase_name_is_free(const char *name, const char *what, struct err *err)
+{
+    return strncmp(name, ERASED_NAME, sizeof ERASED_NAME - 1) != 0 ||
+           err_set(err, ERR_CONFLICT,
+                   "%s %.40s is being erased or was, as its name says: choose one that does not "
+                   "begin with " ERASED_NAME,
+                   what, name);
+}

@@ -65,12 +65,13 @@ static const char *const texts[QUERIES] = {
               " SELECT id, device, iif(EXISTS (SELECT 1 FROM standing o WHERE o.device = t.device"
               "  AND o.from_ms < t.from_ms), from_ms, -9223372036854775807), to_ms"
               " FROM standing t WHERE merchant = :merchant AND to_ms IS NOT NULL",
-    [TOKENS_RENAME] = "UPDATE token SET name = 'erased-' || id WHERE id IN " ITS_TOKENS,
+    [TOKENS_RENAME] = "UPDATE token SET name = '" ERASED_NAME "' || id WHERE id IN " ITS_TOKENS,
     [TOKENS_REVOKE] =
         "UPDATE token SET revoked_ms = :now WHERE revoked_ms = 0 AND id IN " ITS_TOKENS,
     [TOKEN_PLACES] = "DELETE FROM token_place WHERE merchant = :merchant",
-    [MERCHANT] = "UPDATE merchant SET code = 'erased-' || id, name = '' WHERE id = :merchant",
-    [STORES] = "UPDATE store SET code = 'erased-' || id, name = '', address = '',"
+    [MERCHANT] =
+        "UPDATE merchant SET code = '" ERASED_NAME "' || id, name = '' WHERE id = :merchant",
+    [STORES] = "UPDATE store SET code = '" ERASED_NAME "' || id, name = '', address = '',"
                " opening_hours = '' WHERE merchant = :merchant",
     [BEGIN] = "INSERT INTO erasure (who, begun_ms, merchant, stores, devices, terminals, tokens)"
               " VALUES (:who, :now, :merchant, :stores, :devices, :terminals, :tokens)"
@@ -193,9 +194,8 @@ static bool count(struct fleetdb *db, int64_t merchant, struct fleetdb_erasure *
 
 /* ---- the beginning ---- */
 
-/* All devices leave, so that every standing with it has its end. */
-static bool leave(struct fleetdb *db, int64_t merchant, const struct fleetdb_change *change,
-                  struct err *err)
+bool fleetdb_erase_leave(struct fleetdb *db, int64_t merchant, const struct fleetdb_change *change,
+                         struct err *err)
 {
     for (int64_t device = 0;;) {
         sqlite3_stmt *next = query_of(db, DEVICES);
@@ -260,7 +260,7 @@ static bool begin(struct fleetdb *db, const struct fleetdb_erase_order *order, i
         return err_set(err, ERR_NOT_FOUND, "no merchant %.40s", order->merchant);
     return count(db, merchant, erasure, err) && run_of(db, WORDS_ADD, merchant, err) &&
            check_devices(db, order, merchant, err) && check_words(db, err) &&
-           leave(db, merchant, &change, err) && run_of(db, SPANS, merchant, err) &&
+           fleetdb_erase_leave(db, merchant, &change, err) && run_of(db, SPANS, merchant, err) &&
            take_tokens(db, merchant, now_ms, err) && run_of(db, MERCHANT, merchant, err) &&
            run_of(db, STORES, merchant, err) &&
            write_down(db, order, merchant, now_ms, erasure, err);

@@ -5,6 +5,7 @@
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_room.h"
+#include "storage/fleetdb_standing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,12 +46,18 @@ enum query {
     SUMS,
     EVENTS,
     EVENT_REMOVE,
+    NEWEST_RESULT,
+    NEWEST_EVENT,
     WORDS,
+    ITS_ROW,
     ROWS_ABSENCES,
     ROWS_DUTIES,
-    ROWS_CARRIED,
     ROWS_ELSEWHERE,
+    ROWS_ENDED,
+    ROWS_NOBODYS,
+    ROWS_CARRIED,
     ROWS_TERMINALS,
+    ROWS_STANDINGS,
     ROWS_STORES,
     ROWS_MERCHANT,
     ROWS_WORDS,
@@ -64,6 +71,7 @@ enum query {
     "(SELECT id FROM logical_terminal WHERE merchant = (SELECT merchant FROM erasure"              \
     " WHERE id = :erasure))"
 #define ITS "(SELECT merchant FROM erasure WHERE id = :erasure)"
+#define BLANKED "store = NULL, merchant = NULL, region = NULL, why = 'erased', who = ''"
 #define TEXT_READ(id, table, column)                                                               \
     [TEXTS + TEXT_##id] =                                                                          \
         "SELECT id, " #column " FROM " #table " WHERE id > :after ORDER BY id LIMIT :rows",
@@ -83,8 +91,7 @@ static const char *const texts[QUERIES] = {
     [AGED] = "INSERT INTO account_aged (device, lane, records) VALUES (:device, :lane, :records)"
              " ON CONFLICT (device, lane) DO UPDATE SET records = records + excluded.records",
     /* Its life stays: whoever sold there then, sold. */
-    [BLANK] = "UPDATE standing SET store = NULL, merchant = NULL, region = NULL, why = 'erased',"
-              " who = '' WHERE id IN (SELECT standing FROM erased_standing)",
+    [BLANK] = "UPDATE standing SET " BLANKED " WHERE id IN (SELECT standing FROM erased_standing)",
     [NEXT_HOUR] = "SELECT bucket FROM rollup_device_hour WHERE bucket > :after AND bucket < :whole"
                   " ORDER BY bucket LIMIT 1",
     [SUMS] = "DELETE FROM rollup_device_hour WHERE bucket = :hour"
@@ -93,6 +100,9 @@ static const char *const texts[QUERIES] = {
                " WHERE e.device = v.device AND v.at_ms >= e.from_ms AND v.at_ms < e.to_ms)"
                " FROM event v WHERE v.id > :after ORDER BY v.id LIMIT :rows",
     [EVENT_REMOVE] = "DELETE FROM event WHERE id = :id",
+    [NEWEST_RESULT] = "SELECT max(id) FROM result",
+    [NEWEST_EVENT] = "SELECT max(id) FROM event",
+    [ITS_ROW] = "SELECT merchant FROM erasure WHERE id = :erasure",
     [WORDS] = "SELECT word FROM erased_word WHERE word <> ''",
     [ROWS_ABSENCES] = "DELETE FROM absence WHERE :erasure"
                       " AND device IN (SELECT device FROM erased_standing)"
@@ -105,8 +115,17 @@ static const char *const texts[QUERIES] = {
                        " AND id IN (SELECT c.logical_terminal FROM device_terminal c"
                        " JOIN device d ON d.id = c.device"
                        " WHERE c.to_ms IS NULL AND d.store IS NOT NULL)",
-    [ROWS_CARRIED] = "DELETE FROM device_terminal WHERE logical_terminal IN " ITS_TERMINALS,
+    /* What was carried stays carried, by no name: a slot would take what it carried next for what
+     * it always carried, and results know the row. */
+    [ROWS_ENDED] = "UPDATE device_terminal SET to_ms = max(:now, from_ms) WHERE to_ms IS NULL"
+                   " AND logical_terminal IN " ITS_TERMINALS,
+    [ROWS_NOBODYS] = "INSERT INTO logical_terminal (acquirer, tid, mid) SELECT '', '', ''"
+                     " WHERE :erasure ON CONFLICT (acquirer, tid, mid) DO NOTHING",
+    [ROWS_CARRIED] = "UPDATE device_terminal SET logical_terminal = (SELECT id FROM"
+                     " logical_terminal WHERE acquirer = '' AND tid = '' AND mid = '')"
+                     " WHERE logical_terminal IN " ITS_TERMINALS,
     [ROWS_TERMINALS] = "DELETE FROM logical_terminal WHERE merchant = " ITS,
+    [ROWS_STANDINGS] = "UPDATE standing SET " BLANKED " WHERE merchant = " ITS,
     [ROWS_STORES] = "DELETE FROM store WHERE merchant = " ITS,
     [ROWS_MERCHANT] = "DELETE FROM merchant WHERE id = " ITS,
     [ROWS_WORDS] = "DELETE FROM erased_word WHERE :erasure",
@@ -223,6 +242,17 @@ static bool remove_event(struct fleetdb *db, const struct row *row, struct mark 
     return remove_by_id(db, EVENT_REMOVE, row->id, err) && count_gone(db, row->device, 2, 1, err);
 }
 
+/* When the newest went, their numbers are given again: none may come below `after`. */
+static bool no_more(struct fleetdb *db, unsigned newest, const struct mark *mark, bool *ret_end,
+                    struct err *err)
+{
+    int64_t id = 0;
+    if (!sqlite_value(db->sqlite, query_of(db, newest), 0, &id, err))
+        return false;
+    *ret_end = mark->after >= id;
+    return true;
+}
+
 static bool walk(struct fleetdb *db, unsigned query, enum fleetdb_feed_kind told_as, int64_t limit,
                  bool (*remove)(struct fleetdb *db, const struct row *row, struct mark *mark,
                                 struct err *err),
@@ -237,8 +267,8 @@ static bool walk(struct fleetdb *db, unsigned query, enum fleetdb_feed_kind told
         done = !rows[i].its || remove(db, &rows[i], mark, err);
     if (count > 0)
         mark->after = rows[count - 1].id;
-    done = done && fleetdb_feed_forget(db, told_as, mark->after, err);
-    *ret_end = (int64_t)count < limit;
+    done = done && fleetdb_feed_forget(db, told_as, mark->after, err) &&
+           no_more(db, query == RESULTS ? NEWEST_RESULT : NEWEST_EVENT, mark, ret_end, err);
     free(rows);
     return done;
 }
@@ -350,14 +380,26 @@ static bool erase_texts(struct fleetdb *db, int64_t limit, struct mark *mark, st
 
 /* ---- rows and bytes ---- */
 
-static bool erase_rows(struct fleetdb *db, struct mark *mark, struct err *err)
+/* Where a device got there after the beginning. */
+static bool leave(struct fleetdb *db, int64_t now_ms, struct err *err)
 {
-    static const enum query order[] = {ROWS_ABSENCES, ROWS_DUTIES,    ROWS_ELSEWHERE,
-                                       ROWS_CARRIED,  ROWS_TERMINALS, ROWS_STORES,
-                                       ROWS_MERCHANT, ROWS_WORDS,     ROWS_SPANS};
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        sqlite3_stmt *statement = query_of(db, order[i]);
+    int64_t merchant = 0;
+    const struct fleetdb_change change = {.who = "musterd", .why = "erased", .now_ms = now_ms};
+    sqlite3_stmt *row = query_of(db, ITS_ROW);
+    sqlite_bind_int(row, ":erasure", db->erasure);
+    return sqlite_value(db->sqlite, row, 0, &merchant, err) &&
+           fleetdb_erase_leave(db, merchant, &change, err);
+}
+
+static bool erase_rows(struct fleetdb *db, int64_t now_ms, struct mark *mark, struct err *err)
+{
+    if (!leave(db, now_ms, err))
+        return false;
+    for (enum query query = ROWS_ABSENCES; query <= ROWS_SPANS; query++) {
+        sqlite3_stmt *statement = query_of(db, query);
         sqlite_bind_int(statement, ":erasure", db->erasure);
+        if (query == ROWS_ENDED)
+            sqlite_bind_int(statement, ":now", now_ms);
         if (!sqlite_run(db->sqlite, statement, err))
             return false;
     }
@@ -408,7 +450,7 @@ static bool erase_some(struct fleetdb *db, int64_t limit, int64_t now_ms, struct
     case FLEETDB_ERASE_TEXTS:
         return erase_texts(db, limit, mark, err);
     case FLEETDB_ERASE_ROWS:
-        return erase_rows(db, mark, err);
+        return erase_rows(db, now_ms, mark, err);
     case FLEETDB_ERASE_BYTES:
     case FLEETDB_ERASE_DONE:
     case FLEETDB_ERASE_STEPS:

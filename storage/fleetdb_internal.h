@@ -61,6 +61,8 @@ enum fleetdb_part {
     FLEETDB_PARTS,
 };
 
+struct fleetdb_change;
+
 struct fleetdb_queries {
     const char *const *texts;
     unsigned count;
@@ -108,6 +110,9 @@ void fleetdb_stamps_forget(struct fleetdb *db);
 
 /* Whether one goes on. */
 bool fleetdb_erasure_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+/* All devices leave the merchant, so that every standing with it has its end. */
+bool fleetdb_erase_leave(struct fleetdb *db, int64_t merchant, const struct fleetdb_change *change,
+                         struct err *err) MUSTER_CHECK;
 /* Deleted content is written over with zeros, also in pages that become free. */
 bool fleetdb_secure(struct fleetdb *db, bool on, struct err *err) MUSTER_CHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_places.h"
 
+#include "storage/erase_words.h"
 #include "storage/fleetdb_carry.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_portrait.h"
@@ -155,13 +156,20 @@ static bool put_store(struct fleetdb *db, const struct fleetdb_store *store,
     return done;
 }
 
+/* Nothing new may stand with one that is being erased. */
+static bool check_names(const struct fleetdb_store *store, struct err *err)
+{
+    return erase_name_is_free(store->merchant, "merchant", err) &&
+           erase_name_is_free(store->store, "store", err);
+}
+
 bool fleetdb_store_put(struct fleetdb *db, const struct fleetdb_store *store,
                        const struct fleetdb_change *change, int64_t *ret_store, struct err *err)
 {
     bool own = false;
     if (!fleetdb_enter(db, &own, err))
         return false;
-    bool done = put_store(db, store, change, ret_store, err);
+    bool done = check_names(store, err) && put_store(db, store, change, ret_store, err);
     return fleetdb_leave(db, own, done, err);
 }
 

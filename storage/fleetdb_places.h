@@ -20,7 +20,7 @@ struct fleetdb_store {
     const char *address;
 };
 /* Makes or changes store, merchant and region; standings follow, and the audit has a row of what
- * was and what is. */
+ * was and what is. ERR_CONFLICT: the merchant is being erased, or a code is as of one that was. */
 bool fleetdb_store_put(struct fleetdb *db, const struct fleetdb_store *store,
                        const struct fleetdb_change *change, int64_t *ret_store,
                        struct err *err) MUSTER_CHECK;

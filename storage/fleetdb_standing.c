@@ -308,6 +308,8 @@ static bool walk_carried(struct fleetdb *db, sqlite3_stmt *row,
             .tid = sqlite_column_text(row, 5),
             .mid = sqlite_column_text(row, 6),
         };
+        if (view.tid[0] == '\0') /* what was erased */
+            continue;
         if (!each(ctx, &view, err)) {
             (void)sqlite3_reset(row);
             return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_tokens.h"
 
+#include "storage/erase_words.h"
 #include "storage/fleetdb_internal.h"
 
 #include <stdio.h>
@@ -125,7 +126,8 @@ static bool add(struct fleetdb *db, const struct fleetdb_token_order *order, con
 bool fleetdb_token_add(struct fleetdb *db, const struct fleetdb_token_order *order, const char *who,
                        int64_t now_ms, struct err *err)
 {
-    return fleetdb_begin(db, err) && fleetdb_leave(db, true, add(db, order, who, now_ms, err), err);
+    return erase_name_is_free(order->name, "token", err) && fleetdb_begin(db, err) &&
+           fleetdb_leave(db, true, add(db, order, who, now_ms, err), err);
 }
 
 static bool revoke(struct fleetdb *db, const char *name, const char *who, int64_t now_ms,

@@ -43,8 +43,8 @@ struct fleetdb_token_order {
     size_t place_count;
     int64_t expires_ms; /* 0: never */
 };
-/* With an audit row. ERR_CONFLICT: the name has been given before; ERR_NOT_FOUND: no such merchant
- * or region. */
+/* With an audit row. ERR_CONFLICT: the name has been given before, or is one of what was
+ * erased; ERR_NOT_FOUND: no such merchant or region. */
 bool fleetdb_token_add(struct fleetdb *db, const struct fleetdb_token_order *order, const char *who,
                        int64_t now_ms, struct err *err) MUSTER_CHECK;
 /* With an audit row. ERR_NOT_FOUND: no such token; ERR_CONFLICT: it is revoked already. */

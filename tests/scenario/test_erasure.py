@@ -103,3 +103,22 @@ def test_what_a_retired_device_sends_is_refused(ops, terminal, broker, pki):
     wait_for(lambda: b'muster_refused_total{kind="batch",reason="retired"}' in ops.raw("GET", "/metrics")[1],
              what="a refused batch")
     assert ops.results() == 0
+
+
+def test_what_comes_late_is_not_the_next_ones(ops, terminal, broker, pki):
+    terminal.link.stop()
+    assert terminal.record(5, first=41, outcome="declined", code="57").returncode == 0
+    ops.ctl_ok("device", "move", "term-1", "--merchant", "m2", "--store", "s2", "--terminal",
+               "0:0:T0000002:M00000000000002", "--why", "moved")
+    ops.ctl_ok("merchant", "erase", "m1", "--confirm", "m1")
+    gone = ops.query("SELECT code FROM merchant WHERE name = ''")
+    if gone:  # it may be over already
+        assert "is being erased" in ops.fails(3, "device", "move", "term-1", "--merchant", gone[0][0], "--store", "s9",
+                                              "--no-terminals")
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=60, what="the end of the erasure")
+    terminal.start_link(broker, pki)
+    ops.wait_results(5)
+    late = ops.json("find", "--device", "term-1", "--limit", "5")["results"]
+    assert [(row["merchant"], row["store"], row["tid"]) for row in late] == [("", "", "")] * 5
+    assert ops.json("find", "--tid", "T0000002")["results"] == []
+    aged.check_sums(ops.folder / "fleet.db")
