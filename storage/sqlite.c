@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/sqlite.h"
 
+#include "base/log.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -417,6 +419,9 @@ static bool migrate(struct sqlite *db, const struct sqlite_settings *settings, u
                     struct err *err)
 {
     for (unsigned i = version; i < settings->migration_count; i++) {
+        if (version > 0)
+            log_info("%s %s: migration %s begins, this may take long; do not stop it", db->what,
+                     db->path, settings->migration_names[i]);
         if (!migrate_step(db, settings->migrations[i], settings->migration_names[i], i + 1,
                           settings->application_id, err))
             return false;

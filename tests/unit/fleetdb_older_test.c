@@ -7,10 +7,12 @@
 #include "storage/fleetdb_standing.h"
 #include "tests/unit/testing.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 extern const char *const fleetdb_migrations[];
 
@@ -60,9 +62,22 @@ static void add_results(sqlite3 *raw)
 }
 
 struct older {
-    char dir[64], path[96];
+    char dir[64], path[96], said[96];
     struct fleetdb *db;
 };
+
+/* What it says goes to the file `said`. */
+static void open_it(const char *path, const char *said, struct fleetdb **ret_db)
+{
+    int log = open(said, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int before = dup(STDERR_FILENO);
+    assert_true(log >= 0 && before >= 0 && dup2(log, STDERR_FILENO) >= 0);
+    bool done = fleetdb_open(path, ret_db, NULL);
+    assert_true(dup2(before, STDERR_FILENO) >= 0);
+    (void)close(log);
+    (void)close(before);
+    assert_true(done);
+}
 
 static int older_open(void **state)
 {
@@ -81,7 +96,8 @@ static int older_open(void **state)
         assert_int_equal(sqlite3_exec(raw, steps[i], NULL, NULL, NULL), SQLITE_OK);
     add_results(raw);
     assert_int_equal(sqlite3_close(raw), SQLITE_OK);
-    assert_true(fleetdb_open(older->path, &older->db, NULL));
+    (void)snprintf(older->said, sizeof older->said, "%s/said", older->dir);
+    open_it(older->path, older->said, &older->db);
     *state = older;
     return 0;
 }
@@ -225,6 +241,27 @@ static void its_results_are_in_runs(void **state)
     assert_int_equal(lanes[0].unaccounted, 7);
 }
 
+/* It may take long, and nobody is to think that it hangs. */
+static void it_is_told_before_it_is_made_over(void **state)
+{
+    struct older *older = *state;
+    struct buf said = {0};
+    struct fleetdb *new = NULL;
+    char path[128];
+    assert_true(file_read(older->said, 1 << 20, &said, NULL) && buf_append(&said, "", 1, NULL));
+    const char *runs = strstr((const char *)said.data, "migration 0021");
+    assert_non_null(runs);
+    assert_non_null(strstr(runs, "begins"));
+    assert_null(strstr((const char *)said.data, "migration 0002"));
+    buf_clear(&said);
+    (void)snprintf(path, sizeof path, "%s/new.db", older->dir);
+    open_it(path, older->said, &new);
+    fleetdb_close(new);
+    assert_true(file_read(older->said, 1 << 20, &said, NULL));
+    assert_int_equal(said.length, 0);
+    buf_done(&said);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, older_open, older_close)
@@ -232,6 +269,7 @@ int main(void)
         TEST(its_records_are_accounted_for),         TEST(its_first_hello_closes_what_is_complete),
         TEST(its_content_and_who_wants_it_are_kept), TEST(its_results_are_summed_up),
         TEST(its_devices_stand_where_they_stood),    TEST(its_results_are_in_runs),
+        TEST(it_is_told_before_it_is_made_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
