@@ -86,6 +86,7 @@ struct fleetdb_run {
     uint64_t count;
     int64_t row;
     uint64_t free_before;
+    uint64_t grows; /* the run that it goes on from, by its first seq; 0: none */
 };
 
 struct fleetdb {

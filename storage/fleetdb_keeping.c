@@ -30,7 +30,7 @@ enum query {
 };
 
 #define WALK_OF(table, time, at, device, hold)                                                     \
-    "SELECT id, " time ", " at ", " device ", " hold " FROM " table                                \
+    "SELECT id, " time ", " at ", " device ", " hold ", 0, 0 FROM " table                          \
     " r WHERE id > :after ORDER BY id LIMIT :rows"
 #define REMOVE_OF(table) "DELETE FROM " table " WHERE id = :id"
 #define OLDEST_OF(table, time)                                                                     \
@@ -68,7 +68,7 @@ static const char *const texts[QUERIES] = {
     [OLDEST + FLEETDB_KEPT_SUMS_MINUTE] = FIRST_OF("rollup_code_minute", 60000),
     [OLDEST + FLEETDB_KEPT_SUMS_HOUR] = FIRST_OF("rollup_code_hour", 3600000),
     [WALK + FLEETDB_KEPT_RESULTS] =
-        WALK_OF("result", "received_ms", "at_ms", "device", OPEN_MATTER),
+        WALK_OF("result", "received_ms", "at_ms", "device", OPEN_MATTER ", incarnation, seq"),
     [WALK + FLEETDB_KEPT_EVENTS] =
         WALK_OF("event", "received_ms", "0", "device", "iif(kind = " LOG_PIECE ", 2, 0)"),
     [WALK + FLEETDB_KEPT_LOGS] =
@@ -210,6 +210,7 @@ static bool mark(struct fleetdb *db, enum fleetdb_kept kept, const struct step *
 
 struct row {
     int64_t id, came_ms, at_ms, device;
+    uint64_t incarnation, seq; /* of a result */
     enum hold hold;
 };
 
@@ -230,7 +231,9 @@ static bool read_rows(struct fleetdb *db, enum fleetdb_kept kept, int64_t after,
                                      .came_ms = sqlite3_column_int64(walk, 1),
                                      .at_ms = sqlite3_column_int64(walk, 2),
                                      .device = sqlite3_column_int64(walk, 3),
-                                     .hold = (enum hold)sqlite3_column_int(walk, 4)};
+                                     .hold = (enum hold)sqlite3_column_int(walk, 4),
+                                     .incarnation = sqlite_column_u64(walk, 5),
+                                     .seq = sqlite_column_u64(walk, 6)};
     }
     return false;
 }
@@ -275,6 +278,13 @@ static int64_t next_moment(enum fleetdb_kept kept, const struct row *row)
     return kept == FLEETDB_KEPT_RESULTS ? (row->at_ms / hour_ms + 1) * hour_ms : row->came_ms + 1;
 }
 
+/* Such a run of results is looked at once. */
+static bool follows(const struct row *row, const struct row *next)
+{
+    return next->id == row->id + 1 && next->device == row->device &&
+           next->incarnation == row->incarnation && next->seq == row->seq + 1;
+}
+
 /* Neighbours are mostly of one device: they are counted together. */
 static bool remove_rows(struct fleetdb *db, enum fleetdb_kept kept,
                         const struct fleetdb_ageing *ageing, const struct row *rows, size_t count,
@@ -294,6 +304,10 @@ static bool remove_rows(struct fleetdb *db, enum fleetdb_kept kept,
         if (!remove_row(db, kept, row, &records, err))
             return false;
         aged += records;
+        if (kept == FLEETDB_KEPT_RESULTS && (i + 1 == count || !follows(row, &rows[i + 1])) &&
+            !fleetdb_run_gone(db, &(struct fleetdb_run_id){row->device, row->incarnation, row->seq},
+                              err))
+            return false;
         step->removed++;
         if (next_moment(kept, row) > step->whole_from_ms)
             step->whole_from_ms = next_moment(kept, row);

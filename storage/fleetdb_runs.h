@@ -7,8 +7,10 @@
 /*
  * Which row holds which result: one row of result_run for a whole run of seqs whose rows follow one
  * another too. The newest run waits in memory until another one begins or the transaction commits,
- * and is forgotten by a rollback. Rows are removed by age and by erasure, runs never: what comes
- * again stays known. For storage/ only.
+ * and is forgotten by a rollback; where it goes on from the one before it, that one grows. Rows are
+ * removed by age and by erasure, what their run says of seqs never: what comes again stays known.
+ * Runs whose rows are gone become one with their neighbours of which that is so too. For storage/
+ * only.
  */
 struct fleetdb_run_id {
     int64_t device;
@@ -22,5 +24,8 @@ bool fleetdb_run_look(struct fleetdb *db, const struct fleetdb_run_id *id, bool 
 /* `row` holds it from now on; it was looked for just before, and was not held. */
 bool fleetdb_run_add(struct fleetdb *db, const struct fleetdb_run_id *id, int64_t row,
                      struct err *err) MUSTER_CHECK;
+/* The row of the id was removed: if it was the last one of its run, neighbours are joined. */
+bool fleetdb_run_gone(struct fleetdb *db, const struct fleetdb_run_id *id,
+                      struct err *err) MUSTER_CHECK;
 
 #endif

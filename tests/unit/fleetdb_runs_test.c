@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_runs.h"
 
+#include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_records.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
@@ -63,6 +64,23 @@ static void a_batch_is_one_run(void **state)
     runs_name_every_row_once(world);
 }
 
+/* When no other device's rows come between. */
+static void a_run_goes_on_in_the_next_batch(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t first = 1; first <= 21; first += 10) {
+        send(world, "t1", first, first + 9);
+        (void)collector_turn(world->collector);
+    }
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 1);
+    send(world, "t2", 1, 5);
+    (void)collector_turn(world->collector);
+    send(world, "t1", 31, 40);
+    (void)collector_turn(world->collector);
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 3);
+    runs_name_every_row_once(world);
+}
+
 static void in_any_order_each_is_taken_once(void **state)
 {
     struct world *world = *state;
@@ -119,6 +137,64 @@ static void what_was_removed_is_no_news(void **state)
     assert_int_equal(rows(world), 6);
     assert_int_equal(world->metrics.values[METRIC_REPEATS], 12);
     assert_int_equal(world->metrics.values[METRIC_CONFLICTS], 0);
+}
+
+/* Open matters, too, if `all`. */
+static void age(struct world *world, bool all)
+{
+    const int64_t later_ms = WORLD_WALL_MS + INT64_C(1000) * 86400000;
+    const struct fleetdb_ageing ageing = {later_ms, all ? later_ms : 0, 7};
+    int64_t after = 0;
+    uint64_t removed = 0;
+    bool more = true;
+    while (more)
+        assert_true(fleetdb_age(world->fleet->db, FLEETDB_KEPT_RESULTS, &ageing, &after, &removed,
+                                &more, NULL));
+}
+
+static int64_t runs_of(struct world *world, const char *device)
+{
+    char text[128];
+    (void)snprintf(text, sizeof text,
+                   "SELECT count(*) FROM result_run u JOIN device d ON d.id = u.device"
+                   " WHERE d.name = '%s'",
+                   device);
+    return sql(world, text);
+}
+
+static void runs_whose_rows_are_gone_become_one(void **state)
+{
+    struct world *world = *state;
+    for (uint64_t first = 1; first <= 31; first += 5) {
+        send(world, "t1", first, first + 4);
+        send(world, "t2", first, first == 16 ? 18 : first + 4); /* 19 and 20 come later */
+    }
+    (void)collector_turn(world->collector);
+    assert_int_equal(runs_of(world, "t1"), 7);
+    (void)sql(world, "UPDATE result SET reversal_pending = 1 WHERE seq = 17"
+                     " AND device = (SELECT id FROM device WHERE name = 't1')");
+    age(world, false);
+    assert_int_equal(rows(world), 1);
+    assert_int_equal(runs_of(world, "t1"), 3); /* before it, its own, and behind it */
+    age(world, true);
+    assert_int_equal(rows(world), 0);
+    assert_int_equal(runs_of(world, "t1"), 1);
+    assert_int_equal(runs_of(world, "t2"), 2);
+    /* All of them stay known, and what was never there is new. */
+    world->metrics.values[METRIC_REPEATS] = 0;
+    send(world, "t1", 1, 35);
+    send(world, "t2", 1, 35);
+    (void)collector_turn(world->collector);
+    assert_int_equal(rows(world), 2);
+    assert_int_equal(world->metrics.values[METRIC_REPEATS], 68);
+    assert_int_equal(world->metrics.values[METRIC_CONFLICTS], 0);
+    send(world, "t1", 36, 40);
+    (void)collector_turn(world->collector);
+    assert_int_equal(rows(world), 7);
+    assert_int_equal(runs_of(world, "t1"), 2); /* with rows, and without */
+    age(world, true);
+    assert_int_equal(sql(world, "SELECT count(*) FROM result_run"), 2);
+    assert_int_equal(sql(world, "SELECT total(last_seq - first_seq + 1) FROM result_run"), 75);
 }
 
 /* ---- without a collector before it ---- */
@@ -216,9 +292,14 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
-        TEST(a_batch_is_one_run),        TEST(in_any_order_each_is_taken_once),
-        TEST(second_ids_are_in_no_run),  TEST(what_was_removed_is_no_news),
-        TEST(an_id_is_held_once),        TEST(a_rollback_forgets_the_run),
+        TEST(a_run_goes_on_in_the_next_batch),
+        TEST(runs_whose_rows_are_gone_become_one),
+        TEST(a_batch_is_one_run),
+        TEST(in_any_order_each_is_taken_once),
+        TEST(second_ids_are_in_no_run),
+        TEST(what_was_removed_is_no_news),
+        TEST(an_id_is_held_once),
+        TEST(a_rollback_forgets_the_run),
         TEST(rows_apart_are_runs_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
