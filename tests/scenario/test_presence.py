@@ -226,14 +226,15 @@ class Cable(Proxy):
 def test_nobody_is_judged_without_a_line(bin_dir, processes, run_dir, broker, pki):
     with Cable(broker.port) as cable:
         world = World(bin_dir, processes, run_dir, broker, pki, via=cable)
-        there, gone = (world.terminal(f"term-{n}") for n in range(2))
+        there, gone = (world.terminal(f"term-{n}", probe=EACH_SECOND) for n in range(2))
+        assert world.story("term-0")["silence_s"] == 1
         told = world.feed()
         cable.pull()
         wait_for(lambda: not world.ops.json("presence")["line"], what="musterd has no line")
         gone.link.kill()
         cut_ms = world.ops.json("presence")["line_ms"]
-        # Far longer than the grace, and than any silence that means something.
-        wait_for(lambda: time.time() * 1000 - cut_ms > 3000, what="the grace is over")
+        # Longer than the two seconds of silence that mean something, and the grace after them.
+        wait_for(lambda: time.time() * 1000 - cut_ms > 4000, what="the grace is over")
         shown = world.ops.json("presence")
         assert (shown["line"], shown["judging"], shown["missing"]) == (False, False, 0)
         assert metrics(world.ops)['muster_presence{state="missing"}'] == 0
