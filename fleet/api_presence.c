@@ -202,6 +202,34 @@ static json_t *story_json(const char *id, const struct fleetdb_presence *presenc
         "availability", share < 0 ? json_null() : json_real(share), "absences", story->absences);
 }
 
+/* What is asked for: of which device, over how many days, and since when it is the caller's. */
+static bool read_story(const struct api_presence *api, const struct api_request *request,
+                       struct fleetdb_device *device, struct fleetdb_presence *presence,
+                       int64_t *ret_days, int64_t *ret_held_ms, struct err *err)
+{
+    struct err why = {0};
+    if (!fleetdb_device_find(api->db, request->args[0], device, err) ||
+        !api_query_number(request, "days", DAYS, ret_days, err))
+        return false;
+    if (*ret_days < 1 || *ret_days > DAYS_MAX)
+        return err_set(err, ERR_INVALID, "days: expected 1 to %d", DAYS_MAX);
+    if (!fleetdb_presence_read(api->db, device->device, presence, &why) &&
+        why.code != ERR_NOT_FOUND)
+        return err_set(err, why.code, "%s", why.text);
+    presence->device = device->device;
+    return fleetdb_scope_since(api->db, request->caller->scope, device->device, ret_held_ms, err);
+}
+
+/* What was before it was first heard nobody knows. */
+static int64_t story_begins(const struct fleetdb_presence *presence, int64_t held_ms,
+                            int64_t asked_ms, int64_t now_ms)
+{
+    int64_t from_ms = asked_ms > presence->known_ms ? asked_ms : presence->known_ms;
+    if (held_ms > from_ms)
+        from_ms = held_ms;
+    return presence->seen_ms == 0 || from_ms > now_ms ? now_ms : from_ms;
+}
+
 static bool show_presence(void *ctx, const struct api_request *request, struct api_answer *answer,
                           struct err *err)
 {
@@ -209,31 +237,11 @@ static bool show_presence(void *ctx, const struct api_request *request, struct a
     struct story story = {.absences = json_array()};
     struct fleetdb_device device;
     struct fleetdb_presence presence = {.state = FLEETDB_UNKNOWN};
-    struct err why = {0};
-    int64_t days = 0, now_ms = request->now_ms;
-    bool done = false;
-    if (!fleetdb_device_find(api->db, request->args[0], &device, err) ||
-        !api_query_number(request, "days", DAYS, &days, err)) {
-        done = false;
-    } else if (days < 1 || days > DAYS_MAX) {
-        done = err_set(err, ERR_INVALID, "days: expected 1 to %d", DAYS_MAX);
-    } else if (!fleetdb_presence_read(api->db, device.device, &presence, &why) &&
-               why.code != ERR_NOT_FOUND) {
-        done = err_set(err, why.code, "%s", why.text);
-    } else if (!fleetdb_scope_since(api->db, request->caller->scope, device.device, &story.held_ms,
-                                    err)) {
-        done = false;
-    } else {
-        /* What was before it was first heard nobody knows. */
-        int64_t from_ms = now_ms - days * DAY_MS;
-        bool known = presence.seen_ms != 0;
-        if (presence.known_ms > from_ms)
-            from_ms = presence.known_ms;
-        if (story.held_ms > from_ms)
-            from_ms = story.held_ms;
-        if (!known || from_ms > now_ms)
-            from_ms = now_ms;
-        presence.device = device.device;
+    const int64_t now_ms = request->now_ms;
+    int64_t days = 0;
+    bool done = read_story(api, request, &device, &presence, &days, &story.held_ms, err);
+    if (done) {
+        int64_t from_ms = story_begins(&presence, story.held_ms, now_ms - days * DAY_MS, now_ms);
         done = store_hours_begin(&story.hours, api->hours, api->zone, err) &&
                tell_story(api, &presence, from_ms, now_ms, &story, err);
         answer->json = done ? story_json(device.id, &presence, from_ms, now_ms, &story) : NULL;

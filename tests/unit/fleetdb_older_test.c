@@ -253,7 +253,7 @@ static void it_is_told_before_it_is_made_over(void **state)
     assert_non_null(runs);
     assert_non_null(strstr(runs, "begins"));
     assert_null(strstr((const char *)said.data, "migration 0002"));
-    buf_clear(&said);
+    buf_done(&said);
     (void)snprintf(path, sizeof path, "%s/new.db", older->dir);
     open_it(path, older->said, &new);
     fleetdb_close(new);
