@@ -177,6 +177,7 @@ static void give_back(struct keeping *keeping)
 void keeping_wake(struct keeping *keeping)
 {
     keeping->due_ms = 0;
+    keeping->erases_ms = 0;
 }
 
 /* Told once, however often it is tried. */
@@ -187,13 +188,14 @@ static void cannot_erase(struct keeping *keeping, const struct err *why)
     (void)snprintf(keeping->erasing_trouble, sizeof keeping->erasing_trouble, "%.310s", why->text);
 }
 
-/* Returns whether it got any further. */
+/* Returns whether it got any further; else others have their turn until it is tried again. */
 static bool erase(struct keeping *keeping)
 {
     const struct keeping_settings *settings = &keeping->settings;
     struct err err = {0};
     if (!fleetdb_erase_step(settings->db, keeping->rows, clock_wall_ms(settings->clock), &err)) {
         cannot_erase(keeping, &err);
+        keeping->erases_ms = clock_boot_ms(settings->clock) + TRY_AGAIN_MS;
         return false;
     }
     keeping->erasing_trouble[0] = '\0';
@@ -221,11 +223,8 @@ static void pace(struct keeping *keeping, int64_t took_ms)
         keeping->rows *= 2;
 }
 
-/* Returns whether an erasure gets no further. */
-static bool work(struct keeping *keeping, bool believed)
+static void work(struct keeping *keeping, bool believed)
 {
-    if (fleetdb_erasing(keeping->settings.db))
-        return !erase(keeping);
     if (keeping->phase == KEEPING_RESTS)
         begin(keeping);
     if (keeping->phase == KEEPING_GIVES_BACK)
@@ -234,13 +233,15 @@ static bool work(struct keeping *keeping, bool believed)
         age(keeping);
     else
         end_ageing(keeping);
-    return false;
 }
 
-/* Until the next pass; the time is looked at before, so that its note is not old. */
+/* Until the next pass, or until an erasure is tried again; the time is looked at before, so that
+ * its note is not old. */
 static int64_t rest_ms(const struct keeping *keeping, int64_t boot_ms)
 {
-    const int64_t left_ms = keeping->begins_ms - boot_ms;
+    int64_t left_ms = keeping->begins_ms - boot_ms;
+    if (fleetdb_erasing(keeping->settings.db) && keeping->erases_ms - boot_ms < left_ms)
+        left_ms = keeping->erases_ms - boot_ms;
     return left_ms < NOTE_MS ? left_ms : NOTE_MS;
 }
 
@@ -253,17 +254,14 @@ int64_t keeping_step(struct keeping *keeping)
     if (keeping->rows == 0)
         keeping->rows = ROWS_FIRST;
     const bool believed = look_at_clock(keeping, began_ms);
-    bool stuck = false;
-    if (fleetdb_erasing(keeping->settings.db) || keeping->phase != KEEPING_RESTS ||
-        began_ms >= keeping->begins_ms)
-        stuck = work(keeping, believed);
+    const bool erases =
+        fleetdb_erasing(keeping->settings.db) && began_ms >= keeping->erases_ms && erase(keeping);
+    if (!erases && (keeping->phase != KEEPING_RESTS || began_ms >= keeping->begins_ms))
+        work(keeping, believed);
     const int64_t ended_ms = clock_boot_ms(clock), took_ms = ended_ms - began_ms;
     pace(keeping, took_ms);
     int64_t wait_ms = REST_TIMES * took_ms > REST_LEAST_MS ? REST_TIMES * took_ms : REST_LEAST_MS;
-    if (stuck)
-        wait_ms = TRY_AGAIN_MS;
-    else if (!fleetdb_erasing(keeping->settings.db) && keeping->phase == KEEPING_RESTS &&
-             keeping->begins_ms > ended_ms)
+    if (keeping->phase == KEEPING_RESTS && rest_ms(keeping, ended_ms) > wait_ms)
         wait_ms = rest_ms(keeping, ended_ms);
     keeping->due_ms = ended_ms + wait_ms;
     return wait_ms;

@@ -36,7 +36,8 @@ struct keeping {
     int64_t after;          /* how far in it */
     int64_t rows;           /* of the next step */
     int64_t due_ms;         /* time since boot of the next step, */
-    int64_t begins_ms;      /* and of the next pass */
+    int64_t begins_ms;      /* of the next pass, */
+    int64_t erases_ms;      /* and of what an erasure does next */
     bool gave_back;         /* in this pass */
     int64_t passed_ms;      /* wall time of the last whole pass, 0: none yet */
     struct keeping_clock time;

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/keeping.h"
 
+#include "storage/fleetdb_erase.h"
+#include "storage/fleetdb_places.h"
 #include "storage/fleetdb_room.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
 
 static const int64_t day_ms = 24 * 3600 * 1000;
 
@@ -272,6 +277,64 @@ static void a_clock_that_went_back_removes_nothing(void **state)
     assert_int_equal(rows_of(world), 0);
 }
 
+static sqlite3 *reader_of(struct world *world)
+{
+    char path[160];
+    sqlite3 *reader = NULL;
+    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
+    assert_int_equal(sqlite3_open(path, &reader), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM merchant", NULL, NULL, NULL),
+                     SQLITE_OK);
+    return reader;
+}
+
+/* Returns when the pass was over, with the rest after it still to come. */
+static int64_t pass_but_its_rest(struct world *world, struct keeping *keeping)
+{
+    int64_t wait_ms = 0;
+    for (int steps = 0; keeping->phase != KEEPING_RESTS; steps++) {
+        assert_true(steps < 1000);
+        world->now_ms += wait_ms;
+        wait_ms = keeping_step(keeping);
+    }
+    return world->now_ms;
+}
+
+/* Somebody reads for days, and the file may not be shrunk. */
+static void what_waits_for_a_reader_keeps_nothing(void **state)
+{
+    struct world *world = *state;
+    struct keeping keeping = keeping_of(world);
+    struct fleetdb_erasure erasure;
+    const struct fleetdb_store gone = {.merchant = "gone", .store = "g-1"};
+    const struct fleetdb_change change = {.who = "uid 0", .why = "", .now_ms = 5};
+    const struct fleetdb_erase_order order = {.merchant = "gone", .who = "uid 0"};
+    int64_t store = 0;
+    assert_true(fleetdb_store_put(world->fleet->db, &gone, &change, &store, NULL));
+    send(world, 1);
+    sqlite3 *reader = reader_of(world);
+    assert_true(fleetdb_erase_begin(world->fleet->db, &order, 6, &erasure, NULL));
+    keeping_wake(&keeping);
+    for (int steps = 0; keeping.erasing_trouble[0] == '\0'; steps++) {
+        assert_true(steps < 1000);
+        world->now_ms += keeping_step(&keeping);
+    }
+    assert_int_equal(rows_of(world), 1000);
+    for (int steps = 0; rows_of(world) > 0; steps++) {
+        assert_true(steps < 1000);
+        world->now_ms += day_ms / 4;
+        (void)keeping_step(&keeping);
+    }
+    assert_true(fleetdb_erasing(world->fleet->db));
+    const int64_t over_ms = pass_but_its_rest(world, &keeping);
+    (void)sqlite3_close(reader);
+    for (int64_t wait_ms = 0; fleetdb_erasing(world->fleet->db);) {
+        world->now_ms += wait_ms;
+        wait_ms = keeping_step(&keeping);
+        assert_true(world->now_ms - over_ms <= 10000);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -280,6 +343,7 @@ int main(void)
         TEST(the_next_pass_waits_for_its_time),
         TEST(for_ever_is_for_ever),
         TEST(a_slow_disk_makes_steps_small),
+        TEST(what_waits_for_a_reader_keeps_nothing),
         TEST(a_clock_that_jumps_ahead_removes_nothing),
         TEST(a_jump_ends_a_pass),
         TEST(a_time_that_holds_is_gone_by),
