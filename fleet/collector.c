@@ -2,6 +2,7 @@
 #include "fleet/collector_internal.h"
 
 #include "base/log.h"
+#include "fleet/ed25519.h"
 #include "proto/limits.h"
 
 #include <stdarg.h>
@@ -19,7 +20,7 @@ bool collector_keys(struct collector *collector, const struct sign_key *director
     struct verify_key *public = NULL, **keys = collector->receipt_public;
     size_t count = collector->receipt_public_count;
     bool known = count > 0 && bytes_equal(verify_key_spki(keys[0]), sign_key_spki(receipt));
-    if (!known && !verify_key_of_spki(sign_key_spki(receipt), &public, err))
+    if (!known && !ed25519_verify_key(sign_key_spki(receipt), &public, err))
         return false;
     if (!known) {
         if (count == COLLECTOR_RECEIPT_KEYS)

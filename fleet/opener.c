@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/opener.h"
 
+#include "fleet/ed25519.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +86,7 @@ static bool check_seal(const char *domain, const char *id, struct bytes message,
     struct key_set set = {.keys = list, .threshold = 1};
     for (size_t i = 0; i < keys->count; i++) {
         struct bytes spki = bytes_of(keys->list[i].spki, keys->list[i].length);
-        if (verify_key_of_spki(spki, &list[set.count], NULL))
+        if (ed25519_verify_key(spki, &list[set.count], NULL))
             set.count++;
     }
     bool good = unseal(domain, id, message, &set, ret_body, err);

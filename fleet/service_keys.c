@@ -2,6 +2,7 @@
 #include "fleet/service_keys.h"
 
 #include "base/file.h"
+#include "fleet/ed25519.h"
 #include "proto/limits.h"
 
 #include <inttypes.h>
@@ -30,8 +31,7 @@ static bool read_one(void *ctx, const char *path, struct err *err)
         return err_set(err, ERR_INVALID, "more than %d files", SERVICE_KEYS_MAX);
     if (!sign_key_read(path, &ring->keys[ring->count], err))
         return false;
-    ring->count++;
-    return true;
+    return ed25519_sign_through(ring->keys[ring->count++], err);
 }
 
 /* As SETTING_PATHS leaves them: "/etc/musterd/old.pem,/etc/musterd/new.pem". */

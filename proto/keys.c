@@ -2,6 +2,7 @@
 #include "proto/key_file.h"
 #include "proto/seal_internal.h"
 
+#include <openssl/crypto.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -103,6 +104,27 @@ bool sign_key_of_signer(struct bytes spki, struct signer signer, struct sign_key
     return true;
 }
 
+bool sign_key_through(struct sign_key *key,
+                      bool (*make)(const uint8_t private[32], struct signer *ret_signer,
+                                   struct err *err),
+                      struct err *err)
+{
+    uint8_t private[32];
+    size_t length = sizeof private;
+    struct signer signer = {0};
+    if (key->signer.sign)
+        return err_set(err, ERR_CONFLICT, "this key has a signer already");
+    bool ok = EVP_PKEY_get_raw_private_key(key->key.pkey, private, &length) == 1 ||
+              openssl_refused(err, ERR_INVALID, "no private half");
+    ok = ok && make(private, &signer, err);
+    OPENSSL_cleanse(private, sizeof private);
+    if (!ok)
+        return false;
+    key->signer = signer;
+    key->trusted = true;
+    return true;
+}
+
 struct bytes sign_key_spki(const struct sign_key *key)
 {
     return bytes_of(key->key.spki, SPKI_BYTES);
@@ -110,10 +132,10 @@ struct bytes sign_key_spki(const struct sign_key *key)
 
 /* One key, one spelling, one id. The collector does this for every message, and OpenSSL's decoder
  * takes longer than verifying a signature. */
-bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key, struct err *err)
+static bool key_of_spki(struct bytes spki, struct verify_key **ret_key, struct err *err)
 {
-    static const uint8_t ed25519[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
-                                      0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+    static const uint8_t ed25519[SPKI_HEAD_BYTES] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                                     0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
     if (spki.length != SPKI_BYTES)
         return err_set(err, ERR_INVALID, "an Ed25519 SubjectPublicKeyInfo has %d bytes, not %zu",
                        SPKI_BYTES, spki.length);
@@ -122,15 +144,33 @@ bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key, struct e
     struct verify_key *key = calloc(1, sizeof *key);
     if (!key)
         return err_set(err, ERR_NO_MEMORY, "no memory for a key");
-    key->pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, spki.data + sizeof ed25519,
-                                            SPKI_BYTES - sizeof ed25519);
+    memcpy(key->spki, spki.data, SPKI_BYTES);
+    set_id(key);
+    *ret_key = key;
+    return true;
+}
+
+bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key, struct err *err)
+{
+    struct verify_key *key = NULL;
+    if (!key_of_spki(spki, &key, err))
+        return false;
+    key->pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->spki + SPKI_HEAD_BYTES,
+                                            SPKI_BYTES - SPKI_HEAD_BYTES);
     if (!key->pkey) {
         verify_key_free(key);
         return openssl_refused(err, ERR_INVALID, "not an Ed25519 public key");
     }
-    memcpy(key->spki, spki.data, SPKI_BYTES);
-    set_id(key);
     *ret_key = key;
+    return true;
+}
+
+bool verify_key_through(struct bytes spki, ed25519_verifier verifier, struct verify_key **ret_key,
+                        struct err *err)
+{
+    if (!key_of_spki(spki, ret_key, err))
+        return false;
+    (*ret_key)->verifier = verifier;
     return true;
 }
 

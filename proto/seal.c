@@ -29,14 +29,22 @@ static bool sign_here(EVP_PKEY *pkey, struct bytes text, uint8_t ret_signature[6
     return ok || openssl_refused(err, ERR_IO, "signing failed");
 }
 
-static bool verify(const struct verify_key *key, struct bytes text, struct bytes signature)
+static bool verify_here(EVP_PKEY *pkey, struct bytes text, struct bytes signature)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool ok = md && EVP_DigestVerifyInit(md, NULL, NULL, NULL, key->pkey) == 1 &&
+    bool ok = md && EVP_DigestVerifyInit(md, NULL, NULL, NULL, pkey) == 1 &&
               EVP_DigestVerify(md, signature.data, signature.length, text.data, text.length) == 1;
     EVP_MD_CTX_free(md);
     ERR_clear_error();
     return ok;
+}
+
+static bool verify(const struct verify_key *key, struct bytes text, struct bytes signature)
+{
+    if (!key->verifier)
+        return verify_here(key->pkey, text, signature);
+    return signature.length == SIGNATURE_BYTES &&
+           key->verifier(key->spki + SPKI_HEAD_BYTES, text, signature.data);
 }
 
 /* A token may hold another private half than its public one says: better found here than by every
@@ -48,7 +56,7 @@ static bool sign(const struct sign_key *key, struct bytes text, uint8_t ret_sign
         return sign_here(key->key.pkey, text, ret_signature, err);
     if (!key->signer.sign(key->signer.ctx, text, ret_signature, err))
         return false;
-    return verify(&key->key, text, bytes_of(ret_signature, SIGNATURE_BYTES)) ||
+    return key->trusted || verify(&key->key, text, bytes_of(ret_signature, SIGNATURE_BYTES)) ||
            err_set(err, ERR_IO, "the signature made does not fit the public key");
 }
 

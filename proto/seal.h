@@ -5,7 +5,8 @@
 #include "base/buf.h"
 
 /*
- * Signing and verifying envelopes (envelope.proto). Ed25519 (RFC 8032) through OpenSSL.
+ * Signing and verifying envelopes (envelope.proto). Ed25519 (RFC 8032) through OpenSSL, unless a
+ * key is told otherwise.
  * Domains: "batch" "hello" "receipt" "welcome" "manifest" "document" "root", and the agent's own
  * "guard", which is never sent.
  */
@@ -35,10 +36,21 @@ struct signer {
  */
 bool sign_key_of_signer(struct bytes spki, struct signer signer, struct sign_key **ret_key,
                         struct err *err) MUSTER_CHECK;
+/* Signs through another library than OpenSSL from now on: `make` makes a signer of the private half
+ * (RFC 8032's 32 bytes), which is wiped behind it. */
+bool sign_key_through(struct sign_key *key,
+                      bool (*make)(const uint8_t private[32], struct signer *ret_signer,
+                                   struct err *err),
+                      struct err *err) MUSTER_CHECK;
 /* The public half as DER SubjectPublicKeyInfo (RFC 8410); valid as long as the key. */
 struct bytes sign_key_spki(const struct sign_key *key);
 
 bool verify_key_of_spki(struct bytes spki, struct verify_key **ret_key,
+                        struct err *err) MUSTER_CHECK;
+/* The same, but another library than OpenSSL verifies. */
+typedef bool (*ed25519_verifier)(const uint8_t public[32], struct bytes text,
+                                 const uint8_t signature[64]);
+bool verify_key_through(struct bytes spki, ed25519_verifier verifier, struct verify_key **ret_key,
                         struct err *err) MUSTER_CHECK;
 /* PEM "PUBLIC KEY" or the private key's file. */
 bool verify_key_read(const char *path, struct verify_key **ret_key, struct err *err) MUSTER_CHECK;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/collector.h"
 #include "base/file.h"
+#include "fleet/ed25519.h"
 #include "fleet/opener.h"
 #include "proto/batch.h"
 #include "proto/envelope.h"
@@ -259,7 +260,7 @@ static bool measure_parts(struct bench *bench, const struct sent_batches *batche
         struct bytes body = {0};
         size_t lane_count = 0;
         struct spent since = now();
-        if (!verify_key_of_spki(senders_spki(bench->senders, sent->device), &key, err))
+        if (!ed25519_verify_key(senders_spki(bench->senders, sent->device), &key, err))
             return false;
         spend(&reading, since);
         const struct key_set set = {&key, 1, 1};
@@ -398,7 +399,8 @@ static bool open_bench(struct bench *bench, const char *dir, size_t devices, str
     bench->started_ns = figures_now_ns();
     bench->hash = sha256_begin();
     if (!retail_open(&bench->retail, &world, err) || !rows_plan_make(1, &bench->plan, err) ||
-        !batch_decoder_open(&bench->decoder, err) || !sign_key_make(path, &bench->fleet_key, err))
+        !batch_decoder_open(&bench->decoder, err) || !sign_key_make(path, &bench->fleet_key, err) ||
+        !ed25519_sign_through(bench->fleet_key, err))
         return false;
     (void)unlink(path);
     (void)snprintf(path, sizeof path, "%s/enrolled.db", bench->dir);

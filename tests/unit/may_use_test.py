@@ -28,6 +28,7 @@ KEPT_TO = {
     "curl/curl.h": r"fleet/",
     "glib.h": r"fleet/zone\.c$",
     "csv.h": r"fleet/csv_text\.c$",
+    "sodium.h": r"fleet/ed25519\.c$",
     "p11-kit/p11-kit.h": r"(fleet/|agent/key)token\w*\.[ch]$",
     "p11-kit/uri.h": r"fleet/token\w*\.[ch]$",
 }
@@ -42,9 +43,9 @@ NOT_IN_CLIENT = {"uv.h", "sqlite3.h", "mosquitto.h"}
 
 # A program, and the libraries that must not be loaded with it.
 NOT_NEEDED = {
-    "muster-agent": {"libmosquitto", "libmicrohttpd", "libcurl"},
-    "muster-link": {"libsqlite3", "libmicrohttpd", "libcurl"},
-    "muster": {"libsqlite3", "libmosquitto", "libuv"},
+    "muster-agent": {"libmosquitto", "libsodium", "libmicrohttpd", "libcurl"},
+    "muster-link": {"libsqlite3", "libsodium", "libmicrohttpd", "libcurl"},
+    "muster": {"libsqlite3", "libsodium", "libmosquitto", "libuv"},
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">]+)[">]', re.M)
