@@ -25,6 +25,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_DEVICES] = &fleetdb_device_queries,
     [FLEETDB_PART_RECORDS] = &fleetdb_record_queries,
     [FLEETDB_PART_RUNS] = &fleetdb_run_queries,
+    [FLEETDB_PART_SPANS] = &fleetdb_span_queries,
     [FLEETDB_PART_STREAMS] = &fleetdb_stream_queries,
     [FLEETDB_PART_ACCOUNT] = &fleetdb_account_queries,
     [FLEETDB_PART_SUMS] = &fleetdb_sum_queries,
@@ -165,6 +166,7 @@ void fleetdb_close(struct fleetdb *db)
         (void)close(db->lock);
     fleetdb_stamps_close(db);
     rollup_sums_done(&db->sums);
+    free(db->spans.list);
     free(db->queries);
     free(db);
 }
@@ -180,7 +182,8 @@ bool fleetdb_begin(struct fleetdb *db, struct err *err)
 
 bool fleetdb_commit(struct fleetdb *db, struct err *err)
 {
-    if (!fleetdb_runs_write(db, err) || !fleetdb_rollups_write(db, err)) {
+    if (!fleetdb_runs_write(db, err) || !fleetdb_spans_write(db, err) ||
+        !fleetdb_rollups_write(db, err)) {
         fleetdb_rollback(db);
         return false;
     }
@@ -193,6 +196,7 @@ void fleetdb_rollback(struct fleetdb *db)
     db->in_transaction = false;
     rollup_sums_clear(&db->sums);
     db->run.first.device = 0;
+    db->spans.count = 0;
     sqlite_rollback(db->sqlite);
 }
 

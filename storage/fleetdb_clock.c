@@ -85,7 +85,7 @@ static const char *const texts[QUERIES] = {
     [JUDGE + 0] = JUDGE_OF("result"),
     [JUDGE + 1] = JUDGE_OF("event"),
     [JUDGE + 2] = JUDGE_OF("health"),
-    [STAMP_READ] = "SELECT device, terminal, firmware_version, app_version FROM result"
+    [STAMP_READ] = "SELECT device, terminal, firmware_version, app_version, at_ms FROM result"
                    " WHERE id = :id",
     [STAMP_WRITE] = "UPDATE result SET standing = :standing, carried = :carried,"
                     " software = :software WHERE id = :id",
@@ -299,7 +299,8 @@ bool fleetdb_redo_next(struct fleetdb *db, struct fleetdb_redo *redo, bool *ret_
 }
 
 /* At another moment its device may have stood elsewhere, and carried something else. */
-static bool stamp_again(struct fleetdb *db, const struct fleetdb_loose *judged, struct err *err)
+static bool stamp_again(struct fleetdb *db, const struct fleetdb_loose *judged, int64_t *ret_was_ms,
+                        struct err *err)
 {
     struct fleetdb_stamp stamp;
     bool found = false;
@@ -312,6 +313,7 @@ static bool stamp_again(struct fleetdb *db, const struct fleetdb_loose *judged, 
     bool done = fleetdb_stamp_at(
         db, sqlite3_column_int64(row, 0), (uint32_t)sqlite3_column_int64(row, 1), judged->at_ms,
         sqlite_column_bytes(row, 2), sqlite_column_bytes(row, 3), &stamp, err);
+    *ret_was_ms = sqlite3_column_int64(row, 4);
     (void)sqlite3_reset(row);
     if (!done)
         return false;
@@ -326,15 +328,17 @@ static bool stamp_again(struct fleetdb *db, const struct fleetdb_loose *judged, 
 static bool judge(struct fleetdb *db, int lane, const struct fleetdb_loose *judged, struct err *err)
 {
     const bool is_result = lane == LANE_TXN;
-    if (is_result && !fleetdb_rollup_row(db, judged->id, FLEETDB_TAKE, err))
+    int64_t was_ms = 0;
+    if (is_result && (!fleetdb_rollup_row(db, judged->id, FLEETDB_TAKE, err) ||
+                      !stamp_again(db, judged, &was_ms, err)))
         return false;
     sqlite3_stmt *statement = query_of(db, of_lane(JUDGE, lane));
     sqlite_bind_int(statement, ":id", judged->id);
     sqlite_bind_int(statement, ":at", judged->at_ms);
     sqlite_bind_int(statement, ":bound", judged->bound_ms);
     return sqlite_run(db->sqlite, statement, err) &&
-           (!is_result ||
-            (stamp_again(db, judged, err) && fleetdb_rollup_row(db, judged->id, FLEETDB_ADD, err)));
+           (!is_result || (fleetdb_span_move(db, was_ms, judged->at_ms, judged->id, err) &&
+                           fleetdb_rollup_row(db, judged->id, FLEETDB_ADD, err)));
 }
 
 bool fleetdb_redo_write(struct fleetdb *db, int lane, const struct fleetdb_loose *judged,

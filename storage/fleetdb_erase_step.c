@@ -83,7 +83,7 @@ static const char *const texts[QUERIES] = {
     [MARK] = "UPDATE erasure SET step = :step, after = :after, results = results + :results,"
              " events = events + :events, texts = texts + :texts, done_ms = :done"
              " WHERE id = :erasure",
-    [RESULTS] = "SELECT r.id, r.device, e.standing IS NOT NULL FROM result r"
+    [RESULTS] = "SELECT r.id, r.device, e.standing IS NOT NULL, r.at_ms FROM result r"
                 " LEFT JOIN erased_standing e ON e.standing = r.standing"
                 " WHERE r.id > :after ORDER BY r.id LIMIT :rows",
     [RESULT_DUPLICATES] = "DELETE FROM result_duplicate WHERE original = :id",
@@ -97,7 +97,7 @@ static const char *const texts[QUERIES] = {
     [SUMS] = "DELETE FROM rollup_device_hour WHERE bucket = :hour"
              " AND standing IN (SELECT standing FROM erased_standing)",
     [EVENTS] = "SELECT v.id, v.device, EXISTS (SELECT 1 FROM erased_standing e"
-               " WHERE e.device = v.device AND v.at_ms >= e.from_ms AND v.at_ms < e.to_ms)"
+               " WHERE e.device = v.device AND v.at_ms >= e.from_ms AND v.at_ms < e.to_ms), v.at_ms"
                " FROM event v WHERE v.id > :after ORDER BY v.id LIMIT :rows",
     [EVENT_REMOVE] = "DELETE FROM event WHERE id = :id",
     [NEWEST_RESULT] = "SELECT max(id) FROM result",
@@ -182,7 +182,7 @@ static void next_step(struct mark *mark)
 /* ---- results and events ---- */
 
 struct row {
-    int64_t id, device;
+    int64_t id, device, at_ms;
     bool its;
 };
 
@@ -199,8 +199,10 @@ static bool read_rows(struct fleetdb *db, unsigned query, int64_t after, int64_t
             *ret_count = count;
             return true;
         }
-        rows[count++] = (struct row){sqlite3_column_int64(walk, 0), sqlite3_column_int64(walk, 1),
-                                     sqlite3_column_int(walk, 2) != 0};
+        rows[count++] = (struct row){.id = sqlite3_column_int64(walk, 0),
+                                     .device = sqlite3_column_int64(walk, 1),
+                                     .its = sqlite3_column_int(walk, 2) != 0,
+                                     .at_ms = sqlite3_column_int64(walk, 3)};
     }
     return false;
 }
@@ -232,6 +234,7 @@ static bool remove_result(struct fleetdb *db, const struct row *row, struct mark
     const int64_t records = 1 + sqlite_changes(db->sqlite);
     mark->results++;
     return remove_by_id(db, RESULT_REMOVE, row->id, err) &&
+           fleetdb_span_gone(db, row->at_ms, row->id, err) &&
            count_gone(db, row->device, 1, records, err);
 }
 

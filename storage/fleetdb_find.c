@@ -9,7 +9,6 @@
 
 enum query { DEVICES, OF_DEVICE, OF_WINDOW, NEWEST, QUERIES };
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
-static const int64_t slice_ms = 5 * (int64_t)MINUTE_MS;
 
 #define PLACES " LEFT JOIN store s ON s.id = t.store LEFT JOIN merchant m ON m.id = t.merchant"
 #define FIELDS                                                                                     \
@@ -38,7 +37,7 @@ static const char *const texts[QUERIES] = {
                   " WHERE device = :device AND lane = 1",
     [OF_WINDOW] = "SELECT coalesce(sum(results), 0) FROM rollup_code_hour"
                   " WHERE bucket >= :from AND bucket <= :to",
-    [NEWEST] = "SELECT max(at_ms) FROM result WHERE at_ms < :to",
+    [NEWEST] = "SELECT max(bucket) FROM result_span WHERE bucket <= (:to - 1) / " FLEETDB_SPAN_MS,
 };
 
 const struct fleetdb_queries fleetdb_find_queries = {texts, QUERIES};
@@ -136,7 +135,8 @@ static bool say_all(struct buf *sql, const struct fleetdb_find *find, struct err
     return say(sql, true, FIELDS, err) &&
            say(sql, !find->by_time, "result_run u CROSS JOIN result r ON " FLEETDB_ROWS_OF_RUN,
                err) &&
-           say(sql, find->by_time, "result r", err) && say(sql, true, JOINS, err) &&
+           say(sql, find->by_time, FLEETDB_RESULTS_BETWEEN("result"), err) &&
+           say(sql, true, JOINS, err) &&
            say(sql, find->by_time, " WHERE r.at_ms >= :from AND r.at_ms < :to", err) &&
            /* The unary plus keeps the planner to the device's own runs. */
            say(sql, !find->by_time,
@@ -294,15 +294,14 @@ bool fleetdb_find_open(struct fleetdb *db, const struct fleetdb_wanted *wanted, 
 /* Where nothing was, nothing is looked through. */
 static bool skip_gap(struct fleetdb_find *find, struct err *err)
 {
-    int64_t newest_ms = 0;
-    sqlite3_stmt *newest = fleetdb_query(find->db, FLEETDB_PART_FIND, NEWEST);
-    sqlite_bind_int(newest, ":to", find->looked_ms);
-    if (!sqlite_value(find->db->sqlite, newest, INT64_MIN, &newest_ms, err))
+    int64_t newest = 0;
+    sqlite3_stmt *row = fleetdb_query(find->db, FLEETDB_PART_FIND, NEWEST);
+    sqlite_bind_int(row, ":to", find->looked_ms);
+    if (!sqlite_value(find->db->sqlite, row, -1, &newest, err))
         return false;
-    if (newest_ms < find->wanted.from_ms)
-        find->looked_ms = find->wanted.from_ms;
-    else
-        find->looked_ms = newest_ms + 1;
+    const int64_t end_ms = (newest + 1) * fleetdb_span_ms;
+    if (end_ms < find->looked_ms)
+        find->looked_ms = end_ms > find->wanted.from_ms ? end_ms : find->wanted.from_ms;
     return true;
 }
 
@@ -310,7 +309,7 @@ static bool step_in_time(struct fleetdb_find *find, struct err *err)
 {
     if (!skip_gap(find, err))
         return false;
-    int64_t to_ms = find->looked_ms, from_ms = to_ms - slice_ms;
+    int64_t to_ms = find->looked_ms, from_ms = (to_ms - 1) / fleetdb_span_ms * fleetdb_span_ms;
     if (from_ms < find->wanted.from_ms)
         from_ms = find->wanted.from_ms;
     if (from_ms < to_ms && !read_rows(find, from_ms, to_ms, 0, err))

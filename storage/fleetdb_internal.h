@@ -6,6 +6,7 @@
 #include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_records.h"
 #include "storage/fleetdb_runs.h"
+#include "storage/fleetdb_spans.h"
 #include "storage/rollup_sums.h"
 #include "storage/sqlite.h"
 
@@ -22,6 +23,7 @@ enum fleetdb_part {
     FLEETDB_PART_DEVICES,
     FLEETDB_PART_RECORDS,
     FLEETDB_PART_RUNS,
+    FLEETDB_PART_SPANS,
     FLEETDB_PART_STREAMS,
     FLEETDB_PART_ACCOUNT,
     FLEETDB_PART_SUMS,
@@ -77,7 +79,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
     fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries,
     fleetdb_keeping_queries, fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
-    fleetdb_presence_queries, fleetdb_portrait_queries;
+    fleetdb_presence_queries, fleetdb_portrait_queries, fleetdb_span_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */
@@ -100,6 +102,7 @@ struct fleetdb {
     struct rollup_sums sums;       /* of this transaction, not written yet */
     int64_t whole_from_ms[FLEETDB_KEPTS], removed[FLEETDB_KEPTS];
     struct fleetdb_run run;
+    struct fleetdb_spans spans; /* of this transaction, not written yet */
     /* What the statements that insert records are bound to, by lane; without data: to nothing. */
     struct fleetdb_value bound[3][FLEETDB_COLUMNS_MAX];
     int64_t erasure; /* that goes on, 0: none */
@@ -124,8 +127,9 @@ bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 struct fleetdb_snapshot;
 struct sqlite *fleetdb_read_from(struct fleetdb *db, const struct fleetdb_snapshot *snapshot);
 
-/* Writes the run that grows. */
+/* Writes what waits. */
 bool fleetdb_runs_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+bool fleetdb_spans_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 /* Writes what this transaction has summed up so far. */
 bool fleetdb_rollups_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 

@@ -285,6 +285,21 @@ static bool follows(const struct row *row, const struct row *next)
            next->incarnation == row->incarnation && next->seq == row->seq + 1;
 }
 
+static bool in_same_span(const struct row *row, const struct row *next)
+{
+    return next->id == row->id + 1 && next->at_ms / fleetdb_span_ms == row->at_ms / fleetdb_span_ms;
+}
+
+/* What says where the result was, if it was the last that it says it of. */
+static bool forget_place(struct fleetdb *db, const struct row *row, const struct row *next,
+                         struct err *err)
+{
+    const struct fleetdb_run_id id = {row->device, row->incarnation, row->seq};
+    return ((next != NULL && follows(row, next)) || fleetdb_run_gone(db, &id, err)) &&
+           ((next != NULL && in_same_span(row, next)) ||
+            fleetdb_span_gone(db, row->at_ms, row->id, err));
+}
+
 /* Neighbours are mostly of one device: they are counted together. */
 static bool remove_rows(struct fleetdb *db, enum fleetdb_kept kept,
                         const struct fleetdb_ageing *ageing, const struct row *rows, size_t count,
@@ -304,9 +319,8 @@ static bool remove_rows(struct fleetdb *db, enum fleetdb_kept kept,
         if (!remove_row(db, kept, row, &records, err))
             return false;
         aged += records;
-        if (kept == FLEETDB_KEPT_RESULTS && (i + 1 == count || !follows(row, &rows[i + 1])) &&
-            !fleetdb_run_gone(db, &(struct fleetdb_run_id){row->device, row->incarnation, row->seq},
-                              err))
+        if (kept == FLEETDB_KEPT_RESULTS &&
+            !forget_place(db, row, i + 1 < count ? &rows[i + 1] : NULL, err))
             return false;
         step->removed++;
         if (next_moment(kept, row) > step->whole_from_ms)

@@ -203,8 +203,11 @@ static bool say(struct buf *sql, const struct fleetdb_question *question, enum r
     bool sums = rollup < ROLLUPS;
     return fleetdb_asked_text(sql, "SELECT ", err) && fleetdb_asked_key(sql, question->by, err) &&
            fleetdb_asked_text(sql, values, err) &&
-           fleetdb_asked_text(sql, sums ? rollups[rollup].table : "result_counted", err) &&
-           fleetdb_asked_text(sql, " r", err) && fleetdb_asked_joins(sql, question, err) &&
+           fleetdb_asked_text(
+               sql, sums ? rollups[rollup].table : FLEETDB_RESULTS_BETWEEN("result_counted"),
+               err) &&
+           fleetdb_asked_text(sql, sums ? " r" : "", err) &&
+           fleetdb_asked_joins(sql, question, err) &&
            fleetdb_asked_text(sql,
                               sums ? " WHERE r.bucket >= :from AND r.bucket < :to"
                                    : " WHERE r.at_ms >= :from AND r.at_ms < :to",
@@ -346,9 +349,9 @@ bool fleetdb_rates_step(struct fleetdb_rates *rates, bool *ret_done, struct err 
     if (rates->piece < rates->piece_count) {
         struct piece *piece = &rates->pieces[rates->piece];
         int64_t unit_ms = piece->rollup < ROLLUPS ? rollups[piece->rollup].bucket_ms : 1;
-        int64_t end_ms = piece->to_ms - piece->at_ms > piece->slice_ms
-                             ? piece->at_ms + piece->slice_ms
-                             : piece->to_ms;
+        int64_t end_ms = (piece->at_ms / piece->slice_ms + 1) * piece->slice_ms;
+        if (end_ms > piece->to_ms)
+            end_ms = piece->to_ms;
         if (!read_slice(rates, piece, piece->at_ms / unit_ms, end_ms / unit_ms, err))
             return false;
         piece->at_ms = end_ms;

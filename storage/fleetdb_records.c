@@ -320,7 +320,9 @@ static bool insert_row(struct fleetdb *db, const struct fleetdb_record *record, 
     if (!*ret_new)
         return true;
     const struct fleetdb_run_id id = id_of(record);
-    return (!is_result || fleetdb_run_add(db, &id, sqlite_last_row(db->sqlite), err)) &&
+    const int64_t row = sqlite_last_row(db->sqlite);
+    return (!is_result || (fleetdb_run_add(db, &id, row, err) &&
+                           fleetdb_span_add(db, record->at_ms, row, err))) &&
            tell(db, record, err) &&
            (!is_result || fleetdb_rollup_count(db, &counted, FLEETDB_ADD, err));
 }

@@ -304,7 +304,7 @@ static bool configure(struct sqlite *db, const struct sqlite_settings *settings,
     if (!sqlite_exec(db,
                      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                      "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;"
-                     "PRAGMA secure_delete=FAST",
+                     "PRAGMA secure_delete=FAST; PRAGMA automatic_index=OFF",
                      err))
         return false;
     if (settings->cache_kb > 0 &&
@@ -521,7 +521,10 @@ bool sqlite_open_snapshot(const struct sqlite *of, struct sqlite **ret_db, struc
                         SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     /* The first read, not BEGIN, is what it stays with. */
     if ((rc != SQLITE_OK && !fail(db, rc, "open", err)) ||
-        !sqlite_exec(db, "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; BEGIN", err) ||
+        !sqlite_exec(db,
+                     "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;"
+                     "PRAGMA automatic_index=OFF; BEGIN",
+                     err) ||
         !value_of(db, "SELECT count(*) FROM sqlite_schema", &first, err)) {
         sqlite_close(db);
         return false;

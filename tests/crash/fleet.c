@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "fleet/collector.h"
 #include "storage/fleetdb_rollups.h"
+#include "storage/fleetdb_spans.h"
 #include "tests/crash/crash.h"
 #include "tests/unit/collector_world.h"
 
@@ -381,6 +382,10 @@ static void check_sums(struct check *check)
         crash_corrupt(check->crash, "the sums: %s", err.text);
     else if (wrong > 0)
         crash_corrupt(check->crash, "%s", text);
+    if (!fleetdb_spans_check(check->seed->world.fleet->db, &wrong, &err))
+        crash_corrupt(check->crash, "the spans: %s", err.text);
+    else if (wrong > 0)
+        crash_corrupt(check->crash, "%llu results or spans are wrong", (unsigned long long)wrong);
 }
 
 static void check_receipted(struct check *check, const struct stream *streams)

@@ -7,6 +7,7 @@
 #include "storage/fleetdb_keeping.h"
 #include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_room.h"
+#include "storage/fleetdb_spans.h"
 #include "tests/crash/crash.h"
 #include "tests/unit/collector_world.h"
 
@@ -272,6 +273,10 @@ static void check_sums(struct seed *seed)
         crash_corrupt(seed->crash, "the sums: %s", err.text);
     else if (wrong > 0)
         crash_corrupt(seed->crash, "%s", text);
+    if (!fleetdb_spans_check(seed->world.fleet->db, &wrong, &err))
+        crash_corrupt(seed->crash, "the spans: %s", err.text);
+    else if (wrong > 0)
+        crash_corrupt(seed->crash, "%llu results or spans are wrong", (unsigned long long)wrong);
 }
 
 static void check_account(struct seed *seed)

@@ -2,6 +2,7 @@
 #include "tests/unit/erase_world.h"
 
 #include "storage/fleetdb_rollups.h"
+#include "storage/fleetdb_spans.h"
 #include "storage/fleetdb_tokens.h"
 #include "tests/unit/testing.h"
 
@@ -56,6 +57,8 @@ void erase_sums_are_right(struct world *world)
     assert_true(fleetdb_rollups_check(world->fleet->db, &wrong, text, sizeof text, NULL));
     if (wrong != 0)
         fail_msg("%s", text);
+    assert_true(fleetdb_spans_check(world->fleet->db, &wrong, NULL));
+    assert_int_equal(wrong, 0);
 }
 
 /* ---- a merchant with a past ---- */

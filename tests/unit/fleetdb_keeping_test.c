@@ -6,6 +6,7 @@
 #include "storage/fleetdb_rates.h"
 #include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_room.h"
+#include "storage/fleetdb_spans.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
 
@@ -55,6 +56,8 @@ static void sums_are_right(struct world *world)
     assert_true(fleetdb_rollups_check(world->fleet->db, &wrong, text, sizeof text, NULL));
     if (wrong != 0)
         fail_msg("%s", text);
+    assert_true(fleetdb_spans_check(world->fleet->db, &wrong, NULL));
+    assert_int_equal(wrong, 0);
 }
 
 /* All that is older than `before_ms`, in small steps; returns how many were removed. */

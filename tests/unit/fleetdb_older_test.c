@@ -4,6 +4,7 @@
 #include "storage/fleetdb_blobs.h"
 #include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_runs.h"
+#include "storage/fleetdb_spans.h"
 #include "storage/fleetdb_standing.h"
 #include "tests/unit/testing.h"
 
@@ -208,6 +209,8 @@ static void its_results_are_summed_up(void **state)
     uint64_t wrong = 0;
     assert_true(fleetdb_rollups_check(older->db, &wrong, text, sizeof text, NULL));
     assert_int_equal(wrong, 0);
+    assert_true(fleetdb_spans_check(older->db, &wrong, NULL));
+    assert_int_equal(wrong, 0);
     assert_int_equal(sqlite3_open(older->path, &raw), SQLITE_OK);
     assert_int_equal(sqlite3_prepare_v2(raw,
                                         "SELECT sum(results), count(*), sum(amount_minor),"
@@ -262,13 +265,38 @@ static void it_is_told_before_it_is_made_over(void **state)
     buf_done(&said);
 }
 
+/* Found again by their time. */
+static void its_results_are_in_spans(void **state)
+{
+    struct older *older = *state;
+    sqlite3 *raw = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open(older->path, &raw), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(raw,
+                           "SELECT count(*), count(DISTINCT r.id), count(DISTINCT p.bucket)"
+                           " FROM result_span p JOIN result r ON r.id BETWEEN p.first_row"
+                           " AND p.last_row AND r.at_ms / 900000 = p.bucket",
+                           -1, &statement, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(sqlite3_column_int64(statement, i), 9);
+    (void)sqlite3_finalize(statement);
+    (void)sqlite3_close(raw);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, older_open, older_close)
     const struct CMUnitTest tests[] = {
-        TEST(its_records_are_accounted_for),         TEST(its_first_hello_closes_what_is_complete),
-        TEST(its_content_and_who_wants_it_are_kept), TEST(its_results_are_summed_up),
-        TEST(its_devices_stand_where_they_stood),    TEST(its_results_are_in_runs),
+        TEST(its_records_are_accounted_for),
+        TEST(its_first_hello_closes_what_is_complete),
+        TEST(its_content_and_who_wants_it_are_kept),
+        TEST(its_results_are_summed_up),
+        TEST(its_devices_stand_where_they_stood),
+        TEST(its_results_are_in_runs),
+        TEST(its_results_are_in_spans),
         TEST(it_is_told_before_it_is_made_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

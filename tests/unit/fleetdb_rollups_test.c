@@ -3,6 +3,7 @@
 
 #include "fleet/truetime.h"
 #include "storage/fleetdb_clock.h"
+#include "storage/fleetdb_spans.h"
 #include "storage/fleetdb_standing.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
@@ -22,6 +23,8 @@ static void sums_are_right(struct world *world)
         fail_msg("%s", err.text);
     if (wrong != 0)
         fail_msg("%s", text);
+    assert_true(fleetdb_spans_check(world->fleet->db, &wrong, NULL));
+    assert_int_equal(wrong, 0);
 }
 
 /* One number, read beside the open database as anybody may. */

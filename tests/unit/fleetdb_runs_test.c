@@ -201,36 +201,14 @@ static void runs_whose_rows_are_gone_become_one(void **state)
 
 static enum fleetdb_insert insert(struct world *world, uint64_t seq, uint64_t digest)
 {
-    struct fleetdb_value values[FLEETDB_COLUMNS_MAX] = {0};
-    size_t count = 0;
     struct fleetdb_device device;
-    enum fleetdb_insert outcome = FLEETDB_NEW;
-    static const char *const texts[] = {"issuer_bucket", "rrn",         "auth_code",
-                                        "code",          "app_version", "firmware_version"};
-    static const char *const blobs[] = {"idempotency_key", "aid",      "card_token", "tvr", "tsi",
-                                        "cvm_result",      "capk_rid", "generation", ""};
-    const char *const *columns = fleetdb_columns(1, &count);
-    for (size_t i = 0; i < count; i++) {
-        for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
-            if (strcmp(columns[i], texts[n]) == 0)
-                values[i].type = FLEETDB_TEXT;
-        for (size_t n = 0; n < sizeof blobs / sizeof *blobs; n++)
-            if (strcmp(columns[i], blobs[n]) == 0)
-                values[i].type = FLEETDB_BLOB;
-    }
     assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
-    const struct fleetdb_record record = {.device = device.device,
-                                          .lane = 1,
-                                          .incarnation = UINT64_MAX,
-                                          .seq = seq,
-                                          .digest = digest,
-                                          .received_ms = WORLD_WALL_MS,
-                                          .at_ms = WORLD_WALL_MS,
-                                          .values = values};
-    struct err err = {0};
-    if (!fleetdb_insert(world->fleet->db, &record, false, &outcome, &err))
-        fail_msg("%s", err.text);
-    return outcome;
+    return temp_fleet_result(world->fleet, (struct fleetdb_record){.device = device.device,
+                                                                   .incarnation = UINT64_MAX,
+                                                                   .seq = seq,
+                                                                   .digest = digest,
+                                                                   .received_ms = WORLD_WALL_MS,
+                                                                   .at_ms = WORLD_WALL_MS});
 }
 
 /* The caller thinks that all of them are new. */

@@ -100,6 +100,8 @@ static void test_pragmas_hold(void **state)
     assert_int_equal(value, 1024);
     assert_true(sqlite_pragma(db, &value, NULL, "PRAGMA synchronous"));
     assert_int_equal(value, 2);
+    assert_true(sqlite_pragma(db, &value, NULL, "PRAGMA automatic_index"));
+    assert_int_equal(value, 0);
     sqlite_close(db);
 }
 

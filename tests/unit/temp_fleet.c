@@ -189,3 +189,32 @@ void temp_fleet_put(struct temp_fleet *fleet, const struct temp_document *docume
     OK(temp_fleet_take(fleet, fleet->trust, buf_bytes(&header), &encoding, 1, &err));
     buf_done(&header);
 }
+
+static enum fleetdb_type type_of(const char *column)
+{
+    static const char *const texts[] = {"issuer_bucket", "rrn",         "auth_code",
+                                        "code",          "app_version", "firmware_version"};
+    static const char *const blobs[] = {"idempotency_key", "aid",      "card_token", "tvr", "tsi",
+                                        "cvm_result",      "capk_rid", "generation"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(column, texts[i]) == 0)
+            return FLEETDB_TEXT;
+    for (size_t i = 0; i < sizeof blobs / sizeof *blobs; i++)
+        if (strcmp(column, blobs[i]) == 0)
+            return FLEETDB_BLOB;
+    return FLEETDB_INTEGER;
+}
+
+enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record)
+{
+    struct fleetdb_value values[FLEETDB_COLUMNS_MAX] = {0};
+    enum fleetdb_insert outcome = FLEETDB_NEW;
+    size_t count = 0;
+    const char *const *columns = fleetdb_columns(1, &count);
+    for (size_t i = 0; i < count; i++)
+        values[i].type = type_of(columns[i]);
+    record.lane = 1;
+    record.values = values;
+    OK(fleetdb_insert(fleet->db, &record, false, &outcome, &err));
+    return outcome;
+}

@@ -4,6 +4,7 @@
 
 #include "proto/trust.h"
 #include "storage/fleetdb_documents.h"
+#include "storage/fleetdb_records.h"
 
 /* A real fleet database, real keys and a real root, in a directory that is removed with them. */
 struct temp_fleet {
@@ -22,6 +23,8 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
 /* In the store "s" of a merchant, there in a region. */
 int64_t temp_fleet_device_at(struct temp_fleet *fleet, const char *id, const char *merchant,
                              const char *region);
+/* Inserts a result with nothing in it; the record has no values yet. */
+enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record);
 
 struct temp_document {
     const char *name, *text;
