@@ -262,7 +262,7 @@ static bool read_action(struct api_actions *actions, const struct api_request *r
     const char *device = json_string_value(json_object_get(json, "device"));
     const int64_t made_ms = json_integer_value(json_object_get(json, "made_ms"));
     bool ok = holds_action(actions->db, request->caller->scope, device, made_ms, &holds, err) &&
-              (holds || err_set(err, ERR_NOT_FOUND, "no action %s", request->args[0]));
+              (holds || err_set(err, ERR_NOT_FOUND, "there is no action %s", request->args[0]));
     if (ok)
         *ret_json = json;
     else

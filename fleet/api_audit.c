@@ -42,6 +42,7 @@ struct audit {
     const struct api_caller *caller;
     json_t *devices;
     struct fleetdb_account total;
+    int64_t elsewhere; /* devices whose account is of other places too, and is not told */
 };
 
 /* A device's object at the end of the list; NULL: no memory. */
@@ -56,13 +57,28 @@ static json_t *add_device(struct audit *audit, const char *id,
     return json_array_append_new(audit->devices, object) == 0 ? object : NULL;
 }
 
+/* An account is of a device's whole life. */
+static bool may_tell(struct audit *audit, int64_t device, bool *ret_may, struct err *err)
+{
+    if (!fleetdb_scope_counts(audit->db, audit->caller->scope, device, ret_may, err))
+        return false;
+    audit->elsewhere += !*ret_may;
+    return true;
+}
+
 static bool each_device(void *ctx, const char *id,
                         const struct fleetdb_account lanes[FLEETDB_LANES], struct err *err)
 {
-    const struct audit *audit = ctx;
-    bool holds = false;
-    return fleetdb_scope_holds_id(audit->db, audit->caller->scope, id, &holds, err) &&
-           (!holds || add_device(ctx, id, lanes) != NULL || no_memory(err));
+    struct audit *audit = ctx;
+    struct fleetdb_device device;
+    bool holds = false, may = false;
+    if (fleetdb_scope_is_whole(audit->caller->scope))
+        return add_device(audit, id, lanes) != NULL || no_memory(err);
+    if (!fleetdb_scope_holds_id(audit->db, audit->caller->scope, id, &holds, err))
+        return false;
+    return !holds || (fleetdb_device_find(audit->db, id, &device, err) &&
+                      may_tell(audit, device.device, &may, err) &&
+                      (!may || add_device(audit, id, lanes) != NULL || no_memory(err)));
 }
 
 /* ---- one device ---- */
@@ -98,9 +114,13 @@ static bool audit_device(struct fleetdb *db, const char *id, struct audit *audit
 {
     struct fleetdb_device device;
     struct fleetdb_account lanes[FLEETDB_LANES];
+    bool may = false;
     if (!access_check_device(db, audit->caller, id, err) ||
-        !fleetdb_device_find(db, id, &device, err) ||
-        !fleetdb_account_of(db, device.device, true, lanes, err))
+        !fleetdb_device_find(db, id, &device, err) || !may_tell(audit, device.device, &may, err))
+        return false;
+    if (!may)
+        return true;
+    if (!fleetdb_account_of(db, device.device, true, lanes, err))
         return false;
     json_t *object = add_device(audit, device.id, lanes), *streams = json_array();
     if (json_object_set_new(object, "streams", streams) != 0)
@@ -123,7 +143,8 @@ bool api_show_audit(void *ctx, const struct api_request *request, struct api_ans
         json_decref(audit.devices);
         return false;
     }
-    answer->json = json_pack("{s:o, s:o}", "devices", audit.devices, "total",
-                             account_json("id", NULL, &audit.total));
+    answer->json =
+        json_pack("{s:o, s:o, s:I}", "devices", audit.devices, "total",
+                  account_json("id", NULL, &audit.total), "elsewhere", (json_int_t)audit.elsewhere);
     return answer->json != NULL || no_memory(err);
 }

@@ -327,7 +327,7 @@ struct api_module api_desired_module(struct api_desired *desired)
 {
     static const struct api_route routes[] = {
         {"PUT", "/api/v1/blobs/{}", LIMIT_BLOB_BYTES, put_blob, API_OPERATOR, API_NO_DEVICE},
-        {"GET", "/api/v1/blobs/{}", 0, api_get_blob, API_VIEWER, API_NO_DEVICE},
+        {"GET", "/api/v1/blobs/{}", 0, api_get_blob, API_VIEWER, API_OWN_PART},
         {"GET", "/api/v1/roots/{}", 0, api_get_root, API_VIEWER, API_NO_DEVICE},
         {"GET", "/api/v1/documents", 0, get_documents, API_VIEWER, API_OWN_PART},
         {"POST", "/api/v1/documents", DOCUMENT_REQUEST_BYTES, post_document, API_OPERATOR,

@@ -33,7 +33,7 @@ static bool append(json_t *list, json_t *value, struct err *err)
 
 /* ---- GET /api/v1/devices ---- */
 
-json_t *api_device_json(const struct fleetdb_device_view *view)
+static json_t *device_json(const struct fleetdb_device_view *view)
 {
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, "
@@ -54,6 +54,40 @@ json_t *api_device_json(const struct fleetdb_device_view *view)
         (json_int_t)view->held_manifest_epoch, "root_version", (json_int_t)view->root_version);
 }
 
+/* Of the time before it came: how it is may be told, since when, and what it had counted, not. */
+static bool forget_before(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                          json_t *shown, struct err *err)
+{
+    static const char *const counted[] = {"records", "lost", "traffic_month", "traffic_bytes",
+                                          "traffic_payload_bytes"};
+    int64_t since_ms = 0;
+    bool counts = false, ok = true;
+    if (!fleetdb_scope_since(db, scope, device, &since_ms, err) ||
+        !fleetdb_scope_counts(db, scope, device, &counts, err))
+        return false;
+    if (json_integer_value(json_object_get(shown, "presence_since_ms")) < since_ms)
+        ok = json_object_set_new(shown, "presence_since_ms", json_integer(since_ms)) == 0;
+    if (json_integer_value(json_object_get(shown, "last_seen_ms")) < since_ms)
+        ok = ok && json_object_set_new(shown, "last_seen_ms", json_integer(0)) == 0;
+    for (size_t i = 0; !counts && i < sizeof counted / sizeof *counted; i++)
+        ok = ok && json_object_set_new(shown, counted[i], json_null()) == 0;
+    return ok || no_memory(err);
+}
+
+bool api_device_json(struct fleetdb *db, struct fleetdb_scope scope,
+                     const struct fleetdb_device_view *view, json_t **ret_json, struct err *err)
+{
+    json_t *shown = device_json(view);
+    if (shown == NULL)
+        return no_memory(err);
+    if (!fleetdb_scope_is_whole(scope) && !forget_before(db, scope, view->device, shown, err)) {
+        json_decref(shown);
+        return false;
+    }
+    *ret_json = shown;
+    return true;
+}
+
 struct listing {
     struct fleetdb *db;
     struct fleetdb_scope scope;
@@ -64,8 +98,10 @@ static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct
 {
     const struct listing *listing = ctx;
     bool holds = false;
+    json_t *shown = NULL;
     return fleetdb_scope_holds(listing->db, listing->scope, view->device, &holds, err) &&
-           (!holds || append(listing->list, api_device_json(view), err));
+           (!holds || (api_device_json(listing->db, listing->scope, view, &shown, err) &&
+                       append(listing->list, shown, err)));
 }
 
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -83,11 +119,16 @@ bool api_list_devices(void *ctx, const struct api_request *request, struct api_a
 
 /* ---- GET /api/v1/devices/{} ---- */
 
+struct shown {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *json;
+};
+
 static bool take_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
 {
-    json_t **device = ctx;
-    *device = api_device_json(view);
-    return *device != NULL || no_memory(err);
+    struct shown *shown = ctx;
+    return api_device_json(shown->db, shown->scope, view, &shown->json, err);
 }
 
 static bool add_terminal(void *ctx, const struct fleetdb_terminal_view *view, struct err *err)
@@ -97,6 +138,14 @@ static bool add_terminal(void *ctx, const struct fleetdb_terminal_view *view, st
                             view->acquirer, "tid", view->tid, "mid", view->mid),
                   err);
 }
+
+/* What of a device is told of the time when it was in the caller's part of the fleet. */
+struct story {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    int64_t device, since_ms;
+    json_t *list;
+};
 
 static json_t *hex_json(struct bytes data)
 {
@@ -108,30 +157,23 @@ static json_t *hex_json(struct bytes data)
 
 static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err *err)
 {
+    const struct story *story = ctx;
     char state[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__item_state__descriptor, "ITEM_", view->state, state);
     return append(
-        ctx,
-        json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s, s:I, s:o}", "name",
-                  view->name, "assigned", (int)view->assigned, "kind",
-                  view->assigned ? word_of_kind(view->kind) : "", "mode",
-                  view->assigned ? word_of_mode(view->mode) : "", "wanted_version",
-                  (json_int_t)view->wanted_version, "held_version", (json_int_t)view->held_version,
-                  "wanted_sha256", hex_json(view->wanted_sha256), "held_sha256",
-                  hex_json(view->held_sha256), "state", state, "refusal", refusal, "reason",
-                  view->reason, "found_version", (json_int_t)view->found_version, "difference",
-                  api_difference_json(&view->difference)),
+        story->list,
+        json_pack(
+            "{s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s, s:I, s:o}", "name", view->name,
+            "assigned", (int)view->assigned, "kind", view->assigned ? word_of_kind(view->kind) : "",
+            "mode", view->assigned ? word_of_mode(view->mode) : "", "wanted_version",
+            (json_int_t)view->wanted_version, "held_version", (json_int_t)view->held_version,
+            "wanted_sha256", hex_json(view->wanted_sha256), "held_sha256",
+            hex_json(view->held_sha256), "state", state, "refusal", refusal, "reason",
+            view->told_ms < story->since_ms ? "" : view->reason, "found_version",
+            (json_int_t)view->found_version, "difference", api_difference_json(&view->difference)),
         err);
 }
-
-/* What of a device is told of the time when it was in the caller's part of the fleet. */
-struct story {
-    struct fleetdb *db;
-    struct fleetdb_scope scope;
-    int64_t device;
-    json_t *list;
-};
 
 static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct err *err)
 {
@@ -154,9 +196,12 @@ static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct e
 
 static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
 {
+    const struct story *story = ctx;
     char incarnation[17];
+    if (view->first_ms < story->since_ms)
+        return true;
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, view->incarnation);
-    return append(ctx,
+    return append(story->list,
                   json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
                             lane_name((Muster__Lane)view->lane), "cumulative",
                             (json_int_t)view->cumulative, "last_seq", (json_int_t)view->last_seq,
@@ -226,14 +271,20 @@ static bool add_details(struct fleetdb *db, struct fleetdb_scope scope, int64_t 
     json_t *actions = list_in(object, "actions");
     if (terminals == NULL || items == NULL || events == NULL || streams == NULL || actions == NULL)
         return no_memory(err);
-    struct story happened = {db, scope, device, events}, done = {db, scope, device, actions};
+    int64_t since_ms = 0;
+    if (!fleetdb_scope_since(db, scope, device, &since_ms, err))
+        return false;
+    struct story happened = {db, scope, device, since_ms, events};
+    struct story done = {db, scope, device, since_ms, actions};
+    struct story held = {db, scope, device, since_ms, items};
+    struct story counted = {db, scope, device, since_ms, streams};
     return add_clock(db, device, object, err) && add_registration(db, scope, device, object, err) &&
            fleetdb_view_terminals(db, device, add_terminal, terminals, err) &&
-           fleetdb_view_items(db, device, add_item, items, err) &&
+           fleetdb_view_items(db, device, add_item, &held, err) &&
            fleetdb_view_events(db, device, EVENTS_SHOWN, add_event, &happened, err) &&
            fleetdb_actions_each(db, device, NULL, ACTIONS_SHOWN, add_action, &done, err) &&
-           fleetdb_view_streams(db, device, add_stream, streams, err) &&
-           api_add_told(db, device, object, err);
+           fleetdb_view_streams(db, device, add_stream, &counted, err) &&
+           api_add_told(db, device, since_ms, object, err);
 }
 
 bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -243,8 +294,11 @@ bool api_show_device(void *ctx, const struct api_request *request, struct api_an
     struct fleetdb_device device;
     if (!fleetdb_device_find(fleet->db, request->args[0], &device, err))
         return false;
-    return fleetdb_view_devices(fleet->db, device.device, take_device, &answer->json, err) &&
-           add_details(fleet->db, request->caller->scope, device.device, answer->json, err);
+    struct shown shown = {.db = fleet->db, .scope = request->caller->scope};
+    if (!fleetdb_view_devices(fleet->db, device.device, take_device, &shown, err))
+        return false;
+    answer->json = shown.json;
+    return add_details(fleet->db, request->caller->scope, device.device, answer->json, err);
 }
 
 /* ---- POST /api/v1/devices ---- */

@@ -227,9 +227,17 @@ static bool no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
+struct shown {
+    const struct search *search;
+    json_t *devices;
+};
+
 static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
 {
-    return json_array_append_new(ctx, api_device_json(view)) == 0 || no_memory(err);
+    const struct shown *shown = ctx;
+    json_t *json = NULL;
+    return api_device_json(shown->search->db, shown->search->wanted.scope, view, &json, err) &&
+           (json_array_append_new(shown->devices, json) == 0 || no_memory(err));
 }
 
 /* As it is now, once, and only if it is his who asks. */
@@ -237,15 +245,16 @@ static bool show_device(const struct search *search, json_t *devices, int64_t de
                         const char *id, struct err *err)
 {
     size_t i;
-    const json_t *shown;
+    const json_t *known;
+    struct shown shown = {search, devices};
     bool holds = false;
-    json_array_foreach(devices, i, shown)
+    json_array_foreach(devices, i, known)
     {
-        if (id != NULL && strcmp(json_string_value(json_object_get(shown, "id")), id) == 0)
+        if (id != NULL && strcmp(json_string_value(json_object_get(known, "id")), id) == 0)
             return true;
     }
     return fleetdb_scope_holds(search->db, search->wanted.scope, device, &holds, err) &&
-           (!holds || fleetdb_view_devices(search->db, device, add_device, devices, err));
+           (!holds || fleetdb_view_devices(search->db, device, add_device, &shown, err));
 }
 
 /* A code that the terminal made itself is of no acquirer's dialect. */

@@ -32,13 +32,18 @@ void api_word(const ProtobufCEnumDescriptor *type, const char *prefix, int value
 
 /* Handlers of the module's other files. */
 struct fleetdb_device_view;
-json_t *api_device_json(const struct fleetdb_device_view *view); /* NULL: no memory */
+/* Of the time before it came to the scope, nothing. */
+bool api_device_json(struct fleetdb *db, struct fleetdb_scope scope,
+                     const struct fleetdb_device_view *view, json_t **ret_json,
+                     struct err *err) MUSTER_CHECK;
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
 bool api_show_device(void *ctx, const struct api_request *request, struct api_answer *answer,
                      struct err *err) MUSTER_CHECK;
-/* Adds "apply", "keys" and "packages" to what is shown of a device; null: it told nothing of it. */
-bool api_add_told(struct fleetdb *db, int64_t device, json_t *object, struct err *err) MUSTER_CHECK;
+/* Adds "apply", "keys" and "packages" to what is shown of a device; null: it told nothing of it. Of
+ * what it told before `since_ms` the state is shown, and no text. */
+bool api_add_told(struct fleetdb *db, int64_t device, int64_t since_ms, json_t *object,
+                  struct err *err) MUSTER_CHECK;
 bool api_list_keys(void *ctx, const struct api_request *request, struct api_answer *answer,
                    struct err *err) MUSTER_CHECK;
 bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,

@@ -166,10 +166,10 @@ static bool add_region(void *ctx, const char *name, const char *time_zone, struc
 static bool list_regions(void *ctx, const struct api_request *request, struct api_answer *answer,
                          struct err *err)
 {
-    (void)request;
     const struct api_fleet *fleet = ctx;
     json_t *list = answer_list(answer, "regions", err);
-    return list != NULL && fleetdb_regions_each(fleet->db, add_region, list, err);
+    return list != NULL &&
+           fleetdb_regions_each(fleet->db, request->caller->scope, add_region, list, err);
 }
 
 struct region {
@@ -195,7 +195,7 @@ static bool put_region(struct change *change, struct err *err)
         !place_check_zone(zone, err))
         return false;
     before.name = name;
-    if (!fleetdb_regions_each(change->db, note_zone, &before, err))
+    if (!fleetdb_regions_each(change->db, (struct fleetdb_scope){0}, note_zone, &before, err))
         return false;
     change->what = "region";
     (void)snprintf(change->text, sizeof change->text, "%s: time zone: %s%s%s", name, before.zone,
@@ -457,7 +457,7 @@ struct api_module api_places_module(struct api_fleet *fleet)
         {"GET", "/api/v1/terminals/{}", 0, api_show_terminal, API_VIEWER, API_OWN_PART},
         {"GET", "/api/v1/stores", 0, list_stores, API_VIEWER, API_WHOLE_FLEET},
         {"POST", "/api/v1/stores", REQUEST_BYTES, post_store, API_OPERATOR, API_WHOLE_FLEET},
-        {"GET", "/api/v1/regions", 0, list_regions, API_VIEWER, API_NO_DEVICE},
+        {"GET", "/api/v1/regions", 0, list_regions, API_VIEWER, API_OWN_PART},
         {"POST", "/api/v1/regions", REQUEST_BYTES, post_region, API_OPERATOR, API_WHOLE_FLEET},
         {"GET", "/api/v1/groups", 0, list_groups, API_VIEWER, API_OWN_PART},
         {"POST", "/api/v1/groups", REQUEST_BYTES, post_group, API_OPERATOR, API_WHOLE_FLEET},

@@ -24,11 +24,34 @@ static bool append(json_t *list, json_t *value, struct err *err)
 
 /* ---- GET /api/v1/presence ---- */
 
+/* What began before it came to whoever asks began, to him, when it came. */
+static struct fleetdb_presence since_it_came(struct fleetdb_presence presence, int64_t came_ms)
+{
+    if (presence.since_ms < came_ms)
+        presence.since_ms = came_ms;
+    if (presence.missing_ms != 0 && presence.missing_ms < came_ms)
+        presence.missing_ms = came_ms;
+    if (presence.seen_ms < came_ms)
+        presence.seen_ms = 0;
+    return presence;
+}
+
+struct listing {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *list;
+};
+
 static bool add_row(void *ctx, const struct fleetdb_presence_row *row, struct err *err)
 {
-    const struct fleetdb_presence *presence = &row->presence;
+    const struct listing *listing = ctx;
+    int64_t came_ms = 0;
+    if (!fleetdb_scope_since(listing->db, listing->scope, row->presence.device, &came_ms, err))
+        return false;
+    const struct fleetdb_presence shown = since_it_came(row->presence, came_ms);
+    const struct fleetdb_presence *presence = &shown;
     return append(
-        ctx,
+        listing->list,
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "id", row->id, "model",
                   row->model, "merchant", row->merchant, "store", row->store, "region", row->region,
                   "presence", fleetdb_presence_name(presence->state), "evidence",
@@ -82,8 +105,9 @@ static bool list_presence(void *ctx, const struct api_request *request, struct a
     if (limit < 1 || limit > LIMIT_MAX)
         return err_set(err, ERR_INVALID, "limit: expected 1 to %d", LIMIT_MAX);
     json_t *list = json_array();
+    struct listing listing = {api->db, scope, list};
     if (!fleetdb_presence_counts(api->db, scope, counts, &others, err) ||
-        !fleetdb_presence_list(api->db, scope, state, limit, add_row, list, err)) {
+        !fleetdb_presence_list(api->db, scope, state, limit, add_row, &listing, err)) {
         json_decref(list);
         return false;
     }
@@ -244,6 +268,7 @@ static bool show_presence(void *ctx, const struct api_request *request, struct a
         int64_t from_ms = story_begins(&presence, story.held_ms, now_ms - days * DAY_MS, now_ms);
         done = store_hours_begin(&story.hours, api->hours, api->zone, err) &&
                tell_story(api, &presence, from_ms, now_ms, &story, err);
+        presence = since_it_came(presence, story.held_ms);
         answer->json = done ? story_json(device.id, &presence, from_ms, now_ms, &story) : NULL;
         done = done && (answer->json != NULL || no_memory(err));
     }

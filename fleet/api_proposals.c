@@ -69,11 +69,16 @@ static bool add_proposal(void *ctx, const struct fleetdb_proposal *proposal, str
 {
     const struct listing *listing = ctx;
     char seen[SEEN_CHARS + 1];
+    struct fleetdb_device device;
+    int64_t since_ms = 0;
     bool holds = false;
     if (!fleetdb_scope_holds_id(listing->db, listing->scope, proposal->device, &holds, err))
         return false;
     if (!holds)
         return true;
+    if (!fleetdb_device_find(listing->db, proposal->device, &device, err) ||
+        !fleetdb_scope_since(listing->db, listing->scope, device.device, &since_ms, err))
+        return false;
     seen_of(proposal, seen);
     json_t *shown = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:s, s:I, s:s}", "device", proposal->device,
@@ -81,8 +86,9 @@ static bool add_proposal(void *ctx, const struct fleetdb_proposal *proposal, str
         (json_int_t)proposal->epoch, "wanted_version", (json_int_t)proposal->version,
         "found_version", (json_int_t)proposal->found_version, "wanted_sha256",
         hash_json(proposal->wanted_sha256), "found_sha256", hash_json(proposal->held_sha256),
-        "difference", api_difference_json(&proposal->difference), "reason", proposal->reason,
-        "told_ms", (json_int_t)proposal->told_ms, "seen", seen);
+        "difference", api_difference_json(&proposal->difference), "reason",
+        proposal->told_ms < since_ms ? "" : proposal->reason, "told_ms",
+        (json_int_t)proposal->told_ms, "seen", seen);
     return json_array_append_new(listing->list, shown) == 0 ||
            err_set(err, ERR_NO_MEMORY, "no memory for the proposals");
 }

@@ -11,24 +11,33 @@ enum { REQUEST_BYTES = LIMIT_ROOT_BYTES * 2 };
 
 /* ---- GET ---- */
 
-static json_t *root_json(struct fleetdb *db, const struct fleetdb_root *root, struct err *err)
+/* What is told of devices is the whole fleet's to know. */
+static json_t *count_json(struct fleetdb_scope scope, int64_t count)
+{
+    return fleetdb_scope_is_whole(scope) ? json_integer((json_int_t)count) : json_null();
+}
+
+static json_t *root_json(struct fleetdb *db, const struct fleetdb_root *root,
+                         struct fleetdb_scope scope, struct err *err)
 {
     int64_t devices = 0;
     if (!fleetdb_root_devices(db, root->version, &devices, err))
         return NULL;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "version", (json_int_t)root->version, "epoch",
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "version", (json_int_t)root->version, "epoch",
                      (json_int_t)root->epoch, "issued_ms", (json_int_t)root->issued_ms,
                      "published_ms", (json_int_t)root->published_ms, "devices",
-                     (json_int_t)devices);
+                     count_json(scope, devices));
 }
 
-static bool list_roots(struct api_roots *roots, json_t *list, struct err *err)
+static bool list_roots(struct api_roots *roots, struct fleetdb_scope scope, json_t *list,
+                       struct err *err)
 {
     struct fleetdb_root root = {0};
     for (bool found = true; found;) {
         struct buf envelope = {.limit = LIMIT_ROOT_BYTES};
         bool ok = fleetdb_root_next(roots->db, root.version, &root, &envelope, &found, err);
-        if (ok && found && json_array_append_new(list, root_json(roots->db, &root, err)) != 0)
+        if (ok && found &&
+            json_array_append_new(list, root_json(roots->db, &root, scope, err)) != 0)
             ok = err_set(err, ERR_NO_MEMORY, "no memory for the roots");
         buf_done(&envelope);
         if (!ok)
@@ -43,19 +52,22 @@ static bool get_roots(void *ctx, const struct api_request *request, struct api_a
     struct api_roots *roots = ctx;
     int64_t behind = 0;
     json_t *list = json_array();
-    (void)request;
-    if (!list_roots(roots, list, err) ||
+    const struct fleetdb_scope scope = request->caller->scope;
+    const bool whole = fleetdb_scope_is_whole(scope);
+    if (!list_roots(roots, scope, list, err) ||
         !fleetdb_manifests_behind(roots->db, trust_version(roots->keys->trust), &behind, err)) {
         json_decref(list);
         return false;
     }
     const struct renewal *renewal = roots->renewal;
-    answer->json =
-        json_pack("{s:o, s:I, s:I, s:I, s:s, s:I, s:s, s:I}", "roots", list, "manifests_behind",
-                  (json_int_t)behind, "devices_waiting", (json_int_t)renewal->waiting, "signing",
-                  (json_int_t)renewal->walking, "document", renewal->document, "devices_failed",
-                  (json_int_t)renewal->failed.devices, "failure", renewal->failed.why,
-                  "next_attempt_ms", (json_int_t)renewal_next_ms(renewal));
+    answer->json = json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "roots", list,
+                             "manifests_behind", count_json(scope, behind), "devices_waiting",
+                             count_json(scope, (int64_t)renewal->waiting), "signing",
+                             count_json(scope, (int64_t)renewal->walking), "document",
+                             whole ? renewal->document : "", "devices_failed",
+                             count_json(scope, (int64_t)renewal->failed.devices), "failure",
+                             whole ? renewal->failed.why : "", "next_attempt_ms",
+                             count_json(scope, renewal_next_ms(renewal)));
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
@@ -156,7 +168,7 @@ static bool post_root(void *ctx, const struct api_request *request, struct api_a
 struct api_module api_roots_module(struct api_roots *roots)
 {
     static const struct api_route routes[] = {
-        {"GET", "/api/v1/roots", 0, get_roots, API_VIEWER, API_NO_DEVICE},
+        {"GET", "/api/v1/roots", 0, get_roots, API_VIEWER, API_OWN_PART},
         {"POST", "/api/v1/roots", REQUEST_BYTES, post_root, API_ADMIN, API_WHOLE_FLEET},
     };
     return (struct api_module){

@@ -14,9 +14,14 @@ bool api_get_blob(void *ctx, const struct api_request *request, struct api_answe
     const struct api_desired *desired = ctx;
     const char *name = request->args[0];
     uint8_t sha256[32];
+    bool holds = false;
     if (!hex_decode(name, strlen(name), sha256, sizeof sha256))
         return err_set(err, ERR_INVALID, "a blob is named by its SHA-256 in 64 hex digits");
     answer->content_type = OCTETS;
+    if (!fleetdb_scope_holds_blob(desired->db, request->caller->scope, sha256, &holds, err))
+        return false;
+    if (!holds)
+        return err_set(err, ERR_NOT_FOUND, "there is no blob %s; upload it first", name);
     return fleetdb_blob_get(desired->db, sha256, &answer->text, err);
 }
 

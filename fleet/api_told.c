@@ -21,12 +21,28 @@ static bool append(json_t *list, json_t *value, struct err *err)
            err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
+/* What is told, and since when it is the caller's to know. */
+struct told {
+    json_t *json;
+    int64_t since_ms;
+    int64_t received_ms; /* all of it */
+};
+
+/* How it is goes along with a device, and what it said of it at its last place does not. */
+static const char *text_of(const char *text, int64_t received_ms, int64_t since_ms)
+{
+    return received_ms < since_ms ? "" : text;
+}
+
 static bool add_apply(void *ctx, const struct fleetdb_apply *apply, struct err *err)
 {
+    const struct told *told = ctx;
+    if (apply->received_ms < told->since_ms)
+        return true;
     char step[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)apply->refusal, refusal);
     api_word(&muster__apply_step__descriptor, "APPLY_", apply->step, step);
-    return put(ctx, "apply",
+    return put(told->json, "apply",
                json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
                          "s:s, s:s, s:I}",
                          "step", step, "manifest_version", (json_int_t)apply->manifest_version,
@@ -44,7 +60,7 @@ static bool add_apply(void *ctx, const struct fleetdb_apply *apply, struct err *
                err);
 }
 
-static json_t *slot_json(const struct fleetdb_key_slot *slot)
+static json_t *slot_json(const struct fleetdb_key_slot *slot, const char *why)
 {
     char state[48], method[48], kcv[2 * KCV_BYTES + 1] = "";
     api_word(&muster__key_slot_state__descriptor, "KEY_SLOT_", slot->state, state);
@@ -54,12 +70,14 @@ static json_t *slot_json(const struct fleetdb_key_slot *slot)
     return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s}", "slot", slot->slot, "usage",
                      slot->usage, "algorithm", slot->algorithm, "key_version",
                      (json_int_t)slot->key_version, "kcv_method", method, "kcv", kcv, "state",
-                     state, "why", slot->why);
+                     state, "why", why);
 }
 
 static bool add_slot(void *ctx, const struct fleetdb_key_slot *slot, struct err *err)
 {
-    return append(ctx, slot_json(slot), err);
+    const struct told *told = ctx;
+    return append(told->json,
+                  slot_json(slot, text_of(slot->why, told->received_ms, told->since_ms)), err);
 }
 
 struct slots {
@@ -72,12 +90,17 @@ static bool add_slot_of(void *ctx, const char *device, int64_t received_ms,
                         const struct fleetdb_key_slot *slot, struct err *err)
 {
     const struct slots *slots = ctx;
+    struct fleetdb_device known;
+    int64_t since_ms = 0;
     bool holds = false;
     if (!fleetdb_scope_holds_id(slots->db, slots->scope, device, &holds, err))
         return false;
     if (!holds)
         return true;
-    json_t *row = slot_json(slot);
+    if (!fleetdb_device_find(slots->db, device, &known, err) ||
+        !fleetdb_scope_since(slots->db, slots->scope, known.device, &since_ms, err))
+        return false;
+    json_t *row = slot_json(slot, text_of(slot->why, received_ms, since_ms));
     if (append(slots->list, row, err))
         return put(row, "device", json_string(device), err) &&
                put(row, "received_ms", json_integer((json_int_t)received_ms), err);
@@ -101,7 +124,8 @@ bool api_list_keys(void *ctx, const struct api_request *request, struct api_answ
     return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
 }
 
-static bool add_keys(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+static bool add_keys(struct fleetdb *db, int64_t device, int64_t since_ms, json_t *object,
+                     struct err *err)
 {
     struct fleetdb_keys keys;
     struct err why = {0};
@@ -109,29 +133,34 @@ static bool add_keys(struct fleetdb *db, int64_t device, json_t *object, struct 
         return why.code == ERR_NOT_FOUND ? put(object, "keys", json_null(), err)
                                          : err_set(err, why.code, "%s", why.text);
     json_t *slots = json_array();
+    struct told listed = {slots, since_ms, keys.received_ms};
     json_t *told = json_pack("{s:I, s:s, s:o}", "received_ms", (json_int_t)keys.received_ms, "why",
-                             keys.why, "slots", slots);
+                             text_of(keys.why, keys.received_ms, since_ms), "slots", slots);
     return put(object, "keys", told, err) &&
            put(told, "sign_on_age_ms",
                keys.sign_on_known ? json_integer((json_int_t)keys.sign_on_age_ms) : json_null(),
                err) &&
-           fleetdb_view_key_slots(db, device, add_slot, slots, err);
+           fleetdb_view_key_slots(db, device, add_slot, &listed, err);
 }
 
 static bool add_package(void *ctx, const struct fleetdb_package *package, struct err *err)
 {
-    return append(ctx,
+    const struct told *told = ctx;
+    return append(told->json,
                   json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", package->name, "wanted",
-                            package->wanted, "running", package->running, "text", package->text,
+                            package->wanted, "running", package->running, "text",
+                            text_of(package->text, package->received_ms, told->since_ms),
                             "received_ms", (json_int_t)package->received_ms),
                   err);
 }
 
-bool api_add_told(struct fleetdb *db, int64_t device, json_t *object, struct err *err)
+bool api_add_told(struct fleetdb *db, int64_t device, int64_t since_ms, json_t *object,
+                  struct err *err)
 {
     json_t *packages = json_array();
+    struct told apply = {object, since_ms, 0}, listed = {packages, since_ms, 0};
     return put(object, "packages", packages, err) && put(object, "apply", json_null(), err) &&
-           fleetdb_view_apply(db, device, add_apply, object, err) &&
-           add_keys(db, device, object, err) &&
-           fleetdb_view_packages(db, device, add_package, packages, err);
+           fleetdb_view_apply(db, device, add_apply, &apply, err) &&
+           add_keys(db, device, since_ms, object, err) &&
+           fleetdb_view_packages(db, device, add_package, &listed, err);
 }

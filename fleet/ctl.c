@@ -319,6 +319,14 @@ int64_t ctl_number(const json_t *object, const char *name)
     return json_integer_value(json_object_get(object, name));
 }
 
+void ctl_add_number(struct ctl_table *table, const json_t *object, const char *name)
+{
+    if (json_is_null(json_object_get(object, name)))
+        ctl_table_text(table, "-");
+    else
+        ctl_table_count(table, ctl_number(object, name));
+}
+
 bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothing)
 {
     if (ctl->csv == NULL)

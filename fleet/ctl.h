@@ -66,6 +66,8 @@ const char *ctl_text(const json_t *object, const char *name);
 int64_t ctl_number(const json_t *object, const char *name);
 
 struct ctl_table;
+/* A number as a cell; "-": it is null, for it is not told to whoever asks. */
+void ctl_add_number(struct ctl_table *table, const json_t *object, const char *name);
 /* Prints a table as people want it (without a row: `nothing`), and frees it; false if cells were
  * lost for want of memory. */
 bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothing);

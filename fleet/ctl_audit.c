@@ -83,6 +83,14 @@ static bool print_streams(struct ctl *ctl, const json_t *device)
 static bool print_audit(struct ctl *ctl, const json_t *reply, bool one)
 {
     const json_t *device = json_array_get(json_object_get(reply, "devices"), 0);
+    const int64_t elsewhere = ctl_number(reply, "elsewhere");
+    if (elsewhere > 0)
+        fprintf(ctl->out,
+                "%" PRId64 " came from elsewhere with records of that time: what is counted over "
+                "a whole life is told to who sees the whole fleet.\n\n",
+                elsewhere);
+    if (one && device == NULL)
+        return true;
     bool ok = one ? print_lanes(ctl, device) : print_devices(ctl, reply);
     fputc('\n', ctl->out);
     ok = print_reasons(ctl, json_object_get(reply, "total")) && ok;

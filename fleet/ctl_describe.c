@@ -77,6 +77,10 @@ static void add_traffic(struct ctl_table *table, const json_t *device)
 {
     char when[32] = "since install";
     int64_t month = ctl_number(device, "traffic_month");
+    if (json_is_null(json_object_get(device, "traffic_bytes"))) {
+        ctl_table_text(table, "-");
+        return;
+    }
     if (month != 0)
         (void)snprintf(when, sizeof when, "in %04d-%02d", (int)(month / 100), (int)(month % 100));
     ctl_table_format(table, "%" PRId64 " KB %s, %" PRId64 " KB of it payload",
@@ -139,9 +143,9 @@ static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
     ctl_table_text(table, "blobs lacking");
     ctl_table_count(table, ctl_number(device, "lacking"));
     ctl_table_text(table, "records");
-    ctl_table_count(table, ctl_number(device, "records"));
+    ctl_add_number(table, device, "records");
     ctl_table_text(table, "declared lost");
-    ctl_table_count(table, ctl_number(device, "lost"));
+    ctl_add_number(table, device, "lost");
     ctl_table_text(table, "line has cost");
     add_traffic(table, device);
     return ctl_print_table(ctl, table, "");

@@ -93,8 +93,11 @@ static int print_devices(struct ctl *ctl, const json_t *shown, struct err *err)
         ctl_table_ago(table, ctl_number(device, "last_seen_ms"), now_ms);
         ctl_table_text(table, is_converged(device) ? "yes" : "no");
         for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
-            ctl_table_count(table, ctl_number(device, numbers[n]));
-        ctl_table_count(table, ctl_kilobytes(ctl_number(device, "traffic_bytes")));
+            ctl_add_number(table, device, numbers[n]);
+        if (json_is_null(json_object_get(device, "traffic_bytes")))
+            ctl_table_text(table, "-");
+        else
+            ctl_table_count(table, ctl_kilobytes(ctl_number(device, "traffic_bytes")));
     }
     return ctl_print_table(ctl, table, "No devices.") ? EXIT_OK : EXIT_SYSTEM;
 }

@@ -52,7 +52,7 @@ static int print_roots(struct ctl *ctl, const json_t *reply, struct err *err)
         ctl_table_count(table, ctl_number(root, "epoch"));
         ctl_table_ago(table, ctl_number(root, "issued_ms"), now_ms);
         ctl_table_ago(table, ctl_number(root, "published_ms"), now_ms);
-        ctl_table_count(table, ctl_number(root, "devices"));
+        ctl_add_number(table, root, "devices");
     }
     if (!ctl_print_table(ctl, table, "No roots."))
         return EXIT_SYSTEM;

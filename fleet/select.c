@@ -13,10 +13,12 @@ enum { FACTS_MAX = 512, GROUPS_MAX = SELECTOR_VALUES_MAX };
 struct group {
     char name[SELECTOR_NAME_CHARS + 1];
     struct selector selector;
+    bool known, seen; /* there is one; some device is in it */
 };
 
 /* The facts of one device after another, and what is asked of them. */
 struct question {
+    struct fleetdb_scope scope;
     struct selector selector;
     struct group *groups;
     size_t group_count;
@@ -40,13 +42,18 @@ static bool in_none(void *ctx, const char *group)
     return false;
 }
 
+static bool holds(const struct question *question, const struct group *group)
+{
+    return group->known &&
+           selector_holds(&group->selector, question->facts, question->fact_count, in_none, NULL);
+}
+
 static bool in_group(void *ctx, const char *name)
 {
     const struct question *question = ctx;
     for (size_t i = 0; i < question->group_count; i++) {
         if (strcmp(question->groups[i].name, name) == 0)
-            return selector_holds(&question->groups[i].selector, question->facts,
-                                  question->fact_count, in_none, NULL);
+            return holds(question, &question->groups[i]);
     }
     return false;
 }
@@ -62,6 +69,10 @@ static bool decide(struct question *question, struct err *err)
         at += strlen(at) + 1;
         question->facts[i].value = at;
         at += strlen(at) + 1;
+    }
+    for (size_t i = 0; i < question->group_count; i++) {
+        struct group *group = &question->groups[i];
+        group->seen = group->seen || holds(question, group);
     }
     bool chosen = selector_holds(&question->selector, question->facts, question->fact_count,
                                  in_group, question);
@@ -97,14 +108,27 @@ static bool gather(void *ctx, const struct fleetdb_fact *fact, struct err *err)
 
 /* ---- groups ---- */
 
-static bool read_group(struct fleetdb *db, const char *name, struct group *group, struct err *err)
+static bool no_group(const char *name, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "group %s: no group %s", name, name);
+}
+
+/* Who sees a part of the fleet hears of a group that is not there no sooner than of one that
+ * chooses nobody of it: when all devices have been looked at. */
+static bool read_group(struct fleetdb *db, struct fleetdb_scope scope, const char *name,
+                       struct group *group, struct err *err)
 {
     struct buf text = {0};
-    bool done = fleetdb_group_read(db, name, &text, err) &&
-                selector_parse((const char *)text.data, &group->selector, err);
+    struct err why = {0};
+    group->known = fleetdb_group_read(db, name, &text, &why) &&
+                   selector_parse((const char *)text.data, &group->selector, &why);
     (void)snprintf(group->name, sizeof group->name, "%s", name);
     buf_done(&text);
-    return done || err_context(err, "group %s", name);
+    const bool about_it = why.code == ERR_NOT_FOUND || why.code == ERR_INVALID;
+    if (group->known || (about_it && !fleetdb_scope_is_whole(scope)))
+        return true;
+    return why.code == ERR_NOT_FOUND ? no_group(name, err)
+                                     : err_set(err, why.code, "group %s: %s", name, why.text);
 }
 
 static bool read_groups(struct fleetdb *db, struct question *question, struct err *err)
@@ -116,10 +140,20 @@ static bool read_groups(struct fleetdb *db, struct question *question, struct er
              i++) {
             if (!selector_group_valid(name))
                 return err_set(err, ERR_INVALID, "group=%.40s: expected a group's name", name);
-            if (!read_group(db, name, &question->groups[question->group_count++], err))
+            if (!read_group(db, question->scope, name, &question->groups[question->group_count++],
+                            err))
                 return false;
         }
     }
+    return true;
+}
+
+/* As in the list of groups, to a part of the fleet a group that chooses nobody of it is none. */
+static bool check_groups(const struct question *question, struct err *err)
+{
+    for (size_t i = 0; i < question->group_count && !fleetdb_scope_is_whole(question->scope); i++)
+        if (!question->groups[i].seen)
+            return no_group(question->groups[i].name, err);
     return true;
 }
 
@@ -192,14 +226,15 @@ bool select_devices(struct fleetdb *db, struct fleetdb_scope scope, const char *
     if (question == NULL || groups == NULL) {
         err_set(err, ERR_NO_MEMORY, "no memory to choose devices");
     } else {
+        question->scope = scope;
         question->groups = groups;
         question->each = note;
         question->ctx = &chosen;
         done = selector_parse(selector, &question->selector, err) &&
                read_groups(db, question, err) && list_fields(question, &fields, err) &&
                fleetdb_facts_each(db, scope, (const char *)fields.data, gather, question, err) &&
-               decide(question, err) && check_labels(question, err) &&
-               tell(&chosen, each, ctx, err);
+               decide(question, err) && check_groups(question, err) &&
+               check_labels(question, err) && tell(&chosen, each, ctx, err);
         buf_done(&question->texts);
     }
     buf_done(&chosen);

@@ -57,6 +57,13 @@ enum query {
         "y") " WHERE done_ms = 0 AND act <> 'unbind' AND standing IS NOT " NEWEST("y") " AND "
 #define THIS_ONE "device = :device AND logical_terminal = :terminal"
 
+/* Why a device left is said where it went. */
+#define TOLD(text)                                                                                 \
+    "iif(:token = 0 OR EXISTS (SELECT 1 FROM standing t WHERE t.id = " FLEETDB_STOOD_AT(           \
+        "y.device", "y.since_ms") " AND " FLEETDB_IN_SCOPE "), " text ", '')"
+#define WHY TOLD("y.why")
+#define WHO TOLD("y.who")
+
 static const char *const texts[QUERIES] = {
     [TERMINAL_PUT] = "INSERT INTO logical_terminal (acquirer, tid, mid, merchant)"
                      " VALUES (:acquirer, :tid, :mid, :merchant)"
@@ -87,7 +94,7 @@ static const char *const texts[QUERIES] = {
     [FOLLOW_DEVICE] = FOLLOW "device = :device",
     [FOLLOW_STORE] = FOLLOW "device IN (SELECT id FROM device WHERE store = :store)",
     [DUTIES] = "SELECT y.id, d.name, d.serial, d.model, y.act, l.acquirer, l.tid, l.mid, m.code,"
-               " s.code, s.address, y.why, y.who, y.since_ms, y.done_ms, y.done_who, y.note"
+               " s.code, s.address, " WHY ", " WHO ", y.since_ms, y.done_ms, y.done_who, y.note"
                " FROM registration_duty y JOIN device d ON d.id = y.device"
                " JOIN logical_terminal l ON l.id = y.logical_terminal"
                " LEFT JOIN standing t ON t.id = y.standing"

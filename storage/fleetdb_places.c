@@ -56,7 +56,11 @@ static const char *const texts[QUERIES] = {
                " (SELECT count(*) FROM device d WHERE d.store = s.id AND d.life_cycle <> 'retired')"
                " FROM store s JOIN merchant m ON m.id = s.merchant"
                " LEFT JOIN region r ON r.id = s.region ORDER BY m.code, s.code",
-    [REGIONS] = "SELECT name, time_zone FROM region ORDER BY name",
+    /* Of a part of the fleet, where it has stores, or what it is made of. */
+    [REGIONS] = "SELECT name, time_zone FROM region r WHERE :token = 0 OR EXISTS"
+                " (SELECT 1 FROM token_place p WHERE p.token = :token AND (p.region = r.id"
+                "  OR p.merchant IN (SELECT s.merchant FROM store s WHERE s.region = r.id)))"
+                " ORDER BY name",
     [SET_LIFE] = "UPDATE device SET life_cycle = :life, updated_ms = :now"
                  " WHERE id = :device AND life_cycle <> :life",
     [SET_STORE] = "UPDATE device SET store = :store, updated_ms = :now"
@@ -227,13 +231,14 @@ bool fleetdb_stores_each(struct fleetdb *db,
     return false;
 }
 
-bool fleetdb_regions_each(struct fleetdb *db,
+bool fleetdb_regions_each(struct fleetdb *db, struct fleetdb_scope scope,
                           bool (*each)(void *ctx, const char *name, const char *time_zone,
                                        struct err *err),
                           void *ctx, struct err *err)
 {
     bool more = false;
     sqlite3_stmt *row = query_of(db, REGIONS);
+    sqlite_bind_int(row, ":token", scope.token);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more)
             return true;

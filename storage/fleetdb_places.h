@@ -2,6 +2,7 @@
 #ifndef STORAGE_FLEETDB_PLACES_H
 #define STORAGE_FLEETDB_PLACES_H
 
+#include "storage/fleetdb_scope.h"
 #include "storage/fleetdb_standing.h"
 
 /*
@@ -40,7 +41,8 @@ bool fleetdb_stores_each(struct fleetdb *db,
                          bool (*each)(void *ctx, const struct fleetdb_store_view *view,
                                       struct err *err),
                          void *ctx, struct err *err) MUSTER_CHECK;
-bool fleetdb_regions_each(struct fleetdb *db,
+/* Of a part of the fleet those where its merchants have stores, or that it is made of. */
+bool fleetdb_regions_each(struct fleetdb *db, struct fleetdb_scope scope,
                           bool (*each)(void *ctx, const char *name, const char *time_zone,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;

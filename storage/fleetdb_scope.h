@@ -29,9 +29,16 @@ bool fleetdb_scope_held_id(struct fleetdb *db, struct fleetdb_scope scope, const
  * is nobody else's. */
 bool fleetdb_scope_held_at(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                            int64_t at_ms, bool *ret_held, struct err *err) MUSTER_CHECK;
+/* Whether content is of a document that is for all, or for a device there; by its SHA-256. */
+bool fleetdb_scope_holds_blob(struct fleetdb *db, struct fleetdb_scope scope,
+                              const uint8_t sha256[32], bool *ret_holds,
+                              struct err *err) MUSTER_CHECK;
 /* Since when it stands in the scope without a break; 0: the scope is the whole fleet. What was
  * before is not the scope's to know. */
 bool fleetdb_scope_since(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
                          int64_t *ret_since_ms, struct err *err) MUSTER_CHECK;
+/* Whether all that is counted over its life (records, losses, bytes) may be of that time. */
+bool fleetdb_scope_counts(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
+                          bool *ret_counts, struct err *err) MUSTER_CHECK;
 
 #endif

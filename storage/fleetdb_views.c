@@ -59,7 +59,8 @@ static const char *const texts[QUERIES] = {
               " coalesce(w.version, 0), h.held_version, coalesce(w.sha256, x''), h.held_sha256,"
               " h.state, h.reason, h.refusal, w.name IS NOT NULL"
               ", coalesce((SELECT max(f.version) FROM document f WHERE f.name = h.name"
-              "  AND f.device IS NULL AND f.sha256 = h.held_sha256), 0), " FLEETDB_DIFFERENCE
+              "  AND f.device IS NULL AND f.sha256 = h.held_sha256), 0), coalesce(h.updated_ms, "
+              "0), " FLEETDB_DIFFERENCE
               " FROM (SELECT a.name, d.kind, a.mode, d.version, d.sha256 FROM assignment a"
               "       JOIN document d ON d.id = a.document WHERE a.device = :device) w"
               " FULL JOIN (SELECT * FROM device_item WHERE device = :device) h"
@@ -72,7 +73,8 @@ static const char *const texts[QUERIES] = {
         " (SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream_lost l"
         "  WHERE l.stream = t.id) + t.counted_lost,"
         " t.last_seq - t.cumulative - (SELECT coalesce(sum(g.last - g.first + 1), 0)"
-        "  FROM stream_range g WHERE g.stream = t.id) AS missing, " FLEETDB_NAMED " AS named"
+        "  FROM stream_range g WHERE g.stream = t.id) AS missing, " FLEETDB_NAMED " AS named,"
+        " t.first_ms"
         " FROM stream t LEFT JOIN hello h ON h.device = t.device WHERE t.device = :device"
         " ORDER BY missing > 0 AND NOT named DESC, t.first_ms DESC, t.incarnation, t.lane"
         " LIMIT 100",
@@ -200,7 +202,8 @@ static bool give_item(void *ctx, sqlite3_stmt *row, struct err *err)
         .refusal = sqlite3_column_int(row, 9),
         .assigned = sqlite3_column_int(row, 10) != 0,
         .found_version = sqlite_column_u64(row, 11),
-        .difference = fleetdb_difference_of(row, 12),
+        .told_ms = sqlite3_column_int64(row, 12),
+        .difference = fleetdb_difference_of(row, 13),
     };
     return walk->each(walk->ctx, &view, err);
 }
@@ -260,6 +263,7 @@ static bool give_stream(void *ctx, sqlite3_stmt *row, struct err *err)
         .last_seq = sqlite_column_u64(row, 3),
         .ranges = sqlite_column_u64(row, 4),
         .lost = sqlite_column_u64(row, 5),
+        .first_ms = sqlite3_column_int64(row, 8),
     };
     *(sqlite3_column_int(row, 7) ? &view.buffered : &view.unaccounted) = sqlite_column_u64(row, 6);
     return walk->each(walk->ctx, &view, err);

@@ -52,6 +52,7 @@ struct fleetdb_item_view {
     struct bytes wanted_sha256, held_sha256;
     int state, refusal; /* ItemState; Refusal, 0: none */
     const char *reason;
+    int64_t told_ms;        /* when the device said so; 0: it did not */
     uint64_t found_version; /* published with the content that is there, 0: none is */
     struct fleetdb_difference difference;
 };
@@ -79,6 +80,7 @@ struct fleetdb_stream_view {
     uint64_t ranges;
     uint64_t lost;
     uint64_t buffered, unaccounted; /* what is missing is one or the other */
+    int64_t first_ms;               /* when it was first heard of */
 };
 /* Those that are not closed, newest first, but before them those with records that are unaccounted
  * for; at most 100. */

@@ -13,7 +13,7 @@ static json_t *told(struct world *world)
     struct fleetdb_device device;
     json_t *shown = json_object();
     assert_true(fleetdb_device_find(world->fleet->db, "t1", &device, NULL));
-    assert_true(api_add_told(world->fleet->db, device.device, shown, NULL));
+    assert_true(api_add_told(world->fleet->db, device.device, 0, shown, NULL));
     return shown;
 }
 
