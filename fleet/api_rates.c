@@ -227,10 +227,18 @@ static bool open_fleet(struct asking *asking, struct err *err)
     fleetdb_rates_window(asking->parts[NOW], &question.from_ms, &question.to_ms);
     question.choice_count = 0;
     question.devices = NULL;
-    if (!asking->answer.shares)
+    if (!asking->answer.shares && asking->answer.kind != RATES_ERRORS)
         question.by = FLEETDB_DIM_OUTCOME;
     return !asking->answer.chosen ||
            fleetdb_rates_open(asking->db, &question, &asking->parts[FLEET], err);
+}
+
+/* Of the time whose results were counted. */
+static bool open_unsure(struct asking *asking, struct err *err)
+{
+    struct fleetdb_question question = asking->question;
+    fleetdb_rates_counted(asking->parts[NOW], &question.from_ms, &question.to_ms);
+    return fleetdb_unsure_open(asking->db, &question, &asking->unsure, err);
 }
 
 static bool read_part(struct asking *asking, bool *ret_done, struct err *err)
@@ -298,8 +306,7 @@ static bool give_up(const struct asking *asking, struct err *err)
 static bool open_parts(struct asking *asking, struct err *err)
 {
     return fleetdb_rates_open(asking->db, &asking->question, &asking->parts[NOW], err) &&
-           open_before(asking, err) && open_fleet(asking, err) &&
-           fleetdb_unsure_open(asking->db, &asking->question, &asking->unsure, err);
+           open_before(asking, err) && open_fleet(asking, err) && open_unsure(asking, err);
 }
 
 static void close_parts(struct asking *asking)

@@ -199,6 +199,18 @@ static void add_rate_row(struct ctl_table *table, const json_t *row)
     add_amounts(table, row);
 }
 
+static bool is_without_rest(const json_t *rows)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (!json_is_null(json_object_get(row, "rest")))
+            return false;
+    }
+    return json_array_size(rows) > 0;
+}
+
 static void print_head(struct ctl *ctl, const json_t *reply)
 {
     char total[CTL_TEXT_BYTES], others[CTL_TEXT_BYTES], from[32], to[32];
@@ -223,6 +235,9 @@ static void print_head(struct ctl *ctl, const json_t *reply)
     if (strstr(ctl_text(reply, "source"), "rows") != NULL)
         fprintf(ctl->out, "No sum knows all of that: read from %s in %" PRId64 " ms.\n",
                 ctl_text(reply, "source"), ctl_number(reply, "took_ms"));
+    if (is_without_rest(json_object_get(reply, "rows")))
+        fputs("REST is -: all results are counted here, and there are no others beside them.\n",
+              ctl->out);
     fputc('\n', ctl->out);
 }
 
@@ -317,13 +332,17 @@ static const struct ctl_option options[] = {
 static const char notes[] =
     "  WEEK AGO is the same window 7 x 24 hours before, which in the week after a change to or\n"
     "  from summer time is another hour of the shop's day: ask for that one with --from and --to.\n"
-    "  REST is the rest of the fleet in this window. The interval is Wilson's: with 95 %\n"
-    "  confidence the true share lies between. Only what was made while its device was in service\n"
-    "  counts, and it counts for the store and the software of that moment. Windows are widened "
-    "to\n"
-    "  whole minutes. A token of a merchant or a region is told of what was sold there, and REST "
-    "is\n"
-    "  the rest of that.\n";
+    "  REST is the rest of the fleet in this window. Of errors it is the share of the same among "
+    "all\n"
+    "  that was not chosen (by --code, --store ...): of all results there is no rest, and it is "
+    "-.\n"
+    "  The interval is Wilson's: with 95 % confidence the true share lies between. Only what was\n"
+    "  made while its device was in service counts, and it counts for the store and the software "
+    "of\n"
+    "  that moment. Windows are widened to whole minutes, and where no minutes are kept to hours. "
+    "A\n"
+    "  token of a merchant or a region is told of what was sold there, and REST is the rest of\n"
+    "  that.\n";
 
 const struct ctl_command ctl_errors = {
     .words = "errors",

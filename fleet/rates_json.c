@@ -151,7 +151,7 @@ static void compare(const struct rates_answer *answer, const struct tally *all,
         row->hits = row->now.results;
         row->tries = all->results;
         /* Of all the fleet there is no rest to take a share of. */
-        if (answer->chosen && answer->shares) {
+        if (answer->chosen) {
             row->rest_hits = same.results - row->now.results;
             row->rest_tries = fleet->results - all->results;
         }

@@ -43,10 +43,15 @@ struct piece {
     sqlite3_stmt *statement;
 };
 
+struct window {
+    int64_t from_ms, to_ms;
+};
+
 struct fleetdb_rates {
     struct fleetdb *db;
     struct sqlite *sqlite; /* that is read */
     struct fleetdb_question question;
+    struct window asked; /* and made wider or shorter as what is read was */
     int64_t from_ms, to_ms;
     int64_t kept_from_ms;
     bool widened;
@@ -107,8 +112,12 @@ static void clip(struct fleetdb_rates *rates, enum rollup_id hours)
         rates->kept_from_ms = kept_ms;
     if (rates->from_ms < kept_ms)
         rates->from_ms = kept_ms;
+    if (rates->asked.from_ms < kept_ms)
+        rates->asked.from_ms = kept_ms;
     if (rates->to_ms < rates->from_ms)
         rates->to_ms = rates->from_ms;
+    if (rates->asked.to_ms < rates->asked.from_ms)
+        rates->asked.to_ms = rates->asked.from_ms;
 }
 
 /* What tells minutes of the time from `at_ms` on; false: nothing is kept that does. */
@@ -121,21 +130,27 @@ static bool find_ends(const struct fleetdb_rates *rates, int64_t at_ms, enum rol
 }
 
 /* An end that nothing tells the minutes of becomes the whole hour. */
-static void widen(struct fleetdb_rates *rates, enum rollup_id hours)
+static struct window widen(const struct fleetdb_rates *rates, struct window window)
 {
     enum rollup_id ends;
-    const int64_t from_ms = floor_to(rates->from_ms, HOUR_MS);
-    const int64_t last_ms = floor_to(rates->to_ms, HOUR_MS);
-    if (hours == ROLLUPS || rates->from_ms == rates->to_ms)
-        return;
-    if (last_ms < rates->to_ms && !find_ends(rates, last_ms, &ends)) {
-        rates->to_ms = last_ms + HOUR_MS;
-        rates->widened = true;
-    }
-    if (from_ms < rates->from_ms && !find_ends(rates, from_ms, &ends)) {
-        rates->from_ms = from_ms;
-        rates->widened = true;
-    }
+    const int64_t from_ms = floor_to(window.from_ms, HOUR_MS);
+    const int64_t last_ms = floor_to(window.to_ms, HOUR_MS);
+    if (window.from_ms == window.to_ms)
+        return window;
+    if (last_ms < window.to_ms && !find_ends(rates, last_ms, &ends))
+        window.to_ms = last_ms + HOUR_MS;
+    if (from_ms < window.from_ms && !find_ends(rates, from_ms, &ends))
+        window.from_ms = from_ms;
+    return window;
+}
+
+static void widen_both(struct fleetdb_rates *rates)
+{
+    const struct window read = {rates->from_ms, rates->to_ms}, wide = widen(rates, read);
+    rates->widened = wide.from_ms != read.from_ms || wide.to_ms != read.to_ms;
+    rates->from_ms = wide.from_ms;
+    rates->to_ms = wide.to_ms;
+    rates->asked = widen(rates, rates->asked);
 }
 
 static void add_end(struct fleetdb_rates *rates, int64_t from_ms, int64_t to_ms)
@@ -151,7 +166,8 @@ static void plan(struct fleetdb_rates *rates)
 {
     enum rollup_id hours = find_rollup(HOUR_MS, fleetdb_asked_needs(&rates->question));
     clip(rates, hours);
-    widen(rates, hours);
+    if (hours < ROLLUPS)
+        widen_both(rates);
     int64_t first_ms = floor_to(rates->from_ms + HOUR_MS - 1, HOUR_MS);
     int64_t last_ms = floor_to(rates->to_ms, HOUR_MS);
     if (hours == ROLLUPS || first_ms >= last_ms)
@@ -187,6 +203,8 @@ static bool set_window(struct fleetdb_rates *rates, struct err *err)
     rates->from_ms =
         floor_to(question->from_ms > first_ms ? question->from_ms : first_ms, MINUTE_MS);
     rates->to_ms = floor_to(to_ms + MINUTE_MS - 1, MINUTE_MS);
+    rates->asked = (struct window){floor_to(question->from_ms, MINUTE_MS),
+                                   floor_to(question->to_ms + MINUTE_MS - 1, MINUTE_MS)};
     return true;
 }
 
@@ -372,12 +390,15 @@ void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_m
                           int64_t *ret_to_ms)
 {
     const bool whole = fleetdb_scope_is_whole(rates->question.scope);
-    const int64_t unit_ms = rates->widened ? HOUR_MS : MINUTE_MS;
-    const int64_t from_ms = floor_to(rates->question.from_ms, unit_ms);
-    *ret_from_ms = whole                           ? rates->from_ms
-                   : from_ms < rates->kept_from_ms ? rates->kept_from_ms
-                                                   : from_ms;
-    *ret_to_ms = whole ? rates->to_ms : floor_to(rates->question.to_ms + unit_ms - 1, unit_ms);
+    *ret_from_ms = whole ? rates->from_ms : rates->asked.from_ms;
+    *ret_to_ms = whole ? rates->to_ms : rates->asked.to_ms;
+}
+
+void fleetdb_rates_counted(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
+                           int64_t *ret_to_ms)
+{
+    *ret_from_ms = rates->asked.from_ms;
+    *ret_to_ms = rates->asked.to_ms;
 }
 
 int64_t fleetdb_rates_kept_from_ms(const struct fleetdb_rates *rates)

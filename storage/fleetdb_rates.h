@@ -73,6 +73,9 @@ bool fleetdb_rates_widened(const struct fleetdb_rates *rates);
  */
 void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
                           int64_t *ret_to_ms);
+/* What was asked, widened and shortened as it was, and beyond those hours as well. */
+void fleetdb_rates_counted(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
+                           int64_t *ret_to_ms);
 const char *fleetdb_rates_source(const struct fleetdb_rates *rates);
 /* How much of it has been read so far, in time of the window. */
 void fleetdb_rates_progress(const struct fleetdb_rates *rates, int64_t *ret_read_ms,

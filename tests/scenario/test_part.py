@@ -136,6 +136,11 @@ def test_musterctl_with_a_token_of_a_part(shops):
     ask = asker(ops, "north", "--region", "north")
     table = ops.ctl_ok("errors", "--since", "1h", *ask.ctl)
     assert table.startswith("30 results from ") and "91" not in table.splitlines()[-2:]
+    assert "REST is -" in table
+    # Of the others' declined sales he is told nothing, and of his own that were not chosen all.
+    table = ops.ctl_ok("errors", "--by", "tid", "--code", "57", "--since", "1h", *ask.ctl)
+    assert "REST is -" not in table and table.splitlines()[-1].split()[:9] == [
+        "T0000001", "3", "100.00", "%", "43.85-100.00", "%", "-", "100.00", "%"], table
     row, = csv.DictReader(io.StringIO(ops.ctl_ok("rates", "--by", "merchant", "--since", "1h", "-o", "csv",
                                                  *ask.ctl)))
     assert (row["merchant"], row["RESULTS"], row["ERRORS"], row["REST (%)"]) == ("m1", "30", "3", "")
@@ -148,6 +153,7 @@ def test_last_week_too_is_of_the_part(shops, broker, pki):
     ops.process.stop()
     with contextlib.closing(sqlite3.connect(ops.folder / "fleet.db")) as database:
         database.execute("UPDATE result SET at_ms = at_ms - 604800000 WHERE stan % 2 = 0")
+        database.execute("INSERT INTO result_span SELECT bucket - 672, first_row, last_row FROM result_span")
         database.execute("UPDATE rollup_code_hour SET bucket = bucket - 169 WHERE code = '57'")
         database.commit()
     ops.start(broker, pki)
