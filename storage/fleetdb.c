@@ -223,13 +223,5 @@ int64_t fleetdb_writes(const struct fleetdb *db)
 
 int64_t fleetdb_size_bytes(const struct fleetdb *db)
 {
-    char wal[4096];
-    struct stat file;
-    int64_t size = 0;
-    if (stat(sqlite_path(db->sqlite), &file) == 0)
-        size += file.st_size;
-    int n = snprintf(wal, sizeof wal, "%s-wal", sqlite_path(db->sqlite));
-    if (n > 0 && (size_t)n < sizeof wal && stat(wal, &file) == 0)
-        size += file.st_size;
-    return size;
+    return sqlite_size_bytes(db->sqlite);
 }

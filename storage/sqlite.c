@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/sqlite.h"
-
-#include "base/log.h"
+#include "storage/sqlite_internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct sqlite {
     sqlite3 *connection;
@@ -82,13 +82,18 @@ bool sqlite_usable(const struct sqlite *db, struct err *err)
                    db->what, db->path);
 }
 
-bool sqlite_exec(struct sqlite *db, const char *sql, struct err *err)
+bool sqlite_exec_named(struct sqlite *db, const char *sql, const char *doing, struct err *err)
 {
     if (!sqlite_usable(db, err))
         return false;
     errno = 0;
     int rc = sqlite3_exec(db->connection, sql, NULL, NULL, NULL);
-    return rc == SQLITE_OK || fail(db, rc, sql, err);
+    return rc == SQLITE_OK || fail(db, rc, doing, err);
+}
+
+bool sqlite_exec(struct sqlite *db, const char *sql, struct err *err)
+{
+    return sqlite_exec_named(db, sql, sql, err);
 }
 
 bool sqlite_begin(struct sqlite *db, struct err *err)
@@ -269,9 +274,27 @@ int64_t sqlite_all_changes(struct sqlite *db)
     return sqlite3_total_changes64(db->connection);
 }
 
+sqlite3 *sqlite_connection(struct sqlite *db)
+{
+    return db->connection;
+}
+
 const char *sqlite_path(const struct sqlite *db)
 {
     return db->path;
+}
+
+int64_t sqlite_size_bytes(const struct sqlite *db)
+{
+    char wal[4096];
+    struct stat file;
+    int64_t size = 0;
+    if (stat(db->path, &file) == 0)
+        size += file.st_size;
+    int n = snprintf(wal, sizeof wal, "%s-wal", db->path);
+    if (n > 0 && (size_t)n < sizeof wal && stat(wal, &file) == 0)
+        size += file.st_size;
+    return size;
 }
 
 /* SQLite's own hook would let a failed fsync of the database file pass unseen. Any other failure
@@ -399,36 +422,6 @@ static bool identify(struct sqlite *db, const struct sqlite_settings *settings, 
     return true;
 }
 
-static bool migrate_step(struct sqlite *db, const char *sql, const char *name, unsigned version,
-                         int32_t application_id, struct err *err)
-{
-    int64_t ignored = 0;
-    if (!sqlite_begin(db, err))
-        return false;
-    bool done = sqlite_exec(db, sql, err) &&
-                sqlite_pragma(db, &ignored, err, "PRAGMA user_version=%u", version) &&
-                sqlite_pragma(db, &ignored, err, "PRAGMA application_id=%d", application_id) &&
-                sqlite_commit(db, err);
-    if (done)
-        return true;
-    sqlite_rollback(db);
-    return err_context(err, "migration %s", name);
-}
-
-static bool migrate(struct sqlite *db, const struct sqlite_settings *settings, unsigned version,
-                    struct err *err)
-{
-    for (unsigned i = version; i < settings->migration_count; i++) {
-        if (version > 0)
-            log_info("%s %s: migration %s begins, this may take long; do not stop it", db->what,
-                     db->path, settings->migration_names[i]);
-        if (!migrate_step(db, settings->migrations[i], settings->migration_names[i], i + 1,
-                          settings->application_id, err))
-            return false;
-    }
-    return true;
-}
-
 static bool prepare(struct sqlite *db, const char *sql, sqlite3_stmt **ret_statement,
                     struct err *err)
 {
@@ -494,7 +487,7 @@ bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db,
     if (!prepare(db, "ROLLBACK", &db->rollback, err) ||
         !identify(db, settings, &is_new, &version, err) ||
         (is_new && !configure_new(db, settings, err)) || !configure(db, settings, err) ||
-        !migrate(db, settings, version, err) || !prepare_all(db, settings, err)) {
+        !sqlite_migrate(db, settings, version, err) || !prepare_all(db, settings, err)) {
         sqlite_close(db);
         return false;
     }

@@ -35,6 +35,7 @@ struct sqlite_settings {
     const char *const *migrations;
     const char *const *migration_names;
     unsigned migration_count;
+    int64_t tell_every_ms; /* so often one that takes long says that it goes on; 0: 30 s */
     /* Statements, indexed by the store's own enum; parameters are named (":lane"). */
     const char *const *queries;
     unsigned query_count;
@@ -114,5 +115,7 @@ int64_t sqlite_all_changes(struct sqlite *db);
 /* The row that the last INSERT has made. */
 int64_t sqlite_last_row(struct sqlite *db);
 const char *sqlite_path(const struct sqlite *db);
+/* Of the file and its WAL. */
+int64_t sqlite_size_bytes(const struct sqlite *db);
 
 #endif

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import re
 import sqlite3
+import time
 
 DAY_MS = 24 * 3600 * 1000
 MIGRATION = pathlib.Path(__file__).resolve().parents[2] / "storage" / "sql" / "fleet" / "0017_rollups.sql"
@@ -70,3 +71,53 @@ def check_sums(path):
             rows = {row for row in database.execute(of_rows) if row[0] >= since / unit}
             sums = {row for row in database.execute(f"SELECT * FROM {table}") if row[0] >= since / unit}
             assert rows == sums, (table, rows ^ sums)
+
+
+# ---- of an earlier version ----
+
+def older(path, batches, version=20):
+    """A fleet database as musterd left it before results were known by runs: batches of 50 results, some missing,
+    some late, others' between them. Returns how many there are."""
+    scripts = sorted(MIGRATION.parent.glob("*.sql"))[:version]
+    with opened(path) as database:
+        for script in scripts[:2]:
+            database.executescript(script.read_text())
+        for device in (1, 2, 3):
+            database.execute("INSERT INTO device (id, name, serial, model, life_cycle, enrolled_ms, updated_ms) "
+                             "VALUES (?1, 't' || ?1, 's' || ?1, 'm', 'in_service', 1000, 1000)", (device,))
+        columns = {name: {"TEXT": "''", "BLOB": "x''"}.get(kind, "0")
+                   for _, name, kind, *_ in database.execute("PRAGMA table_info(result)")}
+        del columns["id"]
+        columns.update(device=":device", incarnation=":incarnation", seq=":seq", at_ms=":at_ms", received_ms=":at_ms",
+                       terminal="1", outcome="2", code=":code", amount_minor=":seq", digest=":seq",
+                       idempotency_key=":key", tvr="zeroblob(700)")  # as much as some results are
+        insert = f"INSERT INTO result ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"
+        order = [(device, batch) for first in range(0, batches // 3, 4) for device in (1, 2, 3)
+                 for batch in range(first, first + 4)]
+        for i in range(5, len(order), 11):
+            order[i - 5], order[i] = order[i], order[i - 5]
+        held = [(device, batch) for device, batch in order if (device + batch) % 7]
+        now_ms = int(time.time() * 1000)
+        rows = [{"device": device, "incarnation": (-7, 9)[batch % 40 < 20], "seq": batch * 50 + n, "code": ("57", "05")[n % 2],
+                 "at_ms": now_ms - (batches - batch) * 60000 + n, "key": b"%d %d %d" % (device, batch, n)}
+                for device, batch in held for n in range(1, 51)]
+        database.executemany(insert, rows)
+        for script in scripts[2:]:
+            database.executescript(script.read_text())
+        database.executemany(  # sent under another id too
+            "INSERT INTO result_duplicate (device, incarnation, seq, digest, original, received_ms) "
+            "VALUES (?, 9, ?, 5, ?, 0)", [(device, batch * 50 + 1, batch) for device, batch in order if (device + batch) % 7 == 0])
+        database.executescript(f"PRAGMA user_version = {version}; PRAGMA application_id = 0x4d736644")
+    return len(rows)
+
+
+def runs_of(rows):
+    """(device, incarnation, first_seq, last_seq, first_row) of (id, device, incarnation, seq)."""
+    runs = []
+    for row, device, incarnation, seq in sorted(rows, key=lambda row: row[1:]):
+        last = runs[-1] if runs else None
+        if last and (device, incarnation, seq - last[3], row - last[4]) == (*last[:2], 1, seq - last[2]):
+            last[3] = seq
+        else:
+            runs.append([device, incarnation, seq, seq, row])
+    return [tuple(run) for run in runs]

@@ -3,6 +3,7 @@
 #include "storage/sqlite.h"
 #include "tests/unit/testing.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,45 @@ static void test_a_failing_migration_leaves_nothing(void **state)
     sqlite_close(db);
 }
 
+/* What the call says of itself on stderr, in `ret_said`. */
+static struct sqlite *opened_and_heard(const struct fixture *fixture, struct buf *ret_said)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/said", fixture->dir);
+    const int log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const int before = dup(STDERR_FILENO);
+    assert_true(log >= 0 && before >= 0 && dup2(log, STDERR_FILENO) >= 0);
+    struct sqlite *db = opened(fixture);
+    assert_true(dup2(before, STDERR_FILENO) >= 0);
+    (void)close(log);
+    (void)close(before);
+    assert_true(file_read(path, 1 << 20, ret_said, NULL) && buf_append(ret_said, "", 1, NULL));
+    return db;
+}
+
+static void test_a_long_migration_says_that_it_goes_on(void **state)
+{
+    static const char *const more[] = {
+        "CREATE TABLE item (name TEXT PRIMARY KEY, value INTEGER)",
+        "INSERT INTO item WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n"
+        " WHERE i < 100000) SELECT i, i FROM n",
+    };
+    struct fixture *fixture = *state;
+    struct buf said = {0};
+    fixture->settings.migrations = more;
+    fixture->settings.migration_count = 1;
+    fixture->settings.tell_every_ms = 1;
+    sqlite_close(opened(fixture));
+    fixture->settings.migration_count = 2;
+    sqlite_close(opened_and_heard(fixture, &said));
+    const char *begins = strstr((const char *)said.data, "migration 0002_note.sql begins");
+    assert_non_null(begins);
+    const char *on = strstr(begins, "a.db: migration 0002_note.sql goes on, 0 s so far");
+    assert_non_null(on);
+    assert_non_null(strstr(on + 1, "goes on")); /* more than once */
+    buf_done(&said);
+}
+
 static void test_another_programs_file_is_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -283,6 +323,7 @@ int main(void)
         TEST(test_an_older_schema_is_brought_up_to_date),
         TEST(test_a_newer_schema_is_refused_untouched),
         TEST(test_a_failing_migration_leaves_nothing),
+        TEST(test_a_long_migration_says_that_it_goes_on),
         TEST(test_another_programs_file_is_refused),
         TEST(test_no_database_at_all_is_an_error),
         TEST(test_a_second_process_is_kept_out),
