@@ -181,6 +181,30 @@ void api_continue(const struct api_request *request, struct api_answer *answer)
         end_work(answer);
 }
 
+/* ---- what handlers answer ---- */
+
+bool api_give(struct api_answer *answer, json_t *json, struct err *err)
+{
+    answer->json = json;
+    return json != NULL || api_no_memory(err);
+}
+
+bool api_append(json_t *list, json_t *value, struct err *err)
+{
+    return json_array_append_new(list, value) == 0 || api_no_memory(err);
+}
+
+bool api_put(json_t *object, const char *name, json_t *value, struct err *err)
+{
+    return json_object_set_new(object, name, value) == 0 || api_no_memory(err);
+}
+
+json_t *api_list(struct api_answer *answer, const char *name, struct err *err)
+{
+    json_t *list = json_array();
+    return api_give(answer, json_pack("{s:o}", name, list), err) ? list : NULL;
+}
+
 /* ---- what handlers read ---- */
 
 const char *api_query(const struct api_request *request, const char *name)

@@ -134,6 +134,17 @@ void api_answer_error(struct api_answer *answer, unsigned status, const char *co
                       const char *text);
 void api_answer_done(struct api_answer *answer);
 
+/* What handlers answer. A value is given up in every case; NULL: there was no memory for it. */
+bool api_give(struct api_answer *answer, json_t *json, struct err *err) MUSTER_CHECK;
+bool api_append(json_t *list, json_t *value, struct err *err) MUSTER_CHECK;
+bool api_put(json_t *object, const char *name, json_t *value, struct err *err) MUSTER_CHECK;
+/* The answer is an object with an empty list under `name`, which is returned. */
+json_t *api_list(struct api_answer *answer, const char *name, struct err *err);
+static inline bool api_no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+}
+
 /* The value of a query parameter, or NULL. */
 const char *api_query(const struct api_request *request, const char *name);
 /* A whole number, 0 or more; `fallback` when it is not given. */

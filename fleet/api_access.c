@@ -16,12 +16,6 @@ enum {
     SHOWN_MAX = 1000,
 };
 
-static bool give(struct api_answer *answer, json_t *json, struct err *err)
-{
-    answer->json = json;
-    return json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* ---- GET /api/v1/whoami ---- */
 
 static bool show_caller(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -29,11 +23,11 @@ static bool show_caller(void *ctx, const struct api_request *request, struct api
 {
     (void)ctx;
     const struct api_caller *caller = request->caller;
-    return give(answer,
-                json_pack("{s:s, s:s, s:b}", "name", caller->name, "role",
-                          api_role_name(caller->role), "whole_fleet",
-                          (int)fleetdb_scope_is_whole(caller->scope)),
-                err);
+    return api_give(answer,
+                    json_pack("{s:s, s:s, s:b}", "name", caller->name, "role",
+                              api_role_name(caller->role), "whole_fleet",
+                              (int)fleetdb_scope_is_whole(caller->scope)),
+                    err);
 }
 
 /* ---- GET /api/v1/tokens ---- */
@@ -47,8 +41,7 @@ static bool add_token(void *ctx, const struct fleetdb_token *token, const char *
         json_loads(places, 0, NULL), "made_ms", (json_int_t)token->made_ms, "made_by",
         token->made_by, "expires_ms", (json_int_t)token->expires_ms, "revoked_ms",
         (json_int_t)token->revoked_ms, "used_ms", (json_int_t)token->used_ms);
-    return json_array_append_new(ctx, json) == 0 ||
-           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    return api_append(ctx, json, err);
 }
 
 static bool list_tokens(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -56,12 +49,8 @@ static bool list_tokens(void *ctx, const struct api_request *request, struct api
 {
     (void)request;
     const struct api_access *access = ctx;
-    json_t *list = json_array();
-    if (!fleetdb_token_each(access->db, add_token, list, err)) {
-        json_decref(list);
-        return false;
-    }
-    return give(answer, json_pack("{s:o}", "tokens", list), err);
+    json_t *list = api_list(answer, "tokens", err);
+    return list != NULL && fleetdb_token_each(access->db, add_token, list, err);
 }
 
 /* ---- POST /api/v1/tokens ---- */
@@ -139,12 +128,12 @@ static bool make_token(struct fleetdb *db, const json_t *object, const struct ap
         return false;
     access_token_make(text, digest);
     bool ok = fleetdb_token_add(db, &order, request->caller->name, request->now_ms, err) &&
-              give(answer,
-                   json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", order.name, "token", text, "role",
-                             fleetdb_role_name(order.role), "scope",
-                             fleetdb_token_scope_name(order.scope), "expires_ms",
-                             (json_int_t)order.expires_ms),
-                   err);
+              api_give(answer,
+                       json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", order.name, "token", text,
+                                 "role", fleetdb_role_name(order.role), "scope",
+                                 fleetdb_token_scope_name(order.scope), "expires_ms",
+                                 (json_int_t)order.expires_ms),
+                       err);
     explicit_bzero(text, sizeof text);
     return ok;
 }
@@ -169,9 +158,10 @@ static bool revoke_one(void *ctx, const struct api_request *request, struct api_
     const struct api_access *access = ctx;
     const char *name = request->args[0];
     return fleetdb_token_revoke(access->db, name, request->caller->name, request->now_ms, err) &&
-           give(answer,
-                json_pack("{s:s, s:I}", "name", name, "revoked_ms", (json_int_t)request->now_ms),
-                err);
+           api_give(
+               answer,
+               json_pack("{s:s, s:I}", "name", name, "revoked_ms", (json_int_t)request->now_ms),
+               err);
 }
 
 /* ---- GET /api/v1/changes ---- */
@@ -181,8 +171,7 @@ static bool add_change(void *ctx, const struct fleetdb_change_row *change, struc
     json_t *json = json_pack("{s:I, s:I, s:s, s:s, s:s, s:s}", "id", (json_int_t)change->change,
                              "at_ms", (json_int_t)change->at_ms, "who", change->who, "what",
                              change->what, "device", change->device, "text", change->text);
-    return json_array_append_new(ctx, json) == 0 ||
-           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    return api_append(ctx, json, err);
 }
 
 /* ?device=ID, ?devices=SELECTOR, ?limit=N, ?before=ID for the page after. Newest first. */
@@ -202,16 +191,13 @@ static bool list_changes(void *ctx, const struct api_request *request, struct ap
     asked.device = device.device;
     if (asked.limit > SHOWN_MAX)
         asked.limit = SHOWN_MAX;
-    json_t *list = json_array();
-    bool done = selector == NULL || select_rows(access->db, asked.scope, selector, &devices, err);
+    json_t *list = api_list(answer, "changes", err);
+    bool done = list != NULL &&
+                (selector == NULL || select_rows(access->db, asked.scope, selector, &devices, err));
     asked.devices = (const char *)devices.data;
     done = done && fleetdb_changes_each(access->db, &asked, add_change, list, err);
     buf_done(&devices);
-    if (!done) {
-        json_decref(list);
-        return false;
-    }
-    return give(answer, json_pack("{s:o}", "changes", list), err);
+    return done;
 }
 
 struct api_module api_access_module(struct api_access *access)

@@ -19,11 +19,6 @@ enum {
     LOOKED_AT_MAX = 100000
 };
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* ---- POST /api/v1/actions ---- */
 
 struct order {
@@ -65,7 +60,7 @@ static int by_name(const void *a, const void *b)
 static bool check_once(const struct order *order, struct err *err)
 {
     const char **sorted = calloc(order->count + 1, sizeof *sorted);
-    bool ok = sorted != NULL || no_memory(err);
+    bool ok = sorted != NULL || api_no_memory(err);
     if (ok) {
         memcpy(sorted, order->ids, order->count * sizeof *sorted);
         qsort(sorted, order->count, sizeof *sorted, by_name);
@@ -137,7 +132,7 @@ static bool carry_out(struct api_actions *actions, const struct order *order, in
     }
     if (ok) {
         *ret_json = outcomes_json(order, outcomes, acted);
-        ok = *ret_json != NULL || no_memory(err);
+        ok = *ret_json != NULL || api_no_memory(err);
     }
     free(acted);
     free(outcomes);
@@ -208,7 +203,7 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
     if (!holds_action(listing->db, listing->scope, action->device, action->made_ms, &held, err))
         return false;
     return !held || json_array_size(listing->list) >= listing->limit ||
-           json_array_append_new(listing->list, api_action_json(action)) == 0 || no_memory(err);
+           api_append(listing->list, api_action_json(action), err);
 }
 
 /* ?device=ID, ?devices=SELECTOR, ?limit=N. Newest first. */
@@ -226,20 +221,17 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
         return false;
     if (limit > SHOWN_MAX)
         limit = SHOWN_MAX;
-    struct listing listing = {actions->db, request->caller->scope, json_array(), (size_t)limit};
+    struct listing listing = {actions->db, request->caller->scope, api_list(answer, "actions", err),
+                              (size_t)limit};
     /* Others' actions may lie between those of a part of the fleet. */
     const int64_t looked_at = fleetdb_scope_is_whole(listing.scope) ? limit : LOOKED_AT_MAX;
     bool done =
+        listing.list != NULL &&
         (selector == NULL || select_rows(actions->db, listing.scope, selector, &devices, err)) &&
         fleetdb_actions_each(actions->db, device.device, (const char *)devices.data, looked_at,
                              add_action, &listing, err);
     buf_done(&devices);
-    if (!done) {
-        json_decref(listing.list);
-        return false;
-    }
-    answer->json = json_pack("{s:o}", "actions", listing.list);
-    return answer->json != NULL || no_memory(err);
+    return done;
 }
 
 /* ---- GET /api/v1/actions/{} ---- */
@@ -248,7 +240,7 @@ static bool take_action(void *ctx, const struct fleetdb_action *action, struct e
 {
     json_t **json = ctx;
     *json = api_action_json(action);
-    return *json != NULL || no_memory(err);
+    return *json != NULL || api_no_memory(err);
 }
 
 /* One that is out of the caller's reach is none. */

@@ -80,7 +80,7 @@ bool api_assign(struct api_desired *desired, const struct director_order *order,
         publisher_changed(desired->publisher, outcomes, count);
         renewal_changed(desired->renewal);
         *ret_answer = outcomes_json(outcomes, count);
-        ok = *ret_answer != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+        ok = *ret_answer != NULL || api_no_memory(err);
     }
     free(outcomes);
     return ok;
@@ -211,7 +211,7 @@ static bool answer_order(struct api_desired *desired, const json_t *object, size
                  : api_assign(desired, &order, ids, count, now_ms, ret_answer, err);
     free(ids);
     if (ok && *ret_answer == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+        return api_no_memory(err);
     return ok;
 }
 

@@ -12,11 +12,6 @@
 static const char *const reasons[FLEETDB_LOST_UNKNOWN] = {
     NULL, "quota", "age", "damaged", "conflict", "undecodable", "forgotten"};
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* Of what `key` names, its first member; without one where `name` is NULL. */
 static json_t *account_json(const char *key, const char *name,
                             const struct fleetdb_account *account)
@@ -73,12 +68,12 @@ static bool each_device(void *ctx, const char *id,
     struct fleetdb_device device;
     bool holds = false, may = false;
     if (fleetdb_scope_is_whole(audit->caller->scope))
-        return add_device(audit, id, lanes) != NULL || no_memory(err);
+        return add_device(audit, id, lanes) != NULL || api_no_memory(err);
     if (!fleetdb_scope_holds_id(audit->db, audit->caller->scope, id, &holds, err))
         return false;
     return !holds || (fleetdb_device_find(audit->db, id, &device, err) &&
                       may_tell(audit, device.device, &may, err) &&
-                      (!may || add_device(audit, id, lanes) != NULL || no_memory(err)));
+                      (!may || add_device(audit, id, lanes) != NULL || api_no_memory(err)));
 }
 
 /* ---- one device ---- */
@@ -93,19 +88,19 @@ static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct
                   "last_seq", (json_int_t)view->last_seq, "ranges", (json_int_t)view->ranges,
                   "lost", (json_int_t)view->lost, "buffered", (json_int_t)view->buffered,
                   "unaccounted", (json_int_t)view->unaccounted);
-    return json_array_append_new(ctx, stream) == 0 || no_memory(err);
+    return api_append(ctx, stream, err);
 }
 
 static bool add_lanes(json_t *object, const struct fleetdb_account lanes[FLEETDB_LANES],
                       struct err *err)
 {
     json_t *list = json_array();
-    if (json_object_set_new(object, "lanes", list) != 0)
-        return no_memory(err);
+    if (!api_put(object, "lanes", list, err))
+        return false;
     for (int lane = 1; lane <= FLEETDB_LANES; lane++) {
         json_t *account = account_json("lane", lane_name((Muster__Lane)lane), &lanes[lane - 1]);
-        if (json_array_append_new(list, account) != 0)
-            return no_memory(err);
+        if (!api_append(list, account, err))
+            return false;
     }
     return true;
 }
@@ -123,8 +118,8 @@ static bool audit_device(struct fleetdb *db, const char *id, struct audit *audit
     if (!fleetdb_account_of(db, device.device, true, lanes, err))
         return false;
     json_t *object = add_device(audit, device.id, lanes), *streams = json_array();
-    if (json_object_set_new(object, "streams", streams) != 0)
-        return no_memory(err);
+    if (!api_put(object, "streams", streams, err))
+        return false;
     return add_lanes(object, lanes, err) &&
            fleetdb_view_streams(db, device.device, add_stream, streams, err);
 }
@@ -146,5 +141,5 @@ bool api_show_audit(void *ctx, const struct api_request *request, struct api_ans
     answer->json =
         json_pack("{s:o, s:o, s:I}", "devices", audit.devices, "total",
                   account_json("id", NULL, &audit.total), "elsewhere", (json_int_t)audit.elsewhere);
-    return answer->json != NULL || no_memory(err);
+    return answer->json != NULL || api_no_memory(err);
 }

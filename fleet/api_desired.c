@@ -30,15 +30,6 @@ static json_t *hex_text(const uint8_t *data, size_t length)
     return json_string(hex);
 }
 
-/* Fails too when `json`, made by the caller in passing, could not be made. */
-static bool give(struct api_answer *answer, json_t *json, struct err *err)
-{
-    if (json == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-    answer->json = json;
-    return true;
-}
-
 /* ---- PUT /api/v1/blobs/{} ---- */
 
 static bool put_blob(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -56,10 +47,10 @@ static bool put_blob(void *ctx, const struct api_request *request, struct api_an
                        request->args[0]);
     if (!fleetdb_blob_put(desired->db, digest, request->body, request->now_ms, err))
         return false;
-    return give(answer,
-                json_pack("{s:o, s:I}", "sha256", hex_text(digest, sizeof digest), "size",
-                          (json_int_t)request->body.length),
-                err);
+    return api_give(answer,
+                    json_pack("{s:o, s:I}", "sha256", hex_text(digest, sizeof digest), "size",
+                              (json_int_t)request->body.length),
+                    err);
 }
 
 /* ---- GET and POST /api/v1/documents ---- */
@@ -166,10 +157,10 @@ static bool get_documents(void *ctx, const struct api_request *request, struct a
         json_decref(listing.list);
         return false;
     }
-    return give(answer,
-                json_pack("{s:I, s:o}", "epoch", (json_int_t)trust_epoch(desired->trust),
-                          "documents", listing.list),
-                err);
+    return api_give(answer,
+                    json_pack("{s:I, s:o}", "epoch", (json_int_t)trust_epoch(desired->trust),
+                              "documents", listing.list),
+                    err);
 }
 
 /* Content may be of any length: it is looked at in steps of so many bytes. */
@@ -215,7 +206,7 @@ static bool document_turn(void *ctx, struct api_answer *answer, bool *ret_done, 
     json_t *shown = document_json(document_published(posting->work));
     if (shown != NULL)
         json_object_set_new(shown, "new", json_boolean(document_is_new(posting->work)));
-    return give(answer, shown, err);
+    return api_give(answer, shown, err);
 }
 
 /* Nothing was uploaded and nothing is kept. */
@@ -227,7 +218,7 @@ static bool try_document(struct api_desired *desired, const struct document_orde
         return false;
     json_t *json = document_json(&document);
     json_object_set_new(json, "dry_run", json_true());
-    return give(answer, json, err);
+    return api_give(answer, json, err);
 }
 
 static bool begin_document(struct api_desired *desired, const struct document_order *order,
@@ -269,8 +260,8 @@ static bool encodings_turn(void *ctx, struct api_answer *answer, bool *ret_done,
     if (!document_step(posting->work, STEP_BYTES, ret_done, err))
         return false;
     return !*ret_done ||
-           give(answer, json_pack("{s:I}", "added", (json_int_t)document_added(posting->work)),
-                err);
+           api_give(answer, json_pack("{s:I}", "added", (json_int_t)document_added(posting->work)),
+                    err);
 }
 
 /* {"epoch", "version", "encodings"}: more ways to get a version that is for all. */
@@ -312,12 +303,12 @@ static bool get_manifest(void *ctx, const struct api_request *request, struct ap
         ok = err_set(err, ERR_NOT_FOUND, "device %s has no manifest; assign a document to it",
                      device.id);
     ok = ok && base64_encode(buf_bytes(&envelope), &text, err) &&
-         give(answer,
-              json_pack("{s:s, s:I, s:I, s:I, s:s}", "id", device.id, "manifest_epoch",
-                        (json_int_t)manifest.epoch, "manifest_version",
-                        (json_int_t)manifest.version, "root_version",
-                        (json_int_t)manifest.root_version, "envelope", (const char *)text.data),
-              err);
+         api_give(answer,
+                  json_pack("{s:s, s:I, s:I, s:I, s:s}", "id", device.id, "manifest_epoch",
+                            (json_int_t)manifest.epoch, "manifest_version",
+                            (json_int_t)manifest.version, "root_version",
+                            (json_int_t)manifest.root_version, "envelope", (const char *)text.data),
+                  err);
     buf_done(&text);
     buf_done(&envelope);
     return ok;

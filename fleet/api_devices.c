@@ -21,16 +21,6 @@ enum { EVENTS_SHOWN = 20, ACTIONS_SHOWN = 8, NAME_CHARS = 64 };
 /* Where a device stands until somebody says. */
 #define NOWHERE "unassigned"
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
-static bool append(json_t *list, json_t *value, struct err *err)
-{
-    return json_array_append_new(list, value) == 0 || no_memory(err);
-}
-
 /* ---- GET /api/v1/devices ---- */
 
 static json_t *device_json(const struct fleetdb_device_view *view)
@@ -71,7 +61,7 @@ static bool forget_before(struct fleetdb *db, struct fleetdb_scope scope, int64_
         ok = ok && json_object_set_new(shown, "last_seen_ms", json_integer(0)) == 0;
     for (size_t i = 0; !counts && i < sizeof counted / sizeof *counted; i++)
         ok = ok && json_object_set_new(shown, counted[i], json_null()) == 0;
-    return ok || no_memory(err);
+    return ok || api_no_memory(err);
 }
 
 bool api_device_json(struct fleetdb *db, struct fleetdb_scope scope,
@@ -79,7 +69,7 @@ bool api_device_json(struct fleetdb *db, struct fleetdb_scope scope,
 {
     json_t *shown = device_json(view);
     if (shown == NULL)
-        return no_memory(err);
+        return api_no_memory(err);
     if (!fleetdb_scope_is_whole(scope) && !forget_before(db, scope, view->device, shown, err)) {
         json_decref(shown);
         return false;
@@ -101,20 +91,15 @@ static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct
     json_t *shown = NULL;
     return fleetdb_scope_holds(listing->db, listing->scope, view->device, &holds, err) &&
            (!holds || (api_device_json(listing->db, listing->scope, view, &shown, err) &&
-                       append(listing->list, shown, err)));
+                       api_append(listing->list, shown, err)));
 }
 
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err)
 {
     const struct api_fleet *fleet = ctx;
-    struct listing listing = {fleet->db, request->caller->scope, json_array()};
-    if (!fleetdb_view_devices(fleet->db, 0, add_device, &listing, err)) {
-        json_decref(listing.list);
-        return false;
-    }
-    answer->json = json_pack("{s:o}", "devices", listing.list);
-    return answer->json != NULL || no_memory(err);
+    struct listing listing = {fleet->db, request->caller->scope, api_list(answer, "devices", err)};
+    return listing.list != NULL && fleetdb_view_devices(fleet->db, 0, add_device, &listing, err);
 }
 
 /* ---- GET /api/v1/devices/{} ---- */
@@ -133,10 +118,10 @@ static bool take_device(void *ctx, const struct fleetdb_device_view *view, struc
 
 static bool add_terminal(void *ctx, const struct fleetdb_terminal_view *view, struct err *err)
 {
-    return append(ctx,
-                  json_pack("{s:I, s:s, s:s, s:s}", "index", (json_int_t)view->index, "acquirer",
-                            view->acquirer, "tid", view->tid, "mid", view->mid),
-                  err);
+    return api_append(ctx,
+                      json_pack("{s:I, s:s, s:s, s:s}", "index", (json_int_t)view->index,
+                                "acquirer", view->acquirer, "tid", view->tid, "mid", view->mid),
+                      err);
 }
 
 /* What of a device is told of the time when it was in the caller's part of the fleet. */
@@ -161,7 +146,7 @@ static bool add_item(void *ctx, const struct fleetdb_item_view *view, struct err
     char state[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__item_state__descriptor, "ITEM_", view->state, state);
-    return append(
+    return api_append(
         story->list,
         json_pack(
             "{s:s, s:b, s:s, s:s, s:I, s:I, s:o, s:o, s:s, s:s, s:s, s:I, s:o}", "name", view->name,
@@ -186,12 +171,12 @@ static bool add_event(void *ctx, const struct fleetdb_event_view *view, struct e
     char kind[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)view->refusal, refusal);
     api_word(&muster__event_kind__descriptor, "EVENT_", view->kind, kind);
-    return append(story->list,
-                  json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "at_ms", (json_int_t)view->at_ms,
-                            "bound_ms", (json_int_t)view->bound_ms, "wall_ms",
-                            (json_int_t)view->wall_ms, "kind", kind, "refusal", refusal, "item",
-                            view->item, "text", view->text),
-                  err);
+    return api_append(story->list,
+                      json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "at_ms",
+                                (json_int_t)view->at_ms, "bound_ms", (json_int_t)view->bound_ms,
+                                "wall_ms", (json_int_t)view->wall_ms, "kind", kind, "refusal",
+                                refusal, "item", view->item, "text", view->text),
+                      err);
 }
 
 static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct err *err)
@@ -201,12 +186,13 @@ static bool add_stream(void *ctx, const struct fleetdb_stream_view *view, struct
     if (view->first_ms < story->since_ms)
         return true;
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, view->incarnation);
-    return append(story->list,
-                  json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "incarnation", incarnation, "lane",
-                            lane_name((Muster__Lane)view->lane), "cumulative",
-                            (json_int_t)view->cumulative, "last_seq", (json_int_t)view->last_seq,
-                            "ranges", (json_int_t)view->ranges, "lost", (json_int_t)view->lost),
-                  err);
+    return api_append(story->list,
+                      json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "incarnation", incarnation,
+                                "lane", lane_name((Muster__Lane)view->lane), "cumulative",
+                                (json_int_t)view->cumulative, "last_seq",
+                                (json_int_t)view->last_seq, "ranges", (json_int_t)view->ranges,
+                                "lost", (json_int_t)view->lost),
+                      err);
 }
 
 /* A list of its own under `name` in `object`; NULL: no memory. */
@@ -240,7 +226,7 @@ static bool add_clock(struct fleetdb *db, int64_t device, json_t *object, struct
         ok = ok && json_object_update_new(json, json_pack("{s:I, s:I}", "jump_ms",
                                                           (json_int_t)clock.jump_ms, "jumped_ms",
                                                           (json_int_t)clock.jumped_ms)) == 0;
-    return ok || no_memory(err);
+    return ok || api_no_memory(err);
 }
 
 static bool add_action(void *ctx, const struct fleetdb_action *action, struct err *err)
@@ -249,7 +235,7 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
     bool held = false;
     return fleetdb_scope_held_at(story->db, story->scope, story->device, action->made_ms, &held,
                                  err) &&
-           (!held || append(story->list, api_action_json(action), err));
+           (!held || api_append(story->list, api_action_json(action), err));
 }
 
 /* What people call it, and what acquirers are still to be told of it. */
@@ -258,9 +244,9 @@ static bool add_registration(struct fleetdb *db, struct fleetdb_scope scope, int
 {
     json_t *duties = NULL, *labels = place_labels(db, device, err);
     if (labels == NULL || json_object_set_new(object, "labels", labels) != 0)
-        return no_memory(err);
+        return api_no_memory(err);
     return place_duties(db, scope, device, false, &duties, err) &&
-           (json_object_set_new(object, "duties", duties) == 0 || no_memory(err));
+           api_put(object, "duties", duties, err);
 }
 
 static bool add_details(struct fleetdb *db, struct fleetdb_scope scope, int64_t device,
@@ -270,7 +256,7 @@ static bool add_details(struct fleetdb *db, struct fleetdb_scope scope, int64_t 
     json_t *events = list_in(object, "events"), *streams = list_in(object, "streams");
     json_t *actions = list_in(object, "actions");
     if (terminals == NULL || items == NULL || events == NULL || streams == NULL || actions == NULL)
-        return no_memory(err);
+        return api_no_memory(err);
     int64_t since_ms = 0;
     if (!fleetdb_scope_since(db, scope, device, &since_ms, err))
         return false;
@@ -369,7 +355,7 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
         return false;
     *ret_answer = json_pack("{s:s, s:b, s:b}", "id", enrolment.id, "new", (int)is_new, "dry_run",
                             (int)dry_run);
-    return *ret_answer != NULL || no_memory(err);
+    return *ret_answer != NULL || api_no_memory(err);
 }
 
 bool api_enrol_device(void *ctx, const struct api_request *request, struct api_answer *answer,

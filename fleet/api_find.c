@@ -222,11 +222,6 @@ static json_t *found_json(const struct fleetdb_found *found, const struct code_w
         (int)found->reversal_pending);
 }
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 struct shown {
     const struct search *search;
     json_t *devices;
@@ -237,7 +232,7 @@ static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct
     const struct shown *shown = ctx;
     json_t *json = NULL;
     return api_device_json(shown->search->db, shown->search->wanted.scope, view, &json, err) &&
-           (json_array_append_new(shown->devices, json) == 0 || no_memory(err));
+           api_append(shown->devices, json, err);
 }
 
 /* As it is now, once, and only if it is his who asks. */
@@ -265,7 +260,7 @@ static bool add_result(struct code_words *words, const struct fleetdb_found *fou
     return (found->code_source != MUSTER__CODE_SOURCE__CODE_SOURCE_HOST ||
             code_words_find(words, found->device, found->acquirer_index, found->code, &word,
                             err)) &&
-           (json_array_append_new(results, found_json(found, &word)) == 0 || no_memory(err));
+           api_append(results, found_json(found, &word), err);
 }
 
 static bool add_found(const struct search *search, struct code_words *words, json_t *results,
@@ -326,7 +321,7 @@ static bool finish(const struct search *search, bool complete, struct api_answer
                   (json_int_t)(clock_boot_ms(search->clock) - search->began_ms), "results", results,
                   "devices", devices);
     struct code_words *words = NULL;
-    bool done = (answer->json != NULL || no_memory(err)) &&
+    bool done = (answer->json != NULL || api_no_memory(err)) &&
                 code_words_open(search->db, &words, err) &&
                 add_found(search, words, results, devices, err);
     code_words_close(words);

@@ -41,7 +41,7 @@ static bool show_health(void *ctx, const struct api_request *request, struct api
     answer->json = json_pack("{s:b, s:s, s:s}", "ok", answers && connected, "database",
                              answers ? "ok" : why.text, "broker", connected ? "ok" : broker);
     answer->status = answers && connected ? 200 : 503;
-    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    return answer->json != NULL || api_no_memory(err);
 }
 
 /* ---- GET /metrics ---- */

@@ -16,11 +16,6 @@ enum { ROWS_MAX = 20000, REFUSED_SHOWN = 200, LABELS_MAX = 64, NAME_CHARS = 64 }
 /* Where a device stands until somebody says. */
 #define NOWHERE "unassigned"
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* ---- GET /api/v1/inventory ---- */
 
 static bool add_device(void *ctx, const struct fleetdb_inventory_view *view, struct err *err)
@@ -41,7 +36,7 @@ static bool add_device(void *ctx, const struct fleetdb_inventory_view *view, str
         json_decref(device);
         return false;
     }
-    return json_array_append_new(ctx, device) == 0 || no_memory(err);
+    return api_append(ctx, device, err);
 }
 
 bool api_show_inventory(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -49,11 +44,8 @@ bool api_show_inventory(void *ctx, const struct api_request *request, struct api
 {
     (void)request;
     const struct api_fleet *fleet = ctx;
-    json_t *list = json_array();
-    answer->json = json_pack("{s:o}", "devices", list);
-    if (answer->json == NULL)
-        return no_memory(err);
-    return fleetdb_inventory_each(fleet->db, add_device, list, err);
+    json_t *list = api_list(answer, "devices", err);
+    return list != NULL && fleetdb_inventory_each(fleet->db, add_device, list, err);
 }
 
 /* ---- POST /api/v1/inventory ---- */
@@ -252,9 +244,8 @@ static bool is_trouble(enum err_code code)
 static bool refuse(struct import *import, size_t row, const char *text, struct err *err)
 {
     return import->refused++ >= REFUSED_SHOWN ||
-           json_array_append_new(
-               import->shown, json_pack("{s:I, s:s}", "row", (json_int_t)row, "text", text)) == 0 ||
-           no_memory(err);
+           api_append(import->shown, json_pack("{s:I, s:s}", "row", (json_int_t)row, "text", text),
+                      err);
 }
 
 static bool import_rows(struct import *import, const json_t *rows, struct err *err)
@@ -323,7 +314,7 @@ static bool answer_import(const struct import *import, bool dry_run, json_t **re
                   (json_int_t)import->made, "changed", (json_int_t)import->changed, "same",
                   (json_int_t)import->same, "keyless", (json_int_t)import->keyless, "refused_count",
                   (json_int_t)import->refused, "refused", import->shown);
-    return *ret_answer != NULL || no_memory(err);
+    return *ret_answer != NULL || api_no_memory(err);
 }
 
 bool api_post_inventory(void *ctx, const struct api_request *request, struct api_answer *answer,

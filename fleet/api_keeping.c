@@ -8,11 +8,6 @@
 
 enum { REQUEST_BYTES = 4096, CODE_CHARS = 64 };
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* ---- GET /api/v1/retention ---- */
 
 static json_t *kind_json(const struct keeping *keeping, enum fleetdb_kept kept,
@@ -32,8 +27,8 @@ static bool add_kinds(const struct api_keeping *keeping, json_t *kinds, struct e
         struct fleetdb_kept_view view;
         if (!fleetdb_kept_look(keeping->db, kept, &view, err))
             return false;
-        if (json_array_append_new(kinds, kind_json(keeping->keeping, kept, &view)) != 0)
-            return no_memory(err);
+        if (!api_append(kinds, kind_json(keeping->keeping, kept, &view), err))
+            return false;
     }
     return true;
 }
@@ -59,17 +54,19 @@ static bool show(void *ctx, const struct api_request *request, struct api_answer
         json_decref(kinds);
         return false;
     }
-    answer->json = json_pack(
-        "{s:o, s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "kinds", kinds,
-        "open_age_ms", (json_int_t)keeping->settings.open_age_ms, "phase", phases[keeping->phase],
-        "passed_ms", (json_int_t)keeping->passed_ms, "next_ms",
-        (json_int_t)next_ms(keeping, request->now_ms), "trouble", keeping->trouble, "doubted_ms",
-        (json_int_t)keeping->time.note.doubted_ms, "expected_ms",
-        (json_int_t)keeping->time.note.believed_ms, "left_ms",
-        (json_int_t)keeping_clock_left_ms(&keeping->time), "file_bytes",
-        (json_int_t)room.file_bytes, "free_bytes", (json_int_t)room.free_bytes, "spare_bytes",
-        (json_int_t)keeping->settings.spare_bytes, "shrinks", (int)room.shrinks);
-    return answer->json != NULL || no_memory(err);
+    return api_give(
+        answer,
+        json_pack("{s:o, s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "kinds",
+                  kinds, "open_age_ms", (json_int_t)keeping->settings.open_age_ms, "phase",
+                  phases[keeping->phase], "passed_ms", (json_int_t)keeping->passed_ms, "next_ms",
+                  (json_int_t)next_ms(keeping, request->now_ms), "trouble", keeping->trouble,
+                  "doubted_ms", (json_int_t)keeping->time.note.doubted_ms, "expected_ms",
+                  (json_int_t)keeping->time.note.believed_ms, "left_ms",
+                  (json_int_t)keeping_clock_left_ms(&keeping->time), "file_bytes",
+                  (json_int_t)room.file_bytes, "free_bytes", (json_int_t)room.free_bytes,
+                  "spare_bytes", (json_int_t)keeping->settings.spare_bytes, "shrinks",
+                  (int)room.shrinks),
+        err);
 }
 
 /* ---- GET /api/v1/erasures ---- */
@@ -88,7 +85,7 @@ static json_t *erasure_json(const struct fleetdb_erasure *erasure)
 
 static bool add_erasure(void *ctx, const struct fleetdb_erasure *erasure, struct err *err)
 {
-    return json_array_append_new(ctx, erasure_json(erasure)) == 0 || no_memory(err);
+    return api_append(ctx, erasure_json(erasure), err);
 }
 
 static bool list_erasures(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -101,9 +98,9 @@ static bool list_erasures(void *ctx, const struct api_request *request, struct a
         json_decref(list);
         return false;
     }
-    answer->json =
-        json_pack("{s:o, s:s}", "erasures", list, "trouble", api->keeping->erasing_trouble);
-    return answer->json != NULL || no_memory(err);
+    return api_give(
+        answer, json_pack("{s:o, s:s}", "erasures", list, "trouble", api->keeping->erasing_trouble),
+        err);
 }
 
 /* ---- POST /api/v1/erasures ---- */
@@ -141,8 +138,7 @@ static bool begin_erasure(void *ctx, const struct api_request *request, struct a
     if (!ok)
         return false;
     keeping_wake(api->keeping);
-    answer->json = erasure_json(&erasure);
-    return answer->json != NULL || no_memory(err);
+    return api_give(answer, erasure_json(&erasure), err);
 }
 
 struct api_module api_keeping_module(struct api_keeping *keeping)

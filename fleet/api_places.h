@@ -56,6 +56,12 @@ bool api_swap_device(void *ctx, const struct api_request *request, struct api_an
                      struct err *err) MUSTER_CHECK;
 bool api_label_device(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err) MUSTER_CHECK;
+bool api_list_groups(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err) MUSTER_CHECK;
+bool api_post_group(void *ctx, const struct api_request *request, struct api_answer *answer,
+                    struct err *err) MUSTER_CHECK;
+bool api_show_selection(void *ctx, const struct api_request *request, struct api_answer *answer,
+                        struct err *err) MUSTER_CHECK;
 bool api_show_inventory(void *ctx, const struct api_request *request, struct api_answer *answer,
                         struct err *err) MUSTER_CHECK;
 bool api_post_inventory(void *ctx, const struct api_request *request, struct api_answer *answer,

@@ -12,16 +12,6 @@
 enum { LIMIT = 100, LIMIT_MAX = 10000, DAYS = 7, DAYS_MAX = 400, ABSENCES_SHOWN = 50 };
 #define DAY_MS INT64_C(86400000)
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
-static bool append(json_t *list, json_t *value, struct err *err)
-{
-    return json_array_append_new(list, value) == 0 || no_memory(err);
-}
-
 /* ---- GET /api/v1/presence ---- */
 
 /* What began before it came to whoever asks began, to him, when it came. */
@@ -50,7 +40,7 @@ static bool add_row(void *ctx, const struct fleetdb_presence_row *row, struct er
         return false;
     const struct fleetdb_presence shown = since_it_came(row->presence, came_ms);
     const struct fleetdb_presence *presence = &shown;
-    return append(
+    return api_append(
         listing->list,
         json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "id", row->id, "model",
                   row->model, "merchant", row->merchant, "store", row->store, "region", row->region,
@@ -115,7 +105,7 @@ static bool list_presence(void *ctx, const struct api_request *request, struct a
     if (answer->json != NULL && json_object_set_new(answer->json, "devices", list) == 0 &&
         json_object_set_new(answer->json, "of", json_string(fleetdb_presence_name(state))) == 0)
         return true;
-    return no_memory(err);
+    return api_no_memory(err);
 }
 
 /* ---- GET /api/v1/devices/{}/presence ---- */
@@ -131,7 +121,7 @@ static bool add_span(struct spans *spans, int64_t from_ms, int64_t to_ms, struct
         size_t room = spans->room > 0 ? 2 * spans->room : 32;
         struct availability_span *list = realloc(spans->list, room * sizeof *list);
         if (list == NULL)
-            return no_memory(err);
+            return api_no_memory(err);
         spans->list = list;
         spans->room = room;
     }
@@ -170,7 +160,7 @@ static bool take_absence(void *ctx, const struct fleetdb_absence *absence, struc
     return json_array_insert_new(
                story->absences, 0,
                absence_json(from_ms, absence->to_ms, absence->evidence, missing_ms)) == 0 ||
-           no_memory(err);
+           api_no_memory(err);
 }
 
 static bool take_deaf(void *ctx, const struct fleetdb_absence *absence, struct err *err)
@@ -270,7 +260,7 @@ static bool show_presence(void *ctx, const struct api_request *request, struct a
                tell_story(api, &presence, from_ms, now_ms, &story, err);
         presence = since_it_came(presence, story.held_ms);
         answer->json = done ? story_json(device.id, &presence, from_ms, now_ms, &story) : NULL;
-        done = done && (answer->json != NULL || no_memory(err));
+        done = done && (answer->json != NULL || api_no_memory(err));
     }
     store_hours_done(&story.hours);
     json_decref(story.absences);

@@ -97,13 +97,10 @@ bool api_list_proposals(void *ctx, const struct api_request *request, struct api
                         struct err *err)
 {
     const struct api_desired *desired = ctx;
-    struct listing listing = {desired->db, request->caller->scope, json_array()};
-    if (!fleetdb_view_proposals(desired->db, 0, add_proposal, &listing, err)) {
-        json_decref(listing.list);
-        return false;
-    }
-    answer->json = json_pack("{s:o}", "proposals", listing.list);
-    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the proposals");
+    struct listing listing = {desired->db, request->caller->scope,
+                              api_list(answer, "proposals", err)};
+    return listing.list != NULL &&
+           fleetdb_view_proposals(desired->db, 0, add_proposal, &listing, err);
 }
 
 /* ---- an answer to one ---- */
@@ -194,7 +191,7 @@ bool api_post_proposal(void *ctx, const struct api_request *request, struct api_
     if (!api_body(request, &object, err))
         return false;
     bool ok = answer_one(ctx, object, request, &answer->json, err) &&
-              (answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer"));
+              (answer->json != NULL || api_no_memory(err));
     json_decref(object);
     return ok;
 }

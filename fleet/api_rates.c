@@ -278,8 +278,7 @@ static bool finish(struct asking *asking, struct api_answer *answer, struct err 
     fleetdb_rates_window(asking->parts[NOW], &said->from_ms, &said->to_ms);
     said->took_ms = clock_boot_ms(asking->clock) - asking->began_ms;
     said->unsure = fleetdb_unsure_count(asking->unsure);
-    answer->json = rates_json(said);
-    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    return api_give(answer, rates_json(said), err);
 }
 
 /* Half an answer would be read as a whole one. */

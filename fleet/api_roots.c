@@ -60,15 +60,16 @@ static bool get_roots(void *ctx, const struct api_request *request, struct api_a
         return false;
     }
     const struct renewal *renewal = roots->renewal;
-    answer->json = json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "roots", list,
-                             "manifests_behind", count_json(scope, behind), "devices_waiting",
-                             count_json(scope, (int64_t)renewal->waiting), "signing",
-                             count_json(scope, (int64_t)renewal->walking), "document",
-                             whole ? renewal->document : "", "devices_failed",
-                             count_json(scope, (int64_t)renewal->failed.devices), "failure",
-                             whole ? renewal->failed.why : "", "next_attempt_ms",
-                             count_json(scope, renewal_next_ms(renewal)));
-    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    return api_give(answer,
+                    json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:s, s:o}", "roots", list,
+                              "manifests_behind", count_json(scope, behind), "devices_waiting",
+                              count_json(scope, (int64_t)renewal->waiting), "signing",
+                              count_json(scope, (int64_t)renewal->walking), "document",
+                              whole ? renewal->document : "", "devices_failed",
+                              count_json(scope, (int64_t)renewal->failed.devices), "failure",
+                              whole ? renewal->failed.why : "", "next_attempt_ms",
+                              count_json(scope, renewal_next_ms(renewal))),
+                    err);
 }
 
 /* ---- POST ---- */
@@ -143,7 +144,7 @@ static bool publish(struct api_roots *roots, struct bytes envelope, bool dry_run
         answer->json = json_pack("{s:b, s:b, s:I, s:I}", "new", (int)!known, "dry_run",
                                  (int)dry_run, "version", (json_int_t)trust_version(next), "epoch",
                                  (json_int_t)trust_epoch(next));
-        ok = answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+        ok = answer->json != NULL || api_no_memory(err);
     }
     buf_done(&held);
     trust_free(next);

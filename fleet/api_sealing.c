@@ -5,12 +5,6 @@
 #include "proto/seal.h"
 #include "storage/fleetdb_sealing.h"
 
-static bool give(struct api_answer *answer, json_t *json, struct err *err)
-{
-    answer->json = json;
-    return json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 static json_t *hash_json(struct bytes data)
 {
     uint8_t digest[32];
@@ -33,10 +27,10 @@ bool api_put_sealing(void *ctx, const struct api_request *request, struct api_an
            sealing_certificate_fits(device.id, request->body, err) &&
            fleetdb_sealing_put(fleet->db, device.device, request->body, request->caller->name,
                                request->now_ms, &changed, err) &&
-           give(answer,
-                json_pack("{s:s, s:o, s:b}", "id", device.id, "sha256", hash_json(request->body),
-                          "changed", (int)changed),
-                err);
+           api_give(answer,
+                    json_pack("{s:s, s:o, s:b}", "id", device.id, "sha256",
+                              hash_json(request->body), "changed", (int)changed),
+                    err);
 }
 
 bool api_show_sealing(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -55,10 +49,10 @@ bool api_show_sealing(void *ctx, const struct api_request *request, struct api_a
                      "sealing",
                      device.id);
     ok = ok && base64_encode(buf_bytes(&certificate), &text, err) &&
-         give(answer,
-              json_pack("{s:s, s:s, s:o}", "id", device.id, "certificate", (const char *)text.data,
-                        "sha256", hash_json(buf_bytes(&certificate))),
-              err);
+         api_give(answer,
+                  json_pack("{s:s, s:s, s:o}", "id", device.id, "certificate",
+                            (const char *)text.data, "sha256", hash_json(buf_bytes(&certificate))),
+                  err);
     buf_done(&text);
     buf_done(&certificate);
     return ok;

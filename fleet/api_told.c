@@ -9,18 +9,6 @@
 
 enum { KCV_BYTES = 16 };
 
-static bool put(json_t *object, const char *name, json_t *value, struct err *err)
-{
-    return json_object_set_new(object, name, value) == 0 ||
-           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
-static bool append(json_t *list, json_t *value, struct err *err)
-{
-    return json_array_append_new(list, value) == 0 ||
-           err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* What is told, and since when it is the caller's to know. */
 struct told {
     json_t *json;
@@ -42,22 +30,22 @@ static bool add_apply(void *ctx, const struct fleetdb_apply *apply, struct err *
     char step[48], refusal[REFUSAL_NAME_CHARS];
     refusal_name((Muster__Refusal)apply->refusal, refusal);
     api_word(&muster__apply_step__descriptor, "APPLY_", apply->step, step);
-    return put(told->json, "apply",
-               json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-                         "s:s, s:s, s:I}",
-                         "step", step, "manifest_version", (json_int_t)apply->manifest_version,
-                         "generation", (json_int_t)apply->generation, "good_generation",
-                         (json_int_t)apply->good_generation, "waits_for", apply->waits_for,
-                         "waited_ms", (json_int_t)apply->waited_ms, "asks_after_ms",
-                         (json_int_t)apply->asks_after_ms, "opens_after_ms",
-                         (json_int_t)apply->opens_after_ms, "results", (json_int_t)apply->results,
-                         "suspect", (json_int_t)apply->suspect, "before_results",
-                         (json_int_t)apply->before_results, "before_suspect",
-                         (json_int_t)apply->before_suspect, "results_needed",
-                         (json_int_t)apply->results_needed, "probation_left_ms",
-                         (json_int_t)apply->probation_left_ms, "why", apply->why, "refusal",
-                         refusal, "received_ms", (json_int_t)apply->received_ms),
-               err);
+    return api_put(
+        told->json, "apply",
+        json_pack("{s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+                  "s:s, s:s, s:I}",
+                  "step", step, "manifest_version", (json_int_t)apply->manifest_version,
+                  "generation", (json_int_t)apply->generation, "good_generation",
+                  (json_int_t)apply->good_generation, "waits_for", apply->waits_for, "waited_ms",
+                  (json_int_t)apply->waited_ms, "asks_after_ms", (json_int_t)apply->asks_after_ms,
+                  "opens_after_ms", (json_int_t)apply->opens_after_ms, "results",
+                  (json_int_t)apply->results, "suspect", (json_int_t)apply->suspect,
+                  "before_results", (json_int_t)apply->before_results, "before_suspect",
+                  (json_int_t)apply->before_suspect, "results_needed",
+                  (json_int_t)apply->results_needed, "probation_left_ms",
+                  (json_int_t)apply->probation_left_ms, "why", apply->why, "refusal", refusal,
+                  "received_ms", (json_int_t)apply->received_ms),
+        err);
 }
 
 static json_t *slot_json(const struct fleetdb_key_slot *slot, const char *why)
@@ -76,8 +64,8 @@ static json_t *slot_json(const struct fleetdb_key_slot *slot, const char *why)
 static bool add_slot(void *ctx, const struct fleetdb_key_slot *slot, struct err *err)
 {
     const struct told *told = ctx;
-    return append(told->json,
-                  slot_json(slot, text_of(slot->why, told->received_ms, told->since_ms)), err);
+    return api_append(told->json,
+                      slot_json(slot, text_of(slot->why, told->received_ms, told->since_ms)), err);
 }
 
 struct slots {
@@ -101,9 +89,9 @@ static bool add_slot_of(void *ctx, const char *device, int64_t received_ms,
         !fleetdb_scope_since(slots->db, slots->scope, known.device, &since_ms, err))
         return false;
     json_t *row = slot_json(slot, text_of(slot->why, received_ms, since_ms));
-    if (append(slots->list, row, err))
-        return put(row, "device", json_string(device), err) &&
-               put(row, "received_ms", json_integer((json_int_t)received_ms), err);
+    if (api_append(slots->list, row, err))
+        return api_put(row, "device", json_string(device), err) &&
+               api_put(row, "received_ms", json_integer((json_int_t)received_ms), err);
     return false;
 }
 
@@ -118,10 +106,11 @@ bool api_list_keys(void *ctx, const struct api_request *request, struct api_answ
         return false;
     }
     /* How many have not told is known of the whole fleet alone. */
-    answer->json = json_pack("{s:o, s:o}", "slots", slots.list, "silent",
-                             fleetdb_scope_is_whole(slots.scope) ? json_integer((json_int_t)silent)
-                                                                 : json_null());
-    return answer->json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    return api_give(answer,
+                    json_pack("{s:o, s:o}", "slots", slots.list, "silent",
+                              fleetdb_scope_is_whole(slots.scope) ? json_integer((json_int_t)silent)
+                                                                  : json_null()),
+                    err);
 }
 
 static bool add_keys(struct fleetdb *db, int64_t device, int64_t since_ms, json_t *object,
@@ -130,28 +119,28 @@ static bool add_keys(struct fleetdb *db, int64_t device, int64_t since_ms, json_
     struct fleetdb_keys keys;
     struct err why = {0};
     if (!fleetdb_keys_read(db, device, &keys, &why))
-        return why.code == ERR_NOT_FOUND ? put(object, "keys", json_null(), err)
+        return why.code == ERR_NOT_FOUND ? api_put(object, "keys", json_null(), err)
                                          : err_set(err, why.code, "%s", why.text);
     json_t *slots = json_array();
     struct told listed = {slots, since_ms, keys.received_ms};
     json_t *told = json_pack("{s:I, s:s, s:o}", "received_ms", (json_int_t)keys.received_ms, "why",
                              text_of(keys.why, keys.received_ms, since_ms), "slots", slots);
-    return put(object, "keys", told, err) &&
-           put(told, "sign_on_age_ms",
-               keys.sign_on_known ? json_integer((json_int_t)keys.sign_on_age_ms) : json_null(),
-               err) &&
+    return api_put(object, "keys", told, err) &&
+           api_put(told, "sign_on_age_ms",
+                   keys.sign_on_known ? json_integer((json_int_t)keys.sign_on_age_ms) : json_null(),
+                   err) &&
            fleetdb_view_key_slots(db, device, add_slot, &listed, err);
 }
 
 static bool add_package(void *ctx, const struct fleetdb_package *package, struct err *err)
 {
     const struct told *told = ctx;
-    return append(told->json,
-                  json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", package->name, "wanted",
-                            package->wanted, "running", package->running, "text",
-                            text_of(package->text, package->received_ms, told->since_ms),
-                            "received_ms", (json_int_t)package->received_ms),
-                  err);
+    return api_append(told->json,
+                      json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", package->name, "wanted",
+                                package->wanted, "running", package->running, "text",
+                                text_of(package->text, package->received_ms, told->since_ms),
+                                "received_ms", (json_int_t)package->received_ms),
+                      err);
 }
 
 bool api_add_told(struct fleetdb *db, int64_t device, int64_t since_ms, json_t *object,
@@ -159,7 +148,8 @@ bool api_add_told(struct fleetdb *db, int64_t device, int64_t since_ms, json_t *
 {
     json_t *packages = json_array();
     struct told apply = {object, since_ms, 0}, listed = {packages, since_ms, 0};
-    return put(object, "packages", packages, err) && put(object, "apply", json_null(), err) &&
+    return api_put(object, "packages", packages, err) &&
+           api_put(object, "apply", json_null(), err) &&
            fleetdb_view_apply(db, device, add_apply, &apply, err) &&
            add_keys(db, device, since_ms, object, err) &&
            fleetdb_view_packages(db, device, add_package, &listed, err);

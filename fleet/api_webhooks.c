@@ -12,12 +12,6 @@
 
 enum { REQUEST_BYTES = 4096 };
 
-static bool give(struct api_answer *answer, json_t *json, struct err *err)
-{
-    answer->json = json;
-    return json != NULL || err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 /* ---- GET /api/v1/webhooks ---- */
 
 static json_t *kinds_json(unsigned kinds)
@@ -50,21 +44,17 @@ static bool list_webhooks(void *ctx, const struct api_request *request, struct a
     struct fleetdb_webhook *hooks = calloc(FLEETDB_WEBHOOKS_MAX, sizeof *hooks);
     int64_t oldest = 0, newest = 0;
     size_t count = 0;
-    json_t *list = json_array();
-    bool ok = hooks != NULL ? fleetdb_webhooks_read(webhooks->db, hooks, &count, err) &&
-                                  fleetdb_feed_range(webhooks->db, &oldest, &newest, err)
-                            : err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+    json_t *list = api_list(answer, "webhooks", err);
+    bool ok = list != NULL && hooks != NULL
+                  ? fleetdb_webhooks_read(webhooks->db, hooks, &count, err) &&
+                        fleetdb_feed_range(webhooks->db, &oldest, &newest, err)
+                  : api_no_memory(err);
     for (size_t i = 0; ok && i < count; i++)
-        ok = json_array_append_new(list, webhook_json(&hooks[i], newest)) == 0 ||
-             err_set(err, ERR_NO_MEMORY, "no memory for the answer");
+        ok = api_append(list, webhook_json(&hooks[i], newest), err);
     if (hooks != NULL)
         explicit_bzero(hooks, FLEETDB_WEBHOOKS_MAX * sizeof *hooks);
     free(hooks);
-    if (!ok) {
-        json_decref(list);
-        return false;
-    }
-    return give(answer, json_pack("{s:o}", "webhooks", list), err);
+    return ok;
 }
 
 /* ---- POST /api/v1/webhooks ---- */
@@ -117,9 +107,10 @@ static bool add_hook(const struct api_webhooks *webhooks, struct fleetdb_webhook
         webhook_secret_text(hook->secret, secret, err) &&
         fleetdb_webhook_add(webhooks->db, hook, request->caller->name, request->now_ms, err) &&
         webhooks_changed(webhooks->webhooks, err) &&
-        give(answer,
-             json_pack("{s:s, s:s, s:s}", "name", hook->name, "url", hook->url, "secret", secret),
-             err);
+        api_give(
+            answer,
+            json_pack("{s:s, s:s, s:s}", "name", hook->name, "url", hook->url, "secret", secret),
+            err);
     explicit_bzero(secret, sizeof secret);
     return ok;
 }
@@ -147,7 +138,7 @@ static bool remove_one(void *ctx, const struct api_request *request, struct api_
     return fleetdb_webhook_remove(webhooks->db, name, request->caller->name, request->now_ms,
                                   err) &&
            webhooks_changed(webhooks->webhooks, err) &&
-           give(answer, json_pack("{s:s}", "name", name), err);
+           api_give(answer, json_pack("{s:s}", "name", name), err);
 }
 
 /* What comes of it is seen in the list; the body, an empty object, is not looked at. */
@@ -157,7 +148,7 @@ static bool test_one(void *ctx, const struct api_request *request, struct api_an
     const struct api_webhooks *webhooks = ctx;
     const char *name = request->args[0];
     return webhooks_test(webhooks->webhooks, name, err) &&
-           give(answer, json_pack("{s:s}", "name", name), err);
+           api_give(answer, json_pack("{s:s}", "name", name), err);
 }
 
 struct api_module api_webhooks_module(struct api_webhooks *webhooks)

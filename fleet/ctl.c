@@ -346,3 +346,18 @@ int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err)
     fputc('\n', ctl->out);
     return EXIT_OK;
 }
+
+int ctl_show(struct ctl *ctl, const char *path, bool (*print)(struct ctl *ctl, const json_t *reply),
+             struct err *err)
+{
+    json_t *reply;
+    if (!client_get(ctl->client, path, &reply, err))
+        return exit_code_of(err);
+    int code = EXIT_OK;
+    if (ctl->json)
+        code = ctl_print_json(ctl, reply, err);
+    else if (!print(ctl, reply))
+        code = EXIT_SYSTEM;
+    json_decref(reply);
+    return code;
+}

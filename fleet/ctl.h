@@ -74,5 +74,8 @@ bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothi
 
 /* Prints a value as indented JSON; EXIT_OK, or EXIT_SYSTEM. */
 int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err);
+/* Asks for `path` and prints what comes, for people with `print`; an exit code. */
+int ctl_show(struct ctl *ctl, const char *path, bool (*print)(struct ctl *ctl, const json_t *reply),
+             struct err *err);
 
 #endif

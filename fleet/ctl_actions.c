@@ -161,25 +161,21 @@ bool ctl_actions_print(struct ctl *ctl, const json_t *list, bool devices)
     return ctl_print_table(ctl, table, "No actions.");
 }
 
+static bool print_actions(struct ctl *ctl, const json_t *reply)
+{
+    return ctl_actions_print(ctl, json_object_get(reply, "actions"), true);
+}
+
 static int get_actions(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     char path[4096];
-    json_t *reply;
     int64_t limit = 0;
     if (!ctl_arg_number(args, "--limit", 50, 1, 1000, &limit, err))
         return EXIT_USAGE;
     (void)snprintf(path, sizeof path, "/api/v1/actions?limit=%d", (int)limit);
     if (!ctl_choose_query(args, path, sizeof path, err))
         return EXIT_USAGE;
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!ctl_actions_print(ctl, json_object_get(reply, "actions"), true))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, path, print_actions, err);
 }
 
 static const struct ctl_option get_options[] = {

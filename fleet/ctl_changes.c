@@ -5,13 +5,13 @@
 
 #include <inttypes.h>
 
-static bool print_changes(struct ctl *ctl, const json_t *list)
+static bool print_changes(struct ctl *ctl, const json_t *reply)
 {
     size_t i;
     json_t *change;
     const int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table = ctl_table_new(">CHANGE|WHEN|WHO|WHAT|DEVICE|TEXT");
-    json_array_foreach(list, i, change)
+    json_array_foreach(json_object_get(reply, "changes"), i, change)
     {
         const char *device = ctl_text(change, "device");
         ctl_table_format(table, "%" PRId64, ctl_number(change, "id"));
@@ -27,7 +27,6 @@ static bool print_changes(struct ctl *ctl, const json_t *list)
 static int show_changes(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     char path[4096];
-    json_t *reply;
     int64_t limit = 0, before = 0;
     if (!ctl_arg_number(args, "--limit", 50, 1, 1000, &limit, err) ||
         !ctl_arg_number(args, "--before", 0, 1, INT64_MAX, &before, err))
@@ -36,15 +35,7 @@ static int show_changes(struct ctl *ctl, const struct ctl_args *args, struct err
                    before);
     if (!ctl_choose_query(args, path, sizeof path, err))
         return EXIT_USAGE;
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!print_changes(ctl, json_object_get(reply, "changes")))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, path, print_changes, err);
 }
 
 static const struct ctl_option options[] = {

@@ -231,25 +231,20 @@ static void print_end(struct ctl *ctl, const json_t *reply)
                 looked, ctl_number(reply, "took_ms") / 1000, next);
 }
 
+static bool print_found(struct ctl *ctl, const json_t *reply)
+{
+    bool ok = print_results(ctl, reply);
+    ok = print_devices(ctl, reply) && ok;
+    print_end(ctl, reply);
+    return ok;
+}
+
 static int find(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     char path[PATH_CHARS];
-    json_t *reply;
     if (!make_path(ctl, args, path, err))
         return EXIT_USAGE;
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json) {
-        code = ctl_print_json(ctl, reply, err);
-    } else {
-        bool ok = print_results(ctl, reply);
-        ok = print_devices(ctl, reply) && ok;
-        print_end(ctl, reply);
-        code = ok ? EXIT_OK : EXIT_SYSTEM;
-    }
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, path, print_found, err);
 }
 
 static const struct ctl_option options[] = {

@@ -163,21 +163,6 @@ const struct ctl_command ctl_group_remove = {
     .run = group_remove,
 };
 
-static int get(struct ctl *ctl, const char *path,
-               bool (*print)(struct ctl *ctl, const json_t *reply), struct err *err)
-{
-    json_t *reply;
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!print(ctl, reply))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
-}
-
 static bool print_groups(struct ctl *ctl, const json_t *reply)
 {
     size_t i;
@@ -199,7 +184,7 @@ static bool print_groups(struct ctl *ctl, const json_t *reply)
 static int get_groups(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     (void)args;
-    return get(ctl, "/api/v1/groups", print_groups, err);
+    return ctl_show(ctl, "/api/v1/groups", print_groups, err);
 }
 
 const struct ctl_command ctl_get_groups = {
@@ -268,7 +253,7 @@ static bool print_stores(struct ctl *ctl, const json_t *reply)
 static int get_stores(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     (void)args;
-    return get(ctl, "/api/v1/stores", print_stores, err);
+    return ctl_show(ctl, "/api/v1/stores", print_stores, err);
 }
 
 const struct ctl_command ctl_get_stores = {
@@ -323,7 +308,7 @@ static bool print_regions(struct ctl *ctl, const json_t *reply)
 static int get_regions(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     (void)args;
-    return get(ctl, "/api/v1/regions", print_regions, err);
+    return ctl_show(ctl, "/api/v1/regions", print_regions, err);
 }
 
 const struct ctl_command ctl_get_regions = {

@@ -88,10 +88,14 @@ const struct ctl_command ctl_device_history = {
 
 /* ---- describe terminal ---- */
 
+static bool print_carriers(struct ctl *ctl, const json_t *reply)
+{
+    return print_carried(ctl, json_object_get(reply, "carriers"), true);
+}
+
 static int describe_terminal(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     char path[160];
-    json_t *reply;
     char *escaped = curl_easy_escape(NULL, args->arguments[0], 0);
     int n = snprintf(path, sizeof path, "/api/v1/terminals/%s", escaped != NULL ? escaped : "");
     curl_free(escaped);
@@ -99,15 +103,7 @@ static int describe_terminal(struct ctl *ctl, const struct ctl_args *args, struc
         err_set(err, ERR_INVALID, "\"%.40s\" is not a TID", args->arguments[0]);
         return EXIT_USAGE;
     }
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!print_carried(ctl, json_object_get(reply, "carriers"), true))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, path, print_carriers, err);
 }
 
 const struct ctl_command ctl_describe_terminal = {
@@ -120,28 +116,25 @@ const struct ctl_command ctl_describe_terminal = {
 
 /* ---- get duties, duty done ---- */
 
+static bool print_duties(struct ctl *ctl, const json_t *reply)
+{
+    const json_t *duties = json_object_get(reply, "duties");
+    if (json_array_size(duties) > 0)
+        return ctl_print_duties(ctl, duties, "What acquirers are to be told:");
+    fputs("Acquirers have been told everything.\n", ctl->out);
+    return true;
+}
+
 static int get_duties(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     char path[96];
-    json_t *reply;
     const char *device = ctl_arg(args, "--device", NULL);
     if (device != NULL && !ctl_device_id(device, err))
         return EXIT_USAGE;
     (void)snprintf(path, sizeof path, "/api/v1/duties?all=%d%s%s",
                    ctl_arg(args, "--all", NULL) != NULL, device != NULL ? "&device=" : "",
                    device != NULL ? device : "");
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    const json_t *duties = json_object_get(reply, "duties");
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (json_array_size(duties) == 0)
-        fputs("Acquirers have been told everything.\n", ctl->out);
-    else if (!ctl_print_duties(ctl, duties, "What acquirers are to be told:"))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, path, print_duties, err);
 }
 
 static const struct ctl_option duties_options[] = {

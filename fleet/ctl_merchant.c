@@ -118,17 +118,8 @@ static bool print_erasures(struct ctl *ctl, const json_t *reply)
 
 static int list(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    json_t *reply;
     (void)args;
-    if (!client_get(ctl->client, "/api/v1/erasures", &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!print_erasures(ctl, reply))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, "/api/v1/erasures", print_erasures, err);
 }
 
 const struct ctl_command ctl_get_erasures = {

@@ -171,19 +171,10 @@ static bool make_path(const struct ctl_args *args, const char *device, char *pat
 static int show_presence(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     char path[160];
-    json_t *reply = NULL;
     const char *device = args->argument_count > 0 ? args->arguments[0] : NULL;
     if (!make_path(args, device, path, sizeof path, err))
         return EXIT_USAGE;
-    if (!client_get(ctl->client, path, &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!(device != NULL ? print_device(ctl, reply) : print_fleet(ctl, reply)))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, path, device != NULL ? print_device : print_fleet, err);
 }
 
 static const struct ctl_option options[] = {

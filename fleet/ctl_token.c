@@ -106,13 +106,13 @@ static void add_places(struct ctl_table *table, const json_t *token)
         ctl_table_format(table, "%s %s", ctl_text(token, "scope"), first != NULL ? first : "gone");
 }
 
-static bool print_tokens(struct ctl *ctl, const json_t *list)
+static bool print_tokens(struct ctl *ctl, const json_t *reply)
 {
     size_t i;
     json_t *token;
     const int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table = ctl_table_new("TOKEN|ROLE|FOR|MADE|BY|USED|STATE");
-    json_array_foreach(list, i, token)
+    json_array_foreach(json_object_get(reply, "tokens"), i, token)
     {
         char when[CTL_TEXT_BYTES];
         const int64_t expires_ms = ctl_number(token, "expires_ms");
@@ -136,17 +136,8 @@ static bool print_tokens(struct ctl *ctl, const json_t *list)
 
 static int list_tokens(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    json_t *reply;
     (void)args;
-    if (!client_get(ctl->client, "/api/v1/tokens", &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!print_tokens(ctl, json_object_get(reply, "tokens")))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, "/api/v1/tokens", print_tokens, err);
 }
 
 const struct ctl_command ctl_token_list = {

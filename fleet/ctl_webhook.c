@@ -80,13 +80,13 @@ const struct ctl_command ctl_webhook_add = {
 
 /* ---- webhook list ---- */
 
-static bool print_webhooks(struct ctl *ctl, const json_t *list)
+static bool print_webhooks(struct ctl *ctl, const json_t *reply)
 {
     size_t i;
     json_t *hook;
     const int64_t now_ms = clock_wall_ms(ctl->clock);
     struct ctl_table *table = ctl_table_new("WEBHOOK|>DELIVERED|LAST|>BEHIND|>MISSED|STATE|URL");
-    json_array_foreach(list, i, hook)
+    json_array_foreach(json_object_get(reply, "webhooks"), i, hook)
     {
         const int64_t failing_ms = ctl_number(hook, "failing_ms");
         char since[CTL_TEXT_BYTES];
@@ -107,17 +107,8 @@ static bool print_webhooks(struct ctl *ctl, const json_t *list)
 
 static int list_webhooks(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
-    json_t *reply;
     (void)args;
-    if (!client_get(ctl->client, "/api/v1/webhooks", &reply, err))
-        return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else if (!print_webhooks(ctl, json_object_get(reply, "webhooks")))
-        code = EXIT_SYSTEM;
-    json_decref(reply);
-    return code;
+    return ctl_show(ctl, "/api/v1/webhooks", print_webhooks, err);
 }
 
 const struct ctl_command ctl_webhook_list = {

@@ -151,11 +151,6 @@ bool place_check_label(const char *name, const char *value, struct err *err)
 
 /* ---- what is told ---- */
 
-static bool no_memory(struct err *err)
-{
-    return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
-}
-
 static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err)
 {
     json_t *duty = json_pack(
@@ -165,7 +160,7 @@ static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err
         view->mid, "merchant", view->merchant, "store", view->store, "address", view->address,
         "why", view->why, "who", view->who, "since_ms", (json_int_t)view->since_ms, "done_ms",
         (json_int_t)view->done_ms, "done_who", view->done_who, "note", view->note);
-    return json_array_append_new(ctx, duty) == 0 || no_memory(err);
+    return api_append(ctx, duty, err);
 }
 
 bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
@@ -174,7 +169,7 @@ bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device
     json_t *list = json_array();
     if (list == NULL || !fleetdb_duties_each(db, scope, device, all, add_duty, list, err)) {
         json_decref(list);
-        return list != NULL ? false : no_memory(err);
+        return list != NULL ? false : api_no_memory(err);
     }
     *ret_list = list;
     return true;
@@ -182,7 +177,7 @@ bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device
 
 static bool add_label(void *ctx, const struct fleetdb_label *label, struct err *err)
 {
-    return json_object_set_new(ctx, label->name, json_string(label->value)) == 0 || no_memory(err);
+    return api_put(ctx, label->name, json_string(label->value), err);
 }
 
 json_t *place_labels(struct fleetdb *db, int64_t device, struct err *err)

@@ -131,23 +131,6 @@ static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
     return fleetdb_query(db, FLEETDB_PART_PRESENCE, query);
 }
 
-/* Runs `each` over the rows of a bound statement. */
-static bool walk(struct fleetdb *db, sqlite3_stmt *row,
-                 bool (*each)(void *walk, sqlite3_stmt *row, struct err *err), void *ctx,
-                 struct err *err)
-{
-    bool more = false;
-    while (sqlite_row(db->sqlite, row, &more, err)) {
-        if (!more)
-            return true;
-        if (!each(ctx, row, err)) {
-            (void)sqlite3_reset(row);
-            return false;
-        }
-    }
-    return false;
-}
-
 /* The device, and KEPT behind it. */
 static struct fleetdb_presence presence_of(sqlite3_stmt *row)
 {
@@ -194,7 +177,7 @@ bool fleetdb_presence_each(struct fleetdb *db,
                            void *ctx, struct err *err)
 {
     struct place_walk places = {each, ctx};
-    return walk(db, query_of(db, PLACES), give_place, &places, err);
+    return sqlite_each(db->sqlite, query_of(db, PLACES), give_place, &places, err);
 }
 
 bool fleetdb_changes_last(struct fleetdb *db, int64_t *ret_change, struct err *err)
@@ -271,7 +254,7 @@ bool fleetdb_absence_each(struct fleetdb *db, int64_t device, int64_t from_ms,
     if (device != 0)
         sqlite_bind_int(rows, ":device", device);
     sqlite_bind_int(rows, ":from", from_ms);
-    return walk(db, rows, give_absence, &absences, err);
+    return sqlite_each(db->sqlite, rows, give_absence, &absences, err);
 }
 
 struct stood_walk {
@@ -300,7 +283,7 @@ bool fleetdb_stood_each(struct fleetdb *db, int64_t device, int64_t from_ms, int
     sqlite_bind_int(rows, ":device", device);
     sqlite_bind_int(rows, ":from", from_ms);
     sqlite_bind_int(rows, ":to", to_ms);
-    return walk(db, rows, give_stood, &stood, err);
+    return sqlite_each(db->sqlite, rows, give_stood, &stood, err);
 }
 
 /* ---- what is told ---- */
@@ -367,7 +350,7 @@ bool fleetdb_presence_counts(struct fleetdb *db, struct fleetdb_scope scope,
     memset(ret_counts, 0, FLEETDB_PRESENCE_STATES * sizeof *ret_counts);
     *ret_not_in_service = 0;
     sqlite_bind_int(rows, ":token", scope.token);
-    return walk(db, rows, count_state, &counting, err);
+    return sqlite_each(db->sqlite, rows, count_state, &counting, err);
 }
 
 struct list_walk {
@@ -401,7 +384,7 @@ bool fleetdb_presence_list(struct fleetdb *db, struct fleetdb_scope scope,
     sqlite_bind_int(rows, ":token", scope.token);
     sqlite_bind_text(rows, ":state", fleetdb_presence_name(state));
     sqlite_bind_int(rows, ":limit", limit);
-    return walk(db, rows, give_row, &list, err);
+    return sqlite_each(db->sqlite, rows, give_row, &list, err);
 }
 
 bool fleetdb_presence_read(struct fleetdb *db, int64_t device,

@@ -83,23 +83,6 @@ static const char *const texts[QUERIES] = {
 
 const struct fleetdb_queries fleetdb_view_queries = {texts, QUERIES};
 
-/* Runs `each` over the rows of a bound statement. */
-static bool walk(struct fleetdb *db, sqlite3_stmt *row,
-                 bool (*each)(void *walk, sqlite3_stmt *row, struct err *err), void *ctx,
-                 struct err *err)
-{
-    bool more = false;
-    while (sqlite_row(db->sqlite, row, &more, err)) {
-        if (!more)
-            return true;
-        if (!each(ctx, row, err)) {
-            (void)sqlite3_reset(row);
-            return false;
-        }
-    }
-    return false;
-}
-
 static sqlite3_stmt *query_of(struct fleetdb *db, unsigned query, int64_t device)
 {
     sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_VIEWS, query);
@@ -152,7 +135,7 @@ bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
                           void *ctx, struct err *err)
 {
     struct device_walk devices = {each, ctx};
-    return walk(db, query_of(db, DEVICES, device), give_device, &devices, err);
+    return sqlite_each(db->sqlite, query_of(db, DEVICES, device), give_device, &devices, err);
 }
 
 struct terminal_walk {
@@ -178,7 +161,7 @@ bool fleetdb_view_terminals(struct fleetdb *db, int64_t device,
                             void *ctx, struct err *err)
 {
     struct terminal_walk terminals = {each, ctx};
-    return walk(db, query_of(db, TERMINALS, device), give_terminal, &terminals, err);
+    return sqlite_each(db->sqlite, query_of(db, TERMINALS, device), give_terminal, &terminals, err);
 }
 
 struct item_walk {
@@ -214,7 +197,7 @@ bool fleetdb_view_items(struct fleetdb *db, int64_t device,
                         void *ctx, struct err *err)
 {
     struct item_walk items = {each, ctx};
-    return walk(db, query_of(db, ITEMS, device), give_item, &items, err);
+    return sqlite_each(db->sqlite, query_of(db, ITEMS, device), give_item, &items, err);
 }
 
 struct event_walk {
@@ -245,7 +228,7 @@ bool fleetdb_view_events(struct fleetdb *db, int64_t device, size_t max,
     struct event_walk events = {each, ctx};
     sqlite3_stmt *statement = query_of(db, EVENTS, device);
     sqlite_bind_int(statement, ":max", (int64_t)max);
-    return walk(db, statement, give_event, &events, err);
+    return sqlite_each(db->sqlite, statement, give_event, &events, err);
 }
 
 struct stream_walk {
@@ -275,7 +258,7 @@ bool fleetdb_view_streams(struct fleetdb *db, int64_t device,
                           void *ctx, struct err *err)
 {
     struct stream_walk streams = {each, ctx};
-    return walk(db, query_of(db, STREAMS, device), give_stream, &streams, err);
+    return sqlite_each(db->sqlite, query_of(db, STREAMS, device), give_stream, &streams, err);
 }
 
 static bool give_life(void *ctx, sqlite3_stmt *row, struct err *err)
@@ -293,5 +276,5 @@ bool fleetdb_view_lives(struct fleetdb *db, uint64_t ret_counts[FLEETDB_LIVES], 
 {
     memset(ret_counts, 0, FLEETDB_LIVES * sizeof *ret_counts);
     sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_VIEWS, LIVES);
-    return walk(db, statement, give_life, ret_counts, err);
+    return sqlite_each(db->sqlite, statement, give_life, ret_counts, err);
 }

@@ -197,6 +197,22 @@ bool sqlite_row(struct sqlite *db, sqlite3_stmt *statement, bool *ret_row, struc
     return false;
 }
 
+bool sqlite_each(struct sqlite *db, sqlite3_stmt *statement,
+                 bool (*each)(void *ctx, sqlite3_stmt *row, struct err *err), void *ctx,
+                 struct err *err)
+{
+    bool more = false;
+    while (sqlite_row(db, statement, &more, err)) {
+        if (!more)
+            return true;
+        if (!each(ctx, statement, err)) {
+            (void)sqlite3_reset(statement);
+            return false;
+        }
+    }
+    return false;
+}
+
 bool sqlite_run(struct sqlite *db, sqlite3_stmt *statement, struct err *err)
 {
     bool row = true;

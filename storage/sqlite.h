@@ -89,6 +89,10 @@ static inline void sqlite_bind_u64(sqlite3_stmt *statement, const char *name, ui
  * Who stops before the last calls sqlite3_reset. */
 bool sqlite_row(struct sqlite *db, sqlite3_stmt *statement, bool *ret_row,
                 struct err *err) MUSTER_CHECK;
+/* All rows of a bound statement; it is reset afterwards in every case. */
+bool sqlite_each(struct sqlite *db, sqlite3_stmt *statement,
+                 bool (*each)(void *ctx, sqlite3_stmt *row, struct err *err), void *ctx,
+                 struct err *err) MUSTER_CHECK;
 /* To its end, ignoring rows. */
 bool sqlite_run(struct sqlite *db, sqlite3_stmt *statement, struct err *err) MUSTER_CHECK;
 /* First column of the first row as an integer; `missing` if there is no row or it is null. */

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Power cuts under the fleet's database, with the real collector on it. */
-#include "base/file.h"
 #include "fleet/collector.h"
-#include "storage/fleetdb_rollups.h"
-#include "storage/fleetdb_spans.h"
-#include "tests/crash/crash.h"
-#include "tests/unit/collector_world.h"
+#include "tests/crash/fleet_world.h"
 
 #include <inttypes.h>
 #include <sqlite3.h>
@@ -19,7 +15,6 @@ enum {
     STREAMS = 4,
     SEQS = 60,
     BATCH_MAX = 12,
-    PATH_BYTES = 128,
     CONFLICT_SALT = 5000,
 };
 
@@ -30,25 +25,12 @@ struct stream {
 };
 
 struct seed {
-    struct world world;
+    struct fleet_world fleet; /* first: what its ports are given */
     struct stream now[STREAMS], at[STEPS_MAX][STREAMS];
     bool enrolled, enrolled_at[STEPS_MAX];
-    struct crash *crash;
-    bool checking; /* receipts of a check are not the work's */
-    char path[PATH_BYTES];
+    bool checking;             /* receipts of a check are not the work's */
     struct buf whole[STREAMS]; /* one batch with all of each stream */
 };
-
-static int64_t no_wall(void *ctx)
-{
-    return WORLD_WALL_MS + ((const struct seed *)ctx)->world.now_ms;
-}
-
-static void must(struct crash *crash, bool ok, const struct err *err)
-{
-    if (!ok)
-        crash_stop(crash, "%s", err->text);
-}
 
 static void step_end(struct crash *crash)
 {
@@ -63,7 +45,7 @@ static void step_begin(struct crash *crash)
         crash_stop(crash, "too many steps");
 }
 
-/* ---- the collector's ports ---- */
+/* ---- what is sent ---- */
 
 static void mark(struct stream *stream, uint64_t first, uint64_t last)
 {
@@ -91,111 +73,50 @@ static bool send(void *ctx, const char *topic, struct bytes payload)
     struct arena arena = {0};
     if (strcmp(topic, "muster/v1/down/t1/receipt") != 0)
         return true;
-    struct world *world = &seed->world;
+    struct world *world = &seed->fleet.world;
     (void)snprintf(world->topics[0], TOPIC_CHARS, "%s", topic);
     world->sent = 1;
     if (!buf_append(&world->payloads[0], payload.data, payload.length, NULL))
         return false;
     if (!seed->checking)
-        step_end(seed->crash);
+        step_end(seed->fleet.crash);
     take_receipt(seed, world_receipt(world, 0, &arena));
     if (!seed->checking) {
-        step_begin(seed->crash);
-        step_end(seed->crash);
+        step_begin(seed->fleet.crash);
+        step_end(seed->fleet.crash);
     }
     arena_done(&arena);
     world_forget_sent(world);
     return true;
 }
 
-static void no_hello(void *ctx, const struct fleetdb_device *device, const Muster__Hello *hello,
-                     struct wants *ret_wants, struct buf *ret_manifest)
-{
-    (void)ctx;
-    (void)device;
-    (void)hello;
-    (void)ret_wants;
-    (void)ret_manifest;
-}
-
-static void failed(void *ctx, const struct err *why)
-{
-    crash_corrupt(((struct seed *)ctx)->crash, "the collector gave up: %s", why->text);
-}
-
 /* ---- a fleet ---- */
 
 static void *begin(struct crash *crash)
 {
+    static const char *const devices[] = {"t1"};
     struct seed *seed = calloc(1, sizeof *seed);
-    void *fleet = NULL;
-    if (seed == NULL || temp_fleet_open(&fleet) != 0)
+    if (seed == NULL)
         crash_stop(crash, "no memory");
-    seed->crash = crash;
-    seed->world.fleet = fleet;
-    seed->world.clock = (struct clock){no_wall, no_wall, seed};
-    (void)temp_fleet_device(fleet, "t1"); /* makes its key; the database is not the one at hand */
-    seed->world.t1_key = world_key(&seed->world, "t1");
-    fleetdb_close(seed->world.fleet->db);
-    seed->world.fleet->db = NULL;
+    fleet_world_begin(&seed->fleet, crash, devices, 1);
+    seed->fleet.send = send;
     for (uint64_t i = 0; i < STREAMS; i++)
-        seed->whole[i] = world_seal_results(&seed->world, "t1", i + 1, 1, SEQS, 0);
+        seed->whole[i] = world_seal_results(&seed->fleet.world, "t1", i + 1, 1, SEQS, 0);
     return seed;
 }
 
 static void end(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
-    void *fleet = seed->world.fleet;
     for (size_t i = 0; i < STREAMS; i++)
         buf_done(&seed->whole[i]);
-    sign_key_free(seed->world.t1_key);
-    if (temp_fleet_close(&fleet) != 0)
-        crash_stop(crash, "the keys stay");
+    fleet_world_end(&seed->fleet);
     free(seed);
-}
-
-static bool open_fleet(struct seed *seed, const char *path, struct err *err)
-{
-    struct world *world = &seed->world;
-    if (!fleetdb_open(path, &world->fleet->db, err))
-        return false;
-    const struct collector_settings settings = {
-        .db = world->fleet->db,
-        .clock = &world->clock,
-        .metrics = &world->metrics,
-        .receipt_key = world->fleet->root_key,
-        .director_key = world->fleet->director_key,
-        .receipts = {.coalesce_ms = 200, .batches = 3},
-    };
-    const struct collector_ports ports = {
-        .ctx = seed, .send = send, .hello = no_hello, .failed = failed};
-    return collector_open(&settings, &ports, &world->collector, err);
-}
-
-static void close_fleet(struct seed *seed)
-{
-    collector_close(seed->world.collector);
-    seed->world.collector = NULL;
-    fleetdb_close(seed->world.fleet->db);
-    seed->world.fleet->db = NULL;
 }
 
 static bool enrol(struct seed *seed, struct err *err)
 {
-    int64_t device = 0;
-    const struct fleetdb_enrolment enrolment = {
-        .id = "t1",
-        .serial = "t1",
-        .model = "M1",
-        .agent_key = sign_key_spki(seed->world.t1_key),
-        .merchant_id = "m",
-        .merchant_name = "Merchant",
-        .store_id = "s",
-        .store_name = "Store",
-        .region = "",
-    };
-    return fleetdb_enrol(seed->world.fleet->db, &enrolment, 1000, &device, err);
+    return fleet_world_enrol(&seed->fleet, "t1", "m", "Merchant", err);
 }
 
 /* ---- the work ---- */
@@ -214,7 +135,7 @@ static void do_batch(struct crash *crash)
     if (conflict)
         last = first;
     seed->now[stream].contradicted[first] |= conflict;
-    world_send_results(&seed->world, stream + 1, first, last, conflict ? CONFLICT_SALT : 0);
+    world_send_results(&seed->fleet.world, stream + 1, first, last, conflict ? CONFLICT_SALT : 0);
     step_end(crash);
 }
 
@@ -222,30 +143,29 @@ static void do_turn(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
     step_begin(crash);
-    seed->world.now_ms += crash_draw(crash, 250);
-    (void)collector_turn(seed->world.collector);
+    seed->fleet.world.now_ms += crash_draw(crash, 250);
+    (void)collector_turn(seed->fleet.world.collector);
     step_end(crash);
 }
 
 static void do_reopen(struct crash *crash)
 {
     struct seed *seed = crash->ctx;
-    struct err err = {0};
     step_begin(crash);
-    close_fleet(seed);
+    fleet_world_close(&seed->fleet);
     step_end(crash);
     step_begin(crash);
-    must(crash, open_fleet(seed, seed->path, &err), &err);
+    fleet_world_must_open(&seed->fleet, seed->fleet.path);
     step_end(crash);
 }
 
 static void make(struct crash *crash, const char *dir)
 {
-    struct err err = {0};
-    char path[PATH_BYTES];
-    (void)snprintf(path, sizeof path, "%s/fleet.db", dir);
-    must(crash, open_fleet(crash->ctx, path, &err), &err);
-    close_fleet(crash->ctx);
+    struct seed *seed = crash->ctx;
+    char path[FLEET_WORLD_PATH_BYTES];
+    fleet_world_path(dir, path);
+    fleet_world_must_open(&seed->fleet, path);
+    fleet_world_close(&seed->fleet);
 }
 
 static void work(struct crash *crash, const char *dir)
@@ -253,7 +173,7 @@ static void work(struct crash *crash, const char *dir)
     struct seed *seed = crash->ctx;
     struct fleetdb_device device;
     struct err err = {0};
-    (void)snprintf(seed->path, sizeof seed->path, "%s/fleet.db", dir);
+    fleet_world_path(dir, seed->fleet.path);
     if (crash->round > 0) {
         memcpy(seed->now, seed->at[crash->from_step - !crash->from_done], sizeof seed->now);
         for (size_t i = 0; i < STREAMS;
@@ -264,11 +184,11 @@ static void work(struct crash *crash, const char *dir)
     crash->log.step = 0;
     step_end(crash);
     step_begin(crash);
-    must(crash, open_fleet(seed, seed->path, &err), &err);
+    fleet_world_must_open(&seed->fleet, seed->fleet.path);
     step_end(crash);
     step_begin(crash);
-    if (!fleetdb_device_find(seed->world.fleet->db, "t1", &device, &err))
-        must(crash, enrol(seed, &err), &err);
+    if (!fleetdb_device_find(seed->fleet.world.fleet->db, "t1", &device, &err))
+        fleet_world_must(&seed->fleet, enrol(seed, &err), &err);
     seed->enrolled = true;
     step_end(crash);
     while (crash->log.step < STEPS) {
@@ -284,7 +204,8 @@ static void work(struct crash *crash, const char *dir)
 
 static void drop(struct crash *crash)
 {
-    close_fleet(crash->ctx);
+    struct seed *seed = crash->ctx;
+    fleet_world_close(&seed->fleet);
 }
 
 /* ---- the check ---- */
@@ -373,21 +294,6 @@ static void check_rows(struct check *check)
              take_count);
 }
 
-static void check_sums(struct check *check)
-{
-    char text[120] = "";
-    uint64_t wrong = 0;
-    struct err err = {0};
-    if (!fleetdb_rollups_check(check->seed->world.fleet->db, &wrong, text, sizeof text, &err))
-        crash_corrupt(check->crash, "the sums: %s", err.text);
-    else if (wrong > 0)
-        crash_corrupt(check->crash, "%s", text);
-    if (!fleetdb_spans_check(check->seed->world.fleet->db, &wrong, &err))
-        crash_corrupt(check->crash, "the spans: %s", err.text);
-    else if (wrong > 0)
-        crash_corrupt(check->crash, "%llu results or spans are wrong", (unsigned long long)wrong);
-}
-
 static void check_receipted(struct check *check, const struct stream *streams)
 {
     for (size_t i = 0; i < STREAMS; i++) {
@@ -422,12 +328,12 @@ static void check_again(struct check *check)
     memset(seed->now, 0, sizeof seed->now);
     for (size_t i = 0; i < STREAMS; i++) {
         memset(all[i].sent, true, sizeof all[i].sent);
-        world_deliver(&seed->world, TOPIC_UP_BATCH, "t1", buf_bytes(&seed->whole[i]));
+        world_deliver(&seed->fleet.world, TOPIC_UP_BATCH, "t1", buf_bytes(&seed->whole[i]));
     }
-    world_settle(&seed->world);
+    world_settle(&seed->fleet.world);
     check->after = all;
     check_rows(check);
-    check_sums(check);
+    fleet_world_check_sums(&seed->fleet);
     for (size_t i = 0; i < STREAMS; i++) {
         for (size_t seq = 1; seq <= SEQS; seq++) {
             bool receipted = seed->now[i].receipted[seq] || all[i].contradicted[seq];
@@ -449,20 +355,20 @@ static void check(struct crash *crash, const char *dir, unsigned step, bool done
                           .after = seed->at[step]};
     bool enrolled = seed->enrolled_at[done ? step : step - 1];
     uint64_t breaches = crash->corrupt + crash->lost + crash->doubled;
-    int64_t now_ms = seed->world.now_ms;
-    char path[PATH_BYTES];
+    int64_t now_ms = seed->fleet.world.now_ms;
+    char path[FLEET_WORLD_PATH_BYTES];
     struct err err = {0};
     seed->checking = true;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", dir);
-    if (!open_fleet(seed, path, &err)) {
+    fleet_world_path(dir, path);
+    if (!fleet_world_open(&seed->fleet, path, &err)) {
         crash_corrupt(crash, "does not open: %s", err.text);
     } else if (sqlite3_open_v2(path, &check.db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {
         crash_corrupt(crash, "cannot be looked into");
     } else {
         check_rows(&check);
-        check_sums(&check);
+        fleet_world_check_sums(&seed->fleet);
         check_receipted(&check, check.before);
-        bool known = fleetdb_device_find(seed->world.fleet->db, "t1", &device, &err);
+        bool known = fleetdb_device_find(seed->fleet.world.fleet->db, "t1", &device, &err);
         if (!known && enrolled)
             crash_lost(crash, "the device: %s", err.text);
         if (!known && !enrol(seed, &err))
@@ -473,8 +379,8 @@ static void check(struct crash *crash, const char *dir, unsigned step, bool done
             check_integrity(&check);
     }
     (void)sqlite3_close(check.db);
-    close_fleet(seed);
-    seed->world.now_ms = now_ms;
+    fleet_world_close(&seed->fleet);
+    seed->fleet.world.now_ms = now_ms;
     seed->checking = false;
 }
 

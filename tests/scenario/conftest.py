@@ -9,8 +9,10 @@ import pytest
 
 from broker import Broker
 from link_bench import Bench
+from ops import Ops
 from pki import Pki
 from processes import Processes
+from terminal import Terminal
 
 
 def pytest_addoption(parser):
@@ -92,6 +94,27 @@ def make_bench(bin_dir, processes, pki, run_dir):
 @pytest.fixture
 def bench(make_bench):
     return make_bench()
+
+
+@pytest.fixture
+def ops(bin_dir, processes, pki, broker, run_dir):
+    """A musterd with its keys, connected, and a musterctl beside it."""
+    ops = Ops(bin_dir, processes, run_dir / "ops")
+    ops.start(broker, pki).wait_line("connected to")
+    return ops
+
+
+@pytest.fixture
+def make_terminal(ops, bin_dir, processes, run_dir, broker, pki):
+    """make_terminal(name) gives a terminal that is enrolled and connected."""
+    def make(name="term-1", **options):
+        terminal = Terminal(bin_dir, processes, run_dir / name, name, ops.root, **options)
+        ops.enrol(terminal)
+        terminal.start_agent()
+        terminal.start_link(broker, pki)
+        terminal.wait_connected()
+        return terminal
+    return make
 
 
 @pytest.hookimpl(hookwrapper=True)

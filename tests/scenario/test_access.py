@@ -9,17 +9,9 @@ import subprocess
 import pytest
 
 import contract
-from ops import Ops
 from processes import wait_for
 
 TABLE = b"#bin\tlabel\n" + b"".join(b"%06d\tISSUER\n" % n for n in range(200))
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
 
 
 def enrol(ops, device, merchant, region):

@@ -11,7 +11,6 @@ import pytest
 
 from ops import Ops, UnixConnection
 from processes import wait_for
-from terminal import Terminal
 from wire import fields, unseal
 
 PARTS = ("committed", "buffered", "lost", "unknown", "unaccounted")
@@ -22,18 +21,6 @@ def ops(bin_dir, processes, pki, broker, run_dir):
     ops = Ops(bin_dir, processes, run_dir / "ops")
     start(ops, broker, pki)
     return ops
-
-
-@pytest.fixture
-def make_terminal(ops, bin_dir, processes, run_dir, broker, pki):
-    def make(name="term-1", **options):
-        terminal = Terminal(bin_dir, processes, run_dir / name, name, ops.root, **options)
-        ops.enrol(terminal)
-        terminal.start_agent()
-        terminal.start_link(broker, pki)
-        terminal.wait_connected()
-        return terminal
-    return make
 
 
 def start(ops, broker, pki):

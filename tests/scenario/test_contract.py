@@ -13,9 +13,7 @@ FILL = {"device": "term-1", "sha256": "0" * 64, "version": "1", "name": "nothing
 
 
 @pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
+def ops(ops):
     ops.add_device("term-1", "12345671")
     return ops
 

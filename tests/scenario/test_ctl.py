@@ -5,21 +5,11 @@ import json
 import re
 import stat
 
-import pytest
-
 from ops import Ops
 from wire import Manifest, sha256
 
 OBSERVE, PROPOSE, REPAIR = 0, 1, 2
 TABLE = b"bin\tissuer\n" + b"".join(b"%06d\tbank %d\n" % (622000 + n, n) for n in range(500))
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki)
-    ops.process.wait_line("connected to")
-    return ops
 
 
 class Inbox:

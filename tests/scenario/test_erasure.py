@@ -5,27 +5,14 @@ import random
 import pytest
 
 import aged
-from ops import Ops
 from processes import wait_for
-from terminal import Terminal
 
 NAMES = (b"Corner Shop", b"Main Street", b"T0000001", b"M00000000000001", b"shop-desk", b"RRNOFSHOP")
 
 
 @pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
-
-
-@pytest.fixture
-def terminal(ops, bin_dir, processes, run_dir, broker, pki):
-    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
-    ops.enrol(terminal)
-    terminal.start_agent()
-    terminal.start_link(broker, pki)
-    terminal.wait_connected()
+def terminal(ops, make_terminal):
+    terminal = make_terminal()
     assert terminal.record(40, outcome="declined", code="57", rrn="RRNOFSHOP001").returncode == 0
     ops.wait_results(40)
     return terminal

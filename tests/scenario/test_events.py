@@ -4,21 +4,12 @@ import http.client
 import json
 import socket
 
-import pytest
-
 import contract
-from ops import Ops, UnixConnection
+from ops import UnixConnection
 from processes import wait_for
 from terminal import Terminal
 
 HAPPENING = {"$ref": "#/components/schemas/Happening"}
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
 
 
 class Stream:

@@ -7,26 +7,13 @@ import urllib.parse
 
 import pytest
 
-from ops import Ops
 from processes import wait_for
-from terminal import Terminal
 
 
 @pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
-
-
-@pytest.fixture
-def terminal(ops, bin_dir, processes, run_dir, broker, pki):
+def terminal(ops, make_terminal):
     """40 sales, one of which the shop calls for."""
-    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
-    ops.enrol(terminal)
-    terminal.start_agent()
-    terminal.start_link(broker, pki)
-    terminal.wait_connected()
+    terminal = make_terminal()
     assert terminal.record(39, rrn="632714000001", auth_code="111111").returncode == 0
     assert terminal.record(1, first=40, rrn="632714000040", outcome="declined", code="57",
                            amount_minor=4500).returncode == 0

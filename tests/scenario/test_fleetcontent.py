@@ -5,8 +5,6 @@ import json
 import random
 import sqlite3
 
-import pytest
-
 import fleet_side
 from ops import Ops
 from processes import wait_for
@@ -21,14 +19,6 @@ def table(changed=()):
     for row in changed:
         rows[row] = b"%06d\tanother bank\n" % (622000 + row)
     return b"bin\tissuer\n" + b"".join(rows)
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki)
-    ops.process.wait_line("connected to")
-    return ops
 
 
 def documents(ops, name):

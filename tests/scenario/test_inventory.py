@@ -5,16 +5,6 @@ import io
 
 import pytest
 
-from ops import Ops
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki)
-    ops.process.wait_line("connected to")
-    return ops
-
 
 def rows(text):
     return list(csv.DictReader(io.StringIO(text, newline="")))

@@ -7,27 +7,14 @@ import shutil
 import pytest
 
 import aged
-from ops import Ops
 from processes import wait_for
-from terminal import Terminal
 
 RETENTION = "[retention]\nresults = 30d\nopen_matters = 400d\nevery = 1s\nspare = 0\n"
 
 
 @pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
-
-
-@pytest.fixture
-def terminal(ops, bin_dir, processes, run_dir, broker, pki):
-    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
-    ops.enrol(terminal)
-    terminal.start_agent()
-    terminal.start_link(broker, pki)
-    terminal.wait_connected()
+def terminal(ops, make_terminal):
+    terminal = make_terminal()
     assert terminal.record(40, outcome="declined", code="57").returncode == 0
     ops.wait_results(40)
     return terminal

@@ -6,16 +6,8 @@ import subprocess
 
 import pytest
 
-from ops import Ops
 from terminal import Terminal
 from test_events import Stream
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
 
 
 @pytest.fixture

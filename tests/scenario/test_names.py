@@ -3,20 +3,9 @@
 import json
 import urllib.parse
 
-import pytest
-
-from ops import Ops
 from processes import wait_for
-from terminal import Terminal
 
 LONG = [("m" * 64, "s" * 59 + "-east"), ("m" * 64, "s" * 59 + "-west"), ("商" * 21, "店" * 21), ("m1", "s1")]
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
 
 
 def asked(ops, path, **choices):
@@ -25,12 +14,8 @@ def asked(ops, path, **choices):
     return reply
 
 
-def test_the_longest_names_are_told_each_for_itself(ops, bin_dir, processes, run_dir, broker, pki):
-    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
-    ops.enrol(terminal)
-    terminal.start_agent()
-    terminal.start_link(broker, pki)
-    terminal.wait_connected()
+def test_the_longest_names_are_told_each_for_itself(ops, make_terminal):
+    terminal = make_terminal()
     total = 0
     for count, (merchant, store) in enumerate(LONG, start=1):
         ops.ctl_ok("device", "move", "term-1", "--merchant", merchant, "--store", store, "--region", f"{'r' * 60}{count}", "--no-terminals")

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 import contract
-from ops import Ops, UnixConnection
+from ops import UnixConnection
 from processes import free_port, wait_for
 from terminal import Terminal
 
@@ -56,13 +56,6 @@ class Asker:
 
     def post(self, path, body, expect=200, **more):
         return self.ask("POST", V1 + path, body, expect=expect, **more)
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
 
 
 def filled(path):

@@ -12,20 +12,12 @@ import urllib.parse
 import pytest
 
 import contract
-from ops import Ops
 from terminal import Terminal
 
 KINDS = ("errors", "rates", "top")
 DIMS = contract.DOCUMENT["paths"]["/api/v1/errors"]["get"]["parameters"][0]["schema"]["enum"]
 # Words and numbers of the other shop that no answer may have in it.
 SECRETS = ("term-2", "m2", "s2", "south", "T0000002", "M0002", "THEIRS", "91", "77777")
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    return ops
 
 
 def shop(ops, bin_dir, processes, run_dir, broker, pki, number, region):

@@ -6,18 +6,6 @@ import json
 import sqlite3
 import subprocess
 
-import pytest
-
-from ops import Ops
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki)
-    ops.process.wait_line("connected to")
-    return ops
-
 
 def ids(reply, name="devices"):
     return [device["id"] for device in reply[name]]

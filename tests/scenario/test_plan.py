@@ -5,20 +5,9 @@ import json
 import pathlib
 import sqlite3
 
-import pytest
-
-from ops import Ops
 from terminal import Terminal
 
 TABLE = b"bin\tissuer\n" + b"".join(b"%06d\tbank %d\n" % (622000 + n, n) for n in range(500))
-
-
-@pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki)
-    ops.process.wait_line("connected to")
-    return ops
 
 
 def all_rows(ops):

@@ -7,9 +7,6 @@ import re
 
 import pytest
 
-from ops import Ops
-from terminal import Terminal
-
 FORMULA = '=HYPERLINK("//x")'
 REPORTS = (["errors"], ["rates", "--by", "device"], ["top", "--by", "issuer"], ["find", "--tid", "T0000001"], ["presence"], ["changes"],
            ["get", "devices"], ["get", "stores"], ["get", "regions"], ["get", "groups"], ["get", "duties"],
@@ -17,14 +14,8 @@ REPORTS = (["errors"], ["rates", "--by", "device"], ["top", "--by", "issuer"], [
 
 
 @pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
-    terminal = Terminal(bin_dir, processes, run_dir / "term-1", "term-1", ops.root)
-    ops.enrol(terminal)
-    terminal.start_agent()
-    terminal.start_link(broker, pki)
-    terminal.wait_connected()
+def ops(ops, make_terminal):
+    terminal = make_terminal()
     assert terminal.record(30, issuer_bucket="BANK").returncode == 0
     for first, currency in ((31, 392), (41, 48), (51, 156)):
         assert terminal.record(10, first=first, issuer_bucket=FORMULA, currency=currency, outcome="declined", code="57",

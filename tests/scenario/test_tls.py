@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from ops import Ops
 from pki import Pki
 from processes import free_port
 
@@ -58,9 +57,7 @@ class Front:
 
 
 @pytest.fixture
-def ops(bin_dir, processes, pki, broker, run_dir):
-    ops = Ops(bin_dir, processes, run_dir / "ops")
-    ops.start(broker, pki).wait_line("connected to")
+def ops(ops):
     ops.add_device("term-1", "11111111")
     return ops
 
