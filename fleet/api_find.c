@@ -5,6 +5,7 @@
 #include "proto/record.pb-c.h"
 #include "storage/fleetdb_find.h"
 #include "storage/fleetdb_keeping.h"
+#include "storage/fleetdb_snapshot.h"
 #include "storage/fleetdb_views.h"
 
 #include <inttypes.h>
@@ -39,6 +40,7 @@ struct search {
     struct fleetdb *db;
     const struct clock *clock;
     struct fleetdb_find *find;
+    struct fleetdb_snapshot *snapshot; /* NULL: all is read in one turn so far */
     struct fleetdb_wanted wanted;
     char texts[TEXTS][TEXT_BYTES];
     int64_t limit, began_ms;
@@ -328,6 +330,26 @@ static bool finish(const struct search *search, bool complete, struct api_answer
     return done;
 }
 
+static bool open_find(struct search *search, struct err *err)
+{
+    return fleetdb_find_open(search->db, &search->wanted, (size_t)search->limit, &search->find,
+                             err);
+}
+
+/* What takes more than one turn begins again, with what is there at this moment: between two turns
+ * a result's time may be corrected, and it would be found twice, or never. */
+static bool hold_still(struct search *search, struct err *err)
+{
+    if (search->snapshot != NULL)
+        return true;
+    if (!fleetdb_snapshot_open(search->db, &search->snapshot, err))
+        return false;
+    fleetdb_find_close(search->find);
+    search->find = NULL;
+    search->wanted.snapshot = search->snapshot;
+    return open_find(search, err);
+}
+
 static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     struct search *search = ctx;
@@ -340,7 +362,7 @@ static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct er
         late = fleetdb_find_by_time(search->find) && search->worked_ms + turn_ms >= LOOK_MS;
         if (!done && !late && turn_ms >= TURN_MS) {
             search->worked_ms += turn_ms;
-            return true;
+            return hold_still(search, err);
         }
     }
     *ret_done = true;
@@ -351,6 +373,7 @@ static void stop(void *ctx)
 {
     struct search *search = ctx;
     fleetdb_find_close(search->find);
+    fleetdb_snapshot_close(search->snapshot);
     free(search);
 }
 
@@ -364,9 +387,7 @@ bool api_find(void *ctx, const struct api_request *request, struct api_answer *a
     search->db = fleet->db;
     search->clock = fleet->clock;
     search->began_ms = clock_boot_ms(search->clock);
-    if (!read_question(search, request, err) ||
-        !fleetdb_find_open(search->db, &search->wanted, (size_t)search->limit, &search->find,
-                           err) ||
+    if (!read_question(search, request, err) || !open_find(search, err) ||
         !check_known(search, request, err)) {
         stop(search);
         return false;

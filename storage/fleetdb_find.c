@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum query { DEVICES, OF_DEVICE, OF_WINDOW, NEWEST, QUERIES };
+enum query { DEVICES, OF_DEVICE, OF_WINDOW, QUERIES };
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS };
 
 #define PLACES " LEFT JOIN store s ON s.id = t.store LEFT JOIN merchant m ON m.id = t.merchant"
@@ -37,20 +37,23 @@ static const char *const texts[QUERIES] = {
                   " WHERE device = :device AND lane = 1",
     [OF_WINDOW] = "SELECT coalesce(sum(results), 0) FROM rollup_code_hour"
                   " WHERE bucket >= :from AND bucket <= :to",
-    [NEWEST] = "SELECT max(bucket) FROM result_span WHERE bucket <= (:to - 1) / " FLEETDB_SPAN_MS,
 };
+
+static const char newest_span[] =
+    "SELECT max(bucket) FROM result_span WHERE bucket <= (:to - 1) / " FLEETDB_SPAN_MS;
 
 const struct fleetdb_queries fleetdb_find_queries = {texts, QUERIES};
 
 struct fleetdb_find {
     struct fleetdb *db;
+    struct sqlite *sqlite; /* where results are read */
     struct fleetdb_wanted wanted;
     size_t limit;
     bool devices_known, by_time;
     int64_t *devices;
     size_t device_count, device_room, device;
     int64_t looked_ms;
-    sqlite3_stmt *rows;
+    sqlite3_stmt *rows, *newest;
     struct fleetdb_found *list; /* newest first; one more than the limit: there are more */
     size_t count;
 };
@@ -176,7 +179,8 @@ static bool prepare(struct fleetdb_find *find, struct err *err)
     const struct fleetdb_wanted *w = &find->wanted;
     struct buf sql = {0};
     bool done = say_all(&sql, find, err) &&
-                sqlite_compile(find->db->sqlite, (const char *)sql.data, &find->rows, err);
+                sqlite_compile(find->sqlite, (const char *)sql.data, &find->rows, err) &&
+                sqlite_compile(find->sqlite, newest_span, &find->newest, err);
     buf_done(&sql);
     if (!done)
         return false;
@@ -256,7 +260,7 @@ static bool read_rows(struct fleetdb_find *find, int64_t from_ms, int64_t to_ms,
     if (!find->by_time)
         sqlite_bind_int(find->rows, ":one", device);
     while (more) {
-        if (!sqlite_row(find->db->sqlite, find->rows, &more, err))
+        if (!sqlite_row(find->sqlite, find->rows, &more, err))
             return false;
         if (more)
             find->list[find->count++] = found_of(find->rows);
@@ -279,7 +283,11 @@ bool fleetdb_find_open(struct fleetdb *db, const struct fleetdb_wanted *wanted, 
         free(list);
         return err_set(err, ERR_NO_MEMORY, "no memory for the answer");
     }
-    *find = (struct fleetdb_find){.db = db, .wanted = *wanted, .limit = limit, .list = list};
+    *find = (struct fleetdb_find){.db = db,
+                                  .sqlite = fleetdb_read_from(db, wanted->snapshot),
+                                  .wanted = *wanted,
+                                  .limit = limit,
+                                  .list = list};
     if (wanted->before.at_ms > 0 && wanted->before.at_ms < find->wanted.to_ms)
         find->wanted.to_ms = wanted->before.at_ms + 1;
     find->looked_ms = find->wanted.to_ms;
@@ -295,9 +303,8 @@ bool fleetdb_find_open(struct fleetdb *db, const struct fleetdb_wanted *wanted, 
 static bool skip_gap(struct fleetdb_find *find, struct err *err)
 {
     int64_t newest = 0;
-    sqlite3_stmt *row = fleetdb_query(find->db, FLEETDB_PART_FIND, NEWEST);
-    sqlite_bind_int(row, ":to", find->looked_ms);
-    if (!sqlite_value(find->db->sqlite, row, -1, &newest, err))
+    sqlite_bind_int(find->newest, ":to", find->looked_ms);
+    if (!sqlite_value(find->sqlite, find->newest, -1, &newest, err))
         return false;
     const int64_t end_ms = (newest + 1) * fleetdb_span_ms;
     if (end_ms < find->looked_ms)
@@ -370,6 +377,7 @@ void fleetdb_find_close(struct fleetdb_find *find)
     if (find == NULL)
         return;
     (void)sqlite3_finalize(find->rows);
+    (void)sqlite3_finalize(find->newest);
     free(find->devices);
     free(find->list);
     free(find);

@@ -10,6 +10,7 @@
  * through by its own key; where it does not, or where the window holds fewer, those of the window,
  * a slice of time after the other. Open, step until it is done or has taken too long, read, close.
  */
+struct fleetdb_snapshot;
 struct fleetdb_place_in_time { /* results are in order of both, newest first */
     int64_t at_ms, result;
 };
@@ -22,9 +23,10 @@ struct fleetdb_wanted {
     const char *merchant, *store; /* codes, of where it stood; a store is one of the merchant's */
     const char *rrn, *auth_code, *code;
     int64_t stan, amount_minor, currency, outcome;
-    int64_t from_ms, to_ms;              /* [from, to) */
-    struct fleetdb_place_in_time before; /* all from here on were read; at_ms 0: none */
-    struct fleetdb_scope scope;          /* of where it stood at the moment of the sale */
+    int64_t from_ms, to_ms;                  /* [from, to) */
+    struct fleetdb_place_in_time before;     /* all from here on were read; at_ms 0: none */
+    struct fleetdb_scope scope;              /* of where it stood at the moment of the sale */
+    const struct fleetdb_snapshot *snapshot; /* NULL: as it is at each step; else opened just now */
 };
 
 enum { FLEETDB_FOUND_NAME_BYTES = 264 };

@@ -151,12 +151,40 @@ static void a_question_is_about_one_moment(void **state)
     api_answer_done(&questions.answer);
 }
 
+static size_t found(const struct questions *questions)
+{
+    return json_array_size(json_object_get(questions->answer.json, "results"));
+}
+
+static void a_search_is_about_one_moment(void **state)
+{
+    static const struct api_query query[] = {{"stan", "7"}, {"from_ms", "1"}};
+    struct questions questions = {0};
+    const struct api_request request = {.method = "GET", .path = "/"};
+    open_questions(state, &questions);
+    begin(&questions, "/api/v1/find", query, 2);
+    questions.step_ms = 25; /* a slice in each turn */
+    api_continue(&request, &questions.answer);
+    send_result(&questions, 15); /* not looked through yet */
+    go_on(&questions);
+    assert_int_equal(questions.answer.status, 200);
+    assert_true(json_is_true(json_object_get(questions.answer.json, "complete")));
+    assert_int_equal(found(&questions), 3);
+    api_answer_done(&questions.answer);
+    questions.step_ms = 0;
+    begin(&questions, "/api/v1/find", query, 2);
+    go_on(&questions);
+    assert_int_equal(found(&questions), 4);
+    api_answer_done(&questions.answer);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(half_an_answer_is_none),
         TEST(a_question_is_about_one_moment),
+        TEST(a_search_is_about_one_moment),
         TEST(others_turns_do_not_count_for_rates),
         TEST(others_turns_do_not_count_for_find),
     };
