@@ -3,6 +3,7 @@
 #include "fleet/access.h"
 #include "fleet/api_fleet.h"
 #include "fleet/select.h"
+#include "fleet/week_ago.h"
 #include "proto/record.pb-c.h"
 #include "storage/fleetdb_snapshot.h"
 #include "storage/fleetdb_unsure.h"
@@ -13,7 +14,6 @@
 
 /* Of a question, no more in one turn of the loop than one slice beyond so long. */
 enum { TURN_MS = 20 };
-static const int64_t week_ms = INT64_C(7) * 24 * 3600 * 1000;
 
 /* What is asked one after the other. */
 enum part { NOW, BEFORE, FLEET, PARTS, UNSURE = PARTS, DONE };
@@ -23,6 +23,7 @@ struct asking {
     struct fleetdb *db;
     const struct clock *clock;
     struct fleetdb_question question; /* of the first part */
+    struct week_ago ago;              /* the second's window */
     struct fleetdb_choice choices[FLEETDB_CHOICES_MAX];
     char *texts[FLEETDB_CHOICES_MAX], *code; /* of the choices, and of what counts as an error */
     struct buf devices;                      /* JSON */
@@ -194,7 +195,8 @@ static bool read_question(struct asking *asking, const struct api_request *reque
     question->error_outcome = MUSTER__OUTCOME__OUTCOME_DECLINED;
     if (!read_by(asking, request, err) || !read_choices(asking, request, err) ||
         !read_devices(asking, request, err) || !check_device(asking, request, err) ||
-        !check_places(asking, err) || !read_window(asking, request, err))
+        !check_places(asking, err) || !read_window(asking, request, err) ||
+        !week_ago_find(asking->db, question, api_query(request, "zone"), &asking->ago, err))
         return false;
     /* By code or outcome each row is a share of all: what it counts is itself. */
     asking->answer.shares = question->by == FLEETDB_DIM_CODE || question->by == FLEETDB_DIM_OUTCOME;
@@ -208,15 +210,13 @@ static bool read_question(struct asking *asking, const struct api_request *reque
 
 /* ---- asking ---- */
 
-/* The same window a week before, where the two do not overlap. */
 static bool open_before(struct asking *asking, struct err *err)
 {
     struct fleetdb_question question = asking->question;
-    if (question.to_ms - question.from_ms > week_ms || question.from_ms < week_ms)
-        return true;
-    question.from_ms -= week_ms;
-    question.to_ms -= week_ms;
-    return fleetdb_rates_open(asking->db, &question, &asking->parts[BEFORE], err);
+    question.from_ms = asking->ago.from_ms;
+    question.to_ms = asking->ago.to_ms;
+    return question.from_ms >= question.to_ms ||
+           fleetdb_rates_open(asking->db, &question, &asking->parts[BEFORE], err);
 }
 
 /* All that the asker may see of the fleet, beside what was chosen of it. */
@@ -272,6 +272,9 @@ static bool finish(struct asking *asking, struct api_answer *answer, struct err 
     said->now = list_of(asking->parts[NOW]);
     said->before = list_of(asking->parts[BEFORE]);
     said->before.known = said->before.known && is_like_now(asking);
+    said->ago = &asking->ago;
+    if (said->before.known)
+        fleetdb_rates_counted(asking->parts[BEFORE], &asking->ago.from_ms, &asking->ago.to_ms);
     said->kept_from_ms = fleetdb_rates_kept_from_ms(asking->parts[NOW]);
     said->fleet = list_of(asking->parts[FLEET]);
     said->source = fleetdb_rates_source(asking->parts[NOW]);

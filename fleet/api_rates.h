@@ -8,11 +8,14 @@
 /*
  * GET /api/v1/errors, /api/v1/rates and /api/v1/top: how often what happened, by any dimension
  * (`by`), of what is chosen (`devices` a selector, any dimension a value), from `from_ms` to
- * `to_ms`; beside the same window a week before and the rest of the fleet. Who may see a part of
- * the fleet is told of what was made in it, and the rest is that of his part. errors  how many
- * results of each key, and which share of all that is rates   of each key's results, how many were
- * errors: declined, or the `code` or `outcome` given top     the keys that stand out most from the
- * rest of the fleet
+ * `to_ms`; beside the same window a week before (fleet/week_ago.h) and the rest of the fleet. Who
+ * may see a part of the fleet is told of what was made in it, and the rest is that of his part.
+ *
+ * errors: how many results of each key, and which share of all that is; the rest is the share of
+ * the same among what was not chosen
+ * rates: of each key's results, how many were errors: declined, or the `code` or `outcome` given
+ * top: the keys that stand out most from the rest of the fleet
+ *
  * A question that takes too much of our time fails: half an answer would be read as a whole one.
  */
 enum rates_kind { RATES_ERRORS, RATES_RATES, RATES_TOP };
@@ -22,6 +25,7 @@ struct rates_list {
     const struct fleetdb_rate *rates;
     size_t count;
 };
+struct week_ago;
 struct rates_answer {
     enum rates_kind kind;
     enum fleetdb_dim by;
@@ -31,6 +35,7 @@ struct rates_answer {
     int64_t kept_from_ms; /* what was before it is not kept and left out; 0: all is there */
     const char *source;
     struct rates_list now, before, fleet;
+    const struct week_ago *ago; /* when `before` was */
 };
 /* NULL: no memory. Owned by the caller. */
 json_t *rates_json(const struct rates_answer *answer);

@@ -116,11 +116,12 @@ static bool make_path(struct ctl *ctl, const struct ctl_args *args, const char *
         if (value != NULL && !append(path, dims[i], value, err))
             return false;
     }
-    const char *limit = ctl_arg(args, "--limit", NULL);
+    const char *limit = ctl_arg(args, "--limit", NULL), *zone = ctl_arg(args, "--zone", NULL);
     int64_t number = 0;
     if (limit != NULL && !ctl_arg_number(args, "--limit", 0, 1, 100000, &number, err))
         return false;
-    return append_devices(args, path, err) && (limit == NULL || append(path, "limit", limit, err));
+    return append_devices(args, path, err) && (zone == NULL || append(path, "zone", zone, err)) &&
+           (limit == NULL || append(path, "limit", limit, err));
 }
 
 /* ---- the answer ---- */
@@ -235,6 +236,13 @@ static void print_head(struct ctl *ctl, const json_t *reply)
     if (strstr(ctl_text(reply, "source"), "rows") != NULL)
         fprintf(ctl->out, "No sum knows all of that: read from %s in %" PRId64 " ms.\n",
                 ctl_text(reply, "source"), ctl_number(reply, "took_ms"));
+    const json_t *ago = json_object_get(reply, "week_ago");
+    if (json_is_object(ago)) {
+        clock_format(ctl_number(ago, "from_ms"), from);
+        clock_format(ctl_number(ago, "to_ms"), to);
+        fprintf(ctl->out, "WEEK AGO is from %.16sZ to %.16sZ: the same hours by the clock of %s.\n",
+                from, to, ctl_text(ago, "zone"));
+    }
     if (is_without_rest(json_object_get(reply, "rows")))
         fputs("REST is -: all results are counted here, and there are no others beside them.\n",
               ctl->out);
@@ -308,6 +316,9 @@ static const struct ctl_option options[] = {
      .value = "SELECTOR",
      .help = "only devices that are so now: region=north,model=A9*; see group add --help"},
     {.name = "--group", .value = "NAME", .help = "only those that are in it now; see get groups"},
+    {.name = "--zone",
+     .value = "NAME",
+     .help = "by whose clock a week ago is the same hour: Europe/Berlin [the stores']"},
     {.name = "--limit", .value = "N", .help = "no more than so many rows [all; top: 10]"},
     {.name = "--code", .value = "CODE", .help = "errors: only this code; rates, top: is the error"},
     {.name = "--outcome", .value = "WORD", .help = "the same by outcome [declined]"},
@@ -330,8 +341,9 @@ static const struct ctl_option options[] = {
 };
 
 static const char notes[] =
-    "  WEEK AGO is the same window 7 x 24 hours before, which in the week after a change to or\n"
-    "  from summer time is another hour of the shop's day: ask for that one with --from and --to.\n"
+    "  WEEK AGO is the same window a week before by the clock on the wall: of --zone, or of the\n"
+    "  store, merchant, region or devices that are chosen where these have one time zone, or else\n"
+    "  of UTC. Which it was is said above the table.\n"
     "  REST is the rest of the fleet in this window. Of errors it is the share of the same among "
     "all\n"
     "  that was not chosen (by --code, --store ...): of all results there is no rest, and it is "

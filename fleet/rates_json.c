@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_fleet.h"
 #include "fleet/api_rates.h"
+#include "fleet/week_ago.h"
 #include "fleet/wilson.h"
 #include "proto/record.pb-c.h"
 
@@ -207,6 +208,15 @@ static size_t shown_of(const struct rates_answer *answer, size_t count)
     return limit > 0 && limit < count ? limit : count;
 }
 
+/* Null: nothing of that time is beside it. */
+static json_t *ago_json(const struct rates_answer *answer)
+{
+    if (!answer->before.known)
+        return json_null();
+    return json_pack("{s:s, s:I, s:I}", "zone", answer->ago->zone, "from_ms",
+                     (json_int_t)answer->ago->from_ms, "to_ms", (json_int_t)answer->ago->to_ms);
+}
+
 json_t *rates_json(const struct rates_answer *answer)
 {
     const struct tally all = total_of(&answer->now), before = total_of(&answer->before);
@@ -227,12 +237,12 @@ json_t *rates_json(const struct rates_answer *answer)
         json_decref(list);
         return NULL;
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o}", "by",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o, s:o}", "by",
                      fleetdb_dim_word(answer->by), "since_ms", (json_int_t)answer->since_ms,
                      "from_ms", (json_int_t)answer->from_ms, "to_ms", (json_int_t)answer->to_ms,
                      "kept_from_ms", (json_int_t)answer->kept_from_ms, "total",
                      (json_int_t)all.results, "errors", (json_int_t)all.errors, "not_in_service",
                      (json_int_t)all.not_in_service, "unsure", (json_int_t)answer->unsure, "keys",
                      (json_int_t)count, "source", answer->source, "took_ms",
-                     (json_int_t)answer->took_ms, "rows", list);
+                     (json_int_t)answer->took_ms, "week_ago", ago_json(answer), "rows", list);
 }

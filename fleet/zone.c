@@ -109,6 +109,19 @@ int64_t zone_wall_ms(const struct zone *zone, int64_t utc_ms)
     return utc_ms + (int64_t)g_time_zone_get_offset(zone->handle, interval) * 1000;
 }
 
+int64_t zone_week_before_ms(const struct zone *zone, int64_t utc_ms)
+{
+    static const int64_t week_ms = INT64_C(7) * 24 * 3600 * 1000;
+    const int64_t wall_ms = zone_wall_ms(zone, utc_ms) - week_ms;
+    int64_t at_ms = utc_ms - week_ms;
+    at_ms += wall_ms - zone_wall_ms(zone, at_ms);
+    if (zone_wall_ms(zone, at_ms) == wall_ms)
+        return at_ms;
+    while (zone_wall_ms(zone, at_ms - 1) >= wall_ms)
+        at_ms = floor_div(at_ms - 1, STEP_MS) * STEP_MS;
+    return at_ms;
+}
+
 bool zone_open_at(const struct zone *zone, const struct opening *opening, int64_t utc_ms)
 {
     return opening_at(opening, zone_wall_ms(zone, utc_ms));

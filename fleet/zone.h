@@ -19,6 +19,10 @@ void zone_close(struct zone *zone);
 /* What a clock on the wall shows there, as fleet/opening.h counts it. */
 int64_t zone_wall_ms(const struct zone *zone, int64_t utc_ms);
 
+/* The moment a week before at which it showed the same. Of an hour that it showed twice it is the
+ * one by the same offset, and where it was set forward over it, the moment when it was. */
+int64_t zone_week_before_ms(const struct zone *zone, int64_t utc_ms);
+
 /* Whether a store there is open. */
 bool zone_open_at(const struct zone *zone, const struct opening *opening, int64_t utc_ms);
 /* For how much of [from_ms, to_ms) it is; a day that is set forward has 23 hours. */

@@ -62,6 +62,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_ERASE_STEP] = &fleetdb_erase_step_queries,
     [FLEETDB_PART_PRESENCE] = &fleetdb_presence_queries,
     [FLEETDB_PART_PORTRAIT] = &fleetdb_portrait_queries,
+    [FLEETDB_PART_ZONE] = &fleetdb_zone_queries,
 };
 
 /* All parts' texts in one array, as the connection wants them. */

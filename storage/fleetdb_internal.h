@@ -60,6 +60,7 @@ enum fleetdb_part {
     FLEETDB_PART_ERASE_STEP,
     FLEETDB_PART_PRESENCE,
     FLEETDB_PART_PORTRAIT,
+    FLEETDB_PART_ZONE,
     FLEETDB_PARTS,
 };
 
@@ -79,7 +80,7 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
     fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries,
     fleetdb_keeping_queries, fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
-    fleetdb_presence_queries, fleetdb_portrait_queries, fleetdb_span_queries;
+    fleetdb_presence_queries, fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */

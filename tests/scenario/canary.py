@@ -150,7 +150,7 @@ def values(ops):
 # Of these there is no other than the fleet's: as they are asked.
 PLAIN = {"by": "code", "since_ms": "700000000", "from_ms": "700000000", "to_ms": "9999999999999", "limit": "1000",
          "outcome": "declined", "type": "sale", "entry": "chip", "headers": "1", "stan": "1", "before": None,
-         "kinds": None, "last_event_id": None, "state": "online", "days": "30", "all": "1",
+         "kinds": None, "zone": "Europe/Berlin", "last_event_id": None, "state": "online", "days": "30", "all": "1",
          "version": "1"}
 # Without one of these there is no question.
 NEEDED = {"/api/v1/errors": "by", "/api/v1/rates": "by", "/api/v1/top": "by", "/api/v1/find": "device",

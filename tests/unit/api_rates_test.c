@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What errors, rates and top say beside the counts. */
 #include "fleet/api_fleet.h"
+#include "storage/fleetdb_places.h"
 
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
 
 #include <sqlite3.h>
 #include <string.h>
+#include <time.h>
 
 static const int64_t hour_ms = INT64_C(3600) * 1000;
 
@@ -138,12 +140,143 @@ static void the_rest_is_told_by_every_dimension(void **state)
     }
 }
 
+/* ---- a week ago ---- */
+
+static int64_t utc(const char *text)
+{
+    struct tm calendar = {0};
+    assert_ptr_equal(strptime(text, "%Y-%m-%d %H:%M", &calendar), text + strlen(text));
+    return (int64_t)timegm(&calendar) * 1000;
+}
+
+static void put_store(struct world *world, const char *merchant, const char *code,
+                      const char *region, const char *zone)
+{
+    const struct fleetdb_store store = {
+        .merchant = merchant, .store = code, .region = region, .time_zone = zone};
+    const struct fleetdb_change change = {.who = "test", .why = "", .now_ms = WORLD_WALL_MS};
+    int64_t row = 0;
+    assert_true(fleetdb_store_put(world->fleet->db, &store, &change, &row, NULL));
+}
+
+/* Of the window that begins and ends then, with one choice: "" is no answer of a week ago. */
+static void assert_week_ago(struct world *world, struct fleetdb_scope scope, const char *from,
+                            const char *to, struct api_query choice, const char *zone,
+                            const char *before_from, const char *before_to)
+{
+    char numbers[2][24];
+    (void)snprintf(numbers[0], sizeof numbers[0], "%lld", (long long)utc(from));
+    (void)snprintf(numbers[1], sizeof numbers[1], "%lld", (long long)utc(to));
+    const struct api_query query[] = {
+        {"by", "code"}, {"from_ms", numbers[0]}, {"to_ms", numbers[1]}, choice};
+    json_t *reply = ask_of(world, scope, "/api/v1/rates", query, choice.name != NULL ? 4 : 3, 200);
+    const json_t *ago = json_object_get(reply, "week_ago");
+    if (zone[0] == '\0') {
+        assert_true(json_is_null(ago));
+    } else {
+        assert_string_equal(json_string_value(json_object_get(ago, "zone")), zone);
+        assert_int_equal(number(ago, "from_ms"), utc(before_from));
+        assert_int_equal(number(ago, "to_ms"), utc(before_to));
+    }
+    json_decref(reply);
+}
+
+static void a_week_ago_it_was_the_same_hour_there(void **state)
+{
+    static const struct {
+        const char *from, *to, *before_from, *before_to;
+    } rows[] = {
+        /* From nine to ten in the week after each change, and long after it. */
+        {"2026-04-01 07:00", "2026-04-01 08:00", "2026-03-25 08:00", "2026-03-25 09:00"},
+        {"2026-10-28 08:00", "2026-10-28 09:00", "2026-10-21 07:00", "2026-10-21 08:00"},
+        {"2026-06-24 07:00", "2026-06-24 08:00", "2026-06-17 07:00", "2026-06-17 08:00"},
+        /* The days of the changes, of 23 hours and of 25. */
+        {"2026-03-28 23:00", "2026-03-29 22:00", "2026-03-21 23:00", "2026-03-22 23:00"},
+        {"2026-10-24 22:00", "2026-10-25 23:00", "2026-10-17 22:00", "2026-10-18 22:00"},
+        /* Whole weeks: they do not overlap. */
+        {"2026-03-26 10:00", "2026-04-02 10:00", "2026-03-19 10:00", "2026-03-26 10:00"},
+        {"2026-10-22 10:00", "2026-10-29 10:00", "2026-10-15 10:00", "2026-10-22 09:00"},
+    };
+    struct world *world = *state;
+    const struct fleetdb_scope whole = {0};
+    put_store(world, "n", "s", "north", "Europe/Berlin");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_week_ago(world, whole, rows[i].from, rows[i].to, (struct api_query){"store", "n/s"},
+                        "Europe/Berlin", rows[i].before_from, rows[i].before_to);
+    /* The hour that there was not. */
+    assert_week_ago(world, whole, "2026-04-05 00:00", "2026-04-05 01:00",
+                    (struct api_query){"store", "n/s"}, "", NULL, NULL);
+    assert_week_ago(world, whole, "2026-04-01 00:00", "2026-04-09 00:00",
+                    (struct api_query){"store", "n/s"}, "", NULL, NULL);
+}
+
+static void what_was_sold_then_is_beside_it(void **state)
+{
+    struct world *world = *state;
+    char from[24], to[24];
+    (void)snprintf(from, sizeof from, "%lld", (long long)utc("2026-04-01 07:00"));
+    (void)snprintf(to, sizeof to, "%lld", (long long)utc("2026-04-01 08:00"));
+    const struct api_query query[] = {
+        {"by", "code"}, {"from_ms", from}, {"to_ms", to}, {"store", "m/s"}};
+    put_store(world, "m", "s", "south", "Europe/Berlin");
+    send_result(world, 1, "57", utc("2026-04-01 07:30"));
+    for (uint64_t i = 2; i <= 3; i++)
+        send_result(world, i, "57", utc("2026-03-25 08:30")); /* half past nine */
+    for (uint64_t i = 4; i <= 8; i++)
+        send_result(world, i, "57", utc("2026-03-25 07:30"));
+    json_t *reply = ask(world, "/api/v1/errors", query, 4);
+    const json_t *row = only_row(reply);
+    assert_int_equal(number(row, "count"), 1);
+    assert_int_equal(number(json_object_get(row, "before"), "results"), 2);
+    json_decref(reply);
+}
+
+static void whose_clock_it_is(void **state)
+{
+    static const char from[] = "2026-04-01 07:00", to[] = "2026-04-01 08:00";
+    static const char there[] = "2026-03-25 08:00", then[] = "2026-03-25 09:00";
+    static const char utc_from[] = "2026-03-25 07:00", utc_to[] = "2026-03-25 08:00";
+    static const struct api_query choices[] = {{"store", "n/s"},
+                                               {"merchant", "n"},
+                                               {"region", "north"},
+                                               {"device", "t1"},
+                                               {"devices", "device=t1"}};
+    static const struct api_query none = {NULL, NULL};
+    struct world *world = *state;
+    const struct fleetdb_scope whole = {0};
+    world_move_t1(world, WORLD_WALL_MS);
+    const struct fleetdb_scope part = world_scope(world);
+    put_store(world, "n", "s", "north", "Europe/Berlin");
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        assert_week_ago(world, whole, from, to, choices[i], "Europe/Berlin", there, then);
+    assert_week_ago(world, part, from, to, none, "Europe/Berlin", there, then);
+    /* Of all the fleet it is UTC, unless somebody says whose; and so it is where there are two. */
+    assert_week_ago(world, whole, from, to, none, "UTC", utc_from, utc_to);
+    assert_week_ago(world, whole, from, to, (struct api_query){"zone", "Europe/Berlin"},
+                    "Europe/Berlin", there, then);
+    put_store(world, "n", "s2", "north", "Asia/Shanghai");
+    for (size_t i = 1; i < 3; i++)
+        assert_week_ago(world, whole, from, to, choices[i], "UTC", utc_from, utc_to);
+    assert_week_ago(world, part, from, to, none, "UTC", utc_from, utc_to);
+    assert_week_ago(world, whole, from, to, choices[0], "Europe/Berlin", there, then);
+    /* Of a device that stands elsewhere a part is not told where. */
+    put_store(world, "m2", "far", "south", "Europe/Berlin");
+    write_rows(world, "UPDATE device SET store = (SELECT id FROM store WHERE code = 'far')");
+    assert_week_ago(world, part, from, to, choices[3], "UTC", utc_from, utc_to);
+    const struct api_query wrong[] = {{"by", "code"}, {"from_ms", "1"}, {"zone", "UTC+8"}};
+    json_t *reply = ask_of(world, whole, "/api/v1/rates", wrong, 3, 400);
+    json_decref(reply);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(unsure_is_what_may_not_be_of_the_time_that_counts),
         TEST(the_rest_is_told_by_every_dimension),
+        TEST(a_week_ago_it_was_the_same_hour_there),
+        TEST(what_was_sold_then_is_beside_it),
+        TEST(whose_clock_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

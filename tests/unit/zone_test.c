@@ -123,6 +123,45 @@ static void a_day_may_be_shorter(void **state)
                       "2026-10-06 12:00", 23 * hour_ms + hour_ms / 2);
 }
 
+static void a_week_before_the_wall_showed_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *zone, *at, *before;
+    } rows[] = {
+        {"UTC", "2026-04-01 07:00", "2026-03-25 07:00"},
+        {"Asia/Shanghai", "2026-11-02 01:00", "2026-10-26 01:00"},
+        /* Nine o'clock, before and after each change. */
+        {"Europe/Berlin", "2026-03-28 08:00", "2026-03-21 08:00"},
+        {"Europe/Berlin", "2026-03-29 07:00", "2026-03-22 08:00"},
+        {"Europe/Berlin", "2026-04-04 07:00", "2026-03-28 08:00"},
+        {"Europe/Berlin", "2026-04-05 07:00", "2026-03-29 07:00"},
+        {"Europe/Berlin", "2026-10-24 07:00", "2026-10-17 07:00"},
+        {"Europe/Berlin", "2026-10-25 08:00", "2026-10-18 07:00"},
+        {"Europe/Berlin", "2026-10-31 08:00", "2026-10-24 07:00"},
+        {"Europe/Berlin", "2026-11-01 08:00", "2026-10-25 08:00"},
+        /* The hour that was not, and the one that was twice. */
+        {"Europe/Berlin", "2026-04-05 00:00", "2026-03-29 01:00"},
+        {"Europe/Berlin", "2026-04-05 00:30", "2026-03-29 01:00"},
+        {"Europe/Berlin", "2026-04-05 00:59", "2026-03-29 01:00"},
+        {"Europe/Berlin", "2026-04-05 01:00", "2026-03-29 01:00"},
+        {"Europe/Berlin", "2026-04-05 01:30", "2026-03-29 01:30"},
+        {"Europe/Berlin", "2026-10-25 00:30", "2026-10-18 00:30"},
+        {"Europe/Berlin", "2026-10-25 01:30", "2026-10-18 00:30"},
+        {"Europe/Berlin", "2026-11-01 01:30", "2026-10-25 01:30"},
+        {"Europe/Berlin", "2026-11-01 01:00", "2026-10-25 01:00"},
+        {"Australia/Lord_Howe", "2026-10-04 22:00", "2026-09-27 22:30"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct zone *zone = zone_of(rows[i].zone);
+        if (zone_week_before_ms(zone, utc(rows[i].at)) != utc(rows[i].before))
+            fail_msg("%s %s: %lld s away", rows[i].zone, rows[i].at,
+                     (long long)(zone_week_before_ms(zone, utc(rows[i].at)) - utc(rows[i].before)) /
+                         1000);
+        zone_close(zone);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_store_is_open_by_its_own_clock),
         cmocka_unit_test(how_long_it_was_open),
         cmocka_unit_test(a_day_may_be_shorter),
+        cmocka_unit_test(a_week_before_the_wall_showed_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
