@@ -129,6 +129,8 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         fleetdb_close(db);
         return false;
     }
+    fleetdb_sums_to_add(db);
+    const struct sqlite_rows *const rows[] = {&db->adding.rows};
     struct sqlite_settings settings = {
         .path = path,
         .what = "fleet database",
@@ -142,6 +144,8 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         .migration_count = fleetdb_migrations_count,
         .queries = db->queries,
         .query_count = query_count,
+        .rows = rows,
+        .rows_count = sizeof rows / sizeof *rows,
     };
     int64_t ignored = 0;
     if (!sqlite_open(&settings, &db->sqlite, err) ||

@@ -101,6 +101,10 @@ struct fleetdb {
     unsigned first_query[FLEETDB_PARTS];
     struct fleetdb_stamps *stamps; /* fleetdb_stamp.c */
     struct rollup_sums sums;       /* of this transaction, not written yet */
+    struct {                       /* those of one rollup, while they are written */
+        struct sqlite_rows rows;
+        size_t first, count;
+    } adding;
     int64_t whole_from_ms[FLEETDB_KEPTS], removed[FLEETDB_KEPTS];
     struct fleetdb_run run;
     struct fleetdb_spans spans; /* of this transaction, not written yet */
@@ -128,6 +132,8 @@ bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 struct fleetdb_snapshot;
 struct sqlite *fleetdb_read_from(struct fleetdb *db, const struct fleetdb_snapshot *snapshot);
 
+/* Makes the table of sums that are to be written. */
+void fleetdb_sums_to_add(struct fleetdb *db);
 /* Writes what waits. */
 bool fleetdb_runs_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 bool fleetdb_spans_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;

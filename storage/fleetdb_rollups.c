@@ -17,9 +17,10 @@ enum query {
 };
 
 #define COMMON "type, outcome, code, currency, in_service"
-#define ADD_TO(table, own, marks)                                                                  \
-    "INSERT INTO " table " (bucket, " own ", " COMMON ", results, amount_minor)"                   \
-    " VALUES (?, " marks ", ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"                        \
+#define SUM(own) "bucket, " own ", " COMMON ", results, amount_minor"
+#define ADD_TO(table, own)                                                                         \
+    "INSERT INTO " table " (" SUM(own) ") SELECT " SUM(own) " FROM sum_added WHERE true"           \
+    " ON CONFLICT DO UPDATE SET"                                                                   \
     " results = results + excluded.results, amount_minor = amount_minor + excluded.amount_minor"
 #define TRIM_OF(table, own, marks)                                                                 \
     "DELETE FROM " table " WHERE (bucket, " own ", " COMMON ") = (?, " marks                       \
@@ -37,7 +38,7 @@ enum query {
 
 static const char *const texts[QUERIES] = {
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    [ADD + ROLLUP_##id] = ADD_TO(table, own, marks),
+    [ADD + ROLLUP_##id] = ADD_TO(table, own),
 #include "storage/rollups.def"
 #undef ROLLUP
 #define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
@@ -174,6 +175,66 @@ bool fleetdb_rollup_row(struct fleetdb *db, int64_t result, enum fleetdb_sign si
 
 /* ---- writing ---- */
 
+/* The columns of sum_added: of one rollup at a time, whose own columns are those that it has. */
+#define OWN_COLUMNS                                                                                \
+    "acquirer, scheme, entry, standing, carried, software, issuer, generation"
+enum {
+    SUM_BUCKET,
+    SUM_OWN, /* + rollup_column - 1 */
+    SUM_TYPE = SUM_OWN + ROLLUP_GENERATION,
+    SUM_OUTCOME,
+    SUM_CODE,
+    SUM_CURRENCY,
+    SUM_IN_SERVICE,
+    SUM_RESULTS,
+    SUM_AMOUNT,
+};
+
+static void own_value(const struct rollup_key *key, enum rollup_column column, sqlite3_context *ret)
+{
+    if (column == ROLLUP_ISSUER)
+        sqlite3_result_text(ret, key->text, (int)key->text_length, SQLITE_STATIC);
+    else if (column == ROLLUP_GENERATION)
+        sqlite3_result_blob(ret, key->text, (int)key->text_length, SQLITE_STATIC);
+    for (size_t i = 0; column < ROLLUP_ISSUER && i < ROLLUP_OWN_MAX; i++) {
+        if (rollups[key->rollup].own[i] == column)
+            sqlite3_result_int64(ret, key->own[i]);
+    }
+}
+
+static void sum_value(void *ctx, size_t row, int column, sqlite3_context *ret)
+{
+    const struct fleetdb *db = ctx;
+    const struct rollup_sum *sum = &db->sums.list[db->adding.first + row];
+    const struct rollup_key *key = &sum->key;
+    const int64_t common[] = {key->type, key->outcome, 0, key->currency, key->in_service,
+                              sum->results, sum->amount_minor};
+    if (column == SUM_BUCKET)
+        sqlite3_result_int64(ret, key->bucket);
+    else if (column < SUM_TYPE)
+        own_value(key, (enum rollup_column)(column - SUM_OWN + 1), ret);
+    else if (column == SUM_CODE)
+        sqlite3_result_text(ret, key->code, (int)key->code_length, SQLITE_STATIC);
+    else
+        sqlite3_result_int64(ret, common[column - SUM_TYPE]);
+}
+
+static size_t sum_count(void *ctx)
+{
+    return ((const struct fleetdb *)ctx)->adding.count;
+}
+
+void fleetdb_sums_to_add(struct fleetdb *db)
+{
+    db->adding.rows = (struct sqlite_rows){
+        .name = "sum_added",
+        .columns = "bucket, " OWN_COLUMNS ", " COMMON ", results, amount_minor",
+        .count = sum_count,
+        .value = sum_value,
+        .ctx = db,
+    };
+}
+
 static void bind_number(sqlite3_stmt *statement, int place, int64_t number)
 {
     if (sqlite3_bind_int64(statement, place, number) != SQLITE_OK)
@@ -187,10 +248,9 @@ static void bind_words(sqlite3_stmt *statement, int place, const char *text, uin
         abort();
 }
 
-static sqlite3_stmt *bind_key(struct fleetdb *db, unsigned query, const struct rollup_key *key,
-                              int *ret_place)
+static sqlite3_stmt *trim_of(struct fleetdb *db, const struct rollup_key *key)
 {
-    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_ROLLUPS, query + key->rollup);
+    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_ROLLUPS, TRIM + key->rollup);
     int place = 0;
     bind_number(statement, ++place, key->bucket);
     for (size_t i = 0; i < ROLLUP_OWN_MAX; i++) {
@@ -209,29 +269,30 @@ static sqlite3_stmt *bind_key(struct fleetdb *db, unsigned query, const struct r
     bind_words(statement, ++place, key->code, key->code_length);
     bind_number(statement, ++place, key->currency);
     bind_number(statement, ++place, key->in_service);
-    *ret_place = place;
     return statement;
 }
 
-static bool write_sum(struct fleetdb *db, const struct rollup_sum *sum, struct err *err)
+/* Those of one rollup, which lie side by side. */
+static bool write_sums(struct fleetdb *db, size_t first, size_t count, struct err *err)
 {
-    int place = 0;
-    if (sum->results == 0 && sum->amount_minor == 0)
-        return true;
-    sqlite3_stmt *statement = bind_key(db, ADD, &sum->key, &place);
-    bind_number(statement, ++place, sum->results);
-    bind_number(statement, ++place, sum->amount_minor);
-    if (!sqlite_run(db->sqlite, statement, err))
-        return false;
-    return sum->results >= 0 || sqlite_run(db->sqlite, bind_key(db, TRIM, &sum->key, &place), err);
+    const struct rollup_sum *list = &db->sums.list[first];
+    db->adding.first = first;
+    db->adding.count = count;
+    bool done = sqlite_run(
+        db->sqlite, fleetdb_query(db, FLEETDB_PART_ROLLUPS, ADD + list->key.rollup), err);
+    for (size_t i = 0; done && i < count; i++)
+        done = list[i].results >= 0 || sqlite_run(db->sqlite, trim_of(db, &list[i].key), err);
+    return done;
 }
 
 bool fleetdb_rollups_write(struct fleetdb *db, struct err *err)
 {
     struct rollup_sums *sums = &db->sums;
     rollup_sums_sort(sums);
-    for (size_t i = 0; i < sums->count; i++) {
-        if (!write_sum(db, &sums->list[i], err))
+    for (size_t first = 0, next = 0; first < sums->count; first = next) {
+        while (next < sums->count && sums->list[next].key.rollup == sums->list[first].key.rollup)
+            next++;
+        if (!write_sums(db, first, next - first, err))
             return false;
     }
     rollup_sums_clear(sums);

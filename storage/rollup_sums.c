@@ -105,13 +105,19 @@ static int in_order(const void *left, const void *right)
 
 void rollup_sums_sort(struct rollup_sums *sums)
 {
-    if (sums->count > 0)
-        qsort(sums->list, sums->count, sizeof *sums->list, in_order);
+    size_t kept = 0;
+    for (size_t i = 0; i < sums->count; i++) {
+        if (sums->list[i].results != 0 || sums->list[i].amount_minor != 0)
+            sums->list[kept++] = sums->list[i];
+    }
+    sums->count = kept;
+    if (kept > 0)
+        qsort(sums->list, kept, sizeof *sums->list, in_order);
 }
 
 void rollup_sums_clear(struct rollup_sums *sums)
 {
-    if (sums->count > 0)
+    if (sums->slots != NULL)
         memset(sums->slots, 0, sums->slot_count * sizeof *sums->slots);
     memset(sums->newest, 0, sizeof sums->newest);
     sums->count = 0;

@@ -44,7 +44,8 @@ struct rollup_sums { /* all zero: empty */
 
 bool rollup_sums_add(struct rollup_sums *sums, const struct rollup_key *key, int64_t results,
                      int64_t amount_minor, struct err *err) MUSTER_CHECK;
-/* Puts the list in the order of the tables. Nothing may be added before the next clear. */
+/* Puts the list in the order of the tables, without what adds nothing. Nothing may be added before
+ * the next clear. */
 void rollup_sums_sort(struct rollup_sums *sums);
 void rollup_sums_clear(struct rollup_sums *sums); /* keeps the memory */
 void rollup_sums_done(struct rollup_sums *sums);

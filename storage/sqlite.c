@@ -455,6 +455,10 @@ bool sqlite_compile(struct sqlite *db, const char *sql, sqlite3_stmt **ret_state
 
 static bool prepare_all(struct sqlite *db, const struct sqlite_settings *settings, struct err *err)
 {
+    for (unsigned i = 0; i < settings->rows_count; i++) {
+        if (!sqlite_rows_add(db->connection, settings->rows[i], err))
+            return false;
+    }
     for (unsigned i = 0; i < settings->query_count; i++) {
         if (!prepare(db, settings->queries[i], &db->statements[i], err))
             return false;

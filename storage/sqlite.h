@@ -3,6 +3,7 @@
 #define STORAGE_SQLITE_H
 
 #include "base/buf.h"
+#include "storage/sqlite_rows.h"
 
 #include <sqlite3.h>
 
@@ -39,6 +40,8 @@ struct sqlite_settings {
     /* Statements, indexed by the store's own enum; parameters are named (":lane"). */
     const char *const *queries;
     unsigned query_count;
+    const struct sqlite_rows *const *rows; /* tables in memory that the statements read */
+    unsigned rows_count;
     bool *damaged; /* becomes true when SQLite calls the file damaged, now or later; NULL: nobody
                     * asks. A failing disk is no damage. */
 };
