@@ -18,7 +18,7 @@ struct storing {
     struct fleetdb_stream stream;  /* before this */
     struct fleetdb_losses *losses; /* of the stream */
     bool losses_changed;
-    bool *is_new; /* one a row */
+    enum fleetdb_insert *outcomes; /* one a row */
 };
 
 static void judge_time(const struct storing *storing, struct fleetdb_record *record)
@@ -75,10 +75,10 @@ static bool alarm_conflict(struct storing *storing, uint64_t seq, struct err *er
                                    storing->device->device, text, err);
 }
 
-static bool store_row(struct storing *storing, size_t index, struct err *err)
+static struct fleetdb_record record_of(const struct storing *storing, size_t index)
 {
-    struct collector *collector = storing->collector;
-    const struct fleetdb_value *values = &storing->ready->values[index * storing->plan->count];
+    const struct rows_plan *plan = storing->plan;
+    const struct fleetdb_value *values = &storing->ready->values[index * plan->count];
     struct fleetdb_record record = {
         .device = storing->device->device,
         .lane = (int)storing->rows->lane,
@@ -89,30 +89,30 @@ static bool store_row(struct storing *storing, size_t index, struct err *err)
         .values = values,
     };
     judge_time(storing, &record);
-    if (storing->plan->key < storing->plan->count)
-        record.key = values[storing->plan->key].bytes;
+    if (plan->key < plan->count)
+        record.key = values[plan->key].bytes;
+    return record;
+}
 
-    enum fleetdb_insert outcome = FLEETDB_NEW;
-    bool lost = losses_has(storing->losses, record.seq);
-    bool held = !lost && receipts_has(&storing->stream, record.seq);
-    if (!fleetdb_insert(collector->settings.db, &record, held, &outcome, err))
-        return false;
-    if (lost) {
-        losses_take_out(storing->losses, record.seq);
+static bool note_row(struct storing *storing, size_t index, struct err *err)
+{
+    const uint64_t seq = storing->rows->first_seq + index;
+    const enum fleetdb_insert outcome = storing->outcomes[index];
+    if (losses_has(storing->losses, seq)) {
+        losses_take_out(storing->losses, seq);
         storing->losses_changed = true;
     }
     if (storing->ready->masked[index])
-        metrics_add(collector->settings.metrics, METRIC_MASKED, 1);
+        metrics_add(storing->collector->settings.metrics, METRIC_MASKED, 1);
     count_outcome(storing, outcome);
-    storing->is_new[index] = outcome == FLEETDB_NEW;
     /* That id is held, if with other content: the receipt will leave it out (collector_reply.c). */
-    return outcome != FLEETDB_CONFLICT || alarm_conflict(storing, record.seq, err);
+    return outcome != FLEETDB_CONFLICT || alarm_conflict(storing, seq, err);
 }
 
 static bool note_new_events(struct storing *storing, struct err *err)
 {
     for (size_t i = 0; i < storing->rows->count; i++) {
-        if (storing->is_new[i] &&
+        if (storing->outcomes[i] == FLEETDB_NEW &&
             !collector_event(storing->collector, storing->device, storing->rows->incarnation,
                              storing->rows->first_seq + i,
                              (const Muster__Event *)storing->rows->rows[i], err))
@@ -130,12 +130,22 @@ static bool too_many(struct storing *storing, const struct err *why)
 
 static bool store_rows(struct storing *storing, struct err *err)
 {
-    const struct lane_rows *rows = storing->rows;
-    storing->is_new = arena_alloc(storing->arena, rows->count * sizeof *storing->is_new);
-    if (storing->is_new == NULL)
+    const size_t count = storing->rows->count;
+    struct fleetdb_record *records = arena_alloc(storing->arena, count * sizeof *records);
+    bool *expect_held = arena_alloc(storing->arena, count * sizeof *expect_held);
+    storing->outcomes = arena_alloc(storing->arena, count * sizeof *storing->outcomes);
+    if (records == NULL || expect_held == NULL || storing->outcomes == NULL)
         return err_set(err, ERR_NO_MEMORY, "the batch needs too much memory");
-    for (size_t i = 0; i < rows->count; i++) {
-        if (!store_row(storing, i, err))
+    for (size_t i = 0; i < count; i++) {
+        records[i] = record_of(storing, i);
+        expect_held[i] = !losses_has(storing->losses, records[i].seq) &&
+                         receipts_has(&storing->stream, records[i].seq);
+    }
+    if (!fleetdb_insert(storing->collector->settings.db, records, count, expect_held,
+                        storing->outcomes, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!note_row(storing, i, err))
             return false;
     }
     return true;

@@ -24,6 +24,7 @@ enum {
 static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_DEVICES] = &fleetdb_device_queries,
     [FLEETDB_PART_RECORDS] = &fleetdb_record_queries,
+    [FLEETDB_PART_RESULTS] = &fleetdb_result_queries,
     [FLEETDB_PART_RUNS] = &fleetdb_run_queries,
     [FLEETDB_PART_SPANS] = &fleetdb_span_queries,
     [FLEETDB_PART_STREAMS] = &fleetdb_stream_queries,
@@ -129,8 +130,9 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         fleetdb_close(db);
         return false;
     }
+    fleetdb_come_open(&db->come);
     fleetdb_sums_to_add(db);
-    const struct sqlite_rows *const rows[] = {&db->adding.rows};
+    const struct sqlite_rows *const rows[] = {&db->come.rows, &db->adding.rows};
     struct sqlite_settings settings = {
         .path = path,
         .what = "fleet database",
@@ -170,6 +172,7 @@ void fleetdb_close(struct fleetdb *db)
     if (db->lock >= 0)
         (void)close(db->lock);
     fleetdb_stamps_close(db);
+    fleetdb_come_close(&db->come);
     rollup_sums_done(&db->sums);
     free(db->spans.list);
     free(db->queries);

@@ -22,6 +22,7 @@ enum {
 enum fleetdb_part {
     FLEETDB_PART_DEVICES,
     FLEETDB_PART_RECORDS,
+    FLEETDB_PART_RESULTS,
     FLEETDB_PART_RUNS,
     FLEETDB_PART_SPANS,
     FLEETDB_PART_STREAMS,
@@ -71,10 +72,10 @@ struct fleetdb_queries {
     unsigned count;
 };
 extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queries,
-    fleetdb_stream_queries, fleetdb_account_queries, fleetdb_sum_queries, fleetdb_report_queries,
-    fleetdb_view_queries, fleetdb_blob_queries, fleetdb_document_queries, fleetdb_desired_queries,
-    fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries, fleetdb_final_queries,
-    fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
+    fleetdb_result_queries, fleetdb_stream_queries, fleetdb_account_queries, fleetdb_sum_queries,
+    fleetdb_report_queries, fleetdb_view_queries, fleetdb_blob_queries, fleetdb_document_queries,
+    fleetdb_desired_queries, fleetdb_clock_queries, fleetdb_root_queries, fleetdb_sealing_queries,
+    fleetdb_final_queries, fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
@@ -90,6 +91,15 @@ struct fleetdb_run {
     int64_t row;
     uint64_t free_before;
     uint64_t grows; /* the run that it goes on from, by its first seq; 0: none */
+};
+
+/* The results of a batch while they become rows (fleetdb_results.c). */
+struct fleetdb_counted;
+struct fleetdb_come {
+    struct sqlite_rows rows;
+    const struct fleetdb_record *records;
+    struct fleetdb_counted *counted; /* of each, with its stamp */
+    size_t count, room;
 };
 
 struct fleetdb {
@@ -108,8 +118,7 @@ struct fleetdb {
     int64_t whole_from_ms[FLEETDB_KEPTS], removed[FLEETDB_KEPTS];
     struct fleetdb_run run;
     struct fleetdb_spans spans; /* of this transaction, not written yet */
-    /* What the statements that insert records are bound to, by lane; without data: to nothing. */
-    struct fleetdb_value bound[3][FLEETDB_COLUMNS_MAX];
+    struct fleetdb_come come;
     int64_t erasure; /* that goes on, 0: none */
 };
 
@@ -132,7 +141,14 @@ bool fleetdb_kept_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 struct fleetdb_snapshot;
 struct sqlite *fleetdb_read_from(struct fleetdb *db, const struct fleetdb_snapshot *snapshot);
 
-/* Makes the table of sums that are to be written. */
+/* The tables in memory that statements read: results that have come, ... */
+void fleetdb_come_open(struct fleetdb_come *come);
+void fleetdb_come_close(struct fleetdb_come *come);
+/* Results none of whose ids is held, of one batch. What is not FLEETDB_NEW then has a key that is
+ * held: nothing is done with it here. */
+bool fleetdb_results_insert(struct fleetdb *db, const struct fleetdb_record *records, size_t count,
+                            enum fleetdb_insert *ret_outcomes, struct err *err) MUSTER_CHECK;
+/* ... and sums that are to be written. */
 void fleetdb_sums_to_add(struct fleetdb *db);
 /* Writes what waits. */
 bool fleetdb_runs_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
@@ -144,13 +160,6 @@ static inline sqlite3_stmt *fleetdb_query(struct fleetdb *db, enum fleetdb_part 
                                           unsigned query)
 {
     return sqlite_query(db->sqlite, db->first_query[part] + query);
-}
-
-/* As it was bound the last time. */
-static inline sqlite3_stmt *fleetdb_query_again(struct fleetdb *db, enum fleetdb_part part,
-                                                unsigned query)
-{
-    return sqlite_query_again(db->sqlite, db->first_query[part] + query);
 }
 
 /* For functions that write more than one row and may be called inside a transaction or outside:

@@ -39,10 +39,12 @@ enum fleetdb_insert {
     FLEETDB_DUPLICATE_KEY, /* held under another id: this id is noted, nothing is counted twice */
     FLEETDB_CONFLICT,      /* held with other content, which stays; noted as a conflict */
 };
-/* `expect_held`: the id lies within what is committed of its stream, so it is looked up, not tried;
- * an id that was noted as a duplicate cannot come back as a new record. */
-bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *record, bool expect_held,
-                    enum fleetdb_insert *ret_outcome, struct err *err) MUSTER_CHECK;
+/* Records of one lane of one device's incarnation, seqs ascending. `expect_held`, one a record: the
+ * id lies within what is committed of its stream, so it is looked up, not tried; an id that was
+ * noted as a duplicate cannot come back as a new record. */
+bool fleetdb_insert(struct fleetdb *db, const struct fleetdb_record *records, size_t count,
+                    const bool *expect_held, enum fleetdb_insert *ret_outcomes,
+                    struct err *err) MUSTER_CHECK;
 
 struct fleetdb_report {
     int64_t received_ms;

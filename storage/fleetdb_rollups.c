@@ -19,9 +19,11 @@ enum query {
 #define COMMON "type, outcome, code, currency, in_service"
 #define SUM(own) "bucket, " own ", " COMMON ", results, amount_minor"
 #define ADD_TO(table, own)                                                                         \
-    "INSERT INTO " table " (" SUM(own) ") SELECT " SUM(own) " FROM sum_added WHERE true"           \
-    " ON CONFLICT DO UPDATE SET"                                                                   \
-    " results = results + excluded.results, amount_minor = amount_minor + excluded.amount_minor"
+    "INSERT INTO " table                                                                           \
+    " (" SUM(own) ") SELECT " SUM(own) " FROM sum_added WHERE true"                                \
+                                       " ON CONFLICT DO UPDATE SET"                                \
+                                       " results = results + excluded.results, amount_minor = "    \
+                                       "amount_minor + excluded.amount_minor"
 #define TRIM_OF(table, own, marks)                                                                 \
     "DELETE FROM " table " WHERE (bucket, " own ", " COMMON ") = (?, " marks                       \
     ", ?, ?, ?, ?, ?) AND results = 0"
@@ -176,8 +178,7 @@ bool fleetdb_rollup_row(struct fleetdb *db, int64_t result, enum fleetdb_sign si
 /* ---- writing ---- */
 
 /* The columns of sum_added: of one rollup at a time, whose own columns are those that it has. */
-#define OWN_COLUMNS                                                                                \
-    "acquirer, scheme, entry, standing, carried, software, issuer, generation"
+#define OWN_COLUMNS "acquirer, scheme, entry, standing, carried, software, issuer, generation"
 enum {
     SUM_BUCKET,
     SUM_OWN, /* + rollup_column - 1 */
@@ -207,7 +208,7 @@ static void sum_value(void *ctx, size_t row, int column, sqlite3_context *ret)
     const struct fleetdb *db = ctx;
     const struct rollup_sum *sum = &db->sums.list[db->adding.first + row];
     const struct rollup_key *key = &sum->key;
-    const int64_t common[] = {key->type, key->outcome, 0, key->currency, key->in_service,
+    const int64_t common[] = {key->type,    key->outcome,     0, key->currency, key->in_service,
                               sum->results, sum->amount_minor};
     if (column == SUM_BUCKET)
         sqlite3_result_int64(ret, key->bucket);
@@ -278,8 +279,8 @@ static bool write_sums(struct fleetdb *db, size_t first, size_t count, struct er
     const struct rollup_sum *list = &db->sums.list[first];
     db->adding.first = first;
     db->adding.count = count;
-    bool done = sqlite_run(
-        db->sqlite, fleetdb_query(db, FLEETDB_PART_ROLLUPS, ADD + list->key.rollup), err);
+    bool done = sqlite_run(db->sqlite,
+                           fleetdb_query(db, FLEETDB_PART_ROLLUPS, ADD + list->key.rollup), err);
     for (size_t i = 0; done && i < count; i++)
         done = list[i].results >= 0 || sqlite_run(db->sqlite, trim_of(db, &list[i].key), err);
     return done;

@@ -121,19 +121,13 @@ void sqlite_rollback(struct sqlite *db)
         db->unusable = true;
 }
 
-sqlite3_stmt *sqlite_query_again(struct sqlite *db, unsigned query)
+sqlite3_stmt *sqlite_query(struct sqlite *db, unsigned query)
 {
     if (query >= db->query_count)
         abort();
     (void)sqlite3_reset(db->statements[query]);
+    (void)sqlite3_clear_bindings(db->statements[query]);
     return db->statements[query];
-}
-
-sqlite3_stmt *sqlite_query(struct sqlite *db, unsigned query)
-{
-    sqlite3_stmt *statement = sqlite_query_again(db, query);
-    (void)sqlite3_clear_bindings(statement);
-    return statement;
 }
 
 static void bound(int rc)

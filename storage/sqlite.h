@@ -67,9 +67,6 @@ void sqlite_rollback(struct sqlite *db);
 
 /* The prepared statement, reset, nothing bound. */
 sqlite3_stmt *sqlite_query(struct sqlite *db, unsigned query);
-/* As it was bound the last time: for one that is run for each of many rows, most of whose values
- * are those of the row before. */
-sqlite3_stmt *sqlite_query_again(struct sqlite *db, unsigned query);
 /* A statement that is not one of the store's own; the caller finalizes it. */
 bool sqlite_compile(struct sqlite *db, const char *sql, sqlite3_stmt **ret_statement,
                     struct err *err) MUSTER_CHECK;

@@ -124,6 +124,7 @@ static const sqlite3_module module = {
 bool sqlite_rows_add(sqlite3 *connection, const struct sqlite_rows *rows, struct err *err)
 {
     int rc = sqlite3_create_module(connection, rows->name, &module, (void *)rows);
-    return rc == SQLITE_OK || err_set(err, ERR_NO_MEMORY, "SQLite: no table %s of rows in memory: %s",
-                                      rows->name, sqlite3_errstr(rc));
+    return rc == SQLITE_OK ||
+           err_set(err, ERR_NO_MEMORY, "SQLite: no table %s of rows in memory: %s", rows->name,
+                   sqlite3_errstr(rc));
 }

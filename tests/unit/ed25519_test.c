@@ -179,9 +179,8 @@ static void both_refuse_what_was_changed(void **state)
 static void both_refuse_another_spelling_of_a_signature(void **state)
 {
     (void)state;
-    static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,
-                                      0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
-                                      [31] = 0x10};
+    static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,       0xd6,
+                                      0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, [31] = 0x10};
     struct sign_key *key = NULL;
     size_t signature = 0;
     struct buf out = some_sealed(3, &key, &signature);

@@ -7,27 +7,14 @@
 #include "tests/unit/testing.h"
 #include "tests/world/rng.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { SEQS = 60, ROUNDS = 300 };
 
-/* As anybody may beside the open database. */
 static int64_t sql(struct world *world, const char *text)
 {
-    char path[128];
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    if (sqlite3_prepare_v2(db, text, -1, &statement, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", text, sqlite3_errmsg(db));
-    bool row = sqlite3_step(statement) == SQLITE_ROW;
-    int64_t value = row ? sqlite3_column_int64(statement, 0) : 0;
-    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
-    (void)sqlite3_close(db);
-    return value;
+    return temp_fleet_sql(world->fleet, text);
 }
 
 static int64_t rows(struct world *world)

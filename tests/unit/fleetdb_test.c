@@ -210,7 +210,7 @@ static enum fleetdb_insert insert_event(struct fleetdb *db, int64_t device,
                                     .values = values};
     enum fleetdb_insert outcome = FLEETDB_NEW;
     struct err err = {0};
-    if (!fleetdb_insert(db, &record, expect_held, &outcome, &err))
+    if (!fleetdb_insert(db, &record, 1, &expect_held, &outcome, &err))
         fail_msg("%s", err.text);
     return outcome;
 }

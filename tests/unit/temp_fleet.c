@@ -7,6 +7,7 @@
 #include "proto/unpack.h"
 #include "tests/unit/testing.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,16 +206,37 @@ static enum fleetdb_type type_of(const char *column)
     return FLEETDB_INTEGER;
 }
 
-enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record)
+void temp_fleet_nothing(struct fleetdb_value ret_values[FLEETDB_COLUMNS_MAX])
 {
-    struct fleetdb_value values[FLEETDB_COLUMNS_MAX] = {0};
-    enum fleetdb_insert outcome = FLEETDB_NEW;
     size_t count = 0;
     const char *const *columns = fleetdb_columns(1, &count);
     for (size_t i = 0; i < count; i++)
-        values[i].type = type_of(columns[i]);
+        ret_values[i] = (struct fleetdb_value){.type = type_of(columns[i])};
+}
+
+enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record)
+{
+    struct fleetdb_value values[FLEETDB_COLUMNS_MAX];
+    enum fleetdb_insert outcome = FLEETDB_NEW;
+    temp_fleet_nothing(values);
     record.lane = 1;
     record.values = values;
-    OK(fleetdb_insert(fleet->db, &record, false, &outcome, &err));
+    OK(fleetdb_insert(fleet->db, &record, 1, &(const bool){false}, &outcome, &err));
     return outcome;
+}
+
+int64_t temp_fleet_sql(const struct temp_fleet *fleet, const char *sql)
+{
+    char path[128];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    bool row = sqlite3_step(statement) == SQLITE_ROW;
+    int64_t value = row ? sqlite3_column_int64(statement, 0) : 0;
+    assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    return value;
 }

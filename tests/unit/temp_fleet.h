@@ -23,8 +23,12 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
 /* In the store "s" of a merchant, there in a region. */
 int64_t temp_fleet_device_at(struct temp_fleet *fleet, const char *id, const char *merchant,
                              const char *region);
-/* Inserts a result with nothing in it; the record has no values yet. */
+/* The values of a result with nothing in it. */
+void temp_fleet_nothing(struct fleetdb_value ret_values[FLEETDB_COLUMNS_MAX]);
+/* Inserts such a one; the record has no values yet. */
 enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record);
+/* As anybody may beside the open database: the first number of the answer, 0: none. */
+int64_t temp_fleet_sql(const struct temp_fleet *fleet, const char *sql);
 
 struct temp_document {
     const char *name, *text;
