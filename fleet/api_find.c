@@ -155,8 +155,8 @@ static bool check_known(const struct search *search, const struct api_request *r
     if (!known || count > 0 || !fleetdb_scope_is_whole(request->caller->scope))
         return true;
     return err_set(
-        err, ERR_NOT_FOUND, "no device is known %s%.40s%s%.40s%s%.40s%s%.40s%s%.40s",
-        wanted->device != NULL ? "as " : "", wanted->device != NULL ? wanted->device : "",
+        err, ERR_NOT_FOUND, "no device is known%s%.40s%s%.40s%s%.40s%s%.40s%s%.40s",
+        wanted->device != NULL ? " as " : "", wanted->device != NULL ? wanted->device : "",
         wanted->serial != NULL ? " with serial number " : "",
         wanted->serial != NULL ? wanted->serial : "",
         wanted->tid != NULL ? " that ever carried TID " : "",

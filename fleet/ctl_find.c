@@ -281,7 +281,7 @@ const struct ctl_command ctl_find = {
              "of the\n"
              "  moment of the sale. +- tells how well the moment is known. What a host's code "
              "means, the\n"
-             "  code profile says that the device is assigned.\n",
+             "  code profile says that the device is assigned.",
     .options = options,
     .run = find,
 };
