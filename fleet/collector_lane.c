@@ -2,6 +2,7 @@
 #include "fleet/collector_internal.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ struct storing {
     struct arena *arena;
     int64_t now_ms;
     struct fleetdb_boot boot;      /* that the records were made in, as far as it is known */
-    struct fleetdb_stream stream;  /* before this */
+    struct fleetdb_stream *stream; /* before this */
     struct fleetdb_losses *losses; /* of the stream */
     bool losses_changed;
     enum fleetdb_insert *outcomes; /* one a row */
@@ -139,7 +140,7 @@ static bool store_rows(struct storing *storing, struct err *err)
     for (size_t i = 0; i < count; i++) {
         records[i] = record_of(storing, i);
         expect_held[i] = !losses_has(storing->losses, records[i].seq) &&
-                         receipts_has(&storing->stream, records[i].seq);
+                         receipts_has(storing->stream, records[i].seq);
     }
     if (!fleetdb_insert(storing->collector->settings.db, records, count, expect_held,
                         storing->outcomes, err))
@@ -159,7 +160,7 @@ static bool store_loss(struct storing *storing, uint64_t last, bool *ret_fits, s
     const struct fleetdb_lost lost = {rows->first_seq, last, (int64_t)rows->lost};
     struct err why = {0};
     uint64_t fresh = 0;
-    *ret_fits = losses_add(&collector->losses, &storing->stream, &lost, &collector->more_losses,
+    *ret_fits = losses_add(&collector->losses, storing->stream, &lost, &collector->more_losses,
                            &fresh, &why);
     if (!*ret_fits)
         return too_many(storing, &why);
@@ -179,7 +180,7 @@ static bool open_stream(struct storing *storing, uint64_t top, struct err *err)
     struct fleetdb *db = storing->collector->settings.db;
     const struct lane_rows *rows = storing->rows;
     int64_t device = storing->device->device;
-    struct fleetdb_stream *stream = &storing->stream;
+    struct fleetdb_stream *stream = storing->stream;
     if (!fleetdb_stream_read(db, device, rows->incarnation, (int)rows->lane, stream, err))
         return false;
     if (stream->closed && top > stream->last_seq &&
@@ -203,11 +204,19 @@ static bool write_stream(struct storing *storing, struct fleetdb_stream *settled
             fleetdb_losses_write(db, settled->stream, storing->losses, err));
 }
 
+static void copy_stream(const struct fleetdb_stream *from, struct fleetdb_stream *to)
+{
+    memcpy(to, from,
+           offsetof(struct fleetdb_stream, ranges) + from->range_count * sizeof *from->ranges);
+}
+
 bool collector_lane(struct collector *collector, const struct fleetdb_device *device,
                     const struct opened_lane *lane, struct arena *arena, struct err *err)
 {
     const struct lane_rows *rows = &lane->rows;
+    struct fleetdb_stream before, settled; /* not cleared: most of it is room */
     struct storing storing = {
+        .stream = &before,
         .collector = collector,
         .device = device,
         .rows = rows,
@@ -220,7 +229,7 @@ bool collector_lane(struct collector *collector, const struct fleetdb_device *de
     if (!open_stream(&storing, last + rows->behind, err) ||
         !collector_clock_boot(collector, device, rows->incarnation, &storing.boot, err))
         return false;
-    struct fleetdb_stream settled = storing.stream;
+    copy_stream(&before, &settled);
     struct err why = {0};
     bool lost = rows->lost != MUSTER__LOSS_REASON__LOSS_NONE;
     bool fits = receipts_add(&settled, rows->first_seq, last, &why);

@@ -20,7 +20,7 @@ static const char *const texts[QUERIES] = {
     [PACE] = "UPDATE device SET receipt_pace_s = :pace"
              " WHERE id = :device AND receipt_pace_s <> :pace",
     [AGENT_KEYS] = "SELECT spki FROM agent_key WHERE device = :device AND from_ms <= :now"
-                   " AND (to_ms IS NULL OR to_ms > :now) ORDER BY from_ms DESC, id DESC LIMIT :max",
+                   " AND (to_ms IS NULL OR to_ms > :now) ORDER BY id DESC LIMIT :max",
     [AUDIT] = "INSERT INTO audit (at_ms, who, what, device, text)"
               " VALUES (:now, :who, :what, nullif(:device, 0), :text)",
 };

@@ -162,7 +162,9 @@ static bool write_step(const struct list *list, const struct fleetdb_lost *befor
 static bool write_ranges(struct fleetdb *db, const struct fleetdb_stream *stream, struct err *err)
 {
     const struct list list = {db, stream->stream, RANGE_REMOVE, RANGE_ADD, false};
-    struct fleetdb_stream before = {.stream = stream->stream};
+    struct fleetdb_stream before; /* not cleared: most of it is room */
+    before.stream = stream->stream;
+    before.range_count = 0;
     if (!read_ranges(db, &before, err))
         return false;
     for (size_t b = 0, a = 0; b < before.range_count || a < stream->range_count;) {

@@ -2,6 +2,7 @@
 #include "storage/sqlite_internal.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -470,8 +471,17 @@ void sqlite_fold_wal(struct sqlite *db)
     keep_wal(db, false);
 }
 
+/* Nobody asks SQLite how much memory it uses, and to count takes a lock for each piece. Too late
+ * when SQLite is in use already, which does no harm. */
+static void count_no_memory(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 bool sqlite_open(const struct sqlite_settings *settings, struct sqlite **ret_db, struct err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, count_no_memory);
     struct sqlite *db = calloc(1, sizeof *db + settings->query_count * sizeof(sqlite3_stmt *));
     if (db == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s %s: out of memory", settings->what, settings->path);
