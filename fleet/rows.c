@@ -178,7 +178,7 @@ bool rows_make_ready(const struct rows_plan *plan, const struct lane_rows *rows,
                      struct buf *scratch, struct sha256_state *hash, struct arena *arena,
                      struct rows_ready *ret_ready, struct err *err)
 {
-    struct fleetdb_value *values = arena_alloc(arena, rows->count * plan->count * sizeof *values);
+    struct fleetdb_value *values = arena_room(arena, rows->count * plan->count * sizeof *values);
     uint64_t *digests = arena_alloc(arena, rows->count * sizeof *digests);
     bool *masked = arena_alloc(arena, rows->count * sizeof *masked);
     struct last last = {0};

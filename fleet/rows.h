@@ -29,8 +29,8 @@ bool rows_values(const struct rows_plan *plan, const ProtobufCMessage *row, stru
 /* A copy of foreign text as above, at most `max` bytes; NULL when the arena is full. */
 char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_masked);
 
-/* First 8 bytes of SHA-256 over the packed row, whose size that is; `scratch` is overwritten,
- * `hash` is begun, and is begun again. */
+/* First 8 bytes of SHA-256 over the packed row, which needs no more than that room; `scratch` is
+ * overwritten, `hash` is begun, and is begun again. */
 bool rows_digest(const ProtobufCMessage *row, size_t size, struct buf *scratch,
                  struct sha256_state *hash, uint64_t *ret_digest, struct err *err) MUSTER_CHECK;
 

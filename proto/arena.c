@@ -14,7 +14,7 @@ struct arena_block {
 };
 
 /* A block with room for `size` bytes, as generous as the limit allows. */
-static struct arena_block *block_new(struct arena *arena, size_t size)
+static struct arena_block *block_new(struct arena *arena, size_t size, bool cleared)
 {
     size_t limit = arena->limit_bytes ? arena->limit_bytes : ARENA_LIMIT_BYTES;
     size_t left = limit > arena->used_bytes ? limit - arena->used_bytes : 0;
@@ -26,9 +26,11 @@ static struct arena_block *block_new(struct arena *arena, size_t size)
     size_t room = left < BLOCK_BYTES ? left : BLOCK_BYTES;
     if (room < size)
         room = size;
-    struct arena_block *block = calloc(1, sizeof *block + room);
+    struct arena_block *block =
+        cleared ? calloc(1, sizeof *block + room) : malloc(sizeof *block + room);
     if (!block)
         return NULL;
+    block->used = 0;
     block->size = room;
     arena->used_bytes += sizeof *block + room;
     return block;
@@ -47,15 +49,20 @@ static void block_link(struct arena *arena, struct arena_block *block, size_t si
     }
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+static size_t aligned(size_t size)
 {
     const size_t align = _Alignof(max_align_t);
+    return size ? (size + align - 1) / align * align : align;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
     if (size > SIZE_MAX / 2)
         return NULL;
-    size = size ? (size + align - 1) / align * align : align;
+    size = aligned(size);
     struct arena_block *block = arena->blocks;
     if (!block || block->size - block->used < size) {
-        block = block_new(arena, size);
+        block = block_new(arena, size, true);
         if (!block)
             return NULL;
         block_link(arena, block, size);
@@ -63,6 +70,20 @@ void *arena_alloc(struct arena *arena, size_t size)
     void *piece = (uint8_t *)block->data + block->used;
     block->used += size;
     return piece;
+}
+
+/* A block of its own, of which nothing is left. */
+void *arena_room(struct arena *arena, size_t size)
+{
+    if (size < BLOCK_BYTES || size > SIZE_MAX / 2)
+        return arena_alloc(arena, size);
+    size = aligned(size);
+    struct arena_block *block = block_new(arena, size, false);
+    if (!block)
+        return NULL;
+    block_link(arena, block, size);
+    block->used = size;
+    return block->data;
 }
 
 void *arena_copy(struct arena *arena, const void *data, size_t size)

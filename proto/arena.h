@@ -18,6 +18,8 @@ struct arena {
 
 /* Zeroed, aligned for any type; NULL when the limit or the memory is reached. */
 void *arena_alloc(struct arena *arena, size_t size);
+/* The same, but not zeroed: for much that is written all over. */
+void *arena_room(struct arena *arena, size_t size);
 void *arena_copy(struct arena *arena, const void *data, size_t size);
 void arena_done(struct arena *arena);
 /* For protobuf-c; freeing is a no-op. */

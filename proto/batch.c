@@ -84,22 +84,22 @@ static bool check_rows(const struct lane_rows *lanes, size_t lane_count, struct 
     return true;
 }
 
-/* Equal columns cost nothing to send: a few bytes could stand for gigabytes of rows. `note`: keeps
- * what was counted. */
-static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, bool note,
-                            enum err_code total, struct err *err)
+static size_t row_limit(const struct lane_rows *rows)
+{
+    return rows->lane == MUSTER__LANE__LANE_TXN ? LIMIT_TXN_BYTES : LIMIT_RECORD_BYTES;
+}
+
+/* Equal columns cost nothing to send: a few bytes could stand for gigabytes of rows. */
+static bool check_row_sizes(const struct lane_rows *lanes, size_t lane_count, enum err_code total,
+                            struct err *err)
 {
     size_t sum = 0;
     for (size_t i = 0; i < lane_count; i++) {
-        size_t limit =
-            lanes[i].lane == MUSTER__LANE__LANE_TXN ? LIMIT_TXN_BYTES : LIMIT_RECORD_BYTES;
         for (size_t row = 0; row < rows_in(&lanes[i]); row++) {
             size_t size = protobuf_c_message_get_packed_size(lanes[i].rows[row]);
-            if (size > limit)
+            if (size > row_limit(&lanes[i]))
                 return err_set(err, ERR_INVALID, "lane %s: row %zu has %zu bytes, %zu are the most",
-                               lane_name(lanes[i].lane), row, size, limit);
-            if (note)
-                lanes[i].sizes[row] = (uint32_t)size;
+                               lane_name(lanes[i].lane), row, size, row_limit(&lanes[i]));
             sum += size;
         }
         if (sum > LIMIT_BATCH_BODY_BYTES)
@@ -165,7 +165,7 @@ bool batch_compose(const struct lane_rows *lanes, size_t lane_count,
     struct arena arena = {.limit_bytes = ENCODE_ARENA_BYTES};
     bool ok = check_rows(lanes, lane_count, err) &&
               compose_body(lanes, lane_count, dictionary, &arena, streams, err) &&
-              check_row_sizes(lanes, lane_count, false, ERR_FULL, err);
+              check_row_sizes(lanes, lane_count, ERR_FULL, err);
     arena_done(&arena);
     return ok;
 }
@@ -381,6 +381,53 @@ static bool decode_lanes(const Muster__BatchBody *body, struct decoding *decodin
     return true;
 }
 
+/* What rows of a lane need at the most, packed: to count it exactly takes as long as to pack them.
+ */
+struct row_room {
+    const ProtobufCFieldDescriptor *texts[LANE_FIELDS_MAX]; /* and bytes: as long as they are */
+    size_t count, others; /* all else in bytes, whatever it holds */
+};
+enum { HEAD_BYTES = 10, NUMBER_BYTES = 15 }; /* tag and length, tag and value */
+
+static struct row_room row_room_of(const ProtobufCMessageDescriptor *type)
+{
+    struct row_room room;
+    room.count = room.others = 0;
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        enum form form = form_of(&type->fields[i]);
+        room.others += form == FORM_NUMBER ? NUMBER_BYTES : HEAD_BYTES;
+        if (form == FORM_TEXT || form == FORM_BYTES)
+            room.texts[room.count++] = &type->fields[i];
+    }
+    return room;
+}
+
+static size_t room_for(const struct row_room *room, const ProtobufCMessage *row)
+{
+    size_t size = room->others;
+    for (size_t i = 0; i < room->count; i++)
+        size += cell_value(row, room->texts[i]).len;
+    return size;
+}
+
+/* Notes what room each row needs. Where that is more than rows may take, it is counted exactly. */
+static bool measure_rows(const struct lane_rows *lanes, size_t lane_count, struct err *err)
+{
+    size_t sum = 0;
+    bool fit = true;
+    for (size_t i = 0; i < lane_count; i++) {
+        const struct row_room room = row_room_of(lane_message(lanes[i].lane));
+        for (size_t row = 0; row < rows_in(&lanes[i]); row++) {
+            size_t size = room_for(&room, lanes[i].rows[row]);
+            fit = fit && size <= row_limit(&lanes[i]);
+            lanes[i].sizes[row] = (uint32_t)(size < UINT32_MAX ? size : UINT32_MAX);
+            sum += size;
+        }
+    }
+    return (fit && sum <= LIMIT_BATCH_BODY_BYTES) ||
+           check_row_sizes(lanes, lane_count, ERR_INVALID, err);
+}
+
 /* The columns stay in the arena: bytes of the rows point into them. */
 static bool decode_body(struct decoding *decoding, struct lane_rows **ret_lanes,
                         size_t *ret_lane_count, struct err *err)
@@ -399,7 +446,7 @@ static bool decode_body(struct decoding *decoding, struct lane_rows **ret_lanes,
     if (!lanes)
         return err_set(err, ERR_NO_MEMORY, "needs more memory than is allowed for it");
     if (!decode_lanes(body, decoding, lanes, err) || !check_rows(lanes, body->n_lanes, err) ||
-        !check_row_sizes(lanes, body->n_lanes, true, ERR_INVALID, err))
+        !measure_rows(lanes, body->n_lanes, err))
         return false;
     *ret_lanes = lanes;
     *ret_lane_count = body->n_lanes;

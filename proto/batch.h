@@ -15,7 +15,7 @@ struct lane_rows {
     uint64_t first_seq;
     size_t count;            /* of rows; with `lost` up to LIMIT_LOST_RANGE */
     ProtobufCMessage **rows; /* of lane_message(lane); NULL with `lost` */
-    uint32_t *sizes;         /* of the rows, packed, as batch_decode has counted them */
+    uint32_t *sizes;         /* room that each row needs, packed, at the most; of batch_decode */
     Muster__LossReason lost;
     uint64_t behind; /* seqs that the stream has given behind these */
 };

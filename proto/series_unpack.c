@@ -3,7 +3,6 @@
 
 #include "proto/mixed.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { TEXT_DIGITS = 18, WIDTH_MAX = 8, UNIT_MAX = 256 };
@@ -165,17 +164,17 @@ static bool read_mixed(const struct reading *reading, size_t bytes, struct err *
 static bool put_digits(const struct reading *reading, const struct reader *reader,
                        ProtobufCMessage *row, uint64_t number, struct err *err)
 {
-    char digits[24];
     uint32_t length = reader->series->digits;
     if (number == 0)
         return true;
-    int written =
-        snprintf(digits, sizeof digits, "%0*llu", (int)length, (unsigned long long)(number - 1));
-    if (written != (int)length)
-        return refuse(reader, err, "a number of more digits than stated");
-    char *text = arena_copy(reading->arena, digits, length + 1);
+    char *text = arena_alloc(reading->arena, length + 1);
     if (!text)
         return lane_no_memory(err);
+    number--;
+    for (uint32_t i = length; i-- > 0; number /= 10)
+        text[i] = (char)('0' + number % 10);
+    if (number > 0)
+        return refuse(reader, err, "a number of more digits than stated");
     *(char **)cell_at(row, reader->field) = text;
     return true;
 }

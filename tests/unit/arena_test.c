@@ -56,6 +56,40 @@ static void a_large_piece_does_not_waste_the_block_before(void **state)
     arena_done(&arena);
 }
 
+/* Large room is a block of its own: what is taken after it is zeroed as ever. */
+static void room_is_apart_and_bounded(void **state)
+{
+    (void)state;
+    struct arena arena = {.limit_bytes = 200000};
+    uint8_t *first = arena_room(&arena, 20001);
+    memset(first, 7, 20001);
+    memset(arena_alloc(&arena, 100), 1, 100);
+    for (size_t i = 0; i < 20001; i++)
+        assert_int_equal(first[i], 7);
+    arena_done(&arena);
+    uint8_t *rooms[] = {arena_room(&arena, 50), arena_room(&arena, 20001),
+                        arena_room(&arena, 50000)};
+    const size_t sizes[] = {50, 20001, 50000};
+    for (size_t i = 0; i < 3; i++) {
+        assert_non_null(rooms[i]);
+        assert_int_equal((uintptr_t)rooms[i] % _Alignof(max_align_t), 0);
+        memset(rooms[i], (int)i + 2, sizes[i]);
+    }
+    for (size_t i = 0; i < 20; i++) {
+        const uint8_t *piece = arena_alloc(&arena, 1000);
+        for (size_t j = 0; j < 1000; j++)
+            assert_int_equal(piece[j], 0);
+    }
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < sizes[i]; j++)
+            assert_int_equal(rooms[i][j], i + 2);
+    assert_true(arena.used_bytes >= 90000);
+    assert_null(arena_room(&arena, 150000));
+    assert_true(arena.exceeded);
+    assert_null(arena_room(&arena, SIZE_MAX));
+    arena_done(&arena);
+}
+
 static void copy_is_a_copy(void **state)
 {
     (void)state;
@@ -74,6 +108,7 @@ int main(void)
         cmocka_unit_test(pieces_are_aligned_zeroed_and_apart),
         cmocka_unit_test(limit_holds),
         cmocka_unit_test(a_large_piece_does_not_waste_the_block_before),
+        cmocka_unit_test(room_is_apart_and_bounded),
         cmocka_unit_test(copy_is_a_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

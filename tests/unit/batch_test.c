@@ -98,7 +98,7 @@ static void one_decoder_reads_batch_after_batch(void **state)
         assert_int_equal(count, 1);
         assert_true(same_rows(&rows, back));
         for (size_t i = 0; i < back->count; i++)
-            assert_int_equal(back->sizes[i], protobuf_c_message_get_packed_size(back->rows[i]));
+            assert_true(back->sizes[i] >= protobuf_c_message_get_packed_size(back->rows[i]));
         arena_done(&got);
     }
     batch_decoder_close(decoder);
