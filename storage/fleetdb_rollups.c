@@ -86,21 +86,18 @@ static void put_text(struct rollup_key *key, struct bytes text, bool is_text)
         memcpy(key->text, text.data, text.length);
 }
 
-static void put_own(struct rollup_key *key, size_t at, enum rollup_column column,
-                    const struct fleetdb_counted *counted)
+static void put_own(struct rollup_key *key, const enum rollup_column own[ROLLUP_OWN_MAX],
+                    const int64_t numbers[ROLLUP_ISSUER], const struct fleetdb_counted *counted)
 {
     static const uint8_t generation_bytes = 8;
-    const int64_t numbers[] = {
-        [ROLLUP_ACQUIRER] = counted->acquirer,     [ROLLUP_SCHEME] = counted->scheme,
-        [ROLLUP_ENTRY] = counted->entry,           [ROLLUP_STANDING] = counted->stamp.standing,
-        [ROLLUP_CARRIED] = counted->stamp.carried, [ROLLUP_SOFTWARE] = counted->stamp.software,
-    };
-    if (column == ROLLUP_ISSUER)
-        put_text(key, counted->issuer, true);
-    else if (column == ROLLUP_GENERATION && counted->generation.length <= generation_bytes)
-        put_text(key, counted->generation, false);
-    else if (column != ROLLUP_NONE && column < ROLLUP_ISSUER)
-        key->own[at] = numbers[column];
+    for (size_t i = 0; i < ROLLUP_OWN_MAX && own[i] != ROLLUP_NONE; i++) {
+        if (own[i] < ROLLUP_ISSUER)
+            key->own[i] = numbers[own[i]];
+        else if (own[i] == ROLLUP_ISSUER)
+            put_text(key, counted->issuer, true);
+        else if (counted->generation.length <= generation_bytes)
+            put_text(key, counted->generation, false);
+    }
 }
 
 /* What was removed by age is not begun again: of an hour there are all sums or none. */
@@ -109,30 +106,43 @@ static enum fleetdb_kept age_of(unsigned rollup)
     return rollups[rollup].bucket_ms < hour_ms ? FLEETDB_KEPT_SUMS_MINUTE : FLEETDB_KEPT_SUMS_HOUR;
 }
 
+/* What every rollup has of it. */
+static struct rollup_key common_of(const struct fleetdb_counted *counted)
+{
+    struct bytes code =
+        counted->code.length <= ROLLUP_CODE_BYTES ? counted->code : bytes_of("?", 1);
+    struct rollup_key key = {
+        .type = counted->type,
+        .outcome = counted->outcome,
+        .currency = counted->currency,
+        .in_service = counted->stamp.in_service,
+        .code_length = (uint32_t)code.length,
+    };
+    if (code.length > 0)
+        memcpy(key.code, code.data, code.length);
+    return key;
+}
+
 bool fleetdb_rollup_count(struct fleetdb *db, const struct fleetdb_counted *counted,
                           enum fleetdb_sign sign, struct err *err)
 {
-    int64_t amount_minor = counted->amount_minor > 0 && counted->amount_minor <= amount_max_minor
-                               ? counted->amount_minor
-                               : 0;
-    struct bytes code =
-        counted->code.length <= ROLLUP_CODE_BYTES ? counted->code : bytes_of("?", 1);
+    const int64_t amount_minor =
+        counted->amount_minor > 0 && counted->amount_minor <= amount_max_minor
+            ? counted->amount_minor
+            : 0;
+    const int64_t numbers[ROLLUP_ISSUER] = {
+        [ROLLUP_ACQUIRER] = counted->acquirer,     [ROLLUP_SCHEME] = counted->scheme,
+        [ROLLUP_ENTRY] = counted->entry,           [ROLLUP_STANDING] = counted->stamp.standing,
+        [ROLLUP_CARRIED] = counted->stamp.carried, [ROLLUP_SOFTWARE] = counted->stamp.software,
+    };
+    const struct rollup_key common = common_of(counted);
     for (uint32_t rollup = 0; rollup < ROLLUPS; rollup++) {
-        struct rollup_key key = {
-            .bucket = counted->at_ms / rollups[rollup].bucket_ms,
-            .rollup = rollup,
-            .type = counted->type,
-            .outcome = counted->outcome,
-            .currency = counted->currency,
-            .in_service = counted->stamp.in_service,
-            .code_length = (uint32_t)code.length,
-        };
-        if (code.length > 0)
-            memcpy(key.code, code.data, code.length);
+        struct rollup_key key = common;
+        key.rollup = rollup;
+        key.bucket = counted->at_ms / rollups[rollup].bucket_ms;
         if (key.bucket * rollups[rollup].bucket_ms < db->whole_from_ms[age_of(rollup)])
             continue;
-        for (size_t i = 0; i < ROLLUP_OWN_MAX; i++)
-            put_own(&key, i, rollups[rollup].own[i], counted);
+        put_own(&key, rollups[rollup].own, numbers, counted);
         if (!rollup_sums_add(&db->sums, &key, sign, sign * amount_minor, err))
             return false;
     }
