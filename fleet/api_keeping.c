@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { REQUEST_BYTES = 4096, CODE_CHARS = 64 };
+enum { REQUEST_BYTES = 4096, CODE_CHARS = 64, LOOK_MS = 200 };
 
 /* ---- GET /api/v1/retention ---- */
 
@@ -73,14 +73,14 @@ static bool show(void *ctx, const struct api_request *request, struct api_answer
 
 static json_t *erasure_json(const struct fleetdb_erasure *erasure)
 {
-    return json_pack("{s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "erasure",
+    return json_pack("{s:I, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "erasure",
                      (json_int_t)erasure->erasure, "who", erasure->who, "begun_ms",
                      (json_int_t)erasure->begun_ms, "done_ms", (json_int_t)erasure->done_ms, "step",
                      fleetdb_erase_word(erasure->step), "stores", (json_int_t)erasure->stores,
                      "devices", (json_int_t)erasure->devices, "terminals",
                      (json_int_t)erasure->terminals, "tokens", (json_int_t)erasure->tokens,
                      "results", (json_int_t)erasure->results, "events", (json_int_t)erasure->events,
-                     "texts", (json_int_t)erasure->texts);
+                     "texts", (json_int_t)erasure->texts, "in_part", (int)erasure->in_part);
 }
 
 static bool add_erasure(void *ctx, const struct fleetdb_erasure *erasure, struct err *err)
@@ -119,7 +119,8 @@ static bool read_order(const json_t *object, const struct api_request *request,
         (struct fleetdb_erase_order){.merchant = merchant,
                                      .who = request->caller->name,
                                      .force = json_is_true(json_object_get(object, "force")),
-                                     .dry_run = dry_run};
+                                     .dry_run = dry_run,
+                                     .look_ms = LOOK_MS};
     return true;
 }
 

@@ -19,6 +19,22 @@ static json_t *order_of(const struct ctl_args *args)
     return order;
 }
 
+static void print_look(struct ctl *ctl, const json_t *reply, const char *merchant)
+{
+    fprintf(ctl->out,
+            "There %s %" PRId64 " results, %" PRId64 " events and %" PRId64
+            " texts (labels and authors too) to erase.\nNothing is erased yet. "
+            "Nothing brings them back: to erase it all, --confirm %s.\n",
+            json_is_true(json_object_get(reply, "in_part")) ? "are at least" : "are",
+            ctl_number(reply, "results"), ctl_number(reply, "events"), ctl_number(reply, "texts"),
+            merchant);
+    if (json_is_true(json_object_get(reply, "in_part")))
+        fprintf(ctl->out,
+                "There was no time to count all. How many results: musterctl errors --by outcome "
+                "--merchant %s --since 10000d.\n",
+                merchant);
+}
+
 static void print_begun(struct ctl *ctl, const json_t *reply, const char *merchant)
 {
     const int64_t erasure = ctl_number(reply, "erasure");
@@ -28,10 +44,7 @@ static void print_begun(struct ctl *ctl, const json_t *reply, const char *mercha
             merchant, ctl_number(reply, "stores"), ctl_number(reply, "devices"),
             ctl_number(reply, "terminals"), ctl_number(reply, "tokens"));
     if (erasure == 0)
-        fprintf(ctl->out,
-                "Nothing is erased yet. How many results: musterctl errors --by outcome --merchant "
-                "%s --since 10000d. Nothing brings them back: to erase it all, --confirm %s.\n",
-                merchant, merchant);
+        print_look(ctl, reply, merchant);
     else
         fprintf(ctl->out,
                 "Erasure %" PRId64 " has begun; how far it is: musterctl get erasures. Logs, "

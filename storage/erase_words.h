@@ -6,10 +6,19 @@
 
 #include <stdbool.h>
 
-/* Whether the text has the word in it: "m1" is in "merchant m1/s1" and in "m1-desk", and not in
- * "m10"; what begins or ends with another letter than those of ASCII may stand amid others. Pure.
+/*
+ * Words that are looked for in texts, whatever the case and the width of their letters: "m1" is in
+ * "merchant M1/s1" and in "m1-desk", and not in "m10"; what begins or ends with another letter than
+ * those of ASCII may stand amid others. Letters are compared as Unicode folds their case (UAX 44,
+ * NFKC); bytes that are no UTF-8 are no letters. Thousands of words take about as long as one.
  */
-bool erase_word_in(const char *text, const char *word);
+struct erase_words;
+struct erase_words *erase_words_new(void);
+void erase_words_free(struct erase_words *words);
+/* "" is in nothing. */
+void erase_words_add(struct erase_words *words, const char *word);
+/* Whether one of them is in the text. */
+bool erase_words_in(struct erase_words *words, const char *text);
 
 /* The names of what is erased, with its row after it, so that none is taken. */
 #define ERASED_NAME "erased-"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_erase_internal.h"
 #include "storage/fleetdb_internal.h"
 
 #include <errno.h>
@@ -61,6 +62,8 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_KEEPING] = &fleetdb_keeping_queries,
     [FLEETDB_PART_ERASE] = &fleetdb_erase_queries,
     [FLEETDB_PART_ERASE_STEP] = &fleetdb_erase_step_queries,
+    [FLEETDB_PART_ERASE_TEXTS] = &fleetdb_erase_text_queries,
+    [FLEETDB_PART_ERASE_LOOK] = &fleetdb_erase_look_queries,
     [FLEETDB_PART_PRESENCE] = &fleetdb_presence_queries,
     [FLEETDB_PART_PORTRAIT] = &fleetdb_portrait_queries,
     [FLEETDB_PART_ZONE] = &fleetdb_zone_queries,
@@ -173,6 +176,7 @@ void fleetdb_close(struct fleetdb *db)
         (void)close(db->lock);
     fleetdb_stamps_close(db);
     fleetdb_come_close(&db->come);
+    fleetdb_erase_words_forget(db);
     rollup_sums_done(&db->sums);
     free(db->spans.list);
     free(db->queries);

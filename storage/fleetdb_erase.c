@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_erase.h"
 
-#include "storage/erase_words.h"
+#include "storage/fleetdb_erase_internal.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_standing.h"
 
@@ -13,12 +13,11 @@ enum query {
     FIND,
     GOES_ON,
     STANDS,
-    WORDS_ADD,
-    WORDS,
     GROUPS,
     HOOKS,
     COUNT,
     DEVICES,
+    LABELS_THERE,
     LABELS,
     LEAVE,
     SPANS,
@@ -33,8 +32,6 @@ enum query {
 };
 
 #define ITS_STORES "(SELECT id FROM store WHERE merchant = :merchant)"
-#define ITS_TOKENS                                                                                 \
-    "(SELECT token FROM token_place GROUP BY token HAVING sum(merchant IS NOT :merchant) = 0)"
 #define COUNTS "stores, devices, terminals, tokens, results, events, texts"
 
 static const char *const texts[QUERIES] = {
@@ -42,13 +39,6 @@ static const char *const texts[QUERIES] = {
     [GOES_ON] = "SELECT id FROM erasure WHERE done_ms = 0",
     [STANDS] = "SELECT count(*), min(name) FROM device WHERE store IN " ITS_STORES
                " AND life_cycle <> 'retired'",
-    [WORDS_ADD] = "INSERT INTO erased_word (word) SELECT code FROM merchant WHERE id = :merchant"
-                  " UNION SELECT name FROM merchant WHERE id = :merchant"
-                  " UNION SELECT name FROM store WHERE merchant = :merchant"
-                  " UNION SELECT address FROM store WHERE merchant = :merchant"
-                  " UNION SELECT tid FROM logical_terminal WHERE merchant = :merchant"
-                  " UNION SELECT mid FROM logical_terminal WHERE merchant = :merchant",
-    [WORDS] = "SELECT word FROM erased_word WHERE word <> ''",
     [GROUPS] = "SELECT name, selector FROM device_group ORDER BY name",
     [HOOKS] = "SELECT name, url FROM webhook ORDER BY name",
     [COUNT] = "SELECT (SELECT count(*) FROM store WHERE merchant = :merchant),"
@@ -57,6 +47,8 @@ static const char *const texts[QUERIES] = {
               " (SELECT count(DISTINCT token) FROM token_place WHERE merchant = :merchant)",
     [DEVICES] =
         "SELECT id FROM device WHERE id > :after AND store IN " ITS_STORES " ORDER BY id LIMIT 1",
+    [LABELS_THERE] = "DELETE FROM device_label WHERE device IN"
+                     " (SELECT id FROM device WHERE store IN " ITS_STORES ")",
     [LABELS] = "DELETE FROM device_label WHERE device = :device",
     [LEAVE] = "UPDATE device SET store = NULL,"
               " life_cycle = iif(life_cycle = 'retired', life_cycle, 'spare') WHERE id = :device",
@@ -65,17 +57,18 @@ static const char *const texts[QUERIES] = {
               " SELECT id, device, iif(EXISTS (SELECT 1 FROM standing o WHERE o.device = t.device"
               "  AND o.from_ms < t.from_ms), from_ms, -9223372036854775807), to_ms"
               " FROM standing t WHERE merchant = :merchant AND to_ms IS NOT NULL",
-    [TOKENS_RENAME] = "UPDATE token SET name = '" ERASED_NAME "' || id WHERE id IN " ITS_TOKENS,
-    [TOKENS_REVOKE] =
-        "UPDATE token SET revoked_ms = :now WHERE revoked_ms = 0 AND id IN " ITS_TOKENS,
+    [TOKENS_RENAME] =
+        "UPDATE token SET name = '" ERASED_NAME "' || id WHERE id IN " FLEETDB_ERASE_ITS_TOKENS,
+    [TOKENS_REVOKE] = "UPDATE token SET revoked_ms = :now WHERE revoked_ms = 0 AND id "
+                      "IN " FLEETDB_ERASE_ITS_TOKENS,
     [TOKEN_PLACES] = "DELETE FROM token_place WHERE merchant = :merchant",
     [MERCHANT] =
         "UPDATE merchant SET code = '" ERASED_NAME "' || id, name = '' WHERE id = :merchant",
     [STORES] = "UPDATE store SET code = '" ERASED_NAME "' || id, name = '', address = '',"
                " opening_hours = '' WHERE merchant = :merchant",
-    [BEGIN] = "INSERT INTO erasure (who, begun_ms, merchant, stores, devices, terminals, tokens)"
-              " VALUES (:who, :now, :merchant, :stores, :devices, :terminals, :tokens)"
-              " RETURNING id",
+    [BEGIN] = "INSERT INTO erasure (who, begun_ms, merchant, stores, devices, terminals, tokens,"
+              " texts) VALUES (:who, :now, :merchant, :stores, :devices, :terminals, :tokens,"
+              " :texts) RETURNING id",
     [LIST] = "SELECT id, who, begun_ms, done_ms, step, " COUNTS " FROM erasure ORDER BY id DESC",
 };
 
@@ -130,9 +123,9 @@ static bool check_devices(struct fleetdb *db, const struct fleetdb_erase_order *
     return may;
 }
 
-/* What one of the words is in is for people to remove: others may need it. */
-static bool check_texts(struct fleetdb *db, enum query query, const char *word, const char *what,
-                        struct err *err)
+/* What names it is for people to remove: others may need it. */
+static bool check_texts(struct fleetdb *db, enum query query, struct erase_words *words,
+                        const char *what, struct err *err)
 {
     bool more = false;
     sqlite3_stmt *row = query_of(db, query);
@@ -140,7 +133,7 @@ static bool check_texts(struct fleetdb *db, enum query query, const char *word, 
         if (!more)
             return true;
         const char *name = sqlite_column_text(row, 0), *text = sqlite_column_text(row, 1);
-        if (!erase_word_in(name, word) && !erase_word_in(text, word))
+        if (!erase_words_in(words, name) && !erase_words_in(words, text))
             continue;
         (void)err_set(err, ERR_CONFLICT,
                       "%s %.40s names it: remove that first (musterctl %s "
@@ -154,17 +147,9 @@ static bool check_texts(struct fleetdb *db, enum query query, const char *word, 
 
 static bool check_words(struct fleetdb *db, struct err *err)
 {
-    bool more = false, free_of_it = true;
-    sqlite3_stmt *word = query_of(db, WORDS);
-    while (free_of_it && sqlite_row(db->sqlite, word, &more, err)) {
-        if (!more)
-            return true;
-        const char *text = sqlite_column_text(word, 0);
-        free_of_it = check_texts(db, GROUPS, text, "group", err) &&
-                     check_texts(db, HOOKS, text, "webhook", err);
-    }
-    (void)sqlite3_reset(word);
-    return false;
+    struct erase_words *words;
+    return fleetdb_erase_words(db, &words, err) && check_texts(db, GROUPS, words, "group", err) &&
+           check_texts(db, HOOKS, words, "webhook", err);
 }
 
 static bool check_alone(struct fleetdb *db, struct err *err)
@@ -216,6 +201,15 @@ bool fleetdb_erase_leave(struct fleetdb *db, int64_t merchant, const struct flee
     }
 }
 
+static bool take_labels(struct fleetdb *db, int64_t merchant, struct fleetdb_erasure *erasure,
+                        struct err *err)
+{
+    if (!run_of(db, LABELS_THERE, merchant, err))
+        return false;
+    erasure->texts = sqlite_changes(db->sqlite);
+    return true;
+}
+
 /* A token that was for nothing else is over, and its name may have been the merchant's. */
 static bool take_tokens(struct fleetdb *db, int64_t merchant, int64_t now_ms, struct err *err)
 {
@@ -239,6 +233,7 @@ static bool write_down(struct fleetdb *db, const struct fleetdb_erase_order *ord
     sqlite_bind_int(begin, ":devices", erasure->devices);
     sqlite_bind_int(begin, ":terminals", erasure->terminals);
     sqlite_bind_int(begin, ":tokens", erasure->tokens);
+    sqlite_bind_int(begin, ":texts", erasure->texts);
     if (!sqlite_value(db->sqlite, begin, 0, &erasure->erasure, err))
         return false;
     (void)snprintf(text, sizeof text, "erasure %lld begins: %lld stores, %lld devices",
@@ -258,12 +253,40 @@ static bool begin(struct fleetdb *db, const struct fleetdb_erase_order *order, i
         return false;
     if (merchant == 0)
         return err_set(err, ERR_NOT_FOUND, "no merchant %.40s", order->merchant);
-    return count(db, merchant, erasure, err) && run_of(db, WORDS_ADD, merchant, err) &&
+    return count(db, merchant, erasure, err) && fleetdb_erase_texts_begin(db, merchant, err) &&
            check_devices(db, order, merchant, err) && check_words(db, err) &&
+           take_labels(db, merchant, erasure, err) &&
            fleetdb_erase_leave(db, merchant, &change, err) && run_of(db, SPANS, merchant, err) &&
            take_tokens(db, merchant, now_ms, err) && run_of(db, MERCHANT, merchant, err) &&
            run_of(db, STORES, merchant, err) &&
            write_down(db, order, merchant, now_ms, erasure, err);
+}
+
+/* It is begun, looked at, and taken back. */
+static bool look(struct fleetdb *db, const struct fleetdb_erase_order *order, int64_t now_ms,
+                 struct fleetdb_erasure *erasure, struct err *err)
+{
+    struct err ignored = {0};
+    const bool looked = begin(db, order, now_ms, erasure, err) &&
+                        fleetdb_erase_look(db, order->look_ms, erasure, err);
+    fleetdb_rollback(db);
+    erasure->erasure = 0;
+    return fleetdb_secure(db, fleetdb_erasing(db), looked ? err : &ignored) && looked;
+}
+
+static bool begin_for_good(struct fleetdb *db, const struct fleetdb_erase_order *order,
+                           int64_t now_ms, struct fleetdb_erasure *erasure, struct err *err)
+{
+    struct err ignored = {0};
+    if (begin(db, order, now_ms, erasure, err)) {
+        if (!fleetdb_commit(db, err))
+            return false;
+        db->erasure = erasure->erasure;
+        return true;
+    }
+    fleetdb_rollback(db);
+    (void)!fleetdb_secure(db, fleetdb_erasing(db), &ignored);
+    return false;
 }
 
 bool fleetdb_erase_begin(struct fleetdb *db, const struct fleetdb_erase_order *order,
@@ -273,21 +296,15 @@ bool fleetdb_erase_begin(struct fleetdb *db, const struct fleetdb_erase_order *o
     (void)snprintf(erasure.who, sizeof erasure.who, "%s", order->who);
     if (!fleetdb_secure(db, true, err) || !fleetdb_begin(db, err))
         return false;
-    if (!begin(db, order, now_ms, &erasure, err) || order->dry_run) {
-        const bool looked = order->dry_run && erasure.erasure != 0;
-        fleetdb_rollback(db);
-        struct err ignored = {0};
-        if (!fleetdb_secure(db, fleetdb_erasing(db), looked ? err : &ignored) || !looked)
-            return false;
-        erasure.erasure = 0;
+    if (!fleetdb_erasing(db))
+        fleetdb_erase_words_forget(db);
+    const bool done = order->dry_run ? look(db, order, now_ms, &erasure, err)
+                                     : begin_for_good(db, order, now_ms, &erasure, err);
+    if (!fleetdb_erasing(db))
+        fleetdb_erase_words_forget(db);
+    if (done)
         *ret_erasure = erasure;
-        return true;
-    }
-    if (!fleetdb_commit(db, err))
-        return false;
-    db->erasure = erasure.erasure;
-    *ret_erasure = erasure;
-    return true;
+    return done;
 }
 
 /* ---- what was done ---- */

@@ -6,11 +6,13 @@
 
 /*
  * Erasure of a merchant: its names, stores, logical terminals, results and their sums, events of
- * devices while they stood there, and every text that names it; and then its bytes, in the file and
- * in the WAL. It begins in one transaction, in which the names go, and goes on in steps, each with
- * its mark, so that a restart goes on where it stopped. What stays is that it was done (erasure).
- * Counts that do not name it stay too: sums over all of the fleet of a time whose rows were removed
- * by age. One goes on at a time.
+ * devices while they stood there, labels that they got there, and every text that names it, as it
+ * is called or was; and then its bytes, in the file and in the WAL. Of its own tokens the names
+ * become others wherever somebody is named as the one who did something. It begins in one
+ * transaction, in which the names go, and goes on in steps, each with its mark, so that a restart
+ * goes on where it stopped; who is called so from then on is another. What stays is that it was
+ * done (erasure). Counts that do not name it stay too: sums over all of the fleet of a time whose
+ * rows were removed by age. One goes on at a time.
  */
 enum fleetdb_erase_step {
     FLEETDB_ERASE_RESULTS,
@@ -30,13 +32,15 @@ struct fleetdb_erasure {
     int64_t begun_ms, done_ms; /* done_ms 0: it goes on */
     enum fleetdb_erase_step step;
     int64_t stores, devices, terminals, tokens, results, events, texts;
+    bool in_part; /* of a look: what it counted last is at least so many */
 };
 
 struct fleetdb_erase_order {
     const char *merchant; /* its code */
     const char *who;
-    bool force;   /* devices that stand there still become spares without a store */
-    bool dry_run; /* all is checked and counted, and nothing kept */
+    bool force;      /* devices that stand there still become spares without a store */
+    bool dry_run;    /* all is checked and counted, and nothing kept */
+    int64_t look_ms; /* counting then takes about so long at the most */
 };
 /* ERR_NOT_FOUND: no such merchant. ERR_CONFLICT: a device stands there that is not retired (unless
  * forced), a group or a webhook names it, or another erasure goes on; the text says which. */

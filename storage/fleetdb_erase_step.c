@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "storage/erase_words.h"
-#include "storage/fleetdb_erase.h"
+#include "storage/fleetdb_erase_internal.h"
 #include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_rollups.h"
@@ -11,28 +10,6 @@
 #include <stdlib.h>
 
 enum { ROWS_MAX = 1024, STEP_BYTES = 512 * 1024 };
-
-/* Free texts that people or musterd wrote, in tables with an id. */
-#define TEXT_COLUMNS(F)                                                                            \
-    F(AUDIT, audit, text)                                                                          \
-    F(AUDIT_WHO, audit, who)                                                                       \
-    F(STANDING, standing, why)                                                                     \
-    F(STANDING_WHO, standing, who)                                                                 \
-    F(DUTY, registration_duty, why)                                                                \
-    F(DUTY_WHO, registration_duty, who)                                                            \
-    F(DUTY_DONE, registration_duty, done_who)                                                      \
-    F(DUTY_NOTE, registration_duty, note)                                                          \
-    F(ACTION, action, note)                                                                        \
-    F(ACTION_TEXT, action, text)                                                                   \
-    F(TOKEN, token, made_by)                                                                       \
-    F(TOKEN_NAME, token, name)                                                                     \
-    F(GROUP, device_group, who)                                                                    \
-    F(WEBHOOK, webhook, made_by)                                                                   \
-    F(WEBHOOK_TROUBLE, webhook, trouble)                                                           \
-    F(ERASURE, erasure, who)
-
-#define COLUMN_ID(id, table, column) TEXT_##id,
-enum { TEXT_COLUMNS(COLUMN_ID) COLUMNS };
 
 enum query {
     READ,
@@ -48,7 +25,6 @@ enum query {
     EVENT_REMOVE,
     NEWEST_RESULT,
     NEWEST_EVENT,
-    WORDS,
     ITS_ROW,
     ROWS_ABSENCES,
     ROWS_DUTIES,
@@ -59,12 +35,10 @@ enum query {
     ROWS_TERMINALS,
     ROWS_STANDINGS,
     ROWS_STORES,
+    ROWS_FORMER,
     ROWS_MERCHANT,
-    ROWS_WORDS,
     ROWS_SPANS,
-    TEXTS,
-    PUT = TEXTS + COLUMNS,
-    QUERIES = PUT + COLUMNS,
+    QUERIES,
 };
 
 #define ITS_TERMINALS                                                                              \
@@ -72,20 +46,13 @@ enum query {
     " WHERE id = :erasure))"
 #define ITS "(SELECT merchant FROM erasure WHERE id = :erasure)"
 #define BLANKED "store = NULL, merchant = NULL, region = NULL, why = 'erased', who = ''"
-#define TEXT_READ(id, table, column)                                                               \
-    [TEXTS + TEXT_##id] =                                                                          \
-        "SELECT id, " #column " FROM " #table " WHERE id > :after ORDER BY id LIMIT :rows",
-#define TEXT_PUT(id, table, column)                                                                \
-    [PUT + TEXT_##id] = "UPDATE " #table " SET " #column " = 'erased' || :mark WHERE id = :id",
 
 static const char *const texts[QUERIES] = {
     [READ] = "SELECT step, after FROM erasure WHERE id = :erasure",
     [MARK] = "UPDATE erasure SET step = :step, after = :after, results = results + :results,"
              " events = events + :events, texts = texts + :texts, done_ms = :done"
              " WHERE id = :erasure",
-    [RESULTS] = "SELECT r.id, r.device, e.standing IS NOT NULL, r.at_ms FROM result r"
-                " LEFT JOIN erased_standing e ON e.standing = r.standing"
-                " WHERE r.id > :after ORDER BY r.id LIMIT :rows",
+    [RESULTS] = FLEETDB_ERASE_NEXT_RESULTS,
     [RESULT_DUPLICATES] = "DELETE FROM result_duplicate WHERE original = :id",
     [RESULT_REMOVE] = "DELETE FROM result WHERE id = :id",
     [AGED] = "INSERT INTO account_aged (device, lane, records) VALUES (:device, :lane, :records)"
@@ -96,14 +63,11 @@ static const char *const texts[QUERIES] = {
                   " ORDER BY bucket LIMIT 1",
     [SUMS] = "DELETE FROM rollup_device_hour WHERE bucket = :hour"
              " AND standing IN (SELECT standing FROM erased_standing)",
-    [EVENTS] = "SELECT v.id, v.device, EXISTS (SELECT 1 FROM erased_standing e"
-               " WHERE e.device = v.device AND v.at_ms >= e.from_ms AND v.at_ms < e.to_ms), v.at_ms"
-               " FROM event v WHERE v.id > :after ORDER BY v.id LIMIT :rows",
+    [EVENTS] = FLEETDB_ERASE_NEXT_EVENTS,
     [EVENT_REMOVE] = "DELETE FROM event WHERE id = :id",
     [NEWEST_RESULT] = "SELECT max(id) FROM result",
     [NEWEST_EVENT] = "SELECT max(id) FROM event",
     [ITS_ROW] = "SELECT merchant FROM erasure WHERE id = :erasure",
-    [WORDS] = "SELECT word FROM erased_word WHERE word <> ''",
     [ROWS_ABSENCES] = "DELETE FROM absence WHERE :erasure"
                       " AND device IN (SELECT device FROM erased_standing)"
                       " AND EXISTS (SELECT 1 FROM erased_standing e"
@@ -127,10 +91,10 @@ static const char *const texts[QUERIES] = {
     [ROWS_TERMINALS] = "DELETE FROM logical_terminal WHERE merchant = " ITS,
     [ROWS_STANDINGS] = "UPDATE standing SET " BLANKED " WHERE merchant = " ITS,
     [ROWS_STORES] = "DELETE FROM store WHERE merchant = " ITS,
+    [ROWS_FORMER] = "DELETE FROM former_name WHERE merchant = " ITS,
     [ROWS_MERCHANT] = "DELETE FROM merchant WHERE id = " ITS,
-    [ROWS_WORDS] = "DELETE FROM erased_word WHERE :erasure",
     [ROWS_SPANS] = "DELETE FROM erased_standing WHERE :erasure",
-    TEXT_COLUMNS(TEXT_READ) TEXT_COLUMNS(TEXT_PUT)};
+};
 
 const struct fleetdb_queries fleetdb_erase_step_queries = {texts, QUERIES};
 
@@ -139,28 +103,22 @@ static sqlite3_stmt *query_of(struct fleetdb *db, unsigned query)
     return fleetdb_query(db, FLEETDB_PART_ERASE_STEP, query);
 }
 
-/* Where it is, and what this step adds to it. */
-struct mark {
-    enum fleetdb_erase_step step;
-    int64_t after;
-    int64_t results, events, texts;
-    int64_t done_ms;
-};
-
-static bool read_mark(struct fleetdb *db, struct mark *ret_mark, struct err *err)
+static bool read_mark(struct fleetdb *db, struct fleetdb_erase_mark *ret_mark, struct err *err)
 {
     bool found = false;
     sqlite3_stmt *row = query_of(db, READ);
     sqlite_bind_int(row, ":erasure", db->erasure);
     if (!sqlite_row(db->sqlite, row, &found, err))
         return false;
-    *ret_mark = (struct mark){.step = (enum fleetdb_erase_step)sqlite3_column_int(row, 0),
-                              .after = sqlite3_column_int64(row, 1)};
+    *ret_mark =
+        (struct fleetdb_erase_mark){.erasure = db->erasure,
+                                    .step = (enum fleetdb_erase_step)sqlite3_column_int(row, 0),
+                                    .after = sqlite3_column_int64(row, 1)};
     (void)sqlite3_reset(row);
     return true;
 }
 
-static bool write_mark(struct fleetdb *db, const struct mark *mark, struct err *err)
+static bool write_mark(struct fleetdb *db, const struct fleetdb_erase_mark *mark, struct err *err)
 {
     sqlite3_stmt *statement = query_of(db, MARK);
     sqlite_bind_int(statement, ":erasure", db->erasure);
@@ -173,7 +131,7 @@ static bool write_mark(struct fleetdb *db, const struct mark *mark, struct err *
     return sqlite_run(db->sqlite, statement, err);
 }
 
-static void next_step(struct mark *mark)
+void fleetdb_erase_next(struct fleetdb_erase_mark *mark)
 {
     mark->step++;
     mark->after = 0;
@@ -184,6 +142,8 @@ static void next_step(struct mark *mark)
 struct row {
     int64_t id, device, at_ms;
     bool its;
+    uint64_t incarnation, seq;
+    bool ends_run; /* the next one is not the next of its run: once for a run is enough */
 };
 
 static bool read_rows(struct fleetdb *db, unsigned query, int64_t after, int64_t limit,
@@ -202,9 +162,20 @@ static bool read_rows(struct fleetdb *db, unsigned query, int64_t after, int64_t
         rows[count++] = (struct row){.id = sqlite3_column_int64(walk, 0),
                                      .device = sqlite3_column_int64(walk, 1),
                                      .its = sqlite3_column_int(walk, 2) != 0,
-                                     .at_ms = sqlite3_column_int64(walk, 3)};
+                                     .incarnation = sqlite_column_u64(walk, 3),
+                                     .seq = sqlite_column_u64(walk, 4),
+                                     .at_ms = sqlite3_column_int64(walk, 5),
+                                     .ends_run = true};
     }
     return false;
+}
+
+static void find_ends(struct row *rows, size_t count)
+{
+    for (size_t i = 0; i + 1 < count; i++)
+        rows[i].ends_run =
+            rows[i + 1].id != rows[i].id + 1 || rows[i + 1].device != rows[i].device ||
+            rows[i + 1].incarnation != rows[i].incarnation || rows[i + 1].seq != rows[i].seq + 1;
 }
 
 static bool remove_by_id(struct fleetdb *db, unsigned query, int64_t id, struct err *err)
@@ -225,20 +196,22 @@ static bool count_gone(struct fleetdb *db, int64_t device, int lane, int64_t rec
     return sqlite_run(db->sqlite, statement, err);
 }
 
-static bool remove_result(struct fleetdb *db, const struct row *row, struct mark *mark,
-                          struct err *err)
+static bool remove_result(struct fleetdb *db, const struct row *row,
+                          struct fleetdb_erase_mark *mark, struct err *err)
 {
     if (!fleetdb_rollup_row(db, row->id, FLEETDB_TAKE, err) ||
         !remove_by_id(db, RESULT_DUPLICATES, row->id, err))
         return false;
     const int64_t records = 1 + sqlite_changes(db->sqlite);
     mark->results++;
+    const struct fleetdb_run_id id = {row->device, row->incarnation, row->seq};
     return remove_by_id(db, RESULT_REMOVE, row->id, err) &&
            fleetdb_span_gone(db, row->at_ms, row->id, err) &&
+           (!row->ends_run || fleetdb_run_gone(db, &id, err)) &&
            count_gone(db, row->device, 1, records, err);
 }
 
-static bool remove_event(struct fleetdb *db, const struct row *row, struct mark *mark,
+static bool remove_event(struct fleetdb *db, const struct row *row, struct fleetdb_erase_mark *mark,
                          struct err *err)
 {
     mark->events++;
@@ -246,8 +219,8 @@ static bool remove_event(struct fleetdb *db, const struct row *row, struct mark 
 }
 
 /* When the newest went, their numbers are given again: none may come below `after`. */
-static bool no_more(struct fleetdb *db, unsigned newest, const struct mark *mark, bool *ret_end,
-                    struct err *err)
+static bool no_more(struct fleetdb *db, unsigned newest, const struct fleetdb_erase_mark *mark,
+                    bool *ret_end, struct err *err)
 {
     int64_t id = 0;
     if (!sqlite_value(db->sqlite, query_of(db, newest), 0, &id, err))
@@ -257,15 +230,16 @@ static bool no_more(struct fleetdb *db, unsigned newest, const struct mark *mark
 }
 
 static bool walk(struct fleetdb *db, unsigned query, enum fleetdb_feed_kind told_as, int64_t limit,
-                 bool (*remove)(struct fleetdb *db, const struct row *row, struct mark *mark,
-                                struct err *err),
-                 struct mark *mark, bool *ret_end, struct err *err)
+                 bool (*remove)(struct fleetdb *db, const struct row *row,
+                                struct fleetdb_erase_mark *mark, struct err *err),
+                 struct fleetdb_erase_mark *mark, bool *ret_end, struct err *err)
 {
     struct row *rows = calloc(ROWS_MAX, sizeof *rows);
     size_t count = 0;
     if (rows == NULL)
         return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
     bool done = read_rows(db, query, mark->after, limit, rows, &count, err);
+    find_ends(rows, count);
     for (size_t i = 0; done && i < count; i++)
         done = !rows[i].its || remove(db, &rows[i], mark, err);
     if (count > 0)
@@ -278,19 +252,25 @@ static bool walk(struct fleetdb *db, unsigned query, enum fleetdb_feed_kind told
 
 /* With the last of them, the places where they were sold have no name any more: what comes from
  * there later is nobody's. */
-static bool erase_results(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
+bool fleetdb_erase_places(struct fleetdb *db, struct err *err)
+{
+    return sqlite_run(db->sqlite, query_of(db, BLANK), err);
+}
+
+static bool erase_results(struct fleetdb *db, int64_t limit, struct fleetdb_erase_mark *mark,
+                          struct err *err)
 {
     bool end = false;
     if (!walk(db, RESULTS, FLEETDB_FEED_RESULT, limit, remove_result, mark, &end, err))
         return false;
     if (!end)
         return true;
-    next_step(mark);
-    return sqlite_run(db->sqlite, query_of(db, BLANK), err);
+    fleetdb_erase_next(mark);
+    return fleetdb_erase_places(db, err);
 }
 
 /* Of a time whose rows are gone by age. */
-static bool erase_sums(struct fleetdb *db, struct mark *mark, struct err *err)
+static bool erase_sums(struct fleetdb *db, struct fleetdb_erase_mark *mark, struct err *err)
 {
     static const int64_t hour_ms = 3600 * 1000;
     int64_t hour = 0;
@@ -300,7 +280,7 @@ static bool erase_sums(struct fleetdb *db, struct mark *mark, struct err *err)
     if (!sqlite_value(db->sqlite, next, 0, &hour, err))
         return false;
     if (hour == 0) {
-        next_step(mark);
+        fleetdb_erase_next(mark);
         return true;
     }
     mark->after = hour;
@@ -309,76 +289,15 @@ static bool erase_sums(struct fleetdb *db, struct mark *mark, struct err *err)
     return sqlite_run(db->sqlite, sums, err);
 }
 
-static bool erase_events(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
+static bool erase_events(struct fleetdb *db, int64_t limit, struct fleetdb_erase_mark *mark,
+                         struct err *err)
 {
     bool end = false;
     if (!walk(db, EVENTS, FLEETDB_FEED_EVENT, limit, remove_event, mark, &end, err))
         return false;
     if (end)
-        next_step(mark);
+        fleetdb_erase_next(mark);
     return true;
-}
-
-/* ---- texts ---- */
-
-static bool names_it(struct fleetdb *db, const char *text, bool *ret_names, struct err *err)
-{
-    bool more = false;
-    sqlite3_stmt *word = query_of(db, WORDS);
-    *ret_names = false;
-    while (sqlite_row(db->sqlite, word, &more, err)) {
-        if (!more)
-            return true;
-        if (erase_word_in(text, sqlite_column_text(word, 0))) {
-            (void)sqlite3_reset(word);
-            *ret_names = true;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A token's name is one of its own. */
-static bool put(struct fleetdb *db, unsigned column, int64_t id, struct err *err)
-{
-    char own[32] = "";
-    if (column == TEXT_TOKEN_NAME)
-        (void)snprintf(own, sizeof own, "-%lld", (long long)id);
-    sqlite3_stmt *statement = query_of(db, PUT + column);
-    sqlite_bind_int(statement, ":id", id);
-    sqlite_bind_text(statement, ":mark", own);
-    return sqlite_run(db->sqlite, statement, err);
-}
-
-/* `after` counts the columns that are done with in its upper part. */
-static const int64_t column_unit = INT64_C(1) << 52;
-
-static bool erase_texts(struct fleetdb *db, int64_t limit, struct mark *mark, struct err *err)
-{
-    const unsigned column = (unsigned)(mark->after / column_unit);
-    int64_t id = mark->after % column_unit;
-    bool more = false;
-    if (column == COLUMNS) {
-        next_step(mark);
-        return true;
-    }
-    sqlite3_stmt *row = query_of(db, TEXTS + column);
-    sqlite_bind_int(row, ":after", id);
-    sqlite_bind_int(row, ":rows", limit);
-    for (int64_t seen = 0; sqlite_row(db->sqlite, row, &more, err); seen++) {
-        bool names = false;
-        if (!more) {
-            mark->after = seen < limit ? (column + 1) * column_unit : column * column_unit + id;
-            return true;
-        }
-        id = sqlite3_column_int64(row, 0);
-        if (!names_it(db, sqlite_column_text(row, 1), &names, err) ||
-            (names && !put(db, column, id, err)))
-            break;
-        mark->texts += names;
-    }
-    (void)sqlite3_reset(row);
-    return false;
 }
 
 /* ---- rows and bytes ---- */
@@ -394,9 +313,10 @@ static bool leave(struct fleetdb *db, int64_t now_ms, struct err *err)
            fleetdb_erase_leave(db, merchant, &change, err);
 }
 
-static bool erase_rows(struct fleetdb *db, int64_t now_ms, struct mark *mark, struct err *err)
+static bool erase_rows(struct fleetdb *db, int64_t now_ms, struct fleetdb_erase_mark *mark,
+                       struct err *err)
 {
-    if (!leave(db, now_ms, err))
+    if (!leave(db, now_ms, err) || !fleetdb_erase_labels(db, mark, err))
         return false;
     for (enum query query = ROWS_ABSENCES; query <= ROWS_SPANS; query++) {
         sqlite3_stmt *statement = query_of(db, query);
@@ -406,8 +326,8 @@ static bool erase_rows(struct fleetdb *db, int64_t now_ms, struct mark *mark, st
         if (!sqlite_run(db->sqlite, statement, err))
             return false;
     }
-    next_step(mark);
-    return true;
+    fleetdb_erase_next(mark);
+    return fleetdb_erase_texts_end(db, err);
 }
 
 /* What free pages and the WAL still hold. */
@@ -429,7 +349,8 @@ static bool erase_bytes(struct fleetdb *db, bool *ret_end, struct err *err)
     return more || fleetdb_room_checkpoint(db, true, err);
 }
 
-static bool end(struct fleetdb *db, struct mark *mark, int64_t now_ms, struct err *err)
+static bool end(struct fleetdb *db, struct fleetdb_erase_mark *mark, int64_t now_ms,
+                struct err *err)
 {
     char text[80];
     mark->step = FLEETDB_ERASE_DONE;
@@ -440,8 +361,8 @@ static bool end(struct fleetdb *db, struct mark *mark, int64_t now_ms, struct er
 
 /* ---- a step ---- */
 
-static bool erase_some(struct fleetdb *db, int64_t limit, int64_t now_ms, struct mark *mark,
-                       struct err *err)
+static bool erase_some(struct fleetdb *db, int64_t limit, int64_t now_ms,
+                       struct fleetdb_erase_mark *mark, struct err *err)
 {
     switch (mark->step) {
     case FLEETDB_ERASE_RESULTS:
@@ -451,7 +372,7 @@ static bool erase_some(struct fleetdb *db, int64_t limit, int64_t now_ms, struct
     case FLEETDB_ERASE_EVENTS:
         return erase_events(db, limit, mark, err);
     case FLEETDB_ERASE_TEXTS:
-        return erase_texts(db, limit, mark, err);
+        return fleetdb_erase_texts(db, limit, mark, err);
     case FLEETDB_ERASE_ROWS:
         return erase_rows(db, now_ms, mark, err);
     case FLEETDB_ERASE_BYTES:
@@ -465,7 +386,7 @@ static bool erase_some(struct fleetdb *db, int64_t limit, int64_t now_ms, struct
 bool fleetdb_erase_step(struct fleetdb *db, int64_t rows, int64_t now_ms, struct err *err)
 {
     const int64_t limit = rows < ROWS_MAX ? rows : ROWS_MAX;
-    struct mark mark;
+    struct fleetdb_erase_mark mark;
     bool ready = true;
     if (!fleetdb_erasing(db))
         return true;
@@ -485,6 +406,7 @@ bool fleetdb_erase_step(struct fleetdb *db, int64_t rows, int64_t now_ms, struct
     if (mark.step != FLEETDB_ERASE_DONE)
         return true;
     db->erasure = 0;
+    fleetdb_erase_words_forget(db);
     return fleetdb_secure(db, false, err);
 }
 

@@ -59,6 +59,8 @@ enum fleetdb_part {
     FLEETDB_PART_KEEPING,
     FLEETDB_PART_ERASE,
     FLEETDB_PART_ERASE_STEP,
+    FLEETDB_PART_ERASE_TEXTS,
+    FLEETDB_PART_ERASE_LOOK,
     FLEETDB_PART_PRESENCE,
     FLEETDB_PART_PORTRAIT,
     FLEETDB_PART_ZONE,
@@ -81,7 +83,8 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
     fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries,
     fleetdb_keeping_queries, fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
-    fleetdb_presence_queries, fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries;
+    fleetdb_erase_text_queries, fleetdb_erase_look_queries, fleetdb_presence_queries,
+    fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */
@@ -119,7 +122,8 @@ struct fleetdb {
     struct fleetdb_run run;
     struct fleetdb_spans spans; /* of this transaction, not written yet */
     struct fleetdb_come come;
-    int64_t erasure; /* that goes on, 0: none */
+    int64_t erasure;                  /* that goes on, 0: none */
+    struct erase_words *erased_words; /* of it; NULL: not read yet */
 };
 
 bool fleetdb_stamps_open(struct fleetdb *db, struct err *err) MUSTER_CHECK;

@@ -23,9 +23,12 @@ enum query {
     " AND (t.to_ms IS NULL OR f.field IN ('device', 'serial', 'model')))"
 
 static const char *const texts[QUERIES] = {
-    [LABEL_PUT] = "INSERT INTO device_label (device, name, value) VALUES (:device, :name, :value)"
-                  " ON CONFLICT (device, name) DO UPDATE SET value = excluded.value"
-                  " WHERE value <> excluded.value",
+    /* Said again elsewhere, it is of there. */
+    [LABEL_PUT] = "INSERT INTO device_label (device, name, value, standing) VALUES (:device, :name,"
+                  " :value, coalesce((SELECT id FROM standing WHERE device = :device"
+                  " AND to_ms IS NULL), 0)) ON CONFLICT (device, name) DO UPDATE"
+                  " SET (value, standing) = (excluded.value, excluded.standing)"
+                  " WHERE value <> excluded.value OR standing <> excluded.standing",
     [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
     [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
     /* A store's code is its merchant's to give; merchant/store says which one is meant. */

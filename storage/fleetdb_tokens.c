@@ -14,6 +14,7 @@ enum query {
     ADD_MERCHANT,
     ADD_REGION,
     NAMED,
+    ERASED,
     REVOKE,
     FIND,
     GOOD,
@@ -32,6 +33,7 @@ static const char *const texts[QUERIES] = {
     [ADD_REGION] = "INSERT INTO token_place (token, region)"
                    " SELECT :token, id FROM region WHERE name = :place RETURNING 1",
     [NAMED] = "SELECT count(*) FROM token WHERE name = :name",
+    [ERASED] = "SELECT count(*) FROM erased_author WHERE who = 'token ' || :name",
     [REVOKE] = "UPDATE token SET revoked_ms = :now WHERE name = :name AND revoked_ms = 0"
                " RETURNING 1",
     [FIND] = "SELECT " COLUMNS " FROM token WHERE sha256 = :sha256",
@@ -79,14 +81,15 @@ static bool add_place(struct fleetdb *db, enum fleetdb_token_scope scope, int64_
     return found != 0 || err_set(err, ERR_NOT_FOUND, "no %s %.64s", scope_names[scope], place);
 }
 
-static bool is_named(struct fleetdb *db, const char *name, bool *ret_named, struct err *err)
+static bool is_there(struct fleetdb *db, enum query query, const char *name, bool *ret_there,
+                     struct err *err)
 {
     int64_t count = 0;
-    sqlite3_stmt *statement = query_of(db, NAMED);
+    sqlite3_stmt *statement = query_of(db, query);
     sqlite_bind_text(statement, ":name", name);
     if (!sqlite_value(db->sqlite, statement, 0, &count, err))
         return false;
-    *ret_named = count > 0;
+    *ret_there = count > 0;
     return true;
 }
 
@@ -95,9 +98,15 @@ static bool add(struct fleetdb *db, const struct fleetdb_token_order *order, con
 {
     char text[160];
     int64_t token = 0;
-    bool named = false;
-    if (!is_named(db, order->name, &named, err))
+    bool named = false, erased = false;
+    if (!is_there(db, NAMED, order->name, &named, err) ||
+        !is_there(db, ERASED, order->name, &erased, err))
         return false;
+    if (erased)
+        return err_set(err, ERR_CONFLICT,
+                       "a token of a merchant that is being erased was called %s: choose another "
+                       "name, or wait for the end (musterctl get erasures)",
+                       order->name);
     if (named)
         return err_set(err, ERR_CONFLICT,
                        "a token was called %s before; a name is given once, so that the audit "
@@ -138,7 +147,8 @@ static bool revoke(struct fleetdb *db, const char *name, const char *who, int64_
     sqlite3_stmt *statement = query_of(db, REVOKE);
     sqlite_bind_text(statement, ":name", name);
     sqlite_bind_int(statement, ":now", now_ms);
-    if (!sqlite_value(db->sqlite, statement, 0, &changed, err) || !is_named(db, name, &named, err))
+    if (!sqlite_value(db->sqlite, statement, 0, &changed, err) ||
+        !is_there(db, NAMED, name, &named, err))
         return false;
     if (!named)
         return err_set(err, ERR_NOT_FOUND, "no token %s; see musterctl token list", name);

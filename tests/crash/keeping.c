@@ -5,7 +5,10 @@
 #include "fleet/collector.h"
 #include "storage/fleetdb_erase.h"
 #include "storage/fleetdb_keeping.h"
+#include "storage/fleetdb_labels.h"
+#include "storage/fleetdb_places.h"
 #include "storage/fleetdb_room.h"
+#include "storage/fleetdb_tokens.h"
 #include "tests/crash/fleet_world.h"
 
 #include <sqlite3.h>
@@ -16,7 +19,8 @@
 enum { STEPS = 40, STEPS_MAX = STEPS + 8, DEVICES = 2, BATCHES = 4, EACH = 24 };
 static const int64_t hour_ms = 3600 * 1000;
 static const char *const devices[DEVICES] = {"t1", "t2"};
-static const char trace[] = "Goldfinch"; /* the merchant of t1 */
+static const char trace[] = "Goldfinch";        /* the merchant of t1 */
+static const char stranger[] = "goldfinch-ops"; /* a token that is not its */
 
 struct seed {
     struct fleet_world fleet;
@@ -64,6 +68,36 @@ static void send_all(struct seed *seed)
     }
 }
 
+static bool add_token(struct seed *seed, const char *name, const char *merchant, struct err *err)
+{
+    const uint8_t sha256[32] = {(uint8_t)strlen(name)};
+    const struct fleetdb_token_order order = {.name = name,
+                                              .sha256 = sha256,
+                                              .scope = merchant != NULL ? FLEETDB_SCOPE_MERCHANT
+                                                                        : FLEETDB_SCOPE_FLEET,
+                                              .places = &merchant,
+                                              .place_count = merchant != NULL};
+    return fleetdb_token_add(seed->fleet.world.fleet->db, &order, "uid 0", 1000, err);
+}
+
+/* A token of its own and a stranger's have done something; it had another name; its device has a
+ * label. */
+static bool live(struct seed *seed, struct err *err)
+{
+    struct fleetdb *db = seed->fleet.world.fleet->db;
+    struct fleetdb_device device;
+    int64_t store = 0;
+    const struct fleetdb_label label = {"shop", trace};
+    const struct fleetdb_change change = {.who = "token Goldfinch-desk", .why = "", .now_ms = 1000};
+    const struct fleetdb_store next = {.merchant = "m", .merchant_name = "Finch", .store = "s"};
+    return add_token(seed, "Goldfinch-desk", "m", err) && add_token(seed, stranger, NULL, err) &&
+           fleetdb_audit(db, 1000, "token goldfinch-ops", "assign", 0, "bins", err) &&
+           fleetdb_audit(db, 1000, change.who, "assign", 0, "for GoldFinch", err) &&
+           fleetdb_device_find(db, "t1", &device, err) &&
+           fleetdb_label_put(db, device.device, &label, err) &&
+           fleetdb_store_put(db, &next, &change, &store, err);
+}
+
 static void make(struct crash *crash, const char *dir)
 {
     struct seed *seed = crash->ctx;
@@ -73,6 +107,7 @@ static void make(struct crash *crash, const char *dir)
     fleet_world_must_open(&seed->fleet, path);
     for (size_t i = 0; i < DEVICES; i++)
         fleet_world_must(&seed->fleet, enrol(seed, i, &err), &err);
+    fleet_world_must(&seed->fleet, live(seed, &err), &err);
     send_all(seed);
     fleet_world_close(&seed->fleet);
 }
@@ -245,6 +280,11 @@ static void check_to_the_end(struct seed *seed, const char *path)
                "SELECT count(*) FROM result r JOIN device d ON d.id = r.device"
                " WHERE d.name = 't1'") != 0)
         crash_corrupt(seed->fleet.crash, "some of its results are left");
+    if (number(seed, path, "SELECT count(*) FROM audit WHERE text = 'for GoldFinch'") != 0)
+        crash_corrupt(seed->fleet.crash, "a text in another case is left");
+    if (number(seed, path, "SELECT count(*) FROM token WHERE name = 'goldfinch-ops'") !=
+        number(seed, path, "SELECT count(*) FROM audit WHERE who = 'token goldfinch-ops'"))
+        crash_corrupt(seed->fleet.crash, "what a stranger has done is not his any more");
     fleet_world_check_sums(&seed->fleet);
     check_account(seed);
     check_bytes(seed, path);

@@ -109,3 +109,58 @@ def test_what_comes_late_is_not_the_next_ones(ops, terminal, broker, pki):
     assert [(row["merchant"], row["store"], row["tid"]) for row in late] == [("", "", "")] * 5
     assert ops.json("find", "--tid", "T0000002")["results"] == []
     aged.check_sums(ops.folder / "fleet.db")
+
+
+def test_what_only_sounds_like_it_stays(ops, terminal, broker, pki):
+    ops.ctl_ok("token", "add", "m1-watch", "--role", "operator")
+    ops.ctl_ok("token", "add", "shop-desk", "--role", "operator", "--merchant", "m1")
+    for name in ("m1-watch", "shop-desk"):  # who is not there any more has done things too
+        ops.ctl_ok("token", "revoke", name)
+    watch = ops.json("token", "add", "m1-night", "--role", "operator")["token"]
+    desk = ops.json("token", "add", "till", "--role", "operator", "--merchant", "m1")["token"]
+    for number, token in enumerate((watch, desk)):
+        secret = ops.folder / f"token-{number}"
+        secret.write_text(token)
+        secret.chmod(0o600)
+        ops.ctl_ok("device", "label", f"a=b{number}", "--device", "term-1", "--token-file", secret.name, "--server",
+                   f"http://127.0.0.1:{ops.port}")
+    ops.process.stop()
+    aged.copies(ops.folder / "fleet.db", 2000, apart_ms=300000)
+    ops.start(broker, pki)
+    looked = ops.http("POST", "/api/v1/erasures", b'{"merchant": "m1", "force": true, "dry_run": true}')[1]
+    assert looked["texts"] > 0 and looked["erasure"] == 0
+    ops.ctl_ok("merchant", "erase", "m1", "--confirm", "m1", "--force")
+    # Another of that name comes before it is over, and its words are its own.
+    ops.ctl_ok("store", "set", "--merchant", "m1", "--merchant-name", "Corner Shop", "--store", "s1", "--store-name",
+               "Main Street")
+    ops.ctl_ok("device", "label", "shop=Corner Shop", "--device", "term-1")
+    ops.process.kill()
+    ops.start(broker, pki)
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=100, what="the end of the erasure")
+    tokens = {token["name"]: token["revoked_ms"] for token in ops.json("token", "list")["tokens"]}
+    assert set(tokens) == {"m1-watch", "m1-night", "erased-2", "erased-4"} and not tokens["m1-night"]
+    changes = {(row["who"], row["what"], row["text"]) for row in ops.json("changes")["changes"]}
+    assert {("uid 0", "token add", "m1-watch: operator of the whole fleet"), ("uid 0", "token revoke", "m1-watch"),
+            ("uid 0", "token add", "erased"), ("uid 0", "token revoke", "erased"),
+            ("token m1-night", "label", "erased"), ("token erased-4", "label", "erased"),
+            ("uid 0", "label", "set shop=Corner Shop")} <= changes
+    assert ops.query("SELECT code, name FROM merchant") == [("m1", "Corner Shop")]
+    assert ops.query("SELECT name, value FROM device_label") == [("shop", "Corner Shop")]
+
+
+def test_what_it_was_called_and_what_moved_away(ops, terminal):
+    path = ops.folder / "fleet.db"
+    ops.ctl_ok("device", "label", "sign=the red one", "--device", "term-1")
+    ops.ctl_ok("store", "set", "--merchant", "m1", "--store", "s2", "--address", "Hauptstraße 7")
+    ops.ctl_ok("store", "set", "--merchant", "m1", "--merchant-name", "New Shop", "--store", "s2", "--address", "Hof 8")
+    ops.ctl_ok("device", "state", "repair", "term-1", "--why", "CORNER shop called from HAUPTSTRASSE 7")
+    ops.ctl_ok("device", "move", "term-1", "--merchant", "m2", "--store", "s2", "--no-terminals")
+    ops.ctl_ok("device", "label", "counter=the left one", "--device", "term-1")
+    ops.ctl_ok("merchant", "erase", "m1", "--confirm", "m1")
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=60, what="the end of the erasure")
+    wal = path.with_name(path.name + "-wal")
+    held = path.read_bytes() + (wal.read_bytes() if wal.exists() else b"")
+    left = [name for name in ("Corner Shop", "CORNER", "Hauptstraße", "HAUPTSTRASSE", "Hof 8", "New Shop", "the red one",
+                              "T0000001") if name.encode() in held]
+    assert left == []
+    assert ops.query("SELECT name, value FROM device_label") == [("counter", "the left one")]
