@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_access.h"
-#include "fleet/select.h"
+#include "fleet/api_select.h"
 
 #include "fleet/access.h"
 #include "storage/fleetdb_changes.h"
@@ -174,14 +174,31 @@ static bool add_change(void *ctx, const struct fleetdb_change_row *change, struc
     return api_append(ctx, json, err);
 }
 
+struct changes {
+    struct fleetdb *db;
+    struct fleetdb_changes_asked asked;
+};
+
+static bool answer_changes(void *ctx, const struct select *chosen, struct api_answer *answer,
+                           struct err *err)
+{
+    struct changes *changes = ctx;
+    struct buf devices = {0};
+    json_t *list = api_list(answer, "changes", err);
+    bool done = list != NULL && (chosen == NULL || select_rows(chosen, &devices, err));
+    changes->asked.devices = (const char *)devices.data;
+    done = done && fleetdb_changes_each(changes->db, &changes->asked, add_change, list, err);
+    buf_done(&devices);
+    return done;
+}
+
 /* ?device=ID, ?devices=SELECTOR, ?limit=N, ?before=ID for the page after. Newest first. */
 static bool list_changes(void *ctx, const struct api_request *request, struct api_answer *answer,
                          struct err *err)
 {
     const struct api_access *access = ctx;
-    const char *id = api_query(request, "device"), *selector = api_query(request, "devices");
+    const char *id = api_query(request, "device");
     struct fleetdb_device device = {0};
-    struct buf devices = {0};
     struct fleetdb_changes_asked asked = {.scope = request->caller->scope};
     if ((id != NULL && (!access_check_held(access->db, request->caller, id, err) ||
                         !fleetdb_device_find(access->db, id, &device, err))) ||
@@ -191,13 +208,16 @@ static bool list_changes(void *ctx, const struct api_request *request, struct ap
     asked.device = device.device;
     if (asked.limit > SHOWN_MAX)
         asked.limit = SHOWN_MAX;
-    json_t *list = api_list(answer, "changes", err);
-    bool done = list != NULL &&
-                (selector == NULL || select_rows(access->db, asked.scope, selector, &devices, err));
-    asked.devices = (const char *)devices.data;
-    done = done && fleetdb_changes_each(access->db, &asked, add_change, list, err);
-    buf_done(&devices);
-    return done;
+    struct changes *changes = calloc(1, sizeof *changes);
+    if (changes != NULL)
+        *changes = (struct changes){.db = access->db, .asked = asked};
+    const struct api_selection selection = {.db = access->db,
+                                            .clock = access->clock,
+                                            .scope = asked.scope,
+                                            .selector = api_query(request, "devices"),
+                                            .finish = answer_changes,
+                                            .ctx = changes};
+    return api_select(&selection, answer, err);
 }
 
 struct api_module api_access_module(struct api_access *access)

@@ -7,6 +7,7 @@
 /* Tokens of the API, who one is to it, and who has changed what, over HTTP. */
 struct api_access {
     struct fleetdb *db;
+    const struct clock *clock;
 };
 
 /* Its routes; `access` is their ctx and must live as long. */

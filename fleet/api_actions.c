@@ -2,7 +2,7 @@
 #include "fleet/api_actions.h"
 
 #include "fleet/access.h"
-#include "fleet/select.h"
+#include "fleet/api_select.h"
 #include "proto/action.h"
 #include "proto/limits.h"
 #include "proto/topics.h"
@@ -183,7 +183,8 @@ json_t *api_action_json(const struct fleetdb_action *action)
 struct listing {
     struct fleetdb *db;
     struct fleetdb_scope scope;
-    json_t *list;
+    json_t *list;   /* borrowed */
+    int64_t device; /* 0: of all */
     size_t limit;
 };
 
@@ -206,14 +207,30 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
            api_append(listing->list, api_action_json(action), err);
 }
 
+static bool answer_actions(void *ctx, const struct select *chosen, struct api_answer *answer,
+                           struct err *err)
+{
+    struct listing *listing = ctx;
+    struct buf devices = {0};
+    /* Others' actions may lie between those of a part of the fleet. */
+    const int64_t looked_at =
+        fleetdb_scope_is_whole(listing->scope) ? (int64_t)listing->limit : LOOKED_AT_MAX;
+    listing->list = api_list(answer, "actions", err);
+    bool done = listing->list != NULL && (chosen == NULL || select_rows(chosen, &devices, err)) &&
+                fleetdb_actions_each(listing->db, listing->device, (const char *)devices.data,
+                                     looked_at, add_action, listing, err);
+    buf_done(&devices);
+    return done;
+}
+
 /* ?device=ID, ?devices=SELECTOR, ?limit=N. Newest first. */
 static bool get_actions(void *ctx, const struct api_request *request, struct api_answer *answer,
                         struct err *err)
 {
     struct api_actions *actions = ctx;
     struct fleetdb_device device = {0};
-    struct buf devices = {0};
-    const char *id = api_query(request, "device"), *selector = api_query(request, "devices");
+    const char *id = api_query(request, "device");
+    const struct fleetdb_scope scope = request->caller->scope;
     int64_t limit = 0;
     if ((id != NULL && (!access_check_held(actions->db, request->caller, id, err) ||
                         !fleetdb_device_find(actions->db, id, &device, err))) ||
@@ -221,17 +238,17 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
         return false;
     if (limit > SHOWN_MAX)
         limit = SHOWN_MAX;
-    struct listing listing = {actions->db, request->caller->scope, api_list(answer, "actions", err),
-                              (size_t)limit};
-    /* Others' actions may lie between those of a part of the fleet. */
-    const int64_t looked_at = fleetdb_scope_is_whole(listing.scope) ? limit : LOOKED_AT_MAX;
-    bool done =
-        listing.list != NULL &&
-        (selector == NULL || select_rows(actions->db, listing.scope, selector, &devices, err)) &&
-        fleetdb_actions_each(actions->db, device.device, (const char *)devices.data, looked_at,
-                             add_action, &listing, err);
-    buf_done(&devices);
-    return done;
+    struct listing *listing = calloc(1, sizeof *listing);
+    if (listing != NULL)
+        *listing = (struct listing){
+            .db = actions->db, .scope = scope, .device = device.device, .limit = (size_t)limit};
+    const struct api_selection selection = {.db = actions->db,
+                                            .clock = actions->clock,
+                                            .scope = scope,
+                                            .selector = api_query(request, "devices"),
+                                            .finish = answer_actions,
+                                            .ctx = listing};
+    return api_select(&selection, answer, err);
 }
 
 /* ---- GET /api/v1/actions/{} ---- */

@@ -9,6 +9,7 @@
 /* What devices are to do once, over HTTP: orders, what came of them, the logs they brought. */
 struct api_actions {
     struct fleetdb *db;
+    const struct clock *clock;
     const struct director *director;
     struct publisher *publisher;
     struct retirement *retirement; /* NULL: none */

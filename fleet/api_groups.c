@@ -2,8 +2,8 @@
 /* Groups by selector, and whom a selector chooses. */
 #include "fleet/api_change.h"
 #include "fleet/api_places.h"
+#include "fleet/api_select.h"
 #include "fleet/census.h"
-#include "fleet/select.h"
 #include "fleet/selector.h"
 #include "storage/fleetdb_labels.h"
 
@@ -30,6 +30,7 @@ struct counting {
     json_t *list;
     size_t next;
     struct census *census;
+    bool read;
 };
 
 static const char *selector_of(const struct counting *counting, size_t at)
@@ -100,6 +101,8 @@ static bool count_groups(void *ctx, struct api_answer *answer, bool *ret_done, s
     struct counting *counting = ctx;
     const struct clock *clock = counting->fleet->clock;
     const int64_t until_ms = clock_boot_ms(clock) + TURN_MS;
+    if (!counting->read)
+        return census_turn(counting->census, clock, &counting->read, err);
     while (counting->next < json_array_size(counting->list)) {
         if (!count_group(counting, counting->next++, err))
             return false;
@@ -170,7 +173,7 @@ bool api_post_group(void *ctx, const struct api_request *request, struct api_ans
 struct chosen {
     struct fleetdb *db;
     struct fleetdb_scope scope;
-    json_t *list;
+    json_t *list; /* borrowed */
 };
 
 static bool add_chosen(void *ctx, int64_t device, const char *id, struct err *err)
@@ -181,6 +184,14 @@ static bool add_chosen(void *ctx, int64_t device, const char *id, struct err *er
            (!holds || api_append(chosen->list, json_string(id), err));
 }
 
+static bool answer_selection(void *ctx, const struct select *select, struct api_answer *answer,
+                             struct err *err)
+{
+    struct chosen *chosen = ctx;
+    chosen->list = api_list(answer, "devices", err);
+    return chosen->list != NULL && select_each(select, add_chosen, chosen, err);
+}
+
 bool api_show_selection(void *ctx, const struct api_request *request, struct api_answer *answer,
                         struct err *err)
 {
@@ -188,8 +199,14 @@ bool api_show_selection(void *ctx, const struct api_request *request, struct api
     const char *selector = api_query(request, "selector");
     if (selector == NULL)
         return err_set(err, ERR_INVALID, "selector: whom do you mean?");
-    struct chosen chosen = {.db = fleet->db, .scope = request->caller->scope};
-    chosen.list = api_list(answer, "devices", err);
-    return chosen.list != NULL &&
-           select_devices(fleet->db, chosen.scope, selector, add_chosen, &chosen, err);
+    struct chosen *chosen = calloc(1, sizeof *chosen);
+    if (chosen != NULL)
+        *chosen = (struct chosen){.db = fleet->db, .scope = request->caller->scope};
+    const struct api_selection selection = {.db = fleet->db,
+                                            .clock = fleet->clock,
+                                            .scope = request->caller->scope,
+                                            .selector = selector,
+                                            .finish = answer_selection,
+                                            .ctx = chosen};
+    return api_select(&selection, answer, err);
 }

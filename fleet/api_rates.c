@@ -26,6 +26,8 @@ struct asking {
     struct week_ago ago;              /* the second's window */
     struct fleetdb_choice choices[FLEETDB_CHOICES_MAX];
     char *texts[FLEETDB_CHOICES_MAX], *code; /* of the choices, and of what counts as an error */
+    char *zone;                              /* NULL: where all that is asked about is */
+    struct select *select;                   /* NULL: they are chosen, or all are meant */
     struct buf devices;                      /* JSON */
     struct fleetdb_rates *parts[PARTS];
     struct fleetdb_unsure *unsure;
@@ -118,17 +120,6 @@ static bool read_choices(struct asking *asking, const struct api_request *reques
     return true;
 }
 
-static bool read_devices(struct asking *asking, const struct api_request *request, struct err *err)
-{
-    const char *selector = api_query(request, "devices");
-    if (selector == NULL)
-        return true;
-    if (!select_rows(asking->db, asking->question.scope, selector, &asking->devices, err))
-        return false;
-    asking->question.devices = (const char *)asking->devices.data;
-    return true;
-}
-
 static bool read_by(struct asking *asking, const struct api_request *request, struct err *err)
 {
     const char *word = api_query(request, "by");
@@ -187,6 +178,12 @@ static bool read_window(struct asking *asking, const struct api_request *request
            err_set(err, ERR_INVALID, "from_ms: the window ends before it begins");
 }
 
+static bool read_zone(struct asking *asking, const struct api_request *request, struct err *err)
+{
+    const char *zone = api_query(request, "zone");
+    return zone == NULL || keep(&asking->zone, zone, err);
+}
+
 static bool read_question(struct asking *asking, const struct api_request *request, struct err *err)
 {
     struct fleetdb_question *question = &asking->question;
@@ -194,9 +191,8 @@ static bool read_question(struct asking *asking, const struct api_request *reque
     question->scope = request->caller->scope;
     question->error_outcome = MUSTER__OUTCOME__OUTCOME_DECLINED;
     if (!read_by(asking, request, err) || !read_choices(asking, request, err) ||
-        !read_devices(asking, request, err) || !check_device(asking, request, err) ||
-        !check_places(asking, err) || !read_window(asking, request, err) ||
-        !week_ago_find(asking->db, question, api_query(request, "zone"), &asking->ago, err))
+        !check_device(asking, request, err) || !check_places(asking, err) ||
+        !read_window(asking, request, err) || !read_zone(asking, request, err))
         return false;
     /* By code or outcome each row is a share of all: what it counts is itself. */
     asking->answer.shares = question->by == FLEETDB_DIM_CODE || question->by == FLEETDB_DIM_OUTCOME;
@@ -204,8 +200,10 @@ static bool read_question(struct asking *asking, const struct api_request *reque
         question->error_outcome = -1;
         question->error_code = NULL;
     }
-    asking->answer.chosen = question->choice_count > 0 || question->devices != NULL;
-    return true;
+    const char *selector = api_query(request, "devices");
+    asking->answer.chosen = question->choice_count > 0 || selector != NULL;
+    return selector == NULL ||
+           select_open(asking->db, question->scope, selector, &asking->select, err);
 }
 
 /* ---- asking ---- */
@@ -335,9 +333,37 @@ static bool hold_still(struct asking *asking, struct err *err)
     return open_parts(asking, err);
 }
 
+/* When the devices are known. */
+static bool begin_parts(struct asking *asking, struct err *err)
+{
+    return week_ago_find(asking->db, &asking->question, asking->zone, &asking->ago, err) &&
+           open_parts(asking, err);
+}
+
+/* In turns of their own. */
+static bool choose_devices(struct asking *asking, struct err *err)
+{
+    const int64_t from_ms = clock_boot_ms(asking->clock);
+    bool done = false;
+    if (!select_turn(asking->select, asking->clock, &done, err))
+        return false;
+    asking->worked_ms += clock_boot_ms(asking->clock) - from_ms;
+    if (!done)
+        return true;
+    if (!select_rows(asking->select, &asking->devices, err))
+        return false;
+    asking->question.devices = (const char *)asking->devices.data;
+    asking->question.snapshot = asking->snapshot = select_take_snapshot(asking->select);
+    select_close(asking->select);
+    asking->select = NULL;
+    return begin_parts(asking, err);
+}
+
 static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct err *err)
 {
     struct asking *asking = ctx;
+    if (asking->select != NULL)
+        return choose_devices(asking, err);
     const int64_t from_ms = clock_boot_ms(asking->clock);
     while (asking->part < DONE) {
         bool done = false;
@@ -359,17 +385,20 @@ static void stop(void *ctx)
 {
     struct asking *asking = ctx;
     close_parts(asking);
+    select_close(asking->select);
     fleetdb_snapshot_close(asking->snapshot);
     for (size_t i = 0; i < FLEETDB_CHOICES_MAX; i++)
         free(asking->texts[i]);
     free(asking->code);
+    free(asking->zone);
     buf_done(&asking->devices);
     free(asking);
 }
 
 static bool ask(struct asking *asking, const struct api_request *request, struct err *err)
 {
-    return read_question(asking, request, err) && open_parts(asking, err);
+    return read_question(asking, request, err) &&
+           (asking->select != NULL || begin_parts(asking, err));
 }
 
 static bool show(void *ctx, const struct api_request *request, enum rates_kind kind,

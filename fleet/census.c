@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/census.h"
 
-#include "storage/fleetdb_labels.h"
+#include "base/buf.h"
+#include "fleet/facts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct person {
 struct census {
     struct fleetdb *db;
     struct fleetdb_scope scope;
+    struct facts *facts_read;
     struct buf texts;  /* field, NUL, value, NUL, ... */
     struct buf people; /* struct person */
     struct buf facts;  /* struct selector_fact, pointing into texts once all is read */
@@ -53,6 +55,14 @@ static bool note(void *ctx, const struct fleetdb_fact *fact, struct err *err)
            buf_append(&census->texts, fact->value, strlen(fact->value) + 1, err);
 }
 
+static void again(void *ctx)
+{
+    struct census *census = ctx;
+    buf_clear(&census->texts);
+    buf_clear(&census->people);
+    census->fact_count = 0;
+}
+
 static bool point(struct census *census, struct err *err)
 {
     const char *at = (const char *)census->texts.data;
@@ -74,12 +84,19 @@ bool census_open(struct fleetdb *db, struct fleetdb_scope scope, const char *fie
     census->db = db;
     census->scope = scope;
     census->texts.limit = census->people.limit = census->facts.limit = TEXTS_LIMIT;
-    if (!fleetdb_facts_each(db, scope, fields, note, census, err) || !point(census, err)) {
+    const struct facts_reader reader = {.ctx = census, .each = note, .again = again};
+    if (!facts_open(db, scope, fields, &reader, &census->facts_read, err)) {
         census_close(census);
         return false;
     }
     *ret_census = census;
     return true;
+}
+
+bool census_turn(struct census *census, const struct clock *clock, bool *ret_done, struct err *err)
+{
+    return facts_turn(census->facts_read, clock, ret_done, err) &&
+           (!*ret_done || point(census, err));
 }
 
 /* Groups name no groups. */
@@ -124,6 +141,7 @@ void census_close(struct census *census)
 {
     if (census == NULL)
         return;
+    facts_close(census->facts_read);
     buf_done(&census->texts);
     buf_done(&census->people);
     buf_done(&census->facts);

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/select.h"
 
+#include "fleet/facts.h"
 #include "fleet/selector.h"
-#include "storage/fleetdb_labels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FACTS_MAX = 512, GROUPS_MAX = SELECTOR_VALUES_MAX };
+enum { FACTS_MAX = 512, GROUPS_MAX = SELECTOR_VALUES_MAX, CHOSEN_BYTES = 64 << 20 };
+
+struct chosen {
+    int64_t device;
+    char id[64];
+};
 
 struct group {
     char name[SELECTOR_NAME_CHARS + 1];
@@ -17,8 +22,9 @@ struct group {
 };
 
 /* The facts of one device after another, and what is asked of them. */
-struct question {
+struct select {
     struct fleetdb_scope scope;
+    char text[SELECTOR_CHARS + 1];
     struct selector selector;
     struct group *groups;
     size_t group_count;
@@ -30,8 +36,8 @@ struct question {
     struct selector_fact facts[FACTS_MAX];
     size_t fact_count;
 
-    bool (*each)(void *ctx, int64_t device, const char *id, struct err *err);
-    void *ctx;
+    struct facts *facts_read;
+    struct buf chosen; /* struct chosen */
 };
 
 /* Groups name no groups. */
@@ -42,68 +48,70 @@ static bool in_none(void *ctx, const char *group)
     return false;
 }
 
-static bool holds(const struct question *question, const struct group *group)
+static bool holds(const struct select *select, const struct group *group)
 {
     return group->known &&
-           selector_holds(&group->selector, question->facts, question->fact_count, in_none, NULL);
+           selector_holds(&group->selector, select->facts, select->fact_count, in_none, NULL);
 }
 
 static bool in_group(void *ctx, const char *name)
 {
-    const struct question *question = ctx;
-    for (size_t i = 0; i < question->group_count; i++) {
-        if (strcmp(question->groups[i].name, name) == 0)
-            return holds(question, &question->groups[i]);
+    const struct select *select = ctx;
+    for (size_t i = 0; i < select->group_count; i++) {
+        if (strcmp(select->groups[i].name, name) == 0)
+            return holds(select, &select->groups[i]);
     }
     return false;
 }
 
 /* All facts of a device are there. */
-static bool decide(struct question *question, struct err *err)
+static bool decide(struct select *select, struct err *err)
 {
-    if (question->device == 0)
+    if (select->device == 0)
         return true;
-    const char *at = (const char *)question->texts.data;
-    for (size_t i = 0; i < question->fact_count; i++) {
-        question->facts[i].field = at;
+    const char *at = (const char *)select->texts.data;
+    for (size_t i = 0; i < select->fact_count; i++) {
+        select->facts[i].field = at;
         at += strlen(at) + 1;
-        question->facts[i].value = at;
+        select->facts[i].value = at;
         at += strlen(at) + 1;
     }
-    for (size_t i = 0; i < question->group_count; i++) {
-        struct group *group = &question->groups[i];
-        group->seen = group->seen || holds(question, group);
+    for (size_t i = 0; i < select->group_count; i++) {
+        struct group *group = &select->groups[i];
+        group->seen = group->seen || holds(select, group);
     }
-    bool chosen = selector_holds(&question->selector, question->facts, question->fact_count,
-                                 in_group, question);
-    return !chosen || question->each(question->ctx, question->device, question->id, err);
+    struct chosen chosen = {.device = select->device};
+    (void)snprintf(chosen.id, sizeof chosen.id, "%s", select->id);
+    return !selector_holds(&select->selector, select->facts, select->fact_count, in_group,
+                           select) ||
+           buf_append(&select->chosen, &chosen, sizeof chosen, err);
 }
 
-static void mark_seen(struct question *question, const char *field)
+static void mark_seen(struct select *select, const char *field)
 {
     const char *asked = NULL;
-    for (size_t i = 0; (asked = selector_field(&question->selector, i)) != NULL; i++)
-        question->seen[i] = question->seen[i] || strcmp(asked, field) == 0;
+    for (size_t i = 0; (asked = selector_field(&select->selector, i)) != NULL; i++)
+        select->seen[i] = select->seen[i] || strcmp(asked, field) == 0;
 }
 
 static bool gather(void *ctx, const struct fleetdb_fact *fact, struct err *err)
 {
-    struct question *question = ctx;
-    if (fact->device != question->device) {
-        if (!decide(question, err))
+    struct select *select = ctx;
+    if (fact->device != select->device) {
+        if (!decide(select, err))
             return false;
-        question->device = fact->device;
-        (void)snprintf(question->id, sizeof question->id, "%s", fact->id);
-        question->fact_count = 0;
-        buf_clear(&question->texts);
+        select->device = fact->device;
+        (void)snprintf(select->id, sizeof select->id, "%s", fact->id);
+        select->fact_count = 0;
+        buf_clear(&select->texts);
     }
-    if (question->fact_count == FACTS_MAX)
+    if (select->fact_count == FACTS_MAX)
         return err_set(err, ERR_FULL, "%s has more than %d labels and logical terminals", fact->id,
                        FACTS_MAX);
-    mark_seen(question, fact->field);
-    question->fact_count++;
-    return buf_append(&question->texts, fact->field, strlen(fact->field) + 1, err) &&
-           buf_append(&question->texts, fact->value, strlen(fact->value) + 1, err);
+    mark_seen(select, fact->field);
+    select->fact_count++;
+    return buf_append(&select->texts, fact->field, strlen(fact->field) + 1, err) &&
+           buf_append(&select->texts, fact->value, strlen(fact->value) + 1, err);
 }
 
 /* ---- groups ---- */
@@ -131,17 +139,16 @@ static bool read_group(struct fleetdb *db, struct fleetdb_scope scope, const cha
                                      : err_set(err, why.code, "group %s: %s", name, why.text);
 }
 
-static bool read_groups(struct fleetdb *db, struct question *question, struct err *err)
+static bool read_groups(struct fleetdb *db, struct select *select, struct err *err)
 {
     const char *field = NULL, *name = NULL;
-    for (size_t term = 0; (field = selector_field(&question->selector, term)) != NULL; term++) {
+    for (size_t term = 0; (field = selector_field(&select->selector, term)) != NULL; term++) {
         for (size_t i = 0; strcmp(field, "group") == 0 &&
-                           (name = selector_value(&question->selector, term, i)) != NULL;
+                           (name = selector_value(&select->selector, term, i)) != NULL;
              i++) {
             if (!selector_group_valid(name))
                 return err_set(err, ERR_INVALID, "group=%.40s: expected a group's name", name);
-            if (!read_group(db, question->scope, name, &question->groups[question->group_count++],
-                            err))
+            if (!read_group(db, select->scope, name, &select->groups[select->group_count++], err))
                 return false;
         }
     }
@@ -149,20 +156,20 @@ static bool read_groups(struct fleetdb *db, struct question *question, struct er
 }
 
 /* As in the list of groups, to a part of the fleet a group that chooses nobody of it is none. */
-static bool check_groups(const struct question *question, struct err *err)
+static bool check_groups(const struct select *select, struct err *err)
 {
-    for (size_t i = 0; i < question->group_count && !fleetdb_scope_is_whole(question->scope); i++)
-        if (!question->groups[i].seen)
-            return no_group(question->groups[i].name, err);
+    for (size_t i = 0; i < select->group_count && !fleetdb_scope_is_whole(select->scope); i++)
+        if (!select->groups[i].seen)
+            return no_group(select->groups[i].name, err);
     return true;
 }
 
 /* A word that no device knows is more likely mistyped than meant. */
-static bool check_labels(const struct question *question, struct err *err)
+static bool check_labels(const struct select *select, struct err *err)
 {
     const char *field = NULL;
-    for (size_t i = 0; (field = selector_field(&question->selector, i)) != NULL; i++) {
-        if (!question->seen[i] && selector_label_valid(field))
+    for (size_t i = 0; (field = selector_field(&select->selector, i)) != NULL; i++) {
+        if (!select->seen[i] && selector_label_valid(field))
             return err_set(err, ERR_NOT_FOUND,
                            "selector: %s is no field of a device, and no device has such a label",
                            field);
@@ -182,66 +189,104 @@ static bool add_fields(const struct selector *selector, struct buf *out, struct 
 }
 
 /* The fields that are asked about, and each device's own, so that none is passed over. */
-static bool list_fields(const struct question *question, struct buf *out, struct err *err)
+static bool list_fields(const struct select *select, struct buf *out, struct err *err)
 {
     static const char first[] = "[\"device\"";
     bool done =
-        buf_append(out, first, sizeof first - 1, err) && add_fields(&question->selector, out, err);
-    for (size_t i = 0; done && i < question->group_count; i++)
-        done = add_fields(&question->groups[i].selector, out, err);
+        buf_append(out, first, sizeof first - 1, err) && add_fields(&select->selector, out, err);
+    for (size_t i = 0; done && i < select->group_count; i++)
+        done = add_fields(&select->groups[i].selector, out, err);
     return done && buf_append(out, "]", sizeof "]", err);
 }
 
-static bool note(void *ctx, int64_t device, const char *id, struct err *err)
+static void again(void *ctx)
 {
-    struct buf *chosen = ctx;
-    return buf_append(chosen, &device, sizeof device, err) &&
-           buf_append(chosen, id, strlen(id) + 1, err);
+    struct select *select = ctx;
+    memset(select->seen, 0, sizeof select->seen);
+    for (size_t i = 0; i < select->group_count; i++)
+        select->groups[i].seen = false;
+    select->device = 0;
+    buf_clear(&select->chosen);
 }
 
-/* Whom it chooses is told only when the whole question turned out to be a good one. */
-static bool tell(const struct buf *chosen,
+bool select_open(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
+                 struct select **ret_select, struct err *err)
+{
+    struct buf fields = {0};
+    struct select *select = calloc(1, sizeof *select);
+    struct group *groups = calloc(GROUPS_MAX, sizeof *groups);
+    if (select == NULL || groups == NULL) {
+        free(select);
+        free(groups);
+        return err_set(err, ERR_NO_MEMORY, "no memory to choose devices");
+    }
+    const struct facts_reader reader = {.ctx = select, .each = gather, .again = again};
+    select->scope = scope;
+    select->groups = groups;
+    select->chosen.limit = CHOSEN_BYTES;
+    (void)snprintf(select->text, sizeof select->text, "%s", selector);
+    bool done = selector_parse(selector, &select->selector, err) && read_groups(db, select, err) &&
+                list_fields(select, &fields, err) &&
+                facts_open(db, scope, (const char *)fields.data, &reader, &select->facts_read, err);
+    buf_done(&fields);
+    if (!done) {
+        select_close(select);
+        return false;
+    }
+    *ret_select = select;
+    return true;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct chosen *)a)->id, ((const struct chosen *)b)->id);
+}
+
+static size_t count_of(const struct select *select)
+{
+    return select->chosen.length / sizeof(struct chosen);
+}
+
+/* Whom it chooses is known only when the whole question turned out to be a good one. */
+bool select_turn(struct select *select, const struct clock *clock, bool *ret_done, struct err *err)
+{
+    if (!facts_turn(select->facts_read, clock, ret_done, err))
+        return false;
+    if (!*ret_done)
+        return true;
+    if (!decide(select, err) || !check_groups(select, err) || !check_labels(select, err))
+        return false;
+    if (count_of(select) > 0)
+        qsort(select->chosen.data, count_of(select), sizeof(struct chosen), by_name);
+    return true;
+}
+
+bool select_each(const struct select *select,
                  bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
                  void *ctx, struct err *err)
 {
-    for (size_t at = 0; at < chosen->length;) {
-        int64_t device = 0;
-        memcpy(&device, chosen->data + at, sizeof device);
-        const char *id = (const char *)chosen->data + at + sizeof device;
-        if (!each(ctx, device, id, err))
+    const struct chosen *chosen = (const void *)select->chosen.data;
+    for (size_t i = 0; i < count_of(select); i++) {
+        if (!each(ctx, chosen[i].device, chosen[i].id, err))
             return false;
-        at += sizeof device + strlen(id) + 1;
     }
     return true;
 }
 
-bool select_devices(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
-                    bool (*each)(void *ctx, int64_t device, const char *id, struct err *err),
-                    void *ctx, struct err *err)
+struct fleetdb_snapshot *select_take_snapshot(struct select *select)
 {
-    struct buf chosen = {.limit = (size_t)64 << 20}, fields = {0};
-    struct question *question = calloc(1, sizeof *question);
-    struct group *groups = calloc(GROUPS_MAX, sizeof *groups);
-    bool done = false;
-    if (question == NULL || groups == NULL) {
-        err_set(err, ERR_NO_MEMORY, "no memory to choose devices");
-    } else {
-        question->scope = scope;
-        question->groups = groups;
-        question->each = note;
-        question->ctx = &chosen;
-        done = selector_parse(selector, &question->selector, err) &&
-               read_groups(db, question, err) && list_fields(question, &fields, err) &&
-               fleetdb_facts_each(db, scope, (const char *)fields.data, gather, question, err) &&
-               decide(question, err) && check_groups(question, err) &&
-               check_labels(question, err) && tell(&chosen, each, ctx, err);
-        buf_done(&question->texts);
-    }
-    buf_done(&chosen);
-    buf_done(&fields);
-    free(groups);
-    free(question);
-    return done;
+    return facts_take_snapshot(select->facts_read);
+}
+
+void select_close(struct select *select)
+{
+    if (select == NULL)
+        return;
+    facts_close(select->facts_read);
+    buf_done(&select->texts);
+    buf_done(&select->chosen);
+    free(select->groups);
+    free(select);
 }
 
 static bool add_row(void *ctx, int64_t device, const char *id, struct err *err)
@@ -254,15 +299,12 @@ static bool add_row(void *ctx, int64_t device, const char *id, struct err *err)
     return buf_append(rows, number, (size_t)length, err);
 }
 
-bool select_rows(struct fleetdb *db, struct fleetdb_scope scope, const char *selector,
-                 struct buf *ret_rows, struct err *err)
+bool select_rows(const struct select *select, struct buf *ret_rows, struct err *err)
 {
-    if (!buf_append(ret_rows, "[", 1, err) ||
-        !select_devices(db, scope, selector, add_row, ret_rows, err))
-        return false;
-    if (ret_rows->length == 1)
-        return err_set(err, ERR_NOT_FOUND, "no device is so: %.200s", selector);
-    return buf_append(ret_rows, "]", sizeof "]", err);
+    if (count_of(select) == 0)
+        return err_set(err, ERR_NOT_FOUND, "no device is so: %.200s", select->text);
+    return buf_append(ret_rows, "[", 1, err) && select_each(select, add_row, ret_rows, err) &&
+           buf_append(ret_rows, "]", sizeof "]", err);
 }
 
 bool select_fit_for_group(const char *selector, struct err *err)

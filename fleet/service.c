@@ -439,10 +439,11 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                             .added = on_root,
                                             .ctx = service};
     service->api.actions = (struct api_actions){.db = service->db,
+                                                .clock = &clock_real,
                                                 .director = &service->director,
                                                 .publisher = service->publisher,
                                                 .retirement = &service->retirement};
-    service->api.access = (struct api_access){.db = service->db};
+    service->api.access = (struct api_access){.db = service->db, .clock = &clock_real};
     service->api.presence = (struct api_presence){.db = service->db,
                                                   .presence = service->presence,
                                                   .hours = settings->presence_hours,

@@ -76,6 +76,7 @@ struct fleetdb_enrolment {
     const char *merchant_id, *merchant_name;         /* merchant_id NULL: it stays where it is */
     const char *store_id, *store_name, *region;      /* region may be "" or NULL: as it is */
     const char *time_zone, *opening_hours, *address; /* of the store, NULL: as they are */
+    int64_t store; /* its row, once it has been said in this transaction; 0: it is said here */
     const struct fleetdb_terminal *terminals;
     size_t terminal_count;
     bool keep_terminals;    /* those it carries, whatever `terminals` is */

@@ -98,7 +98,8 @@ static bool place(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
                   const struct fleetdb_device *device, const struct fleetdb_change *change,
                   struct err *err)
 {
-    struct fleetdb_move move = {.keep_terminals = enrolment->keep_terminals,
+    struct fleetdb_move move = {.store = enrolment->store,
+                                .keep_terminals = enrolment->keep_terminals,
                                 .terminals = enrolment->terminals,
                                 .terminal_count = enrolment->terminal_count};
     const bool has_region = enrolment->region != NULL && enrolment->region[0] != '\0';
@@ -110,7 +111,7 @@ static bool place(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
                                         .time_zone = enrolment->time_zone,
                                         .opening_hours = enrolment->opening_hours,
                                         .address = enrolment->address};
-    return fleetdb_store_put(db, &store, change, &move.store, err) &&
+    return (move.store != 0 || fleetdb_store_put(db, &store, change, &move.store, err)) &&
            fleetdb_device_move(db, device, &move, change, err);
 }
 

@@ -3,13 +3,13 @@
 
 #include "storage/fleetdb_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum query {
     LABEL_PUT,
     LABEL_REMOVE,
     LABELS,
-    FACTS,
     GROUP_PUT,
     GROUP_REMOVE,
     GROUP_READ,
@@ -31,13 +31,6 @@ static const char *const texts[QUERIES] = {
                   " WHERE value <> excluded.value OR standing <> excluded.standing",
     [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
     [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
-    /* A store's code is its merchant's to give; merchant/store says which one is meant. */
-    [FACTS] = "SELECT f.device, d.name, f.field, f.value FROM (SELECT * FROM device_fact"
-              "  UNION ALL SELECT d.id, 'store', m.code || '/' || s.code FROM device d"
-              "  JOIN store s ON s.id = d.store JOIN merchant m ON m.id = s.merchant) f"
-              " JOIN device d ON d.id = f.device"
-              " WHERE f.field IN (SELECT value FROM json_each(:fields))"
-              " AND (:token = 0 OR " HOLDS ") ORDER BY d.name",
     [GROUP_PUT] = "INSERT INTO device_group (name, selector, changed_ms, who)"
                   " VALUES (:name, :selector, :now, :who) ON CONFLICT (name) DO UPDATE SET"
                   " (selector, changed_ms, who) = (excluded.selector, excluded.changed_ms,"
@@ -46,6 +39,18 @@ static const char *const texts[QUERIES] = {
     [GROUP_READ] = "SELECT selector FROM device_group WHERE name = :name",
     [GROUPS] = "SELECT name, selector, who, changed_ms FROM device_group ORDER BY name",
 };
+
+static const char facts_page[] =
+    "SELECT max(id) FROM (SELECT id FROM device WHERE id > :after ORDER BY id LIMIT :count)";
+/* A store's code is its merchant's to give; merchant/store says which one is meant. */
+static const char facts_rows[] =
+    "SELECT f.device, d.name, f.field, f.value FROM (SELECT device, field, value FROM device_fact"
+    "  UNION ALL SELECT d.id, 'store', m.code || '/' || s.code FROM device d"
+    "  JOIN store s ON s.id = d.store JOIN merchant m ON m.id = s.merchant) f"
+    " JOIN device d ON d.id = f.device"
+    " WHERE f.device > :after AND f.device <= :last"
+    " AND f.field IN (SELECT value FROM json_each(:fields))"
+    " AND (:token = 0 OR " HOLDS ") ORDER BY f.device";
 
 const struct fleetdb_queries fleetdb_label_queries = {texts, QUERIES};
 
@@ -124,25 +129,70 @@ bool fleetdb_labels_only(struct fleetdb *db, int64_t device, const struct fleetd
     return done;
 }
 
-bool fleetdb_facts_each(struct fleetdb *db, struct fleetdb_scope scope, const char *fields,
-                        bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
-                        void *ctx, struct err *err)
+/* ---- what is so ---- */
+
+enum { DEVICES_IN_A_STEP = 250 };
+
+struct fleetdb_facts {
+    struct sqlite *sqlite;
+    sqlite3_stmt *page, *rows;
+    int64_t after; /* devices up to it have been told of */
+};
+
+bool fleetdb_facts_open(struct fleetdb *db, const struct fleetdb_snapshot *snapshot,
+                        struct fleetdb_scope scope, const char *fields,
+                        struct fleetdb_facts **ret_facts, struct err *err)
 {
-    bool more = false;
-    sqlite3_stmt *row = query_of(db, FACTS);
-    sqlite_bind_text(row, ":fields", fields);
-    sqlite_bind_int(row, ":token", scope.token);
-    while (sqlite_row(db->sqlite, row, &more, err)) {
-        if (!more)
-            return true;
-        const struct fleetdb_fact fact = {sqlite3_column_int64(row, 0), sqlite_column_text(row, 1),
-                                          sqlite_column_text(row, 2), sqlite_column_text(row, 3)};
-        if (!each(ctx, &fact, err)) {
-            (void)sqlite3_reset(row);
+    struct fleetdb_facts *facts = calloc(1, sizeof *facts);
+    if (facts == NULL)
+        return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
+    facts->sqlite = fleetdb_read_from(db, snapshot);
+    if (!sqlite_compile(facts->sqlite, facts_page, &facts->page, err) ||
+        !sqlite_compile(facts->sqlite, facts_rows, &facts->rows, err)) {
+        fleetdb_facts_close(facts);
+        return false;
+    }
+    sqlite_bind_int(facts->page, ":count", DEVICES_IN_A_STEP);
+    sqlite_bind_text(facts->rows, ":fields", fields);
+    sqlite_bind_int(facts->rows, ":token", scope.token);
+    *ret_facts = facts;
+    return true;
+}
+
+bool fleetdb_facts_step(struct fleetdb_facts *facts,
+                        bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
+                        void *ctx, bool *ret_done, struct err *err)
+{
+    int64_t last = 0;
+    bool more = true;
+    sqlite_bind_int(facts->page, ":after", facts->after);
+    if (!sqlite_value(facts->sqlite, facts->page, facts->after, &last, err))
+        return false;
+    sqlite_bind_int(facts->rows, ":after", facts->after);
+    sqlite_bind_int(facts->rows, ":last", last);
+    while (more) {
+        if (!sqlite_row(facts->sqlite, facts->rows, &more, err))
+            return false;
+        const struct fleetdb_fact fact = {
+            sqlite3_column_int64(facts->rows, 0), sqlite_column_text(facts->rows, 1),
+            sqlite_column_text(facts->rows, 2), sqlite_column_text(facts->rows, 3)};
+        if (more && !each(ctx, &fact, err)) {
+            (void)sqlite3_reset(facts->rows);
             return false;
         }
     }
-    return false;
+    *ret_done = last == facts->after;
+    facts->after = last;
+    return true;
+}
+
+void fleetdb_facts_close(struct fleetdb_facts *facts)
+{
+    if (facts == NULL)
+        return;
+    (void)sqlite3_finalize(facts->page);
+    (void)sqlite3_finalize(facts->rows);
+    free(facts);
 }
 
 /* ---- groups ---- */

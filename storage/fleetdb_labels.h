@@ -29,11 +29,20 @@ struct fleetdb_fact {
     const char *id; /* the device's */
     const char *field, *value;
 };
-/* Of these fields, a JSON array, all that is so in the scope: of one device after another, by its
- * id. Of one that was there and has left: its id, serial and model. */
-bool fleetdb_facts_each(struct fleetdb *db, struct fleetdb_scope scope, const char *fields,
+/* Of these fields, a JSON array, all that is so in the scope, of one device after another. Of one
+ * that was there and has left: its id, serial and model. Open, step until it is done, close. */
+struct fleetdb_facts;
+struct fleetdb_snapshot;
+/* `snapshot` NULL: as it is at each step; `fields` live as long as it is open. */
+bool fleetdb_facts_open(struct fleetdb *db, const struct fleetdb_snapshot *snapshot,
+                        struct fleetdb_scope scope, const char *fields,
+                        struct fleetdb_facts **ret_facts, struct err *err) MUSTER_CHECK;
+/* Some hundred devices more, each whole. */
+bool fleetdb_facts_step(struct fleetdb_facts *facts,
                         bool (*each)(void *ctx, const struct fleetdb_fact *fact, struct err *err),
-                        void *ctx, struct err *err) MUSTER_CHECK;
+                        void *ctx, bool *ret_done, struct err *err) MUSTER_CHECK;
+/* NULL is fine. */
+void fleetdb_facts_close(struct fleetdb_facts *facts);
 
 struct fleetdb_group {
     const char *name, *selector, *who;
