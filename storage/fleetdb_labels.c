@@ -10,6 +10,7 @@ enum query {
     LABEL_PUT,
     LABEL_REMOVE,
     LABELS,
+    GROUP_OTHERS,
     GROUP_PUT,
     GROUP_REMOVE,
     GROUP_READ,
@@ -31,6 +32,7 @@ static const char *const texts[QUERIES] = {
                   " WHERE value <> excluded.value OR standing <> excluded.standing",
     [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
     [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
+    [GROUP_OTHERS] = "SELECT count(*) FROM device_group WHERE name <> :name",
     [GROUP_PUT] = "INSERT INTO device_group (name, selector, changed_ms, who)"
                   " VALUES (:name, :selector, :now, :who) ON CONFLICT (name) DO UPDATE SET"
                   " (selector, changed_ms, who) = (excluded.selector, excluded.changed_ms,"
@@ -197,9 +199,25 @@ void fleetdb_facts_close(struct fleetdb_facts *facts)
 
 /* ---- groups ---- */
 
+static bool check_room(struct fleetdb *db, const char *name, struct err *err)
+{
+    int64_t others = 0;
+    sqlite3_stmt *statement = query_of(db, GROUP_OTHERS);
+    sqlite_bind_text(statement, ":name", name);
+    if (!sqlite_value(db->sqlite, statement, 0, &others, err))
+        return false;
+    return others < FLEETDB_GROUPS_MAX ||
+           err_set(err, ERR_CONFLICT,
+                   "there are %d groups, and no more are kept: remove one first (musterctl get "
+                   "groups, group remove)",
+                   FLEETDB_GROUPS_MAX);
+}
+
 bool fleetdb_group_put(struct fleetdb *db, const char *name, const char *selector,
                        const struct fleetdb_change *change, struct err *err)
 {
+    if (!check_room(db, name, err))
+        return false;
     sqlite3_stmt *statement = query_of(db, GROUP_PUT);
     sqlite_bind_text(statement, ":name", name);
     sqlite_bind_text(statement, ":selector", selector);

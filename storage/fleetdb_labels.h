@@ -44,10 +44,12 @@ bool fleetdb_facts_step(struct fleetdb_facts *facts,
 /* NULL is fine. */
 void fleetdb_facts_close(struct fleetdb_facts *facts);
 
+enum { FLEETDB_GROUPS_MAX = 256 }; /* each is counted when they are listed */
 struct fleetdb_group {
     const char *name, *selector, *who;
     int64_t changed_ms;
 };
+/* ERR_CONFLICT: it would be one more than FLEETDB_GROUPS_MAX. */
 bool fleetdb_group_put(struct fleetdb *db, const char *name, const char *selector,
                        const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
 /* ERR_NOT_FOUND: there is no such group. */

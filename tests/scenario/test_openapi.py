@@ -227,6 +227,11 @@ def places(asker):
     asker.get("/selections?selector=group=nobody", expect=404)
     asker.post("/groups", {"name": "golden", "remove": True})
     asker.post("/groups", {"name": "golden", "remove": True}, expect=404)
+    for number in range(256):
+        asker.post("/groups", {"name": f"g{number}", "selector": "tier=gold"})
+    asker.post("/groups", {"name": "golden", "selector": "tier=gold"}, expect=409)
+    for number in range(256):
+        asker.post("/groups", {"name": f"g{number}", "remove": True})
 
 
 def moves(asker, ops):

@@ -175,6 +175,22 @@ static void a_word_that_no_device_knows_chooses_nobody(void **state)
     assert_chosen(db, "tid!=1", "d1 d2 d3 ");
 }
 
+static void there_are_so_many_groups(void **state)
+{
+    struct fleetdb *db = db_of(state);
+    struct err err = {0};
+    char name[16];
+    for (int i = 0; i < FLEETDB_GROUPS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "g%d", i);
+        assert_true(fleetdb_group_put(db, name, "model=M1", &change, NULL));
+    }
+    assert_false(fleetdb_group_put(db, "one-more", "model=M1", &change, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    assert_true(fleetdb_group_put(db, "g0", "model=M2", &change, NULL)); /* none more */
+    assert_true(fleetdb_group_remove(db, "g1", NULL));
+    assert_true(fleetdb_group_put(db, "one-more", "model=M1", &change, NULL));
+}
+
 static void a_group_names_no_group(void **state)
 {
     (void)state;
@@ -221,6 +237,7 @@ int main(void)
         TEST(devices_are_chosen_by_what_is_so_of_them),
         TEST(a_group_is_whoever_its_selector_chooses_now),
         TEST(a_word_that_no_device_knows_chooses_nobody),
+        TEST(there_are_so_many_groups),
         TEST(a_group_names_no_group),
         TEST(a_census_keeps_to_a_part),
     };
