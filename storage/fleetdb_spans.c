@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum query { GROW, STALE, REACH, ADD, LEFT, REMOVE, WRONG, QUERIES };
+enum query { GROW, REACH, ADD, LEFT, REMOVE, WRONG, QUERIES };
 enum { SPANS_MAX = 32768 }; /* so many wait at the most */
 
 #define LAST_BEFORE                                                                                \
@@ -17,10 +17,9 @@ enum { SPANS_MAX = 32768 }; /* so many wait at the most */
     " WHERE bucket = :bucket AND first_row = " LAST_BEFORE " AND last_row >= :first - 1"
 
 static const char *const texts[QUERIES] = {
-    /* Rows may have been removed, and their numbers be given again: what a span says of them is
-     * over. */
+    /* The newest rows may have been removed, and their numbers be given again: what the span said
+     * of them is over. */
     [GROW] = "UPDATE result_span SET last_row = :last" LAST_THAT_REACHES,
-    [STALE] = "DELETE FROM result_span WHERE bucket = :bucket AND first_row > :first",
     [REACH] = "UPDATE result_span SET last_row = max(last_row, :last)" LAST_THAT_REACHES,
     [ADD] = "INSERT INTO result_span (bucket, first_row, last_row)"
             " VALUES (:bucket, :first, :last)",
@@ -77,8 +76,7 @@ bool fleetdb_spans_write(struct fleetdb *db, struct err *err)
         if (i > 0 && span->bucket == spans->list[i - 1].bucket)
             done = write(db, ADD, span, err);
         else
-            done = sqlite_run(db->sqlite, query_of(db, STALE, span), err) &&
-                   grow_or_add(db, GROW, span, err);
+            done = grow_or_add(db, GROW, span, err);
     }
     spans->count = 0;
     return done;

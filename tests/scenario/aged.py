@@ -8,6 +8,7 @@ import time
 
 DAY_MS = 24 * 3600 * 1000
 MIGRATION = pathlib.Path(__file__).resolve().parents[2] / "storage" / "sql" / "fleet" / "0017_rollups.sql"
+SPANS = MIGRATION.parent / "0026_spans.sql"
 SUMS = {"rollup_code_minute": 60000, "rollup_code_hour": 3600000, "rollup_issuer_hour": 3600000,
         "rollup_entry_hour": 3600000, "rollup_software_hour": 3600000, "rollup_device_hour": 3600000}
 
@@ -30,6 +31,13 @@ def time_passes(path, days):
                 database.execute(f"UPDATE {table} SET {column} = {column} - ?", (days * DAY_MS,))
         for table, unit_ms in SUMS.items():
             database.execute(f"UPDATE {table} SET bucket = bucket - ?", (days * DAY_MS // unit_ms,))
+        lay_out(database)
+
+
+def lay_out(database):
+    """When results were, anew, from the rows."""
+    database.execute("DELETE FROM result_span")
+    database.execute(re.search(r"INSERT INTO result_span[^;]*;", SPANS.read_text())[0])
 
 
 def sum_up(database):
@@ -57,11 +65,12 @@ def copies(path, count, apart_ms):
                          "SELECT device, incarnation + 1, 1, ?1, ?1, 0, 0 FROM result WHERE id = ?2", (count, first))
         database.execute("INSERT INTO result_run (device, incarnation, first_seq, last_seq, first_row) "
                          "SELECT device, incarnation + 1, 1, ?1, ?2 + 1 FROM result WHERE id = ?2", (count, first))
+        lay_out(database)
         sum_up(database)
 
 
 def check_sums(path):
-    """What whole rows say and what whole sums say is the same."""
+    """What whole rows say and what whole sums say is the same, and each row is found by its time."""
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         whole = dict(database.execute("SELECT kind, whole_from_ms FROM kept"))
         for statement in re.findall(r"INSERT INTO (rollup_\w+) (SELECT[^;]*);", MIGRATION.read_text()):
@@ -71,6 +80,9 @@ def check_sums(path):
             rows = {row for row in database.execute(of_rows) if row[0] >= since / unit}
             sums = {row for row in database.execute(f"SELECT * FROM {table}") if row[0] >= since / unit}
             assert rows == sums, (table, rows ^ sums)
+        found = ("SELECT r.id FROM result_span p JOIN result r ON r.id BETWEEN p.first_row AND p.last_row "
+                 "AND r.at_ms / 900000 = p.bucket ORDER BY r.id")
+        assert database.execute(found).fetchall() == database.execute("SELECT id FROM result ORDER BY id").fetchall()
 
 
 # ---- of an earlier version ----

@@ -50,7 +50,8 @@ static void add(struct play *play)
 {
     struct model *model = &play->model;
     const int64_t bucket = some_bucket(play);
-    for (uint64_t i = rng_below(&play->rng, 6); model->count < ROWS && i > 0; i--) {
+    const uint64_t most = rng_below(&play->rng, 10) == 0 ? 100 : 6;
+    for (uint64_t i = rng_below(&play->rng, most); model->count < ROWS && i > 0; i--) {
         const int64_t at_ms = some_time(play, bucket);
         const struct fleetdb_record record = {.device = play->device,
                                               .incarnation = 1,
