@@ -244,6 +244,20 @@ static void its_results_are_in_runs(void **state)
     assert_int_equal(lanes[0].unaccounted, 7);
 }
 
+static void its_file_is_sound(void **state)
+{
+    struct older *older = *state;
+    sqlite3 *raw = NULL;
+    sqlite3_stmt *check = NULL;
+    assert_int_equal(sqlite3_open(older->path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(raw, "PRAGMA integrity_check", -1, &check, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(check), SQLITE_ROW);
+    assert_string_equal((const char *)sqlite3_column_text(check, 0), "ok");
+    (void)sqlite3_finalize(check);
+    (void)sqlite3_close(raw);
+}
+
 /* It may take long, and nobody is to think that it hangs. */
 static void it_is_told_before_it_is_made_over(void **state)
 {
@@ -297,6 +311,7 @@ int main(void)
         TEST(its_devices_stand_where_they_stood),
         TEST(its_results_are_in_runs),
         TEST(its_results_are_in_spans),
+        TEST(its_file_is_sound),
         TEST(it_is_told_before_it_is_made_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,8 +88,11 @@ static void arrive(const struct world *world, unsigned n)
     assert_int_equal(sqlite3_open(world->fleet_path, &db), SQLITE_OK);
     assert_int_equal(
         sqlite3_prepare_v2(db,
-                           "SELECT name, CASE type WHEN 'TEXT' THEN ', ''''' WHEN 'BLOB' THEN"
-                           " ', x''''' ELSE ', 0' END FROM pragma_table_info('result')"
+                           "SELECT name, CASE WHEN name IN ('rrn', 'auth_code', 'code',"
+                           " 'issuer_bucket', 'app_version', 'firmware_version') THEN ', '''''"
+                           " WHEN name IN ('aid', 'card_token', 'tvr', 'tsi', 'cvm_result',"
+                           " 'capk_rid', 'generation') THEN ', x''''' ELSE ', 0' END"
+                           " FROM pragma_table_info('result')"
                            " WHERE name NOT IN ('id', 'device', 'incarnation', 'seq',"
                            " 'idempotency_key', 'stan', 'amount_minor', 'code')",
                            -1, &rows, NULL),

@@ -191,7 +191,7 @@ void temp_fleet_put(struct temp_fleet *fleet, const struct temp_document *docume
     buf_done(&header);
 }
 
-static enum fleetdb_type type_of(const char *column)
+enum fleetdb_type temp_fleet_type(const char *column)
 {
     static const char *const texts[] = {"issuer_bucket", "rrn",         "auth_code",
                                         "code",          "app_version", "firmware_version"};
@@ -211,7 +211,7 @@ void temp_fleet_nothing(struct fleetdb_value ret_values[FLEETDB_COLUMNS_MAX])
     size_t count = 0;
     const char *const *columns = fleetdb_columns(1, &count);
     for (size_t i = 0; i < count; i++)
-        ret_values[i] = (struct fleetdb_value){.type = type_of(columns[i])};
+        ret_values[i] = (struct fleetdb_value){.type = temp_fleet_type(columns[i])};
 }
 
 enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record)

@@ -23,6 +23,8 @@ int64_t temp_fleet_device(struct temp_fleet *fleet, const char *id);
 /* In the store "s" of a merchant, there in a region. */
 int64_t temp_fleet_device_at(struct temp_fleet *fleet, const char *id, const char *merchant,
                              const char *region);
+/* Of a column of result. */
+enum fleetdb_type temp_fleet_type(const char *column);
 /* The values of a result with nothing in it. */
 void temp_fleet_nothing(struct fleetdb_value ret_values[FLEETDB_COLUMNS_MAX]);
 /* Inserts such a one; the record has no values yet. */
