@@ -10,10 +10,13 @@ enum query { OF_MERCHANT, OF_REGION, OF_DEVICES, OF_DEVICE, OF_SCOPE, QUERIES };
 
 #define ZONES "SELECT DISTINCT coalesce(nullif(s.time_zone, ''), r.time_zone, 'UTC') FROM "
 #define REGION " LEFT JOIN region r ON r.id = s.region WHERE "
-/* Where a device stands that has left is no more a part's to know. Two are several. */
+/* Where a device stands that has left is no more a part's to know. Two are several. A set is read
+ * once, however many stores there are. */
+#define PLACES(what)                                                                               \
+    "(SELECT " what " FROM token_place WHERE token = :token AND " what " IS NOT NULL)"
 #define SEEN                                                                                       \
-    " AND (:token = 0 OR EXISTS (SELECT 1 FROM token_place p WHERE p.token = :token"               \
-    " AND (p.merchant = s.merchant OR p.region = s.region))) LIMIT 2"
+    " AND (:token = 0 OR s.merchant IN " PLACES("merchant") " OR s.region IN " PLACES(             \
+        "region") ") LIMIT 2"
 
 static const char *const texts[QUERIES] = {
     [OF_MERCHANT] = ZONES "merchant m JOIN store s ON s.merchant = m.id" REGION
