@@ -164,7 +164,7 @@ static bool post_actions(void *ctx, const struct api_request *request, struct ap
 
 /* ---- GET /api/v1/actions ---- */
 
-json_t *api_action_json(const struct fleetdb_action *action)
+static json_t *action_json(const struct fleetdb_action *action)
 {
     char sha256[65] = "";
     if (action->log_sha256.length == 32)
@@ -180,6 +180,25 @@ json_t *api_action_json(const struct fleetdb_action *action)
                      (json_int_t)action->log_held, "log_sha256", sha256);
 }
 
+bool api_action_json(struct fleetdb *db, struct fleetdb_scope scope,
+                     const struct fleetdb_action *action, json_t **ret_json, struct err *err)
+{
+    struct fleetdb_action told = *action;
+    struct fleetdb_device device;
+    bool held = true;
+    if (action->reported_ms != 0 && !fleetdb_scope_is_whole(scope) &&
+        (!fleetdb_device_find(db, action->device, &device, err) ||
+         !fleetdb_scope_held_at(db, scope, device.device, action->reported_ms, &held, err)))
+        return false;
+    if (!held) {
+        told.text = "";
+        told.log_bytes = told.log_pieces = told.log_held = 0;
+        told.log_sha256 = (struct bytes){0};
+    }
+    *ret_json = action_json(&told);
+    return *ret_json != NULL || api_no_memory(err);
+}
+
 struct listing {
     struct fleetdb *db;
     struct fleetdb_scope scope;
@@ -188,7 +207,7 @@ struct listing {
     size_t limit;
 };
 
-/* It, and the log that it brought, are of whoever had the device when it was ordered. */
+/* It is of whoever had the device when it was ordered. */
 static bool holds_action(struct fleetdb *db, struct fleetdb_scope scope, const char *id,
                          int64_t made_ms, bool *ret_held, struct err *err)
 {
@@ -201,10 +220,12 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
 {
     const struct listing *listing = ctx;
     bool held = false;
+    json_t *json = NULL;
     if (!holds_action(listing->db, listing->scope, action->device, action->made_ms, &held, err))
         return false;
     return !held || json_array_size(listing->list) >= listing->limit ||
-           api_append(listing->list, api_action_json(action), err);
+           (api_action_json(listing->db, listing->scope, action, &json, err) &&
+            api_append(listing->list, json, err));
 }
 
 static bool answer_actions(void *ctx, const struct select *chosen, struct api_answer *answer,
@@ -253,11 +274,16 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
 
 /* ---- GET /api/v1/actions/{} ---- */
 
+struct taken {
+    struct fleetdb *db;
+    struct fleetdb_scope scope;
+    json_t *json;
+};
+
 static bool take_action(void *ctx, const struct fleetdb_action *action, struct err *err)
 {
-    json_t **json = ctx;
-    *json = api_action_json(action);
-    return *json != NULL || api_no_memory(err);
+    struct taken *taken = ctx;
+    return api_action_json(taken->db, taken->scope, action, &taken->json, err);
 }
 
 /* One that is out of the caller's reach is none. */
@@ -265,9 +291,10 @@ static bool read_action(struct api_actions *actions, const struct api_request *r
                         json_t **ret_json, struct err *err)
 {
     bool holds = false;
-    json_t *json = NULL;
-    if (!fleetdb_action_get(actions->db, request->args[0], take_action, &json, err))
+    struct taken taken = {.db = actions->db, .scope = request->caller->scope};
+    if (!fleetdb_action_get(actions->db, request->args[0], take_action, &taken, err))
         return false;
+    json_t *json = taken.json;
     const char *device = json_string_value(json_object_get(json, "device"));
     const int64_t made_ms = json_integer_value(json_object_get(json, "made_ms"));
     bool ok = holds_action(actions->db, request->caller->scope, device, made_ms, &holds, err) &&

@@ -17,7 +17,10 @@ struct api_actions {
 
 /* Its routes; `actions` is their ctx and must live as long. */
 struct api_module api_actions_module(struct api_actions *actions);
-/* {"id", "device", "kind", "step", ...} */
-json_t *api_action_json(const struct fleetdb_action *action);
+/* {"id", "device", "kind", "step", ...} for who had the device when it was ordered. What it brought
+ * when the device was elsewhere is not his. */
+bool api_action_json(struct fleetdb *db, struct fleetdb_scope scope,
+                     const struct fleetdb_action *action, json_t **ret_json,
+                     struct err *err) MUSTER_CHECK;
 
 #endif

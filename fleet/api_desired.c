@@ -15,6 +15,7 @@
 #include "proto/package.h"
 #include "proto/topics.h"
 #include "proto/unpack.h"
+#include "storage/fleetdb_actions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -289,6 +290,51 @@ static bool post_encodings(void *ctx, const struct api_request *request, struct 
 
 /* ---- GET /api/v1/devices/{}/manifest ---- */
 
+static bool note_made(void *ctx, const struct fleetdb_action *action, struct err *err)
+{
+    (void)err;
+    *(int64_t *)ctx = action->made_ms;
+    return true;
+}
+
+/* What is signed cannot be told in part. */
+static bool check_orders(struct fleetdb *db, struct fleetdb_scope scope,
+                         const struct fleetdb_device *device, const Muster__Manifest *manifest,
+                         struct err *err)
+{
+    for (size_t i = 0; i < manifest->n_actions; i++) {
+        int64_t made_ms = 0;
+        bool held = false;
+        if (!fleetdb_action_get(db, manifest->actions[i]->id, note_made, &made_ms, err) ||
+            !fleetdb_scope_held_at(db, scope, device->device, made_ms, &held, err))
+            return false;
+        if (!held)
+            return err_set(err, ERR_NOT_FOUND,
+                           "device %s has no manifest of its time here: the newest names what was "
+                           "ordered before it came",
+                           device->id);
+    }
+    return true;
+}
+
+static bool check_manifest(struct fleetdb *db, struct fleetdb_scope scope,
+                           const struct fleetdb_device *device, struct bytes signed_manifest,
+                           struct err *err)
+{
+    static const struct unpack_limits limits = {.max_bytes = LIMIT_MANIFEST_BYTES,
+                                                .max_elements = 16384};
+    struct arena arena = {0};
+    struct envelope envelope;
+    ProtobufCMessage *message = NULL;
+    bool ok =
+        fleetdb_scope_is_whole(scope) ||
+        (envelope_read(signed_manifest, &envelope, err) &&
+         unpack(&muster__manifest__descriptor, envelope.body, &limits, &arena, &message, err) &&
+         check_orders(db, scope, device, (const Muster__Manifest *)message, err));
+    arena_done(&arena);
+    return ok;
+}
+
 static bool get_manifest(void *ctx, const struct api_request *request, struct api_answer *answer,
                          struct err *err)
 {
@@ -302,6 +348,8 @@ static bool get_manifest(void *ctx, const struct api_request *request, struct ap
     if (ok && manifest.version == 0)
         ok = err_set(err, ERR_NOT_FOUND, "device %s has no manifest; assign a document to it",
                      device.id);
+    ok = ok &&
+         check_manifest(desired->db, request->caller->scope, &device, buf_bytes(&envelope), err);
     ok = ok && base64_encode(buf_bytes(&envelope), &text, err) &&
          api_give(answer,
                   json_pack("{s:s, s:I, s:I, s:I, s:s}", "id", device.id, "manifest_epoch",

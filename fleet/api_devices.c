@@ -233,9 +233,11 @@ static bool add_action(void *ctx, const struct fleetdb_action *action, struct er
 {
     const struct story *story = ctx;
     bool held = false;
+    json_t *json = NULL;
     return fleetdb_scope_held_at(story->db, story->scope, story->device, action->made_ms, &held,
                                  err) &&
-           (!held || api_append(story->list, api_action_json(action), err));
+           (!held || (api_action_json(story->db, story->scope, action, &json, err) &&
+                      api_append(story->list, json, err)));
 }
 
 /* What people call it, and what acquirers are still to be told of it. */

@@ -310,6 +310,8 @@ def unnamed(known, answer):
 # ---- the device goes to us, and back ----
 
 def goes_to_us(ops):
+    """With an order that it has not had yet."""
+    say(ops, "actions", kind="logs", devices=[THEIRS], note="canary order")
     say(ops, f"devices/{THEIRS}/move", merchant={"id": "m1"}, store={"id": "s1"}, why="ours now",
         terminals=[{"index": 0, "acquirer": "unionpay", "tid": "T0000002", "mid": "M0001"}])
 

@@ -10,6 +10,7 @@ import canary
 import contract
 from canary import CANARY, FINCH, OURS, PARROT, THEIRS
 from ops import Ops
+from processes import wait_for
 from test_events import Stream
 
 PUBLIC = {"/api/v1/documents", "/api/v1/blobs/{sha256}"}
@@ -92,17 +93,17 @@ def check_alike(desk, known, pair):
 
 @pytest.fixture
 def fleet(ops, bin_dir, processes, run_dir, broker, pki):
-    """(two desks, one by merchant and one by region, and what can be named)"""
+    """(two desks, one by merchant and one by region, and what can be named; with the other's terminal)"""
     ours, theirs = canary.two_merchants(ops, bin_dir, processes, run_dir, broker, pki)
     desks = Desk(ops, "shop", "--merchant", "m1"), Desk(ops, "north", "--region", "north")
     canary.people_write(ops, theirs, pki)
     canary.terminals_tell(ops, ours, theirs)
     canary.terminals_complain(ops, broker, pki)
-    return desks, canary.values(ops)
+    return desks, canary.values(ops), theirs
 
 
 def test_nothing_of_another_is_told(ops, fleet):
-    desks, known = fleet
+    desks, known, _ = fleet
     # The words are there: who has the whole fleet reads them.
     whole = Desk(ops, "whole")
     told = {path: canary.words_in(whole.ask("GET", f"/api/v1/{path}", None)[1]) for path in
@@ -117,9 +118,17 @@ def test_nothing_of_another_is_told(ops, fleet):
     assert json.loads(whole.ask("GET", "/api/v1/roots", None)[1])["manifests_behind"] == 0
 
 
-def test_what_was_before_it_came_and_is_after_it_went(ops, fleet):
-    desks, known = fleet
+def presence_of(ops, device):
+    return ops.http("GET", f"/api/v1/devices/{device}")[1]["presence"]
+
+
+def test_what_was_before_it_came_and_is_after_it_went(ops, fleet, broker, pki):
+    desks, known, theirs = fleet
+    left = ops.json("token", "add", "canary-left", "--role", "operator", "--merchant", "canary-m2")["token"]
+    theirs.link.stop()
+    wait_for(lambda: presence_of(ops, THEIRS) == "offline", what="it is away")
     canary.goes_to_us(ops)
+    assert "has no manifest of its time here" in str(desks[0].ask("GET", f"/api/v1/devices/{THEIRS}/manifest", None))
     wrong = [line for desk in desks for line in [
         *walk(desk, canary.still_theirs(known), {CANARY}, moved=True), *walk_about(desk, THEIRS)]]
     assert not wrong, "\n".join(wrong)
@@ -128,11 +137,19 @@ def test_what_was_before_it_came_and_is_after_it_went(ops, fleet):
     assert device["labels"] == {"finch": "finch-corner"} and device["keys"]["slots"] and device["streams"] == []
     assert (device["records"], device["lost"], device["traffic_bytes"], device["apply"]) == (None,) * 4
     came_ms = ops.query("SELECT max(from_ms) FROM standing")[0][0]
-    present = json.loads(desks[0].ask("GET", "/api/v1/presence?state=online", None)[1])["devices"]
+    present = json.loads(desks[0].ask("GET", "/api/v1/presence?state=offline", None)[1])["devices"]
     since = [device["presence_since_ms"]] + [row["since_ms"] for row in present if row["id"] == THEIRS]
     assert len(since) == 2 and min(since) >= came_ms
     audit = json.loads(desks[0].ask("GET", f"/api/v1/audit?device={THEIRS}", None)[1])
     assert (audit["devices"], audit["elsewhere"], audit["total"]["submitted"]) == ([], 1, 0)
+    # What was ordered there it does here, and brings a log of here, which is not for who ordered it.
+    theirs.start_link(broker, pki)
+    order = ops.http("GET", f"/api/v1/actions?device={THEIRS}")[1]["actions"][0]["id"]
+    wait_for(lambda: ops.http("GET", f"/api/v1/actions/{order}")[1]["log_pieces_held"], timeout=60, what="a log")
+    status, told = ops.tcp("GET", f"/api/v1/actions/{order}", left)
+    assert (status, told["note"], told["text"], told["log_bytes"], told["log_sha256"]) == (200, "canary order", "", 0, "")
+    assert ops.tcp("GET", f"/api/v1/actions/{order}/log", left)[0] == 404
+    assert ops.tcp("GET", f"/api/v1/actions/{known['action'][1]}", left)[1]["log_bytes"] > 0
     canary.goes_back(ops)
     wrong = [line for desk in desks for line in [
         *walk(desk, canary.still_theirs(known), {CANARY}, moved=True), *walk_about(desk, THEIRS)]]
