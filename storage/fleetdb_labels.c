@@ -23,13 +23,16 @@ enum query {
     "EXISTS (SELECT 1 FROM standing t WHERE t.device = d.id AND " FLEETDB_IN_SCOPE                 \
     " AND (t.to_ms IS NULL OR f.field IN ('device', 'serial', 'model')))"
 
+#define WHOSE(row) "(SELECT s.merchant FROM standing s WHERE s.id = " row ")"
+
 static const char *const texts[QUERIES] = {
-    /* Said again elsewhere, it is of there. */
+    /* Said again with another merchant, it is of there. */
     [LABEL_PUT] = "INSERT INTO device_label (device, name, value, standing) VALUES (:device, :name,"
                   " :value, coalesce((SELECT id FROM standing WHERE device = :device"
                   " AND to_ms IS NULL), 0)) ON CONFLICT (device, name) DO UPDATE"
                   " SET (value, standing) = (excluded.value, excluded.standing)"
-                  " WHERE value <> excluded.value OR standing <> excluded.standing",
+                  " WHERE value <> excluded.value OR standing < 0 OR " WHOSE(
+                      "device_label.standing") " IS NOT " WHOSE("excluded.standing"),
     [LABEL_REMOVE] = "DELETE FROM device_label WHERE device = :device AND name = :name",
     [LABELS] = "SELECT name, value FROM device_label WHERE device = :device ORDER BY name",
     [GROUP_OTHERS] = "SELECT count(*) FROM device_group WHERE name <> :name",
