@@ -71,12 +71,16 @@ static void its_tokens_are_named_by_number(void **state)
     char was[64];
     erase_fill(world);
     has_done_it_all(world, "token goldfinch-desk");
+    assert_true(fleetdb_token_revoke(world->fleet->db, "goldfinch-desk", "uid 0", 6, NULL));
     const int64_t token = erase_number(world, "SELECT id FROM token WHERE name = 'goldfinch-desk'");
     erase_begin(world);
     erase_finish(world);
     erase_nothing_is_left(world);
     (void)snprintf(was, sizeof was, "token erased-%lld", (long long)token);
     assert_int_equal(times(world, was), PLACES + 1); /* and what the world had it do */
+    assert_int_equal(erase_number(world, "SELECT count(*) FROM audit WHERE text = 'erased'"
+                                         " AND what IN ('token add', 'token revoke')"),
+                     2);
 }
 
 /* A name with the merchant's in it is not the merchant's. */
