@@ -26,8 +26,8 @@ static const char *const texts[QUERIES] = {
     [SINCE] = "SELECT max(t.to_ms) FROM standing t WHERE t.device = :device"
               " AND t.to_ms IS NOT NULL AND NOT " FLEETDB_IN_SCOPE,
     /* Of what is closed nobody knows when it was made. */
-    [EARLIER] = "SELECT EXISTS (SELECT 1 FROM stream WHERE device = :device AND first_ms < :since)"
-                " OR EXISTS (SELECT 1 FROM account WHERE device = :device)",
+    [EARLIER] = ("SELECT EXISTS (SELECT 1 FROM stream WHERE device = :device AND first_ms < :since)"
+                 " OR EXISTS (SELECT 1 FROM account WHERE device = :device)"),
 };
 
 const struct fleetdb_queries fleetdb_scope_queries = {texts, QUERIES};
