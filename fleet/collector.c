@@ -29,6 +29,8 @@ bool collector_keys(struct collector *collector, const struct sign_key *director
         keys[0] = public;
         collector->receipt_public_count = count + 1;
     }
+    if (collector->sealer != NULL)
+        sealer_settle(collector->sealer); /* with the keys before */
     collector->settings.director_key = director;
     collector->settings.receipt_key = receipt;
     return true;
@@ -46,7 +48,9 @@ bool collector_open(const struct collector_settings *settings, const struct coll
     collector->clock_work = true; /* what a restart left */
     collector->ports = *ports;
     owed_init(&collector->owed);
-    if (!opener_make(&collector->opener, err) || !collector_queue_open(collector, err) ||
+    if (!opener_make(&collector->opener, err) ||
+        !sealer_make(ports->wake, ports->ctx, &collector->sealer, err) ||
+        !collector_queue_open(collector, err) ||
         !collector_keys(collector, settings->director_key, settings->receipt_key, err)) {
         collector_close(collector);
         return false;
@@ -60,6 +64,7 @@ void collector_close(struct collector *collector)
     if (collector == NULL)
         return;
     collector_queue_close(collector);
+    sealer_free(collector->sealer);
     owed_done(&collector->owed);
     opener_free(collector->opener);
     for (size_t i = 0; i < collector->receipt_public_count; i++)
@@ -263,6 +268,7 @@ void collector_finish(struct collector *collector)
 {
     collector_flush(collector);
     collector_queue_close(collector);
+    sealer_stop(collector->sealer);
 }
 
 int64_t collector_turn(struct collector *collector)

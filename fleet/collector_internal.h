@@ -7,6 +7,7 @@
 #include "fleet/losses.h"
 #include "fleet/opener_thread.h"
 #include "fleet/owed.h"
+#include "fleet/sealer.h"
 #include "fleet/truetime.h"
 #include "proto/topics.h"
 #include "storage/fleetdb_account.h"
@@ -61,6 +62,7 @@ struct collector {
     size_t queue_first, queue_count, queue_bytes;
     struct collector_news news[COLLECTOR_COMMIT_MESSAGES]; /* of those in one transaction */
     struct owed_table owed;
+    struct sealer *sealer;                     /* of what is on its way to be told */
     bool blocked;                              /* the last send was refused */
     struct log_gate gate;                      /* of lines about refusals */
     struct log_gate alarms;                    /* of lines about what should never be */

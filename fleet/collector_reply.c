@@ -4,9 +4,14 @@
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
+#include <stdio.h>
+
 /* So many bytes of the wire a stream and a range cost at the most (seqs are below 2^53, 8 bytes),
  * and may be used of a receipt, and of a welcome beside its receipt and its manifest. What does not
  * fit is said when it comes again. */
+/* What is being signed is looked after so soon, should nobody call us before. */
+static const int64_t signing_ms = 5;
+
 enum {
     STREAM_COST = 32,
     RANGE_COST = 24,
@@ -210,36 +215,79 @@ bool collector_build_welcome(struct collector *collector, const struct owed *owe
     return done;
 }
 
-/* A welcome carries the receipt of all that is owed, so one message settles both. */
-static bool reply(struct collector *collector, const struct owed *owed)
+static bool pack_reply(struct collector *collector, const struct owed *owed,
+                       struct sealer_reply *reply)
 {
-    struct buf message = {0};
-    struct err err = {0};
-    char topic[TOPIC_CHARS];
-    topic_device(owed->welcome ? TOPIC_DOWN_WELCOME : TOPIC_DOWN_RECEIPT, owed->id, topic);
-    bool built = owed->welcome ? collector_build_welcome(collector, owed, &message, &err)
-                               : collector_build_receipt(collector, owed, &message, &err);
-    bool sent = built && collector->ports.send(collector->ports.ctx, topic, buf_bytes(&message));
-    buf_done(&message);
-    if (!built) /* not kept: the device will send or ask again */
-        log_error("no reply to %s: %s", owed->id, err.text);
-    if (sent)
-        metrics_add(collector->settings.metrics, owed->welcome ? METRIC_WELCOMES : METRIC_RECEIPTS,
-                    1);
-    return sent || !built;
+    struct arena arena = {.limit_bytes = REPLY_ARENA_BYTES};
+    if (owed->welcome)
+        return collector_build_welcome(collector, owed, &reply->message, &reply->why);
+    reply->key = collector->settings.receipt_key;
+    reply->domain = "receipt";
+    bool done = pack_receipt(collector, owed, &arena, &reply->body, &reply->why);
+    arena_done(&arena);
+    return done;
+}
+
+static void no_reply(const struct sealer_reply *reply)
+{
+    log_error("no reply to %s: %s", reply->id, reply->why.text);
+}
+
+/* A welcome carries the receipt of all that is owed, so one message settles both. What cannot be
+ * built is not kept: the device will send or ask again. */
+static void prepare(struct collector *collector, const struct owed *owed)
+{
+    struct sealer_reply reply = {.welcome = owed->welcome};
+    topic_device(owed->welcome ? TOPIC_DOWN_WELCOME : TOPIC_DOWN_RECEIPT, owed->id, reply.topic);
+    (void)snprintf(reply.id, sizeof reply.id, "%s", owed->id);
+    if (pack_reply(collector, owed, &reply)) {
+        sealer_give(collector->sealer, &reply);
+        return;
+    }
+    no_reply(&reply);
+    buf_done(&reply.body);
+    buf_done(&reply.message);
+}
+
+static bool send_reply(struct collector *collector, const struct sealer_reply *reply)
+{
+    if (reply->message.length == 0) {
+        no_reply(reply);
+        return true;
+    }
+    if (!collector->ports.send(collector->ports.ctx, reply->topic, buf_bytes(&reply->message)))
+        return false;
+    metrics_add(collector->settings.metrics, reply->welcome ? METRIC_WELCOMES : METRIC_RECEIPTS, 1);
+    return true;
+}
+
+static void send_signed(struct collector *collector)
+{
+    const struct sealer_reply *reply = NULL;
+    while (!collector->blocked && (reply = sealer_first(collector->sealer)) != NULL) {
+        collector->blocked = !send_reply(collector, reply);
+        if (!collector->blocked)
+            sealer_drop(collector->sealer);
+    }
 }
 
 int64_t collector_pump(struct collector *collector)
 {
     struct owed *owed = NULL;
-    while (!collector->blocked && (owed = owed_first(&collector->owed)) != NULL) {
+    int64_t wait_ms = -1;
+    send_signed(collector);
+    while (!collector->blocked && !sealer_full(collector->sealer) &&
+           (owed = owed_first(&collector->owed)) != NULL) {
         int64_t now_ms = clock_boot_ms(collector->settings.clock);
-        if (owed->due_ms > now_ms)
-            return owed->due_ms - now_ms;
+        if (owed->due_ms > now_ms) {
+            wait_ms = owed->due_ms - now_ms;
+            break;
+        }
         if (owed->welcome || owed->wait.batches > 0)
-            collector->blocked = !reply(collector, owed);
-        if (!collector->blocked)
-            owed_remove(&collector->owed, owed);
+            prepare(collector, owed);
+        owed_remove(&collector->owed, owed);
+        send_signed(collector);
     }
-    return -1;
+    bool signing = !collector->blocked && !sealer_empty(collector->sealer);
+    return signing && (wait_ms < 0 || wait_ms > signing_ms) ? signing_ms : wait_ms;
 }

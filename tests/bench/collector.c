@@ -22,7 +22,14 @@
  * their own, as often committed: the ceiling that SQLite sets. Usage: bench-collector [--dir DIR]
  * [--results BATCH] [DEVICES].
  */
-enum { SEED = 20260101, DEVICES = 10000, TURN = 4096, PATH_BYTES = 128, COALESCE_MS = 200 };
+enum {
+    SEED = 20260101,
+    DEVICES = 10000,
+    TURN = 4096,
+    LOOP = 256,
+    PATH_BYTES = 128,
+    COALESCE_MS = 200
+};
 
 struct load {
     size_t size;          /* results a batch */
@@ -135,6 +142,8 @@ static void collect(struct bench *bench, const struct sent *sent, size_t count)
         char topic[TOPIC_CHARS];
         topic_device(TOPIC_UP_BATCH, senders_id(bench->senders, sent[i].device), topic);
         collector_message(bench->collector, topic, sent[i].sealed);
+        if (i % LOOP == LOOP - 1) /* as musterd's loop does */
+            (void)collector_turn(bench->collector);
     }
     collector_flush(bench->collector); /* nothing is opened on the time of others */
     (void)collector_turn(bench->collector);
