@@ -26,7 +26,7 @@ KEPT_TO = {
     "mosquitto.h": r"base/mqtt\w*\.[ch]$",
     "microhttpd.h": r"fleet/",
     "curl/curl.h": r"fleet/",
-    "glib.h": r"fleet/zone\.c$",
+    "glib.h": r"(fleet/zone|storage/erase_words)\.c$",
     "csv.h": r"fleet/csv_text\.c$",
     "sodium.h": r"fleet/ed25519\.c$",
     "p11-kit/p11-kit.h": r"(fleet/|agent/key)token\w*\.[ch]$",

@@ -63,6 +63,20 @@ static void make_root(struct temp_fleet *fleet)
     OK(trust_open(buf_bytes(&fleet->root), &fleet->trust, &err));
 }
 
+/* All migrations, once in a program: what a new database is, the other fleets are copies of. */
+static void make_database(const char *path)
+{
+    static struct buf empty = {.limit = SIZE_MAX};
+    struct fleetdb *db = NULL;
+    if (empty.length == 0) {
+        OK(fleetdb_open(path, &db, &err));
+        fleetdb_close(db);
+        OK(file_read(path, SIZE_MAX, &empty, &err));
+    } else {
+        OK(file_write(path, buf_bytes(&empty), 0600, &err));
+    }
+}
+
 int temp_fleet_open(void **state)
 {
     struct temp_fleet *fleet = calloc(1, sizeof *fleet);
@@ -73,6 +87,7 @@ int temp_fleet_open(void **state)
                    temporary ? temporary : "/tmp");
     assert_non_null(mkdtemp(fleet->dir));
     (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
+    make_database(path);
     OK(fleetdb_open(path, &fleet->db, &err));
     fleet->root_key = new_key(fleet, "root");
     fleet->release_key = new_key(fleet, "release");
