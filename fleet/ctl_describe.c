@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/ctl_actions.h"
+#include "fleet/ctl_describe_csv.h"
 #include "fleet/ctl_describe_told.h"
 #include "fleet/ctl_place.h"
 #include "fleet/ctl_proposals.h"
@@ -114,6 +115,8 @@ static void add_labels(struct ctl_table *table, const json_t *labels)
 
 static bool print_summary(struct ctl *ctl, const json_t *device, int64_t now_ms)
 {
+    if (ctl->csv != NULL)
+        return ctl_describe_csv(ctl, device);
     struct ctl_table *table = ctl_table_new("DEVICE|");
     ctl_table_text(table, "id");
     ctl_table_format(table, "%s (%s)", ctl_text(device, "id"), ctl_text(device, "state"));
@@ -207,6 +210,8 @@ static bool print_events(struct ctl *ctl, const json_t *device, int64_t now_ms)
 {
     size_t i;
     json_t *event;
+    if (ctl->csv != NULL)
+        return ctl_describe_csv_events(ctl, device);
     struct ctl_table *table = ctl_table_new("WHEN|EVENT|DOCUMENT|TEXT");
     json_array_foreach(json_object_get(device, "events"), i, event)
     {

@@ -119,7 +119,8 @@ bool ctl_describe_keys(struct ctl *ctl, const json_t *device, int64_t now_ms)
         ctl_table_text(table, ctl_text(slot, "state"));
         ctl_table_text(table, ctl_text(slot, "why"));
     }
-    add_sign_on(table, keys, now_ms);
+    if (ctl->csv == NULL) /* there it is among the device's facts */
+        add_sign_on(table, keys, now_ms);
     if (ctl_text(keys, "why")[0] != '\0')
         fprintf(ctl->out, "What is in the key slots is not all known: %s\n", ctl_text(keys, "why"));
     return ctl_print_table(ctl, table, "");

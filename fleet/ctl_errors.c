@@ -212,46 +212,50 @@ static bool is_without_rest(const json_t *rows)
     return json_array_size(rows) > 0;
 }
 
+/* What the figures are of. To people who read CSV as well. */
 static void print_head(struct ctl *ctl, const json_t *reply)
 {
+    FILE *out = ctl->csv != NULL ? stderr : ctl->out;
     char total[CTL_TEXT_BYTES], others[CTL_TEXT_BYTES], from[32], to[32];
     ctl_count_text(ctl_number(reply, "total"), total);
     ctl_count_text(ctl_number(reply, "not_in_service"), others);
     clock_format(ctl_number(reply, "from_ms"), from);
     clock_format(ctl_number(reply, "to_ms"), to);
-    fprintf(ctl->out, "%s results from %.16sZ to %.16sZ; left out: %s of devices not in service.\n",
+    fprintf(out, "%s results from %.16sZ to %.16sZ; left out: %s of devices not in service.\n",
             total, from, to, others);
     if (ctl_number(reply, "kept_from_ms") > 0) {
         clock_format(ctl_number(reply, "kept_from_ms"), from);
-        fprintf(ctl->csv != NULL ? stderr : ctl->out,
+        fprintf(out,
                 "What was before %.16sZ is not kept for this question and is left out: see "
                 "musterctl retention.\n",
                 from);
     }
     if (ctl_number(reply, "unsure") > 0) {
         ctl_count_text(ctl_number(reply, "unsure"), others);
-        fprintf(ctl->out, "Of %s nobody knows whether they are of that time: %s\n", others,
+        fprintf(out, "Of %s nobody knows whether they are of that time: %s\n", others,
                 "their terminals' clocks have not been compared with the fleet's.");
     }
     if (strstr(ctl_text(reply, "source"), "rows") != NULL)
-        fprintf(ctl->out, "No sum knows all of that: read from %s in %" PRId64 " ms.\n",
+        fprintf(out, "No sum knows all of that: read from %s in %" PRId64 " ms.\n",
                 ctl_text(reply, "source"), ctl_number(reply, "took_ms"));
     const json_t *ago = json_object_get(reply, "week_ago");
     if (json_is_object(ago)) {
         clock_format(ctl_number(ago, "from_ms"), from);
         clock_format(ctl_number(ago, "to_ms"), to);
-        fprintf(ctl->out, "WEEK AGO is from %.16sZ to %.16sZ: the same hours by the clock of %s.\n",
+        fprintf(out, "WEEK AGO is from %.16sZ to %.16sZ: the same hours by the clock of %s.\n",
                 from, to, ctl_text(ago, "zone"));
     }
     if (is_without_rest(json_object_get(reply, "rows")))
-        fputs("REST is -: all results are counted here, and there are no others beside them.\n",
-              ctl->out);
-    fputc('\n', ctl->out);
+        fprintf(out,
+                "REST is %s: all results are counted here, and there are no others beside them.\n",
+                ctl->csv != NULL ? "empty" : "-");
+    if (ctl->csv == NULL)
+        fputc('\n', out);
 }
 
 static int print_reply(struct ctl *ctl, const json_t *reply, bool rates, struct err *err)
 {
-    char headings[HEADINGS_CHARS];
+    char headings[HEADINGS_CHARS], heading[CTL_TEXT_BYTES];
     size_t i;
     json_t *row;
     if (ctl->json)
@@ -259,12 +263,13 @@ static int print_reply(struct ctl *ctl, const json_t *reply, bool rates, struct 
     print_head(ctl, reply);
     if (ctl->csv != NULL)
         return ctl_rates_csv(ctl, reply, rates, err) ? EXIT_OK : exit_code_of(err);
+    ctl_rates_heading(reply, heading);
     (void)snprintf(headings, sizeof headings,
                    rates ? "%s|>RESULTS|>ERRORS|>RATE|>95 %% BETWEEN|>WEEK AGO|>REST|BESIDE IT|"
                            ">AT RISK (MINOR UNITS)"
                          : "%s|>RESULTS|>SHARE|>95 %% BETWEEN|>WEEK AGO|>REST|>DECLINED|"
                            ">AT RISK (MINOR UNITS)",
-                   ctl_text(reply, "by"));
+                   heading);
     struct ctl_table *table = ctl_table_new(headings);
     json_array_foreach(json_object_get(reply, "rows"), i, row)
     {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shop is on the phone: which sale was it, and how is its terminal now? */
 #include "fleet/ctl.h"
+#include "fleet/ctl_find_csv.h"
 #include "fleet/ctl_table.h"
 
 #include <ctype.h>
@@ -166,13 +167,15 @@ static void add_result(struct ctl_table *table, const json_t *result)
     add_code(table, result);
     ctl_table_text(table, ctl_text(result, "rrn"));
     ctl_table_text(table, ctl_text(result, "auth_code"));
-    ctl_table_count(table, ctl_number(result, "stan"));
+    ctl_add_stan(table, result);
 }
 
 static bool print_results(struct ctl *ctl, const json_t *reply)
 {
     size_t i;
     json_t *result;
+    if (ctl->csv != NULL)
+        return ctl_find_csv(ctl, reply);
     struct ctl_table *table = ctl_table_new(
         "WHEN|DEVICE|STORE|TID|TYPE|>AMOUNT (MINOR UNITS)|CURRENCY|OUTCOME|CODE|RRN|AUTH|>STAN");
     json_array_foreach(json_object_get(reply, "results"), i, result) add_result(table, result);
@@ -214,7 +217,9 @@ static void print_end(struct ctl *ctl, const json_t *reply)
     clock_format(ctl_number(reply, "from_ms"), from);
     clock_format(ctl_number(reply, "to_ms"), to);
     clock_format(ctl_number(reply, "looked_from_ms"), looked);
-    fprintf(ctl->out, "\nLooked for from %.16sZ to %.16sZ.\n", from, to);
+    if (ctl->csv == NULL)
+        fputc('\n', out);
+    fprintf(out, "Looked for from %.16sZ to %.16sZ.\n", from, to);
     if (ctl_number(reply, "kept_from_ms") > 0) {
         clock_format(ctl_number(reply, "kept_from_ms"), from);
         fprintf(out,

@@ -242,7 +242,10 @@ static bool print_stores(struct ctl *ctl, const json_t *reply)
         ctl_table_text(table, ctl_text(store, "region"));
         ctl_table_text(table, ctl_text(row, "zone_in_force"));
         const json_t *open = json_object_get(row, "open_now");
-        ctl_table_text(table, hours[0] != '\0' ? hours : "not known");
+        if (hours[0] != '\0')
+            ctl_table_text(table, hours);
+        else
+            ctl_table_plain(table, "not known", "");
         ctl_table_text(table, json_is_true(open) ? "yes" : json_is_false(open) ? "no" : "-");
         ctl_table_text(table, ctl_text(store, "address"));
         ctl_table_count(table, ctl_number(row, "devices"));

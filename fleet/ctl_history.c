@@ -10,10 +10,11 @@
 static void add_span(struct ctl_table *table, const json_t *row)
 {
     char text[CTL_TEXT_BYTES];
+    const int64_t to_ms = ctl_number(row, "to_ms");
     clock_format(ctl_number(row, "from_ms"), text);
     ctl_table_text(table, text);
-    clock_format(ctl_number(row, "to_ms"), text);
-    ctl_table_text(table, ctl_number(row, "to_ms") == 0 ? "now" : text);
+    clock_format(to_ms, text);
+    ctl_table_moment(table, to_ms == 0 ? "now" : text, to_ms);
 }
 
 static bool print_standings(struct ctl *ctl, const json_t *history)

@@ -3,6 +3,7 @@
 
 #include "fleet/ctl_table.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +51,20 @@ static bool find_currencies(const json_t *rows, struct currencies *currencies, s
     return true;
 }
 
+void ctl_rates_heading(const json_t *reply, char heading[CTL_TEXT_BYTES])
+{
+    (void)snprintf(heading, CTL_TEXT_BYTES, "%s", ctl_text(reply, "by"));
+    for (char *c = heading; *c != '\0'; c++)
+        *c = (char)toupper((unsigned char)*c);
+}
+
 static struct ctl_table *new_table(const json_t *reply, bool rates,
                                    const struct currencies *currencies)
 {
     char headings[256 + CURRENCIES_MAX * HEADING_CHARS];
-    int length = snprintf(headings, sizeof headings, "%.40s|%s", ctl_text(reply, "by"),
+    char heading[CTL_TEXT_BYTES];
+    ctl_rates_heading(reply, heading);
+    int length = snprintf(headings, sizeof headings, "%s|%s", heading,
                           rates ? "RESULTS|ERRORS|RATE (%)|FROM (%)|TO (%)|WEEK AGO (%)|REST (%)"
                                   "|BESIDE IT"
                                 : "RESULTS|SHARE (%)|FROM (%)|TO (%)|WEEK AGO (%)|REST (%)"

@@ -8,23 +8,21 @@ enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS, MIB = 1024 * 1024 };
 
 static void add_moment(struct ctl_table *table, int64_t at_ms, const char *never)
 {
-    char when[32];
+    char when[32], text[20];
     clock_format(at_ms, when);
-    if (at_ms == 0)
-        ctl_table_text(table, never);
-    else
-        ctl_table_format(table, "%.16sZ", when);
+    (void)snprintf(text, sizeof text, "%.16sZ", when);
+    ctl_table_moment(table, at_ms == 0 ? never : text, at_ms);
 }
 
 static void add_kind(struct ctl_table *table, const json_t *kind)
 {
     const int64_t age_ms = ctl_number(kind, "age_ms");
     const json_t *rows = json_object_get(kind, "rows");
+    char days[24], text[32];
     ctl_table_text(table, ctl_text(kind, "kind"));
-    if (age_ms == 0)
-        ctl_table_text(table, "for ever");
-    else
-        ctl_table_format(table, "%" PRId64 " d", age_ms / DAY_MS);
+    (void)snprintf(days, sizeof days, "%" PRId64, age_ms / DAY_MS);
+    (void)snprintf(text, sizeof text, "%s d", days);
+    ctl_table_plain(table, age_ms == 0 ? "for ever" : text, age_ms == 0 ? "" : days);
     add_moment(table, ctl_number(kind, "oldest_ms"), "-");
     add_moment(table, ctl_number(kind, "whole_from_ms"), "the beginning");
     if (json_is_integer(rows))
@@ -83,7 +81,9 @@ static int show(struct ctl *ctl, const struct ctl_args *args, struct err *err)
     if (ctl->json) {
         code = ctl_print_json(ctl, reply, err);
     } else {
-        struct ctl_table *table = ctl_table_new("KIND|>KEPT|OLDEST|WHOLE SINCE|>ROWS|>REMOVED");
+        struct ctl_table *table =
+            ctl_table_new(ctl->csv != NULL ? "KIND|KEPT (DAYS)|OLDEST|WHOLE SINCE|ROWS|REMOVED"
+                                           : "KIND|>KEPT|OLDEST|WHOLE SINCE|>ROWS|>REMOVED");
         json_array_foreach(json_object_get(reply, "kinds"), i, kind) add_kind(table, kind);
         code = ctl_print_table(ctl, table, "") ? EXIT_OK : EXIT_SYSTEM;
         print_end(ctl, reply);

@@ -135,10 +135,21 @@ void ctl_table_count(struct ctl_table *table, int64_t count)
 
 void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms)
 {
-    char text[CTL_TEXT_BYTES], plain[CTL_TEXT_BYTES] = "";
+    char text[CTL_TEXT_BYTES];
     ctl_ago_text(wall_ms, now_ms, text);
+    ctl_table_moment(table, text, wall_ms);
+}
+
+void ctl_table_moment(struct ctl_table *table, const char *text, int64_t wall_ms)
+{
+    char plain[32] = "";
     if (wall_ms > 0)
         clock_format(wall_ms, plain);
+    add_cell(table, text, plain);
+}
+
+void ctl_table_plain(struct ctl_table *table, const char *text, const char *plain)
+{
     add_cell(table, text, plain);
 }
 

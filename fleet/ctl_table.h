@@ -24,6 +24,10 @@ void ctl_table_format(struct ctl_table *table, const char *fmt, ...) MUSTER_PRIN
 void ctl_table_number(struct ctl_table *table, const char *fmt, ...) MUSTER_PRINTF(2, 3);
 void ctl_table_count(struct ctl_table *table, int64_t count); /* 1,234,567 */
 void ctl_table_ago(struct ctl_table *table, int64_t wall_ms, int64_t now_ms);
+/* `text`, and in CSV the moment; nothing there for 0. */
+void ctl_table_moment(struct ctl_table *table, const char *text, int64_t wall_ms);
+/* `text`, and in CSV `plain`: of our own making, for nothing is put before it. */
+void ctl_table_plain(struct ctl_table *table, const char *text, const char *plain);
 /* Prints (without a row: `nothing`) and frees; false if cells were lost for want of memory. */
 bool ctl_table_print(struct ctl_table *table, FILE *out, const char *nothing);
 

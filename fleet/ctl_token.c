@@ -111,25 +111,21 @@ static bool print_tokens(struct ctl *ctl, const json_t *reply)
     size_t i;
     json_t *token;
     const int64_t now_ms = clock_wall_ms(ctl->clock);
-    struct ctl_table *table = ctl_table_new("TOKEN|ROLE|FOR|MADE|BY|USED|STATE");
+    struct ctl_table *table = ctl_table_new("TOKEN|ROLE|FOR|MADE|BY|USED|EXPIRES|STATE");
     json_array_foreach(json_object_get(reply, "tokens"), i, token)
     {
-        char when[CTL_TEXT_BYTES];
         const int64_t expires_ms = ctl_number(token, "expires_ms");
-        ctl_ago_text(expires_ms, now_ms, when);
         ctl_table_text(table, ctl_text(token, "name"));
         ctl_table_text(table, ctl_text(token, "role"));
         add_places(table, token);
         ctl_table_ago(table, ctl_number(token, "made_ms"), now_ms);
         ctl_table_text(table, ctl_text(token, "made_by"));
         ctl_table_ago(table, ctl_number(token, "used_ms"), now_ms);
+        ctl_table_ago(table, expires_ms, now_ms);
         if (ctl_number(token, "revoked_ms") != 0)
             ctl_table_text(table, "revoked");
-        else if (expires_ms == 0)
-            ctl_table_text(table, "good, does not expire");
         else
-            ctl_table_format(table, "%s %s", expires_ms > now_ms ? "good, expires" : "expired",
-                             when);
+            ctl_table_text(table, expires_ms == 0 || expires_ms > now_ms ? "good" : "expired");
     }
     return ctl_print_table(ctl, table, "No tokens.");
 }

@@ -143,7 +143,7 @@ def test_rates_stand_beside_the_rest_of_the_fleet(ops, bin_dir, processes, run_d
         "rates", "--by", "issuer", "--device", "term-1")
     assert ops.ctl("errors", "--by", "code", "--since", "1h", "--until", "2h").returncode == 2
     rows = list(csv.DictReader(io.StringIO(ops.ctl_ok("rates", "--by", "device", "-o", "csv"))))
-    assert [(row["device"], row["RESULTS"], row["WEEK AGO (%)"], row["BESIDE IT"]) for row in rows] == [
+    assert [(row["DEVICE"], row["RESULTS"], row["WEEK AGO (%)"], row["BESIDE IT"]) for row in rows] == [
         ("term-1", "50", "", "more"), ("term-2", "200", "", "less")]  # nothing was sold then
     seen = next(csv.DictReader(io.StringIO(ops.ctl_ok("get", "devices", "-o", "csv"))))["SEEN"]
     assert re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", seen)

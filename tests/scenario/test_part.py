@@ -135,7 +135,7 @@ def test_musterctl_with_a_token_of_a_part(shops):
         "T0000001", "3", "100.00", "%", "43.85-100.00", "%", "-", "100.00", "%"], table
     row, = csv.DictReader(io.StringIO(ops.ctl_ok("rates", "--by", "merchant", "--since", "1h", "-o", "csv",
                                                  *ask.ctl)))
-    assert (row["merchant"], row["RESULTS"], row["ERRORS"], row["REST (%)"]) == ("m1", "30", "3", "")
+    assert (row["MERCHANT"], row["RESULTS"], row["ERRORS"], row["REST (%)"]) == ("m1", "30", "3", "")
     assert "no device term-2" in ops.fails(7, "top", "--device", "term-2", *ask.ctl)
 
 
