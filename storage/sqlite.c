@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 struct sqlite {
@@ -396,6 +397,16 @@ static bool marks_damaged(struct sqlite *db, const struct sqlite_settings *setti
     return ours;
 }
 
+/* A file that we may write says that only a later SQLite may: ours say no such thing. */
+static bool forbids_writing(struct sqlite *db)
+{
+    const bool forbids = db->damaged != NULL && access(db->path, W_OK) == 0 &&
+                         sqlite3_db_readonly(db->connection, "main") == 1;
+    if (forbids)
+        *db->damaged = true;
+    return forbids;
+}
+
 /* Before anything is written: is it ours, and do we understand it? An exclusive lock taken before
  * WAL needs no shared memory file. */
 static bool identify(struct sqlite *db, const struct sqlite_settings *settings, bool *ret_new,
@@ -408,6 +419,9 @@ static bool identify(struct sqlite *db, const struct sqlite_settings *settings, 
         !value_of(db, "PRAGMA application_id", &application_id, err) ||
         !value_of(db, "SELECT count(*) FROM sqlite_schema", &tables, err))
         return false;
+    if (forbids_writing(db))
+        return err_set(err, ERR_IO, "%s %s: the version of SQLite that may write it is damaged",
+                       db->what, db->path);
     bool marked = application_id == settings->application_id && version >= 0 &&
                   version <= (int64_t)settings->migration_count;
     if (tables > 0 && !marked && marks_damaged(db, settings))

@@ -43,7 +43,8 @@ static void test_a_newer_schema_is_refused_untouched(void **state)
 static void test_flips_in_the_marks_are_damage(void **state)
 {
     struct spool_world *world = *state;
-    static const size_t places[] = {63, 71}; /* the ends of user_version and application_id */
+    /* The version that may write, and the ends of user_version and application_id. */
+    static const size_t places[] = {18, 63, 71};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         struct spool_record record = push(world->spool, 1, "", "a");
         struct buf content = {0};
