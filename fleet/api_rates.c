@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Of a question, no more in one turn of the loop than one slice beyond so long. */
-enum { TURN_MS = 20 };
+enum { TURN_MS = 20, HOUR_MS = 3600 * 1000 };
 
 /* What is asked one after the other. */
 enum part { NOW, BEFORE, FLEET, PARTS, UNSURE = PARTS, DONE };
@@ -167,9 +167,15 @@ static bool check_device(struct asking *asking, const struct api_request *reques
 static bool read_window(struct asking *asking, const struct api_request *request, struct err *err)
 {
     struct fleetdb_question *question = &asking->question;
-    if (!api_query_ms(request, "since_ms", 0, &question->from_ms, err) ||
+    const int64_t end_ms = request->now_ms + 1;
+    if (api_query(request, "since_ms") != NULL && api_query(request, "from_ms") != NULL)
+        return err_set(err, ERR_INVALID, "since_ms: from_ms says the same; say one of them");
+    if (!api_query_ms(request, "to_ms", end_ms, &question->to_ms, err))
+        return false;
+    const int64_t last_ms = question->to_ms < end_ms ? question->to_ms : end_ms;
+    question->from_ms = last_ms > HOUR_MS ? last_ms - HOUR_MS : 0;
+    if (!api_query_ms(request, "since_ms", question->from_ms, &question->from_ms, err) ||
         !api_query_ms(request, "from_ms", question->from_ms, &question->from_ms, err) ||
-        !api_query_ms(request, "to_ms", request->now_ms + 1, &question->to_ms, err) ||
         !api_query_number(request, "limit", 0, &asking->answer.limit, err))
         return false;
     asking->answer.since_ms = question->from_ms;
@@ -235,7 +241,7 @@ static bool open_fleet(struct asking *asking, struct err *err)
 static bool open_unsure(struct asking *asking, struct err *err)
 {
     struct fleetdb_question question = asking->question;
-    fleetdb_rates_counted(asking->parts[NOW], &question.from_ms, &question.to_ms);
+    fleetdb_rates_window(asking->parts[NOW], &question.from_ms, &question.to_ms);
     return fleetdb_unsure_open(asking->db, &question, &asking->unsure, err);
 }
 
@@ -272,7 +278,7 @@ static bool finish(struct asking *asking, struct api_answer *answer, struct err 
     said->before.known = said->before.known && is_like_now(asking);
     said->ago = &asking->ago;
     if (said->before.known)
-        fleetdb_rates_counted(asking->parts[BEFORE], &asking->ago.from_ms, &asking->ago.to_ms);
+        fleetdb_rates_window(asking->parts[BEFORE], &asking->ago.from_ms, &asking->ago.to_ms);
     said->kept_from_ms = fleetdb_rates_kept_from_ms(asking->parts[NOW]);
     said->fleet = list_of(asking->parts[FLEET]);
     said->source = fleetdb_rates_source(asking->parts[NOW]);

@@ -51,8 +51,8 @@ struct fleetdb_rates {
     struct fleetdb *db;
     struct sqlite *sqlite; /* that is read */
     struct fleetdb_question question;
-    struct window asked; /* and made wider or shorter as what is read was */
-    int64_t from_ms, to_ms;
+    struct window asked;    /* in whole minutes or hours, of what is kept: what is answered */
+    int64_t from_ms, to_ms; /* the same between the fleet's first and last hour: what is read */
     int64_t kept_from_ms;
     bool widened;
     char source[SOURCE_CHARS];
@@ -146,11 +146,12 @@ static struct window widen(const struct fleetdb_rates *rates, struct window wind
 
 static void widen_both(struct fleetdb_rates *rates)
 {
-    const struct window read = {rates->from_ms, rates->to_ms}, wide = widen(rates, read);
-    rates->widened = wide.from_ms != read.from_ms || wide.to_ms != read.to_ms;
-    rates->from_ms = wide.from_ms;
-    rates->to_ms = wide.to_ms;
-    rates->asked = widen(rates, rates->asked);
+    const struct window asked = rates->asked;
+    const struct window read = widen(rates, (struct window){rates->from_ms, rates->to_ms});
+    rates->from_ms = read.from_ms;
+    rates->to_ms = read.to_ms;
+    rates->asked = widen(rates, asked);
+    rates->widened = rates->asked.from_ms != asked.from_ms || rates->asked.to_ms != asked.to_ms;
 }
 
 static void add_end(struct fleetdb_rates *rates, int64_t from_ms, int64_t to_ms)
@@ -188,7 +189,7 @@ static void plan(struct fleetdb_rates *rates)
                           : "nothing");
 }
 
-/* Nothing was ever before the first hour or after the last one. */
+/* Nothing was ever before the first hour or after the last one: that is not read. */
 static bool set_window(struct fleetdb_rates *rates, struct err *err)
 {
     const struct fleetdb_question *question = &rates->question;
@@ -388,14 +389,6 @@ const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_
 
 void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
                           int64_t *ret_to_ms)
-{
-    const bool whole = fleetdb_scope_is_whole(rates->question.scope);
-    *ret_from_ms = whole ? rates->from_ms : rates->asked.from_ms;
-    *ret_to_ms = whole ? rates->to_ms : rates->asked.to_ms;
-}
-
-void fleetdb_rates_counted(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
-                           int64_t *ret_to_ms)
 {
     *ret_from_ms = rates->asked.from_ms;
     *ret_to_ms = rates->asked.to_ms;

@@ -68,14 +68,11 @@ const struct fleetdb_rate *fleetdb_rates_list(struct fleetdb_rates *rates, size_
 int64_t fleetdb_rates_kept_from_ms(const struct fleetdb_rates *rates);
 /* Whether the window was widened to whole hours: nothing finer is kept of that time. */
 bool fleetdb_rates_widened(const struct fleetdb_rates *rates);
-/* The window that was read, and from where: "code", "device and rows", "rows". It ends with the
- * fleet's first and last hour; for a part of the fleet, which is not to know them, it is as asked.
- */
+/* What was asked, in whole minutes or hours, from when on it is kept. When the fleet began is told
+ * to nobody by it. */
 void fleetdb_rates_window(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
                           int64_t *ret_to_ms);
-/* What was asked, widened and shortened as it was, and beyond those hours as well. */
-void fleetdb_rates_counted(const struct fleetdb_rates *rates, int64_t *ret_from_ms,
-                           int64_t *ret_to_ms);
+/* From where it was read: "code", "device and rows", "rows". */
 const char *fleetdb_rates_source(const struct fleetdb_rates *rates);
 /* How much of it has been read so far, in time of the window. */
 void fleetdb_rates_progress(const struct fleetdb_rates *rates, int64_t *ret_read_ms,

@@ -104,6 +104,23 @@ def test_results_are_counted_and_shown(ops, bin_dir, processes, run_dir, broker,
     assert any(event["kind"] == "open" for event in shown["events"])
 
 
+def test_the_window_is_the_one_that_was_asked(ops, make_terminal):
+    """Of a fleet where nothing was sold, before its first sale and after its last."""
+    hour_ms = 3600000
+    now_ms = int(time.time() * 1000)
+    nothing = results(ops, by="code")
+    assert (nothing["to_ms"] - nothing["from_ms"]) // 60000 in (60, 61) and abs(nothing["to_ms"] - now_ms) < hour_ms
+    make_terminal().record(5)
+    ops.wait_results(5)
+    asked = results(ops, by="code", from_ms=1792879200000, to_ms=1792969200000)  # 25 October 2026, in Berlin
+    assert (asked["from_ms"], asked["to_ms"], asked["kept_from_ms"]) == (1792879200000, 1792969200000, 0)
+    assert "from 2035-01-01T00:00Z to 2035-01-02T00:00Z" in ops.ctl_ok(
+        "errors", "--from", "2035-01-01T00:00Z", "--to", "2035-01-02T00:00Z")
+    hour = results(ops, by="code", from_ms=now_ms - hour_ms, to_ms=now_ms)
+    assert hour["to_ms"] - hour["from_ms"] == hour["week_ago"]["to_ms"] - hour["week_ago"]["from_ms"] >= hour_ms
+    assert ops.http("GET", "/api/v1/errors?by=code&since_ms=1&from_ms=2")[0] == 400
+
+
 def test_rates_stand_beside_the_rest_of_the_fleet(ops, bin_dir, processes, run_dir, broker, pki):
     terminal = started_terminal(ops, bin_dir, processes, run_dir, broker, pki)
     other = Terminal(bin_dir, processes, run_dir / "term-2", "term-2", ops.root)

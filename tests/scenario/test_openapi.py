@@ -273,6 +273,9 @@ def access(asker):
     asker.get("/whoami", token=made["token"])
     asker.post("/tokens", {"name": "desk", "role": "operator"}, expect=409)
     asker.post("/tokens", {"name": "shop", "role": "operator", "regions": ["nowhere"]}, expect=404)
+    refused = asker.post("/tokens", {"name": "desk", "role": "operator", "merchant": ["m1"]}, expect=400)
+    assert "merchant: there is no such member here" in refused["error"]["text"]
+    assert "no such parameter here" in asker.get("/errors?by=code&hours=1", expect=400)["error"]["text"]
     asker.ask("DELETE", V1 + "/tokens/desk", expect=200)
     asker.ask("DELETE", V1 + "/tokens/desk", expect=409)
     asker.ask("DELETE", V1 + "/tokens/nobody", expect=404)

@@ -108,6 +108,27 @@ static void unsure_is_what_may_not_be_of_the_time_that_counts(void **state)
     json_decref(reply);
 }
 
+/* Musterd's clock is an hour on; what was sold then is of it. */
+static void without_a_beginning_it_is_the_last_hour(void **state)
+{
+    struct world *world = *state;
+    const int64_t now_minute_ms = (WORLD_WALL_MS + hour_ms) / 60000 * 60000;
+    const struct api_query query[] = {{"by", "code"}, {"to_ms", "7200000"}};
+    const struct api_query both[] = {{"by", "code"}, {"since_ms", "1"}, {"from_ms", "1"}};
+    send_result(world, 1, "57", WORLD_WALL_MS + 1000);
+    send_result(world, 2, "57", WORLD_WALL_MS - 60000);
+    json_t *reply = ask(world, "/api/v1/errors", query, 1);
+    assert_int_equal(number(reply, "from_ms"), now_minute_ms - hour_ms);
+    assert_int_equal(number(reply, "to_ms"), now_minute_ms + 60000);
+    assert_int_equal(number(reply, "total"), 1);
+    json_decref(reply);
+    reply = ask(world, "/api/v1/errors", query, 2); /* or the hour before its end */
+    assert_int_equal(number(reply, "from_ms"), hour_ms);
+    assert_int_equal(number(reply, "to_ms"), 2 * hour_ms);
+    json_decref(reply);
+    json_decref(ask_of(world, (struct fleetdb_scope){0}, "/api/v1/errors", both, 3, 400));
+}
+
 static const json_t *only_row(const json_t *reply)
 {
     const json_t *rows = json_object_get(reply, "rows");
@@ -273,6 +294,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
         TEST(unsure_is_what_may_not_be_of_the_time_that_counts),
+        TEST(without_a_beginning_it_is_the_last_hour),
         TEST(the_rest_is_told_by_every_dimension),
         TEST(a_week_ago_it_was_the_same_hour_there),
         TEST(what_was_sold_then_is_beside_it),

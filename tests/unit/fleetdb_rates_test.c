@@ -206,20 +206,47 @@ static void every_answer_is_that_of_the_rows(void **state)
 static void a_part_of_the_fleet_is_told_of_its_own(void **state)
 {
     struct rates_world rates;
-    struct fleetdb_rates *answer = NULL;
-    int64_t from_ms = 0, to_ms = 0;
     struct world *world = *state;
     world_move_t1(world, moved_ms);
     const struct fleetdb_scope scope = world_scope(world);
     open_world(state, &rates);
     ask_at_random(&rates, scope);
+    (void)sqlite3_close(rates.db);
+}
+
+static void assert_window(struct world *world, struct fleetdb_scope scope, int64_t from_ms,
+                          int64_t to_ms)
+{
+    struct fleetdb_rates *answer = NULL;
+    int64_t said_from_ms = -1, said_to_ms = -1;
     const struct fleetdb_question question = {
-        .by = FLEETDB_DIM_CODE, .scope = scope, .to_ms = WORLD_WALL_MS + 50 * (int64_t)HOUR_MS};
+        .by = FLEETDB_DIM_CODE, .scope = scope, .from_ms = from_ms, .to_ms = to_ms};
     assert_true(fleetdb_rates_open(world->fleet->db, &question, &answer, NULL));
-    fleetdb_rates_window(answer, &from_ms, &to_ms); /* not when the fleet began */
-    assert_int_equal(from_ms, 0);
-    assert_in_range(to_ms, question.to_ms, question.to_ms + MINUTE_MS);
+    fleetdb_rates_window(answer, &said_from_ms, &said_to_ms);
+    assert_int_equal(said_from_ms, from_ms);
+    assert_int_equal(said_to_ms, to_ms);
+    assert_int_equal(fleetdb_rates_kept_from_ms(answer), 0);
     fleetdb_rates_close(answer);
+}
+
+/* Where nothing was made as well, before the first result and after the last; to a part of the
+ * fleet it is not told by that when the fleet began. */
+static void the_window_is_the_one_that_was_asked(void **state)
+{
+    struct rates_world rates;
+    struct world *world = *state;
+    const int64_t end_ms = WORLD_WALL_MS / MINUTE_MS * MINUTE_MS + 50 * (int64_t)HOUR_MS;
+    assert_window(world, (struct fleetdb_scope){0}, 0, end_ms); /* nothing has come */
+    world_move_t1(world, moved_ms);
+    const struct fleetdb_scope scopes[] = {{0}, world_scope(world)};
+    open_world(state, &rates);
+    for (size_t i = 0; i < sizeof scopes / sizeof *scopes; i++) {
+        assert_window(world, scopes[i], 0, end_ms);
+        assert_window(world, scopes[i], HOUR_MS, 2 * HOUR_MS);
+        assert_window(world, scopes[i], end_ms, end_ms + HOUR_MS);
+        assert_window(world, scopes[i], end_ms - 100 * (int64_t)HOUR_MS + MINUTE_MS,
+                      end_ms - MINUTE_MS);
+    }
     (void)sqlite3_close(rates.db);
 }
 
@@ -417,9 +444,10 @@ int main(void)
     (void)sqlite3_auto_extension((void (*)(void))count_steps);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
     const struct CMUnitTest tests[] = {
-        TEST(every_answer_is_that_of_the_rows), TEST(a_part_of_the_fleet_is_told_of_its_own),
-        TEST(what_may_lie_elsewhere_is_told),   TEST(the_narrowest_sum_is_asked),
-        TEST(an_error_is_what_is_asked_for),    TEST(the_first_and_the_last_hour_are_looked_up),
+        TEST(every_answer_is_that_of_the_rows),     TEST(a_part_of_the_fleet_is_told_of_its_own),
+        TEST(what_may_lie_elsewhere_is_told),       TEST(the_narrowest_sum_is_asked),
+        TEST(an_error_is_what_is_asked_for),        TEST(the_first_and_the_last_hour_are_looked_up),
+        TEST(the_window_is_the_one_that_was_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
