@@ -218,6 +218,10 @@ static int run_command(const struct ctl_command *command, const struct ctl_args 
         err_set(err, ERR_INVALID, "expected: musterctl %s %s", command->words, command->arguments);
         return EXIT_USAGE;
     }
+    if (!command->has_csv && strcmp(ctl_arg(args, "--output", "table"), "csv") == 0) {
+        err_set(err, ERR_INVALID, "it prints no table, and nothing was done: take -o json");
+        return EXIT_USAGE;
+    }
     struct ctl ctl = {.clock = &clock_real, .out = stdout};
     int code = EXIT_USAGE;
     if (read_common(&ctl, args, err))
@@ -226,7 +230,7 @@ static int run_command(const struct ctl_command *command, const struct ctl_args 
     if (ctl.csv != NULL)
         (void)fclose(ctl.out);
     if (ctl.csv != NULL && !ctl.csv_begun && code == EXIT_OK)
-        fprintf(stderr, "musterctl %s: it prints no table; see -o json\n", command->words);
+        fprintf(stderr, "musterctl %s: there is no table to print; see -o json\n", command->words);
     if (fflush(stdout) != 0 && code == EXIT_OK) {
         err_set(err, ERR_IO, "writing the output failed");
         code = EXIT_SYSTEM;

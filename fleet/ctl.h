@@ -28,6 +28,7 @@ struct ctl_command {
     const struct ctl_option *options; /* NULL: only the common ones */
     size_t argument_count;            /* so many are required */
     size_t optional_count;            /* and so many more may be given */
+    bool has_csv;                     /* it prints a table, or CSV by itself; others refuse it */
     int (*run)(struct ctl *ctl, const struct ctl_args *args, struct err *err);
 };
 

@@ -131,6 +131,7 @@ const struct ctl_command ctl_action = {
     .options = action_options,
     .argument_count = 1,
     .optional_count = CTL_ARGUMENTS_MAX - 1,
+    .has_csv = true,
     .run = order_action,
 };
 
@@ -189,5 +190,6 @@ const struct ctl_command ctl_get_actions = {
     .arguments = "",
     .summary = "List what devices were ordered to do once, and what came of it.",
     .options = get_options,
+    .has_csv = true,
     .run = get_actions,
 };

@@ -164,6 +164,7 @@ const struct ctl_command ctl_assign = {
     .summary = "Say which document devices should hold; without a version the newest.",
     .options = assign_options,
     .argument_count = 1,
+    .has_csv = true,
     .run = assign,
 };
 
@@ -173,5 +174,6 @@ const struct ctl_command ctl_unassign = {
     .summary = "Take a document away from devices.",
     .options = unassign_options,
     .argument_count = 1,
+    .has_csv = true,
     .run = unassign,
 };

@@ -137,5 +137,6 @@ const struct ctl_command ctl_audit = {
              "  unaccounted  nowhere: a hole that nobody has declared, or a row that is gone\n"
              "Conflicts are ids that were sent once more with other content; the first one counts.",
     .optional_count = 1,
+    .has_csv = true,
     .run = audit,
 };

@@ -51,5 +51,6 @@ const struct ctl_command ctl_changes = {
     .summary = "List who changed what, newest first.",
     .notes = "WHO is a user of this machine (uid 0), a token (token NAME), or musterd by itself.",
     .options = options,
+    .has_csv = true,
     .run = show_changes,
 };

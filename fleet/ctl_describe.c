@@ -268,5 +268,6 @@ const struct ctl_command ctl_describe_device = {
     .arguments = "ID",
     .summary = "All that is known of one device: place, documents, streams, newest events.",
     .argument_count = 1,
+    .has_csv = true,
     .run = describe_device,
 };

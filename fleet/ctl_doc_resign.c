@@ -287,5 +287,6 @@ const struct ctl_command ctl_doc_resign = {
     .options = options,
     .argument_count = 0,
     .optional_count = 1,
+    .has_csv = true,
     .run = doc_resign,
 };

@@ -367,6 +367,7 @@ const struct ctl_command ctl_errors = {
     .summary = "Count results by code or any other dimension, and tell each one's share.",
     .notes = notes,
     .options = options,
+    .has_csv = true,
     .run = errors,
 };
 
@@ -376,6 +377,7 @@ const struct ctl_command ctl_rates = {
     .summary = "Tell how many of the results were errors, by any dimension.",
     .notes = notes,
     .options = options,
+    .has_csv = true,
     .run = rates,
 };
 
@@ -385,5 +387,6 @@ const struct ctl_command ctl_top = {
     .summary = "Tell who stands out most from the rest of the fleet.",
     .notes = notes,
     .options = options,
+    .has_csv = true,
     .run = top,
 };

@@ -288,5 +288,6 @@ const struct ctl_command ctl_find = {
              "means, the\n"
              "  code profile says that the device is assigned.",
     .options = options,
+    .has_csv = true,
     .run = find,
 };

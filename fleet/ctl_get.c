@@ -195,6 +195,7 @@ const struct ctl_command ctl_get_devices = {
     .arguments = "",
     .summary = "List the devices: who is there, and who holds what it should.",
     .options = device_options,
+    .has_csv = true,
     .run = get_devices,
 };
 
@@ -239,5 +240,6 @@ const struct ctl_command ctl_get_documents = {
     .words = "get documents",
     .arguments = "",
     .summary = "List the documents with all their versions, newest first.",
+    .has_csv = true,
     .run = get_documents,
 };

@@ -87,5 +87,6 @@ const struct ctl_command ctl_get_keys = {
     .arguments = "",
     .summary = "List the key slots of all devices: version, check value, and what is amiss.",
     .options = options,
+    .has_csv = true,
     .run = get_keys,
 };

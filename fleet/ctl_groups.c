@@ -191,6 +191,7 @@ const struct ctl_command ctl_get_groups = {
     .words = "get groups",
     .arguments = "",
     .summary = "List the groups, and how many devices are in each now.",
+    .has_csv = true,
     .run = get_groups,
 };
 
@@ -263,6 +264,7 @@ const struct ctl_command ctl_get_stores = {
     .words = "get stores",
     .arguments = "",
     .summary = "List stores with region, time zone and opening hours.",
+    .has_csv = true,
     .run = get_stores,
 };
 
@@ -318,5 +320,6 @@ const struct ctl_command ctl_get_regions = {
     .words = "get regions",
     .arguments = "",
     .summary = "List regions and their time zones.",
+    .has_csv = true,
     .run = get_regions,
 };

@@ -84,6 +84,7 @@ const struct ctl_command ctl_device_history = {
     .arguments = "DEVICE",
     .summary = "Where a device stood, what it was and what it carried, from when to when.",
     .argument_count = 1,
+    .has_csv = true,
     .run = device_history,
 };
 
@@ -112,6 +113,7 @@ const struct ctl_command ctl_describe_terminal = {
     .arguments = "TID",
     .summary = "Which devices carried a logical terminal, from when to when.",
     .argument_count = 1,
+    .has_csv = true,
     .run = describe_terminal,
 };
 
@@ -120,7 +122,7 @@ const struct ctl_command ctl_describe_terminal = {
 static bool print_duties(struct ctl *ctl, const json_t *reply)
 {
     const json_t *duties = json_object_get(reply, "duties");
-    if (json_array_size(duties) > 0)
+    if (json_array_size(duties) > 0 || ctl->csv != NULL)
         return ctl_print_duties(ctl, duties, "What acquirers are to be told:");
     fputs("Acquirers have been told everything.\n", ctl->out);
     return true;
@@ -149,6 +151,7 @@ const struct ctl_command ctl_get_duties = {
     .arguments = "",
     .summary = "List what acquirers are to be told: serial numbers bound, released, moved.",
     .options = duties_options,
+    .has_csv = true,
     .run = get_duties,
 };
 

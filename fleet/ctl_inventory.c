@@ -123,12 +123,14 @@ static int write_devices(struct ctl *ctl, const json_t *devices, struct err *err
     size_t i;
     json_t *device;
     const char *names[COLUMNS];
+    FILE *out = ctl->csv != NULL ? ctl->csv : ctl->out;
+    ctl->csv_begun = true;
     for (size_t c = 0; c < COLUMNS; c++)
         names[c] = columns[c].name;
-    csv_write_row(ctl->out, names, COLUMNS);
+    csv_write_row(out, names, COLUMNS);
     json_array_foreach(devices, i, device)
     {
-        if (!write_device(ctl->out, device, err))
+        if (!write_device(out, device, err))
             return exit_code_of(err);
     }
     return EXIT_OK;
@@ -161,6 +163,7 @@ const struct ctl_command ctl_device_export = {
     .arguments = "",
     .summary = "Print devices as CSV (RFC 4180), as device import takes them.",
     .options = export_options,
+    .has_csv = true,
     .run = device_export,
 };
 

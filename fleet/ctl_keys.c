@@ -44,6 +44,7 @@ const struct ctl_command ctl_keys_show = {
     .summary = "Show the keys of every role that a root names, and which are here.",
     .options = show_options,
     .argument_count = 1,
+    .has_csv = true,
     .run = keys_show,
 };
 
@@ -128,5 +129,6 @@ const struct ctl_command ctl_keys_check = {
     .summary = "Say whether terminals would take a root, and what is missing; 1: they would not.",
     .options = check_options,
     .argument_count = 1,
+    .has_csv = true,
     .run = keys_check,
 };

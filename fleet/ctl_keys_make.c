@@ -265,5 +265,6 @@ const struct ctl_command ctl_keys_make = {
         "--version above 1).",
     .options = make_options,
     .argument_count = 1,
+    .has_csv = true,
     .run = keys_make,
 };

@@ -163,6 +163,7 @@ const struct ctl_command ctl_keys_rotate = {
     .summary = "Write the root that is to follow one, with other keys; nobody has signed it yet.",
     .options = rotate_options,
     .argument_count = 2,
+    .has_csv = true,
     .run = keys_rotate,
 };
 
@@ -264,5 +265,6 @@ const struct ctl_command ctl_keys_revoke = {
         "keys as sign a root cannot be revoked: the fleet begins again (musterd --begin-roots).",
     .options = revoke_options,
     .argument_count = 2,
+    .has_csv = true,
     .run = keys_revoke,
 };

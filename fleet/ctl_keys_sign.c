@@ -151,5 +151,6 @@ const struct ctl_command ctl_keys_sign = {
     .summary = "Show what a root changes, and add the signatures of root keys to its file.",
     .options = options,
     .argument_count = 1,
+    .has_csv = true,
     .run = keys_sign,
 };

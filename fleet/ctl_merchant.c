@@ -139,5 +139,6 @@ const struct ctl_command ctl_get_erasures = {
     .words = "get erasures",
     .arguments = "",
     .summary = "List erasures of merchants: by whom, when, how much went.",
+    .has_csv = true,
     .run = list,
 };

@@ -44,9 +44,9 @@ static const char *would(const json_t *reply)
 
 static int print_duties(struct ctl *ctl, const json_t *duties)
 {
-    return ctl_print_duties(ctl, duties, "To be told, or sales may be declined with 58 or 97:")
-               ? EXIT_OK
-               : EXIT_SYSTEM;
+    static const char first[] = "To be told, or sales may be declined with 58 or 97:";
+    return json_array_size(duties) == 0 || ctl_print_duties(ctl, duties, first) ? EXIT_OK
+                                                                                : EXIT_SYSTEM;
 }
 
 static int end(struct ctl *ctl, const json_t *reply, int code)
@@ -113,6 +113,7 @@ const struct ctl_command ctl_device_move = {
              "it carries none (--no-terminals).\n" REGISTRATION,
     .options = move_options,
     .argument_count = 1,
+    .has_csv = true,
     .run = device_move,
 };
 
@@ -195,6 +196,7 @@ const struct ctl_command ctl_device_swap = {
              "(describe terminal), whatever device carried them.\n" REGISTRATION,
     .options = swap_options,
     .argument_count = 2,
+    .has_csv = true,
     .run = device_swap,
 };
 
@@ -331,6 +333,7 @@ const struct ctl_command ctl_device_state = {
     .options = retire_options,
     .argument_count = 1,
     .optional_count = CTL_ARGUMENTS_MAX,
+    .has_csv = true,
     .run = device_state,
 };
 const struct ctl_command ctl_device_suspend = {
@@ -339,6 +342,7 @@ const struct ctl_command ctl_device_suspend = {
     .summary = "Leave devices out of all rates for a while: a shop is closed, a contract rests.",
     .options = state_options,
     .optional_count = CTL_ARGUMENTS_MAX,
+    .has_csv = true,
     .run = device_suspend,
 };
 const struct ctl_command ctl_device_resume = {
@@ -347,6 +351,7 @@ const struct ctl_command ctl_device_resume = {
     .summary = "Have devices in service, again or for the first time.",
     .options = state_options,
     .optional_count = CTL_ARGUMENTS_MAX,
+    .has_csv = true,
     .run = device_resume,
 };
 const struct ctl_command ctl_device_retire = {
@@ -358,5 +363,6 @@ const struct ctl_command ctl_device_retire = {
         "retired by mistake becomes a spare again: device state spare.\n" REGISTRATION,
     .options = retire_options,
     .optional_count = CTL_ARGUMENTS_MAX,
+    .has_csv = true,
     .run = device_retire,
 };

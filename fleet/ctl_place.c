@@ -105,7 +105,7 @@ bool ctl_print_duties(struct ctl *ctl, const json_t *duties, const char *first)
 {
     size_t i;
     json_t *duty;
-    if (json_array_size(duties) == 0)
+    if (json_array_size(duties) == 0 && ctl->csv == NULL)
         return true;
     fprintf(ctl->out, "\n%s\n", first);
     struct ctl_table *table = ctl_table_new(">DUTY|TELL|TO|DEVICE|MODEL|SERIAL|TID|MID|AT|DONE");

@@ -36,8 +36,8 @@ bool ctl_terminals(const struct ctl_args *args, json_t *request, struct err *err
 /* "0:unionpay:12345678:123456789012345" as an object; NULL: it is not that. */
 json_t *ctl_terminal(const char *text, struct err *err);
 
-/* What acquirers are to be told of devices; `first` is the line above. Nothing for an empty list.
- */
+/* What acquirers are to be told of devices; `first` is the line above. Of an empty list
+ * nothing, in CSV its headings. */
 bool ctl_print_duties(struct ctl *ctl, const json_t *duties, const char *first);
 
 #endif

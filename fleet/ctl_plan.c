@@ -297,5 +297,6 @@ const struct ctl_command ctl_plan = {
         "where a device or the document is not there).",
     .options = options,
     .argument_count = 1,
+    .has_csv = true,
     .run = plan_run,
 };

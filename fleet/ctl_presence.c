@@ -200,5 +200,6 @@ const struct ctl_command ctl_presence = {
         "  silence of twice the time it told, or broker: it did not come back when the others did.",
     .options = options,
     .optional_count = 1,
+    .has_csv = true,
     .run = show_presence,
 };

@@ -152,6 +152,7 @@ const struct ctl_command ctl_get_proposals = {
     .arguments = "",
     .summary = "List what terminals ask about: documents that differ and are only proposed.",
     .options = get_options,
+    .has_csv = true,
     .run = get_proposals,
 };
 
@@ -257,6 +258,7 @@ const struct ctl_command ctl_propose_accept = {
              "registry's current/NAME, and until it has the terminal is not converged.",
     .options = answer_options,
     .argument_count = 2,
+    .has_csv = true,
     .run = accept_it,
 };
 
@@ -266,5 +268,6 @@ const struct ctl_command ctl_propose_refuse = {
     .summary = "Leave it as it is: the assignment becomes observe, and is asked about no more.",
     .options = answer_options,
     .argument_count = 2,
+    .has_csv = true,
     .run = refuse_it,
 };

@@ -98,5 +98,6 @@ const struct ctl_command ctl_retention = {
     .summary = "Show how long what is kept, since when it is whole, and what was removed.",
     .notes = "How long is set in musterd.conf, [retention]. ROWS is at the most so many; of sums\n"
              "nobody counts them.",
+    .has_csv = true,
     .run = show,
 };

@@ -75,6 +75,7 @@ const struct ctl_command ctl_get_roots = {
     .words = "get roots",
     .arguments = "",
     .summary = "List the chain of trust roots, and how many devices know each as their newest.",
+    .has_csv = true,
     .run = get_roots,
 };
 

@@ -140,6 +140,7 @@ const struct ctl_command ctl_token_list = {
     .words = "token list",
     .arguments = "",
     .summary = "List the tokens: whose, for what, and when they were used.",
+    .has_csv = true,
     .run = list_tokens,
 };
 

@@ -102,7 +102,7 @@ static bool print_webhooks(struct ctl *ctl, const json_t *reply)
             ctl_table_format(table, "failing since %s: %s", since, ctl_text(hook, "trouble"));
         ctl_table_text(table, ctl_text(hook, "url"));
     }
-    return ctl_table_print(table, ctl->out, "No webhooks.");
+    return ctl_print_table(ctl, table, "No webhooks.");
 }
 
 static int list_webhooks(struct ctl *ctl, const struct ctl_args *args, struct err *err)
@@ -115,6 +115,7 @@ const struct ctl_command ctl_webhook_list = {
     .words = "webhook list",
     .arguments = "",
     .summary = "List the webhooks, how far each has come, and what keeps it.",
+    .has_csv = true,
     .run = list_webhooks,
 };
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """musterctl and musterd: from signing keys to what a device really finds on the broker."""
 import base64
+import csv
+import io
 import json
 import re
 import stat
@@ -239,3 +241,17 @@ def test_what_is_printed(ops):
             assert ops.json(what, "--by", by, "--since", "7d")["by"] == by
     devices = ops.json("--server", f"unix:{ops.folder}/api.sock", "get", "devices", "--device", "term-1")["devices"]
     assert devices[0]["manifest_version"] == 1 and not devices[0]["converged"]
+
+
+def test_csv_of_nothing_has_its_headings(ops):
+    """Of a fleet in which nothing is yet. What prints no table refuses CSV before it does anything."""
+    lists = re.findall(r"^  ((?:get|token|webhook) (?:\w+s|list)) ", ops.ctl_ok("--help"), re.MULTILINE)
+    assert {"get duties", "get devices", "get actions", "token list", "webhook list"} <= set(lists)
+    for words in [name.split() for name in lists] + [["errors"], ["find", "--rrn", "1"], ["presence"], ["changes"], ["retention"]]:
+        headings = next(csv.reader(io.StringIO(ops.ctl_ok(*words, "-o", "csv"), newline="")))
+        assert len(headings) > 1 and len(set(headings)) == len(headings), (words, headings)
+    assert ops.ctl_ok("get", "duties", "-o", "csv").startswith("DUTY,")
+    assert ops.ctl_ok("webhook", "list", "-o", "csv").startswith("WEBHOOK,")
+    assert ops.ctl_ok("device", "export", "-o", "csv") == ops.ctl_ok("device", "export")
+    assert "prints no table" in ops.fails(2, "group", "add", "all", "model=A*", "-o", "csv")
+    assert ops.json("get", "groups")["groups"] == []
