@@ -264,6 +264,15 @@ static bool depth_bearable(struct bytes json)
     return true;
 }
 
+/* The library speaks of its own switches. */
+static const char *words_of(const json_error_t *why)
+{
+    const enum json_error_code code = json_error_code(why);
+    return code == json_error_null_character || code == json_error_null_byte_in_key
+               ? "a text holds \\u0000, which is not taken"
+               : why->text;
+}
+
 bool api_body(const struct api_request *request, json_t **ret_object, struct err *err)
 {
     json_error_t why;
@@ -276,7 +285,7 @@ bool api_body(const struct api_request *request, json_t **ret_object, struct err
     const char *text = request->body.length > 0 ? (const char *)request->body.data : "";
     json_t *object = json_loadb(text, request->body.length, JSON_REJECT_DUPLICATES, &why);
     if (object == NULL)
-        return err_set(err, ERR_INVALID, "line %d: %s", why.line, why.text);
+        return err_set(err, ERR_INVALID, "line %d: %s", why.line, words_of(&why));
     if (!json_is_object(object)) {
         json_decref(object);
         return err_set(err, ERR_INVALID, "expected a JSON object");

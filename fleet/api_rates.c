@@ -87,6 +87,10 @@ static bool add_choice(struct asking *asking, enum fleetdb_dim dim, const char *
     if (at == FLEETDB_CHOICES_MAX)
         return err_set(err, ERR_INVALID, "%s: more than %d choices", fleetdb_dim_word(dim),
                        FLEETDB_CHOICES_MAX);
+    /* A store's code is one of the merchant's. */
+    if (dim == FLEETDB_DIM_STORE && strchr(text, '/') == NULL)
+        return err_set(err, ERR_INVALID, "store=%.80s: expected MERCHANT/STORE, such as m1/s1",
+                       text);
     if (!keep(&asking->texts[at], text, err))
         return false;
     asking->choices[at] = (struct fleetdb_choice){.dim = dim, .text = asking->texts[at]};

@@ -37,7 +37,7 @@ static void take_cell(void *data, size_t length, void *ctx)
     } else if (length > CSV_CELL_BYTES) {
         fail(reader, "a cell is longer than 64 KiB");
     } else if (length > 0 && (memchr(data, '\0', length) != NULL || !utf8_valid(cell))) {
-        fail(reader, "a cell is not UTF-8");
+        fail(reader, "a cell is not UTF-8, or holds a NUL: save the file as UTF-8");
     } else {
         reader->starts[reader->count++] = reader->texts.length;
         reader->failed = !buf_append(&reader->texts, length > 0 ? data : "", length, reader->err) ||

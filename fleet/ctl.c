@@ -255,10 +255,12 @@ static int run_words(char **words, size_t count)
     const struct ctl_command *command = find_command(words, count, &used);
     if (command == NULL) {
         bool help = count > 0 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0);
-        print_usage(help ? stdout : stderr);
-        if (!help && count > 0)
-            fprintf(stderr, "\nmusterctl: there is no command \"%.40s%s%.40s\"\n", words[0],
-                    count > 1 ? " " : "", count > 1 ? words[1] : "");
+        if (help || count == 0)
+            print_usage(help ? stdout : stderr);
+        else
+            fprintf(stderr,
+                    "musterctl: there is no command \"%.40s%s%.40s\"\nSee: musterctl --help\n",
+                    words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
         return help ? EXIT_OK : EXIT_USAGE;
     }
     struct err err = {0};

@@ -81,15 +81,25 @@ static bool make_path(struct ctl *ctl, const struct ctl_args *args, char path[PA
 {
     static const struct {
         const char *option, *name;
+        bool asks; /* alone, too */
     } texts[] = {
-        {"--tid", "tid"},        {"--serial", "serial"},     {"--device", "device"},
-        {"--store", "store"},    {"--merchant", "merchant"}, {"--rrn", "rrn"},
-        {"--auth", "auth_code"}, {"--stan", "stan"},         {"--currency", "currency"},
-        {"--code", "code"},      {"--outcome", "outcome"},   {"--limit", "limit"},
-        {"--before", "before"},
+        {"--tid", "tid", true},
+        {"--serial", "serial", true},
+        {"--device", "device", true},
+        {"--store", "store", true},
+        {"--merchant", "merchant", true},
+        {"--rrn", "rrn", true},
+        {"--auth", "auth_code", true},
+        {"--stan", "stan", true},
+        {"--code", "code", true},
+        {"--outcome", "outcome", true},
+        {"--currency", "currency", false},
+        {"--limit", "limit", false},
+        {"--before", "before", false},
     };
     const char *device = ctl_arg(args, "--device", NULL);
     const char *amount = ctl_arg(args, "--amount", NULL);
+    bool asks = amount != NULL;
     (void)snprintf(path, PATH_CHARS, "/api/v1/find?");
     if (device != NULL && !ctl_device_id(device, err))
         return false;
@@ -97,7 +107,12 @@ static bool make_path(struct ctl *ctl, const struct ctl_args *args, char path[PA
         const char *value = ctl_arg(args, texts[i].option, NULL);
         if (value != NULL && !append(path, texts[i].name, value, err))
             return false;
+        asks = asks || (value != NULL && texts[i].asks);
     }
+    if (!asks)
+        return err_set(err, ERR_INVALID,
+                       "say what to find: --tid, --serial, --device, --store, --merchant, --rrn,"
+                       " --auth, --stan, --amount, --code or --outcome");
     if ((amount != NULL && !append_amount(amount, path, err)) ||
         !append_window(ctl, args, path, err))
         return false;

@@ -146,12 +146,10 @@ const struct ctl_command ctl_group_add = {
         "  merchant=m1,state=in_service   both\n"
         "  model=A920|A80,lane!=express   one of these models, and not that lane\n"
         "  region=north*,lane,!pilot      shell patterns; has the label; does not have it\n"
-        "device, serial, model, state, merchant, store, region, acquirer, tid, mid, presence "
-        "(online,\n"
-        "offline, closed, missing, unknown) and group are\n"
-        "known of every device (a store as s1 or m1/s1); any other word is a label. Who is in a "
-        "group is asked anew each\n"
-        "time: --selector and --group choose by how things are now.",
+        "Known of every device are device, serial, model, state, merchant, store (s1 or m1/s1),\n"
+        "region, acquirer, tid, mid, group and presence (online, offline, closed, missing,\n"
+        "unknown); any other word is a label. Who is in a group is asked anew each time:\n"
+        "--selector and --group choose by how things are now.",
     .argument_count = 2,
     .run = group_add,
 };

@@ -168,6 +168,14 @@ static bool read_numbers(const struct ctl_args *args, json_t *list, struct err *
     return true;
 }
 
+/* A note is the change's why, and told by the name that was given here. */
+static void name_note(struct err *err)
+{
+    const struct err why = *err;
+    if (strncmp(why.text, "why: ", 5) == 0)
+        (void)err_set(err, why.code, "--note: %s", why.text + 5);
+}
+
 static int duty_done(struct ctl *ctl, const struct ctl_args *args, struct err *err)
 {
     json_t *reply = NULL, *list = json_array();
@@ -178,6 +186,7 @@ static int duty_done(struct ctl *ctl, const struct ctl_args *args, struct err *e
     else if (read_numbers(args, list, err))
         code = client_post(ctl->client, "/api/v1/duties", request, &reply, err) ? EXIT_OK
                                                                                 : exit_code_of(err);
+    name_note(err);
     if (code == EXIT_OK && ctl->json)
         code = ctl_print_json(ctl, reply, err);
     else if (code == EXIT_OK)

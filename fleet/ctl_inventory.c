@@ -171,6 +171,7 @@ const struct ctl_command ctl_device_export = {
 
 struct import {
     const char *path;
+    bool from_stdin;
     char folder[4096]; /* of the file: keys are named from there */
     const struct column *order[CSV_CELLS_MAX];
     size_t columns;
@@ -323,10 +324,21 @@ static bool read_row(void *ctx, size_t line, const char *const *cells, size_t co
     return true;
 }
 
+static bool read_stdin(struct buf *text, struct err *err)
+{
+    char part[65536];
+    size_t length = 0;
+    while ((length = fread(part, 1, sizeof part, stdin)) > 0)
+        if (!buf_append(text, part, length, err))
+            return err_context(err, "stdin");
+    return ferror(stdin) == 0 || err_set(err, ERR_IO, "stdin cannot be read");
+}
+
 static bool read_csv(struct import *import, struct err *err)
 {
     struct buf text = {.limit = FILE_BYTES};
-    bool done = file_read(import->path, FILE_BYTES, &text, err);
+    bool done = import->from_stdin ? read_stdin(&text, err)
+                                   : file_read(import->path, FILE_BYTES, &text, err);
     if (done && !csv_read(buf_bytes(&text), read_row, import, err)) {
         char where[4352];
         (void)snprintf(where, sizeof where, "%s:", import->path);
@@ -396,6 +408,9 @@ static int device_import(struct ctl *ctl, const struct ctl_args *args, struct er
     char copy[4096];
     (void)snprintf(copy, sizeof copy, "%s", import.path);
     (void)snprintf(import.folder, sizeof import.folder, "%s", dirname(copy));
+    import.from_stdin = strcmp(import.path, "-") == 0;
+    if (import.from_stdin)
+        import.path = "stdin";
     import.devices = json_array();
     import.lines = json_array();
     int code = EXIT_OK;
@@ -421,9 +436,10 @@ static const struct ctl_option import_options[] = {
 
 const struct ctl_command ctl_device_import = {
     .words = "device import",
-    .arguments = "FILE",
+    .arguments = "FILE|-",
     .summary = "Enrol devices from CSV, or bring them up to date: all of them or none.",
     .notes =
+        "- is stdin; keys are named from the working directory then.\n"
         "The first line names the columns, in any order: those of device export, of which id,\n"
         "serial and model must be there. Of a column that is not there nothing is said: what is\n"
         "known stays. An empty cell says \"none\", but for state, merchant, store, their names "

@@ -223,7 +223,8 @@ static bool post_all(struct ctl *ctl, const json_t *ids, const json_t *request, 
     {
         json_t *reply = NULL;
         if (!post(ctl, json_string_value(id), "state", request, &reply, err))
-            return err_context(err, "%s", json_string_value(id));
+            return err->code == ERR_NOT_FOUND ? false /* it says which */
+                                              : err_context(err, "%s", json_string_value(id));
         json_array_append_new(replies, reply);
     }
     return true;

@@ -118,7 +118,7 @@ static bool gather(void *ctx, const struct fleetdb_fact *fact, struct err *err)
 
 static bool no_group(const char *name, struct err *err)
 {
-    return err_set(err, ERR_NOT_FOUND, "group %s: no group %s", name, name);
+    return err_set(err, ERR_NOT_FOUND, "no group %s", name);
 }
 
 /* Who sees a part of the fleet hears of a group that is not there no sooner than of one that

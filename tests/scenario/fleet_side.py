@@ -66,11 +66,11 @@ class FleetSide:
         self.process.wait_line("ready")
         return self.process
 
-    def ctl(self, *args, timeout=90):
+    def ctl(self, *args, timeout=90, stdin=None):
         return subprocess.run(
             [str(self.bin / "musterctl"), *[str(arg) for arg in args]], cwd=self.folder,
             env={"MUSTERCTL_SERVER": f"unix:{self.folder}/api.sock", "PATH": "/usr/bin:/bin"},
-            capture_output=True, text=True, timeout=timeout, check=False)
+            capture_output=True, text=True, timeout=timeout, check=False, input=stdin)
 
     def ctl_ok(self, *args):
         done = self.ctl(*args)

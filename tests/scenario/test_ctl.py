@@ -217,6 +217,10 @@ def test_exit_codes(ops):
     ops.ctl_ok("assign", "bin-table", "--device", "term-1")
     said = ops.fails(5, "get", "devices", "--wait", "converged", "--timeout", "300ms")
     assert "term-1" in said
+    for wrong in (("get",), ("get", "nothing"), ("duty", "don")):
+        assert ops.fails(2, *wrong).splitlines() == [f'musterctl: there is no command "{" ".join(wrong)}"',
+                                                     "See: musterctl --help"]
+    assert ops.ctl_ok("token", "add", "--help").count("may be repeated") == 2
     for command in ((), ("get", "devices"), ("doc", "publish"), ("keys", "make")):
         assert "usage: musterctl" in ops.ctl_ok(*command, "--help")
 

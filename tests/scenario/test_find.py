@@ -102,6 +102,8 @@ def test_nothing_matches_or_makes_sense(ops, terminal):
     assert "Nothing matches." in nothing and "term-1" in nothing  # and how it is, all the same
     assert "ever carried TID T0000009" in ops.fails(7, "find", "--tid", "T0000009")
     assert "with serial number SN-9" in ops.fails(7, "find", "--serial", "SN-9")
+    for wrong in ((), ("--currency", "156"), ("--since", "1h", "--limit", "5")):
+        assert "say what to find: --tid, " in ops.fails(2, "find", *wrong)
     for wrong in (("--amount", "45,00"), ("--amount", "1.2.3"), ("--amount", "."), ("--at", "14:05"),
                   ("--at", "2026-11-23T14:05"), ("--within", "5m"), ("--device", "Term 1"),
                   ("--at", "2026-11-23T14:05Z", "--since", "1h"), ("--rrn", "1", "--since", "1h", "--until", "2h")):

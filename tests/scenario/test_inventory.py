@@ -153,6 +153,14 @@ def test_lines_that_contradict_one_another_are_told(ops):
     assert ops.ctl_ok("device", "export") == exported
 
 
+def test_an_inventory_comes_through_a_pipe(ops):
+    ops.add_device("term-1", "11111111")
+    text = ops.ctl_ok("device", "export")
+    assert "1 as before" in ops.ctl("device", "import", "-", stdin=text).stdout
+    told = ops.ctl("device", "import", "-", stdin=text.replace("in_service", "asleep"))
+    assert told.returncode == 3 and told.stderr.startswith('stdin:2: state "asleep"')
+
+
 @pytest.mark.parametrize("text,told", [
     ("", "no device in it"),
     ("id,serial,model\n", "no device in it"),
@@ -161,7 +169,8 @@ def test_lines_that_contradict_one_another_are_told(ops):
     ("id,serial,model,id\nterm-1,SN-1,A,s1\n", 'fleet.csv:1: two columns "id"'),
     ('id,serial,model\nterm-1,SN"1,A920\n', "fleet.csv: line 2: a quote stands"),
     ('id,serial,model\nterm-1,"SN-1,A920\n', "quotes are not closed"),
-    (b"id,serial,model\nterm-1,\xff,A920\n", "not UTF-8"),
+    (b"id,serial,model\nterm-1,\xff,A920\n", "save the file as UTF-8"),
+    ("id,serial,model\nterm-1,SN-1,A920\n".encode("utf-16"), "fleet.csv: line 1: a cell is not UTF-8"),
 ])
 def test_what_is_no_inventory_is_refused(ops, text, told):
     assert told in ops.fails(3, "device", "import", write(ops, text))

@@ -233,12 +233,13 @@ def test_a_flood_of_refusals_does_not_fill_the_log(ops, broker, pki):
 
 @pytest.mark.parametrize("body, status", [
     (b"", 400), (b"[]", 400), (b"{", 400), (b"[" * 60000, 400), (b"x" * (65 * 1024), 413),
-    (b'{"id":"UPPER"}', 400), (b'{"id":"a","id":"b"}', 400), (b'\xff', 400)],
-    ids=["empty", "array", "cut", "deep", "long", "incomplete", "twice", "no-utf8"])
+    (b'{"id":"UPPER"}', 400), (b'{"id":"a","id":"b"}', 400), (b'\xff', 400),
+    (b'{"id":"a\\u0000b"}', 400), (b'{"i\\u0000d":"a"}', 400)],
+    ids=["empty", "array", "cut", "deep", "long", "incomplete", "twice", "no-utf8", "nul", "nul-name"])
 def test_bad_requests_are_answered(ops, body, status):
     got, reply = ops.http("POST", "/api/v1/devices", body)
     assert got == status
-    assert set(reply["error"]) == {"code", "text"}
+    assert set(reply["error"]) == {"code", "text"} and "JSON_" not in reply["error"]["text"]
     assert ops.http("GET", "/api/v1/devices") == (200, {"devices": []})
 
 

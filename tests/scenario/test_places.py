@@ -97,6 +97,7 @@ def test_a_swap_keeps_the_story_of_its_terminals(ops):
     assert acts(ops) == [("unbind", "old", "11111111")]
     assert "is done already" in ops.fails(3, "duty", "done", str(duties[1]["id"]))
     ops.fails(7, "duty", "done", "999")
+    assert "done: --note: expected a text" in ops.fails(3, "duty", "done", "999", "--note", "x" * 201)
     ops.fails(2, "duty", "done", "one")
     assert "ticket 4711" in ops.ctl_ok("get", "duties", "--all", "--device", "new")
     ops.fails(7, "describe", "terminal", "99999999")
@@ -178,7 +179,11 @@ def test_labels_and_groups_choose_devices(ops):
 
     assert "no device has such a label" in ops.fails(7, "get", "devices", "-l", "modle!=A920")
     assert "no device is so" in ops.fails(7, "get", "devices", "-l", "model=X9")
-    assert "no group others" in ops.fails(7, "assign", "bin-table", "--group", "others")
+    assert ": no group others\n" in ops.fails(7, "assign", "bin-table", "--group", "others")
+    assert ops.fails(7, "assign", "bin-table", "--group", "others").count("others") == 1
+    assert ops.fails(7, "device", "suspend", "nobody").count("nobody") == 1
+    for command in ("errors", "rates", "top", "find"):
+        assert "expected MERCHANT/STORE" in ops.fails(3, command, "--store", "s1")
     assert "at \"model=\"" in ops.fails(3, "get", "devices", "-l", "model=")
     assert "names no other group" in ops.fails(3, "group", "add", "more", "group=pilots")
     ops.fails(3, "group", "add", "More", "lane")

@@ -55,7 +55,7 @@ static void what_is_no_csv_is_told_where(void **state)
         {"a\nb\"c\n", "line 2: a quote"},
         {"a\n\"b\"c\n", "line 2: a quote"},
         {"a\n\"b\nc\n", "line 2: the last cell's quotes"},
-        {"a\n\nb\n\xff\n", "line 4: a cell is not UTF-8"},
+        {"a\n\nb\n\xff\n", "line 4: a cell is not UTF-8, or holds a NUL: save the file as UTF-8"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct seen seen = {0};
