@@ -13,7 +13,6 @@ enum {
     PLACES_MAX = 200,
     PLACE_CHARS = 64,
     SHOWN = 50,
-    SHOWN_MAX = 1000,
 };
 
 /* ---- GET /api/v1/whoami ---- */
@@ -206,8 +205,6 @@ static bool list_changes(void *ctx, const struct api_request *request, struct ap
         !api_query_number(request, "before", 0, &asked.before, err))
         return false;
     asked.device = device.device;
-    if (asked.limit > SHOWN_MAX)
-        asked.limit = SHOWN_MAX;
     struct changes *changes = calloc(1, sizeof *changes);
     if (changes != NULL)
         *changes = (struct changes){.db = access->db, .asked = asked};

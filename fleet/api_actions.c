@@ -11,13 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    DEVICES_MAX = 20000,
-    REQUEST_BYTES = 1024 * 1024,
-    SHOWN = 50,
-    SHOWN_MAX = 1000,
-    LOOKED_AT_MAX = 100000
-};
+enum { DEVICES_MAX = 20000, REQUEST_BYTES = 1024 * 1024, SHOWN = 50, LOOKED_AT_MAX = 100000 };
 
 /* ---- POST /api/v1/actions ---- */
 
@@ -257,8 +251,6 @@ static bool get_actions(void *ctx, const struct api_request *request, struct api
                         !fleetdb_device_find(actions->db, id, &device, err))) ||
         !api_query_number(request, "limit", SHOWN, &limit, err))
         return false;
-    if (limit > SHOWN_MAX)
-        limit = SHOWN_MAX;
     struct listing *listing = calloc(1, sizeof *listing);
     if (listing != NULL)
         *listing = (struct listing){

@@ -139,6 +139,20 @@ static bool refuse_parameter(const json_t *parameters, const char *name, struct 
                    known[0] != '\0' ? known : "none");
 }
 
+/* A number too long for its type is beyond any maximum. */
+static bool check_number(const json_t *schema, const struct api_query *query, struct err *err)
+{
+    const json_t *minimum = json_object_get(schema, "minimum");
+    const json_t *maximum = json_object_get(schema, "maximum");
+    if (query->value[0] == '\0' || strspn(query->value, "0123456789") != strlen(query->value))
+        return err_set(err, ERR_INVALID, "%s: expected a whole number", query->name);
+    const long long number = strtoll(query->value, NULL, 10);
+    return minimum == NULL || maximum == NULL ||
+           (number >= json_integer_value(minimum) && number <= json_integer_value(maximum)) ||
+           err_set(err, ERR_INVALID, "%s: expected %lld to %lld", query->name,
+                   (long long)json_integer_value(minimum), (long long)json_integer_value(maximum));
+}
+
 static bool check_parameter(const struct api_contract *contract, const json_t *parameters,
                             const struct api_query *query, struct err *err)
 {
@@ -151,10 +165,7 @@ static bool check_parameter(const struct api_contract *contract, const json_t *p
             continue;
         const json_t *schema = followed(contract, json_object_get(parameter, "schema"));
         const char *type = json_string_value(json_object_get(schema, "type"));
-        const bool is_number =
-            query->value[0] != '\0' && strspn(query->value, "0123456789") == strlen(query->value);
-        return type == NULL || strcmp(type, "integer") != 0 || is_number ||
-               err_set(err, ERR_INVALID, "%s: expected a whole number", name);
+        return type == NULL || strcmp(type, "integer") != 0 || check_number(schema, query, err);
     }
     return refuse_parameter(parameters, query->name, err);
 }

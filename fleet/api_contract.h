@@ -6,9 +6,9 @@
 
 /*
  * fleet/openapi.json as what whoever asks has to keep: a parameter or a member that the file does
- * not name is refused, as is one that is said twice or is of another type. What was mistyped would
- * else be as if it had not been said, and the answer one to another question. What a value means
- * and how large it may be, each handler sees to.
+ * not name is refused, as is one that is said twice, is of another type, or a parameter beyond the
+ * minimum and maximum of the file. What was mistyped would else be as if it had not been said, and
+ * the answer one to another question. What a value means, each handler sees to.
  */
 struct api_contract;
 

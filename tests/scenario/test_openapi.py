@@ -152,6 +152,15 @@ def reading(asker):
         asker.get(path, expect=404)
 
 
+def bounds(asker, operations):
+    """Who asks for more rows than there may be is told so, wherever rows are asked for."""
+    for method, path, operation in operations:
+        for row in operation.get("parameters", []):
+            if row["name"] in ("limit", "days"):
+                for beyond in (row["schema"]["minimum"] - 1, row["schema"]["maximum"] + 1):
+                    asker.ask(method, f"{filled(path)}?{row['name']}={beyond}", expect=400)
+
+
 def devices(asker, ops, pki, sealing_request):
     key = base64.b64encode(subprocess.run(
         ["openssl", "pkey", "-in", ops.folder / "term-2.pem", "-pubout", "-outform", "DER"], check=True,
@@ -320,6 +329,7 @@ def test_every_answer_is_as_the_file_says(ops, bin_dir, processes, run_dir, brok
               "part": ops.json("token", "add", "part", "--role", "admin", "--merchant", "m1")["token"]}
     common_answers(asker, tokens, operations)
     reading(asker)
+    bounds(asker, operations)
     proposals(asker)
     devices(asker, ops, pki, sealing_request)
     documents(asker, ops)

@@ -142,6 +142,25 @@ static void a_parameter_is_one_of_the_route_and_there_once(void **state)
         get(world, "/api/v1/devices/term-1", (struct api_query[QUERY_MAX]){{"device", "term-1"}}));
 }
 
+/* One rule for all who ask, and it is in the file. */
+static void a_number_keeps_to_its_bounds(void **state)
+{
+    static const char *const paths[] = {"/api/v1/errors",  "/api/v1/find",    "/api/v1/top",
+                                        "/api/v1/changes", "/api/v1/actions", "/api/v1/presence"};
+    static const char *const wrong[] = {"0", "100001", "9999999999999999999999"};
+    struct world *world = *state;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_true(get(world, paths[i], (struct api_query[QUERY_MAX]){{"limit", "500"}}));
+        for (size_t j = 0; j < sizeof wrong / sizeof *wrong; j++) {
+            assert_false(get(world, paths[i], (struct api_query[QUERY_MAX]){{"limit", wrong[j]}}));
+            assert_said(world, "limit: expected 1 to ");
+        }
+    }
+    assert_true(get(world, "/api/v1/errors", (struct api_query[QUERY_MAX]){{"limit", "100000"}}));
+    assert_false(get(world, "/api/v1/changes", (struct api_query[QUERY_MAX]){{"limit", "1001"}}));
+    assert_said(world, "limit: expected 1 to 1000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_member_of_another_type_is_refused),
         cmocka_unit_test(a_member_that_is_there_twice_is_refused),
         cmocka_unit_test(a_parameter_is_one_of_the_route_and_there_once),
+        cmocka_unit_test(a_number_keeps_to_its_bounds),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
 }
