@@ -6,6 +6,7 @@
 #include "proto/topics.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -353,8 +354,9 @@ int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err)
     return EXIT_OK;
 }
 
-int ctl_show(struct ctl *ctl, const char *path, bool (*print)(struct ctl *ctl, const json_t *reply),
-             struct err *err)
+int ctl_show_newest(struct ctl *ctl, const char *path, const char *list, int64_t limit,
+                    const char *older, bool (*print)(struct ctl *ctl, const json_t *reply),
+                    struct err *err)
 {
     json_t *reply;
     if (!client_get(ctl->client, path, &reply, err))
@@ -364,6 +366,15 @@ int ctl_show(struct ctl *ctl, const char *path, bool (*print)(struct ctl *ctl, c
         code = ctl_print_json(ctl, reply, err);
     else if (!print(ctl, reply))
         code = EXIT_SYSTEM;
+    else if (list != NULL && (int64_t)json_array_size(json_object_get(reply, list)) == limit)
+        fprintf(ctl->csv != NULL ? stderr : ctl->out,
+                "These are the newest %" PRId64 "; for older ones: %s.\n", limit, older);
     json_decref(reply);
     return code;
+}
+
+int ctl_show(struct ctl *ctl, const char *path, bool (*print)(struct ctl *ctl, const json_t *reply),
+             struct err *err)
+{
+    return ctl_show_newest(ctl, path, NULL, 0, NULL, print, err);
 }

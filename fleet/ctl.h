@@ -78,5 +78,10 @@ int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err);
 /* Asks for `path` and prints what comes, for people with `print`; an exit code. */
 int ctl_show(struct ctl *ctl, const char *path, bool (*print)(struct ctl *ctl, const json_t *reply),
              struct err *err);
+/* The same for a `list` of the newest `limit`: that there may be more is said, and what shows them.
+ */
+int ctl_show_newest(struct ctl *ctl, const char *path, const char *list, int64_t limit,
+                    const char *older, bool (*print)(struct ctl *ctl, const json_t *reply),
+                    struct err *err);
 
 #endif

@@ -176,7 +176,7 @@ static int get_actions(struct ctl *ctl, const struct ctl_args *args, struct err 
     (void)snprintf(path, sizeof path, "/api/v1/actions?limit=%d", (int)limit);
     if (!ctl_choose_query(args, path, sizeof path, err))
         return EXIT_USAGE;
-    return ctl_show(ctl, path, print_actions, err);
+    return ctl_show_newest(ctl, path, "actions", limit, "--limit", print_actions, err);
 }
 
 static const struct ctl_option get_options[] = {

@@ -35,7 +35,8 @@ static int show_changes(struct ctl *ctl, const struct ctl_args *args, struct err
                    before);
     if (!ctl_choose_query(args, path, sizeof path, err))
         return EXIT_USAGE;
-    return ctl_show(ctl, path, print_changes, err);
+    return ctl_show_newest(ctl, path, "changes", limit, "--limit, or --before CHANGE",
+                           print_changes, err);
 }
 
 static const struct ctl_option options[] = {

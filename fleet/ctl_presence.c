@@ -63,7 +63,7 @@ static bool print_devices(struct ctl *ctl, const json_t *reply, int64_t now_ms)
         return false;
     int64_t more = ctl_number(reply, ctl_text(reply, "of")) - (int64_t)i;
     if (more > 0)
-        fprintf(ctl->out, "And %" PRId64 " more: --limit.\n", more);
+        fprintf(ctl->csv != NULL ? stderr : ctl->out, "And %" PRId64 " more: --limit.\n", more);
     return true;
 }
 
@@ -153,6 +153,13 @@ static bool make_path(const struct ctl_args *args, const char *device, char *pat
 {
     int64_t limit = 0, days = 0;
     const char *state = ctl_arg(args, "--state", "missing");
+    const char *misplaced = device == NULL                           ? "--days"
+                            : ctl_arg(args, "--state", NULL) != NULL ? "--state"
+                                                                     : "--limit";
+    if (ctl_arg(args, misplaced, NULL) != NULL)
+        return err_set(err, ERR_INVALID, "%s: it is of %s", misplaced,
+                       device == NULL ? "one device, and none is named"
+                                      : "the list of devices, and one is named");
     if (!ctl_arg_number(args, "--limit", 100, 1, 10000, &limit, err) ||
         !ctl_arg_number(args, "--days", 7, 1, 400, &days, err) ||
         (device != NULL && !ctl_device_id(device, err)))

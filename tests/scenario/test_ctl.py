@@ -259,3 +259,18 @@ def test_csv_of_nothing_has_its_headings(ops):
     assert ops.ctl_ok("device", "export", "-o", "csv") == ops.ctl_ok("device", "export")
     assert "prints no table" in ops.fails(2, "group", "add", "all", "model=A*", "-o", "csv")
     assert ops.json("get", "groups")["groups"] == []
+
+
+def test_what_is_not_listed_is_told(ops):
+    """In CSV too, beside it: half a list would be read as a whole one."""
+    for number in range(3):
+        ops.add_device(f"d-{number}", f"1234567{number}")
+    for words, told in ((("presence", "--state", "unknown", "--limit", "2"), "And 1 more: --limit."),
+                        (("changes", "--limit", "2"), "These are the newest 2; for older ones: --limit, or --before CHANGE.")):
+        assert told in ops.ctl_ok(*words)
+        done = ops.ctl(*words, "-o", "csv")
+        assert done.returncode == 0 and told in done.stderr, done
+        assert len(list(csv.reader(io.StringIO(done.stdout, newline="")))) == 3
+        assert told not in ops.ctl_ok(*words[:-1], "1000")
+    assert "--state: it is of the list of devices" in ops.fails(2, "presence", "d-1", "--state", "missing")
+    assert "--days: it is of one device" in ops.fails(2, "presence", "--days", "3")
