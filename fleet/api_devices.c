@@ -18,9 +18,6 @@
 
 enum { EVENTS_SHOWN = 20, ACTIONS_SHOWN = 8, NAME_CHARS = 64 };
 
-/* Where a device stands until somebody says. */
-#define NOWHERE "unassigned"
-
 /* ---- GET /api/v1/devices ---- */
 
 static json_t *device_json(const struct fleetdb_device_view *view)
@@ -295,7 +292,8 @@ bool api_show_device(void *ctx, const struct api_request *request, struct api_an
 static bool read_place(const json_t *object, bool is_new, struct fleetdb_enrolment *enrolment,
                        struct err *err)
 {
-    struct fleetdb_store store = {.merchant = is_new ? NOWHERE : NULL, .store = NOWHERE};
+    struct fleetdb_store store = {.merchant = is_new ? FLEETDB_NOWHERE : NULL,
+                                  .store = FLEETDB_NOWHERE};
     if (json_object_get(object, "merchant") != NULL && !place_read(object, &store, err))
         return false;
     place_enrol(&store, enrolment);

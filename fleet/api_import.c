@@ -13,9 +13,6 @@
 
 enum { ROWS_MAX = 20000, REFUSED_SHOWN = 200, TURN_MS = 20 };
 
-/* Where a device stands until somebody says. */
-#define NOWHERE "unassigned"
-
 struct import {
     struct fleetdb *db;
     const struct clock *clock;
@@ -102,7 +99,8 @@ static bool enrol(struct import *import, const struct fleetdb_enrolment *said, b
 static bool put_row(struct import *import, const struct import_row *row, bool clash,
                     const struct fleetdb_device *known, int64_t *ret_device, struct err *err)
 {
-    static const struct fleetdb_store nowhere = {.merchant = NOWHERE, .store = NOWHERE};
+    static const struct fleetdb_store nowhere = {.merchant = FLEETDB_NOWHERE,
+                                                 .store = FLEETDB_NOWHERE};
     struct fleetdb_enrolment enrolment = row->enrolment;
     const bool retired = known->device != 0 && known->life == FLEETDB_RETIRED;
     *ret_device = known->device;

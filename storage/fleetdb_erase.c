@@ -32,6 +32,11 @@ enum query {
 };
 
 #define ITS_STORES "(SELECT id FROM store WHERE merchant = :merchant)"
+#define CARRIED_BY_IT_ALONE                                                                        \
+    "standing s JOIN device_terminal c ON " FLEETDB_ERASE_WHILE(                                   \
+        "c",                                                                                       \
+        "s") " WHERE s.merchant = :merchant AND NOT " FLEETDB_ERASE_ANOTHER_CARRIED("c",           \
+                                                                                    ":merchant")
 #define COUNTS "stores, devices, terminals, tokens, results, events, texts"
 
 static const char *const texts[QUERIES] = {
@@ -43,7 +48,7 @@ static const char *const texts[QUERIES] = {
     [HOOKS] = "SELECT name, url FROM webhook ORDER BY name",
     [COUNT] = "SELECT (SELECT count(*) FROM store WHERE merchant = :merchant),"
               " (SELECT count(*) FROM device WHERE store IN " ITS_STORES "),"
-              " (SELECT count(*) FROM logical_terminal WHERE merchant = :merchant),"
+              " (SELECT count(DISTINCT c.logical_terminal) FROM " CARRIED_BY_IT_ALONE "),"
               " (SELECT count(DISTINCT token) FROM token_place WHERE merchant = :merchant)",
     [DEVICES] =
         "SELECT id FROM device WHERE id > :after AND store IN " ITS_STORES " ORDER BY id LIMIT 1",

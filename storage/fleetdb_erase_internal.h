@@ -4,12 +4,28 @@
 
 #include "storage/erase_words.h"
 #include "storage/fleetdb_erase.h"
+#include "storage/fleetdb_places.h"
 
 /* For the files of fleetdb_erase only. */
 
 /* The merchant's own tokens: those that are for it and for nothing else. */
 #define FLEETDB_ERASE_ITS_TOKENS                                                                   \
     "(SELECT token FROM token_place GROUP BY token HAVING sum(merchant IS NOT :merchant) = 0)"
+/* Whether c, of device_terminal, was so while t was, of standing or erased_standing; one that is
+ * over at once was so for a moment. */
+#define FLEETDB_ERASE_WHILE(c, t)                                                                  \
+    t ".device = " c ".device AND " c ".from_ms < max(coalesce(" t                                 \
+      ".to_ms, 9223372036854775807), " t ".from_ms + 1) AND " t ".from_ms < max(coalesce(" c       \
+      ".to_ms, 9223372036854775807), " c ".from_ms + 1)"
+/* Whether c was carried for another merchant, also if not for that one alone. */
+#define FLEETDB_ERASE_ANOTHERS(c, its)                                                             \
+    "EXISTS (SELECT 1 FROM standing t WHERE " FLEETDB_ERASE_WHILE(                                 \
+        c, "t") " AND t.merchant <> " its " AND t.merchant NOT IN (SELECT id FROM merchant"        \
+                " WHERE code = '" FLEETDB_NOWHERE "'))"
+/* Whether any was that names the logical terminal of c. */
+#define FLEETDB_ERASE_ANOTHER_CARRIED(c, its)                                                      \
+    "EXISTS (SELECT 1 FROM device_terminal o WHERE o.logical_terminal = " c                        \
+    ".logical_terminal AND " FLEETDB_ERASE_ANOTHERS("o", its) ")"
 /* The next rows, and whether they are its. */
 #define FLEETDB_ERASE_NEXT_RESULTS                                                                 \
     "SELECT r.id AS id, r.device, e.standing IS NOT NULL AS its, r.incarnation, r.seq, r.at_ms"    \

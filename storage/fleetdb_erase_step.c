@@ -28,11 +28,11 @@ enum query {
     ITS_ROW,
     ROWS_ABSENCES,
     ROWS_DUTIES,
-    ROWS_ELSEWHERE,
     ROWS_ENDED,
     ROWS_NOBODYS,
     ROWS_CARRIED,
     ROWS_TERMINALS,
+    ROWS_ELSEWHERE,
     ROWS_STANDINGS,
     ROWS_STORES,
     ROWS_FORMER,
@@ -41,10 +41,18 @@ enum query {
     QUERIES,
 };
 
-#define ITS_TERMINALS                                                                              \
-    "(SELECT id FROM logical_terminal WHERE merchant = (SELECT merchant FROM erasure"              \
-    " WHERE id = :erasure))"
 #define ITS "(SELECT merchant FROM erasure WHERE id = :erasure)"
+/* Of device_terminal: what was carried while the device stood there and for no other merchant; and
+ * of a logical terminal that none other ever carried, what was carried for nobody. */
+#define CARRIED_THERE(c)                                                                           \
+    "EXISTS (SELECT 1 FROM erased_standing e WHERE " FLEETDB_ERASE_WHILE(c, "e") ")"
+#define ITS_TERMINALS                                                                              \
+    "(SELECT i.logical_terminal FROM erased_standing e JOIN device_terminal i"                     \
+    " ON " FLEETDB_ERASE_WHILE("i", "e") ")"
+#define CARRIED_ITS                                                                                \
+    "(c.logical_terminal IN " ITS_TERMINALS                                                        \
+    " AND NOT " FLEETDB_ERASE_ANOTHERS("c", ITS) " AND (" CARRIED_THERE(                           \
+        "c") " OR NOT " FLEETDB_ERASE_ANOTHER_CARRIED("c", ITS) "))"
 #define BLANKED "store = NULL, merchant = NULL, region = NULL, why = 'erased', who = ''"
 
 static const char *const texts[QUERIES] = {
@@ -73,22 +81,30 @@ static const char *const texts[QUERIES] = {
                       " AND EXISTS (SELECT 1 FROM erased_standing e"
                       " WHERE e.device = absence.device AND absence.from_ms < e.to_ms"
                       " AND absence.to_ms > e.from_ms)",
-    [ROWS_DUTIES] = "DELETE FROM registration_duty WHERE logical_terminal IN " ITS_TERMINALS,
-    /* One that a device carries elsewhere by now is that one's. */
-    [ROWS_ELSEWHERE] = "UPDATE logical_terminal SET merchant = NULL WHERE merchant = " ITS
-                       " AND id IN (SELECT c.logical_terminal FROM device_terminal c"
-                       " JOIN device d ON d.id = c.device"
-                       " WHERE c.to_ms IS NULL AND d.store IS NOT NULL)",
+    [ROWS_DUTIES] = "DELETE FROM registration_duty AS y"
+                    " WHERE standing IN (SELECT standing FROM erased_standing)"
+                    " OR (EXISTS (SELECT 1 FROM device_terminal c WHERE c.device = y.device"
+                    "   AND c.logical_terminal = y.logical_terminal AND " CARRIED_ITS ")"
+                    "  AND NOT EXISTS (SELECT 1 FROM device_terminal c WHERE c.device = y.device"
+                    "   AND c.logical_terminal = y.logical_terminal AND NOT " CARRIED_ITS "))",
     /* What was carried stays carried, by no name: a slot would take what it carried next for what
      * it always carried, and results know the row. */
-    [ROWS_ENDED] = "UPDATE device_terminal SET to_ms = max(:now, from_ms) WHERE to_ms IS NULL"
-                   " AND logical_terminal IN " ITS_TERMINALS,
+    [ROWS_ENDED] =
+        "UPDATE device_terminal AS c SET to_ms = max(:now, from_ms)"
+        " WHERE to_ms IS NULL AND (" CARRIED_ITS
+        " OR (" CARRIED_THERE("c") " AND device IN (SELECT id FROM device WHERE store IS NULL)))",
     [ROWS_NOBODYS] = "INSERT INTO logical_terminal (acquirer, tid, mid) SELECT '', '', ''"
                      " WHERE :erasure ON CONFLICT (acquirer, tid, mid) DO NOTHING",
-    [ROWS_CARRIED] = "UPDATE device_terminal SET logical_terminal = (SELECT id FROM"
+    [ROWS_CARRIED] = "UPDATE device_terminal AS c SET logical_terminal = (SELECT id FROM"
                      " logical_terminal WHERE acquirer = '' AND tid = '' AND mid = '')"
-                     " WHERE logical_terminal IN " ITS_TERMINALS,
-    [ROWS_TERMINALS] = "DELETE FROM logical_terminal WHERE merchant = " ITS,
+                     " WHERE " CARRIED_ITS,
+    /* `merchant` is who named it last, be it by a slip. */
+    [ROWS_TERMINALS] =
+        "DELETE FROM logical_terminal AS l"
+        " WHERE (merchant IS NULL OR merchant = " ITS ")"
+        " AND NOT EXISTS (SELECT 1 FROM device_terminal WHERE logical_terminal = l.id)"
+        " AND id NOT IN (SELECT logical_terminal FROM registration_duty)",
+    [ROWS_ELSEWHERE] = "UPDATE logical_terminal SET merchant = NULL WHERE merchant = " ITS,
     [ROWS_STANDINGS] = "UPDATE standing SET " BLANKED " WHERE merchant = " ITS,
     [ROWS_STORES] = "DELETE FROM store WHERE merchant = " ITS,
     [ROWS_FORMER] = "DELETE FROM former_name WHERE merchant = " ITS,

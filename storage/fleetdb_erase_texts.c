@@ -89,15 +89,29 @@ enum query {
 /* A label goes with what was told of it. */
 #define ABOUT_LABEL "(x.what = 'label' OR x.text LIKE '%label %')"
 
+/* A store without a name is called by its code, as others' are: after its merchant's, that names
+ * it well enough. */
+#define NO_CODE "name COLLATE NOCASE NOT IN (SELECT code FROM store WHERE merchant = :merchant)"
+/* By what it carried; not what another merchant carried too. */
+#define CARRIED                                                                                    \
+    "(SELECT c.logical_terminal FROM standing s JOIN device_terminal c"                            \
+    " ON " FLEETDB_ERASE_WHILE("c", "s") " WHERE s.merchant = :merchant)"
+#define ITS_ALONE(number)                                                                          \
+    " UNION SELECT * FROM (SELECT " number " FROM logical_terminal WHERE id IN " CARRIED           \
+    " EXCEPT SELECT l." number " FROM device_terminal c JOIN logical_terminal l"                   \
+    " ON l.id = c.logical_terminal WHERE l." number " IN (SELECT " number                          \
+    " FROM logical_terminal WHERE id IN " CARRIED ")"                                              \
+    " AND " FLEETDB_ERASE_ANOTHERS("c", ":merchant") ")"
+
 static const char *const texts[QUERIES] = {
     [WORDS] = "SELECT word FROM erased_word WHERE word <> ''",
-    [BEGIN_WORDS] = "INSERT INTO erased_word (word) SELECT code FROM merchant WHERE id = :merchant"
-                    " UNION SELECT name FROM merchant WHERE id = :merchant"
-                    " UNION SELECT name FROM store WHERE merchant = :merchant"
-                    " UNION SELECT address FROM store WHERE merchant = :merchant"
-                    " UNION SELECT name FROM former_name WHERE merchant = :merchant"
-                    " UNION SELECT tid FROM logical_terminal WHERE merchant = :merchant"
-                    " UNION SELECT mid FROM logical_terminal WHERE merchant = :merchant",
+    [BEGIN_WORDS] =
+        "INSERT INTO erased_word (word) SELECT code FROM merchant WHERE id = :merchant"
+        " UNION SELECT name FROM merchant WHERE id = :merchant"
+        " UNION SELECT name FROM store WHERE merchant = :merchant AND " NO_CODE
+        " UNION SELECT address FROM store WHERE merchant = :merchant"
+        " UNION SELECT name FROM former_name WHERE merchant = :merchant AND " NO_CODE ITS_ALONE(
+            "tid") ITS_ALONE("mid"),
     [BEGIN_AUTHORS] = "INSERT INTO erased_author (who, becomes) SELECT 'token ' || name,"
                       " 'token " ERASED_NAME "' || id FROM token"
                       " WHERE id IN " FLEETDB_ERASE_ITS_TOKENS,

@@ -11,6 +11,9 @@
  * Nothing changed: nothing is written.
  */
 
+/* The merchant, and its store, where a device stands until somebody says. */
+#define FLEETDB_NOWHERE "unassigned"
+
 /* A code says which; of what is NULL nothing is said: it stays, or is empty (a name: the code). */
 struct fleetdb_store {
     const char *merchant, *merchant_name; /* code; name */

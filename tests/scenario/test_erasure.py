@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A merchant is erased by a musterd that is killed over it again and again: names, results, sums, and bytes."""
 import random
+import subprocess
 
 import pytest
 
@@ -164,3 +165,42 @@ def test_what_it_was_called_and_what_moved_away(ops, terminal):
                               "T0000001") if name.encode() in held]
     assert left == []
     assert ops.query("SELECT name, value FROM device_label") == [("counter", "the left one")]
+
+
+def test_erasing_one_leaves_the_tid_of_anothers_sales(ops, terminal):
+    """A slip in device add took m1's TID to m3; then m3 is erased."""
+    key = terminal.folder / "other.pub"
+    private = terminal.folder / "other.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", key], check=True)
+    ops.ctl_ok("device", "add", "slip", "--serial", "T1", "--model", "A920", "--agent-key", key, "--merchant", "m3",
+               "--store", "x1", "--terminal", "0:0:T0000001:M00000000000001")
+    ops.ctl_ok("device", "retire", "slip")
+    ops.ctl_ok("device", "state", "lab", "term-1", "--why", "T0000001 of M00000000000001 called")
+    history = ops.json("device", "history", "term-1")
+    looked = ops.http("POST", "/api/v1/erasures", b'{"merchant": "m3", "dry_run": true}')[1]
+    assert (looked["results"], looked["terminals"]) == (0, 0)
+    ops.ctl_ok("merchant", "erase", "m3", "--confirm", "m3")
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=60, what="the end of the erasure")
+    assert len(ops.json("find", "--tid", "T0000001", "--limit", "50")["results"]) == 40
+    by_tid = ops.json("errors", "--by", "tid")["rows"]
+    assert [row["key"] for row in by_tid] == ["T0000001"]
+    assert ops.json("device", "history", "term-1") == history
+    assert "T0000001" in str(history) and "T0000001" not in str(ops.json("device", "history", "slip"))
+
+
+def test_a_store_without_a_name_is_no_word(ops):
+    """Its name is its code then, and codes such as s1 or a are every merchant's."""
+    for store in ("s1", "a"):
+        ops.ctl_ok("store", "set", "--merchant", "m7", "--store", store)
+    ops.ctl_ok("store", "set", "--merchant", "m7", "--store", "s1", "--store-name", "Market Hall")  # was called s1
+    ops.ctl_ok("group", "add", "tills", "lane=a|b")
+    ops.add_device("term-9", "11111111")  # of m1/s1
+    ops.ctl_ok("device", "label", "note=s1", "--device", "term-9")
+    ops.ctl_ok("device", "state", "lab", "term-9", "--why", "went to a workshop, says m1/s1")
+    before = {row["id"]: row["text"] for row in ops.json("changes")["changes"]}
+    ops.ctl_ok("merchant", "erase", "m7", "--confirm", "m7")
+    wait_for(lambda: erasure(ops)["done_ms"], timeout=60, what="the end of the erasure")
+    after = {row["id"]: row["text"] for row in ops.json("changes")["changes"]}
+    assert {before[row] for row in before if after[row] != before[row]} == {
+        text for text in before.values() if "m7" in text}
