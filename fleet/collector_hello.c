@@ -4,6 +4,7 @@
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,13 @@ enum {
     DETAIL_ARENA_BYTES = 512 * 1024,
     DETAIL_BYTES = 32 * 1024,
     REASON_CHARS = 480,
+    /* What is made of one that was read: its texts, at most of as many items as are kept, and the
+     * streams of a hello. Its own arena may be full of what nobody asked for. */
+    MADE_BYTES = 256 * 1024,
 };
+static_assert(MADE_BYTES > 2 * LIMIT_MANIFEST_ITEMS * (REASON_CHARS + 1) +
+                               2 * COLLECTOR_STREAMS_HEARD * sizeof(struct owed_stream),
+              "whatever a terminal says, there is room to store it");
 
 static int64_t signed_of(uint64_t value)
 {
@@ -289,10 +296,12 @@ bool collector_event(struct collector *collector, const struct fleetdb_device *d
     ProtobufCMessage *detail = NULL;
     bool done = true;
     if (unpack(type, bytes_of(event->detail.data, event->detail.len), &limits, &arena, &detail,
-               &why))
+               &why)) {
+        arena.limit_bytes += MADE_BYTES;
         done = note_detail(collector, device, incarnation, seq, event, detail, &arena, err);
-    else
+    } else {
         collector_refuse(collector, REFUSED_EVENT_DETAIL, REASON_MALFORMED, device->id, why.text);
+    }
     arena_done(&arena);
     return done;
 }
@@ -307,6 +316,7 @@ static const Muster__Hello *read_hello(struct bytes body, struct arena *arena, s
     ProtobufCMessage *message = NULL;
     if (!unpack(&muster__hello__descriptor, body, &limits, arena, &message, err))
         return NULL;
+    arena->limit_bytes += MADE_BYTES;
     const Muster__Hello *hello = (const Muster__Hello *)message;
     if (hello->nonce.len == OWED_NONCE_BYTES)
         return hello;

@@ -250,6 +250,92 @@ static void late_events_do_not_undo_newer_ones(void **state)
     assert_int_equal(world->metrics.values[METRIC_MASKED], 4);
 }
 
+/* ---- one that fills the memory it is read into, with items that say nothing ---- */
+
+enum { PADDED_MAX = 8192 };
+struct padded {
+    Muster__StateReport report;
+    Muster__ItemReport items[PADDED_MAX], *list[PADDED_MAX];
+    char reason[512], names[LIMIT_MANIFEST_ITEMS][8];
+};
+
+/* As many texts as are kept, then `more` items. */
+static void padded_make(struct padded *padded, size_t more)
+{
+    muster__state_report__init(&padded->report);
+    memset(padded->reason, 'x', sizeof padded->reason - 1);
+    for (size_t i = 0; i < PADDED_MAX; i++) {
+        muster__item_report__init(&padded->items[i]);
+        padded->list[i] = &padded->items[i];
+    }
+    for (size_t i = 0; i < 50; i++) {
+        (void)snprintf(padded->names[i], sizeof padded->names[i], "a%zu", i);
+        padded->items[i].name = padded->names[i];
+        padded->items[i].reason = padded->reason;
+    }
+    padded->report.items = padded->list;
+    padded->report.n_items = 50 + more;
+}
+
+/* Whether what is left of the arena is less than one of its texts. */
+static bool fills(const ProtobufCMessage *message, struct unpack_limits limits, size_t arena_bytes)
+{
+    struct arena arena = {.limit_bytes = arena_bytes};
+    struct buf packed = {0};
+    ProtobufCMessage *read = NULL;
+    struct err why = {0};
+    assert_true(pack(message, &packed, NULL));
+    bool full = unpack(message->descriptor, buf_bytes(&packed), &limits, &arena, &read, &why) &&
+                arena_alloc(&arena, 496) == NULL;
+    arena_done(&arena);
+    buf_done(&packed);
+    return full;
+}
+
+static void a_detail_that_fills_its_memory_is_stored(void **state)
+{
+    static struct padded padded;
+    struct world *world = *state;
+    size_t more = 0;
+    do
+        padded_make(&padded, ++more);
+    while (more + 50 < 4000 &&
+           !fills(&padded.report.base, (struct unpack_limits){.max_bytes = 32 * 1024}, 512 * 1024));
+    assert_in_range(more, 1, 3900);
+    world_send_results(world, 8, 1, 5, 0);
+    world_send_event(world, 1, MUSTER__EVENT_KIND__EVENT_STATE, &padded.report.base, 0);
+    world_send_results(world, 8, 6, 10, 0);
+    world_settle(world);
+    assert_int_equal(world->metrics.values[METRIC_COMMIT_FAILURES], 0);
+    assert_int_equal(world_results(world), 10);
+    assert_int_equal(temp_fleet_sql(world->fleet, "SELECT count(*) FROM event"), 1);
+    assert_int_equal(items_of(world), 50);
+}
+
+static void a_hello_that_fills_its_memory_is_answered(void **state)
+{
+    static struct padded padded;
+    struct world *world = *state;
+    uint8_t nonce[16] = {1};
+    size_t more = 3000;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.nonce = (ProtobufCBinaryData){sizeof nonce, nonce};
+    hello.starts = 1;
+    hello.agent_version = padded.reason;
+    hello.state = &padded.report;
+    do
+        padded_make(&padded, ++more);
+    while (more < 8000 &&
+           !fills(&hello.base, (struct unpack_limits){LIMIT_HELLO_BYTES, 8192}, 1024 * 1024));
+    assert_in_range(more, 3001, 7999);
+    world_send_results(world, 8, 1, 5, 0);
+    world_send_hello(world, "t1", &hello);
+    world_settle(world);
+    assert_int_equal(world->metrics.values[METRIC_COMMIT_FAILURES], 0);
+    assert_int_equal(world->hellos, 1);
+    assert_int_equal(items_of(world), 50);
+}
+
 static void send_state_hello(struct world *world, uint64_t incarnation, uint64_t starts,
                              uint64_t boot_ms, Muster__ItemState state)
 {
@@ -398,6 +484,8 @@ int main(void)
         TEST(a_hello_is_welcomed),
         TEST(rows_that_no_terminal_counts),
         TEST(more_documents_than_a_manifest_has),
+        TEST(a_detail_that_fills_its_memory_is_stored),
+        TEST(a_hello_that_fills_its_memory_is_answered),
         TEST(a_welcome_keeps_its_limits),
         TEST(a_hello_without_sense_gets_no_answer),
         TEST(an_old_hello_does_not_undo_a_newer_one),
