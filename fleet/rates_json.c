@@ -93,21 +93,24 @@ static json_t *amounts_json(const struct rates_answer *answer, const struct row 
     return amounts;
 }
 
-/* Null: there is nothing to compare with. */
+/* Null: there is nothing to compare with; a share of nothing is none. */
 static json_t *share_json(bool known, int64_t hits, int64_t tries)
 {
-    if (!known)
+    if (!known || tries <= 0)
         return json_null();
     struct wilson interval = wilson_95(hits, tries);
     return json_pack("{s:I, s:I, s:f, s:f, s:f}", "errors", (json_int_t)hits, "results",
-                     (json_int_t)tries, "rate", tries > 0 ? (double)hits / (double)tries : 0.0,
-                     "low", interval.low, "high", interval.high);
+                     (json_int_t)tries, "rate", (double)hits / (double)tries, "low", interval.low,
+                     "high", interval.high);
 }
 
+/* NULL: there is no rest beside it. */
 static const char *verdict_of(const struct row *row)
 {
     static const char *const words[] = {
         [WILSON_UNSURE] = "unsure", [WILSON_MORE] = "more", [WILSON_LESS] = "less"};
+    if (row->rest_tries <= 0)
+        return NULL;
     return words[wilson_beside(wilson_95(row->hits, row->tries),
                                wilson_95(row->rest_hits, row->rest_tries))];
 }
@@ -132,12 +135,12 @@ static json_t *row_json(const struct rates_answer *answer, const struct row *row
                          amounts_json(answer, row), "before",
                          share_json(answer->before.known, before_hits, before_tries), "rest",
                          share_json(beside, row->rest_hits, row->rest_tries));
-    return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:o, s:o, s:o, s:s}", "key", key, "results",
+    return json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:o, s:o, s:o, s:s?}", "key", key, "results",
                      (json_int_t)row->tries, "errors", (json_int_t)row->hits, "rate", share, "low",
                      interval.low, "high", interval.high, "amounts", amounts_json(answer, row),
                      "before", share_json(answer->before.known, before_hits, before_tries), "rest",
                      share_json(beside, row->rest_hits, row->rest_tries), "verdict",
-                     beside ? verdict_of(row) : "unsure");
+                     verdict_of(row));
 }
 
 /* ---- all of them ---- */

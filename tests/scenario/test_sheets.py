@@ -103,6 +103,7 @@ def test_figures_are_numbers(ops):
     assert rows["00"]["AT RISK (MINOR UNITS OF 392)"] == "0" and rows["00"]["WEEK AGO (%)"] == ""
     row, = sheet(ops, "rates", "--by", "device")
     assert (row["DEVICE"], row["RESULTS"], row["ERRORS"]) == ("term-1", "61", "30")
+    assert (row["REST (%)"], row["BESIDE IT"], row["WEEK AGO (%)"]) == ("", "", "")  # it is all that there is
     assert float(row["RATE (%)"]) == round(100 * 30 / 61, 4)
     store, = sheet(ops, "get", "stores")
     assert {"MERCHANT NAME", "STORE NAME"} <= set(store)
