@@ -212,6 +212,28 @@ static bool is_without_rest(const json_t *rows)
     return json_array_size(rows) > 0;
 }
 
+static void print_week_ago(const json_t *reply, FILE *out, const char *nothing)
+{
+    static const int64_t week_ms = INT64_C(7) * 24 * 3600 * 1000, slack_ms = 3 * 60 * 1000;
+    const json_t *ago = json_object_get(reply, "week_ago");
+    const int64_t span_ms = ctl_number(reply, "to_ms") - ctl_number(reply, "from_ms");
+    char from[32], to[32];
+    if (json_is_object(ago)) {
+        clock_format(ctl_number(ago, "from_ms"), from);
+        clock_format(ctl_number(ago, "to_ms"), to);
+        fprintf(out, "WEEK AGO is from %.16sZ to %.16sZ: the same hours by the clock of %s.\n",
+                from, to, ctl_text(ago, "zone"));
+    } else if (span_ms > week_ms + slack_ms) {
+        fprintf(out, "WEEK AGO is %s: more than 7 days would overlap with the week before.\n",
+                nothing);
+    } else {
+        fprintf(out,
+                "WEEK AGO is %s: a week before there were no such hours by that clock (it was set "
+                "forward), or they are not kept as these are.\n",
+                nothing);
+    }
+}
+
 /* What the figures are of. To people who read CSV as well. */
 static void print_head(struct ctl *ctl, const json_t *reply)
 {
@@ -238,13 +260,7 @@ static void print_head(struct ctl *ctl, const json_t *reply)
     if (strstr(ctl_text(reply, "source"), "rows") != NULL)
         fprintf(out, "No sum knows all of that: read from %s in %" PRId64 " ms.\n",
                 ctl_text(reply, "source"), ctl_number(reply, "took_ms"));
-    const json_t *ago = json_object_get(reply, "week_ago");
-    if (json_is_object(ago)) {
-        clock_format(ctl_number(ago, "from_ms"), from);
-        clock_format(ctl_number(ago, "to_ms"), to);
-        fprintf(out, "WEEK AGO is from %.16sZ to %.16sZ: the same hours by the clock of %s.\n",
-                from, to, ctl_text(ago, "zone"));
-    }
+    print_week_ago(reply, out, ctl->csv != NULL ? "empty" : "-");
     if (is_without_rest(json_object_get(reply, "rows")))
         fprintf(out,
                 "REST is %s: all results are counted here, and there are no others beside them.\n",

@@ -274,3 +274,11 @@ def test_what_is_not_listed_is_told(ops):
         assert told not in ops.ctl_ok(*words[:-1], "1000")
     assert "--state: it is of the list of devices" in ops.fails(2, "presence", "d-1", "--state", "missing")
     assert "--days: it is of one device" in ops.fails(2, "presence", "--days", "3")
+
+
+def test_why_there_is_no_week_ago_is_told(ops):
+    assert "WEEK AGO is from " in ops.ctl_ok("errors", "--since", "7d")
+    assert "WEEK AGO is -: more than 7 days would overlap" in ops.ctl_ok("errors", "--since", "8d")
+    skipped = ("errors", "--from", "2026-04-05T00:00Z", "--to", "2026-04-05T01:00Z", "--zone", "Europe/Berlin")
+    assert "WEEK AGO is -: a week before there were no such hours" in ops.ctl_ok(*skipped)
+    assert "WEEK AGO is empty: " in ops.ctl(*skipped, "-o", "csv").stderr

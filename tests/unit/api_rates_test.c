@@ -224,6 +224,12 @@ static void a_week_ago_it_was_the_same_hour_there(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_week_ago(world, whole, rows[i].from, rows[i].to, (struct api_query){"store", "n/s"},
                         "Europe/Berlin", rows[i].before_from, rows[i].before_to);
+    /* The last 7 days, as they are asked for: a moment longer. */
+    assert_week_ago(world, whole, "2026-06-17 10:00", "2026-06-24 10:01",
+                    (struct api_query){"store", "n/s"}, "Europe/Berlin", "2026-06-10 10:00",
+                    "2026-06-17 10:00");
+    assert_week_ago(world, whole, "2026-06-17 10:00", "2026-06-24 10:02",
+                    (struct api_query){"store", "n/s"}, "", NULL, NULL);
     /* The hour that there was not. */
     assert_week_ago(world, whole, "2026-04-05 00:00", "2026-04-05 01:00",
                     (struct api_query){"store", "n/s"}, "", NULL, NULL);
