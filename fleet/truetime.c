@@ -14,6 +14,9 @@ enum {
 };
 static const int64_t wide_ms = 60000; /* beyond it the clock's word is better than the middle */
 static const int64_t plausible_past_ms = INT64_C(400) * 24 * 3600 * 1000;
+/* No terminal is switched on, or keeps what it made, for longer: what says so is a lie, and would
+ * make the fleet's own history as long. */
+static const int64_t kept_past_ms = INT64_C(1500) * 24 * 3600 * 1000;
 static const int64_t plausible_future_ms = INT64_C(10) * 60 * 1000;
 static const int64_t drift_after_ms = INT64_C(3600) * 1000;
 
@@ -148,9 +151,15 @@ bool truetime_precedes(struct fleetdb_boot *before, const struct fleetdb_boot *a
 
 /* ---- records ---- */
 
+/* Never before 1970: sums and spans are of whole buckets from there on. */
+static int64_t earliest(const struct truetime_record *record, int64_t past_ms)
+{
+    return record->received_ms > past_ms ? record->received_ms - past_ms : 0;
+}
+
 static int64_t guess(const struct truetime_record *record)
 {
-    bool plausible = record->wall_ms > record->received_ms - plausible_past_ms &&
+    bool plausible = record->wall_ms >= earliest(record, plausible_past_ms) &&
                      record->wall_ms < record->received_ms + plausible_future_ms;
     return plausible ? record->wall_ms : record->received_ms;
 }
@@ -164,13 +173,16 @@ struct truetime_judged truetime_judge(const struct fleetdb_boot *boot,
     struct truetime_span span = truetime_at(boot, record->boot_ms, ppm);
     if (span.upper_ms > record->received_ms)
         span.upper_ms = record->received_ms;
-    if (span.lower_ms > span.upper_ms) /* a terminal that lies */
+    const int64_t oldest_ms = earliest(record, kept_past_ms);
+    if (span.lower_ms > span.upper_ms || span.upper_ms < oldest_ms) /* a terminal that lies */
         return judged;
     if (span.lower_ms == INT64_MIN) {
         if (judged.at_ms > span.upper_ms)
             judged.at_ms = span.upper_ms;
         return judged;
     }
+    if (span.lower_ms < oldest_ms)
+        span.lower_ms = oldest_ms;
     int64_t wide = span.upper_ms - span.lower_ms;
     judged = (struct truetime_judged){span.lower_ms + wide / 2, (wide + 1) / 2};
     if (judged.bound_ms > wide_ms && record->wall_ms >= span.lower_ms &&

@@ -15,6 +15,7 @@
  *   - a boot began after the boot before it had ended.
  * From all facts of a boot together follows an interval for each of its moments; half of it is the
  * stated bound. A boot with no fact of the second kind at or before it has no lower end: unknown.
+ * Nothing is more than 1500 days old when it arrives: what would be is unknown too.
  * The clock itself is never evidence: one that stands still while the terminal is off looks right.
  */
 enum {

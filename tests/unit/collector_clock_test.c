@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/unpack.h"
 #include "storage/fleetdb_clock.h"
+#include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_unsure.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/collector_world.h"
@@ -379,6 +380,39 @@ static void impossible_times_are_borne(void **state)
     assert_in_range(clock.width_ms, 150, 300);
 }
 
+/* Sums are of whole buckets from 1970 on. */
+static void what_says_it_was_made_before_1970_is_counted_now(void **state)
+{
+    static const int64_t walls[] = {-1, -59999, -3599999};
+    struct world *world = *state;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    Muster__TxnResult results[3];
+    ProtobufCMessage *rows[3];
+    const uint64_t now = (uint64_t)world_wall(world);
+    uint64_t wrong = 0;
+    char text[200] = "";
+    hello.nonce = hello.boot_id = id_of("0123456789abcdef");
+    hello.incarnation = 5;
+    hello.boot_ms = hello.sight_asked_ms = hello.sight_came_ms = now;
+    hello.sight_fleet_ms = (int64_t)now;
+    world_send_hello(world, "t1", &hello);
+    for (size_t i = 0; i < 3; i++) {
+        muster__txn_result__init(&results[i]);
+        results[i].boot_ms = 1;
+        results[i].wall_ms = walls[i];
+        rows[i] = &results[i].base;
+    }
+    const struct lane_rows lane = {
+        .lane = MUSTER__LANE__LANE_TXN, .incarnation = 5, .first_seq = 1, .count = 3, .rows = rows};
+    struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    buf_done(&batch);
+    world_settle(world);
+    assert_int_equal(temp_fleet_sql(world->fleet, "SELECT min(at_ms) FROM result"), now);
+    assert_true(fleetdb_rollups_check(world->fleet->db, &wrong, text, sizeof text, NULL));
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
 #define IN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -392,6 +426,7 @@ int main(void)
         IN_WORLD(boots_are_forgotten),
         IN_WORLD(a_boot_before_may_be_forgotten),
         IN_WORLD(impossible_times_are_borne),
+        IN_WORLD(what_says_it_was_made_before_1970_is_counted_now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,29 @@ static void a_liar_spoils_itself(void **state)
     assert_int_equal(judge(&boot, INT64_MAX, INT64_MIN).at_ms, NOW);
 }
 
+/* One that claims to have been switched on since 1970, or to have kept what it made for so long. */
+static void nothing_is_older_than_terminals_are(void **state)
+{
+    static const int64_t walls[] = {-1, -59999, -3599999, INT64_MIN, 0, 1};
+    struct fleetdb_boot boot = {.boot = 1}, hello = {.boot = 2}, after = {.boot = 3};
+    (void)state;
+    assert_true(truetime_sight(&boot, NOW, NOW, NOW, TRUETIME_PPM));
+    assert_true(truetime_add(&hello, (struct fleetdb_fact){10 * NOW, NOW, false}, TRUETIME_PPM));
+    for (size_t i = 0; i < sizeof walls / sizeof *walls; i++) {
+        assert_int_equal(judge(&boot, 1, walls[i]).at_ms, NOW);
+        assert_int_equal(judge(&boot, 1, walls[i]).bound_ms, FLEETDB_BOUND_UNKNOWN);
+        assert_int_equal(judge(&hello, 1, walls[i]).at_ms, NOW);
+        const struct truetime_record early = {1, walls[i], DAY}; /* by a clock of ours */
+        assert_in_range(truetime_judge(NULL, &early, TRUETIME_PPM).at_ms, 0, DAY);
+    }
+    assert_int_equal(judge(&boot, NOW - 1600 * DAY, 0).at_ms, NOW);
+    assert_in_range(judge(&boot, NOW - 1400 * DAY, 0).at_ms, NOW - 1401 * DAY, NOW - 1399 * DAY);
+    /* What may be as old is taken to be no older. */
+    assert_true(truetime_add(&after, (struct fleetdb_fact){0, DAY, true}, TRUETIME_PPM));
+    assert_int_equal(judge(&after, HOUR, -1).at_ms, NOW - 750 * DAY);
+    assert_int_equal(judge(&after, HOUR, -1).bound_ms, 750 * DAY);
+}
+
 /* A terminal that is never switched off, welcomed daily for three years: few facts, spread out. */
 static void facts_stay_few(void **state)
 {
@@ -305,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_replayed_hello_moves_nothing),
         cmocka_unit_test(boots_bound_each_other),
         cmocka_unit_test(a_liar_spoils_itself),
+        cmocka_unit_test(nothing_is_older_than_terminals_are),
         cmocka_unit_test(facts_stay_few),
         cmocka_unit_test(records_are_within_their_bounds),
         cmocka_unit_test(crystals_worse_than_stated_are_told),
