@@ -309,17 +309,21 @@ static bool check_key(struct bytes spki, struct err *err)
     return true;
 }
 
-/* With the audit's row; a dry run goes all the way, and back. */
+/* With the audit's row, and what is to be told of the device; a dry run goes all the way, and back.
+ */
 static bool enrol_told(struct fleetdb *db, const struct fleetdb_enrolment *enrolment, int64_t known,
-                       const struct fleetdb_change *change, bool dry_run, struct err *err)
+                       const struct fleetdb_change *change, bool dry_run, json_t **ret_duties,
+                       struct err *err)
 {
     struct device_change told = {0};
+    const struct fleetdb_scope all = {0};
     int64_t device = 0;
     if (!fleetdb_begin(db, err))
         return false;
     bool done = device_change_begin(db, known, &told, err) &&
                 fleetdb_enrol(db, enrolment, change->now_ms, &device, err) &&
-                device_change_audit(db, device, &told, "enrol", change, err);
+                device_change_audit(db, device, &told, "enrol", change, err) &&
+                place_duties(db, all, device, false, ret_duties, err);
     device_change_done(&told);
     if (done && !dry_run)
         return fleetdb_commit(db, err);
@@ -334,6 +338,7 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
     struct fleetdb_terminal terminals[PLACE_TERMINALS_MAX];
     struct fleetdb_enrolment enrolment = {.terminals = terminals};
     struct fleetdb_device known;
+    json_t *duties = NULL;
     const struct fleetdb_change change = {.who = request->caller->name, .now_ms = request->now_ms};
     const json_t *list = json_object_get(object, "terminals");
     enrolment.keep_terminals = list == NULL;
@@ -351,10 +356,11 @@ static bool enrol(const struct api_fleet *fleet, const json_t *object,
     const bool dry_run = json_is_true(json_object_get(object, "dry_run"));
     bool is_new = !fleetdb_device_find(fleet->db, enrolment.id, &known, NULL);
     if (!read_place(object, is_new, &enrolment, err) ||
-        !enrol_told(fleet->db, &enrolment, is_new ? 0 : known.device, &change, dry_run, err))
+        !enrol_told(fleet->db, &enrolment, is_new ? 0 : known.device, &change, dry_run, &duties,
+                    err))
         return false;
-    *ret_answer = json_pack("{s:s, s:b, s:b}", "id", enrolment.id, "new", (int)is_new, "dry_run",
-                            (int)dry_run);
+    *ret_answer = json_pack("{s:s, s:b, s:b, s:o}", "id", enrolment.id, "new", (int)is_new,
+                            "dry_run", (int)dry_run, "duties", duties);
     return *ret_answer != NULL || api_no_memory(err);
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 20000, REFUSED_SHOWN = 200, TURN_MS = 20 };
+enum { ROWS_MAX = 20000, REFUSED_SHOWN = 200, DUTIES_SHOWN = 200, TURN_MS = 20 };
 
 struct import {
     struct fleetdb *db;
@@ -23,10 +23,15 @@ struct import {
     const json_t *lines;
     size_t count, next; /* lines, and those that were read */
     struct import_row *rows;
-    char **refusals; /* of each line; NULL: none */
+    struct device_change *before; /* of each line's device */
+    bool *lets_go;                /* the line's device has lost what the line does not name */
+    char **refusals;              /* of each line; NULL: none */
     struct import_claims claims;
     json_t *stores; /* rows of those that were said, by merchant and code */
     int64_t made, changed, same, keyless, refused;
+    int64_t last_duty; /* of those before */
+    json_t *duties;    /* that came of it, the first */
+    int64_t duty_count;
 };
 
 /* ---- reading ---- */
@@ -55,6 +60,44 @@ static bool read_line(struct import *import, size_t line, struct err *err)
     if (!import_row_read(json_array_get(import->lines, line), &import->rows[line], &why))
         return refuse(import, line, &why, err);
     return import_claims_add(&import->claims, line, err);
+}
+
+/* device 0: there is none. */
+static bool find(struct fleetdb *db, const char *id, struct fleetdb_device *ret_device,
+                 struct err *err)
+{
+    struct err why = {0};
+    return fleetdb_device_find(db, id, ret_device, &why) || why.code == ERR_NOT_FOUND ||
+           err_set(err, why.code, "%s", why.text);
+}
+
+/* ---- letting go ---- */
+
+static bool let_go(struct import *import, size_t line, struct err *err)
+{
+    struct fleetdb_device known = {0};
+    const struct fleetdb_enrolment *said = &import->rows[line].enrolment;
+    if (!find(import->db, said->id, &known, err) ||
+        !device_change_begin(import->db, known.device, &import->before[line], err))
+        return false;
+    const int64_t writes = fleetdb_writes(import->db);
+    const bool done = known.device == 0 || said->keep_terminals ||
+                      fleetdb_device_let_go(import->db, &known, said->terminals,
+                                            said->terminal_count, &import->change, err);
+    import->lets_go[line] = fleetdb_writes(import->db) != writes;
+    return done;
+}
+
+/* First, so that lines may hand logical terminals to one another, whatever their order. */
+static bool let_all_go(struct import *import, struct err *err)
+{
+    for (size_t line = 0; line < import->count; line++) {
+        struct err why = {0};
+        if (import->refusals[line] == NULL && !let_go(import, line, &why) &&
+            !refuse(import, line, &why, err))
+            return false;
+    }
+    return true;
 }
 
 /* ---- writing ---- */
@@ -117,7 +160,7 @@ static bool put_row(struct import *import, const struct import_row *row, bool cl
 }
 
 static bool count_row(struct import *import, const struct fleetdb_device *known, int64_t device,
-                      int64_t writes, struct err *err)
+                      bool changed, struct err *err)
 {
     struct fleetdb_key keys[FLEETDB_KEYS_MAX];
     size_t count = 0;
@@ -126,39 +169,29 @@ static bool count_row(struct import *import, const struct fleetdb_device *known,
     import->keyless += count == 0;
     if (known->device == 0)
         import->made++;
-    else if (fleetdb_writes(import->db) != writes)
+    else if (changed)
         import->changed++;
     else
         import->same++;
     return true;
 }
 
-/* device 0: there is none. */
-static bool find(struct fleetdb *db, const char *id, struct fleetdb_device *ret_device,
-                 struct err *err)
+static bool write_row(struct import *import, size_t line, bool clash, struct err *err)
 {
-    struct err why = {0};
-    return fleetdb_device_find(db, id, ret_device, &why) || why.code == ERR_NOT_FOUND ||
-           err_set(err, why.code, "%s", why.text);
-}
-
-static bool write_row(struct import *import, const struct import_row *row, bool clash,
-                      struct err *err)
-{
+    const struct import_row *row = &import->rows[line];
     struct fleetdb_device known = {0};
-    struct device_change told = {0};
     int64_t device = 0;
     const int64_t writes = fleetdb_writes(import->db);
-    bool done = find(import->db, row->enrolment.id, &known, err) &&
-                device_change_begin(import->db, known.device, &told, err) &&
-                put_row(import, row, clash, &known, &device, err) &&
-                (!row->has_labels ||
-                 fleetdb_labels_only(import->db, device, row->labels, row->label_count, err)) &&
-                (fleetdb_writes(import->db) == writes ||
-                 device_change_audit(import->db, device, &told, "import", &import->change, err)) &&
-                count_row(import, &known, device, writes, err);
-    device_change_done(&told);
-    return done;
+    if (!find(import->db, row->enrolment.id, &known, err) ||
+        !put_row(import, row, clash, &known, &device, err) ||
+        (row->has_labels &&
+         !fleetdb_labels_only(import->db, device, row->labels, row->label_count, err)))
+        return false;
+    const bool changed = import->lets_go[line] || fleetdb_writes(import->db) != writes;
+    import->lets_go[line] = false;
+    return (!changed || device_change_audit(import->db, device, &import->before[line], "import",
+                                            &import->change, err)) &&
+           count_row(import, &known, device, changed, err);
 }
 
 static bool write_rows(struct import *import, struct err *err)
@@ -166,8 +199,7 @@ static bool write_rows(struct import *import, struct err *err)
     for (size_t line = 0; line < import->count; line++) {
         struct err why = {0};
         if (import->refusals[line] == NULL &&
-            !write_row(import, &import->rows[line], import_claims_clash(&import->claims, line),
-                       &why) &&
+            !write_row(import, line, import_claims_clash(&import->claims, line), &why) &&
             !refuse(import, line, &why, err))
             return false;
     }
@@ -187,7 +219,7 @@ static bool check_agreement(struct import *import, struct err *err)
         const int64_t writes = fleetdb_writes(import->db);
         if (!import_claims_clash(&import->claims, line))
             continue;
-        const bool written = write_row(&again, &import->rows[line], true, &why);
+        const bool written = write_row(&again, line, true, &why);
         if ((!written && !refuse(import, line, &why, err)) ||
             (written && fleetdb_writes(import->db) != writes &&
              !refuse(import, line, &otherwise, err)))
@@ -196,11 +228,21 @@ static bool check_agreement(struct import *import, struct err *err)
     return true;
 }
 
+/* Those that came of it; what was told in vain is done already. */
+static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err)
+{
+    struct import *import = ctx;
+    if (view->duty <= import->last_duty)
+        return true;
+    return import->duty_count++ >= DUTIES_SHOWN || place_add_duty(import->duties, view, err);
+}
+
 static bool write_all(struct import *import, struct err *err)
 {
     char text[160];
     const int64_t writes = fleetdb_writes(import->db);
-    if (!write_rows(import, err))
+    if (!fleetdb_duties_last(import->db, &import->last_duty, err) || !let_all_go(import, err) ||
+        !write_rows(import, err))
         return false;
     const bool written = fleetdb_writes(import->db) != writes; /* else all is as every line says */
     if (written && import->refused == 0 && !check_agreement(import, err))
@@ -208,8 +250,10 @@ static bool write_all(struct import *import, struct err *err)
     (void)snprintf(text, sizeof text, "%lld new, %lld changed, %lld as before",
                    (long long)import->made, (long long)import->changed, (long long)import->same);
     return import->refused > 0 || import->made + import->changed == 0 ||
-           fleetdb_audit(import->db, import->change.now_ms, import->change.who, "import", 0, text,
-                         err);
+           (fleetdb_duties_each(import->db, (struct fleetdb_scope){0}, 0, false, add_duty, import,
+                                err) &&
+            fleetdb_audit(import->db, import->change.now_ms, import->change.who, "import", 0, text,
+                          err));
 }
 
 /* A dry run goes all the way, and back. */
@@ -243,12 +287,13 @@ static bool answer_import(const struct import *import, struct api_answer *answer
 {
     json_t *shown = json_array();
     return api_give(answer,
-                    json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "kept",
+                    json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:O}", "kept",
                               (int)(import->refused == 0 && !import->dry_run), "dry_run",
                               (int)import->dry_run, "new", (json_int_t)import->made, "changed",
                               (json_int_t)import->changed, "same", (json_int_t)import->same,
                               "keyless", (json_int_t)import->keyless, "refused_count",
-                              (json_int_t)import->refused, "refused", shown),
+                              (json_int_t)import->refused, "refused", shown, "duty_count",
+                              (json_int_t)import->duty_count, "duties", import->duties),
                     err) &&
            show_refused(import, shown, err);
 }
@@ -278,11 +323,16 @@ static void stop(void *ctx)
             import_row_done(&import->rows[line]);
         if (import->refusals != NULL)
             free(import->refusals[line]);
+        if (import->before != NULL)
+            device_change_done(&import->before[line]);
     }
+    free(import->before);
+    free(import->lets_go);
     free(import->rows);
     free(import->refusals);
     import_claims_done(&import->claims);
     json_decref(import->stores);
+    json_decref(import->duties);
     json_decref(import->object);
     free(import);
 }
@@ -305,8 +355,12 @@ static bool begin(struct import *import, const struct api_request *request, stru
         import->change.why = "imported";
     import->rows = calloc(count, sizeof *import->rows);
     import->refusals = calloc(count, sizeof *import->refusals);
+    import->before = calloc(count, sizeof *import->before);
+    import->lets_go = calloc(count, sizeof *import->lets_go);
     import->stores = json_object();
-    if (import->rows == NULL || import->refusals == NULL || import->stores == NULL)
+    import->duties = json_array();
+    if (import->rows == NULL || import->refusals == NULL || import->before == NULL ||
+        import->lets_go == NULL || import->stores == NULL || import->duties == NULL)
         return api_no_memory(err);
     import->count = count;
     return import_claims_init(&import->claims, import->lines, err);

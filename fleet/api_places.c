@@ -117,7 +117,8 @@ static bool put_region(struct api_change *change, struct err *err)
         !place_check_zone(zone, err))
         return false;
     before.name = name;
-    if (!fleetdb_regions_each(change->db, (struct fleetdb_scope){0}, note_zone, &before, err))
+    if (!fleetdb_regions_each(change->db, (struct fleetdb_scope){0}, note_zone, &before, err) ||
+        (before.zone[0] == '\0' && !place_check_region(name, err)))
         return false;
     change->what = "region";
     (void)snprintf(change->text, sizeof change->text, "%s: time zone: %s%s%s", name, before.zone,

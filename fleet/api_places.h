@@ -29,6 +29,8 @@ enum { PLACE_TERMINALS_MAX = 16 };
 bool place_read_terminals(const json_t *list,
                           struct fleetdb_terminal terminals[PLACE_TERMINALS_MAX], size_t *ret_count,
                           struct err *err) MUSTER_CHECK;
+/* What selectors can name; NULL and "": none is said. */
+bool place_check_region(const char *name, struct err *err) MUSTER_CHECK;
 /* A time zone that this machine knows, or "". */
 bool place_check_zone(const char *name, struct err *err) MUSTER_CHECK;
 
@@ -41,6 +43,8 @@ bool place_check_label(const char *name, const char *value, struct err *err) MUS
  * [{"id", "act", "device", ...}] */
 bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device, bool all,
                   json_t **ret_list, struct err *err) MUSTER_CHECK;
+/* One of them; `ctx`: the list. */
+bool place_add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err) MUSTER_CHECK;
 json_t *place_labels(struct fleetdb *db, int64_t device, struct err *err); /* {"lane": "express"} */
 
 /* Handlers of the module's other files. */

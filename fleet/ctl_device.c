@@ -30,7 +30,7 @@ static json_t *device_json(const struct ctl_args *args, const char *agent_key, s
     return NULL;
 }
 
-static void print_enrolled(struct ctl *ctl, const json_t *device, const json_t *reply)
+static int print_enrolled(struct ctl *ctl, const json_t *device, const json_t *reply)
 {
     bool is_new = json_is_true(json_object_get(reply, "new"));
     bool dry_run = json_is_true(json_object_get(reply, "dry_run"));
@@ -44,8 +44,10 @@ static void print_enrolled(struct ctl *ctl, const json_t *device, const json_t *
         fprintf(ctl->out, "%zu.\n", json_array_size(json_object_get(device, "terminals")));
     else
         fputs(is_new ? "none.\n" : "as before.\n", ctl->out);
+    const bool told = ctl_print_duties(ctl, json_object_get(reply, "duties"), CTL_DUTIES_FIRST);
     if (dry_run)
         ctl_say_dry_run(ctl);
+    return told ? EXIT_OK : EXIT_SYSTEM;
 }
 
 static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
@@ -53,11 +55,7 @@ static int post_device(struct ctl *ctl, const json_t *device, struct err *err)
     json_t *reply;
     if (!client_post(ctl->client, "/api/v1/devices", device, &reply, err))
         return exit_code_of(err);
-    int code = EXIT_OK;
-    if (ctl->json)
-        code = ctl_print_json(ctl, reply, err);
-    else
-        print_enrolled(ctl, device, reply);
+    int code = ctl->json ? ctl_print_json(ctl, reply, err) : print_enrolled(ctl, device, reply);
     json_decref(reply);
     return code;
 }

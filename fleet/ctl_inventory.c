@@ -378,9 +378,14 @@ static int print_imported(struct ctl *ctl, struct import *import, const json_t *
         fprintf(ctl->out,
                 "%" PRId64 " of them have no agent key yet: nothing they send is taken.\n",
                 ctl_number(reply, "keyless"));
+    const json_t *duties = json_object_get(reply, "duties");
+    const bool told = ctl_print_duties(ctl, duties, CTL_DUTIES_FIRST);
+    const int64_t more = ctl_number(reply, "duty_count") - (int64_t)json_array_size(duties);
+    if (more > 0)
+        fprintf(ctl->out, "And %" PRId64 " more: musterctl get duties.\n", more);
     if (json_is_true(json_object_get(reply, "dry_run")))
         ctl_say_dry_run(ctl);
-    return EXIT_OK;
+    return told ? EXIT_OK : EXIT_SYSTEM;
 }
 
 static int post_import(struct ctl *ctl, const struct ctl_args *args, struct import *import,
@@ -446,7 +451,8 @@ const struct ctl_command ctl_device_import = {
         "and\n"
         "agent_key, where it says nothing. terminals: INDEX:ACQUIRER:TID:MID;..., labels:\n"
         "NAME=VALUE;..., agent_key: base64 of its SPKI, or @FILE, PEM, from the CSV's folder.\n"
-        "Each line that is wrong is told; where one is, nothing is kept.",
+        "A logical terminal that another device carries is taken over where that one's line no\n"
+        "longer names it. Each line that is wrong is told; where one is, nothing is kept.",
     .options = import_options,
     .argument_count = 1,
     .run = device_import,

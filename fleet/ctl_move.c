@@ -44,9 +44,9 @@ static const char *would(const json_t *reply)
 
 static int print_duties(struct ctl *ctl, const json_t *duties)
 {
-    static const char first[] = "To be told, or sales may be declined with 58 or 97:";
-    return json_array_size(duties) == 0 || ctl_print_duties(ctl, duties, first) ? EXIT_OK
-                                                                                : EXIT_SYSTEM;
+    return json_array_size(duties) == 0 || ctl_print_duties(ctl, duties, CTL_DUTIES_FIRST)
+               ? EXIT_OK
+               : EXIT_SYSTEM;
 }
 
 static int end(struct ctl *ctl, const json_t *reply, int code)
@@ -110,7 +110,8 @@ const struct ctl_command ctl_device_move = {
     .summary = "Have a device stand in another store, with what it carries.",
     .notes = "Sales made before count for the store that they were made in. A MID is its\n"
              "merchant's: at another merchant, say what the device carries (--terminal) or that\n"
-             "it carries none (--no-terminals).\n" REGISTRATION,
+             "it carries none (--no-terminals). What another device carries is not taken off it:\n"
+             "device swap.\n" REGISTRATION,
     .options = move_options,
     .argument_count = 1,
     .has_csv = true,

@@ -39,5 +39,7 @@ json_t *ctl_terminal(const char *text, struct err *err);
 /* What acquirers are to be told of devices; `first` is the line above. Of an empty list
  * nothing, in CSV its headings. */
 bool ctl_print_duties(struct ctl *ctl, const json_t *duties, const char *first);
+/* The line above those that come of a change. */
+#define CTL_DUTIES_FIRST "To be told, or sales may be declined with 58 or 97:"
 
 #endif

@@ -26,14 +26,28 @@ bool place_text(const json_t *object, const char *name, size_t max, const char *
 }
 
 /* What selectors can name, and one store alone by MERCHANT/STORE. */
+static bool is_code(const char *text)
+{
+    return selector_value_valid(text) && strpbrk(text, "/*?[") == NULL;
+}
+
 static bool code_text(const json_t *object, const char **ret_code, struct err *err)
 {
     if (!api_text(object, "id", CODE_CHARS, ret_code, err))
         return false;
-    return (selector_value_valid(*ret_code) && strpbrk(*ret_code, "/*?[") == NULL) ||
+    return is_code(*ret_code) ||
            err_set(err, ERR_INVALID,
                    "id \"%.64s\": a code has none of , | ; = / * ? [ and no blank at either end",
                    *ret_code);
+}
+
+bool place_check_region(const char *name, struct err *err)
+{
+    return name == NULL || name[0] == '\0' || is_code(name) ||
+           err_set(
+               err, ERR_INVALID,
+               "region \"%.64s\": a name has none of , | ; = / * ? [ and no blank at either end",
+               name);
 }
 
 /* A name that is given says something. */
@@ -74,6 +88,7 @@ bool place_read(const json_t *object, struct fleetdb_store *ret_store, struct er
         return err_context(err, "merchant");
     if (!code_text(store, &place.store, err) || !name_text(store, "name", &place.store_name, err) ||
         !place_text(store, "region", CODE_CHARS, &place.region, err) ||
+        !place_check_region(place.region, err) ||
         !place_text(store, "time_zone", ZONE_NAME_CHARS, &place.time_zone, err) ||
         !place_text(store, "opening_hours", OPENING_CHARS_MAX, &place.opening_hours, err) ||
         !place_text(store, "address", PLACE_TEXT_CHARS, &place.address, err) ||
@@ -116,6 +131,14 @@ bool place_read_terminals(const json_t *list,
         for (size_t j = 0; j < i; j++) {
             if (terminals[j].index == terminals[i].index)
                 return err_set(err, ERR_INVALID, "two terminals of index %" PRId64, index);
+            if (strcmp(terminals[j].acquirer, terminals[i].acquirer) == 0 &&
+                strcmp(terminals[j].tid, terminals[i].tid) == 0 &&
+                strcmp(terminals[j].mid, terminals[i].mid) == 0)
+                return err_set(err, ERR_INVALID,
+                               "%.64s:%s:%s has index %u and index %" PRId64
+                               ": a logical terminal is in one place of a device",
+                               terminals[i].acquirer, terminals[i].tid, terminals[i].mid,
+                               terminals[j].index, index);
         }
     }
     *ret_count = json_array_size(list);
@@ -151,7 +174,7 @@ bool place_check_label(const char *name, const char *value, struct err *err)
 
 /* ---- what is told ---- */
 
-static bool add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err)
+bool place_add_duty(void *ctx, const struct fleetdb_duty_view *view, struct err *err)
 {
     json_t *duty = json_pack(
         "{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:s}",
@@ -167,7 +190,7 @@ bool place_duties(struct fleetdb *db, struct fleetdb_scope scope, int64_t device
                   json_t **ret_list, struct err *err)
 {
     json_t *list = json_array();
-    if (list == NULL || !fleetdb_duties_each(db, scope, device, all, add_duty, list, err)) {
+    if (list == NULL || !fleetdb_duties_each(db, scope, device, all, place_add_duty, list, err)) {
         json_decref(list);
         return list != NULL ? false : api_no_memory(err);
     }

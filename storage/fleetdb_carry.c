@@ -4,7 +4,6 @@
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_places.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum query {
@@ -13,10 +12,10 @@ enum query {
     CARRIED_SAME,
     CARRIED_BEFORE,
     END_ONE,
-    END_OTHERS,
+    TAKEN,
+    MID_OF_ANOTHER,
     BEGIN_ONE,
     OVER,
-    END_ALL,
     COUNT,
     UNDO_ENDED,
     TELL_ENDED,
@@ -27,14 +26,14 @@ enum query {
     FOLLOW_DEVICE,
     FOLLOW_STORE,
     DUTIES,
+    DUTIES_LAST,
     DUTY_STATE,
     DUTY_DONE,
     QUERIES,
 };
 
-/* Which rows of device_terminal a change ends. */
-#define ENDED_BY_ONE "(logical_terminal = :terminal OR device = :device AND slot = :slot)"
-#define ENDED_OF_OTHERS "device = :device AND slot NOT IN (SELECT value FROM json_each(:slots))"
+/* Whose MIDs are nobody's yet. */
+#define NOWHERE "coalesce((SELECT id FROM merchant WHERE code = '" FLEETDB_NOWHERE "'), 0)"
 
 #define NEWEST(row) "(SELECT id FROM standing WHERE device = " row ".device AND to_ms IS NULL)"
 
@@ -76,14 +75,20 @@ static const char *const texts[QUERIES] = {
     [CARRIED_BEFORE] = "SELECT count(*) FROM device_terminal WHERE logical_terminal = :terminal",
     [END_ONE] = "UPDATE device_terminal SET to_ms = :now WHERE device = :device"
                 " AND logical_terminal = :terminal AND to_ms IS NULL",
-    [END_OTHERS] = "SELECT device, logical_terminal, slot FROM device_terminal"
-                   " WHERE to_ms IS NULL AND " ENDED_OF_OTHERS,
+    [TAKEN] = "SELECT c.device, c.slot, d.name, d.store FROM device_terminal c"
+              " JOIN device d ON d.id = c.device"
+              " WHERE c.logical_terminal = :terminal AND c.to_ms IS NULL AND c.device <> :device",
+    [MID_OF_ANOTHER] = "SELECT m.code, d.name FROM logical_terminal l JOIN device_terminal c"
+                       "  ON c.logical_terminal = l.id AND c.to_ms IS NULL"
+                       " JOIN device d ON d.id = c.device JOIN merchant m ON m.id = l.merchant"
+                       " WHERE l.acquirer = :acquirer AND l.mid = :mid AND d.store IS NOT NULL"
+                       "  AND (l.merchant < :merchant OR l.merchant > :merchant)"
+                       "  AND :merchant <> " NOWHERE " AND l.merchant <> " NOWHERE " LIMIT 1",
     [BEGIN_ONE] = "INSERT INTO device_terminal (device, slot, logical_terminal, from_ms)"
                   " VALUES (:device, :slot, :terminal, :now)",
-    [OVER] = "SELECT device, logical_terminal, slot FROM device_terminal"
-             " WHERE to_ms IS NULL AND device = :device",
-    [END_ALL] = "SELECT device, logical_terminal, slot FROM device_terminal"
-                " WHERE to_ms IS NULL AND " ENDED_BY_ONE,
+    [OVER] = "SELECT c.device, c.logical_terminal, c.slot, l.acquirer, l.tid, l.mid"
+             " FROM device_terminal c JOIN logical_terminal l ON l.id = c.logical_terminal"
+             " WHERE c.to_ms IS NULL AND c.device = :device",
     [COUNT] = "SELECT count(*) FROM device_terminal WHERE device = :device AND to_ms IS NULL",
     [UNDO_ENDED] = UNDO("bind"),
     [TELL_ENDED] = TELL("unbind", THIS_ONE),
@@ -102,6 +107,7 @@ static const char *const texts[QUERIES] = {
                " WHERE (:all <> 0 OR y.done_ms = 0) AND (:device = 0 OR y.device = :device)"
                " AND (:token = 0 OR " FLEETDB_IN_SCOPE ")"
                " ORDER BY y.id",
+    [DUTIES_LAST] = "SELECT coalesce(max(id), 0) FROM registration_duty",
     [DUTY_STATE] = "SELECT done_ms FROM registration_duty WHERE id = :duty",
     [DUTY_DONE] = "UPDATE registration_duty SET done_ms = :now, done_who = :who, note = :why"
                   " WHERE id = :duty",
@@ -119,16 +125,35 @@ struct slot {
     int64_t device, terminal, number;
 };
 
-static bool read_slots(struct fleetdb *db, sqlite3_stmt *row, struct slot slots[SLOTS_MAX],
-                       size_t *ret_count, struct err *err)
+/* Of a row of OVER. */
+static bool is_said(sqlite3_stmt *row, const struct fleetdb_terminal *said, size_t said_count)
+{
+    for (size_t i = 0; i < said_count; i++) {
+        if (sqlite3_column_int64(row, 2) == said[i].index &&
+            strcmp(sqlite_column_text(row, 3), said[i].acquirer) == 0 &&
+            strcmp(sqlite_column_text(row, 4), said[i].tid) == 0 &&
+            strcmp(sqlite_column_text(row, 5), said[i].mid) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What it carries that is not said. */
+static bool read_slots(struct fleetdb *db, int64_t device, const struct fleetdb_terminal *said,
+                       size_t said_count, struct slot slots[SLOTS_MAX], size_t *ret_count,
+                       struct err *err)
 {
     size_t count = 0;
     bool more = false;
+    sqlite3_stmt *row = query_of(db, OVER);
+    sqlite_bind_int(row, ":device", device);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more) {
             *ret_count = count;
             return true;
         }
+        if (is_said(row, said, said_count))
+            continue;
         if (count == SLOTS_MAX) {
             (void)sqlite3_reset(row);
             return err_set(err, ERR_FULL, "more than %d logical terminals at once", SLOTS_MAX);
@@ -214,44 +239,67 @@ static bool find_terminal(struct fleetdb *db, const struct fleetdb_terminal *ter
     return true;
 }
 
+/* Who carries it loses it by a swap, or by somebody's word about that very device. One that stands
+ * nowhere, as its merchant is being erased, has nothing to lose. */
+static bool take(struct fleetdb *db, const struct slot *slot,
+                 const struct fleetdb_terminal *terminal, const struct fleetdb_change *change,
+                 struct err *err)
+{
+    bool taken = false;
+    sqlite3_stmt *row = query_of(db, TAKEN);
+    sqlite_bind_int(row, ":terminal", slot->terminal);
+    sqlite_bind_int(row, ":device", slot->device);
+    if (!sqlite_row(db->sqlite, row, &taken, err))
+        return false;
+    if (!taken)
+        return true;
+    const struct slot there = {sqlite3_column_int64(row, 0), slot->terminal,
+                               sqlite3_column_int64(row, 1)};
+    const bool stands = sqlite3_column_type(row, 3) != SQLITE_NULL;
+    const char *carrier = sqlite_column_text(row, 2);
+    if (stands)
+        err_set(err, ERR_CONFLICT,
+                "%s is carried by %s: use musterctl device swap, or take it off %s first",
+                terminal->tid, carrier, carrier);
+    (void)sqlite3_reset(row);
+    return !stands && end(db, &there, change, err);
+}
+
+bool fleetdb_carry_check_mid(struct fleetdb *db, const struct fleetdb_terminal *terminal,
+                             int64_t merchant, struct err *err)
+{
+    bool taken = false;
+    sqlite3_stmt *row = query_of(db, MID_OF_ANOTHER);
+    sqlite_bind_text(row, ":acquirer", terminal->acquirer);
+    sqlite_bind_text(row, ":mid", terminal->mid);
+    sqlite_bind_int(row, ":merchant", merchant);
+    if (!sqlite_row(db->sqlite, row, &taken, err))
+        return false;
+    if (!taken)
+        return true;
+    err_set(
+        err, ERR_CONFLICT,
+        "MID %s is merchant %s's, for which %s carries it: a MID stays with its merchant; where "
+        "that is wrong, take it off there first (device move --no-terminals)",
+        terminal->mid, sqlite_column_text(row, 0), sqlite_column_text(row, 1));
+    (void)sqlite3_reset(row);
+    return false;
+}
+
 bool fleetdb_carry(struct fleetdb *db, int64_t device, const struct fleetdb_terminal *terminal,
                    int64_t merchant, const struct fleetdb_change *change, struct err *err)
 {
-    struct slot ended[SLOTS_MAX], slot = {.device = device, .number = terminal->index};
+    struct slot slot = {.device = device, .number = terminal->index};
     int64_t same = 0;
-    size_t count = 0;
     if (!find_terminal(db, terminal, merchant, &slot.terminal, err))
         return false;
-    static const enum query steps[] = {CARRIED_SAME, END_ALL};
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
-        sqlite3_stmt *statement = query_of(db, steps[i]);
-        sqlite_bind_int(statement, ":device", device);
-        sqlite_bind_int(statement, ":slot", slot.number);
-        sqlite_bind_int(statement, ":terminal", slot.terminal);
-        if (steps[i] == CARRIED_SAME ? !sqlite_value(db->sqlite, statement, 0, &same, err)
-                                     : !read_slots(db, statement, ended, &count, err))
-            return false;
-        if (same > 0)
-            return true;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (!end(db, &ended[i], change, err))
-            return false;
-    }
-    return begin(db, &slot, change, err);
-}
-
-/* "[0,2]" */
-static bool list_slots(const struct fleetdb_terminal *terminals, size_t count, struct buf *out,
-                       struct err *err)
-{
-    bool done = buf_append(out, "[", 1, err);
-    for (size_t i = 0; done && i < count; i++) {
-        char number[16];
-        int n = snprintf(number, sizeof number, "%s%u", i > 0 ? "," : "", terminals[i].index);
-        done = buf_append(out, number, (size_t)n, err);
-    }
-    return done && buf_append(out, "]", sizeof "]", err);
+    sqlite3_stmt *statement = query_of(db, CARRIED_SAME);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_int(statement, ":slot", slot.number);
+    sqlite_bind_int(statement, ":terminal", slot.terminal);
+    if (!sqlite_value(db->sqlite, statement, 0, &same, err))
+        return false;
+    return same > 0 || (take(db, &slot, terminal, change, err) && begin(db, &slot, change, err));
 }
 
 bool fleetdb_carry_only(struct fleetdb *db, int64_t device,
@@ -259,16 +307,8 @@ bool fleetdb_carry_only(struct fleetdb *db, int64_t device,
                         const struct fleetdb_change *change, struct err *err)
 {
     struct slot ended[SLOTS_MAX];
-    struct buf slots = {0};
     size_t ended_count = 0;
-    bool done = list_slots(terminals, count, &slots, err);
-    if (done) {
-        sqlite3_stmt *statement = query_of(db, END_OTHERS);
-        sqlite_bind_int(statement, ":device", device);
-        sqlite_bind_text(statement, ":slots", (const char *)slots.data);
-        done = read_slots(db, statement, ended, &ended_count, err);
-    }
-    buf_done(&slots);
+    bool done = read_slots(db, device, terminals, count, ended, &ended_count, err);
     for (size_t i = 0; done && i < ended_count; i++)
         done = end(db, &ended[i], change, err);
     return done;
@@ -279,9 +319,7 @@ bool fleetdb_carry_over(struct fleetdb *db, int64_t from, int64_t to,
 {
     struct slot slots[SLOTS_MAX];
     size_t count = 0;
-    sqlite3_stmt *statement = query_of(db, OVER);
-    sqlite_bind_int(statement, ":device", from);
-    bool done = read_slots(db, statement, slots, &count, err);
+    bool done = read_slots(db, from, NULL, 0, slots, &count, err);
     for (size_t i = 0; done && i < count; i++) {
         struct slot next = slots[i];
         next.device = to;
@@ -362,6 +400,11 @@ bool fleetdb_duties_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t
         }
     }
     return false;
+}
+
+bool fleetdb_duties_last(struct fleetdb *db, int64_t *ret_duty, struct err *err)
+{
+    return sqlite_value(db->sqlite, query_of(db, DUTIES_LAST), 0, ret_duty, err);
 }
 
 bool fleetdb_duty_done(struct fleetdb *db, int64_t duty, const struct fleetdb_change *change,

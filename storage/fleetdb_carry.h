@@ -7,11 +7,15 @@
 /* For the fleetdb files of this folder only: which device carries which logical terminals, and
  * what of that an acquirer has to be told. Steps of the caller's transaction. */
 
-/* From now on the device carries the logical terminal in its slot, and nobody else does. */
+/* From now on the device carries the logical terminal in its slot, where it carries nothing else.
+ * ERR_CONFLICT: another device does. */
 bool fleetdb_carry(struct fleetdb *db, int64_t device, const struct fleetdb_terminal *terminal,
                    int64_t merchant, const struct fleetdb_change *change,
                    struct err *err) MUSTER_CHECK;
-/* Slots that are not among these carry nothing any more. */
+/* ERR_CONFLICT: a device carries the MID for another merchant. */
+bool fleetdb_carry_check_mid(struct fleetdb *db, const struct fleetdb_terminal *terminal,
+                             int64_t merchant, struct err *err) MUSTER_CHECK;
+/* What is not among these, in its very slot, is carried no more. */
 bool fleetdb_carry_only(struct fleetdb *db, int64_t device,
                         const struct fleetdb_terminal *terminals, size_t count,
                         const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;

@@ -111,7 +111,8 @@ static bool place(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
                                         .time_zone = enrolment->time_zone,
                                         .opening_hours = enrolment->opening_hours,
                                         .address = enrolment->address};
-    return (move.store != 0 || fleetdb_store_put(db, &store, change, &move.store, err)) &&
+    return (move.store != 0 || store.merchant == NULL ||
+            fleetdb_store_put(db, &store, change, &move.store, err)) &&
            fleetdb_device_move(db, device, &move, change, err);
 }
 
@@ -124,9 +125,10 @@ static bool enrol(struct fleetdb *db, const struct fleetdb_enrolment *enrolment,
         .why = enrolment->why != NULL ? enrolment->why : "enrolled",
         .now_ms = now_ms,
     };
+    const bool is_placed = enrolment->merchant_id != NULL || !enrolment->keep_terminals;
     if (!claim_device(db, enrolment, now_ms, &device, err) ||
         !give_key(db, device.device, enrolment->agent_key, now_ms, err) ||
-        (enrolment->merchant_id != NULL && !place(db, enrolment, &device, &change, err)) ||
+        (is_placed && !place(db, enrolment, &device, &change, err)) ||
         !fleetdb_standing_follow(db, device.device, &change, err))
         return false;
     *ret_device = device.device;

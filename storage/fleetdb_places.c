@@ -308,16 +308,30 @@ static bool carry_there(struct fleetdb *db, const struct fleetdb_device *device,
     return done;
 }
 
+/* As long as it still stands where it stood: its own MIDs do not come along either. */
+static bool check_mids(struct fleetdb *db, const struct fleetdb_move *move, int64_t merchant,
+                       struct err *err)
+{
+    for (size_t i = 0; !move->keep_terminals && i < move->terminal_count; i++) {
+        if (!fleetdb_carry_check_mid(db, &move->terminals[i], merchant, err))
+            return false;
+    }
+    return true;
+}
+
 static bool move_to(struct fleetdb *db, const struct fleetdb_device *device,
                     const struct fleetdb_move *move, const struct fleetdb_change *change,
                     struct err *err)
 {
-    int64_t before = 0, from = 0, to = 0, carried = 0;
+    int64_t before = 0, from = 0, to = 0, carried = 0, store = move->store;
     if (device->life == FLEETDB_RETIRED)
         return err_set(err, ERR_CONFLICT, "%s is retired: make it a spare first", device->id);
-    if (!value_of(db, STORE_OF, ":device", device->device, &before, err) ||
-        !value_of(db, STORE_MERCHANT, ":store", before, &from, err) ||
-        !value_of(db, STORE_MERCHANT, ":store", move->store, &to, err) ||
+    if (!value_of(db, STORE_OF, ":device", device->device, &before, err))
+        return false;
+    if (store == 0)
+        store = before;
+    if (!value_of(db, STORE_MERCHANT, ":store", before, &from, err) ||
+        !value_of(db, STORE_MERCHANT, ":store", store, &to, err) ||
         !fleetdb_carry_count(db, device->device, &carried, err))
         return false;
     if (move->keep_terminals && from != to && carried > 0)
@@ -327,8 +341,9 @@ static bool move_to(struct fleetdb *db, const struct fleetdb_device *device,
                        "it carries none"
                        " (--no-terminals)",
                        device->id, (long long)carried);
-    return set(db, SET_STORE, device->device, change, NULL, move->store, err) &&
-           (before == move->store || before == 0 ||
+    return check_mids(db, move, to, err) &&
+           (store == 0 || set(db, SET_STORE, device->device, change, NULL, store, err)) &&
+           (before == store || before == 0 ||
             fleetdb_carry_moved(db, device->device, change, err)) &&
            (move->keep_terminals || carry_there(db, device, move, to, change, err)) &&
            fleetdb_standing_follow(db, device->device, change, err) &&
@@ -343,6 +358,17 @@ bool fleetdb_device_move(struct fleetdb *db, const struct fleetdb_device *device
     if (!fleetdb_enter(db, &own, err))
         return false;
     bool done = move_to(db, device, move, change, err);
+    return fleetdb_leave(db, own, done, err);
+}
+
+bool fleetdb_device_let_go(struct fleetdb *db, const struct fleetdb_device *device,
+                           const struct fleetdb_terminal *keeps, size_t count,
+                           const struct fleetdb_change *change, struct err *err)
+{
+    bool own = false;
+    if (!fleetdb_enter(db, &own, err))
+        return false;
+    bool done = fleetdb_carry_only(db, device->device, keeps, count, change, err);
     return fleetdb_leave(db, own, done, err);
 }
 

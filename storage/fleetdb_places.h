@@ -57,16 +57,23 @@ bool fleetdb_device_live(struct fleetdb *db, const struct fleetdb_device *device
                          struct err *err) MUSTER_CHECK;
 
 struct fleetdb_move {
-    int64_t store;
+    int64_t store; /* 0: where it stands */
     /* What it carries there; `keep`: what it carries now, which ERR_CONFLICT refuses where the
      * store is another merchant's, as a MID is a merchant's. */
     bool keep_terminals;
     const struct fleetdb_terminal *terminals;
     size_t terminal_count;
 };
+/* ERR_CONFLICT also where another device carries one of the logical terminals, or any device a MID
+ * of them for another merchant. */
 bool fleetdb_device_move(struct fleetdb *db, const struct fleetdb_device *device,
                          const struct fleetdb_move *move, const struct fleetdb_change *change,
                          struct err *err) MUSTER_CHECK;
+/* What is not among those that it keeps, each in its slot, it carries no more: others may take it,
+ * also where several devices exchange what they carry. */
+bool fleetdb_device_let_go(struct fleetdb *db, const struct fleetdb_device *device,
+                           const struct fleetdb_terminal *keeps, size_t count,
+                           const struct fleetdb_change *change, struct err *err) MUSTER_CHECK;
 /* `to` takes over what `from` carries, slot by slot, and stands where it stood; `from` lives on as
  * `life`. ERR_CONFLICT: one of them is retired, or `to` carries something already. */
 bool fleetdb_device_swap(struct fleetdb *db, const struct fleetdb_device *from,
@@ -118,6 +125,8 @@ bool fleetdb_duties_each(struct fleetdb *db, struct fleetdb_scope scope, int64_t
                          bool (*each)(void *ctx, const struct fleetdb_duty_view *view,
                                       struct err *err),
                          void *ctx, struct err *err) MUSTER_CHECK;
+/* The newest, done or not; 0: there is none. */
+bool fleetdb_duties_last(struct fleetdb *db, int64_t *ret_duty, struct err *err) MUSTER_CHECK;
 /* change->why is the note. ERR_NOT_FOUND: there is no such duty; ERR_CONFLICT: it was done. */
 bool fleetdb_duty_done(struct fleetdb *db, int64_t duty, const struct fleetdb_change *change,
                        struct err *err) MUSTER_CHECK;

@@ -144,12 +144,13 @@ def test_lines_that_contradict_one_another_are_told(ops):
     some_fleet(ops)
     exported = ops.ctl_ok("device", "export")
     for lines in (["term-5,SN-5,A920,m3,s1,north,", "term-6,SN-6,A920,m3,s1,south,"],
-                  ["term-5,SN-5,A920,m3,s1,north,0:u:55555555:M", "term-5,SN-5,A920,m3,s2,north,"],
-                  ["term-5,SN-5,A920,m3,s1,north,0:u:55555555:M",
-                   "term-6,SN-6,A920,m3,s1,north,0:u:55555555:M"]):
+                  ["term-5,SN-5,A920,m3,s1,north,0:u:55555555:M", "term-5,SN-5,A920,m3,s2,north,"]):
         text = "id,serial,model,merchant,store,region,terminals\n" + "\n".join(lines) + "\n"
         told = ops.fails(3, "device", "import", write(ops, text))
         assert "fleet.csv:2: another line says otherwise" in told, told
+    file = write(ops, "id,serial,model,merchant,store,terminals\nterm-5,SN-5,A920,m3,s1,0:u:55555555:M\n"
+                      "term-6,SN-6,A920,m3,s1,0:u:55555555:M\n")
+    assert "fleet.csv:3: 55555555 is carried by term-5" in ops.fails(3, "device", "import", file)
     assert ops.ctl_ok("device", "export") == exported
 
 

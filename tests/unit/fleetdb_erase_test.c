@@ -155,6 +155,32 @@ static void its_names_are_free_at_once(void **state)
         erase_number(world, "SELECT count(*) FROM device_terminal WHERE to_ms IS NULL"), 1);
 }
 
+static void what_it_carried_is_free_at_once(void **state)
+{
+    struct world *world = *state;
+    static const struct fleetdb_terminal same = {1, "unionpay", "GF000001", "MIDGOLD0000001"};
+    const struct fleetdb_enrolment enrolment = {.id = "t9",
+                                                .serial = "t9",
+                                                .model = "M1",
+                                                .merchant_id = "starling",
+                                                .store_id = "st-1",
+                                                .terminals = &same,
+                                                .terminal_count = 1};
+    int64_t device = 0;
+    struct err err = {0};
+    erase_fill(world);
+    assert_false(fleetdb_enrol(world->fleet->db, &enrolment, WORLD_WALL_MS, &device, &err));
+    assert_int_equal(err.code, ERR_CONFLICT);
+    erase_begin(world);
+    assert_true(fleetdb_enrol(world->fleet->db, &enrolment, WORLD_WALL_MS, &device, &err));
+    erase_finish(world);
+    assert_int_equal(
+        erase_number(world,
+                     "SELECT count(*) FROM device_terminal t JOIN device d ON d.id = t.device"
+                     " WHERE t.to_ms IS NULL AND d.name = 't9'"),
+        1);
+}
+
 /* What it sold elsewhere stays. */
 static void only_what_was_sold_there_goes(void **state)
 {
@@ -351,6 +377,7 @@ int main(void)
         TEST(its_bytes_are_gone),
         TEST(a_restart_goes_on_where_it_stopped),
         TEST(its_names_are_free_at_once),
+        TEST(what_it_carried_is_free_at_once),
         TEST(only_what_was_sold_there_goes),
         TEST(what_comes_late_is_nobodys),
         TEST(what_comes_meanwhile_goes_too),

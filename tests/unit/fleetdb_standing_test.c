@@ -206,6 +206,7 @@ static void a_swap_keeps_the_terminals_story(void **state)
     struct story story = {0};
     int64_t before = enrol(db, "d1", "s1", "", "T1", 1000);
     int64_t after = enrol(db, "d2", "s1", "", NULL, 1000);
+    enrol(db, "d1", "s1", "", NULL, 2000);
     enrol(db, "d2", "s1", "", "T1", 2000);
     struct fleetdb_carried first = carried_at(db, before, 3, 1500);
     struct fleetdb_carried second = carried_at(db, after, 3, 2500);
@@ -242,6 +243,7 @@ static void before_the_first_a_slot_carried_the_first(void **state)
 {
     struct fleetdb *db = db_of(state);
     int64_t before = enrol(db, "d1", "s1", "", "T1", 1000);
+    enrol(db, "d1", "s1", "", NULL, 2000);
     int64_t after = enrol(db, "d2", "s1", "", "T1", 2000);
     assert_int_equal(carried_at(db, before, 3, 10).carried,
                      carried_at(db, before, 3, 1000).carried);

@@ -115,7 +115,7 @@ static void assert_terminals(struct fleetdb *db, int64_t device, const char *exp
     assert_string_equal(text, expected);
 }
 
-static void a_swap_moves_the_logical_terminal(void **state)
+static void a_logical_terminal_is_on_one_device(void **state)
 {
     struct fleetdb *db = db_of(state);
     static const struct fleetdb_terminal two[] = {{0, "union", "T1", "M1"},
@@ -129,6 +129,11 @@ static void a_swap_moves_the_logical_terminal(void **state)
     struct fleetdb_enrolment next = enrolment("d2", "SN2", "key-2");
     next.terminals = two;
     next.terminal_count = 1;
+    assert_int_equal(refusal(db, &next), ERR_CONFLICT);
+    assert_terminals(db, before, "0:union:T1 1:visa:T2 ");
+    old.terminals = two + 1;
+    old.terminal_count = 1;
+    enrol(db, &old, 2000);
     int64_t after = enrol(db, &next, 2000);
     assert_terminals(db, before, "1:visa:T2 ");
     assert_terminals(db, after, "0:union:T1 ");
@@ -376,7 +381,7 @@ int main(void)
         TEST(enrolment_can_be_repeated),
         TEST(what_is_anothers_is_a_conflict),
         TEST(a_key_is_replaced_from_now_on),
-        TEST(a_swap_moves_the_logical_terminal),
+        TEST(a_logical_terminal_is_on_one_device),
         TEST(only_one_process_opens_it),
         TEST(an_id_is_held_once),
         TEST(nobody_else_reads_it),
