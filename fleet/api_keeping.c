@@ -124,22 +124,38 @@ static bool read_order(const json_t *object, const struct api_request *request,
     return true;
 }
 
+static bool add_in_the_way(void *ctx, const char *what, struct err *err)
+{
+    return api_append(ctx, json_string(what), err);
+}
+
 static bool begin_erasure(void *ctx, const struct api_request *request, struct api_answer *answer,
                           struct err *err)
 {
     struct api_keeping *api = ctx;
     struct fleetdb_erase_order order;
     struct fleetdb_erasure erasure;
-    json_t *object;
-    if (!api_body(request, &object, err))
+    json_t *object, *in_the_way = json_array();
+    if (!api_body(request, &object, err)) {
+        json_decref(in_the_way);
         return false;
-    bool ok = read_order(object, request, &order, err) &&
-              fleetdb_erase_begin(api->db, &order, request->now_ms, &erasure, err);
+    }
+    bool ok = read_order(object, request, &order, err);
+    if (ok) {
+        order.in_the_way = add_in_the_way;
+        order.ctx = in_the_way;
+        ok = fleetdb_erase_begin(api->db, &order, request->now_ms, &erasure, err);
+    }
     json_decref(object);
+    json_t *told = ok ? erasure_json(&erasure) : NULL;
+    if (told == NULL || !order.dry_run)
+        json_decref(in_the_way);
+    else
+        (void)json_object_set_new(told, "in_the_way", in_the_way);
     if (!ok)
         return false;
     keeping_wake(api->keeping);
-    return api_give(answer, erasure_json(&erasure), err);
+    return api_give(answer, told, err);
 }
 
 struct api_module api_keeping_module(struct api_keeping *keeping)

@@ -33,6 +33,10 @@ static void print_look(struct ctl *ctl, const json_t *reply, const char *merchan
                 "There was no time to count all. How many results: musterctl errors --by outcome "
                 "--merchant %s --since 10000d.\n",
                 merchant);
+    size_t i;
+    json_t *what;
+    json_array_foreach(json_object_get(reply, "in_the_way"), i, what)
+        fprintf(ctl->out, "In the way: %s.\n", json_string_value(what));
 }
 
 static void print_begun(struct ctl *ctl, const json_t *reply, const char *merchant)
@@ -89,7 +93,8 @@ const struct ctl_command ctl_merchant_erase = {
     .arguments = "MERCHANT",
     .summary = "Erase a merchant: names, stores, results, and every text that names it.",
     .notes =
-        "Without --confirm it tells what there is, and erases nothing. Where a device stands\n"
+        "Without --confirm it tells what there is and what stands in the way, and erases\n"
+        "nothing. Where a device stands\n"
         "there that is not retired, or a group or a webhook names it, nothing begins. It goes\n"
         "on in the background, also after a restart, until the bytes are gone from the file.\n"
         "What its terminals still hold and send later is kept, as nobody's.",

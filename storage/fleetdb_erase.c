@@ -109,6 +109,14 @@ static bool run_of(struct fleetdb *db, enum query query, int64_t merchant, struc
 
 /* ---- may it begin? ---- */
 
+static bool in_the_way(const struct fleetdb_erase_order *order, const struct err *what,
+                       struct err *err)
+{
+    if (order->dry_run && order->in_the_way != NULL)
+        return order->in_the_way(order->ctx, what->text, err);
+    return err_set(err, what->code, "%s", what->text);
+}
+
 static bool check_devices(struct fleetdb *db, const struct fleetdb_erase_order *order,
                           int64_t merchant, struct err *err)
 {
@@ -117,20 +125,22 @@ static bool check_devices(struct fleetdb *db, const struct fleetdb_erase_order *
     sqlite_bind_int(row, ":merchant", merchant);
     if (!sqlite_row(db->sqlite, row, &found, err))
         return false;
+    struct err what = {0};
     const int64_t count = sqlite3_column_int64(row, 0);
     const bool may = count == 0 || order->force ||
-                     err_set(err, ERR_CONFLICT,
+                     err_set(&what, ERR_CONFLICT,
                              "%lld devices stand with %.40s that are not retired, the first is "
                              "%.40s: move or retire them, or --force makes them spares without a "
                              "store",
                              (long long)count, order->merchant, sqlite_column_text(row, 1));
     (void)sqlite3_reset(row);
-    return may;
+    return may || in_the_way(order, &what, err);
 }
 
 /* What names it is for people to remove: others may need it. */
-static bool check_texts(struct fleetdb *db, enum query query, struct erase_words *words,
-                        const char *what, struct err *err)
+static bool check_texts(struct fleetdb *db, const struct fleetdb_erase_order *order,
+                        enum query query, struct erase_words *words, const char *what,
+                        struct err *err)
 {
     bool more = false;
     sqlite3_stmt *row = query_of(db, query);
@@ -140,21 +150,25 @@ static bool check_texts(struct fleetdb *db, enum query query, struct erase_words
         const char *name = sqlite_column_text(row, 0), *text = sqlite_column_text(row, 1);
         if (!erase_words_in(words, name) && !erase_words_in(words, text))
             continue;
-        (void)err_set(err, ERR_CONFLICT,
+        struct err names_it = {0};
+        (void)err_set(&names_it, ERR_CONFLICT,
                       "%s %.40s names it: remove that first (musterctl %s "
                       "remove %.40s)",
                       what, name, what, name);
-        (void)sqlite3_reset(row);
-        return false;
+        if (!in_the_way(order, &names_it, err))
+            break;
     }
+    (void)sqlite3_reset(row);
     return false;
 }
 
-static bool check_words(struct fleetdb *db, struct err *err)
+static bool check_words(struct fleetdb *db, const struct fleetdb_erase_order *order,
+                        struct err *err)
 {
     struct erase_words *words;
-    return fleetdb_erase_words(db, &words, err) && check_texts(db, GROUPS, words, "group", err) &&
-           check_texts(db, HOOKS, words, "webhook", err);
+    return fleetdb_erase_words(db, &words, err) &&
+           check_texts(db, order, GROUPS, words, "group", err) &&
+           check_texts(db, order, HOOKS, words, "webhook", err);
 }
 
 static bool check_alone(struct fleetdb *db, struct err *err)
@@ -254,12 +268,16 @@ static bool begin(struct fleetdb *db, const struct fleetdb_erase_order *order, i
     const struct fleetdb_change change = {.who = "musterd", .why = "erased", .now_ms = now_ms};
     sqlite3_stmt *find = query_of(db, FIND);
     sqlite_bind_text(find, ":code", order->merchant);
+    if (strcmp(order->merchant, FLEETDB_NOWHERE) == 0)
+        return err_set(err, ERR_INVALID,
+                       FLEETDB_NOWHERE " is no merchant: devices stand there until somebody says "
+                                       "where (musterctl device move)");
     if (!check_alone(db, err) || !sqlite_value(db->sqlite, find, 0, &merchant, err))
         return false;
     if (merchant == 0)
         return err_set(err, ERR_NOT_FOUND, "no merchant %.40s", order->merchant);
     return count(db, merchant, erasure, err) && fleetdb_erase_texts_begin(db, merchant, err) &&
-           check_devices(db, order, merchant, err) && check_words(db, err) &&
+           check_devices(db, order, merchant, err) && check_words(db, order, err) &&
            take_labels(db, merchant, erasure, err) &&
            fleetdb_erase_leave(db, merchant, &change, err) && run_of(db, SPANS, merchant, err) &&
            take_tokens(db, merchant, now_ms, err) && run_of(db, MERCHANT, merchant, err) &&

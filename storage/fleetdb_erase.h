@@ -41,9 +41,14 @@ struct fleetdb_erase_order {
     bool force;      /* devices that stand there still become spares without a store */
     bool dry_run;    /* all is checked and counted, and nothing kept */
     int64_t look_ms; /* counting then takes about so long at the most */
+    /* Of a dry run: it is told what stands in the way, all of it, and goes on; NULL: that is an
+     * error, as it is of one that is to begin. */
+    bool (*in_the_way)(void *ctx, const char *what, struct err *err);
+    void *ctx;
 };
-/* ERR_NOT_FOUND: no such merchant. ERR_CONFLICT: a device stands there that is not retired (unless
- * forced), a group or a webhook names it, or another erasure goes on; the text says which. */
+/* ERR_NOT_FOUND: no such merchant. ERR_INVALID: it is FLEETDB_NOWHERE, and none. ERR_CONFLICT: a
+ * device stands there that is not retired (unless forced), a group or a webhook names it, or
+ * another erasure goes on; the text says which. */
 bool fleetdb_erase_begin(struct fleetdb *db, const struct fleetdb_erase_order *order,
                          int64_t now_ms, struct fleetdb_erasure *ret_erasure,
                          struct err *err) MUSTER_CHECK;

@@ -47,7 +47,13 @@ def test_a_merchant_is_erased_whatever_happens_meanwhile(ops, terminal, broker, 
     aged.check_sums(path)
     assert set(left_in(path)) == set(NAMES)
     ops.start(broker, pki)
+    ops.ctl_ok("group", "add", "tills", "merchant=m1")
+    looked = ops.ctl_ok("merchant", "erase", "m1")
+    assert "1 devices stand with m1" in looked and "In the way: group tills names it" in looked
+    ops.ctl_ok("group", "remove", "tills")
+    assert "device move" in ops.fails(3, "merchant", "erase", "unassigned", "--confirm", "unassigned")
     looked = ops.ctl_ok("merchant", "erase", "m1", "--force")
+    assert "In the way" not in looked
     assert "1 stores, 1 devices" in looked and "Nothing is erased yet" in looked
     assert "term-1: move or retire them" in ops.fails(3, "merchant", "erase", "m1", "--confirm", "m1")
     ops.fails(2, "merchant", "erase", "m1", "--confirm", "m2")

@@ -304,6 +304,8 @@ def webhooks(asker):
 def erasures(asker):
     order = {"merchant": "m1", "confirm": "m1"}
     asker.post("/erasures", {"merchant": "m1", "force": True, "dry_run": True})
+    asker.post("/erasures", {"merchant": "m1", "dry_run": True})
+    asker.post("/erasures", {"merchant": "unassigned", "confirm": "unassigned"}, expect=400)
     asker.post("/erasures", {"merchant": "m1", "force": True}, expect=400)
     asker.post("/erasures", order | {"confirm": "m2", "force": True}, expect=400)
     asker.post("/erasures", order, expect=409)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_keeping.h"
+#include "storage/fleetdb_places.h"
 #include "storage/fleetdb_room.h"
 #include "tests/unit/erase_world.h"
 #include "tests/unit/testing.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- may it begin? ---- */
@@ -58,6 +60,62 @@ static void what_chooses_by_it_is_removed_first(void **state)
                  " 0)");
     assert_false(erase_order(world, true, false, &erasure, &err));
     assert_non_null(strstr(err.text, "webhook desk"));
+}
+
+struct told {
+    unsigned count;
+    char text[512];
+};
+
+static bool tell(void *ctx, const char *what, struct err *err)
+{
+    struct told *told = ctx;
+    (void)err;
+    told->count++;
+    const size_t used = strlen(told->text);
+    (void)snprintf(told->text + used, sizeof told->text - used, "%s;", what);
+    return true;
+}
+
+static void a_look_tells_all_that_is_in_the_way(void **state)
+{
+    struct world *world = *state;
+    struct told told = {0};
+    struct fleetdb_erasure looked;
+    struct fleetdb_erase_order order = {.merchant = "goldfinch",
+                                        .who = "uid 0",
+                                        .dry_run = true,
+                                        .look_ms = 60000,
+                                        .in_the_way = tell,
+                                        .ctx = &told};
+    erase_fill(world);
+    erase_doctor(world, "INSERT INTO device_group (name, selector, changed_ms, who) VALUES"
+                        " ('finches', 'merchant=goldfinch', 1, 'uid 0'),"
+                        " ('others', 'merchant=m', 1, 'uid 0'),"
+                        " ('tills', 'merchant=goldfinch|m', 1, 'uid 0')");
+    assert_true(fleetdb_erase_begin(world->fleet->db, &order, 5, &looked, NULL));
+    assert_int_equal(looked.results, ROUNDS * EACH);
+    assert_int_equal(told.count, 3);
+    assert_non_null(strstr(told.text, "1 devices stand with goldfinch"));
+    assert_non_null(strstr(told.text, "group finches"));
+    assert_non_null(strstr(told.text, "group tills"));
+    order.dry_run = false;
+    assert_false(fleetdb_erase_begin(world->fleet->db, &order, 5, &looked, NULL));
+    assert_int_equal(told.count, 3);
+    assert_false(fleetdb_erasing(world->fleet->db));
+}
+
+static void where_devices_wait_is_no_merchant(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb_erasure erasure;
+    struct err err = {0};
+    const struct fleetdb_erase_order order = {
+        .merchant = FLEETDB_NOWHERE, .who = "uid 0", .force = true};
+    erase_enrol(world, FLEETDB_NOWHERE, FLEETDB_NOWHERE);
+    assert_false(fleetdb_erase_begin(world->fleet->db, &order, 5, &erasure, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_non_null(strstr(err.text, "device move"));
 }
 
 static void one_at_a_time(void **state)
@@ -373,6 +431,8 @@ int main(void)
         TEST(a_look_changes_nothing),
         TEST(who_stands_there_is_asked_for_first),
         TEST(what_chooses_by_it_is_removed_first),
+        TEST(a_look_tells_all_that_is_in_the_way),
+        TEST(where_devices_wait_is_no_merchant),
         TEST(one_at_a_time),
         TEST(its_bytes_are_gone),
         TEST(a_restart_goes_on_where_it_stopped),
