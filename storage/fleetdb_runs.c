@@ -17,7 +17,8 @@ static const char *const texts[QUERIES] = {
              " VALUES (:device, :incarnation, :seq, :last, :row)"),
     [GROW] = "UPDATE result_run SET last_seq = :last" OF_STREAM " AND first_seq = :seq",
     [LEFT] = "SELECT count(*) FROM (SELECT 1 FROM result WHERE id BETWEEN :row AND :last"
-             " AND device = :device AND incarnation = :incarnation AND seq >= :seq LIMIT 1)",
+             " AND device = :device AND incarnation = :incarnation"
+             " AND seq BETWEEN :seq AND :last_seq LIMIT 1)",
     [REMOVE] = "DELETE FROM result_run" OF_STREAM " AND first_seq = :seq",
     [PUT] = "UPDATE result_run SET last_seq = :last, first_row = :row" OF_STREAM
             " AND first_seq = :seq",
@@ -151,6 +152,7 @@ static bool has_rows(struct fleetdb *db, const struct fleetdb_run_id *id, const 
     sqlite3_stmt *left = query_of(db, LEFT, &first);
     sqlite_bind_int(left, ":row", run->row);
     sqlite_bind_int(left, ":last", row_in(run, run->last));
+    sqlite_bind_u64(left, ":last_seq", run->last); /* numbers of rows are given again */
     if (!sqlite_value(db->sqlite, left, 0, &rows, err))
         return false;
     *ret_has = rows > 0;

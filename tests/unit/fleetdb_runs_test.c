@@ -184,6 +184,25 @@ static void runs_whose_rows_are_gone_become_one(void **state)
     assert_int_equal(sql(world, "SELECT total(last_seq - first_seq + 1) FROM result_run"), 75);
 }
 
+/* Rows of the same stream that came later have the numbers of its last ones. */
+static void a_run_is_gone_whoever_has_its_numbers(void **state)
+{
+    struct world *world = *state;
+    send(world, "t1", 1, 4);
+    (void)collector_turn(world->collector);
+    (void)sql(world, "DELETE FROM result WHERE seq > 2");
+    send(world, "t1", 5, 8);
+    (void)collector_turn(world->collector);
+    assert_int_equal(sql(world, "SELECT id FROM result WHERE seq = 5"), 3);
+    (void)sql(world, "UPDATE result SET reversal_pending = 1 WHERE seq = 5");
+    age(world, false);
+    assert_int_equal(rows(world), 1);
+    assert_int_equal(sql(world, "SELECT last_seq FROM result_run WHERE first_row < 0"), 4);
+    age(world, true);
+    assert_int_equal(sql(world, "SELECT last_seq FROM result_run WHERE first_row < 0"), 8);
+    assert_int_equal(runs_of(world, "t1"), 1);
+}
+
 /* ---- without a collector before it ---- */
 
 static enum fleetdb_insert insert(struct world *world, uint64_t seq, uint64_t digest)
@@ -259,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_run_goes_on_in_the_next_batch),
         TEST(runs_whose_rows_are_gone_become_one),
+        TEST(a_run_is_gone_whoever_has_its_numbers),
         TEST(a_batch_is_one_run),
         TEST(in_any_order_each_is_taken_once),
         TEST(second_ids_are_in_no_run),
