@@ -198,7 +198,7 @@ def test_places_of_another_part_are_not_shown(two_shops):
     for number in (1, 2):
         ops.ctl_ok("device", "move", f"term-{number}", "--merchant", f"m{number}", "--store", "s2",
                    "--region", ("north", "south")[number - 1],
-                   "--terminal", f"0:unionpay:1111111{number}:123456789012345")
+                   "--terminal", f"0:unionpay:1111111{number}:12345678901234{number + 4}")
     ops.ctl_ok("device", "retire", "term-1", "term-2")
     ops.ctl_ok("group", "add", "all", "model=*")
     ops.ctl_ok("group", "add", "theirs", "store=s2,region=south")

@@ -174,11 +174,12 @@ def test_what_it_was_called_and_what_moved_away(ops, terminal):
 
 
 def test_erasing_one_leaves_the_tid_of_anothers_sales(ops, terminal):
-    """A slip in device add took m1's TID to m3; then m3 is erased."""
+    """A slip took m1's TID off its device and to m3; then m3 is erased."""
     key = terminal.folder / "other.pub"
     private = terminal.folder / "other.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True)
     subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", key], check=True)
+    ops.ctl_ok("device", "move", "term-1", "--merchant", "m1", "--store", "s1", "--no-terminals")
     ops.ctl_ok("device", "add", "slip", "--serial", "T1", "--model", "A920", "--agent-key", key, "--merchant", "m3",
                "--store", "x1", "--terminal", "0:0:T0000001:M00000000000001")
     ops.ctl_ok("device", "retire", "slip")
