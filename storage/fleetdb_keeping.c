@@ -285,9 +285,13 @@ static bool follows(const struct row *row, const struct row *next)
            next->incarnation == row->incarnation && next->seq == row->seq + 1;
 }
 
-static bool in_same_span(const struct row *row, const struct row *next)
+/* Two spans of one quarter may lie side by side, when times were corrected. */
+static bool ends_span(struct fleetdb *db, const struct row *row, const struct row *next,
+                      bool *ret_ends, struct err *err)
 {
-    return next->id == row->id + 1 && next->at_ms / fleetdb_span_ms == row->at_ms / fleetdb_span_ms;
+    *ret_ends = next == NULL || next->id != row->id + 1 ||
+                next->at_ms / fleetdb_span_ms != row->at_ms / fleetdb_span_ms;
+    return *ret_ends || fleetdb_span_begins(db, next->at_ms, next->id, ret_ends, err);
 }
 
 /* What says where the result was, if it was the last that it says it of. */
@@ -295,9 +299,10 @@ static bool forget_place(struct fleetdb *db, const struct row *row, const struct
                          struct err *err)
 {
     const struct fleetdb_run_id id = {row->device, row->incarnation, row->seq};
+    bool ends = false;
     return ((next != NULL && follows(row, next)) || fleetdb_run_gone(db, &id, err)) &&
-           ((next != NULL && in_same_span(row, next)) ||
-            fleetdb_span_gone(db, row->at_ms, row->id, err));
+           ends_span(db, row, next, &ends, err) &&
+           (!ends || fleetdb_span_gone(db, row->at_ms, row->id, err));
 }
 
 /* Neighbours are mostly of one device: they are counted together. */

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum query { GROW, REACH, ADD, LEFT, REMOVE, WRONG, QUERIES };
+enum query { GROW, REACH, ADD, LEFT, REMOVE, BEGINS, WRONG, QUERIES };
 enum { SPANS_MAX = 32768 }; /* so many wait at the most */
 
 #define LAST_BEFORE                                                                                \
@@ -26,6 +26,7 @@ static const char *const texts[QUERIES] = {
     [LEFT] = "SELECT p.first_row, EXISTS " RESULTS_OF " FROM result_span p"
              " WHERE p.bucket = :bucket AND p.first_row = " LAST_BEFORE " AND p.last_row >= :first",
     [REMOVE] = "DELETE FROM result_span WHERE bucket = :bucket AND first_row = :first",
+    [BEGINS] = "SELECT count(*) FROM result_span WHERE bucket = :bucket AND first_row = :first",
     [WRONG] = "SELECT (SELECT count(*) FROM result r WHERE 1 <> (SELECT count(*)"
               " FROM result_span p WHERE p.bucket = r.at_ms / " FLEETDB_SPAN_MS
               " AND r.id BETWEEN p.first_row AND p.last_row)) + (SELECT count(*)"
@@ -127,6 +128,18 @@ bool fleetdb_span_gone(struct fleetdb *db, int64_t was_ms, int64_t row, struct e
         span.first = sqlite3_column_int64(left, 0);
     (void)sqlite3_reset(left);
     return stays || sqlite_run(db->sqlite, query_of(db, REMOVE, &span), err);
+}
+
+bool fleetdb_span_begins(struct fleetdb *db, int64_t at_ms, int64_t row, bool *ret_begins,
+                         struct err *err)
+{
+    const struct fleetdb_span span = {at_ms / fleetdb_span_ms, row, row};
+    int64_t count = 0;
+    if (!fleetdb_spans_write(db, err) ||
+        !sqlite_value(db->sqlite, query_of(db, BEGINS, &span), 0, &count, err))
+        return false;
+    *ret_begins = count > 0;
+    return true;
 }
 
 bool fleetdb_span_move(struct fleetdb *db, int64_t was_ms, int64_t at_ms, int64_t row,

@@ -26,6 +26,9 @@ bool fleetdb_span_move(struct fleetdb *db, int64_t was_ms, int64_t at_ms, int64_
 /* The row is not of this time any more: a span that has none left goes with it. */
 bool fleetdb_span_gone(struct fleetdb *db, int64_t was_ms, int64_t row,
                        struct err *err) MUSTER_CHECK;
+/* Whether the span of this time that has the row begins with it. */
+bool fleetdb_span_begins(struct fleetdb *db, int64_t at_ms, int64_t row, bool *ret_begins,
+                         struct err *err) MUSTER_CHECK;
 /* How many results are not in just one span of their time, and how many spans have none. */
 bool fleetdb_spans_check(struct fleetdb *db, uint64_t *ret_wrong, struct err *err) MUSTER_CHECK;
 

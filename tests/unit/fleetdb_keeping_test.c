@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "storage/fleetdb_keeping.h"
 
+#include "storage/fleetdb_clock.h"
 #include "storage/fleetdb_feed.h"
 #include "storage/fleetdb_presence.h"
 #include "storage/fleetdb_rates.h"
@@ -501,6 +502,37 @@ static void where_there_is_no_room_nothing_is_written_anew(void **state)
     assert_non_null(strstr(err.text, "MiB free"));
 }
 
+/* Row 4 is corrected before row 3: so their spans, of one quarter, lie side by side. */
+static void spans_side_by_side_both_go(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb *db = world->fleet->db;
+    struct fleetdb_device device;
+    uint64_t wrong = 1, removed = 0;
+    int64_t after = 0;
+    bool more = true;
+    const int64_t quarter_ms = 1000 * fleetdb_span_ms, late_ms = quarter_ms + day_ms;
+    assert_true(fleetdb_device_find(db, "t1", &device, NULL));
+    for (int64_t row = 1; row <= 4; row++)
+        (void)temp_fleet_result(world->fleet,
+                                (struct fleetdb_record){.device = device.device,
+                                                        .incarnation = 1,
+                                                        .seq = (uint64_t)row,
+                                                        .received_ms = quarter_ms,
+                                                        .at_ms = row > 2 ? late_ms : quarter_ms,
+                                                        .bound_ms = row > 2 ? -1 : 0});
+    for (int64_t row = 4; row >= 3; row--) {
+        const struct fleetdb_loose judged = {.id = row, .at_ms = quarter_ms};
+        assert_true(fleetdb_redo_write(db, 1, &judged, NULL));
+    }
+    assert_int_equal(temp_fleet_sql(world->fleet, "SELECT count(*) FROM result_span"), 2);
+    const struct fleetdb_ageing ageing = {late_ms, late_ms, 100};
+    assert_true(fleetdb_age(db, FLEETDB_KEPT_RESULTS, &ageing, &after, &removed, &more, NULL));
+    assert_int_equal(removed, 4);
+    assert_true(fleetdb_spans_check(db, &wrong, NULL));
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -513,6 +545,7 @@ int main(void)
         TEST(duplicates_go_with_their_result),
         TEST(open_matters_are_kept_longer),
         TEST(what_came_late_is_kept_as_long),
+        TEST(spans_side_by_side_both_go),
         TEST(sums_by_the_minute_are_not_begun_again),
         TEST(sums_by_the_hour_go_from_all_tables),
         TEST(the_newest_of_the_feed_stays),
