@@ -81,11 +81,14 @@ class FleetSide:
         return json.loads(self.ctl_ok(*args, "-o", "json"))
 
     def enrol(self, terminal):
+        """With a TID of its own: T0000001 is the first one's."""
+        tids = self.__dict__.setdefault("tids", {})
+        tid = tids.setdefault(terminal.device, f"T{len(tids) + 1:07}")
         self.ctl_ok("device", "add", terminal.device, "--serial", f"SN-{terminal.device}",
                     "--model", "A920", "--agent-key", terminal.make_key(),
                     "--merchant", "m1", "--merchant-name", "Corner Shop",
                     "--store", "s1", "--store-name", "Main Street", "--region", "north",
-                    "--terminal", "0:0:T0000001:M00000000000001")
+                    "--terminal", f"0:0:{tid}:M00000000000001")
 
     def publish(self, name, content, kind="table", *more):
         source = self.folder / f"{name}.source"
