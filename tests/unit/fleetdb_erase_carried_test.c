@@ -9,7 +9,18 @@
     "SELECT count(*) FROM device_terminal c JOIN logical_terminal l ON l.id = c.logical_terminal"  \
     " JOIN device d ON d.id = c.device WHERE l.tid = '" SHARED "' AND d.name = '" device "'" more
 
-/* An hour later than what was before. */
+static void put_down(struct world *world, const char *device)
+{
+    int64_t row = 0;
+    struct err err = {0};
+    const struct fleetdb_enrolment enrolment = {
+        .id = device, .serial = device, .model = "M1", .who = "uid 0", .why = "taken off"};
+    if (!fleetdb_enrol(world->fleet->db, &enrolment, WORLD_WALL_MS + world->now_ms, &row, &err))
+        fail_msg("%s", err.text);
+}
+
+/* An hour later than what was before; also with the MID of another, as an earlier musterd let it.
+ */
 static void carry(struct world *world, const char *device, const char *merchant)
 {
     static const struct fleetdb_terminal carried[] = {{0, "unionpay", SHARED, "MIDSHARED"}};
@@ -25,6 +36,7 @@ static void carry(struct world *world, const char *device, const char *merchant)
                                                 .who = "uid 0",
                                                 .why = "said so"};
     world->now_ms += 3600000;
+    erase_doctor(world, "UPDATE logical_terminal SET merchant = NULL WHERE tid = '" SHARED "'");
     if (!fleetdb_enrol(world->fleet->db, &enrolment, WORLD_WALL_MS + world->now_ms, &row, &err))
         fail_msg("%s", err.text);
     world->now_ms += 3600000;
@@ -58,6 +70,7 @@ static void what_another_sold_under_it_stays(void **state)
     sell(world);
     assert_true(fleetdb_audit(world->fleet->db, 5, "uid 0", "assign", 2,
                               "for " SHARED " of MIDSHARED", NULL));
+    put_down(world, "t2");
     carry(world, "t1", "goldfinch");
     assert_true(erase_order(world, true, true, &looked, NULL));
     assert_int_equal(looked.terminals, 1); /* its own alone */
@@ -108,6 +121,7 @@ static void with_the_last_who_carried_it_it_goes(void **state)
     erase_fill(world);
     carry(world, "t2", "other");
     sell(world);
+    put_down(world, "t2");
     carry(world, "t1", "goldfinch");
     erase(world);
     assert_true(fleetdb_erase_begin(world->fleet->db, &order, WORLD_WALL_MS + world->now_ms,
@@ -124,6 +138,7 @@ static void where_devices_wait_is_nobodys(void **state)
     struct world *world = *state;
     erase_fill(world);
     carry(world, "t2", FLEETDB_NOWHERE);
+    put_down(world, "t2");
     carry(world, "t1", "goldfinch");
     assert_true(fleetdb_audit(world->fleet->db, 5, "uid 0", "assign", 2, "for " SHARED, NULL));
     erase(world);
