@@ -44,7 +44,7 @@ def test_a_dry_enrolment_is_checked_and_changes_nothing(ops):
         told = ops.ctl_ok(*device_add(ops, "term-1", "--dry-run"))
         assert "would be brought up to date" in told and "Nothing was changed" in told
         assert ops.json(*device_add(ops, "term-1", "--dry-run")) == {
-            "id": "term-1", "new": False, "dry_run": True}
+            "id": "term-1", "new": False, "dry_run": True, "duties": []}
         # What would be refused is refused, with the same words.
         dry = ops.fails(3, *device_add(ops, "term-2", "--dry-run"))
         assert "the agent key is another device's" in dry
