@@ -7,8 +7,7 @@
 /*
  * Ed25519 through libsodium, which takes half of OpenSSL's time: for what musterd does for every
  * message. Terminals have OpenSSL alone. Of what either has made both say the same; libsodium also
- * refuses public keys and signatures with a point of small order, and public keys that spell their
- * point in another way than RFC 8032, neither of which any of the two makes.
+ * refuses a public key of small order, for which anybody can sign, and which neither of them makes.
  */
 
 /* As verify_key_of_spki. */

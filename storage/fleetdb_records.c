@@ -270,7 +270,8 @@ static bool insert_results(struct fleetdb *db, const struct fleetdb_record *reco
                            const bool *expect_held, enum fleetdb_insert *ret_outcomes,
                            struct err *err)
 {
-    for (size_t first = 0, fresh = 0; first<count; first += fresh> 0 ? fresh : 1) {
+    size_t first = 0, fresh = 0;
+    while (first < count) {
         if (!count_fresh(db, &records[first], count - first, &expect_held[first], &fresh, err))
             return false;
         if (fresh == 0 &&
@@ -283,6 +284,7 @@ static bool insert_results(struct fleetdb *db, const struct fleetdb_record *reco
                 !find_outcome(db, &records[i], false, &ret_outcomes[i], err))
                 return false;
         }
+        first += fresh > 0 ? fresh : 1;
     }
     return true;
 }

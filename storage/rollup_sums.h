@@ -36,7 +36,7 @@ struct rollup_sums { /* all zero: empty */
     size_t count, room;
     uint32_t *slots;   /* place in the list + 1, by hash; 0: free */
     size_t slot_count; /* a power of two */
-    uint64_t seed;     /* so that nobody can choose keys that collide */
+    uint64_t seed;     /* another one in each program */
     /* Of each rollup the place in the list + 1 that was added to last, 0: none. Results of a batch
      * mostly fall into the row of the one before. */
     uint32_t newest[ROLLUPS_MAX];
