@@ -267,16 +267,6 @@ static void what_is_assigned_now_is_what_counts(void **state)
     assert_int_equal(mode_of(world), OBSERVE);
 }
 
-static void sql(struct world *world, const char *text)
-{
-    char path[96];
-    sqlite3 *raw = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(raw, text, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
-}
-
 static bool keep_wanted(void *ctx, const struct fleetdb_item_view *view, struct err *err)
 {
     (void)err;
@@ -296,7 +286,7 @@ static void a_new_epoch_answers_nothing(void **state)
     assign(world, 2, PROPOSE);
     last_audit(world, text);
     tell(world, 2, MUSTER__ITEM_STATE__ITEM_PROPOSED, "old");
-    sql(world, "UPDATE document SET epoch = 0"); /* as after a new root */
+    temp_fleet_change(world->fleet, "UPDATE document SET epoch = 0"); /* as after a new root */
     assert_int_equal(listed(world, seen), 1);
     answer(world, "term-1", seen, "accept", 404); /* and what was looked at is not signed again */
     temp_fleet_publish(world->fleet, "bins", 2, "six");

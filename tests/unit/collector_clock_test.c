@@ -408,7 +408,7 @@ static void what_says_it_was_made_before_1970_is_counted_now(void **state)
     world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
     buf_done(&batch);
     world_settle(world);
-    assert_int_equal(temp_fleet_sql(world->fleet, "SELECT min(at_ms) FROM result"), now);
+    assert_int_equal(temp_fleet_number(world->fleet, "SELECT min(at_ms) FROM result"), now);
     assert_true(fleetdb_rollups_check(world->fleet->db, &wrong, text, sizeof text, NULL));
     assert_int_equal(wrong, 0);
 }

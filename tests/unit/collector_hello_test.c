@@ -308,7 +308,7 @@ static void a_detail_that_fills_its_memory_is_stored(void **state)
     world_settle(world);
     assert_int_equal(world->metrics.values[METRIC_COMMIT_FAILURES], 0);
     assert_int_equal(world_results(world), 10);
-    assert_int_equal(temp_fleet_sql(world->fleet, "SELECT count(*) FROM event"), 1);
+    assert_int_equal(temp_fleet_number(world->fleet, "SELECT count(*) FROM event"), 1);
     assert_int_equal(items_of(world), 50);
 }
 

@@ -10,7 +10,6 @@
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -123,20 +122,11 @@ static void all_devices_or_none(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
-static int audit_rows(struct temp_fleet *fleet, const char *what)
+static int64_t audit_rows(struct temp_fleet *fleet, const char *what)
 {
-    char path[96], query[96];
-    sqlite3 *raw = NULL;
-    sqlite3_stmt *row = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
+    char query[96];
     (void)snprintf(query, sizeof query, "SELECT count(*) FROM audit WHERE what = '%s'", what);
-    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(raw, query, -1, &row, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
-    int count = sqlite3_column_int(row, 0);
-    assert_int_equal(sqlite3_finalize(row), SQLITE_OK);
-    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
-    return count;
+    return temp_fleet_number(fleet, query);
 }
 
 static void a_restored_database_continues_above_the_device(void **state)

@@ -19,35 +19,14 @@ void erase_path(const struct world *world, const char *end, char path[PATH_CHARS
     (void)snprintf(path, PATH_CHARS, "%s/fleet.db%s", world->fleet->dir, end);
 }
 
-sqlite3 *erase_open_beside(struct world *world)
-{
-    char path[PATH_CHARS];
-    sqlite3 *db = NULL;
-    erase_path(world, "", path);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    return db;
-}
-
 int64_t erase_number(struct world *world, const char *sql)
 {
-    sqlite3 *db = erase_open_beside(world);
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_finalize(statement);
-    (void)sqlite3_close(db);
-    return value;
+    return temp_fleet_number(world->fleet, sql);
 }
 
 void erase_doctor(struct world *world, const char *sql)
 {
-    sqlite3 *db = erase_open_beside(world);
-    char *why = NULL;
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-        fail_msg("%s: %s", sql, why);
-    (void)sqlite3_close(db);
+    temp_fleet_change(world->fleet, sql);
 }
 
 void erase_sums_are_right(struct world *world)

@@ -14,7 +14,6 @@ extern const char *const erase_traces[ERASE_TRACES];
 
 void erase_path(const struct world *world, const char *end, char path[PATH_CHARS]);
 /* Beside what the fleet database has open. */
-sqlite3 *erase_open_beside(struct world *world);
 int64_t erase_number(struct world *world, const char *sql);
 void erase_doctor(struct world *world, const char *sql);
 void erase_sums_are_right(struct world *world);

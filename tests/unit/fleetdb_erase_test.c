@@ -383,7 +383,7 @@ static void a_reader_keeps_it_from_its_end(void **state)
     struct err err = {0};
     bool waited = false;
     erase_fill(world);
-    sqlite3 *reader = erase_open_beside(world);
+    sqlite3 *reader = temp_fleet_beside(world->fleet);
     assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM merchant", NULL, NULL, NULL),
                      SQLITE_OK);
     erase_begin(world);

@@ -325,7 +325,7 @@ static void it_is_known_of_each_text_whether_it_is_looked_at(void **state)
 {
     struct world *world = *state;
     unsigned texts = 0;
-    sqlite3 *db = erase_open_beside(world);
+    sqlite3 *db = temp_fleet_beside(world->fleet);
     sqlite3_stmt *row = NULL;
     assert_int_equal(sqlite3_prepare_v2(db,
                                         "SELECT m.name || '.' || c.name FROM sqlite_master m,"

@@ -11,7 +11,6 @@
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,35 +18,14 @@
 
 static const int64_t hour_ms = 3600 * 1000, day_ms = 24 * 3600 * 1000;
 
-static sqlite3 *open_beside(struct world *world)
-{
-    char path[128];
-    sqlite3 *db = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    return db;
-}
-
 static int64_t number(struct world *world, const char *sql)
 {
-    sqlite3 *db = open_beside(world);
-    sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_finalize(statement);
-    (void)sqlite3_close(db);
-    return value;
+    return temp_fleet_number(world->fleet, sql);
 }
 
 static void doctor(struct world *world, const char *sql)
 {
-    sqlite3 *db = open_beside(world);
-    char *why = NULL;
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-        fail_msg("%s: %s", sql, why);
-    (void)sqlite3_close(db);
+    temp_fleet_change(world->fleet, sql);
 }
 
 static void sums_are_right(struct world *world)
@@ -525,7 +503,7 @@ static void spans_side_by_side_both_go(void **state)
         const struct fleetdb_loose judged = {.id = row, .at_ms = quarter_ms};
         assert_true(fleetdb_redo_write(db, 1, &judged, NULL));
     }
-    assert_int_equal(temp_fleet_sql(world->fleet, "SELECT count(*) FROM result_span"), 2);
+    assert_int_equal(number(world, "SELECT count(*) FROM result_span"), 2);
     const struct fleetdb_ageing ageing = {late_ms, late_ms, 100};
     assert_true(fleetdb_age(db, FLEETDB_KEPT_RESULTS, &ageing, &after, &removed, &more, NULL));
     assert_int_equal(removed, 4);

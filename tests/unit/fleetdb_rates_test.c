@@ -275,12 +275,7 @@ static void loosen(struct rates_world *rates)
     static const char sql[] =
         "UPDATE result SET bound_ms = iif(device = (SELECT id FROM device WHERE name = 't1'), -1,"
         " 3600000)";
-    sqlite3 *db = NULL;
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/fleet.db", rates->world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    (void)sqlite3_close(db);
+    temp_fleet_change(rates->world->fleet, sql);
 }
 
 static int64_t counted(struct rates_world *rates, const char *where)
@@ -418,13 +413,8 @@ static void the_first_and_the_last_hour_are_looked_up(void **state)
         " INSERT INTO rollup_code_hour SELECT n, 0, 1, 1, '00', 156, 1, 1, 100 FROM hour";
     struct rates_world rates;
     struct fleetdb_rates *answer = NULL;
-    sqlite3 *db = NULL;
-    char path[128];
     open_world(state, &rates);
-    (void)snprintf(path, sizeof path, "%s/fleet.db", rates.world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, years, NULL, NULL, NULL), SQLITE_OK);
-    (void)sqlite3_close(db);
+    temp_fleet_change(rates.world->fleet, years);
     const struct fleetdb_question question = {
         .by = FLEETDB_DIM_CODE,
         .from_ms = WORLD_WALL_MS - 24 * (int64_t)HOUR_MS,

@@ -64,15 +64,15 @@ static void all_is_as_the_rows_say(struct temp_fleet *fleet, int64_t device, uin
     assert_true(fleetdb_rollups_check(fleet->db, &wrong, text, sizeof text, NULL));
     assert_string_equal(text, "");
     assert_int_equal(wrong, 0);
-    assert_int_equal(temp_fleet_sql(fleet, "SELECT count(*) FROM result"), results);
-    assert_int_equal(temp_fleet_sql(fleet, "SELECT total(results) FROM rollup_device_hour"),
+    assert_int_equal(temp_fleet_number(fleet, "SELECT count(*) FROM result"), results);
+    assert_int_equal(temp_fleet_number(fleet, "SELECT total(results) FROM rollup_device_hour"),
                      results);
     assert_true(fleetdb_account_of(fleet->db, device, true, lanes, NULL));
     assert_int_equal(lanes[0].unaccounted, 0);
     /* Each row is where its run says. */
-    assert_int_equal(temp_fleet_sql(fleet, "SELECT count(*) FROM result r JOIN result_run u"
-                                           " ON r.seq BETWEEN u.first_seq AND u.last_seq"
-                                           " AND r.id = u.first_row + r.seq - u.first_seq"),
+    assert_int_equal(temp_fleet_number(fleet, "SELECT count(*) FROM result r JOIN result_run u"
+                                              " ON r.seq BETWEEN u.first_seq AND u.last_seq"
+                                              " AND r.id = u.first_row + r.seq - u.first_seq"),
                      results);
 }
 
@@ -85,7 +85,7 @@ static void a_key_is_counted_once_within_a_batch(void **state)
     all_is_as_the_rows_say(fleet, device, 6);
     insert(fleet, device, 1, "abacbd--", 5, "ssssssss");
     all_is_as_the_rows_say(fleet, device, 6);
-    assert_int_equal(temp_fleet_sql(fleet, "SELECT count(*) FROM result_duplicate"), 2);
+    assert_int_equal(temp_fleet_number(fleet, "SELECT count(*) FROM result_duplicate"), 2);
 }
 
 static void what_is_held_is_told_from_what_is_new_in_any_mixture(void **state)

@@ -30,18 +30,7 @@ static void sums_are_right(struct world *world)
 /* One number, read beside the open database as anybody may. */
 static int64_t number(struct world *world, const char *sql)
 {
-    char path[128];
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
-    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
-        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_finalize(statement);
-    (void)sqlite3_close(db);
-    return value;
+    return temp_fleet_number(world->fleet, sql);
 }
 
 static int64_t device_row(struct world *world)
@@ -172,16 +161,8 @@ static void a_corrected_time_moves_them(void **state)
 
 static void suspend(struct world *world, int64_t now_ms)
 {
-    char path[128];
-    sqlite3 *db = NULL;
     const struct fleetdb_change change = {.who = "test", .why = "suspended", .now_ms = now_ms};
-    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "UPDATE device SET life_cycle = 'suspended' WHERE name = 't1'",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
-    (void)sqlite3_close(db);
+    temp_fleet_change(world->fleet, "UPDATE device SET life_cycle = 'suspended' WHERE name = 't1'");
     assert_true(fleetdb_begin(world->fleet->db, NULL));
     assert_true(fleetdb_standing_follow(world->fleet->db, device_row(world), &change, NULL));
     assert_true(fleetdb_commit(world->fleet->db, NULL));
@@ -253,15 +234,8 @@ static void a_sum_may_grow_beyond_all_numbers(void **state)
     struct world *world = *state;
     world_send_results(world, 5, 1, 5, 0);
     (void)collector_turn(world->collector);
-    char path[128];
-    sqlite3 *db = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db,
-                                  "UPDATE rollup_code_hour SET amount_minor = 9223372036854775807",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
-    (void)sqlite3_close(db);
+    temp_fleet_change(world->fleet,
+                      "UPDATE rollup_code_hour SET amount_minor = 9223372036854775807");
     world_send_results(world, 5, 6, 9, 0);
     (void)collector_turn(world->collector);
     assert_int_equal(world->failures, 0);

@@ -14,7 +14,7 @@ enum { SEQS = 60, ROUNDS = 300 };
 
 static int64_t sql(struct world *world, const char *text)
 {
-    return temp_fleet_sql(world->fleet, text);
+    return temp_fleet_number(world->fleet, text);
 }
 
 static int64_t rows(struct world *world)
@@ -114,7 +114,7 @@ static void what_was_removed_is_no_news(void **state)
     struct world *world = *state;
     send(world, "t1", 1, 6);
     (void)collector_turn(world->collector);
-    (void)sql(world, "DELETE FROM result WHERE seq > 2");
+    temp_fleet_change(world->fleet, "DELETE FROM result WHERE seq > 2");
     world_send_results(world, 5, 1, 6, 0);
     (void)collector_turn(world->collector);
     assert_int_equal(rows(world), 2);
@@ -158,8 +158,8 @@ static void runs_whose_rows_are_gone_become_one(void **state)
     }
     (void)collector_turn(world->collector);
     assert_int_equal(runs_of(world, "t1"), 7);
-    (void)sql(world, "UPDATE result SET reversal_pending = 1 WHERE seq = 17"
-                     " AND device = (SELECT id FROM device WHERE name = 't1')");
+    temp_fleet_change(world->fleet, "UPDATE result SET reversal_pending = 1 WHERE seq = 17"
+                                    " AND device = (SELECT id FROM device WHERE name = 't1')");
     age(world, false);
     assert_int_equal(rows(world), 1);
     assert_int_equal(runs_of(world, "t1"), 3); /* before it, its own, and behind it */
@@ -190,11 +190,11 @@ static void a_run_is_gone_whoever_has_its_numbers(void **state)
     struct world *world = *state;
     send(world, "t1", 1, 4);
     (void)collector_turn(world->collector);
-    (void)sql(world, "DELETE FROM result WHERE seq > 2");
+    temp_fleet_change(world->fleet, "DELETE FROM result WHERE seq > 2");
     send(world, "t1", 5, 8);
     (void)collector_turn(world->collector);
     assert_int_equal(sql(world, "SELECT id FROM result WHERE seq = 5"), 3);
-    (void)sql(world, "UPDATE result SET reversal_pending = 1 WHERE seq = 5");
+    temp_fleet_change(world->fleet, "UPDATE result SET reversal_pending = 1 WHERE seq = 5");
     age(world, false);
     assert_int_equal(rows(world), 1);
     assert_int_equal(sql(world, "SELECT last_seq FROM result_run WHERE first_row < 0"), 4);

@@ -26,15 +26,6 @@ struct play {
     struct model model, committed;
 };
 
-static sqlite3 *open_beside(const struct play *play)
-{
-    char path[128];
-    sqlite3 *db = NULL;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", play->fleet->dir);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    return db;
-}
-
 static int64_t some_time(struct play *play, int64_t bucket)
 {
     return bucket * fleetdb_span_ms + (int64_t)rng_below(&play->rng, (uint64_t)fleetdb_span_ms);
@@ -77,7 +68,7 @@ static void correct_the_time_of_one(struct play *play)
 static void remove_the_newest(struct play *play)
 {
     struct model *model = &play->model;
-    sqlite3 *beside = open_beside(play);
+    sqlite3 *beside = temp_fleet_beside(play->fleet);
     char sql[64];
     int64_t left = model->count - (int64_t)rng_below(&play->rng, ROWS / 4);
     left = left > 0 ? left : 0;
@@ -101,7 +92,7 @@ static int64_t of_quarter(const struct model *model, int64_t bucket)
 
 static void each_is_found_once(struct play *play)
 {
-    sqlite3 *beside = open_beside(play);
+    sqlite3 *beside = temp_fleet_beside(play->fleet);
     sqlite3_stmt *count = NULL;
     uint64_t wrong = 1;
     assert_int_equal(sqlite3_prepare_v2(beside,
@@ -153,14 +144,7 @@ static void whatever_happens_each_is_found_once(void **state)
 
 static int64_t number(const struct play *play, const char *sql)
 {
-    sqlite3 *beside = open_beside(play);
-    sqlite3_stmt *statement = NULL;
-    assert_int_equal(sqlite3_prepare_v2(beside, sql, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    const int64_t value = sqlite3_column_int64(statement, 0);
-    (void)sqlite3_finalize(statement);
-    (void)sqlite3_close(beside);
-    return value;
+    return temp_fleet_number(play->fleet, sql);
 }
 
 /* Live results are mostly of one quarter of an hour: it goes on over batches. */
@@ -199,7 +183,7 @@ static void what_is_wrong_is_seen(void **state)
             (struct fleetdb_record){.device = play.device, .incarnation = 1, .seq = seq});
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++) {
         uint64_t wrong = 0;
-        sqlite3 *beside = open_beside(&play);
+        sqlite3 *beside = temp_fleet_beside(play.fleet);
         assert_int_equal(sqlite3_exec(beside, wrongs[i], NULL, NULL, NULL), SQLITE_OK);
         (void)sqlite3_close(beside);
         assert_true(fleetdb_spans_check(play.fleet->db, &wrong, NULL));

@@ -4,7 +4,6 @@
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,13 +15,7 @@ static struct fleetdb *db_of(void **state)
 /* What a change of the fleet's own rows is, seen from outside. */
 static void change_rows(void **state, const char *sql)
 {
-    char path[128];
-    sqlite3 *raw = NULL;
-    const struct temp_fleet *fleet = *state;
-    (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
-    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(raw, sql, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
+    temp_fleet_change(*state, sql);
 }
 
 static void follow(struct fleetdb *db, int64_t device, const char *why, int64_t now_ms)

@@ -7,7 +7,6 @@
 #include "proto/unpack.h"
 #include "tests/unit/testing.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,18 +239,33 @@ enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_r
     return outcome;
 }
 
-int64_t temp_fleet_sql(const struct temp_fleet *fleet, const char *sql)
+sqlite3 *temp_fleet_beside(const struct temp_fleet *fleet)
 {
     char path[128];
     sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
     (void)snprintf(path, sizeof path, "%s/fleet.db", fleet->dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    return db;
+}
+
+int64_t temp_fleet_number(const struct temp_fleet *fleet, const char *sql)
+{
+    sqlite3 *db = temp_fleet_beside(fleet);
+    sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-    bool row = sqlite3_step(statement) == SQLITE_ROW;
-    int64_t value = row ? sqlite3_column_int64(statement, 0) : 0;
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t value = sqlite3_column_int64(statement, 0);
     assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
     return value;
+}
+
+void temp_fleet_change(const struct temp_fleet *fleet, const char *sql)
+{
+    sqlite3 *db = temp_fleet_beside(fleet);
+    char *why = NULL;
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }

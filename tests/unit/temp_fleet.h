@@ -6,6 +6,8 @@
 #include "storage/fleetdb_documents.h"
 #include "storage/fleetdb_records.h"
 
+#include <sqlite3.h>
+
 /* A real fleet database, real keys and a real root, in a directory that is removed with them. */
 struct temp_fleet {
     char dir[64];
@@ -29,8 +31,11 @@ enum fleetdb_type temp_fleet_type(const char *column);
 void temp_fleet_nothing(struct fleetdb_value ret_values[FLEETDB_COLUMNS_MAX]);
 /* Inserts such a one; the record has no values yet. */
 enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record);
-/* As anybody may beside the open database: the first number of the answer, 0: none. */
-int64_t temp_fleet_sql(const struct temp_fleet *fleet, const char *sql);
+/* As anybody may beside the open database; the caller closes it. */
+sqlite3 *temp_fleet_beside(const struct temp_fleet *fleet);
+/* The first number of an answer that has a row. */
+int64_t temp_fleet_number(const struct temp_fleet *fleet, const char *sql);
+void temp_fleet_change(const struct temp_fleet *fleet, const char *sql);
 
 struct temp_document {
     const char *name, *text;
