@@ -16,6 +16,7 @@ struct api_fleet {
     struct metrics *metrics;
     const struct clock *clock;
     int64_t question_limit_ms; /* of our time, for one question after rates */
+    const char *zone;          /* of stores and regions of which nobody has said one */
     /* False: not connected; `why` is then filled. */
     bool (*connected)(void *ctx, char *why, size_t size);
     /* Appends further metrics; may be NULL. */

@@ -24,17 +24,19 @@ enum {
 
 struct stores {
     json_t *list;
+    const char *unsaid; /* time zone of those of which nobody has said one */
     int64_t now_ms;
 };
 
 /* null: its hours are not known. */
-static json_t *open_now(const struct fleetdb_store_view *view, int64_t now_ms)
+static json_t *open_now(const struct fleetdb_store_view *view, const char *zone_name,
+                        int64_t now_ms)
 {
     struct zone *zone = NULL;
     struct opening opening;
     if (view->store.opening_hours[0] == '\0' ||
         !opening_parse(view->store.opening_hours, &opening, NULL) ||
-        !zone_open(view->zone, &zone, NULL))
+        !zone_open(zone_name, &zone, NULL))
         return json_null();
     bool open = zone_open_at(zone, &opening, now_ms);
     zone_close(zone);
@@ -45,13 +47,14 @@ static bool add_store(void *ctx, const struct fleetdb_store_view *view, struct e
 {
     const struct stores *stores = ctx;
     const struct fleetdb_store *store = &view->store;
+    const char *zone = view->zone[0] != '\0' ? view->zone : stores->unsaid;
     return api_append(stores->list,
                       json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s}, s:s, s:o, s:I}",
                                 "merchant", "id", store->merchant, "name", store->merchant_name,
                                 "store", "id", store->store, "name", store->store_name, "region",
                                 store->region, "time_zone", store->time_zone, "opening_hours",
                                 store->opening_hours, "address", store->address, "zone_in_force",
-                                view->zone, "open_now", open_now(view, stores->now_ms), "devices",
+                                zone, "open_now", open_now(view, zone, stores->now_ms), "devices",
                                 (json_int_t)view->devices),
                       err);
 }
@@ -60,7 +63,7 @@ static bool list_stores(void *ctx, const struct api_request *request, struct api
                         struct err *err)
 {
     const struct api_fleet *fleet = ctx;
-    struct stores stores = {api_list(answer, "stores", err), request->now_ms};
+    struct stores stores = {api_list(answer, "stores", err), fleet->zone, request->now_ms};
     return stores.list != NULL && fleetdb_stores_each(fleet->db, add_store, &stores, err);
 }
 
@@ -96,15 +99,18 @@ static bool list_regions(void *ctx, const struct api_request *request, struct ap
 
 struct region {
     const char *name;
-    char zone[ZONE_NAME_CHARS + 1]; /* "": there is no such region */
+    bool known;
+    char zone[ZONE_NAME_CHARS + 1]; /* "": nobody has said one */
 };
 
 static bool note_zone(void *ctx, const char *name, const char *time_zone, struct err *err)
 {
     struct region *region = ctx;
     (void)err;
-    if (strcmp(name, region->name) == 0)
-        (void)snprintf(region->zone, sizeof region->zone, "%s", time_zone);
+    if (strcmp(name, region->name) != 0)
+        return true;
+    region->known = true;
+    (void)snprintf(region->zone, sizeof region->zone, "%s", time_zone);
     return true;
 }
 
@@ -118,11 +124,12 @@ static bool put_region(struct api_change *change, struct err *err)
         return false;
     before.name = name;
     if (!fleetdb_regions_each(change->db, (struct fleetdb_scope){0}, note_zone, &before, err) ||
-        (before.zone[0] == '\0' && !place_check_region(name, err)))
+        (!before.known && !place_check_region(name, err)))
         return false;
     change->what = "region";
-    (void)snprintf(change->text, sizeof change->text, "%s: time zone: %s%s%s", name, before.zone,
-                   before.zone[0] != '\0' ? " -> " : "", zone);
+    (void)snprintf(change->text, sizeof change->text, "%s: time zone: %s%s%s", name,
+                   before.known && before.zone[0] == '\0' ? "none" : before.zone,
+                   before.known ? " -> " : "", zone);
     return fleetdb_region_put(change->db, name, zone, err);
 }
 

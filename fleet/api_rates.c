@@ -27,6 +27,7 @@ struct asking {
     struct fleetdb_choice choices[FLEETDB_CHOICES_MAX];
     char *texts[FLEETDB_CHOICES_MAX], *code; /* of the choices, and of what counts as an error */
     char *zone;                              /* NULL: where all that is asked about is */
+    const char *unsaid;                      /* of stores without a zone */
     struct select *select;                   /* NULL: they are chosen, or all are meant */
     struct buf devices;                      /* JSON */
     struct fleetdb_rates *parts[PARTS];
@@ -346,7 +347,8 @@ static bool hold_still(struct asking *asking, struct err *err)
 /* When the devices are known. */
 static bool begin_parts(struct asking *asking, struct err *err)
 {
-    return week_ago_find(asking->db, &asking->question, asking->zone, &asking->ago, err) &&
+    return week_ago_find(asking->db, &asking->question, asking->zone, asking->unsaid, &asking->ago,
+                         err) &&
            open_parts(asking, err);
 }
 
@@ -422,6 +424,7 @@ static bool show(void *ctx, const struct api_request *request, enum rates_kind k
     asking->limit_ms = fleet->question_limit_ms;
     asking->answer.kind = kind;
     asking->clock = fleet->clock;
+    asking->unsaid = fleet->zone;
     asking->began_ms = clock_boot_ms(asking->clock);
     if (!ask(asking, request, err)) {
         stop(asking);

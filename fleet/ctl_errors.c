@@ -364,7 +364,7 @@ static const struct ctl_option options[] = {
 static const char notes[] =
     "  WEEK AGO is the same window a week before by the clock on the wall: of --zone, or of the\n"
     "  store, merchant, region or devices that are chosen where these have one time zone, or else\n"
-    "  of UTC. Which it was is said above the table.\n"
+    "  of musterd's presence.time_zone. Which it was is said above the table.\n"
     "  REST is the rest of the fleet in this window. Of errors it is the share of the same among "
     "all\n"
     "  that was not chosen (by --code, --store ...): of all results there is no rest, and it is "

@@ -425,6 +425,7 @@ static bool open_http(struct service *service, uv_loop_t *loop, const struct clo
                                             .metrics = &service->metrics,
                                             .clock = clock,
                                             .question_limit_ms = settings->http_question_limit_ms,
+                                            .zone = settings->presence_zone,
                                             .connected = is_connected,
                                             .more_metrics = write_more,
                                             .ctx = service};

@@ -17,8 +17,8 @@ static bool is_comparable(const struct fleetdb_question *question)
 
 /* A store's zone may be gone from this machine's tzdata: then it is as if it had none. */
 static bool open_zone(struct fleetdb *db, const struct fleetdb_question *question,
-                      const char *wanted, struct week_ago *ago, struct zone **ret_zone,
-                      struct err *err)
+                      const char *wanted, const char *unsaid, struct week_ago *ago,
+                      struct zone **ret_zone, struct err *err)
 {
     if (wanted != NULL) {
         (void)snprintf(ago->zone, sizeof ago->zone, "%.64s", wanted);
@@ -28,16 +28,16 @@ static bool open_zone(struct fleetdb *db, const struct fleetdb_question *questio
         return false;
     if (ago->zone[0] != '\0' && zone_open(ago->zone, ret_zone, NULL))
         return true;
-    (void)snprintf(ago->zone, sizeof ago->zone, "UTC");
+    (void)snprintf(ago->zone, sizeof ago->zone, "%s", unsaid);
     return zone_open(ago->zone, ret_zone, err);
 }
 
 bool week_ago_find(struct fleetdb *db, const struct fleetdb_question *question, const char *zone,
-                   struct week_ago *ret_ago, struct err *err)
+                   const char *unsaid, struct week_ago *ret_ago, struct err *err)
 {
     struct zone *opened = NULL;
     *ret_ago = (struct week_ago){0};
-    if (!open_zone(db, question, zone, ret_ago, &opened, err))
+    if (!open_zone(db, question, zone, unsaid, ret_ago, &opened, err))
         return false;
     if (is_comparable(question)) {
         ret_ago->from_ms = zone_week_before_ms(opened, question->from_ms);

@@ -12,9 +12,9 @@ struct week_ago {
     int64_t from_ms, to_ms; /* empty: there is none that does not overlap */
 };
 
-/* By the clock of `zone`, or with NULL of where all that the question is about is, or of UTC.
- * ERR_INVALID: there is no such zone here. */
+/* By the clock of `zone`, or with NULL of where all that the question is about is; of `unsaid`
+ * where that is nowhere, or several. ERR_INVALID: there is no such zone here. */
 bool week_ago_find(struct fleetdb *db, const struct fleetdb_question *question, const char *zone,
-                   struct week_ago *ret_ago, struct err *err) MUSTER_CHECK;
+                   const char *unsaid, struct week_ago *ret_ago, struct err *err) MUSTER_CHECK;
 
 #endif

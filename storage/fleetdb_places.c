@@ -31,7 +31,8 @@ static const char *const texts[QUERIES] = {
                      " ON CONFLICT (code) DO UPDATE SET name = :name"
                      " WHERE :name IS NOT NULL AND name <> :name",
     [MERCHANT_FIND] = "SELECT id FROM merchant WHERE code = :code",
-    [REGION_NAME] = "INSERT INTO region (name) VALUES (:name) ON CONFLICT (name) DO NOTHING",
+    [REGION_NAME] = "INSERT INTO region (name, time_zone) VALUES (:name, '')"
+                    " ON CONFLICT (name) DO NOTHING",
     [REGION_PUT] = "INSERT INTO region (name, time_zone) VALUES (:name, :zone)"
                    " ON CONFLICT (name) DO UPDATE SET time_zone = excluded.time_zone"
                    " WHERE time_zone <> excluded.time_zone",
@@ -52,7 +53,7 @@ static const char *const texts[QUERIES] = {
     [STORE_MERCHANT] = "SELECT merchant FROM store WHERE id = :store",
     [STORE_OF] = "SELECT store FROM device WHERE id = :device",
     [STORES] = "SELECT m.code, m.name, s.code, s.name, r.name, s.time_zone, s.opening_hours,"
-               " s.address, coalesce(nullif(s.time_zone, ''), r.time_zone, 'UTC'),"
+               " s.address, coalesce(nullif(s.time_zone, ''), r.time_zone, ''),"
                " (SELECT count(*) FROM device d WHERE d.store = s.id AND d.life_cycle <> 'retired')"
                " FROM store s JOIN merchant m ON m.id = s.merchant"
                " LEFT JOIN region r ON r.id = s.region ORDER BY m.code, s.code",

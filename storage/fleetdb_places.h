@@ -36,7 +36,7 @@ bool fleetdb_region_put(struct fleetdb *db, const char *name, const char *time_z
 
 struct fleetdb_store_view {
     struct fleetdb_store store;
-    const char *zone; /* in force: the store's, the region's, or UTC */
+    const char *zone; /* the store's, or the region's; "": nobody has said one */
     uint64_t devices; /* that stand there and are not retired */
 };
 /* By merchant and store. */

@@ -7,8 +7,9 @@
 enum { FLEETDB_ZONE_BYTES = 64 + 1 };
 
 /* The time zone of all stores that a question is about: of the store, merchant or region that it
- * chooses, or of where its devices stand now, or else of the part of the fleet that it may see. ""
- * where they have several, where there are none, and of all the fleet. */
+ * chooses, or of where its devices stand now, or else of the part of the fleet that it may see.
+ * Stores without devices count only where there are no others. "" where they have several, where
+ * nobody has said one, and of all the fleet. */
 bool fleetdb_zone_of(struct fleetdb *db, const struct fleetdb_question *question,
                      char ret_zone[FLEETDB_ZONE_BYTES], struct err *err) MUSTER_CHECK;
 

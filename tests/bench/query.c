@@ -279,6 +279,7 @@ static bool ask(struct fleetdb *db, const struct asked *asked, int64_t now_ms, d
 {
     struct metrics metrics = {0};
     struct api_fleet fleet = {.db = db,
+                              .zone = "UTC",
                               .metrics = &metrics,
                               .clock = &clock_real,
                               .question_limit_ms = INT64_MAX,

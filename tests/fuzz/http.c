@@ -113,6 +113,7 @@ static void start(struct server *server)
     static const struct clock clock = {now, now, NULL};
     fuzz_path("api.sock", server->path);
     server->fleet = (struct api_fleet){.db = server->world.db,
+                                       .zone = "UTC",
                                        .metrics = server->world.metrics,
                                        .clock = &clock_real,
                                        .question_limit_ms = 60000,

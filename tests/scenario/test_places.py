@@ -224,7 +224,7 @@ def test_stores_have_hours_and_a_zone(ops):
     assert [row["region"] for row in ops.json("device", "history", "term-1")["standings"]] == [
         "south", "west"]
     assert {row["name"]: row["time_zone"] for row in ops.json("get", "regions")["regions"]} == {
-        "south": "Asia/Shanghai", "west": "UTC"}
+        "south": "Asia/Shanghai", "west": ""}
 
 
 def test_what_is_cut_off_is_still_text(ops):
@@ -259,7 +259,7 @@ def test_the_audit_tells_what_was_and_what_is(ops):
     assert audit(ops, "store")[1:] == ['m1/s1: merchant name: "商户一" -> "Gull"; opening hours: '
                                        'none -> Mo-Fr 09:00-18:00; region: south -> west']
     ops.ctl_ok("region", "set", "west", "--time-zone", "Europe/Berlin")
-    assert audit(ops, "region") == ["west: time zone: UTC -> Europe/Berlin"]
+    assert audit(ops, "region") == ["west: time zone: none -> Europe/Berlin"]
 
     # A new key is told by the SHA-256 of each: who swaps keys cannot do it unseen.
     def fingerprint(device):

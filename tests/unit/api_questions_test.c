@@ -51,8 +51,10 @@ static void open_questions(void **state, struct questions *questions)
     questions->world = *state;
     questions->clock = (struct clock){now, now, questions};
     questions->now_ms = 1000;
-    questions->fleet = (struct api_fleet){
-        .db = questions->world->fleet->db, .clock = &questions->clock, .question_limit_ms = 1000};
+    questions->fleet = (struct api_fleet){.zone = "UTC",
+                                          .db = questions->world->fleet->db,
+                                          .clock = &questions->clock,
+                                          .question_limit_ms = 1000};
     questions->module = api_fleet_module(&questions->fleet);
     questions->api = (struct api){&questions->module, 1};
     for (int hour = 0; hour < 30; hour += 10)

@@ -11,6 +11,7 @@
 #include <time.h>
 
 static const int64_t hour_ms = INT64_C(3600) * 1000;
+static const char house_zone[] = "Africa/Lagos"; /* always an hour before UTC */
 
 static void send_result(struct world *world, uint64_t number, const char *code, int64_t wall_ms)
 {
@@ -37,8 +38,10 @@ static json_t *ask_of(struct world *world, struct fleetdb_scope scope, const cha
                       const struct api_query *query, size_t count, unsigned status)
 {
     const struct api_caller caller = {.name = "uid 0", .scope = scope};
-    struct api_fleet fleet = {
-        .db = world->fleet->db, .clock = &clock_real, .question_limit_ms = 60000};
+    struct api_fleet fleet = {.db = world->fleet->db,
+                              .clock = &clock_real,
+                              .question_limit_ms = 60000,
+                              .zone = house_zone};
     struct api_module module = api_fleet_module(&fleet);
     const struct api api = {&module, 1};
     struct api_request request = {.method = "GET",
@@ -262,7 +265,7 @@ static void whose_clock_it_is(void **state)
 {
     static const char from[] = "2026-04-01 07:00", to[] = "2026-04-01 08:00";
     static const char there[] = "2026-03-25 08:00", then[] = "2026-03-25 09:00";
-    static const char utc_from[] = "2026-03-25 07:00", utc_to[] = "2026-03-25 08:00";
+    static const char house_from[] = "2026-03-25 07:00", house_to[] = "2026-03-25 08:00";
     static const struct api_query choices[] = {{"store", "n/s"},
                                                {"merchant", "n"},
                                                {"region", "north"},
@@ -273,23 +276,36 @@ static void whose_clock_it_is(void **state)
     const struct fleetdb_scope whole = {0};
     world_move_t1(world, WORLD_WALL_MS);
     const struct fleetdb_scope part = world_scope(world);
+    /* The region was made by its name alone: nobody has said a zone. */
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        assert_week_ago(world, whole, from, to, choices[i], house_zone, house_from, house_to);
     put_store(world, "n", "s", "north", "Europe/Berlin");
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         assert_week_ago(world, whole, from, to, choices[i], "Europe/Berlin", there, then);
     assert_week_ago(world, part, from, to, none, "Europe/Berlin", there, then);
-    /* Of all the fleet it is UTC, unless somebody says whose; and so it is where there are two. */
-    assert_week_ago(world, whole, from, to, none, "UTC", utc_from, utc_to);
+    /* Of all the fleet it is the house's, unless somebody says whose; and so it is of two. */
+    assert_week_ago(world, whole, from, to, none, house_zone, house_from, house_to);
     assert_week_ago(world, whole, from, to, (struct api_query){"zone", "Europe/Berlin"},
                     "Europe/Berlin", there, then);
+    /* A store without devices is none of them, whether it has a zone or not. */
     put_store(world, "n", "s2", "north", "Asia/Shanghai");
+    put_store(world, "n", "s3", "", "");
     for (size_t i = 1; i < 3; i++)
-        assert_week_ago(world, whole, from, to, choices[i], "UTC", utc_from, utc_to);
-    assert_week_ago(world, part, from, to, none, "UTC", utc_from, utc_to);
+        assert_week_ago(world, whole, from, to, choices[i], "Europe/Berlin", there, then);
+    assert_week_ago(world, part, from, to, none, "Europe/Berlin", there, then);
+    assert_week_ago(world, whole, from, to, (struct api_query){"store", "n/s2"}, "Asia/Shanghai",
+                    house_from, house_to);
+    write_rows(world, "UPDATE device SET store = (SELECT id FROM store WHERE code = 's2')"
+                      " WHERE name = 't2'");
+    for (size_t i = 1; i < 3; i++)
+        assert_week_ago(world, whole, from, to, choices[i], house_zone, house_from, house_to);
+    assert_week_ago(world, part, from, to, none, house_zone, house_from, house_to);
     assert_week_ago(world, whole, from, to, choices[0], "Europe/Berlin", there, then);
     /* Of a device that stands elsewhere a part is not told where. */
     put_store(world, "m2", "far", "south", "Europe/Berlin");
-    write_rows(world, "UPDATE device SET store = (SELECT id FROM store WHERE code = 'far')");
-    assert_week_ago(world, part, from, to, choices[3], "UTC", utc_from, utc_to);
+    write_rows(world, "UPDATE device SET store = (SELECT id FROM store WHERE code = 'far')"
+                      " WHERE name = 't1'");
+    assert_week_ago(world, part, from, to, choices[3], house_zone, house_from, house_to);
     const struct api_query wrong[] = {{"by", "code"}, {"from_ms", "1"}, {"zone", "UTC+8"}};
     json_t *reply = ask_of(world, whole, "/api/v1/rates", wrong, 3, 400);
     json_decref(reply);

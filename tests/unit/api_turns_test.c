@@ -36,7 +36,7 @@ static void open_turns(void **state, struct turns *turns)
 {
     turns->db = ((struct temp_fleet *)*state)->db;
     turns->clock = (struct clock){now, now, turns};
-    turns->fleet = (struct api_fleet){.db = turns->db, .clock = &turns->clock};
+    turns->fleet = (struct api_fleet){.db = turns->db, .clock = &turns->clock, .zone = "UTC"};
     turns->module = api_places_module(&turns->fleet);
     turns->api = (struct api){&turns->module, 1};
 }
