@@ -49,6 +49,18 @@ bool lane_no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "needs more memory than is allowed for it");
 }
 
+bool lane_set_once(struct lane_fields_set *set, const ProtobufCMessageDescriptor *type,
+                   const ProtobufCFieldDescriptor *field, const char *what, struct err *err)
+{
+    if (!field)
+        return true;
+    bool *seen = &set->seen[field - type->fields];
+    if (*seen)
+        return err_set(err, ERR_INVALID, "%s: set by two %s", field->name, what);
+    *seen = true;
+    return true;
+}
+
 bool lane_take(struct bytes *in, size_t length, const char *what, struct bytes *ret_taken,
                struct err *err)
 {
@@ -319,6 +331,7 @@ static bool plains_unpack(const Muster__LaneBatch *batch, struct lane_in *in,
                           struct lane_rows *rows, struct err *err)
 {
     const ProtobufCMessageDescriptor *type = lane_message(rows->lane);
+    struct lane_fields_set set = {0};
     if (batch->n_plains > LANE_FIELDS_MAX)
         return err_set(err, ERR_INVALID, "%zu plains, %d are the most", batch->n_plains,
                        LANE_FIELDS_MAX);
@@ -328,6 +341,8 @@ static bool plains_unpack(const Muster__LaneBatch *batch, struct lane_in *in,
             protobuf_c_message_descriptor_get_field(type, plain->field);
         if (field && form_of(field) != FORM_BYTES)
             return err_set(err, ERR_INVALID, "%s: plain bytes for what is no bytes", field->name);
+        if (!lane_set_once(&set, type, field, "plains", err))
+            return false;
         for (size_t row = 0; row < rows->count; row++) {
             struct bytes taken;
             if (!lane_take(&in->raw, plain->width, "plain bytes", &taken, err))

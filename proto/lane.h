@@ -26,6 +26,7 @@ struct part_opened {
     const ProtobufCMessage *message; /* NULL: not opened yet */
     struct part_cell *cells;
     size_t cell_count;
+    uint64_t fields; /* whose cells they are: a bit each, by the field's place in the type */
 };
 /* A dictionary's known records of results, each opened when the first row takes it: for as many
  * batches as come. In `arena`, which outlives them. */
@@ -40,8 +41,16 @@ bool lane_unpack(const Muster__LaneBatch *batch, struct lane_known *known, struc
                  struct arena *arena, struct lane_rows *rows, struct err *err) MUSTER_CHECK;
 
 /* Of parts, of series and of plains each, in one lane: no record has more fields. Each goes over
- * all rows, and a few bytes could stand for ten thousands of them. */
+ * all rows, and a few bytes could stand for ten thousands of them: so none sets a field that
+ * another of its kind has set. */
 enum { LANE_FIELDS_MAX = 128 };
+struct lane_fields_set { /* all zero: none */
+    bool seen[LANE_FIELDS_MAX];
+};
+/* `field` may be NULL: one of a newer sender, which sets nothing. */
+bool lane_set_once(struct lane_fields_set *set, const ProtobufCMessageDescriptor *type,
+                   const ProtobufCFieldDescriptor *field, const char *what,
+                   struct err *err) MUSTER_CHECK;
 
 /* ---- parts ---- */
 

@@ -4,6 +4,7 @@
 #include "proto/limits.h"
 #include "proto/unpack.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* About, in 1/16 bit: what a record costs that no list knows, one more run, one mark. */
@@ -196,28 +197,36 @@ bool part_draft(const struct lane_rows *rows, const uint32_t *fields, size_t cou
 
 /* ---- a part to rows ---- */
 
+enum { FIELD_BITS = 64 }; /* more fields than any message of a lane has */
+
 struct reading {
     const Muster__Part *part;
     const Muster__RecordList *known;
     size_t known_count, total;
     struct part_opened *known_opened, *opened; /* of the list's records, of the part's own */
     struct arena *known_arena, *arena;
+    uint64_t fields; /* that rows were given by it: as part_opened has them */
 };
 
 static bool note_cells(const ProtobufCMessage *message, struct arena *arena,
                        struct part_opened *opened, struct err *err)
 {
     const ProtobufCMessageDescriptor *type = message->descriptor;
+    if (type->n_fields > FIELD_BITS)
+        abort();
     opened->cell_count = 0;
+    opened->fields = 0;
     opened->cells = arena_alloc(arena, type->n_fields * sizeof *opened->cells);
     if (!opened->cells)
         return lane_no_memory(err);
     for (unsigned i = 0; i < type->n_fields; i++) {
         const ProtobufCFieldDescriptor *field = &type->fields[i];
         size_t size = cell_size(field);
-        if (size > 0 && !cell_is_default(message, field))
-            opened->cells[opened->cell_count++] =
-                (struct part_cell){.offset = field->offset, .size = (uint32_t)size};
+        if (size == 0 || cell_is_default(message, field))
+            continue;
+        opened->cells[opened->cell_count++] =
+            (struct part_cell){.offset = field->offset, .size = (uint32_t)size};
+        opened->fields |= UINT64_C(1) << i;
     }
     opened->message = message;
     return true;
@@ -266,19 +275,20 @@ static void take_over(const struct part_opened *opened, ProtobufCMessage *row)
     }
 }
 
-static bool merge(const struct reading *reading, ProtobufCMessage *row, size_t number,
-                  struct err *err)
+static bool merge(struct reading *reading, ProtobufCMessage *row, size_t number, struct err *err)
 {
     if (number >= reading->total)
         return err_set(err, ERR_INVALID, "a part has %zu records, a row takes number %zu",
                        reading->total, number);
     const struct part_opened *opened = opened_record(reading, row->descriptor, number, err);
-    if (opened)
-        take_over(opened, row);
-    return opened != NULL;
+    if (!opened)
+        return false;
+    reading->fields |= opened->fields;
+    take_over(opened, row);
+    return true;
 }
 
-static bool merge_runs(const struct reading *reading, struct lane_rows *rows, struct err *err)
+static bool merge_runs(struct reading *reading, struct lane_rows *rows, struct err *err)
 {
     size_t row = 0;
     for (size_t run = 0; run < reading->part->n_runs; run++) {
@@ -293,7 +303,7 @@ static bool merge_runs(const struct reading *reading, struct lane_rows *rows, st
            err_set(err, ERR_INVALID, "a part has runs over %zu of %zu rows", row, rows->count);
 }
 
-static bool merge_rows(const struct reading *reading, struct lane_in *in, struct lane_rows *rows,
+static bool merge_rows(struct reading *reading, struct lane_in *in, struct lane_rows *rows,
                        struct err *err)
 {
     struct bytes marks = {0};
@@ -332,12 +342,22 @@ static bool find_known(struct reading *reading, struct lane_known *known, Muster
     return reading->known_opened || lane_no_memory(err);
 }
 
+/* The first field that both have set. */
+static bool refuse_twice(const ProtobufCMessageDescriptor *type, uint64_t both, struct err *err)
+{
+    unsigned place = 0;
+    while ((both >> place & 1) == 0)
+        place++;
+    return err_set(err, ERR_INVALID, "%s: set by two parts", type->fields[place].name);
+}
+
 bool parts_unpack(const Muster__LaneBatch *batch, struct lane_known *known, struct lane_in *in,
                   struct arena *arena, struct lane_rows *rows, struct err *err)
 {
     if (batch->n_parts > LANE_FIELDS_MAX)
         return err_set(err, ERR_INVALID, "%zu parts, %d are the most", batch->n_parts,
                        LANE_FIELDS_MAX);
+    uint64_t fields = 0;
     for (size_t i = 0; i < batch->n_parts; i++) {
         struct reading reading = {.part = batch->parts[i], .arena = arena};
         if (!find_known(&reading, known, rows->lane, err))
@@ -348,6 +368,9 @@ bool parts_unpack(const Muster__LaneBatch *batch, struct lane_known *known, stru
             return lane_no_memory(err);
         if (!merge_rows(&reading, in, rows, err))
             return false;
+        if ((reading.fields & fields) != 0)
+            return refuse_twice(lane_message(rows->lane), reading.fields & fields, err);
+        fields |= reading.fields;
     }
     return true;
 }

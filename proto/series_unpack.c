@@ -251,6 +251,7 @@ bool series_unpack(const Muster__LaneBatch *batch, struct lane_in *in, struct ar
 {
     const ProtobufCMessageDescriptor *type = lane_message(rows->lane);
     struct reading reading = {.in = in, .arena = arena, .rows = rows, .count = batch->n_series};
+    struct lane_fields_set set = {0};
     if (batch->n_series > LANE_FIELDS_MAX)
         return err_set(err, ERR_INVALID, "%zu series, %d are the most", batch->n_series,
                        LANE_FIELDS_MAX);
@@ -261,6 +262,8 @@ bool series_unpack(const Muster__LaneBatch *batch, struct lane_in *in, struct ar
         struct reader *reader = &reading.readers[i];
         reader->series = batch->series[i];
         reader->field = protobuf_c_message_descriptor_get_field(type, batch->series[i]->field);
+        if (!lane_set_once(&set, type, reader->field, "series", err))
+            return false;
         if (batch->series[i]->of > 0)
             reader->of = protobuf_c_message_descriptor_get_field(type, batch->series[i]->of);
     }

@@ -389,7 +389,8 @@ static void put_sized(struct buf *out, const struct buf *part)
          &err);
 }
 
-static void write_lane(const char *name, const struct lane_rows *rows)
+/* `twice`: as a hostile terminal has it, whose parts all set the same again. */
+static void write_lane(const char *name, const struct lane_rows *rows, bool twice)
 {
     struct arena arena = {0};
     struct err err = {0};
@@ -401,7 +402,15 @@ static void write_lane(const char *name, const struct lane_rows *rows)
          &err);
     Muster__BatchBody *body =
         muster__batch_body__unpack(NULL, streams.body.length, streams.body.data);
-    must(body && pack(&body->lanes[0]->base, &lane, &err), &err);
+    must(body != NULL, &err);
+    Muster__LaneBatch hostile = *body->lanes[0];
+    Muster__Part *parts[] = {hostile.n_parts > 0 ? hostile.parts[0] : NULL, NULL};
+    parts[1] = parts[0];
+    if (twice) {
+        hostile.parts = parts;
+        hostile.n_parts = 2;
+    }
+    must(pack(&hostile.base, &lane, &err), &err);
     put_sized(&out, &lane);
     put_sized(&out, &streams.marks);
     put_sized(&out, &streams.steps);
@@ -429,7 +438,9 @@ static void record_seeds(void)
         must(batch_encode(&rows, 1, 3, &out, &err), &err);
         write_seed("batch_decode", lane_name(lanes[i]), buf_bytes(&out));
         write_first_form(lane_name(lanes[i]), &rows);
-        write_lane(lane_name(lanes[i]), &rows);
+        write_lane(lane_name(lanes[i]), &rows, false);
+        if (lanes[i] == MUSTER__LANE__LANE_TXN)
+            write_lane("twice", &rows, true);
         must(columns_of_rows(&rows, &arena, &columns, &err), &err);
         write_message("columns", lane_name(lanes[i]), -1, &columns.base);
         buf_done(&out);

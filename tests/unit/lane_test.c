@@ -272,6 +272,59 @@ static void parts_are_checked(void **state)
     refused_with(&hostile, "runs over more than 4 rows");
 }
 
+/* Or each of many parts would write all that a record holds into all rows, and the last one counts.
+ */
+static void no_two_parts_set_one_field(void **state)
+{
+    (void)state;
+    struct hostile hostile;
+    uint8_t stan[] = {7 << 3, 1}, batch_number[] = {8 << 3, 1};
+    ProtobufCBinaryData records[] = {{sizeof stan, stan}, {0}};
+    Muster__Part second = MUSTER__PART__INIT;
+    hostile_init(&hostile);
+    Muster__Part *parts[] = {&hostile.part, &second};
+    hostile.batch.parts = parts;
+    hostile.batch.n_parts = 2;
+    hostile.part.records = second.records = records;
+    hostile.part.n_records = second.n_records = 2;
+    refused_with(&hostile, "stan: set by two parts");
+    second.marked = true;
+    memcpy(hostile.marks, "\1\1\1\0", 4); /* the last row alone takes it from both */
+    refused_with(&hostile, "stan: set by two parts");
+    hostile.marks[3] = 1;
+    assert_true(unpacks(&hostile, NULL));
+    records[0] = (ProtobufCBinaryData){sizeof batch_number, batch_number};
+    hostile.marks[3] = 0;
+    hostile.batch.n_parts = 1;
+    assert_true(unpacks(&hostile, NULL));
+    hostile.batch.n_parts = 2;
+    refused_with(&hostile, "batch_number: set by two parts");
+}
+
+static void no_two_series_or_plains_set_one_field(void **state)
+{
+    (void)state;
+    struct hostile hostile;
+    Muster__Series second = MUSTER__SERIES__INIT, *series[] = {NULL, &second};
+    Muster__Plain *plains[2];
+    hostile_init(&hostile);
+    hostile.series.shape = second.shape = MUSTER__SHAPE__SHAPE_EQUAL;
+    hostile.series.field = 7;
+    second.field = 8;
+    series[0] = &hostile.series;
+    hostile.batch.series = series;
+    hostile.batch.n_series = 2;
+    assert_true(unpacks(&hostile, NULL));
+    second.field = 7;
+    refused_with(&hostile, "stan: set by two series");
+    hostile.batch.n_series = 0;
+    hostile.plain.field = 16;
+    plains[0] = plains[1] = &hostile.plain;
+    hostile.batch.plains = plains;
+    hostile.batch.n_plains = 2;
+    refused_with(&hostile, "card_token: set by two plains");
+}
+
 static bool unpacks_with(const struct hostile *hostile, struct lane_known *known,
                          struct arena *arena, struct lane_rows *ret_rows)
 {
@@ -307,6 +360,29 @@ static void known_records_are_opened_as_their_lane(void **state)
             assert_true(same_rows(&rows, &same));
         arena_done(&arena);
     }
+    arena_done(&kept);
+}
+
+/* Also where the records were opened for a batch before. */
+static void no_two_parts_take_one_known_field(void **state)
+{
+    (void)state;
+    struct arena kept = {0}, arena = {.limit_bytes = BATCH_ARENA_BYTES};
+    struct lane_known known = {.arena = &kept};
+    struct lane_rows rows;
+    struct hostile hostile;
+    assert_true(dictionary_find(DICTIONARY_NEWEST, &kept, &known.dictionary, NULL));
+    hostile_init(&hostile);
+    Muster__Part *parts[] = {&hostile.part, &hostile.part};
+    hostile.batch.parts = parts;
+    hostile.part.known = 2;
+    for (size_t i = 0; i < 2; i++) {
+        hostile.batch.n_parts = 1;
+        assert_true(unpacks_with(&hostile, &known, &arena, &rows));
+        hostile.batch.n_parts = 2;
+        assert_false(unpacks_with(&hostile, &known, &arena, &rows));
+    }
+    arena_done(&arena);
     arena_done(&kept);
 }
 
@@ -426,8 +502,7 @@ static void lists_are_short(void **state)
     hostile_init(&hostile);
     hostile.part.records = &record;
     hostile.part.n_records = 1;
-    hostile.plain.field = 16;
-    hostile.series.field = 7;
+    hostile.plain.field = hostile.series.field = 999; /* a newer sender's */
     hostile.series.shape = MUSTER__SHAPE__SHAPE_EQUAL;
     for (size_t i = 0; i <= LANE_FIELDS_MAX; i++) {
         parts[i] = &hostile.part;
@@ -456,7 +531,10 @@ int main(void)
         cmocka_unit_test(odd_texts_go_round),
         cmocka_unit_test(ends_of_the_ranges_go_round),
         cmocka_unit_test(parts_are_checked),
+        cmocka_unit_test(no_two_parts_set_one_field),
+        cmocka_unit_test(no_two_series_or_plains_set_one_field),
         cmocka_unit_test(known_records_are_opened_as_their_lane),
+        cmocka_unit_test(no_two_parts_take_one_known_field),
         cmocka_unit_test(series_are_checked),
         cmocka_unit_test(numbers_fit_their_fields),
         cmocka_unit_test(plains_are_checked),
