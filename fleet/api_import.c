@@ -4,6 +4,7 @@
 #include "fleet/api_places.h"
 #include "fleet/device_change.h"
 #include "fleet/import_claims.h"
+#include "fleet/import_others.h"
 #include "fleet/import_row.h"
 #include "storage/fleetdb_labels.h"
 
@@ -12,6 +13,11 @@
 #include <string.h>
 
 enum { ROWS_MAX = 20000, REFUSED_SHOWN = 200, DUTIES_SHOWN = 200, TURN_MS = 20 };
+
+struct refusal {
+    char *text; /* NULL: it is not refused */
+    enum err_code code;
+};
 
 struct import {
     struct fleetdb *db;
@@ -25,7 +31,9 @@ struct import {
     struct import_row *rows;
     struct device_change *before; /* of each line's device */
     bool *lets_go;                /* the line's device has lost what the line does not name */
-    char **refusals;              /* of each line; NULL: none */
+    struct refusal *refusals;     /* of each line */
+    bool written;                 /* kept or not: only the answer is left */
+    json_t *shown;                /* refusals, the first */
     struct import_claims claims;
     json_t *stores; /* rows of those that were said, by merchant and code */
     int64_t made, changed, same, keyless, refused;
@@ -47,11 +55,12 @@ static bool refuse(struct import *import, size_t line, const struct err *why, st
 {
     if (is_trouble(why->code))
         return err_set(err, why->code, "device %zu: %s", line + 1, why->text);
-    if (import->refusals[line] != NULL)
+    struct refusal *refusal = &import->refusals[line];
+    if (refusal->text != NULL)
         return true;
     import->refused++;
-    import->refusals[line] = strdup(why->text);
-    return import->refusals[line] != NULL || api_no_memory(err);
+    *refusal = (struct refusal){strdup(why->text), why->code};
+    return refusal->text != NULL || api_no_memory(err);
 }
 
 static bool read_line(struct import *import, size_t line, struct err *err)
@@ -93,7 +102,7 @@ static bool let_all_go(struct import *import, struct err *err)
 {
     for (size_t line = 0; line < import->count; line++) {
         struct err why = {0};
-        if (import->refusals[line] == NULL && !let_go(import, line, &why) &&
+        if (import->refusals[line].text == NULL && !let_go(import, line, &why) &&
             !refuse(import, line, &why, err))
             return false;
     }
@@ -198,7 +207,7 @@ static bool write_rows(struct import *import, struct err *err)
 {
     for (size_t line = 0; line < import->count; line++) {
         struct err why = {0};
-        if (import->refusals[line] == NULL &&
+        if (import->refusals[line].text == NULL &&
             !write_row(import, line, import_claims_clash(&import->claims, line), &why) &&
             !refuse(import, line, &why, err))
             return false;
@@ -210,9 +219,8 @@ static bool write_rows(struct import *import, struct err *err)
  * device, merchant, store or logical terminal. */
 static bool check_agreement(struct import *import, struct err *err)
 {
-    static const struct err otherwise = {
-        .code = ERR_CONFLICT,
-        .text = "another line says otherwise of its device, merchant, store or logical terminal"};
+    static const struct err otherwise = {.code = ERR_CONFLICT,
+                                         .text = "another line says otherwise"};
     struct import again = *import;
     for (size_t line = 0; line < import->count; line++) {
         struct err why = {0};
@@ -270,32 +278,45 @@ static bool keep_all(struct import *import, struct err *err)
 
 /* ---- the answer ---- */
 
-static bool show_refused(const struct import *import, json_t *shown, struct err *err)
+/* What is wrong by itself contradicts nobody. */
+static bool show_refusal(const struct import *import, size_t line, struct err *err)
 {
-    for (size_t line = 0; line < import->count && json_array_size(shown) < REFUSED_SHOWN; line++) {
-        if (import->refusals[line] != NULL &&
-            !api_append(
-                shown,
-                json_pack("{s:I, s:s}", "row", (json_int_t)line, "text", import->refusals[line]),
-                err))
+    json_t *others = NULL;
+    const struct refusal *refusal = &import->refusals[line];
+    if (refusal->text == NULL)
+        return true;
+    if (refusal->code == ERR_CONFLICT && !import_others_of(import->lines, line, &others, err))
+        return false;
+    return api_append(import->shown,
+                      json_pack("{s:I, s:s, s:o}", "row", (json_int_t)line, "text", refusal->text,
+                                "others", others != NULL ? others : json_array()),
+                      err);
+}
+
+static bool show_refused(struct import *import, int64_t until_ms, bool *ret_done, struct err *err)
+{
+    do {
+        if (import->next == import->count || json_array_size(import->shown) == REFUSED_SHOWN) {
+            *ret_done = true;
+            return true;
+        }
+        if (!show_refusal(import, import->next++, err))
             return false;
-    }
+    } while (clock_boot_ms(import->clock) < until_ms);
     return true;
 }
 
 static bool answer_import(const struct import *import, struct api_answer *answer, struct err *err)
 {
-    json_t *shown = json_array();
     return api_give(answer,
-                    json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:O}", "kept",
+                    json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:O, s:I, s:O}", "kept",
                               (int)(import->refused == 0 && !import->dry_run), "dry_run",
                               (int)import->dry_run, "new", (json_int_t)import->made, "changed",
                               (json_int_t)import->changed, "same", (json_int_t)import->same,
                               "keyless", (json_int_t)import->keyless, "refused_count",
-                              (json_int_t)import->refused, "refused", shown, "duty_count",
+                              (json_int_t)import->refused, "refused", import->shown, "duty_count",
                               (json_int_t)import->duty_count, "duties", import->duties),
-                    err) &&
-           show_refused(import, shown, err);
+                    err);
 }
 
 /* ---- in turns ---- */
@@ -304,10 +325,15 @@ static bool step(void *ctx, struct api_answer *answer, bool *ret_done, struct er
 {
     struct import *import = ctx;
     const int64_t until_ms = clock_boot_ms(import->clock) + TURN_MS;
-    if (import->next == import->count) {
-        *ret_done = true;
-        return keep_all(import, err) && answer_import(import, answer, err);
+    if (!import->written && import->next == import->count) {
+        if (!keep_all(import, err))
+            return false;
+        import->written = true;
+        import->next = 0;
     }
+    if (import->written)
+        return show_refused(import, until_ms, ret_done, err) &&
+               (!*ret_done || answer_import(import, answer, err));
     do {
         if (!read_line(import, import->next++, err))
             return false;
@@ -322,7 +348,7 @@ static void stop(void *ctx)
         if (import->rows != NULL)
             import_row_done(&import->rows[line]);
         if (import->refusals != NULL)
-            free(import->refusals[line]);
+            free(import->refusals[line].text);
         if (import->before != NULL)
             device_change_done(&import->before[line]);
     }
@@ -333,6 +359,7 @@ static void stop(void *ctx)
     import_claims_done(&import->claims);
     json_decref(import->stores);
     json_decref(import->duties);
+    json_decref(import->shown);
     json_decref(import->object);
     free(import);
 }
@@ -359,8 +386,10 @@ static bool begin(struct import *import, const struct api_request *request, stru
     import->lets_go = calloc(count, sizeof *import->lets_go);
     import->stores = json_object();
     import->duties = json_array();
+    import->shown = json_array();
     if (import->rows == NULL || import->refusals == NULL || import->before == NULL ||
-        import->lets_go == NULL || import->stores == NULL || import->duties == NULL)
+        import->lets_go == NULL || import->stores == NULL || import->duties == NULL ||
+        import->shown == NULL)
         return api_no_memory(err);
     import->count = count;
     return import_claims_init(&import->claims, import->lines, err);

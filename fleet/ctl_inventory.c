@@ -351,23 +351,43 @@ static bool read_csv(struct import *import, struct err *err)
     return done;
 }
 
+static size_t line_of(const struct import *import, const json_t *named)
+{
+    return (size_t)json_integer_value(
+        json_array_get(import->lines, (size_t)ctl_number(named, "row")));
+}
+
+/* What is wrong, and which other lines it is held against. */
+static void complain_refused(struct import *import, const json_t *refused)
+{
+    size_t i;
+    json_t *other;
+    import->wrong++;
+    fprintf(stderr, "%s:%zu: %s", import->path, line_of(import, refused),
+            ctl_text(refused, "text"));
+    json_array_foreach(json_object_get(refused, "others"), i, other)
+        fprintf(stderr, "%s%s:%zu: %s", i == 0 ? " (see " : "; ", import->path,
+                line_of(import, other), ctl_text(other, "what"));
+    fprintf(stderr, "%s\n", i > 0 ? ")" : "");
+}
+
 static int print_imported(struct ctl *ctl, struct import *import, const json_t *reply,
                           struct err *err)
 {
     size_t i;
     json_t *refused;
     json_array_foreach(json_object_get(reply, "refused"), i, refused)
-    {
-        size_t row = (size_t)ctl_number(refused, "row");
-        complain(import, (size_t)json_integer_value(json_array_get(import->lines, row)),
-                 ctl_text(refused, "text"));
-    }
+        complain_refused(import, refused);
     if (ctl->json && ctl_print_json(ctl, reply, err) != EXIT_OK)
         return EXIT_SYSTEM;
     int64_t count = ctl_number(reply, "refused_count");
     if (count > 0) {
-        err_set(err, ERR_REFUSED, "%" PRId64 " of %zu devices are refused: nothing is kept", count,
-                json_array_size(import->devices));
+        const size_t told = json_array_size(json_object_get(reply, "refused"));
+        char which[64] = "";
+        if (told < (size_t)count)
+            (void)snprintf(which, sizeof which, " (told are the first %zu)", told);
+        err_set(err, ERR_REFUSED, "%" PRId64 " of %zu devices are refused%s: nothing is kept",
+                count, json_array_size(import->devices), which);
         return EXIT_INPUT;
     }
     if (ctl->json)

@@ -143,14 +143,23 @@ def test_each_bad_line_is_told_and_nothing_kept(ops):
 def test_lines_that_contradict_one_another_are_told(ops):
     some_fleet(ops)
     exported = ops.ctl_ok("device", "export")
-    for lines in (["term-5,SN-5,A920,m3,s1,north,", "term-6,SN-6,A920,m3,s1,south,"],
-                  ["term-5,SN-5,A920,m3,s1,north,0:u:55555555:M", "term-5,SN-5,A920,m3,s2,north,"]):
+    for lines, what in (
+            (["term-5,SN-5,A920,m3,s1,north,", "term-6,SN-6,A920,m3,s1,south,"], "region of store m3/s1"),
+            (["term-5,SN-5,A920,m3,s1,north,0:u:55555555:M", "term-5,SN-5,A920,m3,s2,north,"],
+             "store of device term-5")):
         text = "id,serial,model,merchant,store,region,terminals\n" + "\n".join(lines) + "\n"
         told = ops.fails(3, "device", "import", write(ops, text))
-        assert "fleet.csv:2: another line says otherwise" in told, told
+        for line, other in (2, 3), (3, 2):
+            assert (f"fleet.csv:{line}: another line says otherwise (see fleet.csv:{other}: {what})"
+                    in told), told
     file = write(ops, "id,serial,model,merchant,store,terminals\nterm-5,SN-5,A920,m3,s1,0:u:55555555:M\n"
                       "term-6,SN-6,A920,m3,s1,0:u:55555555:M\n")
-    assert "fleet.csv:3: 55555555 is carried by term-5" in ops.fails(3, "device", "import", file)
+    told = ops.fails(3, "device", "import", file)
+    assert "fleet.csv:3: 55555555 is carried by term-5" in told
+    assert "fleet.csv:2: logical terminal u:55555555:M)" in told
+    file = write(ops, "id,serial,model\n" + "".join(f"term-{n},SN,A920\n" for n in range(10, 220)))
+    told = ops.fails(3, "device", "import", file)
+    assert "209 of 210 devices are refused (told are the first 200): nothing is kept" in told
     assert ops.ctl_ok("device", "export") == exported
 
 

@@ -204,7 +204,21 @@ static void an_import_lets_others_have_their_turns(void **state)
     json_decref(body);
 }
 
-static void assert_refused(struct turns *turns, json_t *body, size_t line, const char *why)
+/* `what`: is told of line `other`; NULL: there is none. */
+static bool is_told(const json_t *refused, size_t line, const char *why, int other,
+                    const char *what)
+{
+    const json_t *first = json_array_get(json_object_get(refused, "others"), 0);
+    return json_integer_value(json_object_get(refused, "row")) == (json_int_t)line &&
+           strstr(json_string_value(json_object_get(refused, "text")), why) != NULL &&
+           (what == NULL
+                ? first == NULL
+                : json_integer_value(json_object_get(first, "row")) == other &&
+                      strcmp(json_string_value(json_object_get(first, "what")), what) == 0);
+}
+
+static void assert_refused(struct turns *turns, json_t *body, size_t line, const char *why,
+                           int other, const char *what)
 {
     struct fleetdb_device device;
     size_t i = 0;
@@ -214,8 +228,7 @@ static void assert_refused(struct turns *turns, json_t *body, size_t line, const
     go_on(turns, &turns->answer);
     json_array_foreach(json_object_get(turns->answer.json, "refused"), i, refused)
     {
-        told = told || (json_integer_value(json_object_get(refused, "row")) == (json_int_t)line &&
-                        strstr(json_string_value(json_object_get(refused, "text")), why) != NULL);
+        told = told || is_told(refused, line, why, other, what);
     }
     assert_true(told);
     assert_true(json_is_false(json_object_get(turns->answer.json, "kept")));
@@ -230,18 +243,26 @@ static void an_import_is_kept_whole_or_not_at_all(void **state)
     open_turns(state, &turns);
     json_t *body = lines();
     json_object_set_new(line_at(body, LINES - 1), "state", json_string("asleep"));
-    assert_refused(&turns, body, LINES - 1, "expected in_service");
+    assert_refused(&turns, body, LINES - 1, "expected in_service", 0, NULL);
     body = lines(); /* what only the database can tell */
     json_object_set_new(line_at(body, LINES - 1), "serial", json_string("d00000"));
-    assert_refused(&turns, body, LINES - 1, "is enrolled under another id");
+    assert_refused(&turns, body, LINES - 1, "is enrolled under another id", 0,
+                   "serial number M1 d00000");
     body = lines();
     json_object_set_new(json_object_get(line_at(body, 7), "store"), "region", json_string("south"));
-    assert_refused(&turns, body, 7, "another line says otherwise");
+    assert_refused(&turns, body, 7, "another line says otherwise", 0, "region of store m/s");
     body = lines();
     json_object_set_new(line_at(body, 8), "id", json_string("d00009"));
     json_object_set_new(line_at(body, 8), "serial", json_string("d00009"));
     json_object_set_new(json_object_get(line_at(body, 8), "labels"), "lane", json_string("slow"));
-    assert_refused(&turns, body, 8, "another line says otherwise");
+    assert_refused(&turns, body, 8, "another line says otherwise", 9, "labels of device d00009");
+    body = lines();
+    for (size_t line = 3; line < 6; line += 2)
+        json_object_set_new(line_at(body, line), "terminals",
+                            json_pack("[{s:i, s:s, s:s, s:s}]", "index", 0, "acquirer", "u", "tid",
+                                      line == 3 ? "T0000001" : "T0000002", "mid", "M1"));
+    json_object_set_new(line_at(body, 5), "merchant", json_pack("{s:s}", "id", "m2"));
+    assert_refused(&turns, body, 5, "M1", 3, "MID M1 of u, for merchant m");
 }
 
 /* ---- what lines claim ---- */
