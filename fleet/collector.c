@@ -11,9 +11,6 @@
 #include <string.h>
 #include <uv.h>
 
-/* Between two transactions that judge times again: batches go first. */
-static const int64_t redo_pause_ms = 20;
-
 bool collector_keys(struct collector *collector, const struct sign_key *director,
                     const struct sign_key *receipt, struct err *err)
 {
@@ -100,6 +97,7 @@ void collector_alarm(struct collector *collector, const char *counter, const cha
 static bool take(struct collector *collector, struct collector_message *message,
                  struct collector_news *news, struct err *err)
 {
+    collector_clock_message(collector);
     switch (message->topic.kind) {
     case TOPIC_UP_BATCH:
         return collector_batch(collector, message, news, err);
@@ -279,9 +277,7 @@ int64_t collector_turn(struct collector *collector)
             break;
     }
     collector_clock_redo(collector);
-    int64_t wait_ms = collector_pump(collector);
-    if (collector->clock_work)
-        wait_ms = wait_ms >= 0 && wait_ms < redo_pause_ms ? wait_ms : redo_pause_ms;
+    int64_t wait_ms = collector_clock_wait(collector, collector_pump(collector));
     return collector_queue_wait(collector, wait_ms);
 }
 

@@ -2,12 +2,16 @@
 #include "fleet/collector_internal.h"
 
 enum {
-    REDO_ROWS = 256, /* at once; and in one transaction: */
+    REDO_ROWS = 64, /* of one device; and in one transaction: */
     REDO_STEPS = 64,
     REDO_ROWS_ALL = 1024,
-    SPREAD_BOOTS = 64, /* what one fact may tell of others, at once */
+    SPREAD_BOOTS = 64,                    /* what one fact may tell of others, at once */
+    SPREAD_BOOTS_ALL = 16 * SPREAD_BOOTS, /* of one message */
     BOOT_ID_BYTES = 16,
 };
+
+/* Between two transactions that judge times again: batches go first. */
+static const int64_t redo_pause_ms = 20;
 
 static int64_t signed_of(uint64_t value)
 {
@@ -28,13 +32,27 @@ static bool write_boot(struct collector *collector, const struct fleetdb_boot *b
     return fleetdb_boot_write(collector->settings.db, boot, err);
 }
 
+void collector_clock_message(struct collector *collector)
+{
+    collector->spread_left = SPREAD_BOOTS_ALL;
+}
+
+/* What is not spread any further is when more becomes known. */
+static bool may_spread(struct collector *collector)
+{
+    if (collector->spread_left == 0)
+        return false;
+    collector->spread_left--;
+    return true;
+}
+
 /* Each boot before ended before the next began. */
 static bool spread_back(struct collector *collector, const struct fleetdb_boot *from,
                         struct err *err)
 {
     struct fleetdb_boot after = *from, before;
     int64_t last_ms = 0;
-    for (size_t i = 0; i < SPREAD_BOOTS && after.before != 0; i++) {
+    for (size_t i = 0; i < SPREAD_BOOTS && after.before != 0 && may_spread(collector); i++) {
         if (!fleetdb_boot_read(collector->settings.db, after.before, &before, err) ||
             !fleetdb_boot_last(collector->settings.db, before.boot, &last_ms, err))
             return false;
@@ -63,7 +81,7 @@ static bool spread_on(struct collector *collector, int64_t from, struct err *err
             !fleetdb_boot_last(db, before.boot, &last_ms, err))
             return false;
         size_t end = count + more;
-        for (size_t j = count; j < end; j++) {
+        for (size_t j = count; j < end && may_spread(collector); j++) {
             if (!fleetdb_boot_read(db, boots[j], &after, err))
                 return false;
             if (!truetime_follows(&after, &before, last_ms, ppm_of(collector)))
@@ -285,18 +303,24 @@ static bool judge_loose(struct collector *collector, const struct fleetdb_redo *
     return fleetdb_redo_done(db, work, err);
 }
 
+/* However much work a device makes, it is served once, and then the others are. */
 static bool redo(struct collector *collector, bool *ret_more, struct err *err)
 {
     struct fleetdb_loose loose[REDO_ROWS];
     struct fleetdb_redo work = {.loose = loose, .max = REDO_ROWS};
     size_t rows = 0;
     for (size_t step = 0; step < REDO_STEPS && rows < REDO_ROWS_ALL; step++) {
+        work.device = collector->redo_device;
         if (!fleetdb_redo_next(collector->settings.db, &work, ret_more, err))
             return false;
-        if (!*ret_more)
+        if (!*ret_more) { /* and from the first device on again, unless there is none */
+            *ret_more = collector->redo_device != 0;
+            collector->redo_device = 0;
             return true;
+        }
         if (!judge_loose(collector, &work, err))
             return false;
+        collector->redo_device = work.device;
         rows += work.count;
     }
     return true;
@@ -305,9 +329,11 @@ static bool redo(struct collector *collector, bool *ret_more, struct err *err)
 void collector_clock_redo(struct collector *collector)
 {
     struct err err = {0};
-    if (!collector->clock_work)
+    const int64_t now_ms = clock_boot_ms(collector->settings.clock);
+    if (!collector->clock_work || now_ms < collector->redo_at_ms)
         return;
     collector->clock_work = false;
+    collector->redo_at_ms = now_ms + redo_pause_ms;
     struct fleetdb *db = collector->settings.db;
     bool more = false, done = false;
     if (fleetdb_begin(db, &err)) {
@@ -320,4 +346,13 @@ void collector_clock_redo(struct collector *collector)
     if (!done)
         log_error("times not corrected, it is tried again with what comes next: %s", err.text);
     collector->clock_work = done && more;
+}
+
+int64_t collector_clock_wait(struct collector *collector, int64_t wait_ms)
+{
+    if (!collector->clock_work)
+        return wait_ms;
+    const int64_t left_ms = collector->redo_at_ms - clock_boot_ms(collector->settings.clock);
+    const int64_t due_ms = left_ms > 1 ? left_ms : 1;
+    return wait_ms >= 0 && wait_ms < due_ms ? wait_ms : due_ms;
 }

@@ -69,6 +69,9 @@ struct collector {
     struct fleetdb_losses losses, more_losses; /* of the stream in hand */
     bool acted;                                /* see collector_acted */
     bool clock_work;                           /* records may wait to be judged again */
+    size_t spread_left;                        /* boots that this message may still tell of */
+    int64_t redo_device;                       /* whose were judged again last, 0: nobody's */
+    int64_t redo_at_ms;                        /* since boot: not before then */
 };
 
 /* ---- what waits: collector_queue.c ---- */
@@ -172,6 +175,8 @@ bool collector_claim_streams(struct collector *collector, const struct fleetdb_d
 
 /* ---- when it was: collector_clock.c ---- */
 
+/* Another message begins. */
+void collector_clock_message(struct collector *collector);
 /* What is known of the boot that an incarnation ran in; its row is 0 where it is not known. */
 bool collector_clock_boot(struct collector *collector, const struct fleetdb_device *device,
                           uint64_t incarnation, struct fleetdb_boot *ret_boot,
@@ -200,6 +205,8 @@ bool collector_clock_before(struct collector *collector, const struct fleetdb_de
 /* Judges some records again, in a transaction of its own; collector->clock_work tells whether
  * there may be more. */
 void collector_clock_redo(struct collector *collector);
+/* `wait_ms`, or less if it is time for that earlier. */
+int64_t collector_clock_wait(struct collector *collector, int64_t wait_ms);
 
 /* Appends the sealed receipt or welcome to `out`. */
 bool collector_build_receipt(struct collector *collector, const struct owed *owed, struct buf *out,

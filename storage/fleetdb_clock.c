@@ -77,7 +77,8 @@ static const char *const texts[QUERIES] = {
                     " (SELECT id FROM clock_incarnation WHERE device = :device ORDER BY id DESC"
                     "  LIMIT 1 OFFSET :keep)",
     [REDO_NEXT] = "SELECT id, device, incarnation, boot, redo_lane, redo_seq"
-                  " FROM clock_incarnation WHERE redo_lane <> 0 LIMIT 1",
+                  " FROM clock_incarnation WHERE redo_lane <> 0 AND device > :device"
+                  " ORDER BY device, id LIMIT 1",
     [REDO_SET] = "UPDATE clock_incarnation SET redo_lane = :lane, redo_seq = :seq WHERE id = :id",
     [LOOSE + 0] = LOOSE_OF("result"),
     [LOOSE + 1] = LOOSE_OF("event"),
@@ -275,20 +276,21 @@ bool fleetdb_redo_next(struct fleetdb *db, struct fleetdb_redo *redo, bool *ret_
                        struct err *err)
 {
     sqlite3_stmt *next = query_of(db, REDO_NEXT);
+    sqlite_bind_int(next, ":device", redo->device);
     if (!sqlite_row(db->sqlite, next, ret_any, err))
         return false;
     if (!*ret_any)
         return true;
     redo->id = sqlite3_column_int64(next, 0);
+    redo->device = sqlite3_column_int64(next, 1);
     redo->boot = sqlite3_column_int64(next, 3);
     redo->lane = sqlite3_column_int(next, 4);
-    const int64_t device = sqlite3_column_int64(next, 1);
     const int64_t incarnation = sqlite3_column_int64(next, 2);
     int64_t seq = sqlite3_column_int64(next, 5);
     (void)sqlite3_reset(next);
     for (redo->count = 0;; redo->lane++, seq = 0) {
         sqlite3_stmt *row = query_of(db, of_lane(LOOSE, redo->lane));
-        sqlite_bind_int(row, ":device", device);
+        sqlite_bind_int(row, ":device", redo->device);
         sqlite_bind_int(row, ":incarnation", incarnation);
         sqlite_bind_int(row, ":seq", seq);
         if (!read_loose(db, redo, row, err))

@@ -55,13 +55,15 @@ struct fleetdb_loose {
     uint64_t seq;
 };
 struct fleetdb_redo {
+    int64_t device; /* whose they are; before: of one behind this one */
     int64_t id, boot;
     int lane;
     size_t count;
     struct fleetdb_loose *loose; /* the caller's, `max` of them */
     size_t max;
 };
-/* `*ret_any` false: there is nothing to do. */
+/* Of the next device that has any, in the order of their rows: what waits longest there. `*ret_any`
+ * false: behind that device there is nothing to do. */
 bool fleetdb_redo_next(struct fleetdb *db, struct fleetdb_redo *redo, bool *ret_any,
                        struct err *err) MUSTER_CHECK;
 bool fleetdb_redo_write(struct fleetdb *db, int lane, const struct fleetdb_loose *judged,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "fleet/truetime.h"
 #include "proto/unpack.h"
 #include "storage/fleetdb_clock.h"
 #include "storage/fleetdb_rollups.h"
@@ -13,9 +14,10 @@
 #define HOUR INT64_C(3600000)
 #define DAY (24 * HOUR)
 
-/* A terminal t1 whose clock is `wrong_ms` off and that boots as the tests say. */
+/* A terminal whose clock is `wrong_ms` off and that boots as the tests say. */
 struct till {
     struct world *world;
+    const char *device; /* NULL: t1 */
     uint64_t incarnation, seq;
     char boot[17], before[17];
     int64_t booted_ms; /* world time */
@@ -40,6 +42,11 @@ static void till_boots(struct till *till, const char *boot, int64_t wrong_ms)
     till->incarnation++;
     till->seq = 0;
     till->wrong_ms = wrong_ms;
+}
+
+static const char *name_of(const struct till *till)
+{
+    return till->device != NULL ? till->device : "t1";
 }
 
 struct kept { /* an event that waits in the spool */
@@ -68,7 +75,7 @@ static struct kept make(struct till *till, int kind, const ProtobufCMessage *det
                              .first_seq = kept.seq,
                              .count = 1,
                              .rows = &row};
-    kept.batch = world_seal_lanes(till->world, "t1", &lane, 1);
+    kept.batch = world_seal_lanes(till->world, name_of(till), &lane, 1);
     buf_done(&packed);
     return kept;
 }
@@ -83,7 +90,7 @@ static struct kept make_open(struct till *till)
 
 static void deliver(struct till *till, struct kept *kept)
 {
-    world_deliver(till->world, TOPIC_UP_BATCH, "t1", buf_bytes(&kept->batch));
+    world_deliver(till->world, TOPIC_UP_BATCH, name_of(till), buf_bytes(&kept->batch));
     buf_done(&kept->batch);
     world_settle(till->world);
     world_forget_sent(till->world);
@@ -413,6 +420,147 @@ static void what_says_it_was_made_before_1970_is_counted_now(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* Says hello as one agent of a boot after the other, and each time knows better when that was. */
+static void hostile_hellos(struct world *world, const char *device, uint64_t count)
+{
+    static uint64_t old_ms = 0;
+    Muster__Hello hello = MUSTER__HELLO__INIT;
+    hello.nonce = hello.boot_id = id_of("0123456789abcdef");
+    for (uint64_t i = 1; i <= count; i++) {
+        hello.incarnation = i;
+        hello.boot_ms = old_ms += 60000;
+        world_send_hello(world, device, &hello);
+    }
+    collector_flush(world->collector);
+    world_forget_sent(world);
+}
+
+/* One makes more work before each turn than a turn does. */
+static void one_waits_for_another(struct world *world, const char *hostile, const char *honest)
+{
+    enum { CLAIMS = 70, TURNS = 5 };
+    struct till till = {.world = world, .device = honest};
+    char sql[200];
+    Muster__ClockSight sight = MUSTER__CLOCK_SIGHT__INIT;
+    hostile_hellos(world, hostile, CLAIMS);
+    till_boots(&till, "one", DAY);
+    struct kept open = make_open(&till);
+    deliver(&till, &open);
+    sight.asked_ms = boot_ms(&till);
+    sight.fleet_ms = world_wall(world) + 50;
+    world->now_ms += 100;
+    sight.came_ms = boot_ms(&till);
+    struct kept seen = make(&till, MUSTER__EVENT_KIND__EVENT_CLOCK, &sight.base);
+    world_deliver(world, TOPIC_UP_BATCH, honest, buf_bytes(&seen.batch));
+    buf_done(&seen.batch);
+    for (int turn = 0; turn < TURNS; turn++) {
+        hostile_hellos(world, hostile, 1);
+        world->now_ms += 20;
+        (void)collector_turn(world->collector);
+        world_forget_sent(world);
+    }
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT bound_ms FROM event JOIN device d ON d.id = device"
+                   " WHERE d.name = '%s' AND seq = 1",
+                   honest);
+    assert_in_range(temp_fleet_number(world->fleet, sql), 20, 120);
+    assert_true(temp_fleet_number(world->fleet, "SELECT count(*) FROM clock_incarnation"
+                                                " WHERE redo_lane <> 0") >= CLAIMS - TURNS);
+}
+
+static void no_device_waits_for_all_work_of_another(void **state)
+{
+    one_waits_for_another(*state, "t1", "t2");
+}
+
+static void nor_does_an_older_one(void **state)
+{
+    one_waits_for_another(*state, "t2", "t1");
+}
+
+/* Between two turns of it, the rest of the work goes first. */
+static void times_are_not_corrected_in_each_turn(void **state)
+{
+    struct world *world = *state;
+    static const char left[] = "SELECT count(*) FROM clock_incarnation WHERE redo_lane <> 0";
+    hostile_hellos(world, "t2", 3);
+    (void)collector_turn(world->collector);
+    assert_int_equal(temp_fleet_number(world->fleet, left), 2);
+    (void)collector_turn(world->collector);
+    assert_int_equal(temp_fleet_number(world->fleet, left), 2);
+    world_settle(world);
+    assert_int_equal(temp_fleet_number(world->fleet, left), 0);
+}
+
+/* `count` boots, each after the one before; the last is that of t1's incarnation 7. */
+static void chain_boots(struct world *world, int64_t *boots, size_t count)
+{
+    struct fleetdb *db = world->fleet->db;
+    const int64_t device = t1(world);
+    assert_true(fleetdb_begin(db, NULL));
+    for (size_t i = 0; i < count; i++) {
+        char name[17];
+        (void)snprintf(name, sizeof name, "boot-%-11zu", i);
+        assert_true(fleetdb_boot_find(db, device, bytes_of(name, 16), 1, &boots[i], NULL));
+        const struct fleetdb_boot boot = {.boot = boots[i], .before = i > 0 ? boots[i - 1] : 0};
+        assert_true(fleetdb_boot_write(db, &boot, NULL));
+    }
+    assert_true(fleetdb_boot_claim(db, device, 7, boots[count - 1], NULL));
+    assert_true(fleetdb_commit(db, NULL));
+}
+
+/* Each of these events of one message knows better when the boot was. */
+static void send_sights(struct world *world, uint64_t first_seq, size_t count)
+{
+    enum { SIGHTS_MAX = 40 };
+    Muster__Event events[SIGHTS_MAX];
+    ProtobufCMessage *rows[SIGHTS_MAX];
+    struct buf details[SIGHTS_MAX] = {0};
+    for (size_t i = 0; i < count; i++) {
+        Muster__ClockSight sight = MUSTER__CLOCK_SIGHT__INIT;
+        sight.asked_ms = sight.came_ms = 1;
+        sight.fleet_ms = world_wall(world) - 1000 * (int64_t)(first_seq + i);
+        assert_true(pack(&sight.base, &details[i], NULL));
+        muster__event__init(&events[i]);
+        events[i].kind = MUSTER__EVENT_KIND__EVENT_CLOCK;
+        events[i].detail = (ProtobufCBinaryData){details[i].length, details[i].data};
+        rows[i] = &events[i].base;
+    }
+    const struct lane_rows lane = {.lane = MUSTER__LANE__LANE_EVENT,
+                                   .incarnation = 7,
+                                   .first_seq = first_seq,
+                                   .count = count,
+                                   .rows = rows};
+    struct buf batch = world_seal_lanes(world, "t1", &lane, 1);
+    world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+    collector_flush(world->collector);
+    buf_done(&batch);
+    for (size_t i = 0; i < count; i++)
+        buf_done(&details[i]);
+}
+
+static int64_t ended_at_most(struct world *world, int64_t boot_row)
+{
+    struct fleetdb_boot boot;
+    assert_true(fleetdb_boot_read(world->fleet->db, boot_row, &boot, NULL));
+    return truetime_at(&boot, 0, TRUETIME_PPM).upper_ms;
+}
+
+/* However much one message says of its boot: what that tells of others is bounded. */
+static void a_message_tells_of_so_many_boots(void **state)
+{
+    enum { BOOTS = 64, SIGHTS = 40 };
+    struct world *world = *state;
+    int64_t boots[BOOTS];
+    chain_boots(world, boots, BOOTS);
+    send_sights(world, 1, SIGHTS);
+    const int64_t last = ended_at_most(world, boots[BOOTS - 1]);
+    assert_in_range(ended_at_most(world, boots[0]) - last, 1000 * SIGHTS / 2, 1000 * SIGHTS);
+    send_sights(world, SIGHTS + 1, 1);
+    assert_in_range(world_wall(world) - ended_at_most(world, boots[0]), 1000 * SIGHTS,
+                    1000 * (SIGHTS + 1));
+}
+
 int main(void)
 {
 #define IN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)
@@ -427,6 +575,10 @@ int main(void)
         IN_WORLD(a_boot_before_may_be_forgotten),
         IN_WORLD(impossible_times_are_borne),
         IN_WORLD(what_says_it_was_made_before_1970_is_counted_now),
+        IN_WORLD(no_device_waits_for_all_work_of_another),
+        IN_WORLD(nor_does_an_older_one),
+        IN_WORLD(times_are_not_corrected_in_each_turn),
+        IN_WORLD(a_message_tells_of_so_many_boots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

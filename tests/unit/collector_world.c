@@ -38,7 +38,7 @@ static void hello_came(void *ctx, const struct fleetdb_device *device, const Mus
                        struct wants *ret_wants, struct buf *ret_manifest)
 {
     struct world *world = ctx;
-    assert_string_equal(device->id, "t1");
+    assert_true(device->device != 0);
     assert_int_equal(hello->nonce.len, 16);
     world->hellos++;
     *ret_wants = world->wants;
