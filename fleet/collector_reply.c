@@ -21,8 +21,8 @@ enum {
     CONFLICTS_MAX = 256,
 };
 
-/* What may be said to be committed: an id under which the terminal holds other content than we do
- * is not, or that content would be forgotten. Those ids are given too, ascending. */
+/* What may be said to be committed: an id under which the terminal is known to hold other content
+ * than we do is not, or that content would be forgotten. Those ids are given too, ascending. */
 struct told {
     struct fleetdb_stream stream;
     size_t refused_count;

@@ -129,13 +129,15 @@ const struct ctl_command ctl_audit = {
     .words = "audit",
     .arguments = "[DEVICE]",
     .summary = "Account for every record; of one device against its rows. Exit code 1: not all.",
-    .notes = "Records: submitted = committed + buffered + lost + unknown + unaccounted\n"
-             "  committed    in the fleet database\n"
-             "  buffered     still with the terminal, as it last said\n"
-             "  lost         given up by the terminal, which says why: see DECLARED LOST\n"
-             "  unknown      given before the terminal's database was destroyed: at most so many\n"
-             "  unaccounted  nowhere: a hole that nobody has declared, or a row that is gone\n"
-             "Conflicts are ids that were sent once more with other content; the first one counts.",
+    .notes =
+        "Records: submitted = committed + buffered + lost + unknown + unaccounted\n"
+        "  committed    in the fleet database\n"
+        "  buffered     still with the terminal, as it last said\n"
+        "  lost         given up by the terminal, which says why: see DECLARED LOST\n"
+        "  unknown      given before the terminal's database was destroyed: at most so many\n"
+        "  unaccounted  nowhere: a hole that nobody has declared, or a row that is gone\n"
+        "Conflicts are contents that were sent under an id that held another; the first one\n"
+        "counts. Of a device and lane 1,024 are noted at a time, beyond that each sending is one.",
     .optional_count = 1,
     .has_csv = true,
     .run = audit,

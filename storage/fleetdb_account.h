@@ -55,7 +55,8 @@ struct fleetdb_account {
     uint64_t lost[FLEETDB_LOSSES]; /* by LossReason; [0] is 0, [7] the unknown tail */
     uint64_t unaccounted;          /* nobody knows where they are */
     uint64_t open, closed;         /* streams */
-    uint64_t conflicts, refused;   /* ids sent with other content; of these not given up yet */
+    uint64_t conflicts;            /* contents sent under an id that holds another */
+    uint64_t refused;              /* ids of them that were not given up yet */
 };
 void fleetdb_account_add(struct fleetdb_account *sum, const struct fleetdb_account *more);
 

@@ -19,6 +19,8 @@
 #define HELD(table)                                                                                \
     "SELECT digest FROM " table                                                                    \
     " WHERE device = :device AND incarnation = :incarnation AND seq = :seq"
+#define CONFLICTS_KEPT                                                                             \
+    "coalesce((SELECT kept FROM conflict_sum WHERE device = :device AND lane = :lane), 0)"
 
 enum { LANES = 3, LANE_TXN = 1, LANE_EVENT = 2 };
 /* An insert's parameters by place: to find one by its name takes longer than to bind it. */
@@ -31,7 +33,10 @@ enum query {
     HELD_DUPLICATE = HELD_LANE + LANES,
     HELD_KEY,
     DUPLICATE_ADD,
+    CONFLICT_AGAIN,
+    CONFLICT_ROOM,
     CONFLICT_ADD,
+    CONFLICT_BEYOND,
     QUERIES,
 };
 
@@ -47,11 +52,19 @@ static const char *const texts[QUERIES] = {
     [DUPLICATE_ADD] = "INSERT INTO result_duplicate"
                       " (device, incarnation, seq, digest, original, received_ms)"
                       " VALUES (:device, :incarnation, :seq, :digest, :original, :received)",
+    [CONFLICT_AGAIN] = "UPDATE conflict SET times = times + 1, last_ms = :now"
+                       " WHERE device = :device AND incarnation = :incarnation AND lane = :lane"
+                       " AND seq = :seq AND sent_digest = :sent",
+    [CONFLICT_ROOM] = "DELETE FROM conflict WHERE " CONFLICTS_KEPT " >= :max AND id ="
+                      " (SELECT id FROM conflict WHERE device = :device AND lane = :lane"
+                      " AND settled_ms > 0 ORDER BY settled_ms LIMIT 1)",
     [CONFLICT_ADD] =
         "INSERT INTO conflict"
         " (device, incarnation, lane, seq, held_digest, sent_digest, first_ms, last_ms)"
-        " VALUES (:device, :incarnation, :lane, :seq, :held, :sent, :now, :now)"
-        " ON CONFLICT DO UPDATE SET times = times + 1, last_ms = excluded.last_ms",
+        " SELECT :device, :incarnation, :lane, :seq, :held, :sent, :now, :now"
+        " WHERE " CONFLICTS_KEPT " < :max",
+    [CONFLICT_BEYOND] = "UPDATE conflict_sum SET beyond = beyond + 1"
+                        " WHERE device = :device AND lane = :lane",
 };
 
 const struct fleetdb_queries fleetdb_record_queries = {texts, QUERIES};
@@ -184,16 +197,42 @@ static bool find_id(struct fleetdb *db, const struct fleetdb_record *record, boo
                                                   record, ret_held, ret_digest, err);
 }
 
+static sqlite3_stmt *conflict_query(struct fleetdb *db, unsigned query,
+                                    const struct fleetdb_record *record)
+{
+    sqlite3_stmt *statement = query_of(db, query);
+    sqlite_bind_int(statement, ":device", record->device);
+    sqlite_bind_int(statement, ":lane", record->lane);
+    return statement;
+}
+
+static bool run_conflict(struct fleetdb *db, unsigned query, const struct fleetdb_record *record,
+                         uint64_t held, struct err *err)
+{
+    sqlite3_stmt *statement = conflict_query(db, query, record);
+    bind_id(statement, record);
+    sqlite_bind_u64(statement, ":sent", record->digest);
+    sqlite_bind_int(statement, ":now", record->received_ms);
+    if (query == CONFLICT_ADD) {
+        sqlite_bind_u64(statement, ":held", held);
+        sqlite_bind_int(statement, ":max", FLEETDB_CONFLICTS_MAX);
+    }
+    return sqlite_run(db->sqlite, statement, err);
+}
+
+/* Where there is no room, not even one that was given up, it is only counted. */
 static bool add_conflict(struct fleetdb *db, const struct fleetdb_record *record, uint64_t held,
                          struct err *err)
 {
-    sqlite3_stmt *statement = query_of(db, CONFLICT_ADD);
-    bind_id(statement, record);
-    sqlite_bind_int(statement, ":lane", record->lane);
-    sqlite_bind_u64(statement, ":held", held);
-    sqlite_bind_u64(statement, ":sent", record->digest);
-    sqlite_bind_int(statement, ":now", record->received_ms);
-    return sqlite_run(db->sqlite, statement, err);
+    if (!run_conflict(db, CONFLICT_AGAIN, record, held, err))
+        return false;
+    if (sqlite_changes(db->sqlite) > 0)
+        return true;
+    sqlite3_stmt *room = conflict_query(db, CONFLICT_ROOM, record);
+    sqlite_bind_int(room, ":max", FLEETDB_CONFLICTS_MAX);
+    return sqlite_run(db->sqlite, room, err) && run_conflict(db, CONFLICT_ADD, record, held, err) &&
+           (sqlite_changes(db->sqlite) > 0 ||
+            sqlite_run(db->sqlite, conflict_query(db, CONFLICT_BEYOND, record), err));
 }
 
 static bool add_duplicate(struct fleetdb *db, const struct fleetdb_record *record, struct err *err)

@@ -39,6 +39,9 @@ enum fleetdb_insert {
     FLEETDB_DUPLICATE_KEY, /* held under another id: this id is noted, nothing is counted twice */
     FLEETDB_CONFLICT,      /* held with other content, which stays; noted as a conflict */
 };
+/* So many conflicts of a device and lane are noted at a time; for a new one, one that was given up
+ * makes room. Beyond that they are counted, and receipted as if the content held were theirs. */
+enum { FLEETDB_CONFLICTS_MAX = 1024 };
 /* Records of one lane of one device's incarnation, seqs ascending. `expect_held`, one a record: the
  * id lies within what is committed of its stream, so it is looked up, not tried; an id that was
  * noted as a duplicate cannot come back as a new record. */

@@ -35,9 +35,10 @@ static const char *const texts[QUERIES] = {
                   " JOIN stream_lost l ON l.stream = t.id WHERE t.device = :device GROUP BY 1, 2",
     [CLOSED] = "SELECT lane, streams, submitted, committed FROM account WHERE device = :device",
     [CLOSED_LOST] = "SELECT lane, reason, records FROM account_lost WHERE device = :device",
-    [CONFLICTS] = "SELECT lane, count(*), sum(refused) FROM (SELECT lane,"
-                  " min(settled_ms) = 0 AS refused FROM conflict WHERE device = :device"
-                  " GROUP BY incarnation, lane, seq) GROUP BY lane",
+    [CONFLICTS] =
+        "SELECT s.lane, s.kept + s.gone + s.beyond, (SELECT count(*) FROM (SELECT DISTINCT"
+        " incarnation, seq FROM conflict WHERE device = s.device AND lane = s.lane"
+        " AND settled_ms = 0)) FROM conflict_sum s WHERE s.device = :device",
     [CLOSED_EACH] = "SELECT incarnation, txn_last, event_last, health_last, txn_lost, event_lost,"
                     " health_lost FROM closed_incarnation WHERE device = :device",
     [INCOMPLETE] = "SELECT t.last_seq - (" SETTLED ") FROM stream t JOIN hello h"

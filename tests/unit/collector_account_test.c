@@ -233,6 +233,49 @@ static void more_conflicts_than_fit_are_told_by_and_by(void **state)
     arena_done(&arena);
 }
 
+static int64_t noted(const struct world *world)
+{
+    return temp_fleet_number(world->fleet, "SELECT count(*) FROM conflict");
+}
+
+/* A terminal that sends other content again and again adds no row to the database any more, but
+ * what it did is counted; the ids that are noted stay refused. */
+static void conflicts_are_noted_up_to_a_bound(void **state)
+{
+    struct world *world = *state;
+    enum { SALTS = FLEETDB_CONFLICTS_MAX / 100 + 2 }; /* of 100 ids each */
+    for (uint64_t salt = 0; salt <= SALTS; salt++)
+        world_send_results(world, 7, 1, 100, 1000 * salt);
+    world_settle(world);
+    assert_int_equal(metric(world, METRIC_CONFLICTS), 100 * SALTS);
+    assert_int_equal(noted(world), FLEETDB_CONFLICTS_MAX);
+    struct fleetdb_account account = world_account(world);
+    assert_int_equal(account.conflicts, 100 * SALTS);
+    assert_int_equal(account.refused, 100);
+    assert_int_equal(account.committed, 100);
+    /* The same again is none more. */
+    world_send_results(world, 7, 1, 100, 1000);
+    world_settle(world);
+    assert_int_equal(world_account(world).conflicts, 100 * SALTS);
+}
+
+static void what_was_given_up_makes_room(void **state)
+{
+    struct world *world = *state;
+    enum { SALTS = FLEETDB_CONFLICTS_MAX / 100 + 1 };
+    for (uint64_t salt = 0; salt <= SALTS; salt++)
+        world_send_results(world, 7, 1, 100, 1000 * salt);
+    world_send_lost(world, 7, 1, 99, LOST(CONFLICT));
+    world_settle(world);
+    assert_int_equal(world_account(world).refused, 1);
+    world_send_results(world, 7, 1, 2, 100000);
+    world_settle(world);
+    assert_int_equal(noted(world), FLEETDB_CONFLICTS_MAX);
+    struct fleetdb_account account = world_account(world);
+    assert_int_equal(account.refused, 3);
+    assert_int_equal(account.conflicts, 100 * SALTS + 2);
+}
+
 static void what_nobody_can_decode_is_named(void **state)
 {
     struct world *world = *state;
@@ -322,6 +365,8 @@ int main(void)
         TEST(scattered_ranges_are_bounded),
         TEST(a_conflict_is_refused_until_it_is_given_up),
         TEST(more_conflicts_than_fit_are_told_by_and_by),
+        TEST(conflicts_are_noted_up_to_a_bound),
+        TEST(what_was_given_up_makes_room),
         TEST(what_nobody_can_decode_is_named),
         TEST(what_unfolds_beyond_all_memory_is_named_too),
         TEST(what_is_newer_is_held_back),

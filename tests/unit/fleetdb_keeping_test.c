@@ -212,6 +212,33 @@ static void open_matters_are_kept_longer(void **state)
     assert_int_equal(age(world, FLEETDB_KEPT_RESULTS, ago(world, 30), ago(world, 50)), 3);
 }
 
+/* What is known of other content goes with the record that it differs from, and stays counted. */
+static void conflicts_go_with_their_records(void **state)
+{
+    struct world *world = *state;
+    world_send_results(world, 5, 1001, 1003, 0);
+    world_send_results(world, 6, 1, 2, 0); /* duplicates of the first two */
+    world_send_event(world, 1, MUSTER__EVENT_KIND__EVENT_DRIFT, NULL, WORLD_WALL_MS);
+    world_send_event(world, 2, MUSTER__EVENT_KIND__EVENT_LOG, NULL, WORLD_WALL_MS);
+    (void)collector_turn(world->collector);
+    world_send_results(world, 5, 1001, 1003, 88);
+    world_send_results(world, 6, 1, 1, 88);
+    world_send_event(world, 1, MUSTER__EVENT_KIND__EVENT_DRIFT, NULL, WORLD_WALL_MS + 1);
+    world_send_event(world, 2, MUSTER__EVENT_KIND__EVENT_LOG, NULL, WORLD_WALL_MS + 1);
+    (void)collector_turn(world->collector);
+    assert_int_equal(number(world, "SELECT count(*) FROM conflict"), 6);
+    world->now_ms += 100 * day_ms;
+    assert_int_equal(age(world, FLEETDB_KEPT_RESULTS, ago(world, 30), ago(world, 30)), 3);
+    assert_int_equal(number(world, "SELECT count(*) FROM conflict WHERE lane = 1"), 0);
+    assert_int_equal(number(world, "SELECT count(*) FROM conflict"), 2);
+    assert_int_equal(age(world, FLEETDB_KEPT_LOGS, ago(world, 30), 0), 1);
+    assert_int_equal(age(world, FLEETDB_KEPT_EVENTS, ago(world, 30), 0), 1);
+    assert_int_equal(number(world, "SELECT count(*) FROM conflict"), 0);
+    const struct fleetdb_account account = world_account(world);
+    assert_int_equal(account.conflicts, 6);
+    assert_int_equal(account.refused, 0);
+}
+
 /* An old sale that came today is as new as any. */
 static void what_came_late_is_kept_as_long(void **state)
 {
@@ -522,6 +549,7 @@ int main(void)
         TEST(the_account_still_counts_them),
         TEST(duplicates_go_with_their_result),
         TEST(open_matters_are_kept_longer),
+        TEST(conflicts_go_with_their_records),
         TEST(what_came_late_is_kept_as_long),
         TEST(spans_side_by_side_both_go),
         TEST(sums_by_the_minute_are_not_begun_again),
