@@ -9,7 +9,15 @@
 
 extern const char *const oracle_sql[];
 
-enum { SQL_FACTS, SQL_JUDGE, SQL_DRAW, SQL_FLEET, SQL_FLEET_ACCOUNT, SQL_FLEET_SUMS };
+enum {
+    SQL_FACTS,
+    SQL_JUDGE,
+    SQL_DRAW,
+    SQL_FLEET,
+    SQL_FLEET_ACCOUNT,
+    SQL_FLEET_SUMS,
+    SQL_FLEET_TYPES
+};
 
 bool oracle_sql_fail(struct oracle *oracle, const char *what, struct err *err)
 {
@@ -180,7 +188,8 @@ static bool read_fleet(struct oracle *oracle, const char *path, struct err *err)
     bool ok = oracle_exec(oracle, "BEGIN", path, err) &&
               oracle_exec(oracle, oracle_sql[SQL_FLEET], path, err) &&
               oracle_exec(oracle, oracle_sql[SQL_FLEET_ACCOUNT], path, err) &&
-              oracle_exec(oracle, oracle_sql[SQL_FLEET_SUMS], path, err);
+              oracle_exec(oracle, oracle_sql[SQL_FLEET_SUMS], path, err) &&
+              oracle_exec(oracle, oracle_sql[SQL_FLEET_TYPES], path, err);
     (void)sqlite3_exec(oracle->db, "COMMIT", NULL, NULL, NULL);
     return oracle_exec(oracle, "DETACH place", path, ok ? err : NULL) && ok;
 }
@@ -202,7 +211,8 @@ bool oracle_check(struct oracle *oracle, const struct oracle_places *places,
         "DELETE FROM spool; DELETE FROM spool_stream; DELETE FROM held; DELETE FROM damaged;"
         "DELETE FROM acked; DELETE FROM result; DELETE FROM stored; DELETE FROM fleet_stream;"
         "DELETE FROM committed; DELETE FROM lost; DELETE FROM closed; DELETE FROM counted;"
-        "DELETE FROM total; DELETE FROM given; DELETE FROM edge; DELETE FROM unsummed;";
+        "DELETE FROM total; DELETE FROM given; DELETE FROM edge; DELETE FROM unsummed;"
+        "DELETE FROM untyped;";
     struct oracle_report report = {0};
     if (!oracle_exec(oracle, forget, "forget", err))
         return false;

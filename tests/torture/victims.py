@@ -256,7 +256,7 @@ def figures_of(text):
 
 
 LOST = ("lost", "vanished", "damaged", "holes", "claimed", "early", "miscounted", "unsummed")
-DOUBLED = ("doubled", "altered", "invented", "reanswered", "stray")
+DOUBLED = ("doubled", "altered", "untyped", "invented", "reanswered", "stray")
 
 
 def tell_oracle(name, oracle):

@@ -2,6 +2,7 @@
 #include "storage/fleetdb_spans.h"
 
 #include "storage/fleetdb_clock.h"
+#include "storage/fleetdb_keeping.h"
 #include "tests/unit/temp_fleet.h"
 #include "tests/unit/testing.h"
 #include "tests/world/rng.h"
@@ -12,9 +13,9 @@
 
 enum { ROWS = 400, BUCKETS = 5, STEPS = 1500 };
 
-/* Of when each row is, from row 1 on. */
+/* Of when each row is, from row 1 to the last one; 0: it is not there any more. */
 struct model {
-    int64_t at_ms[ROWS + 1];
+    int64_t at_ms[ROWS + 1], came_ms[ROWS + 1];
     int64_t count;
 };
 
@@ -24,6 +25,7 @@ struct play {
     uint64_t seq;
     struct rng rng;
     struct model model, committed;
+    uint64_t aged;
 };
 
 static int64_t some_time(struct play *play, int64_t bucket)
@@ -48,10 +50,11 @@ static void add(struct play *play)
                                               .incarnation = 1,
                                               .seq = ++play->seq,
                                               .digest = play->seq,
-                                              .received_ms = at_ms,
+                                              .received_ms = (int64_t)play->seq * 1000,
                                               .at_ms = at_ms};
         assert_int_equal(temp_fleet_result(play->fleet, record), FLEETDB_NEW);
         model->at_ms[++model->count] = at_ms;
+        model->came_ms[model->count] = record.received_ms;
     }
 }
 
@@ -59,9 +62,18 @@ static void correct_the_time_of_one(struct play *play)
 {
     struct model *model = &play->model;
     const int64_t row = 1 + (int64_t)rng_below(&play->rng, (uint64_t)model->count);
+    if (model->at_ms[row] == 0)
+        return;
     const struct fleetdb_loose judged = {.id = row, .at_ms = some_time(play, some_bucket(play))};
     assert_true(fleetdb_redo_write(play->fleet->db, 1, &judged, NULL));
     model->at_ms[row] = judged.at_ms;
+}
+
+/* The next row has the number behind the last one that is there. */
+static void forget_the_end(struct model *model)
+{
+    while (model->count > 0 && model->at_ms[model->count] == 0)
+        model->count--;
 }
 
 /* As the erasure of a merchant may. */
@@ -78,8 +90,39 @@ static void remove_the_newest(struct play *play)
     assert_true(fleetdb_begin(play->fleet->db, NULL));
     for (; model->count > left; model->count--)
         assert_true(
+            model->at_ms[model->count] == 0 ||
             fleetdb_span_gone(play->fleet->db, model->at_ms[model->count], model->count, NULL));
     assert_true(fleetdb_commit(play->fleet->db, NULL));
+    forget_the_end(model);
+}
+
+/* By age, in steps of a few rows: it goes as far as all came before that time, and what was made
+ * later, or is by now, stays. */
+static void remove_the_old(struct play *play)
+{
+    struct model *model = &play->model;
+    const int64_t before_ms = some_time(play, some_bucket(play));
+    const struct fleetdb_ageing ageing = {.before_ms = before_ms,
+                                          .open_before_ms = before_ms,
+                                          .rows = 1 + (int64_t)rng_below(&play->rng, 20)};
+    uint64_t removed = 0, sum = 0, old = 0;
+    int64_t after = 0;
+    for (bool more = true; more; sum += removed)
+        assert_true(fleetdb_age(play->fleet->db, FLEETDB_KEPT_RESULTS, &ageing, &after, &removed,
+                                &more, NULL));
+    for (int64_t row = 1; row <= model->count; row++) {
+        if (model->at_ms[row] == 0)
+            continue;
+        if (model->came_ms[row] >= before_ms)
+            break;
+        if (model->at_ms[row] >= before_ms)
+            continue;
+        model->at_ms[row] = 0;
+        old++;
+    }
+    assert_int_equal(sum, old);
+    play->aged += old;
+    forget_the_end(model);
 }
 
 static int64_t of_quarter(const struct model *model, int64_t bucket)
@@ -112,8 +155,8 @@ static void each_is_found_once(struct play *play)
     assert_int_equal(wrong, 0);
 }
 
-/* Results come, their times are corrected, and the newest are removed, so that their numbers are
- * given again; some of it is rolled back. */
+/* Results come, their times are corrected, the old go by age and the newest are removed, so that
+ * their numbers are given again; some of it is rolled back. */
 static void whatever_happens_each_is_found_once(void **state)
 {
     struct play play = {.fleet = *state, .rng = rng_of(99)};
@@ -135,11 +178,14 @@ static void whatever_happens_each_is_found_once(void **state)
         }
         if (play.model.count > ROWS / 2)
             remove_the_newest(&play);
+        if (rng_below(&play.rng, 3) == 0)
+            remove_the_old(&play);
         play.committed = play.model;
         each_is_found_once(&play);
         assert_true(fleetdb_begin(db, NULL));
     }
     fleetdb_rollback(db);
+    assert_true(play.aged > 1000);
 }
 
 static int64_t number(const struct play *play, const char *sql)

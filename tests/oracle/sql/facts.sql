@@ -92,3 +92,4 @@ CREATE TABLE sale (
     outcome INTEGER, code TEXT, currency INTEGER, in_service INTEGER, amount INTEGER
 );
 CREATE TABLE unsummed (named TEXT);
+CREATE TABLE untyped (named TEXT);

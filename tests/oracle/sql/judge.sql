@@ -141,6 +141,7 @@ CREATE VIEW judge_miscounted AS
     HAVING (t.submitted, t.committed, t.lost) <> (sum(p.last), sum(p.last - p.lost), sum(p.lost));
 
 CREATE VIEW judge_unsummed AS SELECT named FROM unsummed;
+CREATE VIEW judge_untyped AS SELECT named FROM untyped;
 
 CREATE VIEW judge_early AS SELECT named FROM spot
     WHERE is_acked AND NOT (is_committed OR is_arrived OR is_closed);
