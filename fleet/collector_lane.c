@@ -173,9 +173,28 @@ static bool store_loss(struct storing *storing, uint64_t last, bool *ret_fits, s
                                     storing->now_ms, err);
 }
 
+/* More streams than an agent has open: what it holds stays there until a hello of its has closed
+ * some. */
+static bool make_room(struct storing *storing, bool *ret_room, struct err *err)
+{
+    struct collector *collector = storing->collector;
+    const struct fleetdb_device *device = storing->device;
+    bool gave_way = false;
+    if (!fleetdb_stream_room(collector->settings.db, device->device, ret_room, &gave_way, err))
+        return false;
+    if (!*ret_room)
+        collector_refuse(collector, REFUSED_BATCH, REASON_TOO_MANY, device->id,
+                         "more streams than are kept open of one device; its records stay there");
+    if (gave_way)
+        collector_refuse(collector, REFUSED_HELLO, REASON_TOO_MANY, device->id,
+                         "it named more open streams than are kept of one device; one of which"
+                         " nothing has come is forgotten for one of which something has");
+    return true;
+}
+
 /* Reads what is settled of the stream. A closed one stays closed as long as nothing comes that it
  * had not: records are looked up, and receipted again. */
-static bool open_stream(struct storing *storing, uint64_t top, struct err *err)
+static bool open_stream(struct storing *storing, uint64_t top, bool *ret_room, struct err *err)
 {
     struct fleetdb *db = storing->collector->settings.db;
     const struct lane_rows *rows = storing->rows;
@@ -183,7 +202,11 @@ static bool open_stream(struct storing *storing, uint64_t top, struct err *err)
     struct fleetdb_stream *stream = storing->stream;
     if (!fleetdb_stream_read(db, device, rows->incarnation, (int)rows->lane, stream, err))
         return false;
-    if (stream->closed && top > stream->last_seq &&
+    const bool reopens = stream->closed && top > stream->last_seq;
+    *ret_room = true;
+    if (stream->stream == 0 && (!stream->closed || reopens) && !make_room(storing, ret_room, err))
+        return false;
+    if (reopens && *ret_room &&
         (!fleetdb_closed_reopen(db, device, rows->incarnation, storing->now_ms, err) ||
          !fleetdb_stream_read(db, device, rows->incarnation, (int)rows->lane, stream, err)))
         return false;
@@ -226,8 +249,12 @@ bool collector_lane(struct collector *collector, const struct fleetdb_device *de
         .now_ms = clock_wall_ms(collector->settings.clock),
     };
     uint64_t last = rows->first_seq + rows->count - 1;
-    if (!open_stream(&storing, last + rows->behind, err) ||
-        !collector_clock_boot(collector, device, rows->incarnation, &storing.boot, err))
+    bool room = false;
+    if (!open_stream(&storing, last + rows->behind, &room, err))
+        return false;
+    if (!room)
+        return true;
+    if (!collector_clock_boot(collector, device, rows->incarnation, &storing.boot, err))
         return false;
     copy_stream(&before, &settled);
     struct err why = {0};

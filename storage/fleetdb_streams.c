@@ -6,10 +6,14 @@
 
 #define WHOSE " WHERE device = :device AND incarnation = :incarnation AND lane = :lane"
 #define HELLO_NUMBER "coalesce((SELECT number FROM hello h WHERE h.device = :device), 0)"
+#define ROOM_LEFT                                                                                  \
+    ":max > (SELECT count(*) FROM (SELECT 1 FROM stream WHERE device = :device LIMIT :max))"
 
 enum query {
     STREAM_READ,
     RANGES_READ,
+    ROOM,
+    WORD_FORGET,
     STREAM_ADD,
     STREAM_UPDATE,
     RANGE_REMOVE,
@@ -28,6 +32,10 @@ enum query {
 static const char *const texts[QUERIES] = {
     [STREAM_READ] = "SELECT id, cumulative, last_seq FROM stream" WHOSE,
     [RANGES_READ] = "SELECT first, last FROM stream_range WHERE stream = :stream ORDER BY first",
+    [ROOM] = "SELECT " ROOM_LEFT,
+    [WORD_FORGET] = "DELETE FROM stream WHERE id = (SELECT id FROM stream s"
+                    " WHERE device = :device AND cumulative = 0 AND NOT EXISTS"
+                    " (SELECT 1 FROM stream_range r WHERE r.stream = s.id) LIMIT 1)",
     [STREAM_ADD] = "INSERT INTO stream (device, incarnation, lane, cumulative, last_seq, first_ms,"
                    " updated_ms, listed) VALUES (:device, :incarnation, :lane, :cumulative, :last,"
                    " :now, :now, " HELLO_NUMBER ") RETURNING id",
@@ -38,12 +46,10 @@ static const char *const texts[QUERIES] = {
     [CLAIM_KNOWN] = "UPDATE stream SET last_seq = max(last_seq, :last),"
                     " listed = max(listed, :listed),"
                     " boot_id = coalesce(boot_id, nullif(:boot, x''))" WHOSE,
-    [CLAIM_NEW] =
-        "INSERT INTO stream"
-        " (device, incarnation, lane, last_seq, boot_id, first_ms, updated_ms, listed)"
-        " SELECT :device, :incarnation, :lane, :last, nullif(:boot, x''), :now, :now,"
-        " max(:listed, " HELLO_NUMBER ") WHERE :max >"
-        " (SELECT count(*) FROM (SELECT 1 FROM stream WHERE device = :device LIMIT :max))",
+    [CLAIM_NEW] = "INSERT INTO stream"
+                  " (device, incarnation, lane, last_seq, boot_id, first_ms, updated_ms, listed)"
+                  " SELECT :device, :incarnation, :lane, :last, nullif(:boot, x''), :now, :now,"
+                  " max(:listed, " HELLO_NUMBER ") WHERE " ROOM_LEFT,
     [LOSSES_READ] = "SELECT first, last, reason FROM stream_lost WHERE stream = :stream"
                     " ORDER BY first",
     [LOST_REMOVE] = "DELETE FROM stream_lost WHERE stream = :stream AND first = :first",
@@ -183,6 +189,34 @@ static bool write_ranges(struct fleetdb *db, const struct fleetdb_stream *stream
     return true;
 }
 
+static bool room_left(struct fleetdb *db, int64_t device, bool *ret_room, struct err *err)
+{
+    int64_t left = 0;
+    sqlite3_stmt *statement = query_of(db, ROOM);
+    sqlite_bind_int(statement, ":device", device);
+    sqlite_bind_int(statement, ":max", FLEETDB_STREAMS_MAX);
+    if (!sqlite_value(db->sqlite, statement, 0, &left, err))
+        return false;
+    *ret_room = left != 0;
+    return true;
+}
+
+bool fleetdb_stream_room(struct fleetdb *db, int64_t device, bool *ret_room, bool *ret_gave_way,
+                         struct err *err)
+{
+    *ret_gave_way = false;
+    if (!room_left(db, device, ret_room, err))
+        return false;
+    if (*ret_room)
+        return true;
+    sqlite3_stmt *statement = query_of(db, WORD_FORGET);
+    sqlite_bind_int(statement, ":device", device);
+    if (!sqlite_run(db->sqlite, statement, err))
+        return false;
+    *ret_room = *ret_gave_way = sqlite_changes(db->sqlite) == 1;
+    return true;
+}
+
 bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
                           int64_t now_ms, struct err *err)
 {
@@ -239,9 +273,11 @@ bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, const struct fleet
         *ret_kept = done && sqlite_changes(db->sqlite) == 1;
         return done;
     }
-    return claim->last_seq <= closed.last[claim->lane - 1] ||
-           (fleetdb_closed_reopen(db, device, claim->incarnation, now_ms, err) &&
-            run_claim(db, CLAIM_KNOWN, device, claim, NULL, err));
+    if (claim->last_seq <= closed.last[claim->lane - 1])
+        return true;
+    return room_left(db, device, ret_kept, err) &&
+           (!*ret_kept || (fleetdb_closed_reopen(db, device, claim->incarnation, now_ms, err) &&
+                           run_claim(db, CLAIM_KNOWN, device, claim, NULL, err)));
 }
 
 /* ---- what is lost ---- */

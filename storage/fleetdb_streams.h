@@ -11,7 +11,7 @@
 struct fleetdb_range {
     uint64_t first, last; /* inclusive */
 };
-enum { FLEETDB_RANGES_MAX = 512 };
+enum { FLEETDB_RANGES_MAX = 512, FLEETDB_STREAMS_MAX = 2048 /* open of one device */ };
 struct fleetdb_stream {
     int64_t stream; /* 0: without a row: not known yet, or closed */
     uint64_t incarnation;
@@ -25,7 +25,12 @@ struct fleetdb_stream {
 /* A stream that is not known is an empty one. */
 bool fleetdb_stream_read(struct fleetdb *db, int64_t device, uint64_t incarnation, int lane,
                          struct fleetdb_stream *ret_stream, struct err *err) MUSTER_CHECK;
-/* Gives a new stream its row; never lowers last_seq. A closed stream cannot be written. */
+/* Whether the device may have another stream, where FLEETDB_STREAMS_MAX are open at the most. Of
+ * which there are only words give way to records: `*ret_gave_way`, one was forgotten for it. */
+bool fleetdb_stream_room(struct fleetdb *db, int64_t device, bool *ret_room, bool *ret_gave_way,
+                         struct err *err) MUSTER_CHECK;
+/* Gives a new stream its row, for which there has to be room; never lowers last_seq. A closed
+ * stream cannot be written. */
 bool fleetdb_stream_write(struct fleetdb *db, int64_t device, struct fleetdb_stream *stream,
                           int64_t now_ms, struct err *err) MUSTER_CHECK;
 
@@ -39,7 +44,6 @@ struct fleetdb_claim {
 /* What the device says of a stream, known or not yet. Never lowers anything; a closed incarnation
  * is left alone unless it is said to have given more. `*ret_kept` false: the device has
  * FLEETDB_STREAMS_MAX open already, and nothing but its word for this one. */
-enum { FLEETDB_STREAMS_MAX = 2048 };
 bool fleetdb_stream_claim(struct fleetdb *db, int64_t device, const struct fleetdb_claim *claim,
                           int64_t now_ms, bool *ret_kept, struct err *err) MUSTER_CHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/collector.h"
 
+#include "proto/limits.h"
 #include "proto/unpack.h"
 #include "storage/fleetdb_views.h"
 #include "tests/unit/collector_world.h"
@@ -319,6 +320,77 @@ static void a_device_that_only_talks_is_bounded(void **state)
     world_send_results(world, 9000, 1, 4, 0);
     world_settle(world);
     assert_int_equal(world_account(world).committed, 4);
+    assert_int_equal(world_account(world).open, FLEETDB_STREAMS_MAX);
+    assert_int_equal(world_refused(world, REFUSED_HELLO, REASON_TOO_MANY), 2);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 0);
+}
+
+/* A record of each of so many streams from `first` on, in as few batches as take them. */
+static void send_streams(struct world *world, uint64_t first, size_t count)
+{
+    Muster__Health sample = MUSTER__HEALTH__INIT;
+    ProtobufCMessage *row = &sample.base;
+    struct lane_rows lanes[LIMIT_BATCH_LANES];
+    for (size_t sent = 0; sent < count;) {
+        size_t some = 0;
+        for (; some < LIMIT_BATCH_LANES && sent < count; some++, sent++)
+            lanes[some] = (struct lane_rows){.lane = MUSTER__LANE__LANE_HEALTH,
+                                             .incarnation = first + sent,
+                                             .first_seq = 1,
+                                             .count = 1,
+                                             .rows = &row};
+        struct buf batch = world_seal_lanes(world, "t1", lanes, some);
+        world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&batch));
+        buf_done(&batch);
+    }
+    world_settle(world);
+}
+
+/* What is refused for want of room stays with the terminal, and is taken once its hello has closed
+ * what it has delivered. */
+static void a_device_that_opens_streams_for_ever_is_bounded(void **state)
+{
+    struct world *world = *state;
+    struct arena arena = {0};
+    send_streams(world, 1000, FLEETDB_STREAMS_MAX + 6);
+    assert_int_equal(world_account(world).committed, FLEETDB_STREAMS_MAX);
+    assert_int_equal(world_account(world).open, FLEETDB_STREAMS_MAX);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 6);
+    world_forget_sent(world);
+    send_streams(world, 9000, 1);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 7);
+    const Muster__Receipt *receipt = world_receipt(world, 0, &arena);
+    assert_int_equal(receipt->n_streams, 1);
+    assert_int_equal(receipt->streams[0]->incarnation, 9000);
+    assert_int_equal(receipt->streams[0]->cumulative, 0);
+    send_streams(world, 1000, 1); /* of one that is open */
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 7);
+    say_hello(world, &(struct world_hello){.incarnation = 9001, .starts = 1});
+    assert_in_range(world_account(world).closed, 1, FLEETDB_STREAMS_MAX);
+    send_streams(world, 9000, 1);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 7);
+    assert_int_equal(world_account(world).committed, FLEETDB_STREAMS_MAX + 1);
+    arena_done(&arena);
+}
+
+/* An incarnation that was closed and goes on needs room like any other. */
+static void nor_does_it_open_closed_ones_for_ever(void **state)
+{
+    struct world *world = *state;
+    world_send_results(world, 5, 1, 1, 0);
+    world_settle(world);
+    say_hello(world, &(struct world_hello){.incarnation = 6, .starts = 1});
+    assert_int_equal(world_account(world).closed, 1);
+    world_forget_sent(world);
+    send_streams(world, 1000, FLEETDB_STREAMS_MAX);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 0);
+    world_send_results(world, 5, 1, 2, 0);
+    world_settle(world);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_MANY), 1);
+    const struct world_open more = {5, 2};
+    say_hello(world,
+              &(struct world_hello){.incarnation = 7, .starts = 2, .open = &more, .count = 1});
+    assert_int_equal(world_refused(world, REFUSED_HELLO, REASON_TOO_MANY), 1);
 }
 
 static void restarts_leave_one_row_each(void **state)
@@ -484,6 +556,8 @@ int main(void)
         TEST(a_hello_that_was_held_up_does_no_harm),
         TEST(a_list_that_is_too_long_is_not_complete),
         TEST(a_device_that_only_talks_is_bounded),
+        TEST(a_device_that_opens_streams_for_ever_is_bounded),
+        TEST(nor_does_it_open_closed_ones_for_ever),
         TEST(restarts_leave_one_row_each),
         TEST(a_restored_database_is_noticed),
         TEST(what_the_terminal_forgot_too_is_unaccounted),
