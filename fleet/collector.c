@@ -115,7 +115,7 @@ static bool commit_some(struct collector *collector, size_t first, size_t count,
     uint64_t start_ns = uv_hrtime();
     bool done = fleetdb_begin(collector->settings.db, err);
     for (size_t i = first; done && i < first + count; i++) {
-        done = take(collector, collector_queued(collector, i), &collector->news[i], err);
+        done = take(collector, collector_queue_await(collector, i), &collector->news[i], err);
         collector_queue_understood(collector, i);
     }
     done = done && fleetdb_commit(collector->settings.db, err);
@@ -238,7 +238,7 @@ static void take_message(struct collector *collector, const char *topic, struct 
     if (!collector_admit(collector, topic, payload, &parsed))
         return;
     while (collector_queue_full(collector, payload.length)) {
-        if (!commit_first(collector, collector_queue_await(collector)))
+        if (!commit_first(collector, collector_queue_portion(collector)))
             return;
     }
     collector_queue_put(collector, &parsed, payload, kept);
@@ -257,7 +257,7 @@ void collector_kept(struct collector *collector, const char *topic, struct bytes
 void collector_flush(struct collector *collector)
 {
     while (collector->queue_count > 0) {
-        if (!commit_first(collector, collector_queue_await(collector)))
+        if (!commit_first(collector, collector_queue_portion(collector)))
             return;
     }
 }

@@ -92,8 +92,11 @@ void collector_queue_put(struct collector *collector, const struct topic *topic,
 struct collector_message *collector_queued(struct collector *collector, size_t index);
 /* How many of the first ones a transaction should take now; 0: none yet. */
 size_t collector_queue_due(struct collector *collector);
-/* The same of a queue that is not empty, after waiting until it is worth a transaction; not 0. */
-size_t collector_queue_await(struct collector *collector);
+/* As many of the first ones as one transaction takes, opened or not; 0: the queue is empty. */
+size_t collector_queue_portion(const struct collector *collector);
+/* That message once it is opened. All before it must be understood: what they hold may be what the
+ * opening waits for. */
+struct collector_message *collector_queue_await(struct collector *collector, size_t index);
 /* The message was understood: what was made of it makes room. Should it be taken once more, it is
  * opened once more. */
 void collector_queue_understood(struct collector *collector, size_t index);

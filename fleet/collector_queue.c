@@ -5,6 +5,8 @@
 
 /* While more is being opened, what is opened waits no longer for it to share its commit. */
 static const int64_t patience_ms = 20;
+/* Whoever waits for one does so until more are opened: to be woken for each costs more. */
+enum { AWAITED = 16 };
 
 /* ---- what is let in ---- */
 
@@ -82,9 +84,14 @@ bool collector_queue_open(struct collector *collector, struct err *err)
     return settings.wake == NULL || opener_thread_start(&settings, &collector->thread, err);
 }
 
+static size_t place_of(const struct collector *collector, size_t index)
+{
+    return (collector->queue_first + index) % COLLECTOR_QUEUE_MESSAGES;
+}
+
 struct collector_message *collector_queued(struct collector *collector, size_t index)
 {
-    return &collector->queue[(collector->queue_first + index) % COLLECTOR_QUEUE_MESSAGES];
+    return &collector->queue[place_of(collector, index)];
 }
 
 static void forget(struct collector *collector, size_t count)
@@ -115,8 +122,11 @@ void collector_queue_drop(struct collector *collector, size_t count)
 
 void collector_queue_clear(struct collector *collector)
 {
-    while (collector->queue_count > 0)
-        collector_queue_drop(collector, collector_queue_await(collector));
+    while (collector->queue_count > 0) {
+        (void)collector_queue_await(collector, 0);
+        collector_queue_understood(collector, 0);
+        collector_queue_drop(collector, 1);
+    }
 }
 
 void collector_queue_close(struct collector *collector)
@@ -172,11 +182,11 @@ void collector_queue_put(struct collector *collector, const struct topic *topic,
 /* ---- when ---- */
 
 /* As many of the first `count` as one transaction takes. */
-static size_t portion(struct collector *collector, size_t count)
+static size_t portion(const struct collector *collector, size_t count)
 {
     size_t bytes = 0, taken = 0;
     while (taken < count && taken < COLLECTOR_COMMIT_MESSAGES) {
-        bytes += collector_queued(collector, taken)->payload.length;
+        bytes += collector->queue[place_of(collector, taken)].payload.length;
         if (taken > 0 && bytes > COLLECTOR_COMMIT_BYTES)
             break;
         taken++;
@@ -184,13 +194,17 @@ static size_t portion(struct collector *collector, size_t count)
     return taken;
 }
 
-size_t collector_queue_await(struct collector *collector)
+size_t collector_queue_portion(const struct collector *collector)
 {
-    const size_t wanted = portion(collector, collector->queue_count);
-    if (collector->thread == NULL)
-        return wanted;
-    const size_t ready = opener_thread_wait(collector->thread, wanted);
-    return ready < wanted ? ready : wanted;
+    return portion(collector, collector->queue_count);
+}
+
+struct collector_message *collector_queue_await(struct collector *collector, size_t index)
+{
+    struct opener_thread *thread = collector->thread;
+    if (thread != NULL && opener_thread_ready(thread) <= index)
+        (void)opener_thread_wait(thread, index + AWAITED);
+    return collector_queued(collector, index);
 }
 
 static int64_t waited_ms(struct collector *collector)

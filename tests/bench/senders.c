@@ -112,11 +112,26 @@ static bool tell_boot(const struct senders *senders, size_t at, struct fleetdb *
     return fleetdb_boot_write(db, &boot, err);
 }
 
+/* What a collector does soon after each of them: there is no record yet that it tells more of. */
+static bool judge_again(struct fleetdb *db, struct err *err)
+{
+    struct fleetdb_loose none;
+    struct fleetdb_redo work = {.loose = &none, .max = 1};
+    bool more = true;
+    while (more) {
+        if (!fleetdb_redo_next(db, &work, &more, err) ||
+            (more && !fleetdb_redo_done(db, &work, err)))
+            return false;
+    }
+    return true;
+}
+
 static bool tell_boots(const struct senders *senders, struct fleetdb *db, struct err *err)
 {
     bool done = fleetdb_begin(db, err);
     for (size_t i = 0; done && i < senders->count; i++)
         done = tell_boot(senders, i, db, err);
+    done = done && judge_again(db, err);
     if (done)
         return fleetdb_commit(db, err);
     fleetdb_rollback(db);

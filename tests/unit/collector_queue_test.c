@@ -5,6 +5,7 @@
 #include "tests/unit/testing.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { INCARNATION = 7 };
 
@@ -54,6 +55,26 @@ static void many_messages_keep_their_order(void **state)
     assert_int_equal(world_receipt(world, world->sent - 1, &arena)->streams[0]->cumulative,
                      MESSAGES);
     arena_done(&arena);
+}
+
+/* Handed over faster than they can be opened: what is stored waits for what is being opened. */
+static void what_is_being_opened_is_waited_for(void **state)
+{
+    enum { MESSAGES = 400, RESULTS = 40 };
+    struct world *world = *state;
+    struct buf *sealed = calloc(MESSAGES, sizeof *sealed);
+    assert_non_null(sealed);
+    for (uint64_t i = 0; i < MESSAGES; i++)
+        sealed[i] =
+            world_seal_results(world, "t1", INCARNATION, i * RESULTS + 1, (i + 1) * RESULTS, 0);
+    for (size_t i = 0; i < MESSAGES; i++)
+        world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&sealed[i]));
+    collector_flush(world->collector);
+    assert_int_equal(world_results(world), MESSAGES * RESULTS);
+    assert_int_equal(world_stream(world, INCARNATION, 1).cumulative, MESSAGES * RESULTS);
+    for (size_t i = 0; i < MESSAGES; i++)
+        buf_done(&sealed[i]);
+    free(sealed);
 }
 
 /* Of two that contradict each other the one that came first counts, whatever came between them. */
@@ -171,7 +192,7 @@ int main(void)
         TEST(what_is_opened_waits_for_a_turn),       TEST(a_key_taken_away_meanwhile_is_no_key),
         TEST(a_key_given_meanwhile_is_one),          TEST(who_is_retired_meanwhile_is_refused),
         TEST(what_is_not_committed_is_dropped),      TEST(finished_it_has_stored_all),
-        TEST(what_is_opened_does_not_wait_for_ever),
+        TEST(what_is_opened_does_not_wait_for_ever), TEST(what_is_being_opened_is_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
