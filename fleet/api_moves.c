@@ -11,6 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Whoever puts a device to work is to know that nothing of it will be taken. */
+static bool put_keyless(struct api_change *change, int64_t device, struct err *err)
+{
+    struct fleetdb_key keys[FLEETDB_KEYS_MAX];
+    size_t count = 0;
+    return fleetdb_agent_keys(change->db, device, change->by.now_ms, keys, &count, err) &&
+           api_put(change->answer, "keyless", json_boolean(count == 0), err);
+}
+
 /* ---- POST /api/v1/devices/{}/state ---- */
 
 static bool check_nothing_left(const struct api_change *change, struct err *err)
@@ -37,7 +46,8 @@ static bool set_state(struct api_change *change, struct err *err)
     return fleetdb_device_live(change->db, &change->device, life, &change->by, err) &&
            api_put(change->answer, "state", json_string(word), err) &&
            api_put(change->answer, "before", json_string(fleetdb_life_name(change->device.life)),
-                   err);
+                   err) &&
+           put_keyless(change, change->device.device, err);
 }
 
 bool api_set_state(void *ctx, const struct api_request *request, struct api_answer *answer,
@@ -65,7 +75,8 @@ static bool move(struct api_change *change, struct err *err)
         fleetdb_device_move(change->db, &change->device, &where, &change->by, err) &&
         device_change_audit(change->db, change->device.device, &told, "move", &change->by, err) &&
         api_put(change->answer, "merchant", json_string(store.merchant), err) &&
-        api_put(change->answer, "store", json_string(store.store), err);
+        api_put(change->answer, "store", json_string(store.store), err) &&
+        put_keyless(change, change->device.device, err);
     device_change_done(&told);
     return done;
 }
@@ -115,6 +126,7 @@ static bool swap(struct api_change *change, struct err *err)
                                 err) &&
            place_duties(change->db, change->caller->scope, to.device, false, &duties, err) &&
            api_put(change->answer, "to_duties", duties, err) &&
+           put_keyless(change, to.device, err) &&
            fleetdb_audit(change->db, change->by.now_ms, change->by.who, change->what, to.device,
                          change->text, err);
 }

@@ -49,6 +49,16 @@ static int print_duties(struct ctl *ctl, const json_t *duties)
                : EXIT_SYSTEM;
 }
 
+/* What such a device sends is refused without a word that its merchant would hear. */
+static void print_keyless(struct ctl *ctl, const json_t *reply, const char *id)
+{
+    if (json_is_true(json_object_get(reply, "keyless")))
+        fprintf(ctl->out,
+                "%s has no agent key: nothing it sends is taken, until device add gives it one "
+                "(--agent-key).\n",
+                id);
+}
+
 static int end(struct ctl *ctl, const json_t *reply, int code)
 {
     if (code == EXIT_OK && json_is_true(json_object_get(reply, "dry_run")))
@@ -68,6 +78,7 @@ static int print_moved(struct ctl *ctl, const json_t *reply, struct err *err)
     else
         fprintf(ctl->out, "%s stands at %s/%s already, as told: nothing changes.\n",
                 ctl_text(reply, "id"), ctl_text(reply, "merchant"), ctl_text(reply, "store"));
+    print_keyless(ctl, reply, ctl_text(reply, "id"));
     return end(ctl, reply, print_duties(ctl, json_object_get(reply, "duties")));
 }
 
@@ -149,6 +160,7 @@ static int print_swapped(struct ctl *ctl, const json_t *reply, struct err *err)
     fprintf(ctl->out, "%s %stake%s the place of %s, which %s %s.\n", ctl_text(reply, "to"),
             would(reply), would(reply)[0] ? "" : "s", ctl_text(reply, "id"),
             would(reply)[0] ? "would be" : "is now", ctl_text(reply, "state"));
+    print_keyless(ctl, reply, ctl_text(reply, "to"));
     bool ok = print_lacking(ctl, reply);
     json_t *duties = json_deep_copy(json_object_get(reply, "duties"));
     (void)json_array_extend(duties, json_object_get(reply, "to_duties"));
@@ -211,6 +223,8 @@ static int print_state(struct ctl *ctl, const json_t *reply)
                 ctl_text(reply, "before"));
     else
         fprintf(ctl->out, "%s is %s already.\n", ctl_text(reply, "id"), ctl_text(reply, "state"));
+    if (strcmp(ctl_text(reply, "state"), "in_service") == 0)
+        print_keyless(ctl, reply, ctl_text(reply, "id"));
     return print_duties(ctl, json_object_get(reply, "duties"));
 }
 

@@ -101,6 +101,15 @@ def test_new_devices_come_by_the_file(ops):
         "22222221", "22222222"]
     assert (devices["term-8"]["state"], devices["term-2"]["store"]) == ("repair", "s1")
     assert "no agent key yet" in ops.ctl_ok("device", "import", "fleet.csv")
+    # Whoever has one of them work is told, and of none that has a key.
+    ops.add_device("term-9", "99999999")
+    keyless = "no agent key: nothing it sends is taken"
+    assert "term-5 has " + keyless in ops.ctl_ok("device", "move", "term-5", "--merchant", "m1", "--store", "s7",
+                                                 "--no-terminals")
+    assert "term-5 has " + keyless in ops.ctl_ok("device", "swap", "term-9", "term-5")
+    assert keyless not in ops.ctl_ok("device", "move", "term-9", "--merchant", "m1", "--store", "s7")
+    assert keyless not in ops.ctl_ok("device", "suspend", "term-5")
+    assert "term-5 has " + keyless in ops.ctl_ok("device", "resume", "term-5")
     # A file that moves a device is a registration act like any other.
     acts = [(duty["act"], duty["device"]) for duty in ops.json("get", "duties")["duties"]]
     assert ("unbind", "term-8") in acts and ("address", "term-2") in acts
