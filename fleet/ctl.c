@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define DEFAULT_SERVER "unix:/run/musterd/api.sock"
 
@@ -344,6 +345,21 @@ bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothi
     return ctl_table_csv(table, ctl->csv);
 }
 
+FILE *ctl_aside(const struct ctl *ctl)
+{
+    return ctl->csv != NULL ? stderr : ctl->out;
+}
+
+bool ctl_guard_output(const struct ctl *ctl, struct err *err)
+{
+    struct stat file;
+    const int fd = fileno(ctl->out);
+    if (fstat(fd, &file) != 0)
+        return err_errno(err, errno, "the output");
+    return !S_ISREG(file.st_mode) || (file.st_mode & 077) == 0 || fchmod(fd, 0600) == 0 ||
+           err_errno(err, errno, "the output is a file that others may read");
+}
+
 int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err)
 {
     if (value == NULL || json_dumpf(value, ctl->out, JSON_INDENT(2)) != 0) {
@@ -367,8 +383,8 @@ int ctl_show_newest(struct ctl *ctl, const char *path, const char *list, int64_t
     else if (!print(ctl, reply))
         code = EXIT_SYSTEM;
     else if (list != NULL && (int64_t)json_array_size(json_object_get(reply, list)) == limit)
-        fprintf(ctl->csv != NULL ? stderr : ctl->out,
-                "These are the newest %" PRId64 "; for older ones: %s.\n", limit, older);
+        fprintf(ctl_aside(ctl), "These are the newest %" PRId64 "; for older ones: %s.\n", limit,
+                older);
     json_decref(reply);
     return code;
 }

@@ -73,6 +73,12 @@ void ctl_add_number(struct ctl_table *table, const json_t *object, const char *n
  * lost for want of memory. */
 bool ctl_print_table(struct ctl *ctl, struct ctl_table *table, const char *nothing);
 
+/* Where sentences go that stand beside a table: to people as well who read it as CSV. */
+FILE *ctl_aside(const struct ctl *ctl);
+/* What is printed is secret: a file that it goes to is made its owner's alone. Before it is made.
+ */
+bool ctl_guard_output(const struct ctl *ctl, struct err *err) MUSTER_CHECK;
+
 /* Prints a value as indented JSON; EXIT_OK, or EXIT_SYSTEM. */
 int ctl_print_json(struct ctl *ctl, const json_t *value, struct err *err);
 /* Asks for `path` and prints what comes, for people with `print`; an exit code. */

@@ -237,7 +237,7 @@ static void print_week_ago(const json_t *reply, FILE *out, const char *nothing)
 /* What the figures are of. To people who read CSV as well. */
 static void print_head(struct ctl *ctl, const json_t *reply)
 {
-    FILE *out = ctl->csv != NULL ? stderr : ctl->out;
+    FILE *out = ctl_aside(ctl);
     char total[CTL_TEXT_BYTES], others[CTL_TEXT_BYTES], from[32], to[32];
     ctl_count_text(ctl_number(reply, "total"), total);
     ctl_count_text(ctl_number(reply, "not_in_service"), others);

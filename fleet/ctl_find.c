@@ -226,7 +226,7 @@ static bool print_devices(struct ctl *ctl, const json_t *reply)
 /* Where it looked, and what to do when that is not all. To people who read CSV as well. */
 static void print_end(struct ctl *ctl, const json_t *reply)
 {
-    FILE *out = ctl->csv != NULL ? stderr : ctl->out;
+    FILE *out = ctl_aside(ctl);
     char from[32], to[32], looked[32];
     const char *next = ctl_text(reply, "next");
     clock_format(ctl_number(reply, "from_ms"), from);

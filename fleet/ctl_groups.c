@@ -48,6 +48,16 @@ static bool read_label(const char *text, json_t *set, json_t *remove, struct err
                    text);
 }
 
+/* Who is not there is named by that; of several, how far it came. */
+static void say_which(const json_t *ids, size_t at, bool dry_run, struct err *err)
+{
+    if (err->code != ERR_NOT_FOUND)
+        (void)err_context(err, "%s", json_string_value(json_array_get(ids, at)));
+    if (json_array_size(ids) > 1)
+        (void)err_context(err, "device %zu of %zu%s", at + 1, json_array_size(ids),
+                          dry_run || at == 0 ? "" : " (those before it are labelled)");
+}
+
 static int label_all(struct ctl *ctl, const json_t *ids, const json_t *request, struct err *err)
 {
     size_t i;
@@ -59,8 +69,7 @@ static int label_all(struct ctl *ctl, const json_t *ids, const json_t *request, 
         json_t *reply = NULL;
         (void)snprintf(path, sizeof path, "/api/v1/devices/%s/labels", json_string_value(id));
         if (!client_post(ctl->client, path, request, &reply, err)) {
-            err_context(err, "%s (device %zu of %zu; those before it are labelled)",
-                        json_string_value(id), i + 1, json_array_size(ids));
+            say_which(ids, i, json_is_true(json_object_get(request, "dry_run")), err);
             json_decref(replies);
             return exit_code_of(err);
         }
@@ -303,7 +312,8 @@ static bool print_regions(struct ctl *ctl, const json_t *reply)
     json_array_foreach(json_object_get(reply, "regions"), i, region)
     {
         ctl_table_text(table, ctl_text(region, "name"));
-        ctl_table_text(table, ctl_text(region, "time_zone"));
+        const char *zone = ctl_text(region, "time_zone");
+        ctl_table_plain(table, zone[0] != '\0' ? zone : "not said", zone);
     }
     return ctl_print_table(ctl, table, "No regions.");
 }

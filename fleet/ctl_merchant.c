@@ -130,7 +130,7 @@ static bool print_erasures(struct ctl *ctl, const json_t *reply)
     }
     bool ok = ctl_print_table(ctl, table, "No erasures.");
     if (trouble[0] != '\0')
-        fprintf(ctl->csv != NULL ? stderr : ctl->out, "\nIt gets no further: %s\n", trouble);
+        fprintf(ctl_aside(ctl), "\nIt gets no further: %s\n", trouble);
     return ok;
 }
 

@@ -53,7 +53,7 @@ static int print_duties(struct ctl *ctl, const json_t *duties)
 static void print_keyless(struct ctl *ctl, const json_t *reply, const char *id)
 {
     if (json_is_true(json_object_get(reply, "keyless")))
-        fprintf(ctl->out,
+        fprintf(ctl_aside(ctl),
                 "%s has no agent key: nothing it sends is taken, until device add gives it one "
                 "(--agent-key).\n",
                 id);

@@ -63,7 +63,7 @@ static bool print_devices(struct ctl *ctl, const json_t *reply, int64_t now_ms)
         return false;
     int64_t more = ctl_number(reply, ctl_text(reply, "of")) - (int64_t)i;
     if (more > 0)
-        fprintf(ctl->csv != NULL ? stderr : ctl->out, "And %" PRId64 " more: --limit.\n", more);
+        fprintf(ctl_aside(ctl), "And %" PRId64 " more: --limit.\n", more);
     return true;
 }
 

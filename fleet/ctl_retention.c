@@ -33,41 +33,39 @@ static void add_kind(struct ctl_table *table, const json_t *kind)
 }
 
 /* What to do depends on who is right. */
-static void print_doubt(struct ctl *ctl, const json_t *reply)
+static void print_doubt(FILE *out, const json_t *reply)
 {
     char says[32], expected[32];
     if (ctl_number(reply, "doubted_ms") == 0)
         return;
     clock_format(ctl_number(reply, "doubted_ms"), says);
     clock_format(ctl_number(reply, "expected_ms"), expected);
-    fprintf(ctl->out,
+    fprintf(out,
             "Nothing is removed: musterd's clock says %.16sZ, and about %.16sZ was expected.\n"
             "If it is wrong, set it. If it is right, wait: when it has gone on like that for\n"
             "another %" PRId64 " h, it is believed.\n",
             says, expected, (ctl_number(reply, "left_ms") + HOUR_MS - 1) / HOUR_MS);
 }
 
-static void print_end(struct ctl *ctl, const json_t *reply)
+static void print_end(FILE *out, const json_t *reply)
 {
     char next[32];
     const char *trouble = ctl_text(reply, "trouble");
     const int64_t open_ms = ctl_number(reply, "open_age_ms");
     clock_format(ctl_number(reply, "next_ms"), next);
     if (open_ms == 0)
-        fputs("\nResults with an open matter are kept for ever.\n", ctl->out);
+        fputs("Results with an open matter are kept for ever.\n", out);
     else
-        fprintf(ctl->out, "\nResults with an open matter are kept for %" PRId64 " d.\n",
-                open_ms / DAY_MS);
-    fprintf(ctl->out, "The file has %" PRId64 " MiB, of which %" PRId64 " are free.%s\n",
+        fprintf(out, "Results with an open matter are kept for %" PRId64 " d.\n", open_ms / DAY_MS);
+    fprintf(out, "The file has %" PRId64 " MiB, of which %" PRId64 " are free.%s\n",
             ctl_number(reply, "file_bytes") / MIB, ctl_number(reply, "free_bytes") / MIB,
             json_is_true(json_object_get(reply, "shrinks"))
                 ? ""
                 : " It shrinks only after musterd --vacuum.");
-    fprintf(ctl->out, "musterd %s; the next pass begins at %.19sZ.\n", ctl_text(reply, "phase"),
-            next);
-    print_doubt(ctl, reply);
+    fprintf(out, "musterd %s; the next pass begins at %.19sZ.\n", ctl_text(reply, "phase"), next);
+    print_doubt(out, reply);
     if (trouble[0] != '\0')
-        fprintf(ctl->out, "The last pass had trouble: %s\n", trouble);
+        fprintf(out, "The last pass had trouble: %s\n", trouble);
 }
 
 static int show(struct ctl *ctl, const struct ctl_args *args, struct err *err)
@@ -86,7 +84,8 @@ static int show(struct ctl *ctl, const struct ctl_args *args, struct err *err)
                                            : "KIND|>KEPT|OLDEST|WHOLE SINCE|>ROWS|>REMOVED");
         json_array_foreach(json_object_get(reply, "kinds"), i, kind) add_kind(table, kind);
         code = ctl_print_table(ctl, table, "") ? EXIT_OK : EXIT_SYSTEM;
-        print_end(ctl, reply);
+        fputc('\n', ctl->out);
+        print_end(ctl_aside(ctl), reply);
     }
     json_decref(reply);
     return code;

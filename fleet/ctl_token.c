@@ -49,7 +49,8 @@ static int add_token(struct ctl *ctl, const struct ctl_args *args, struct err *e
     json_t *request = request_of(args, err);
     if (request == NULL)
         return EXIT_USAGE;
-    bool ok = client_post(ctl->client, "/api/v1/tokens", request, &reply, err);
+    bool ok = ctl_guard_output(ctl, err) &&
+              client_post(ctl->client, "/api/v1/tokens", request, &reply, err);
     json_decref(request);
     if (!ok)
         return exit_code_of(err);
@@ -84,7 +85,8 @@ const struct ctl_command ctl_token_add = {
     .words = "token add",
     .arguments = "NAME",
     .summary = "Make a token with which somebody else may ask musterd.",
-    .notes = "Printed once. Shown to musterd as \"Authorization: Bearer TOKEN\", or by musterctl\n"
+    .notes = "Printed once; a file that it is printed into becomes yours alone (0600). Shown to "
+             "musterd as \"Authorization: Bearer TOKEN\", or by musterctl\n"
              "(--token-file, $MUSTERCTL_TOKEN). A name is given once; changes carry it.",
     .options = add_options,
     .argument_count = 1,

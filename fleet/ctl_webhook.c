@@ -45,7 +45,8 @@ static int add_webhook(struct ctl *ctl, const struct ctl_args *args, struct err 
     }
     if (kinds != NULL)
         add_kinds(kinds, request);
-    bool ok = client_post(ctl->client, "/api/v1/webhooks", request, &reply, err);
+    bool ok = ctl_guard_output(ctl, err) &&
+              client_post(ctl->client, "/api/v1/webhooks", request, &reply, err);
     json_decref(request);
     if (!ok)
         return exit_code_of(err);
@@ -71,8 +72,9 @@ const struct ctl_command ctl_webhook_add = {
     .arguments = "NAME URL",
     .summary = "Have musterd tell a server of yours what happens, from now on.",
     .notes = "Prints the secret that its requests are signed with, by the Standard Webhooks\n"
-             "specification (webhook-id, webhook-timestamp, webhook-signature). URL is https, or\n"
-             "http on musterd's own machine.",
+             "specification (webhook-id, webhook-timestamp, webhook-signature); a file that it is\n"
+             "printed into becomes yours alone (0600). URL is https, or http on musterd's own\n"
+             "machine.",
     .options = add_options,
     .argument_count = 2,
     .run = add_webhook,

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 
 #include <glib.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +16,8 @@ struct zone {
     GTimeZone *handle;
 };
 
-/* Region/City: what else GLib would take is a path, an offset or a POSIX rule. */
+/* What else GLib would take is a path, an offset or a POSIX rule; some of the rules are names too
+ * (EST5EDT): see is_in_tzdata. */
 static bool is_name(const char *name)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -23,7 +26,22 @@ static bool is_name(const char *name)
     if (strcmp(name, "UTC") == 0)
         return true;
     return length > 0 && length <= ZONE_NAME_CHARS && strspn(name, letters) == length &&
-           g_ascii_isupper(name[0]) && strchr(name, '/') != NULL && name[length - 1] != '/';
+           g_ascii_isupper(name[0]) && name[length - 1] != '/';
+}
+
+/* Where GLib reads it from. */
+static bool is_in_tzdata(const char *name)
+{
+    char path[PATH_MAX], magic[4] = "";
+    const char *folder = getenv("TZDIR");
+    (void)snprintf(path, sizeof path, "%s/%s", folder != NULL ? folder : "/usr/share/zoneinfo",
+                   name);
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return false;
+    const bool whole = fread(magic, sizeof magic, 1, file) == 1;
+    (void)fclose(file);
+    return whole && memcmp(magic, "TZif", sizeof magic) == 0;
 }
 
 /* To read one from the disk takes a tenth of a millisecond and more, and a list of stores names few
@@ -60,7 +78,8 @@ static GTimeZone *find(const char *name)
     const size_t at = place_of(name);
     if (is_held(at, name) && now_ms - held[at].read_ms < HELD_MS)
         return g_time_zone_ref(held[at].handle);
-    GTimeZone *handle = g_time_zone_new_identifier(name);
+    const bool known = strcmp(name, "UTC") == 0 || is_in_tzdata(name);
+    GTimeZone *handle = known ? g_time_zone_new_identifier(name) : NULL;
     if (handle == NULL)
         return NULL;
     if (held[at].handle != NULL)
@@ -76,8 +95,8 @@ bool zone_open(const char *name, struct zone **ret_zone, struct err *err)
     GTimeZone *handle = is_name(name) ? find(name) : NULL;
     if (handle == NULL)
         return err_set(err, ERR_INVALID,
-                       "time zone \"%.64s\": not known here; expected a name such as "
-                       "Asia/Shanghai or UTC (see timedatectl list-timezones)",
+                       "time zone \"%.64s\": not in this machine's tzdata; expected a name such as "
+                       "Asia/Shanghai, CET or UTC (see /usr/share/zoneinfo)",
                        name);
     struct zone *zone = calloc(1, sizeof *zone);
     if (zone == NULL) {

@@ -4,15 +4,16 @@
 
 #include "fleet/opening.h"
 
-/* A time zone by its name in the IANA data base ("Asia/Shanghai", "UTC"), as GLib reads it from
+/* A time zone by its name in the IANA data base ("Asia/Shanghai", "CET"), as GLib reads it from
  * this machine's tzdata. The process's own zone plays no part. */
 struct zone;
 
 enum { ZONE_NAME_CHARS = 64 };
 
 /* Reads it, unless it was read within the last minute. For one thread.
- * ERR_INVALID: there is no such zone here. Offsets (UTC+8) and POSIX rules are refused: half of
- * those who write one mean the other sign. */
+ * ERR_INVALID: there is no such zone here. Offsets (UTC+8) and POSIX rules are refused, but for
+ * those that are names of zones as well (EST5EDT): half of those who write one mean the other sign.
+ */
 bool zone_open(const char *name, struct zone **ret_zone, struct err *err) MUSTER_CHECK;
 void zone_close(struct zone *zone);
 

@@ -86,6 +86,18 @@ def test_a_token_is_shown_once_and_kept_as_a_hash(ops):
     assert "grafana" in ops.ctl_ok("token", "list") and "viewer" in ops.ctl_ok("token", "list")
 
 
+def test_a_file_with_a_secret_is_its_owners_alone(ops):
+    for name, *words in (("robot", "token", "add", "robot"),
+                         ("hook", "webhook", "add", "hook", "http://127.0.0.1:9/")):
+        file = ops.folder / f"{name}.secret"
+        with file.open("wb") as out:
+            file.chmod(0o644)
+            done = subprocess.run([ops.bin / "musterctl", "--server", f"unix:{ops.folder}/api.sock", *words],
+                                  stdout=out, stderr=subprocess.PIPE, timeout=90, check=False)
+        assert (done.returncode, oct(file.stat().st_mode & 0o777)) == (0, "0o600"), done.stderr
+        assert len(file.read_text().split()) == 1
+
+
 def test_a_revoked_token_is_good_for_nothing(ops):
     asking = token(ops, "robot", "--role", "operator", "--expires", "never")
     assert asking.get("/api/v1/devices")[0] == 200

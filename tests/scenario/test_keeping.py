@@ -137,6 +137,8 @@ def test_a_clock_that_is_ahead_removes_nothing(ops, terminal, broker, pki):
     assert [row["removed"] for row in told["kinds"] if row["kind"] in ("results", "events")] == [0, 0]
     assert ops.results() == 40
     assert "If it is wrong, set it. If it is right, wait" in ops.ctl_ok("retention")
+    sheet = ops.ctl("retention", "-o", "csv")  # to who reads CSV as well, beside it
+    assert "If it is wrong" in sheet.stderr and "If it is wrong" not in sheet.stdout
     assert "\nmuster_retention_held 1\n" in ops.raw("GET", "/metrics")[1].decode()
     # It has gone on for a day.
     ops.process.stop()

@@ -48,6 +48,10 @@ static void the_wall_shows_the_zones_time(void **state)
         {"Europe/Berlin", "2026-03-29 01:00", "2026-03-29 03:00"},
         {"Europe/Berlin", "2026-10-25 01:00", "2026-10-25 02:00"},
         {"Etc/GMT+8", "2026-11-23 08:00", "2026-11-23 00:00"},
+        {"CET", "2026-07-01 00:00", "2026-07-01 02:00"},
+        {"PRC", "2026-11-23 17:00", "2026-11-24 01:00"},
+        {"EST5EDT", "2026-11-23 17:00", "2026-11-23 12:00"},
+        {"EST5EDT", "2026-07-01 17:00", "2026-07-01 13:00"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct zone *zone = zone_of(rows[i].zone);
@@ -64,7 +68,10 @@ static void what_is_no_zones_name_is_refused(void **state)
                                         "Mars/Olympus",
                                         "UTC+8",
                                         "+08:00",
-                                        "EST5EDT",
+                                        "EST5EDT4",
+                                        "EST+5",
+                                        "Tzdata.zi",
+                                        "Asia",
                                         "/etc/passwd",
                                         "../../etc/passwd",
                                         "asia/shanghai",
