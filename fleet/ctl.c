@@ -13,76 +13,87 @@
 
 #define DEFAULT_SERVER "unix:/run/musterd/api.sock"
 
-static const struct ctl_command *const commands[] = {
-    &ctl_keys_make,
-    &ctl_keys_new,
-    &ctl_keys_rotate,
-    &ctl_keys_revoke,
-    &ctl_keys_sign,
-    &ctl_keys_check,
-    &ctl_keys_show,
-    &ctl_device_add,
-    &ctl_device_sealing,
-    &ctl_doc_seal,
-    &ctl_doc_publish,
-    &ctl_doc_sign,
-    &ctl_doc_cosign,
-    &ctl_doc_resign,
-    &ctl_assign,
-    &ctl_unassign,
-    &ctl_get_devices,
-    &ctl_get_documents,
-    &ctl_describe_device,
-    &ctl_errors,
-    &ctl_rates,
-    &ctl_top,
-    &ctl_find,
-    &ctl_audit,
-    &ctl_bundle,
-    &ctl_diff,
-    &ctl_plan,
-    &ctl_root_publish,
-    &ctl_get_roots,
-    &ctl_get_keys,
-    &ctl_action,
-    &ctl_get_actions,
-    &ctl_logs,
-    &ctl_get_proposals,
-    &ctl_propose_accept,
-    &ctl_propose_refuse,
-    &ctl_token_add,
-    &ctl_token_list,
-    &ctl_token_revoke,
-    &ctl_changes,
-    &ctl_retention,
-    &ctl_merchant_erase,
-    &ctl_get_erasures,
-    &ctl_presence,
-    &ctl_device_import,
-    &ctl_device_export,
-    &ctl_watch,
-    &ctl_webhook_add,
-    &ctl_webhook_list,
-    &ctl_webhook_remove,
-    &ctl_webhook_test,
-    &ctl_device_move,
-    &ctl_device_swap,
-    &ctl_device_state,
-    &ctl_device_suspend,
-    &ctl_device_resume,
-    &ctl_device_retire,
-    &ctl_device_history,
-    &ctl_device_label,
-    &ctl_describe_terminal,
-    &ctl_get_duties,
-    &ctl_duty_done,
-    &ctl_group_add,
-    &ctl_group_remove,
-    &ctl_get_groups,
-    &ctl_store_set,
-    &ctl_get_stores,
-    &ctl_region_set,
-    &ctl_get_regions,
+/* In the order of the help; a row without a command begins a group. */
+static const struct {
+    const char *group;
+    const struct ctl_command *command;
+} commands[] = {
+    {"What happens", NULL},
+    {NULL, &ctl_errors},
+    {NULL, &ctl_rates},
+    {NULL, &ctl_top},
+    {NULL, &ctl_find},
+    {NULL, &ctl_presence},
+    {NULL, &ctl_watch},
+    {NULL, &ctl_audit},
+    {"Devices", NULL},
+    {NULL, &ctl_get_devices},
+    {NULL, &ctl_describe_device},
+    {NULL, &ctl_device_add},
+    {NULL, &ctl_device_import},
+    {NULL, &ctl_device_export},
+    {NULL, &ctl_device_move},
+    {NULL, &ctl_device_swap},
+    {NULL, &ctl_device_state},
+    {NULL, &ctl_device_suspend},
+    {NULL, &ctl_device_resume},
+    {NULL, &ctl_device_retire},
+    {NULL, &ctl_device_history},
+    {NULL, &ctl_device_label},
+    {NULL, &ctl_describe_terminal},
+    {NULL, &ctl_get_duties},
+    {NULL, &ctl_duty_done},
+    {"Stores, regions, groups, merchants", NULL},
+    {NULL, &ctl_store_set},
+    {NULL, &ctl_get_stores},
+    {NULL, &ctl_region_set},
+    {NULL, &ctl_get_regions},
+    {NULL, &ctl_group_add},
+    {NULL, &ctl_group_remove},
+    {NULL, &ctl_get_groups},
+    {NULL, &ctl_merchant_erase},
+    {NULL, &ctl_get_erasures},
+    {"What devices are to hold", NULL},
+    {NULL, &ctl_doc_publish},
+    {NULL, &ctl_doc_sign},
+    {NULL, &ctl_doc_cosign},
+    {NULL, &ctl_doc_seal},
+    {NULL, &ctl_doc_resign},
+    {NULL, &ctl_device_sealing},
+    {NULL, &ctl_get_documents},
+    {NULL, &ctl_diff},
+    {NULL, &ctl_plan},
+    {NULL, &ctl_assign},
+    {NULL, &ctl_unassign},
+    {NULL, &ctl_get_proposals},
+    {NULL, &ctl_propose_accept},
+    {NULL, &ctl_propose_refuse},
+    {NULL, &ctl_get_keys},
+    {NULL, &ctl_bundle},
+    {"What devices are to do once", NULL},
+    {NULL, &ctl_action},
+    {NULL, &ctl_get_actions},
+    {NULL, &ctl_logs},
+    {"Signing keys and trust", NULL},
+    {NULL, &ctl_keys_make},
+    {NULL, &ctl_keys_new},
+    {NULL, &ctl_keys_rotate},
+    {NULL, &ctl_keys_revoke},
+    {NULL, &ctl_keys_sign},
+    {NULL, &ctl_keys_check},
+    {NULL, &ctl_keys_show},
+    {NULL, &ctl_root_publish},
+    {NULL, &ctl_get_roots},
+    {"Who may ask, and what is kept", NULL},
+    {NULL, &ctl_token_add},
+    {NULL, &ctl_token_list},
+    {NULL, &ctl_token_revoke},
+    {NULL, &ctl_changes},
+    {NULL, &ctl_webhook_add},
+    {NULL, &ctl_webhook_list},
+    {NULL, &ctl_webhook_remove},
+    {NULL, &ctl_webhook_test},
+    {NULL, &ctl_retention},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands, TOKEN_FILE_BYTES = 4096 };
 
@@ -111,17 +122,70 @@ static const struct {
 #undef EXIT_CODE
 };
 
+/* What the words of options stand for. */
+static const char units[] =
+    "\nDURATION is 250ms, 5s, 15m, 24h, 7d ...; MOMENT is 2026-11-23T14:05Z or "
+    "2026-11-23T14:05:30+08:00.\n";
+
+static void print_summary(const struct ctl_command *command, FILE *out)
+{
+    fprintf(out, "  %-18s %s\n", command->words, command->summary);
+}
+
 static void print_usage(FILE *out)
 {
-    fputs("usage: musterctl COMMAND [ARGUMENTS] [OPTIONS]\n\ncommands:\n", out);
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-18s %s\n", commands[i]->words, commands[i]->summary);
-    fputs("\noptions of every command:\n", out);
+    fputs("usage: musterctl COMMAND [ARGUMENTS] [OPTIONS]\n", out);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (commands[i].group != NULL)
+            fprintf(out, "\n%s:\n", commands[i].group);
+        else
+            print_summary(commands[i].command, out);
+    }
+    fputs("\nOptions of every command:\n", out);
     ctl_args_help(common, out);
-    fputs("\nexit codes:\n", out);
+    fputs(units, out);
+    fputs("\nExit codes:\n", out);
     for (size_t i = 0; i < sizeof exit_codes / sizeof *exit_codes; i++)
         fprintf(out, "  %d  %s\n", exit_codes[i].number, exit_codes[i].meaning);
-    fputs("\nmusterctl COMMAND --help tells more.\n", out);
+    fputs("\nmusterctl COMMAND --help tells more; musterctl device --help lists what begins so.\n",
+          out);
+}
+
+static bool begins_with(const struct ctl_command *command, const char *word)
+{
+    const size_t length = strlen(word);
+    return command != NULL && strncmp(command->words, word, length) == 0 &&
+           command->words[length] == ' ';
+}
+
+/* Several commands begin with this word. */
+static bool is_family(const char *word)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (begins_with(commands[i].command, word))
+            return true;
+    }
+    return false;
+}
+
+static void print_family(const char *word, FILE *out)
+{
+    fprintf(out, "usage: musterctl %s ... [ARGUMENTS] [OPTIONS]\n\n", word);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (begins_with(commands[i].command, word))
+            print_summary(commands[i].command, out);
+    }
+    fputs("\nEach with --help tells more.\n", out);
+}
+
+static bool says_unit(const struct ctl_option *option)
+{
+    for (; option != NULL && option->name != NULL; option++) {
+        if (option->value != NULL &&
+            (strcmp(option->value, "DURATION") == 0 || strcmp(option->value, "MOMENT") == 0))
+            return true;
+    }
+    return false;
 }
 
 static void print_help(const struct ctl_command *command, FILE *out)
@@ -130,17 +194,25 @@ static void print_help(const struct ctl_command *command, FILE *out)
             command->arguments[0] == '\0' ? "" : " ", command->arguments, command->summary);
     if (command->notes != NULL)
         fprintf(out, "\n%s\n", command->notes);
-    fputs("\noptions:\n", out);
-    if (command->options != NULL)
+    if (command->options != NULL && command->options->name != NULL) {
+        fputs("\nOptions:\n", out);
         ctl_args_help(command->options, out);
+    }
+    fputs("\nOptions of every command:\n", out);
     ctl_args_help(common, out);
+    if (!command->has_csv)
+        fputs("\nIt prints no table: -o csv is refused.\n", out);
+    if (says_unit(command->options))
+        fputs(units, out);
 }
 
 /* The command that the first one or two words call; `*ret_words` is how many. */
 static const struct ctl_command *find_command(char *const *words, size_t count, size_t *ret_words)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
-        const char *name = commands[i]->words;
+        if (commands[i].command == NULL)
+            continue;
+        const char *name = commands[i].command->words;
         const char *space = strchr(name, ' ');
         size_t first = space == NULL ? strlen(name) : (size_t)(space - name);
         if (count < 1 || strlen(words[0]) != first || strncmp(words[0], name, first) != 0)
@@ -148,7 +220,7 @@ static const struct ctl_command *find_command(char *const *words, size_t count, 
         if (space != NULL && (count < 2 || strcmp(words[1], space + 1) != 0))
             continue;
         *ret_words = space == NULL ? 1 : 2;
-        return commands[i];
+        return commands[i].command;
     }
     return NULL;
 }
@@ -250,21 +322,37 @@ static void print_error(const struct ctl_command *command, int code, const struc
         fputs("Is musterd running, and is --server (or $MUSTERCTL_SERVER) its address?\n", stderr);
 }
 
+static bool asks_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+/* Words that call no command: who asked for help gets it, of all or of those that begin so. */
+static int run_none(char *const *words, size_t count)
+{
+    const bool help = count > 0 && (asks_help(words[0]) || (count > 1 && asks_help(words[1])));
+    if (count == 0 || asks_help(words[0]))
+        print_usage(help ? stdout : stderr);
+    else if (count > 1 && !help)
+        fprintf(stderr,
+                "musterctl: there is no command \"%.40s %.40s\"\nSee: musterctl%s%s --help\n",
+                words[0], words[1], is_family(words[0]) ? " " : "",
+                is_family(words[0]) ? words[0] : "");
+    else if (is_family(words[0]))
+        print_family(words[0], help ? stdout : stderr);
+    else
+        fprintf(stderr, "musterctl: there is no command \"%.40s\"\nSee: musterctl --help\n",
+                words[0]);
+    return help && (asks_help(words[0]) || is_family(words[0])) ? EXIT_OK : EXIT_USAGE;
+}
+
 /* `words` in the command's order: the options that stood in front are at the end. */
 static int run_words(char **words, size_t count)
 {
     size_t used = 0;
     const struct ctl_command *command = find_command(words, count, &used);
-    if (command == NULL) {
-        bool help = count > 0 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0);
-        if (help || count == 0)
-            print_usage(help ? stdout : stderr);
-        else
-            fprintf(stderr,
-                    "musterctl: there is no command \"%.40s%s%.40s\"\nSee: musterctl --help\n",
-                    words[0], count > 1 ? " " : "", count > 1 ? words[1] : "");
-        return help ? EXIT_OK : EXIT_USAGE;
-    }
+    if (command == NULL)
+        return run_none(words, count);
     struct err err = {0};
     struct ctl_args args;
     int code = EXIT_USAGE;

@@ -174,7 +174,7 @@ void ctl_args_help(const struct ctl_option *table, FILE *out)
         (void)snprintf(left, sizeof left, "%s%s%s%s%s", table->alias == NULL ? "" : table->alias,
                        table->alias == NULL ? "" : ", ", table->name,
                        table->value == NULL ? "" : " ", table->value == NULL ? "" : table->value);
-        fprintf(out, "  %-34s %s%s\n", left, table->help,
+        fprintf(out, "  %-34s %s%s%s\n", left, table->help, table->required ? " (required)" : "",
                 table->repeats ? " (may be repeated)" : "");
     }
 }

@@ -224,7 +224,7 @@ const struct ctl_command ctl_doc_publish = {
     .summary = "Sign a document and hand it to musterd; the same content again is no new version.",
     .notes =
         "Deltas from and to the last 4 versions are made along with it. A file or package of more "
-        "than\n16 MiB (512 MiB at the most) is sent whole, in pieces that terminals resume.\n",
+        "than\n16 MiB (512 MiB at the most) is sent whole, in pieces that terminals resume.",
     .options = options,
     .argument_count = 1,
     .optional_count = 1,

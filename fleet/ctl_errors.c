@@ -375,7 +375,7 @@ static const char notes[] =
     "  that moment. Windows are widened to whole minutes, and where no minutes are kept to hours. "
     "A\n"
     "  token of a merchant or a region is told of what was sold there, and REST is the rest of\n"
-    "  that.\n";
+    "  that.";
 
 const struct ctl_command ctl_errors = {
     .words = "errors",

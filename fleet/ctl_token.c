@@ -85,9 +85,9 @@ const struct ctl_command ctl_token_add = {
     .words = "token add",
     .arguments = "NAME",
     .summary = "Make a token with which somebody else may ask musterd.",
-    .notes = "Printed once; a file that it is printed into becomes yours alone (0600). Shown to "
-             "musterd as \"Authorization: Bearer TOKEN\", or by musterctl\n"
-             "(--token-file, $MUSTERCTL_TOKEN). A name is given once; changes carry it.",
+    .notes = "Printed once; a file that it is printed into becomes yours alone (0600). Shown to\n"
+             "musterd as \"Authorization: Bearer TOKEN\", or by musterctl (--token-file,\n"
+             "$MUSTERCTL_TOKEN). A name is given once; changes carry it.",
     .options = add_options,
     .argument_count = 1,
     .run = add_token,

@@ -217,9 +217,17 @@ def test_exit_codes(ops):
     ops.ctl_ok("assign", "bin-table", "--device", "term-1")
     said = ops.fails(5, "get", "devices", "--wait", "converged", "--timeout", "300ms")
     assert "term-1" in said
-    for wrong in (("get",), ("get", "nothing"), ("duty", "don")):
+    for see, *wrong in (("", "got"), ("", "got", "it"), (" get", "get", "nothing"), (" duty", "duty", "don")):
         assert ops.fails(2, *wrong).splitlines() == [f'musterctl: there is no command "{" ".join(wrong)}"',
-                                                     "See: musterctl --help"]
+                                                     f"See: musterctl{see} --help"]
+    # A word that several commands begin with lists them; all of them are in the overview, once.
+    assert "  device swap  " in ops.fails(2, "device") and ops.fails(2) == ops.ctl_ok("help")
+    assert ops.ctl_ok("device", "--help") == ops.fails(2, "device")
+    overview = ops.ctl_ok("--help")
+    assert overview.count("\n  device swap ") == 1 and "\nDevices:\n" in overview
+    assert "serial number (required)" in ops.ctl_ok("device", "add", "--help")
+    assert "DURATION is 250ms" in ops.ctl_ok("errors", "--help")
+    assert "-o csv is refused" in ops.ctl_ok("watch", "--help")
     assert ops.ctl_ok("token", "add", "--help").count("may be repeated") == 2
     for command in ((), ("get", "devices"), ("doc", "publish"), ("keys", "make")):
         assert "usage: musterctl" in ops.ctl_ok(*command, "--help")
