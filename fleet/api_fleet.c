@@ -4,6 +4,7 @@
 #include "proto/record.pb-c.h"
 #include "proto/sealed.h"
 #include "storage/fleetdb_account.h"
+#include "storage/fleetdb_rollups.h"
 #include "storage/fleetdb_views.h"
 
 #include <ctype.h>
@@ -81,6 +82,7 @@ static bool show_metrics(void *ctx, const struct api_request *request, struct ap
     struct api_fleet *fleet = ctx;
     char why[480];
     metrics_set(fleet->metrics, METRIC_CONNECTED, fleet->connected(fleet->ctx, why, sizeof why));
+    metrics_set(fleet->metrics, METRIC_FOLDED, fleetdb_folded(fleet->db));
     metrics_set(fleet->metrics, METRIC_DATABASE_BYTES, (uint64_t)fleetdb_size_bytes(fleet->db));
     answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return metrics_write(fleet->metrics, &answer->text, err) &&

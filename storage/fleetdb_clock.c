@@ -86,7 +86,8 @@ static const char *const texts[QUERIES] = {
     [JUDGE + 0] = JUDGE_OF("result"),
     [JUDGE + 1] = JUDGE_OF("event"),
     [JUDGE + 2] = JUDGE_OF("health"),
-    [STAMP_READ] = "SELECT device, terminal, firmware_version, app_version, at_ms FROM result"
+    [STAMP_READ] = "SELECT device, terminal, firmware_version, app_version, at_ms, received_ms"
+                   " FROM result"
                    " WHERE id = :id",
     [STAMP_WRITE] = "UPDATE result SET standing = :standing, carried = :carried,"
                     " software = :software WHERE id = :id",
@@ -312,9 +313,15 @@ static bool stamp_again(struct fleetdb *db, const struct fleetdb_loose *judged, 
         return false;
     if (!found)
         return err_set(err, ERR_NOT_FOUND, "fleet database: no result %lld", (long long)judged->id);
-    bool done = fleetdb_stamp_at(
-        db, sqlite3_column_int64(row, 0), (uint32_t)sqlite3_column_int64(row, 1), judged->at_ms,
-        sqlite_column_bytes(row, 2), sqlite_column_bytes(row, 3), &stamp, err);
+    const struct fleetdb_sale sale = {
+        .device = sqlite3_column_int64(row, 0),
+        .at_ms = judged->at_ms,
+        .received_ms = sqlite3_column_int64(row, 5),
+        .slot = (uint32_t)sqlite3_column_int64(row, 1),
+        .firmware = sqlite_column_bytes(row, 2),
+        .app = sqlite_column_bytes(row, 3),
+    };
+    bool done = fleetdb_stamp_at(db, &sale, &stamp, err);
     *ret_was_ms = sqlite3_column_int64(row, 4);
     (void)sqlite3_reset(row);
     if (!done)

@@ -50,7 +50,7 @@ enum fleetdb_part {
     FLEETDB_PART_CHANGES,
     FLEETDB_PART_FEED,
     FLEETDB_PART_WEBHOOKS,
-    FLEETDB_PART_STAMP,
+    FLEETDB_PART_SOFTWARE,
     FLEETDB_PART_ROLLUPS,
     FLEETDB_PART_RATES,
     FLEETDB_PART_FIND,
@@ -80,11 +80,11 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_final_queries, fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
-    fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_stamp_queries, fleetdb_rollup_queries,
-    fleetdb_rate_queries, fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries,
-    fleetdb_keeping_queries, fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
+    fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_rollup_queries, fleetdb_rate_queries,
+    fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries, fleetdb_keeping_queries,
+    fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
     fleetdb_erase_text_queries, fleetdb_erase_look_queries, fleetdb_presence_queries,
-    fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries;
+    fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries, fleetdb_software_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */
@@ -122,6 +122,7 @@ struct fleetdb {
     struct fleetdb_run run;
     struct fleetdb_spans spans; /* of this transaction, not written yet */
     struct fleetdb_come come;
+    uint64_t folded;                  /* fleetdb_folded */
     int64_t erasure;                  /* that goes on, 0: none */
     struct erase_words *erased_words; /* of it; NULL: not read yet */
 };
@@ -129,6 +130,18 @@ struct fleetdb {
 bool fleetdb_stamps_open(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 void fleetdb_stamps_close(struct fleetdb *db);
 void fleetdb_stamps_forget(struct fleetdb *db);
+
+/* What a device tells that it runs, when it came. */
+struct fleetdb_software {
+    int64_t device, now_ms;
+    struct bytes firmware, app;
+};
+/* So many of a device are told apart; one that was not used for 90 days makes room for a new one.
+ */
+enum { FLEETDB_SOFTWARE_MAX = 64, FLEETDB_WORD_BYTES = 256 };
+/* Its row. `*ret_folded`: it is counted as firmware and application '?'. */
+bool fleetdb_software_find(struct fleetdb *db, const struct fleetdb_software *told,
+                           int64_t *ret_software, bool *ret_folded, struct err *err) MUSTER_CHECK;
 
 /* Whether one goes on. */
 bool fleetdb_erasure_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;

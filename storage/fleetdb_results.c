@@ -134,9 +134,15 @@ static bool stamp(struct fleetdb *db, const struct fleetdb_record *record,
         .issuer = values[RESULT_issuer_bucket].bytes,
         .generation = values[RESULT_generation].bytes,
     };
-    return fleetdb_stamp_at(db, record->device, (uint32_t)values[RESULT_terminal].integer,
-                            record->at_ms, values[RESULT_firmware_version].bytes,
-                            values[RESULT_app_version].bytes, &ret_counted->stamp, err);
+    const struct fleetdb_sale sale = {
+        .device = record->device,
+        .at_ms = record->at_ms,
+        .received_ms = record->received_ms,
+        .slot = (uint32_t)values[RESULT_terminal].integer,
+        .firmware = values[RESULT_firmware_version].bytes,
+        .app = values[RESULT_app_version].bytes,
+    };
+    return fleetdb_stamp_at(db, &sale, &ret_counted->stamp, err);
 }
 
 static bool stamp_all(struct fleetdb *db, struct err *err)

@@ -16,9 +16,15 @@ struct fleetdb_stamp {
     int64_t standing, carried, software; /* rows; carried 0: the slot carried none */
     bool in_service;
 };
-bool fleetdb_stamp_at(struct fleetdb *db, int64_t device, uint32_t slot, int64_t at_ms,
-                      struct bytes firmware, struct bytes app, struct fleetdb_stamp *ret_stamp,
-                      struct err *err) MUSTER_CHECK;
+struct fleetdb_sale {
+    int64_t device, at_ms, received_ms;
+    uint32_t slot;
+    struct bytes firmware, app; /* as its terminal tells them */
+};
+bool fleetdb_stamp_at(struct fleetdb *db, const struct fleetdb_sale *sale,
+                      struct fleetdb_stamp *ret_stamp, struct err *err) MUSTER_CHECK;
+/* Results so far that were counted as of software '?', since their terminals tell of too many. */
+uint64_t fleetdb_folded(const struct fleetdb *db);
 
 /* A result as the sums see it. */
 struct fleetdb_counted {

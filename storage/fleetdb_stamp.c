@@ -6,18 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum query { SOFTWARE_FIND, SOFTWARE_ADD, QUERIES };
-
-static const char *const texts[QUERIES] = {
-    [SOFTWARE_FIND] = "SELECT s.id FROM device d JOIN software s ON s.model = d.model"
-                      " AND s.firmware = :firmware AND s.app = :app WHERE d.id = :device",
-    [SOFTWARE_ADD] = "INSERT INTO software (model, firmware, app)"
-                     " SELECT model, :firmware, :app FROM device WHERE id = :device RETURNING id",
-};
-
-const struct fleetdb_queries fleetdb_stamp_queries = {texts, QUERIES};
-
-enum { SLOTS = 4, WORD_BYTES = 64 };
+enum { SLOTS = 4 };
 
 /* A batch is of one device, and most of its records of one moment in the device's life: what was
  * read last is good for the next one as long as the transaction lasts. */
@@ -30,8 +19,9 @@ struct fleetdb_stamps {
         struct fleetdb_carried carried;
     } slots[SLOTS];
     int64_t software; /* 0: nothing is known */
+    bool folded;
     size_t firmware_length, app_length;
-    uint8_t firmware[WORD_BYTES], app[WORD_BYTES];
+    uint8_t firmware[FLEETDB_WORD_BYTES], app[FLEETDB_WORD_BYTES];
 };
 
 bool fleetdb_stamps_open(struct fleetdb *db, struct err *err)
@@ -88,54 +78,52 @@ static bool know_carried(struct fleetdb *db, int64_t device, uint32_t slot, int6
     return true;
 }
 
-static bool find_software(struct fleetdb *db, int64_t device, struct bytes firmware,
-                          struct bytes app, int64_t *ret_software, struct err *err)
+static void remember(struct bytes word, size_t *length, uint8_t room[FLEETDB_WORD_BYTES])
 {
-    int64_t software = 0;
-    for (enum query query = SOFTWARE_FIND; query <= SOFTWARE_ADD && software == 0; query++) {
-        sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_STAMP, query);
-        sqlite_bind_int(statement, ":device", device);
-        sqlite_bind_words(statement, ":firmware", firmware);
-        sqlite_bind_words(statement, ":app", app);
-        if (!sqlite_value(db->sqlite, statement, 0, &software, err))
-            return false;
-    }
-    *ret_software = software;
-    return true;
+    *length = word.length;
+    if (word.length > 0)
+        memcpy(room, word.data, word.length);
 }
 
-static bool know_software(struct fleetdb *db, int64_t device, struct bytes firmware,
-                          struct bytes app, int64_t *ret_software, struct err *err)
+static bool know_software(struct fleetdb *db, const struct fleetdb_sale *sale,
+                          int64_t *ret_software, struct err *err)
 {
     struct fleetdb_stamps *stamps = db->stamps;
+    const struct fleetdb_software told = {.device = sale->device,
+                                          .now_ms = sale->received_ms,
+                                          .firmware = sale->firmware,
+                                          .app = sale->app};
+    const bool known =
+        stamps->software != 0 &&
+        bytes_equal(told.firmware, bytes_of(stamps->firmware, stamps->firmware_length)) &&
+        bytes_equal(told.app, bytes_of(stamps->app, stamps->app_length));
     *ret_software = stamps->software;
-    if (stamps->software != 0 &&
-        bytes_equal(firmware, bytes_of(stamps->firmware, stamps->firmware_length)) &&
-        bytes_equal(app, bytes_of(stamps->app, stamps->app_length)))
-        return true;
     stamps->software = 0;
-    if (!find_software(db, device, firmware, app, ret_software, err))
+    if (!known && !fleetdb_software_find(db, &told, ret_software, &stamps->folded, err))
         return false;
-    if (firmware.length > WORD_BYTES || app.length > WORD_BYTES)
-        return true;
-    stamps->firmware_length = firmware.length;
-    stamps->app_length = app.length;
-    if (firmware.length > 0)
-        memcpy(stamps->firmware, firmware.data, firmware.length);
-    if (app.length > 0)
-        memcpy(stamps->app, app.data, app.length);
-    stamps->software = *ret_software;
+    db->folded += stamps->folded;
+    if (known ||
+        (told.firmware.length <= FLEETDB_WORD_BYTES && told.app.length <= FLEETDB_WORD_BYTES))
+        stamps->software = *ret_software;
+    if (!known && stamps->software != 0) {
+        remember(told.firmware, &stamps->firmware_length, stamps->firmware);
+        remember(told.app, &stamps->app_length, stamps->app);
+    }
     return true;
 }
 
-bool fleetdb_stamp_at(struct fleetdb *db, int64_t device, uint32_t slot, int64_t at_ms,
-                      struct bytes firmware, struct bytes app, struct fleetdb_stamp *ret_stamp,
-                      struct err *err)
+uint64_t fleetdb_folded(const struct fleetdb *db)
+{
+    return db->folded;
+}
+
+bool fleetdb_stamp_at(struct fleetdb *db, const struct fleetdb_sale *sale,
+                      struct fleetdb_stamp *ret_stamp, struct err *err)
 {
     int64_t carried = 0, software = 0;
-    if (!know_standing(db, device, at_ms, err) ||
-        !know_carried(db, device, slot, at_ms, &carried, err) ||
-        !know_software(db, device, firmware, app, &software, err))
+    if (!know_standing(db, sale->device, sale->at_ms, err) ||
+        !know_carried(db, sale->device, sale->slot, sale->at_ms, &carried, err) ||
+        !know_software(db, sale, &software, err))
         return false;
     *ret_stamp = (struct fleetdb_stamp){
         .standing = db->stamps->standing.standing,
