@@ -58,11 +58,16 @@ static int let_go(struct dl_phdr_info *object, size_t size, void *ctx)
     return 0;
 }
 
-void memory_settle(void)
+void memory_give_back(void)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 #ifdef __GLIBC__
     (void)malloc_trim(0);
 #endif
+}
+
+void memory_settle(void)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    memory_give_back();
     (void)dl_iterate_phdr(let_go, &page);
 }

@@ -2,6 +2,7 @@
 #include "fleet/http.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "fleet/http_guests.h"
 #include "fleet/http_request.h"
 #include "fleet/http_socket.h"
@@ -29,6 +30,7 @@ enum {
     WORKING_LATER_MS = 1000,
     STREAM_BEAT_MS = 15000,
     STREAM_STUCK_S = 30, /* who takes nothing for so long is cut off */
+    GIVE_BACK_MS = 1000, /* after a large answer, and no more often */
 };
 
 /* One libmicrohttpd daemon on one listening socket, run by the loop through its epoll descriptor.
@@ -60,6 +62,7 @@ struct http {
     struct working streams[STREAMS_MAX];
     size_t stream_count;
     uv_timer_t beat; /* while there are streams */
+    uv_timer_t give_back;
     char *socket_path;
     uint16_t port;
     int64_t request_limit_ms;
@@ -264,6 +267,22 @@ static void stream_over(struct http *http, const struct http_request *request)
         (void)uv_timer_stop(&http->beat);
 }
 
+/* ---- what was large ---- */
+
+static void on_give_back(uv_timer_t *timer)
+{
+    (void)timer;
+    memory_give_back();
+}
+
+/* What others have taken meanwhile lies behind what it took: by itself that would not go back. */
+static void give_back_later(struct http *http)
+{
+    if (!uv_is_active((uv_handle_t *)&http->give_back) &&
+        !uv_is_closing((uv_handle_t *)&http->give_back))
+        (void)uv_timer_start(&http->give_back, on_give_back, GIVE_BACK_MS, 0);
+}
+
 /* ---- libmicrohttpd's callbacks ---- */
 
 /* Libmicrohttpd decodes names and values into texts that end at a NUL. */
@@ -313,6 +332,8 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **re
     metrics_add(listener->http->context.metrics, METRIC_HTTP_STREAMS_CUT,
                 *request != NULL && http_request_streams(*request) &&
                     how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED);
+    if (*request != NULL && http_request_large(*request))
+        give_back_later(listener->http);
     http_request_free(*request);
     *request = NULL;
     http_guest_begin(guest_of(connection), now_of(listener));
@@ -414,8 +435,9 @@ bool http_open(uv_loop_t *loop, const struct http_settings *settings, const stru
     http->request_limit_ms = settings->request_limit_ms;
     (void)uv_idle_init(loop, &http->turn); /* cannot fail */
     (void)uv_timer_init(loop, &http->beat);
-    http->turn.data = http->beat.data = http;
-    http->open_handles = 2;
+    (void)uv_timer_init(loop, &http->give_back);
+    http->turn.data = http->beat.data = http->give_back.data = http;
+    http->open_handles = 3;
     int fd = -1;
     bool done = http_socket_unix(settings->socket_path, settings->socket_mode, &fd, err);
     if (done) {
@@ -473,6 +495,7 @@ static void drop_work(struct http *http)
     if (http->turn.data != NULL) {
         uv_close((uv_handle_t *)&http->turn, on_turn_closed);
         uv_close((uv_handle_t *)&http->beat, on_turn_closed);
+        uv_close((uv_handle_t *)&http->give_back, on_turn_closed);
     }
 }
 

@@ -16,6 +16,7 @@ enum {
     /* An answer that comes before the body is read would be lost with the connection, so a body
      * that is too long is read and dropped up to here. */
     DROPPED_BYTES_MAX = 8 * 1024 * 1024,
+    LARGE_BYTES = 256 * 1024, /* of text, for which trees of ten times as much are made */
 };
 
 struct http_request {
@@ -33,7 +34,7 @@ struct http_request {
     size_t dropped_bytes;
     struct api_query query[QUERY_MAX];
     struct api_answer answer;
-    bool answered;
+    bool answered, large;
     struct buf said; /* of a stream, not yet on the line */
     bool waits, stopping, said_all;
     int64_t took_ms;
@@ -344,6 +345,7 @@ static struct MHD_Response *response_of(struct http_request *request)
                                                  request, NULL);
     char *json = answer->json != NULL ? json_dumps(answer->json, JSON_COMPACT) : NULL;
     struct bytes body = json != NULL ? bytes_of(json, strlen(json)) : buf_bytes(&answer->text);
+    request->large |= request->body.length + body.length >= LARGE_BYTES;
     /* The library's prototype is not const, but it only copies. */
     struct MHD_Response *response = MHD_create_response_from_buffer(
         body.length, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
@@ -408,6 +410,7 @@ bool http_request_run(struct http_request *request)
 
 bool http_request_step(struct http_request *request)
 {
+    request->large |= request->answer.work.alone;
     api_continue(&request->api, &request->answer);
     return note_answer(request);
 }
@@ -440,6 +443,11 @@ void http_request_give_up(struct http_request *request)
 bool http_request_alone(const struct http_request *request)
 {
     return request->answer.work.alone;
+}
+
+bool http_request_large(const struct http_request *request)
+{
+    return request->large;
 }
 
 int64_t http_request_token(const struct http_request *request)

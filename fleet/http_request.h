@@ -41,6 +41,9 @@ bool http_request_deserted(const struct http_request *request);
 void http_request_give_up(struct http_request *request);
 /* Whether only one of its kind is to go on at a time. */
 bool http_request_alone(const struct http_request *request);
+/* Whether it and its answer, which has been queued, took so much memory that it is worth giving
+ * back. */
+bool http_request_large(const struct http_request *request);
 /* Who asks: the row of the token, 0: none was shown. */
 int64_t http_request_token(const struct http_request *request);
 void http_request_wake(struct http_request *request, bool stopping);

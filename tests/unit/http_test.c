@@ -6,6 +6,7 @@
 #include "tests/unit/testing.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -312,6 +313,80 @@ static void work_that_is_not_done_ends_with_the_server(void **state)
     (void)close(fds[1]);
 }
 
+/* ---- what was large ---- */
+
+static int given_back;
+
+/* In place of libc's, which is the last to know of it. */
+int malloc_trim(size_t keep)
+{
+    (void)keep;
+    given_back++;
+    return 1;
+}
+
+static void count_timer(uv_handle_t *handle, void *ctx)
+{
+    int *count = ctx;
+    *count += handle->type == UV_TIMER && uv_is_active(handle);
+}
+
+/* A server whose clients have left needs no timer for anything else. */
+static int timers_of(struct http_world *world)
+{
+    int count = 0;
+    uv_walk(&world->loop, count_timer, &count);
+    return count;
+}
+
+static void memory_of_large_answers_is_given_back(void **state)
+{
+    struct http_world *world = *state;
+    char answer[ANSWER_BYTES], request[128];
+    for (int more = -1; more <= 1; more++) {
+        (void)snprintf(request, sizeof request,
+                       "GET /large?bytes=%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+                       LARGE_BYTES + more);
+        http_ask(world, http_connect_unix(world), request, 0, answer);
+        assert_int_equal(http_status_of(answer), 200);
+        assert_int_equal(timers_of(world), more >= 0);
+    }
+    assert_int_equal(given_back, 0);
+    (void)uv_run(&world->loop, UV_RUN_ONCE);
+    assert_int_equal(given_back, 1); /* for the two of them */
+    assert_int_equal(timers_of(world), 0);
+}
+
+static void that_of_large_requests_is_too(void **state)
+{
+    struct http_world *world = *state;
+    char answer[ANSWER_BYTES], request[128];
+    for (int missing = 1; missing >= 0; missing--) {
+        const size_t bytes = (size_t)(LARGE_BYTES - missing);
+        (void)snprintf(request, sizeof request,
+                       "POST /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                       "Content-Length: %zu\r\n\r\n",
+                       bytes);
+        http_ask(world, http_connect_unix(world), request, bytes, answer);
+        assert_int_equal(http_status_of(answer), 200);
+        assert_int_equal(timers_of(world), 1 - missing);
+    }
+}
+
+static void and_that_of_work_that_needs_much(void **state)
+{
+    struct http_world *world = *state;
+    char answer[ANSWER_BYTES];
+    for (int alone = 0; alone <= 1; alone++) {
+        world->alone = alone;
+        world->may_end = true;
+        http_ask(world, http_connect_unix(world),
+                 "GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 0, answer);
+        assert_int_equal(http_status_of(answer), 200);
+        assert_int_equal(timers_of(world), alone);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, http_world_open, http_world_close)
@@ -326,6 +401,9 @@ int main(void)
         TEST(a_step_that_fails_is_the_answer),
         TEST(who_leaves_meanwhile_stops_nobody),
         TEST(work_that_is_not_done_ends_with_the_server),
+        TEST(memory_of_large_answers_is_given_back),
+        TEST(that_of_large_requests_is_too),
+        TEST(and_that_of_work_that_needs_much),
         TEST(tcp_knows_only_names_of_this_machine),
         TEST(the_socket_has_its_mode_and_one_owner),
         TEST(only_this_machine_may_be_listened_on),

@@ -26,6 +26,23 @@ static bool echo(void *ctx, const struct api_request *request, struct api_answer
     return answer->json != NULL;
 }
 
+/* Of as many bytes as `bytes` says. */
+static bool say_much(void *ctx, const struct api_request *request, struct api_answer *answer,
+                     struct err *err)
+{
+    (void)ctx;
+    const char *bytes = api_query(request, "bytes");
+    answer->content_type = "text/plain";
+    const size_t length = bytes != NULL ? strtoul(bytes, NULL, 10) : 0;
+    answer->text.limit = length;
+    uint8_t *text = malloc(length + 1);
+    assert_non_null(text);
+    memset(text, 'x', length);
+    bool done = buf_append(&answer->text, text, length, err);
+    free(text);
+    return done;
+}
+
 struct work {
     struct http_world *world;
     int number;
@@ -92,6 +109,8 @@ static const struct api_route routes[] = {
     {"GET", "/open", 0, echo, API_ANYONE, API_NO_DEVICE},
     {"GET", "/all", 0, echo, API_VIEWER, API_WHOLE_FLEET},
     {"GET", "/devices/{}", 0, echo, API_VIEWER, API_ONE_DEVICE},
+    {"GET", "/large", 0, say_much, API_VIEWER, API_NO_DEVICE},
+    {"POST", "/large", LARGE_BYTES, say_much, API_OPERATOR, API_NO_DEVICE},
     {"GET", "/stream", 0, begin_stream, API_VIEWER, API_NO_DEVICE},
     {"GET", "/long", 0, begin_long, API_VIEWER, API_NO_DEVICE}};
 

@@ -9,7 +9,8 @@
 
 enum {
     BODY_MAX = 1000,
-    ANSWER_BYTES = 64 * 1024,
+    LARGE_BYTES = 256 * 1024, /* so much the server calls large */
+    ANSWER_BYTES = 2 * LARGE_BYTES,
     WAIT_MS = 20000,
     PER_SECOND = 5,
     LIMIT_MS = 60000,
