@@ -178,6 +178,7 @@ void fleetdb_close(struct fleetdb *db)
     fleetdb_come_close(&db->come);
     fleetdb_erase_words_forget(db);
     rollup_sums_done(&db->sums);
+    variety_done(&db->variety);
     free(db->spans.list);
     free(db->queries);
     free(db);

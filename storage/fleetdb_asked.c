@@ -97,7 +97,7 @@ bool fleetdb_asked_joins(struct buf *sql, const struct fleetdb_question *questio
                                " LEFT JOIN logical_terminal l ON l.id = c.logical_terminal",
                                err)) &&
            ((needs & 1u << ROLLUP_SOFTWARE) == 0 ||
-            fleetdb_asked_text(sql, " JOIN software w ON w.id = r.software", err));
+            fleetdb_asked_text(sql, " LEFT JOIN software w ON w.id = r.software", err));
 }
 
 bool fleetdb_asked_choices(struct buf *sql, const struct fleetdb_question *question,

@@ -90,7 +90,7 @@ static const char *const texts[QUERIES] = {
                    " FROM result"
                    " WHERE id = :id",
     [STAMP_WRITE] = "UPDATE result SET standing = :standing, carried = :carried,"
-                    " software = :software WHERE id = :id",
+                    " software = iif(software < 0, software, :software) WHERE id = :id",
     [CLOCK_READ] = "SELECT checked_ms, offset_ms, width_ms, drift_ppb, drift_known_ppb, jumps,"
                    " jump_ms, jumped_ms FROM device_clock WHERE device = :device",
     [CLOCK_WRITE] = "INSERT OR REPLACE INTO device_clock (device, checked_ms, offset_ms, width_ms,"

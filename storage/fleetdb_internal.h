@@ -9,6 +9,7 @@
 #include "storage/fleetdb_spans.h"
 #include "storage/rollup_sums.h"
 #include "storage/sqlite.h"
+#include "storage/variety.h"
 
 enum {
     FLEETDB_APPLICATION_ID = 0x4d736644, /* "MsfD" */
@@ -122,6 +123,8 @@ struct fleetdb {
     struct fleetdb_run run;
     struct fleetdb_spans spans; /* of this transaction, not written yet */
     struct fleetdb_come come;
+    struct variety variety;
+    uint64_t variety_seed;            /* another one in each program; 0: none yet */
     uint64_t folded;                  /* fleetdb_folded */
     int64_t erasure;                  /* that goes on, 0: none */
     struct erase_words *erased_words; /* of it; NULL: not read yet */
@@ -142,6 +145,13 @@ enum { FLEETDB_SOFTWARE_MAX = 64, FLEETDB_WORD_BYTES = 256 };
 /* Its row. `*ret_folded`: it is counted as firmware and application '?'. */
 bool fleetdb_software_find(struct fleetdb *db, const struct fleetdb_software *told,
                            int64_t *ret_software, bool *ret_folded, struct err *err) MUSTER_CHECK;
+
+/* The software of a result that is beyond what its device may tell of (storage/variety.h): it is
+ * counted by where, when and how it ended alone. 0033_variety.sql says the same of its row. */
+enum { FLEETDB_BEYOND = -1 };
+bool fleetdb_variety_look(struct fleetdb *db, int64_t device, int64_t received_ms,
+                          struct fleetdb_counted *counted, struct err *err) MUSTER_CHECK;
+struct fleetdb_counted fleetdb_variety_fold(const struct fleetdb_counted *counted);
 
 /* Whether one goes on. */
 bool fleetdb_erasure_load(struct fleetdb *db, struct err *err) MUSTER_CHECK;

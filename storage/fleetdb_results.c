@@ -142,7 +142,8 @@ static bool stamp(struct fleetdb *db, const struct fleetdb_record *record,
         .firmware = values[RESULT_firmware_version].bytes,
         .app = values[RESULT_app_version].bytes,
     };
-    return fleetdb_stamp_at(db, &sale, &ret_counted->stamp, err);
+    return fleetdb_stamp_at(db, &sale, &ret_counted->stamp, err) &&
+           fleetdb_variety_look(db, record->device, record->received_ms, ret_counted, err);
 }
 
 static bool stamp_all(struct fleetdb *db, struct err *err)

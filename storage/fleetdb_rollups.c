@@ -126,6 +126,11 @@ static struct rollup_key common_of(const struct fleetdb_counted *counted)
 bool fleetdb_rollup_count(struct fleetdb *db, const struct fleetdb_counted *counted,
                           enum fleetdb_sign sign, struct err *err)
 {
+    struct fleetdb_counted folded;
+    if (counted->stamp.software == FLEETDB_BEYOND) {
+        folded = fleetdb_variety_fold(counted);
+        counted = &folded;
+    }
     const int64_t amount_minor =
         counted->amount_minor > 0 && counted->amount_minor <= amount_max_minor
             ? counted->amount_minor

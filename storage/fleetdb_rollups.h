@@ -23,7 +23,8 @@ struct fleetdb_sale {
 };
 bool fleetdb_stamp_at(struct fleetdb *db, const struct fleetdb_sale *sale,
                       struct fleetdb_stamp *ret_stamp, struct err *err) MUSTER_CHECK;
-/* Results so far that were counted as of software '?', since their terminals tell of too many. */
+/* Results so far that were counted as of software '?', or under '?' alone, since their terminals
+ * tell of too many different things. */
 uint64_t fleetdb_folded(const struct fleetdb *db);
 
 /* A result as the sums see it. */

@@ -12,8 +12,7 @@ static const char *const texts[QUERIES] = {
              " WHERE device = :device AND software = :software",
     [ROOM] = "DELETE FROM device_software WHERE device = :device AND software ="
              " (SELECT software FROM device_software WHERE device = :device AND used_ms < :before"
-             " ORDER BY used_ms LIMIT 1)"
-             " AND (SELECT count(*) FROM device_software WHERE device = :device) >= :max",
+             " ORDER BY used_ms LIMIT 1)",
     [COUNT] = "SELECT count(*) FROM device_software WHERE device = :device",
     [ADD] = "INSERT INTO software (model, firmware, app)"
             " SELECT model, :firmware, :app FROM device WHERE id = :device RETURNING id",
@@ -69,13 +68,16 @@ static bool is_full(struct fleetdb *db, const struct fleetdb_software *told, boo
                     struct err *err)
 {
     int64_t count = 0;
-    sqlite3_stmt *room = query_of(db, ROOM, told->device);
-    sqlite_bind_int(room, ":before", told->now_ms - unused_ms);
-    sqlite_bind_int(room, ":max", FLEETDB_SOFTWARE_MAX);
-    if (!sqlite_run(db->sqlite, room, err) ||
-        !sqlite_value(db->sqlite, query_of(db, COUNT, told->device), 0, &count, err))
+    if (!sqlite_value(db->sqlite, query_of(db, COUNT, told->device), 0, &count, err))
         return false;
     *ret_full = count >= FLEETDB_SOFTWARE_MAX;
+    if (!*ret_full)
+        return true;
+    sqlite3_stmt *room = query_of(db, ROOM, told->device);
+    sqlite_bind_int(room, ":before", told->now_ms - unused_ms);
+    if (!sqlite_run(db->sqlite, room, err))
+        return false;
+    *ret_full = sqlite_changes(db->sqlite) == 0;
     return true;
 }
 

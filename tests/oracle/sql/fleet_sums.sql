@@ -13,7 +13,12 @@ INSERT INTO sale SELECT r.at_ms / 60000, r.at_ms / 3600000, r.acquirer, r.scheme
     CASE WHEN length(CAST(r.code AS BLOB)) > 4 THEN '?' ELSE r.code END, r.currency,
     EXISTS (SELECT 1 FROM place.standing t WHERE t.id = r.standing AND t.life = 'in_service'),
     CASE WHEN r.amount_minor < 0 OR r.amount_minor > 999999999999 THEN 0 ELSE r.amount_minor END
-    FROM place.result r;
+    FROM place.result r WHERE r.software <> -1;
+-- Beyond what its terminal may tell of within an hour.
+INSERT INTO sale SELECT r.at_ms / 60000, r.at_ms / 3600000, 0, 0, 0, '?', r.standing, r.carried, -1,
+    x'', 0, CASE WHEN r.outcome IN (0, 1, 2, 3, 4, 5) THEN r.outcome ELSE 0 END, '?', 0,
+    EXISTS (SELECT 1 FROM place.standing t WHERE t.id = r.standing AND t.life = 'in_service'), 0
+    FROM place.result r WHERE r.software = -1;
 INSERT INTO unsummed SELECT printf('result %d of %s stood elsewhere', r.id, d.name)
     FROM place.result r JOIN place.device d ON d.id = r.device
     WHERE NOT EXISTS (SELECT 1 FROM place.standing t WHERE t.id = r.standing
