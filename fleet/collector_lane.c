@@ -91,7 +91,7 @@ static struct fleetdb_record record_of(const struct storing *storing, size_t ind
     };
     judge_time(storing, &record);
     if (plan->key < plan->count)
-        record.key = values[plan->key].bytes;
+        record.key = fleetdb_bytes_of(&values[plan->key]);
     return record;
 }
 

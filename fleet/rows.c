@@ -117,8 +117,7 @@ static bool text_of(const ProtobufCFieldDescriptor *field, const char *text, siz
     const char *copy = rows_text(text, LIMIT_RECORD_BYTES, arena, &last->masked[column]);
     if (copy == NULL)
         return err_set(err, ERR_NO_MEMORY, "the batch's texts need too much memory");
-    *ret_value =
-        (struct fleetdb_value){.type = FLEETDB_TEXT, .bytes = bytes_of(copy, strlen(copy))};
+    *ret_value = fleetdb_bytes(FLEETDB_TEXT, bytes_of(copy, strlen(copy)));
     return true;
 }
 
@@ -137,11 +136,9 @@ static bool values_of(const struct rows_plan *plan, const ProtobufCMessage *row,
             masked = masked || last->masked[i];
         } else if (field->type == PROTOBUF_C_TYPE_BYTES) {
             const ProtobufCBinaryData *data = at;
-            ret_values[i] = (struct fleetdb_value){.type = FLEETDB_BLOB,
-                                                   .bytes = bytes_of(data->data, data->len)};
+            ret_values[i] = fleetdb_bytes(FLEETDB_BLOB, bytes_of(data->data, data->len));
         } else {
-            ret_values[i] = (struct fleetdb_value){.type = FLEETDB_INTEGER,
-                                                   .integer = number_of(at, field->type)};
+            ret_values[i] = fleetdb_integer(number_of(at, field->type));
         }
     }
     if (masked && plan->masked < plan->count)

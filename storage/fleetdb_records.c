@@ -111,15 +111,14 @@ static void bind_id(sqlite3_stmt *statement, const struct fleetdb_record *record
 
 static void bind_value(sqlite3_stmt *statement, int index, const struct fleetdb_value *value)
 {
-    const char *data = value->bytes.data != NULL ? (const char *)value->bytes.data : "";
+    const char *data = value->data != NULL ? (const char *)value->data : "";
     int rc = SQLITE_OK;
     if (value->type == FLEETDB_INTEGER)
         rc = sqlite3_bind_int64(statement, index, value->integer);
     else if (value->type == FLEETDB_TEXT)
-        rc = sqlite3_bind_text64(statement, index, data, value->bytes.length, SQLITE_STATIC,
-                                 SQLITE_UTF8);
+        rc = sqlite3_bind_text64(statement, index, data, value->length, SQLITE_STATIC, SQLITE_UTF8);
     else
-        rc = sqlite3_bind_blob64(statement, index, data, value->bytes.length, SQLITE_STATIC);
+        rc = sqlite3_bind_blob64(statement, index, data, value->length, SQLITE_STATIC);
     if (rc != SQLITE_OK)
         abort();
 }

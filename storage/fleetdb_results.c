@@ -63,13 +63,13 @@ static int64_t own_number(const struct fleetdb_record *record, const struct flee
 
 static void put_value(const struct fleetdb_value *value, sqlite3_context *ret)
 {
-    const char *data = value->bytes.data != NULL ? (const char *)value->bytes.data : "";
+    const char *data = value->data != NULL ? (const char *)value->data : "";
     if (value->type == FLEETDB_INTEGER)
         sqlite3_result_int64(ret, value->integer);
     else if (value->type == FLEETDB_TEXT)
-        sqlite3_result_text64(ret, data, value->bytes.length, SQLITE_STATIC, SQLITE_UTF8);
+        sqlite3_result_text64(ret, data, value->length, SQLITE_STATIC, SQLITE_UTF8);
     else
-        sqlite3_result_blob64(ret, data, value->bytes.length, SQLITE_STATIC);
+        sqlite3_result_blob64(ret, data, value->length, SQLITE_STATIC);
 }
 
 static void come_value(void *ctx, size_t row, int column, sqlite3_context *ret)
@@ -130,17 +130,17 @@ static bool stamp(struct fleetdb *db, const struct fleetdb_record *record,
         .outcome = (uint32_t)values[RESULT_outcome].integer,
         .currency = (uint32_t)values[RESULT_currency].integer,
         .amount_minor = values[RESULT_amount_minor].integer,
-        .code = values[RESULT_code].bytes,
-        .issuer = values[RESULT_issuer_bucket].bytes,
-        .generation = values[RESULT_generation].bytes,
+        .code = fleetdb_bytes_of(&values[RESULT_code]),
+        .issuer = fleetdb_bytes_of(&values[RESULT_issuer_bucket]),
+        .generation = fleetdb_bytes_of(&values[RESULT_generation]),
     };
     const struct fleetdb_sale sale = {
         .device = record->device,
         .at_ms = record->at_ms,
         .received_ms = record->received_ms,
         .slot = (uint32_t)values[RESULT_terminal].integer,
-        .firmware = values[RESULT_firmware_version].bytes,
-        .app = values[RESULT_app_version].bytes,
+        .firmware = fleetdb_bytes_of(&values[RESULT_firmware_version]),
+        .app = fleetdb_bytes_of(&values[RESULT_app_version]),
     };
     return fleetdb_stamp_at(db, &sale, &ret_counted->stamp, err) &&
            fleetdb_variety_look(db, record->device, record->received_ms, ret_counted, err);

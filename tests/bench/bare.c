@@ -91,13 +91,13 @@ bool bare_commit(struct bare *bare, struct err *err)
 
 static int bind(sqlite3_stmt *statement, int place, const struct fleetdb_value *value)
 {
-    const char *data = value->bytes.data != NULL ? (const char *)value->bytes.data : "";
+    const char *data = value->data != NULL ? (const char *)value->data : "";
     if (value->type == FLEETDB_INTEGER)
         return sqlite3_bind_int64(statement, place, value->integer);
     if (value->type == FLEETDB_TEXT)
-        return sqlite3_bind_text64(statement, place, data, value->bytes.length, SQLITE_STATIC,
+        return sqlite3_bind_text64(statement, place, data, value->length, SQLITE_STATIC,
                                    SQLITE_UTF8);
-    return sqlite3_bind_blob64(statement, place, data, value->bytes.length, SQLITE_STATIC);
+    return sqlite3_bind_blob64(statement, place, data, value->length, SQLITE_STATIC);
 }
 
 bool bare_append(struct bare *bare, const struct fleetdb_record *record, struct err *err)

@@ -41,18 +41,17 @@ static void insert(struct fleetdb *db, int64_t device, uint64_t seq,
     const char *const *columns = fleetdb_columns(1, &count);
     memcpy(given, row, sizeof given);
     for (size_t i = 0; i < count; i++) {
-        values[i].type = temp_fleet_type(columns[i]);
-        if (values[i].type == FLEETDB_INTEGER)
-            values[i].integer = given[i].number;
-        else
-            values[i].bytes = bytes_of(given[i].text, given[i].length);
+        const enum fleetdb_type type = temp_fleet_type(columns[i]);
+        values[i] = type == FLEETDB_INTEGER
+                        ? fleetdb_integer(given[i].number)
+                        : fleetdb_bytes(type, bytes_of(given[i].text, given[i].length));
     }
     const struct fleetdb_record record = {.device = device,
                                           .lane = 1,
                                           .incarnation = 1,
                                           .seq = seq,
                                           .at_ms = 1,
-                                          .key = values[0].bytes,
+                                          .key = fleetdb_bytes_of(&values[0]),
                                           .values = values};
     assert_true(fleetdb_insert(db, &record, 1, &(const bool){false}, &outcome, NULL));
     assert_int_equal(outcome, FLEETDB_NEW);

@@ -38,7 +38,7 @@ static void insert(struct temp_fleet *fleet, int64_t device, uint64_t first, con
     for (size_t i = 0; i < count; i++) {
         temp_fleet_nothing(values[i]);
         values[i][place_of("amount_minor")].integer = 100;
-        values[i][key].bytes = bytes_of(&keys[i], keys[i] == '-' ? 0 : 1);
+        values[i][key] = fleetdb_bytes(FLEETDB_BLOB, bytes_of(&keys[i], keys[i] == '-' ? 0 : 1));
         records[i] = (struct fleetdb_record){.device = device,
                                              .lane = 1,
                                              .incarnation = 7,
@@ -46,7 +46,7 @@ static void insert(struct temp_fleet *fleet, int64_t device, uint64_t first, con
                                              .digest = digest,
                                              .received_ms = now_ms,
                                              .at_ms = now_ms + (int64_t)i * 60000,
-                                             .key = values[i][key].bytes,
+                                             .key = fleetdb_bytes_of(&values[i][key]),
                                              .values = values[i]};
     }
     if (!fleetdb_insert(fleet->db, records, count, expect_held, found, &err))

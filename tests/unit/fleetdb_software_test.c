@@ -35,8 +35,10 @@ static void sell(struct temp_fleet *fleet, struct told told)
     enum fleetdb_insert outcome = FLEETDB_SAME;
     const int64_t now_ms = begun_ms + told.day * day_ms;
     temp_fleet_nothing(values);
-    values[place_of("firmware_version")].bytes = bytes_of(told.firmware, strlen(told.firmware));
-    values[place_of("app_version")].bytes = bytes_of(told.app, strlen(told.app));
+    values[place_of("firmware_version")] =
+        fleetdb_bytes(FLEETDB_TEXT, bytes_of(told.firmware, strlen(told.firmware)));
+    values[place_of("app_version")] =
+        fleetdb_bytes(FLEETDB_TEXT, bytes_of(told.app, strlen(told.app)));
     const struct fleetdb_record record = {.device = told.device,
                                           .lane = 1,
                                           .incarnation = 7,

@@ -201,8 +201,7 @@ static enum fleetdb_insert insert_event(struct fleetdb *db, int64_t device,
     const char *const *columns = fleetdb_columns(2, &count);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(columns[i], "text") == 0 || strcmp(columns[i], "item") == 0)
-            values[i] =
-                (struct fleetdb_value){FLEETDB_TEXT, 0, bytes_of(event->text, strlen(event->text))};
+            values[i] = fleetdb_bytes(FLEETDB_TEXT, bytes_of(event->text, strlen(event->text)));
         else if (strcmp(columns[i], "detail") == 0)
             values[i].type = FLEETDB_BLOB;
     }

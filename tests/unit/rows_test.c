@@ -55,10 +55,10 @@ static void values_keep_their_kind(void **state)
     assert_int_equal(values[column(1, "table_miss")].integer, 1);
     const struct fleetdb_value *code = &values[column(1, "code")];
     assert_int_equal(code->type, FLEETDB_TEXT);
-    assert_true(bytes_equal(code->bytes, bytes_of("57", 2)));
+    assert_true(bytes_equal(fleetdb_bytes_of(code), bytes_of("57", 2)));
     const struct fleetdb_value *card = &values[column(1, "card_token")];
     assert_int_equal(card->type, FLEETDB_BLOB);
-    assert_true(bytes_equal(card->bytes, bytes_of(token, sizeof token)));
+    assert_true(bytes_equal(fleetdb_bytes_of(card), bytes_of(token, sizeof token)));
     arena_done(&arena);
 }
 
@@ -76,10 +76,10 @@ static void texts_are_masked_and_cleaned(void **state)
     assert_true(rows_values(&plan, &txn.base, &arena, values, &masked, NULL));
     assert_true(masked);
     assert_int_equal(values[plan.masked].integer, 1);
-    assert_true(
-        bytes_equal(values[column(1, "issuer_bucket")].bytes, bytes_of("x****************", 17)));
-    assert_true(
-        bytes_equal(values[column(1, "app_version")].bytes, bytes_of("1.0??\xe4\xb8\xad", 8)));
+    assert_true(bytes_equal(fleetdb_bytes_of(&values[column(1, "issuer_bucket")]),
+                            bytes_of("x****************", 17)));
+    assert_true(bytes_equal(fleetdb_bytes_of(&values[column(1, "app_version")]),
+                            bytes_of("1.0??\xe4\xb8\xad", 8)));
     arena_done(&arena);
 }
 
@@ -149,8 +149,9 @@ static void rows_that_share_a_text_are_masked_alike(void **state)
         assert_int_equal(ready.masked[i], masked);
         assert_int_equal(masked, buckets[i] == card);
         assert_int_equal(values[plan.masked].integer, masked);
-        assert_true(bytes_equal(values[bucket].bytes, alone[bucket].bytes));
-        assert_true(bytes_equal(values[code].bytes, alone[code].bytes));
+        assert_true(
+            bytes_equal(fleetdb_bytes_of(&values[bucket]), fleetdb_bytes_of(&alone[bucket])));
+        assert_true(bytes_equal(fleetdb_bytes_of(&values[code]), fleetdb_bytes_of(&alone[code])));
         assert_true(ready.digests[i] == digest);
     }
     sha256_end(hash, nothing);

@@ -225,7 +225,7 @@ void temp_fleet_nothing(struct fleetdb_value ret_values[FLEETDB_COLUMNS_MAX])
     size_t count = 0;
     const char *const *columns = fleetdb_columns(1, &count);
     for (size_t i = 0; i < count; i++)
-        ret_values[i] = (struct fleetdb_value){.type = temp_fleet_type(columns[i])};
+        ret_values[i] = fleetdb_bytes(temp_fleet_type(columns[i]), bytes_of(NULL, 0));
 }
 
 enum fleetdb_insert temp_fleet_result(struct temp_fleet *fleet, struct fleetdb_record record)
