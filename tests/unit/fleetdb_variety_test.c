@@ -39,8 +39,9 @@ static void sell(struct temp_fleet *fleet, struct told told)
     enum fleetdb_insert outcome = FLEETDB_SAME;
     const int64_t now_ms = begun_ms + told.hour * hour_ms;
     temp_fleet_nothing(values);
-    values[place_of("code")].bytes = bytes_of(told.code, strlen(told.code));
-    values[place_of("issuer_bucket")].bytes = bytes_of(told.issuer, strlen(told.issuer));
+    values[place_of("code")] = fleetdb_bytes(FLEETDB_TEXT, bytes_of(told.code, strlen(told.code)));
+    values[place_of("issuer_bucket")] =
+        fleetdb_bytes(FLEETDB_TEXT, bytes_of(told.issuer, strlen(told.issuer)));
     values[place_of("outcome")].integer = told.outcome;
     values[place_of("currency")].integer = told.currency;
     values[place_of("amount_minor")].integer = 100;
