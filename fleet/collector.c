@@ -238,6 +238,11 @@ static void take_message(struct collector *collector, const char *topic, struct 
     if (!collector_admit(collector, topic, payload, &parsed))
         return;
     while (collector_queue_full(collector, payload.length)) {
+        if (collector_queue_crowded(collector, parsed.device)) {
+            collector_refuse(collector, collector_kind(&parsed), REASON_TOO_FAST, parsed.device,
+                             "others wait behind what it has sent; it may send that again");
+            return;
+        }
         if (!commit_first(collector, collector_queue_portion(collector)))
             return;
     }

@@ -55,7 +55,9 @@ static bool take_opened(struct collector *collector, const struct fleetdb_device
         hold_back(collector, device, &opened->why);
         return true;
     }
-    collector_refuse(collector, REFUSED_BATCH, REASON_MALFORMED, device->id, opened->why.text);
+    collector_refuse(collector, REFUSED_BATCH,
+                     opened->as == OPENED_STARVED ? REASON_NO_MEMORY : REASON_MALFORMED, device->id,
+                     opened->why.text);
     if (opened->as == OPENED_UNDECODABLE)
         refuse_body(collector, device, opened, news);
     return true;

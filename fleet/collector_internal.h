@@ -86,6 +86,8 @@ bool collector_admit(struct collector *collector, const char *text, struct bytes
 bool collector_queue_open(struct collector *collector, struct err *err) MUSTER_CHECK;
 void collector_queue_close(struct collector *collector); /* drops what waits */
 bool collector_queue_full(const struct collector *collector, size_t length);
+/* Of a full one: the device has more than half of it, and others wait behind that. */
+bool collector_queue_crowded(struct collector *collector, const char *device);
 /* There has to be room. */
 void collector_queue_put(struct collector *collector, const struct topic *topic,
                          struct bytes payload, bool kept);

@@ -3,6 +3,8 @@
 
 #include "proto/limits.h"
 
+#include <string.h>
+
 /* While more is being opened, what is opened waits no longer for it to share its commit. */
 static const int64_t patience_ms = 20;
 /* Whoever waits for one does so until more are opened: to be woken for each costs more. */
@@ -142,6 +144,20 @@ bool collector_queue_full(const struct collector *collector, size_t length)
 {
     return collector->queue_count == COLLECTOR_QUEUE_MESSAGES ||
            (collector->queue_count > 0 && collector->queue_bytes + length > COLLECTOR_QUEUE_BYTES);
+}
+
+bool collector_queue_crowded(struct collector *collector, const char *device)
+{
+    size_t count = 0, bytes = 0;
+    for (size_t i = 0; i < collector->queue_count; i++) {
+        const struct collector_message *message = collector_queued(collector, i);
+        if (strcmp(message->topic.device, device) != 0)
+            continue;
+        count++;
+        bytes += message->payload.length;
+    }
+    return count < collector->queue_count &&
+           (count > COLLECTOR_QUEUE_MESSAGES / 2 || bytes > COLLECTOR_QUEUE_BYTES / 2);
 }
 
 /* The keys are those that the device has now. Which count is seen when the message is stored

@@ -2,7 +2,10 @@
 #include "fleet/opener.h"
 
 #include "fleet/ed25519.h"
+#include "proto/limits.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +13,11 @@ enum {
     TEXT_ARENA_BYTES = 4 * 1024 * 1024,
     ROWS_ARENA_BYTES = 8 * 1024 * 1024, /* as many rows as a batch may have, of all columns */
 };
+static_assert(ROWS_ARENA_BYTES >
+                  LIMIT_BATCH_ROWS * (FLEETDB_COLUMNS_MAX * sizeof(struct fleetdb_value) +
+                                      sizeof(struct fleetdb_record) + sizeof(max_align_t)) +
+                      2 * LIMIT_BATCH_BODY_BYTES,
+              "whatever a batch says that was decoded, there is room to store it");
 
 struct opener {
     struct rows_plan plans[OPENER_LANES];
@@ -143,18 +151,24 @@ static bool decode(struct opener *opener, struct opened *opened, struct lane_row
     return good;
 }
 
+/* More than any batch may need does not pass, however often it is sent. */
+static enum opened_as of_memory(const struct opened *opened)
+{
+    return opened->arena.exceeded ? OPENED_UNDECODABLE : OPENED_STARVED;
+}
+
 static void open_batch(struct opener *opener, struct opened *opened)
 {
     struct lane_rows *lanes = NULL;
     size_t count = 0;
     opened->arena.limit_bytes = BATCH_ARENA_BYTES + TEXT_ARENA_BYTES;
     if (decode(opener, opened, &lanes, &count))
-        opened->as = make_all_ready(opener, lanes, count, opened) ? OPENED_BATCH : OPENED_STARVED;
+        opened->as =
+            make_all_ready(opener, lanes, count, opened) ? OPENED_BATCH : of_memory(opened);
     else if (opened->why.code == ERR_NEWER)
         opened->as = OPENED_NEWER;
-    else /* more than any batch may need does not pass */
-        opened->as = opened->why.code == ERR_INVALID || opened->arena.exceeded ? OPENED_UNDECODABLE
-                                                                               : OPENED_STARVED;
+    else
+        opened->as = opened->why.code == ERR_INVALID ? OPENED_UNDECODABLE : of_memory(opened);
     if (opened->as == OPENED_UNDECODABLE)
         sha256(opened->body, opened->digest);
 }

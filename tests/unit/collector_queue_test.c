@@ -77,6 +77,65 @@ static void what_is_being_opened_is_waited_for(void **state)
     free(sealed);
 }
 
+/* What may wait: twice what a commit takes. */
+enum { ROOM = 512 };
+
+/* While others wait no more is taken of one that fills the queue, and nobody waits for all of it.
+ */
+static void one_that_floods_holds_up_no_other(void **state)
+{
+    enum { FLOOD = 2 * ROOM, OVER = FLOOD - (ROOM - 1) };
+    struct world *world = *state;
+    struct buf flood = world_seal_results(world, "t2", INCARNATION, 1, 1, 0);
+    send(world, 1);
+    for (size_t i = 0; i < FLOOD; i++)
+        world_deliver(world, TOPIC_UP_BATCH, "t2", buf_bytes(&flood));
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_FAST), OVER);
+    assert_int_equal(world_results(world), 0); /* the loop waited for none of it */
+    send(world, 2);
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_FAST), OVER);
+    assert_int_equal(world_results(world), 2);                     /* t1's first, and t2's */
+    world_deliver(world, TOPIC_UP_BATCH, "t2", buf_bytes(&flood)); /* there is room again */
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_FAST), OVER);
+    world_settle(world);
+    assert_int_equal(world_results(world), 3);
+    buf_done(&flood);
+}
+
+static void nor_does_one_that_sends_much_at_once(void **state)
+{
+    enum { LONG = 100 * 1024, FIT = 10, MORE = 5 };
+    struct world *world = *state;
+    uint8_t *junk = calloc(1, LONG);
+    assert_non_null(junk);
+    send(world, 1);
+    for (size_t i = 0; i < FIT; i++)
+        world_deliver(world, TOPIC_UP_BATCH, "t2", bytes_of(junk, LONG));
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_FAST), 0);
+    for (size_t i = 0; i < MORE; i++)
+        world_deliver(world, TOPIC_UP_BATCH, "t2", bytes_of(junk, LONG));
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_FAST), MORE);
+    assert_int_equal(world_results(world), 0);
+    free(junk);
+}
+
+/* Two that fill it between them are both heard: neither has more than half. */
+static void many_that_send_much_are_all_heard(void **state)
+{
+    struct world *world = *state;
+    struct buf other = world_seal_results(world, "t2", INCARNATION, 1, 1, 0);
+    struct buf one = world_seal_results(world, "t1", INCARNATION, 1, 1, 0);
+    for (size_t i = 0; i < ROOM; i++) {
+        world_deliver(world, TOPIC_UP_BATCH, "t1", buf_bytes(&one));
+        world_deliver(world, TOPIC_UP_BATCH, "t2", buf_bytes(&other));
+    }
+    assert_int_equal(world_refused(world, REFUSED_BATCH, REASON_TOO_FAST), 0);
+    world_settle(world);
+    assert_int_equal(world->metrics.values[METRIC_BATCHES], 2 * ROOM);
+    buf_done(&one);
+    buf_done(&other);
+}
+
 /* Of two that contradict each other the one that came first counts, whatever came between them. */
 static void the_first_of_two_counts(void **state)
 {
@@ -193,6 +252,8 @@ int main(void)
         TEST(a_key_given_meanwhile_is_one),          TEST(who_is_retired_meanwhile_is_refused),
         TEST(what_is_not_committed_is_dropped),      TEST(finished_it_has_stored_all),
         TEST(what_is_opened_does_not_wait_for_ever), TEST(what_is_being_opened_is_waited_for),
+        TEST(one_that_floods_holds_up_no_other),     TEST(nor_does_one_that_sends_much_at_once),
+        TEST(many_that_send_much_are_all_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
