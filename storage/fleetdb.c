@@ -57,7 +57,6 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_ROLLUPS] = &fleetdb_rollup_queries,
     [FLEETDB_PART_RATES] = &fleetdb_rate_queries,
     [FLEETDB_PART_FIND] = &fleetdb_find_queries,
-    [FLEETDB_PART_UNSURE] = &fleetdb_unsure_queries,
     [FLEETDB_PART_ASKED] = &fleetdb_asked_queries,
     [FLEETDB_PART_KEEPING] = &fleetdb_keeping_queries,
     [FLEETDB_PART_ERASE] = &fleetdb_erase_queries,

@@ -55,7 +55,6 @@ enum fleetdb_part {
     FLEETDB_PART_ROLLUPS,
     FLEETDB_PART_RATES,
     FLEETDB_PART_FIND,
-    FLEETDB_PART_UNSURE,
     FLEETDB_PART_ASKED,
     FLEETDB_PART_KEEPING,
     FLEETDB_PART_ERASE,
@@ -82,10 +81,10 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
     fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_rollup_queries, fleetdb_rate_queries,
-    fleetdb_find_queries, fleetdb_unsure_queries, fleetdb_asked_queries, fleetdb_keeping_queries,
-    fleetdb_run_queries, fleetdb_erase_queries, fleetdb_erase_step_queries,
-    fleetdb_erase_text_queries, fleetdb_erase_look_queries, fleetdb_presence_queries,
-    fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries, fleetdb_software_queries;
+    fleetdb_find_queries, fleetdb_asked_queries, fleetdb_keeping_queries, fleetdb_run_queries,
+    fleetdb_erase_queries, fleetdb_erase_step_queries, fleetdb_erase_text_queries,
+    fleetdb_erase_look_queries, fleetdb_presence_queries, fleetdb_portrait_queries,
+    fleetdb_span_queries, fleetdb_zone_queries, fleetdb_software_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */

@@ -20,6 +20,10 @@ static const char *const texts[QUERIES] = {
 const struct fleetdb_queries fleetdb_rate_queries = {texts, QUERIES};
 
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, SOURCE_CHARS = 32, PIECES_MAX = 3 };
+/* A slice is read in one go, and everybody else waits: of rows no more than so many are looked at,
+ * however many a terminal may have sent of one moment; and one of sums that took longer than so
+ * much of SQLite's work, some 10 ms, is followed by a shorter one. */
+enum { ROWS_A_SLICE = 10000, WORK_A_SLICE = 1000000 };
 
 #define OWN(...)                                                                                   \
     {                                                                                              \
@@ -40,6 +44,7 @@ static const struct {
 struct piece {
     enum rollup_id rollup; /* ROLLUPS: the rows */
     int64_t from_ms, at_ms, to_ms, slice_ms;
+    int64_t row; /* from that one on, of the rows of its slice */
     sqlite3_stmt *statement;
 };
 
@@ -58,6 +63,7 @@ struct fleetdb_rates {
     char source[SOURCE_CHARS];
     struct piece pieces[PIECES_MAX];
     size_t piece, piece_count;
+    sqlite3_stmt *spans; /* of a slice of rows */
     struct fleetdb_rate *list;
     size_t count, room, merged; /* so many at the head are in order, each once */
 };
@@ -83,13 +89,11 @@ static enum rollup_id find_rollup(int64_t bucket_ms, unsigned needs)
 static void add_piece(struct fleetdb_rates *rates, enum rollup_id rollup, int64_t from_ms,
                       int64_t to_ms)
 {
-    /* A slice is read in one go, and everybody else waits: of 10,000 devices two hours take 45 ms.
-     */
+    /* The first slice: of 10,000 devices two hours take 45 ms. */
     static const int64_t day_ms = 24 * (int64_t)HOUR_MS;
     int64_t slice_ms = rollup == ROLLUPS              ? 15 * MINUTE_MS
                        : rollup == ROLLUP_DEVICE_HOUR ? 2 * HOUR_MS
-                       : rollup == ROLLUP_ISSUER_HOUR ? day_ms
-                                                      : 7 * day_ms;
+                                                      : day_ms;
     if (from_ms < to_ms)
         rates->pieces[rates->piece_count++] = (struct piece){.rollup = rollup,
                                                              .from_ms = from_ms,
@@ -223,8 +227,7 @@ static bool say(struct buf *sql, const struct fleetdb_question *question, enum r
     return fleetdb_asked_text(sql, "SELECT ", err) && fleetdb_asked_key(sql, question->by, err) &&
            fleetdb_asked_text(sql, values, err) &&
            fleetdb_asked_text(
-               sql, sums ? rollups[rollup].table : FLEETDB_RESULTS_BETWEEN("result_counted"),
-               err) &&
+               sql, sums ? rollups[rollup].table : FLEETDB_RESULTS_AMONG("result_counted"), err) &&
            fleetdb_asked_text(sql, sums ? " r" : "", err) &&
            fleetdb_asked_joins(sql, question, err) &&
            fleetdb_asked_text(sql,
@@ -308,14 +311,9 @@ static int64_t whole(double amount)
     return amount >= 9.2e18 ? INT64_MAX : (int64_t)amount;
 }
 
-static bool read_slice(struct fleetdb_rates *rates, struct piece *piece, int64_t from, int64_t to,
-                       struct err *err)
+static bool read_list(struct fleetdb_rates *rates, sqlite3_stmt *row, struct err *err)
 {
-    sqlite3_stmt *row = piece->statement;
     bool more = false;
-    (void)sqlite3_reset(row);
-    sqlite_bind_int(row, ":from", from);
-    sqlite_bind_int(row, ":to", to);
     while (sqlite_row(rates->sqlite, row, &more, err)) {
         if (!more)
             return true;
@@ -339,6 +337,78 @@ static bool read_slice(struct fleetdb_rates *rates, struct piece *piece, int64_t
     return false;
 }
 
+/* ---- slices ---- */
+
+static sqlite3_stmt *bind_slice(struct piece *piece, int64_t from, int64_t to)
+{
+    (void)sqlite3_reset(piece->statement);
+    sqlite_bind_int(piece->statement, ":from", from);
+    sqlite_bind_int(piece->statement, ":to", to);
+    return piece->statement;
+}
+
+/* Sums are read of more time as long as that is little work, and of less where it is much. */
+static bool read_sums(struct fleetdb_rates *rates, struct piece *piece, int64_t end_ms,
+                      struct err *err)
+{
+    const int64_t unit_ms = rollups[piece->rollup].bucket_ms;
+    sqlite3_stmt *slice = bind_slice(piece, piece->at_ms / unit_ms, end_ms / unit_ms);
+    if (!read_list(rates, slice, err))
+        return false;
+    const int work = sqlite3_stmt_status(slice, SQLITE_STMTSTATUS_VM_STEP, 1);
+    if (work > WORK_A_SLICE)
+        piece->slice_ms = floor_to(piece->slice_ms / 2, unit_ms);
+    else if (work < WORK_A_SLICE / 4)
+        piece->slice_ms *= 2;
+    if (piece->slice_ms < unit_ms)
+        piece->slice_ms = unit_ms;
+    piece->at_ms = end_ms;
+    return true;
+}
+
+/* The row up to which spans of this quarter of an hour have as many as one slice may; INT64_MAX:
+ * they have no more. */
+static bool find_last(struct fleetdb_rates *rates, const struct piece *piece, int64_t *ret_last,
+                      struct err *err)
+{
+    sqlite3_stmt *span = rates->spans;
+    int64_t left = ROWS_A_SLICE;
+    bool more = false;
+    (void)sqlite3_reset(span);
+    sqlite_bind_int(span, ":bucket", piece->at_ms / fleetdb_span_ms);
+    sqlite_bind_int(span, ":row", piece->row);
+    *ret_last = INT64_MAX;
+    while (sqlite_row(rates->sqlite, span, &more, err)) {
+        const int64_t first = sqlite3_column_int64(span, 0), last = sqlite3_column_int64(span, 1);
+        const int64_t begin = first > piece->row ? first : piece->row;
+        if (!more)
+            return true;
+        if (last - begin >= left) {
+            *ret_last = begin + left - 1;
+            (void)sqlite3_reset(span);
+            return true;
+        }
+        left -= last - begin + 1;
+    }
+    return false;
+}
+
+static bool read_rows(struct fleetdb_rates *rates, struct piece *piece, int64_t end_ms,
+                      struct err *err)
+{
+    int64_t last = 0;
+    if (!find_last(rates, piece, &last, err))
+        return false;
+    sqlite3_stmt *slice = bind_slice(piece, piece->at_ms, end_ms);
+    sqlite_bind_int(slice, ":first", piece->row);
+    sqlite_bind_int(slice, ":last", last);
+    if (!read_list(rates, slice, err))
+        return false;
+    piece->row = last < INT64_MAX ? last + 1 : 0;
+    piece->at_ms = last < INT64_MAX ? piece->at_ms : end_ms;
+    return true;
+}
+
 /* ---- one after the other ---- */
 
 bool fleetdb_rates_open(struct fleetdb *db, const struct fleetdb_question *question,
@@ -350,7 +420,11 @@ bool fleetdb_rates_open(struct fleetdb *db, const struct fleetdb_question *quest
     rates->db = db;
     rates->sqlite = fleetdb_read_from(db, question->snapshot);
     rates->question = *question;
-    bool done = set_window(rates, err);
+    bool done = set_window(rates, err) &&
+                sqlite_compile(rates->sqlite,
+                               "SELECT first_row, last_row FROM result_span WHERE bucket = :bucket"
+                               " AND last_row >= :row ORDER BY first_row",
+                               &rates->spans, err);
     if (done)
         plan(rates);
     for (size_t i = 0; done && i < rates->piece_count; i++)
@@ -367,14 +441,13 @@ bool fleetdb_rates_step(struct fleetdb_rates *rates, bool *ret_done, struct err 
 {
     if (rates->piece < rates->piece_count) {
         struct piece *piece = &rates->pieces[rates->piece];
-        int64_t unit_ms = piece->rollup < ROLLUPS ? rollups[piece->rollup].bucket_ms : 1;
         int64_t end_ms = (piece->at_ms / piece->slice_ms + 1) * piece->slice_ms;
         if (end_ms > piece->to_ms)
             end_ms = piece->to_ms;
-        if (!read_slice(rates, piece, piece->at_ms / unit_ms, end_ms / unit_ms, err))
+        if (!(piece->rollup < ROLLUPS ? read_sums(rates, piece, end_ms, err)
+                                      : read_rows(rates, piece, end_ms, err)))
             return false;
-        piece->at_ms = end_ms;
-        rates->piece += end_ms == piece->to_ms;
+        rates->piece += piece->at_ms == piece->to_ms;
     }
     *ret_done = rates->piece == rates->piece_count;
     return true;
@@ -425,6 +498,7 @@ void fleetdb_rates_close(struct fleetdb_rates *rates)
         return;
     for (size_t i = 0; i < rates->piece_count; i++)
         (void)sqlite3_finalize(rates->pieces[i].statement);
+    (void)sqlite3_finalize(rates->spans);
     for (size_t i = 0; i < rates->count; i++)
         free(rates->list[i].key);
     free(rates->list);

@@ -36,9 +36,13 @@ bool fleetdb_spans_check(struct fleetdb *db, uint64_t *ret_wrong, struct err *er
 static const int64_t fleetdb_span_ms = 900000;
 
 /* The results r of the quarters of an hour that :from to before :to touch, each once. */
-#define FLEETDB_RESULTS_BETWEEN(results)                                                           \
+#define FLEETDB_RESULTS_BETWEEN(results) FLEETDB_RESULTS_IN(results, "p.first_row", "p.last_row")
+/* The same of the rows :first to :last alone. */
+#define FLEETDB_RESULTS_AMONG(results)                                                             \
+    FLEETDB_RESULTS_IN(results, "max(p.first_row, :first)", "min(p.last_row, :last)")
+#define FLEETDB_RESULTS_IN(results, first, last)                                                   \
     "result_span p CROSS JOIN " results " r ON p.bucket BETWEEN :from / " FLEETDB_SPAN_MS          \
-    " AND (:to - 1) / " FLEETDB_SPAN_MS " AND r.id BETWEEN p.first_row AND p.last_row"             \
+    " AND (:to - 1) / " FLEETDB_SPAN_MS " AND r.id BETWEEN " first " AND " last                    \
     " AND r.at_ms / " FLEETDB_SPAN_MS " = p.bucket"
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 
+#include <string.h>
+
 enum { OUTCOMES_KNOWN = 5 };
 static const int64_t hour_ms = 3600 * 1000;
 
@@ -16,15 +18,13 @@ static uint64_t mix(uint64_t hash, uint64_t word)
 /* Of no more than a word's beginning: what is longer is another one mostly. */
 static uint64_t mix_bytes(uint64_t hash, struct bytes bytes)
 {
-    uint64_t word = bytes.length;
-    for (size_t i = 0; i < bytes.length && i <= ROLLUP_TEXT_BYTES; i++) {
-        word = word << 8 | bytes.data[i];
-        if (i % 7 == 6) {
-            hash = mix(hash, word);
-            word = bytes.length;
-        }
-    }
-    return mix(hash, word);
+    uint64_t words[ROLLUP_TEXT_BYTES / sizeof(uint64_t)] = {0};
+    const size_t length = bytes.length < sizeof words ? bytes.length : sizeof words;
+    if (length > 0)
+        memcpy(words, bytes.data, length);
+    for (size_t i = 0; i * sizeof *words < length; i++)
+        hash = mix(hash, words[i]);
+    return mix(hash, bytes.length);
 }
 
 /* All that sums tell results of one device apart by, but time and place. */
