@@ -111,18 +111,35 @@ static bool save(struct collector *collector, struct fleetdb_boot *boot, struct 
            spread_on(collector, boot->boot, err);
 }
 
-static bool find_boot(struct collector *collector, const struct fleetdb_device *device,
-                      uint64_t incarnation, ProtobufCBinaryData id, struct fleetdb_boot *ret_boot,
-                      struct err *err)
+static bool claim_boot(struct collector *collector, const struct fleetdb_device *device,
+                       uint64_t incarnation, struct bytes id, int64_t *ret_row, struct err *err)
 {
     struct fleetdb *db = collector->settings.db;
-    int64_t row = 0;
-    if (!fleetdb_boot_find(db, device->device, bytes_of(id.data, id.len),
-                           clock_wall_ms(collector->settings.clock), &row, err) ||
-        !fleetdb_boot_claim(db, device->device, incarnation, row, err))
-        return false;
     collector->clock_work = true;
-    return fleetdb_boot_read(db, row, ret_boot, err);
+    return fleetdb_boot_find(db, device->device, id, clock_wall_ms(collector->settings.clock),
+                             ret_row, err) &&
+           fleetdb_boot_claim(db, device->device, incarnation, *ret_row, err);
+}
+
+/* An agent runs in one boot: of another that it names, `*ret_boot` is none. */
+static bool find_boot(struct collector *collector, const struct fleetdb_device *device,
+                      uint64_t incarnation, ProtobufCBinaryData id, enum refusal_kind kind,
+                      struct fleetdb_boot *ret_boot, struct err *err)
+{
+    struct fleetdb *db = collector->settings.db;
+    const struct bytes boot_id = bytes_of(id.data, id.len);
+    int64_t row = 0;
+    bool is_it = true;
+    *ret_boot = (struct fleetdb_boot){0};
+    if (!fleetdb_boot_of(db, device->device, incarnation, &row, err) ||
+        (row == 0 ? !claim_boot(collector, device, incarnation, boot_id, &row, err)
+                  : !fleetdb_boot_is(db, row, boot_id, &is_it, err)))
+        return false;
+    if (is_it)
+        return fleetdb_boot_read(db, row, ret_boot, err);
+    collector_refuse(collector, kind, REASON_TOO_MANY, device->id,
+                     "one agent names two boots that it runs in; the first one counts");
+    return true;
 }
 
 bool collector_clock_boot(struct collector *collector, const struct fleetdb_device *device,
@@ -199,8 +216,11 @@ bool collector_clock_hello(struct collector *collector, const struct fleetdb_dev
     struct fleetdb_boot boot;
     if (hello->boot_id.len != BOOT_ID_BYTES)
         return true;
-    if (!find_boot(collector, device, hello->incarnation, hello->boot_id, &boot, err))
+    if (!find_boot(collector, device, hello->incarnation, hello->boot_id, REFUSED_HELLO, &boot,
+                   err))
         return false;
+    if (boot.boot == 0)
+        return true;
     const struct fleetdb_fact made = {.boot_ms = signed_of(hello->boot_ms),
                                       .fleet_ms = clock_wall_ms(collector->settings.clock)};
     bool changed = truetime_add(&boot, made, ppm_of(collector));
@@ -220,9 +240,9 @@ bool collector_clock_open(struct collector *collector, const struct fleetdb_devi
     int64_t before = 0;
     if (open->boot_id.len != BOOT_ID_BYTES)
         return true;
-    if (!find_boot(collector, device, incarnation, open->boot_id, &boot, err))
+    if (!find_boot(collector, device, incarnation, open->boot_id, REFUSED_EVENT_DETAIL, &boot, err))
         return false;
-    if (open->boot_before.len != BOOT_ID_BYTES || boot.before != 0)
+    if (boot.boot == 0 || open->boot_before.len != BOOT_ID_BYTES || boot.before != 0)
         return true;
     if (!fleetdb_boot_find(collector->settings.db, device->device,
                            bytes_of(open->boot_before.data, open->boot_before.len),
@@ -329,8 +349,10 @@ static bool redo(struct collector *collector, bool *ret_more, struct err *err)
 void collector_clock_redo(struct collector *collector)
 {
     struct err err = {0};
+    if (!collector->clock_work)
+        return;
     const int64_t now_ms = clock_boot_ms(collector->settings.clock);
-    if (!collector->clock_work || now_ms < collector->redo_at_ms)
+    if (now_ms < collector->redo_at_ms)
         return;
     collector->clock_work = false;
     collector->redo_at_ms = now_ms + redo_pause_ms;

@@ -23,6 +23,7 @@ enum query {
     BOOT_AFTER,
     BOOT_LAST,
     BOOT_OF,
+    BOOT_IS,
     CLAIM,
     CLAIMS_TRIM,
     REDO_NEXT,
@@ -71,6 +72,7 @@ static const char *const texts[QUERIES] = {
         "health") " UNION ALL SELECT boot_ms FROM clock_fact WHERE boot = :boot)",
     [BOOT_OF] = "SELECT boot FROM clock_incarnation"
                 " WHERE device = :device AND incarnation = :incarnation",
+    [BOOT_IS] = "SELECT count(*) FROM clock_boot WHERE id = :boot AND boot_id = :boot_id",
     [CLAIM] = "INSERT INTO clock_incarnation (device, incarnation, boot, redo_lane)"
               " VALUES (:device, :incarnation, :boot, 1) ON CONFLICT DO NOTHING",
     [CLAIMS_TRIM] = "DELETE FROM clock_incarnation WHERE device = :device AND id <="
@@ -223,6 +225,18 @@ bool fleetdb_boot_of(struct fleetdb *db, int64_t device, uint64_t incarnation, i
     sqlite_bind_int(statement, ":device", device);
     sqlite_bind_u64(statement, ":incarnation", incarnation);
     return sqlite_value(db->sqlite, statement, 0, ret_boot, err);
+}
+
+bool fleetdb_boot_is(struct fleetdb *db, int64_t boot, struct bytes boot_id, bool *ret_is,
+                     struct err *err)
+{
+    int64_t found = 0;
+    sqlite3_stmt *statement = query_boot(db, BOOT_IS, boot);
+    sqlite_bind_bytes(statement, ":boot_id", boot_id);
+    if (!sqlite_value(db->sqlite, statement, 0, &found, err))
+        return false;
+    *ret_is = found != 0;
+    return true;
 }
 
 bool fleetdb_boot_claim(struct fleetdb *db, int64_t device, uint64_t incarnation, int64_t boot,

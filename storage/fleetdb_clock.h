@@ -43,6 +43,9 @@ bool fleetdb_boot_after(struct fleetdb *db, int64_t boot, int64_t ret_boots[FLEE
 bool fleetdb_boot_last(struct fleetdb *db, int64_t boot, int64_t *ret_boot_ms,
                        struct err *err) MUSTER_CHECK;
 
+bool fleetdb_boot_is(struct fleetdb *db, int64_t boot, struct bytes boot_id, bool *ret_is,
+                     struct err *err) MUSTER_CHECK;
+
 /* Which boot an incarnation ran in, 0: not known. The first word counts. */
 bool fleetdb_boot_of(struct fleetdb *db, int64_t device, uint64_t incarnation, int64_t *ret_boot,
                      struct err *err) MUSTER_CHECK;
