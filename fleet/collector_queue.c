@@ -169,12 +169,14 @@ static void hand_over(struct collector *collector, struct collector_message *mes
                              .message = buf_bytes(&message->payload),
                              .opened = &message->opened};
     struct fleetdb_device device;
+    fleetdb_hold(collector->settings.db);
     if (job.domain != NULL &&
         (!fleetdb_device_find(collector->settings.db, job.id, &device, NULL) ||
          !fleetdb_agent_keys(collector->settings.db, device.device,
                              clock_wall_ms(collector->settings.clock), job.keys.list,
                              &job.keys.count, NULL)))
         job.domain = NULL;
+    fleetdb_release(collector->settings.db);
     opener_thread_give(collector->thread, &job);
 }
 

@@ -116,10 +116,10 @@ static bool make_parts(struct collector *collector, const struct owed *owed, boo
                        struct arena *arena, struct parts *parts, struct err *err)
 {
     size_t room = again ? AGAIN_ROOM : RECEIPT_ROOM;
-    struct told *told = arena_alloc(arena, sizeof *told);
+    struct told told; /* not cleared: most of it is room */
     parts->count = 0;
     parts->list = arena_alloc(arena, (owed->stream_count + 1) * sizeof(Muster__StreamReceipt *));
-    if (parts->list == NULL || told == NULL)
+    if (parts->list == NULL)
         return err_set(err, ERR_NO_MEMORY, "a receipt needs too much memory");
     for (size_t i = owed->stream_count; i-- > 0 && room >= STREAM_COST;) {
         const struct owed_stream *name = &owed->streams[i];
@@ -129,11 +129,11 @@ static bool make_parts(struct collector *collector, const struct owed *owed, boo
         if (part == NULL)
             return err_set(err, ERR_NO_MEMORY, "a receipt needs too much memory");
         room -= STREAM_COST;
-        if (!read_stream(collector, owed->device, name, told, err))
+        if (!read_stream(collector, owed->device, name, &told, err))
             return false;
         if (again)
-            told->refused_count = 0;
-        if (!fill_part(told, arena, &room, part, err))
+            told.refused_count = 0;
+        if (!fill_part(&told, arena, &room, part, err))
             return false;
         parts->list[parts->count++] = part;
     }
@@ -275,6 +275,7 @@ int64_t collector_pump(struct collector *collector)
 {
     struct owed *owed = NULL;
     int64_t wait_ms = -1;
+    bool held = false;
     send_signed(collector);
     while (!collector->blocked && !sealer_full(collector->sealer) &&
            (owed = owed_first(&collector->owed)) != NULL) {
@@ -283,11 +284,16 @@ int64_t collector_pump(struct collector *collector)
             wait_ms = owed->due_ms - now_ms;
             break;
         }
+        if (!held)
+            fleetdb_hold(collector->settings.db);
+        held = true;
         if (owed->welcome || owed->wait.batches > 0)
             prepare(collector, owed);
         owed_remove(&collector->owed, owed);
         send_signed(collector);
     }
+    if (held)
+        fleetdb_release(collector->settings.db);
     bool signing = !collector->blocked && !sealer_empty(collector->sealer);
     return signing && (wait_ms < 0 || wait_ms > signing_ms) ? signing_ms : wait_ms;
 }

@@ -5,13 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_LIMIT_BYTES = 4 * 1024 * 1024, BLOCK_BYTES = 16 * 1024 };
+enum { ARENA_LIMIT_BYTES = 4 * 1024 * 1024, FIRST_BYTES = 1024, BLOCK_BYTES = 16 * 1024 };
 
 struct arena_block {
     struct arena_block *next;
     size_t size, used; /* bytes of `data` */
     max_align_t data[];
 };
+
+/* As much as there is already: most arenas hold little, and all of a block is cleared. */
+static size_t usual_room(const struct arena *arena)
+{
+    if (arena->used_bytes < FIRST_BYTES)
+        return FIRST_BYTES;
+    return arena->used_bytes < BLOCK_BYTES ? arena->used_bytes : BLOCK_BYTES;
+}
 
 /* A block with room for `size` bytes, as generous as the limit allows. */
 static struct arena_block *block_new(struct arena *arena, size_t size, bool cleared)
@@ -23,7 +31,8 @@ static struct arena_block *block_new(struct arena *arena, size_t size, bool clea
         return NULL;
     }
     left -= sizeof(struct arena_block);
-    size_t room = left < BLOCK_BYTES ? left : BLOCK_BYTES;
+    const size_t usual = usual_room(arena);
+    size_t room = left < usual ? left : usual;
     if (room < size)
         room = size;
     struct arena_block *block =

@@ -24,6 +24,11 @@ bool fleetdb_begin(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 bool fleetdb_commit(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 void fleetdb_rollback(struct fleetdb *db);
 
+/* What is read from here to fleetdb_release is read under one lock of the file, not one for each
+ * question. No turn of the loop ends in between. */
+void fleetdb_hold(struct fleetdb *db);
+void fleetdb_release(struct fleetdb *db);
+
 /* Whether the database answers. */
 bool fleetdb_check(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 /* Rows written since it was opened: none more, nothing changed. */

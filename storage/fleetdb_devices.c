@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum query {
+    HOLD,
     CHECK,
     FIND,
     PACE,
@@ -15,6 +16,7 @@ enum query {
 };
 
 static const char *const texts[QUERIES] = {
+    [HOLD] = "SELECT 1 FROM sqlite_schema",
     [CHECK] = "SELECT count(*) FROM (SELECT 1 FROM device LIMIT 1)",
     [FIND] = "SELECT id, name, life_cycle, receipt_pace_s FROM device WHERE name = :id",
     [PACE] = "UPDATE device SET receipt_pace_s = :pace"
@@ -55,6 +57,17 @@ bool fleetdb_life_find(const char *name, enum fleetdb_life *ret_life)
 static sqlite3_stmt *query_of(struct fleetdb *db, enum query query)
 {
     return fleetdb_query(db, FLEETDB_PART_DEVICES, query);
+}
+
+/* A question under way keeps the lock that it needs. Where it fails, so do those that follow. */
+void fleetdb_hold(struct fleetdb *db)
+{
+    (void)sqlite3_step(query_of(db, HOLD));
+}
+
+void fleetdb_release(struct fleetdb *db)
+{
+    (void)sqlite3_reset(query_of(db, HOLD));
 }
 
 bool fleetdb_check(struct fleetdb *db, struct err *err)
