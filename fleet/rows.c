@@ -59,15 +59,19 @@ static void clean(struct bytes in, char *out)
     }
 }
 
-char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_masked)
+static char *copy_text(const char *text, size_t length, struct arena *arena, bool *ret_masked)
 {
-    size_t length = text != NULL ? strnlen(text, max) : 0;
     char *copy = arena_alloc(arena, length + 1);
     if (copy == NULL)
         return NULL;
     clean(bytes_of(text, length), copy);
     *ret_masked = mask_card_numbers(copy, length);
     return copy;
+}
+
+char *rows_text(const char *text, size_t max, struct arena *arena, bool *ret_masked)
+{
+    return copy_text(text, text != NULL ? strnlen(text, max) : 0, arena, ret_masked);
 }
 
 static int64_t number_of(const void *at, ProtobufCType type)
@@ -114,10 +118,11 @@ static bool text_of(const ProtobufCFieldDescriptor *field, const char *text, siz
         *ret_value = last->values[column];
         return true;
     }
-    const char *copy = rows_text(text, LIMIT_RECORD_BYTES, arena, &last->masked[column]);
+    const size_t length = text != NULL ? strnlen(text, LIMIT_RECORD_BYTES) : 0;
+    const char *copy = copy_text(text, length, arena, &last->masked[column]);
     if (copy == NULL)
         return err_set(err, ERR_NO_MEMORY, "the batch's texts need too much memory");
-    *ret_value = fleetdb_bytes(FLEETDB_TEXT, bytes_of(copy, strlen(copy)));
+    *ret_value = fleetdb_bytes(FLEETDB_TEXT, bytes_of(copy, length));
     return true;
 }
 
