@@ -140,6 +140,7 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         .what = "fleet database",
         .application_id = FLEETDB_APPLICATION_ID,
         .cache_kb = CACHE_KB,
+        .checkpoint_pages = CHECKPOINT_PAGES,
         .wal_keep_bytes = WAL_KEEP_BYTES,
         .incremental_vacuum = true,
         .busy_ms = FLEETDB_BUSY_MS,
@@ -151,11 +152,8 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         .rows = rows,
         .rows_count = sizeof rows / sizeof *rows,
     };
-    int64_t ignored = 0;
-    if (!sqlite_open(&settings, &db->sqlite, err) ||
-        !sqlite_pragma(db->sqlite, &ignored, err, "PRAGMA wal_autocheckpoint=%d",
-                       CHECKPOINT_PAGES) ||
-        !fleetdb_kept_load(db, err) || !fleetdb_erasure_load(db, err)) {
+    if (!sqlite_open(&settings, &db->sqlite, err) || !fleetdb_kept_load(db, err) ||
+        !fleetdb_erasure_load(db, err)) {
         fleetdb_close(db);
         return false;
     }

@@ -2,6 +2,7 @@
 #include "storage/fleetdb.h"
 
 #include "storage/fleetdb_desired.h"
+#include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_presence.h"
 #include "storage/fleetdb_records.h"
 #include "storage/fleetdb_streams.h"
@@ -48,6 +49,15 @@ static enum err_code refusal(struct fleetdb *db, const struct fleetdb_enrolment 
     assert_false(fleetdb_enrol(db, with, 5000, &device, &err));
     assert_int_equal(device, -1);
     return err.code;
+}
+
+/* SQLite's own hook, which that pragma puts in the place of ours, says nothing of a checkpoint
+ * whose fsync failed; it answers 0 where its hook is not. */
+static void its_own_hook_makes_the_checkpoints(void **state)
+{
+    int64_t pages = -1;
+    assert_true(sqlite_pragma(db_of(state)->sqlite, &pages, NULL, "PRAGMA wal_autocheckpoint"));
+    assert_int_equal(pages, 0);
 }
 
 static void enrolment_can_be_repeated(void **state)
@@ -377,6 +387,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
     const struct CMUnitTest tests[] = {
+        TEST(its_own_hook_makes_the_checkpoints),
         TEST(enrolment_can_be_repeated),
         TEST(what_is_anothers_is_a_conflict),
         TEST(a_key_is_replaced_from_now_on),
