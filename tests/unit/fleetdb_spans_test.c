@@ -38,24 +38,28 @@ static int64_t some_bucket(struct play *play)
     return 1 + (int64_t)rng_below(&play->rng, BUCKETS);
 }
 
+static void add_one(struct play *play, int64_t bucket)
+{
+    struct model *model = &play->model;
+    const int64_t at_ms = some_time(play, bucket);
+    const struct fleetdb_record record = {.device = play->device,
+                                          .incarnation = 1,
+                                          .seq = ++play->seq,
+                                          .digest = play->seq,
+                                          .received_ms = (int64_t)play->seq * 1000,
+                                          .at_ms = at_ms};
+    assert_int_equal(temp_fleet_result(play->fleet, record), FLEETDB_NEW);
+    model->at_ms[++model->count] = at_ms;
+    model->came_ms[model->count] = record.received_ms;
+}
+
 /* Mostly as things are: many of one quarter of an hour follow one another. */
 static void add(struct play *play)
 {
-    struct model *model = &play->model;
     const int64_t bucket = some_bucket(play);
     const uint64_t most = rng_below(&play->rng, 10) == 0 ? 100 : 6;
-    for (uint64_t i = rng_below(&play->rng, most); model->count < ROWS && i > 0; i--) {
-        const int64_t at_ms = some_time(play, bucket);
-        const struct fleetdb_record record = {.device = play->device,
-                                              .incarnation = 1,
-                                              .seq = ++play->seq,
-                                              .digest = play->seq,
-                                              .received_ms = (int64_t)play->seq * 1000,
-                                              .at_ms = at_ms};
-        assert_int_equal(temp_fleet_result(play->fleet, record), FLEETDB_NEW);
-        model->at_ms[++model->count] = at_ms;
-        model->came_ms[model->count] = record.received_ms;
-    }
+    for (uint64_t i = rng_below(&play->rng, most); play->model.count < ROWS && i > 0; i--)
+        add_one(play, bucket);
 }
 
 static void correct_the_time_of_one(struct play *play)
@@ -77,13 +81,12 @@ static void forget_the_end(struct model *model)
 }
 
 /* As the erasure of a merchant may. */
-static void remove_the_newest(struct play *play)
+static void remove_the_newest(struct play *play, int64_t count)
 {
     struct model *model = &play->model;
     sqlite3 *beside = temp_fleet_beside(play->fleet);
     char sql[64];
-    int64_t left = model->count - (int64_t)rng_below(&play->rng, ROWS / 4);
-    left = left > 0 ? left : 0;
+    const int64_t left = model->count > count ? model->count - count : 0;
     (void)snprintf(sql, sizeof sql, "DELETE FROM result WHERE id > %lld", (long long)left);
     assert_int_equal(sqlite3_exec(beside, sql, NULL, NULL, NULL), SQLITE_OK);
     (void)sqlite3_close(beside);
@@ -177,7 +180,7 @@ static void whatever_happens_each_is_found_once(void **state)
             assert_true(fleetdb_commit(db, NULL));
         }
         if (play.model.count > ROWS / 2)
-            remove_the_newest(&play);
+            remove_the_newest(&play, (int64_t)rng_below(&play.rng, ROWS / 4));
         if (rng_below(&play.rng, 3) == 0)
             remove_the_old(&play);
         play.committed = play.model;
@@ -186,6 +189,26 @@ static void whatever_happens_each_is_found_once(void **state)
     }
     fleetdb_rollback(db);
     assert_true(play.aged > 1000);
+}
+
+/* What comes under numbers that are given again is of another time: what is left of a span that
+ * went on over them must not say that it has them. */
+static void numbers_given_again_are_of_what_came_last(void **state)
+{
+    static const int64_t comes[] = {1, 2, 1};
+    struct play play = {.fleet = *state, .rng = rng_of(1)};
+    struct fleetdb *db = play.fleet->db;
+    play.device = temp_fleet_device(play.fleet, "t1");
+    assert_true(fleetdb_begin(db, NULL));
+    for (size_t i = 0; i < 6; i++)
+        add_one(&play, 1);
+    assert_true(fleetdb_commit(db, NULL));
+    remove_the_newest(&play, sizeof comes / sizeof *comes);
+    assert_true(fleetdb_begin(db, NULL));
+    for (size_t i = 0; i < sizeof comes / sizeof *comes; i++)
+        add_one(&play, comes[i]);
+    assert_true(fleetdb_commit(db, NULL));
+    each_is_found_once(&play);
 }
 
 static int64_t number(const struct play *play, const char *sql)
@@ -242,6 +265,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_fleet_open, temp_fleet_close)
     const struct CMUnitTest tests[] = {
         TEST(whatever_happens_each_is_found_once),
+        TEST(numbers_given_again_are_of_what_came_last),
         TEST(what_follows_is_one_span),
         TEST(what_is_wrong_is_seen),
     };
