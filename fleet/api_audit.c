@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/access.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_listing.h"
 #include "proto/batch.h"
 #include "storage/fleetdb_account.h"
 #include "storage/fleetdb_views.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The words for LossReason; the unknown tail is a class of its own. */
 static const char *const reasons[FLEETDB_LOST_UNKNOWN] = {
@@ -34,28 +36,27 @@ static json_t *account_json(const char *key, const char *name,
 
 struct audit {
     struct fleetdb *db;
-    const struct api_caller *caller;
-    json_t *devices;
+    struct fleetdb_scope scope;
+    struct api_page *page; /* of the list of all devices */
     struct fleetdb_account total;
     int64_t elsewhere; /* devices whose account is of other places too, and is not told */
 };
 
-/* A device's object at the end of the list; NULL: no memory. */
-static json_t *add_device(struct audit *audit, const char *id,
-                          const struct fleetdb_account lanes[FLEETDB_LANES])
+/* NULL: no memory. */
+static json_t *device_json(struct audit *audit, const char *id,
+                           const struct fleetdb_account lanes[FLEETDB_LANES])
 {
     struct fleetdb_account sum = {0};
     for (int lane = 0; lane < FLEETDB_LANES; lane++)
         fleetdb_account_add(&sum, &lanes[lane]);
     fleetdb_account_add(&audit->total, &sum);
-    json_t *object = account_json("id", id, &sum);
-    return json_array_append_new(audit->devices, object) == 0 ? object : NULL;
+    return account_json("id", id, &sum);
 }
 
 /* An account is of a device's whole life. */
 static bool may_tell(struct audit *audit, int64_t device, bool *ret_may, struct err *err)
 {
-    if (!fleetdb_scope_counts(audit->db, audit->caller->scope, device, ret_may, err))
+    if (!fleetdb_scope_counts(audit->db, audit->scope, device, ret_may, err))
         return false;
     audit->elsewhere += !*ret_may;
     return true;
@@ -67,13 +68,28 @@ static bool each_device(void *ctx, const char *id,
     struct audit *audit = ctx;
     struct fleetdb_device device;
     bool holds = false, may = false;
-    if (fleetdb_scope_is_whole(audit->caller->scope))
-        return add_device(audit, id, lanes) != NULL || api_no_memory(err);
-    if (!fleetdb_scope_holds_id(audit->db, audit->caller->scope, id, &holds, err))
+    api_page_see(audit->page, id);
+    if (fleetdb_scope_is_whole(audit->scope))
+        return api_page_add(audit->page, device_json(audit, id, lanes), err);
+    if (!fleetdb_scope_holds_id(audit->db, audit->scope, id, &holds, err))
         return false;
     return !holds || (fleetdb_device_find(audit->db, id, &device, err) &&
                       may_tell(audit, device.device, &may, err) &&
-                      (!may || add_device(audit, id, lanes) != NULL || api_no_memory(err)));
+                      (!may || api_page_add(audit->page, device_json(audit, id, lanes), err)));
+}
+
+static bool read_page(void *ctx, struct api_page *page, struct err *err)
+{
+    struct audit *audit = ctx;
+    audit->page = page;
+    return fleetdb_account_each(audit->db, page->after, page->count, each_device, audit, err);
+}
+
+static bool put_total(void *ctx, json_t *object, struct err *err)
+{
+    const struct audit *audit = ctx;
+    return api_put(object, "total", account_json("id", NULL, &audit->total), err) &&
+           api_put(object, "elsewhere", json_integer((json_int_t)audit->elsewhere), err);
 }
 
 /* ---- one device ---- */
@@ -105,23 +121,38 @@ static bool add_lanes(json_t *object, const struct fleetdb_account lanes[FLEETDB
     return true;
 }
 
-static bool audit_device(struct fleetdb *db, const char *id, struct audit *audit, struct err *err)
+/* `*ret_object` NULL: it is not to be told. */
+static bool audit_device(struct audit *audit, const struct fleetdb_device *device,
+                         json_t **ret_object, struct err *err)
 {
-    struct fleetdb_device device;
     struct fleetdb_account lanes[FLEETDB_LANES];
     bool may = false;
-    if (!access_check_device(db, audit->caller, id, err) ||
-        !fleetdb_device_find(db, id, &device, err) || !may_tell(audit, device.device, &may, err))
+    *ret_object = NULL;
+    if (!may_tell(audit, device->device, &may, err))
         return false;
     if (!may)
         return true;
-    if (!fleetdb_account_of(db, device.device, true, lanes, err))
+    if (!fleetdb_account_of(audit->db, device->device, true, lanes, err))
         return false;
-    json_t *object = add_device(audit, device.id, lanes), *streams = json_array();
-    if (!api_put(object, "streams", streams, err))
+    json_t *object = device_json(audit, device->id, lanes), *streams = json_array();
+    *ret_object = object;
+    return (object != NULL || api_no_memory(err)) && api_put(object, "streams", streams, err) &&
+           add_lanes(object, lanes, err) &&
+           fleetdb_view_streams(audit->db, device->device, add_stream, streams, err);
+}
+
+static bool show_device(struct audit *audit, const struct fleetdb_device *device,
+                        struct api_answer *answer, struct err *err)
+{
+    json_t *object = NULL;
+    json_t *list = api_list(answer, "devices", err);
+    if (list == NULL)
         return false;
-    return add_lanes(object, lanes, err) &&
-           fleetdb_view_streams(db, device.device, add_stream, streams, err);
+    if (!audit_device(audit, device, &object, err)) {
+        json_decref(object);
+        return false;
+    }
+    return (object == NULL || api_append(list, object, err)) && put_total(audit, answer->json, err);
 }
 
 /* ---- GET /api/v1/audit ---- */
@@ -131,15 +162,22 @@ bool api_show_audit(void *ctx, const struct api_request *request, struct api_ans
 {
     const struct api_fleet *fleet = ctx;
     const char *id = api_query(request, "device");
-    struct audit audit = {.db = fleet->db, .caller = request->caller, .devices = json_array()};
-    bool done = id != NULL ? audit_device(fleet->db, id, &audit, err)
-                           : fleetdb_account_each(fleet->db, each_device, &audit, err);
-    if (!done) {
-        json_decref(audit.devices);
-        return false;
+    const struct audit begun = {.db = fleet->db, .scope = request->caller->scope};
+    if (id != NULL) {
+        struct audit audit = begun;
+        struct fleetdb_device device;
+        return access_check_device(fleet->db, request->caller, id, err) &&
+               fleetdb_device_find(fleet->db, id, &device, err) &&
+               show_device(&audit, &device, answer, err);
     }
-    answer->json =
-        json_pack("{s:o, s:o, s:I}", "devices", audit.devices, "total",
-                  account_json("id", NULL, &audit.total), "elsewhere", (json_int_t)audit.elsewhere);
-    return answer->json != NULL || api_no_memory(err);
+    struct audit *audit = malloc(sizeof *audit);
+    if (audit != NULL)
+        *audit = begun;
+    const struct api_listing listing = {.clock = fleet->clock,
+                                        .name = "devices",
+                                        .read = read_page,
+                                        .beside = put_total,
+                                        .free = free,
+                                        .ctx = audit};
+    return api_list_in_turns(&listing, answer, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fleet/api_actions.h"
 #include "fleet/api_fleet.h"
+#include "fleet/api_listing.h"
 #include "fleet/api_places.h"
 #include "fleet/api_proposals.h"
 #include "fleet/device_change.h"
@@ -78,7 +79,7 @@ bool api_device_json(struct fleetdb *db, struct fleetdb_scope scope,
 struct listing {
     struct fleetdb *db;
     struct fleetdb_scope scope;
-    json_t *list;
+    struct api_page *page;
 };
 
 static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct err *err)
@@ -86,17 +87,30 @@ static bool add_device(void *ctx, const struct fleetdb_device_view *view, struct
     const struct listing *listing = ctx;
     bool holds = false;
     json_t *shown = NULL;
+    api_page_see(listing->page, view->id);
     return fleetdb_scope_holds(listing->db, listing->scope, view->device, &holds, err) &&
            (!holds || (api_device_json(listing->db, listing->scope, view, &shown, err) &&
-                       api_append(listing->list, shown, err)));
+                       api_page_add(listing->page, shown, err)));
 }
 
+static bool read_page(void *ctx, struct api_page *page, struct err *err)
+{
+    struct listing *listing = ctx;
+    listing->page = page;
+    return fleetdb_view_devices(listing->db, page->after, page->count, add_device, listing, err);
+}
+
+/* Each as it is in its turn. */
 bool api_list_devices(void *ctx, const struct api_request *request, struct api_answer *answer,
                       struct err *err)
 {
     const struct api_fleet *fleet = ctx;
-    struct listing listing = {fleet->db, request->caller->scope, api_list(answer, "devices", err)};
-    return listing.list != NULL && fleetdb_view_devices(fleet->db, 0, add_device, &listing, err);
+    struct listing *listing = calloc(1, sizeof *listing);
+    if (listing != NULL)
+        *listing = (struct listing){.db = fleet->db, .scope = request->caller->scope};
+    const struct api_listing devices = {
+        .clock = fleet->clock, .name = "devices", .read = read_page, .free = free, .ctx = listing};
+    return api_list_in_turns(&devices, answer, err);
 }
 
 /* ---- GET /api/v1/devices/{} ---- */
@@ -280,7 +294,7 @@ bool api_show_device(void *ctx, const struct api_request *request, struct api_an
     if (!fleetdb_device_find(fleet->db, request->args[0], &device, err))
         return false;
     struct shown shown = {.db = fleet->db, .scope = request->caller->scope};
-    if (!fleetdb_view_devices(fleet->db, device.device, take_device, &shown, err))
+    if (!fleetdb_view_device(fleet->db, device.device, take_device, &shown, err))
         return false;
     answer->json = shown.json;
     return add_details(fleet->db, request->caller->scope, device.device, answer->json, err);

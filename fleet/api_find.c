@@ -251,7 +251,7 @@ static bool show_device(const struct search *search, json_t *devices, int64_t de
             return true;
     }
     return fleetdb_scope_holds(search->db, search->wanted.scope, device, &holds, err) &&
-           (!holds || fleetdb_view_devices(search->db, device, add_device, &shown, err));
+           (!holds || fleetdb_view_device(search->db, device, add_device, &shown, err));
 }
 
 /* A code that the terminal made itself is of no acquirer's dialect. */

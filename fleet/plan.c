@@ -122,7 +122,7 @@ static bool look_at(const struct plan *plan, int64_t row, struct look *look, str
 {
     struct fleetdb *db = plan->director->db;
     uint64_t epoch, version;
-    if (!fleetdb_view_devices(db, row, take_view, look->device, err) ||
+    if (!fleetdb_view_device(db, row, take_view, look->device, err) ||
         !fleetdb_assigned_each(db, row, take_assigned, look, err) ||
         !fleetdb_view_items(db, row, take_item, look, err) ||
         !fleetdb_manifest_reported(db, row, &epoch, &version, err))

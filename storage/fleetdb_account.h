@@ -66,8 +66,10 @@ void fleetdb_account_add(struct fleetdb_account *sum, const struct fleetdb_accou
 bool fleetdb_account_of(struct fleetdb *db, int64_t device, bool check_rows,
                         struct fleetdb_account ret_lanes[FLEETDB_LANES],
                         struct err *err) MUSTER_CHECK;
-/* Every device that there is, ascending by id, from the intervals alone. */
-bool fleetdb_account_each(struct fleetdb *db,
+/* The first `count` devices whose ids come after `after`, ascending by id, from the intervals
+ * alone;
+ * "" is before all. */
+bool fleetdb_account_each(struct fleetdb *db, const char *after, size_t count,
                           bool (*each)(void *ctx, const char *id,
                                        const struct fleetdb_account lanes[FLEETDB_LANES],
                                        struct err *err),

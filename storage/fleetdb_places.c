@@ -5,8 +5,10 @@
 #include "storage/fleetdb_carry.h"
 #include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_portrait.h"
+#include "storage/fleetdb_snapshot.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum query {
     MERCHANT_PUT,
@@ -22,7 +24,6 @@ enum query {
     SET_LIFE,
     SET_STORE,
     LACKING,
-    INVENTORY,
     QUERIES,
 };
 
@@ -70,19 +71,20 @@ static const char *const texts[QUERIES] = {
                 " JOIN document d ON d.id = a.document WHERE a.device = :from AND NOT EXISTS"
                 "  (SELECT 1 FROM assignment b WHERE b.device = :to AND b.name = a.name)"
                 " ORDER BY a.name",
-    [INVENTORY] =
-        "SELECT d.name, d.serial, d.model, d.life_cycle, m.code, m.name, s.code, s.name, r.name,"
-        " s.time_zone, s.opening_hours, s.address,"
-        " (SELECT json_group_array(json_object('index', c.slot, 'acquirer', c.acquirer,"
-        "   'tid', c.tid, 'mid', c.mid)) FROM (SELECT t.slot, l.* FROM device_terminal t"
-        "  JOIN logical_terminal l ON l.id = t.logical_terminal"
-        "  WHERE t.device = d.id AND t.to_ms IS NULL ORDER BY t.slot) c),"
-        " (SELECT json_group_object(b.name, b.value) FROM device_label b WHERE b.device = d.id),"
-        " (SELECT k.spki FROM agent_key k WHERE k.device = d.id AND k.to_ms IS NULL"
-        "  ORDER BY k.from_ms DESC, k.id DESC LIMIT 1)"
-        " FROM device d LEFT JOIN store s ON s.id = d.store LEFT JOIN merchant m"
-        "  ON m.id = s.merchant LEFT JOIN region r ON r.id = s.region ORDER BY d.name",
 };
+
+static const char inventory_rows[] =
+    "SELECT d.name, d.serial, d.model, d.life_cycle, m.code, m.name, s.code, s.name, r.name,"
+    " s.time_zone, s.opening_hours, s.address,"
+    " (SELECT json_group_array(json_object('index', c.slot, 'acquirer', c.acquirer,"
+    "   'tid', c.tid, 'mid', c.mid)) FROM (SELECT t.slot, l.* FROM device_terminal t"
+    "  JOIN logical_terminal l ON l.id = t.logical_terminal"
+    "  WHERE t.device = d.id AND t.to_ms IS NULL ORDER BY t.slot) c),"
+    " (SELECT json_group_object(b.name, b.value) FROM device_label b WHERE b.device = d.id),"
+    " (SELECT k.spki FROM agent_key k WHERE k.device = d.id AND k.to_ms IS NULL"
+    "  ORDER BY k.from_ms DESC, k.id DESC LIMIT 1)"
+    " FROM device d LEFT JOIN store s ON s.id = d.store LEFT JOIN merchant m"
+    "  ON m.id = s.merchant LEFT JOIN region r ON r.id = s.region ORDER BY d.name";
 
 const struct fleetdb_queries fleetdb_place_queries = {texts, QUERIES};
 
@@ -431,37 +433,73 @@ bool fleetdb_lacking_each(struct fleetdb *db, int64_t from, int64_t to,
     return false;
 }
 
-bool fleetdb_inventory_each(struct fleetdb *db,
+struct fleetdb_inventory {
+    struct fleetdb_snapshot *snapshot;
+    struct sqlite *sqlite;
+    sqlite3_stmt *rows;
+};
+
+bool fleetdb_inventory_open(struct fleetdb *db, struct fleetdb_inventory **ret_inventory,
+                            struct err *err)
+{
+    struct fleetdb_inventory *inventory = calloc(1, sizeof *inventory);
+    if (inventory == NULL)
+        return err_set(err, ERR_NO_MEMORY, "fleet database: out of memory");
+    if (!fleetdb_snapshot_open(db, &inventory->snapshot, err)) {
+        free(inventory);
+        return false;
+    }
+    inventory->sqlite = fleetdb_read_from(db, inventory->snapshot);
+    if (!sqlite_compile(inventory->sqlite, inventory_rows, &inventory->rows, err)) {
+        fleetdb_inventory_close(inventory);
+        return false;
+    }
+    *ret_inventory = inventory;
+    return true;
+}
+
+static struct fleetdb_inventory_view inventory_view(sqlite3_stmt *row)
+{
+    return (struct fleetdb_inventory_view){
+        .id = sqlite_column_text(row, 0),
+        .serial = sqlite_column_text(row, 1),
+        .model = sqlite_column_text(row, 2),
+        .life = sqlite_column_text(row, 3),
+        .store = {.merchant = sqlite_column_text(row, 4),
+                  .merchant_name = sqlite_column_text(row, 5),
+                  .store = sqlite_column_text(row, 6),
+                  .store_name = sqlite_column_text(row, 7),
+                  .region = sqlite_column_text(row, 8),
+                  .time_zone = sqlite_column_text(row, 9),
+                  .opening_hours = sqlite_column_text(row, 10),
+                  .address = sqlite_column_text(row, 11)},
+        .terminals = sqlite_column_text(row, 12),
+        .labels = sqlite_column_text(row, 13),
+        .agent_key = sqlite_column_bytes(row, 14),
+    };
+}
+
+bool fleetdb_inventory_step(struct fleetdb_inventory *inventory, size_t count,
                             bool (*each)(void *ctx, const struct fleetdb_inventory_view *view,
                                          struct err *err),
                             void *ctx, struct err *err)
 {
-    bool more = false;
-    sqlite3_stmt *row = query_of(db, INVENTORY);
-    while (sqlite_row(db->sqlite, row, &more, err)) {
-        if (!more)
-            return true;
-        const struct fleetdb_inventory_view view = {
-            .id = sqlite_column_text(row, 0),
-            .serial = sqlite_column_text(row, 1),
-            .model = sqlite_column_text(row, 2),
-            .life = sqlite_column_text(row, 3),
-            .store = {.merchant = sqlite_column_text(row, 4),
-                      .merchant_name = sqlite_column_text(row, 5),
-                      .store = sqlite_column_text(row, 6),
-                      .store_name = sqlite_column_text(row, 7),
-                      .region = sqlite_column_text(row, 8),
-                      .time_zone = sqlite_column_text(row, 9),
-                      .opening_hours = sqlite_column_text(row, 10),
-                      .address = sqlite_column_text(row, 11)},
-            .terminals = sqlite_column_text(row, 12),
-            .labels = sqlite_column_text(row, 13),
-            .agent_key = sqlite_column_bytes(row, 14),
-        };
-        if (!each(ctx, &view, err)) {
-            (void)sqlite3_reset(row);
+    bool more = true;
+    while (count-- > 0 && more) {
+        if (!sqlite_row(inventory->sqlite, inventory->rows, &more, err))
             return false;
-        }
+        const struct fleetdb_inventory_view view = inventory_view(inventory->rows);
+        if (more && !each(ctx, &view, err))
+            return false;
     }
-    return false;
+    return true;
+}
+
+void fleetdb_inventory_close(struct fleetdb_inventory *inventory)
+{
+    if (inventory == NULL)
+        return;
+    (void)sqlite3_finalize(inventory->rows);
+    fleetdb_snapshot_close(inventory->snapshot);
+    free(inventory);
 }

@@ -99,11 +99,18 @@ struct fleetdb_inventory_view {
     const char *labels;         /* JSON: {"lane": "express"} */
     struct bytes agent_key;     /* SPKI, the newest in force; empty: none */
 };
-/* By id. */
-bool fleetdb_inventory_each(struct fleetdb *db,
+/* All devices by id, as they were when it was opened: what is moved meanwhile stands in one place.
+ * Open, step until it is done, close. */
+struct fleetdb_inventory;
+bool fleetdb_inventory_open(struct fleetdb *db, struct fleetdb_inventory **ret_inventory,
+                            struct err *err) MUSTER_CHECK;
+/* `count` more, or fewer: then there are no more. */
+bool fleetdb_inventory_step(struct fleetdb_inventory *inventory, size_t count,
                             bool (*each)(void *ctx, const struct fleetdb_inventory_view *view,
                                          struct err *err),
                             void *ctx, struct err *err) MUSTER_CHECK;
+/* NULL is fine. */
+void fleetdb_inventory_close(struct fleetdb_inventory *inventory);
 
 /* ---- what an acquirer is to be told ---- */
 

@@ -27,7 +27,7 @@ enum query {
     " AND seq BETWEEN :first AND :last"
 
 static const char *const texts[QUERIES] = {
-    [DEVICES] = "SELECT id, name FROM device ORDER BY name",
+    [DEVICES] = "SELECT id, name FROM device WHERE name > :after ORDER BY name LIMIT :count",
     [OPEN] = "SELECT t.lane, t.last_seq, t.counted, " SETTLED ", " FLEETDB_NAMED
              ", t.incarnation, t.counted_lost FROM stream t LEFT JOIN hello h"
              " ON h.device = t.device WHERE t.device = :device",
@@ -296,7 +296,7 @@ bool fleetdb_account_of(struct fleetdb *db, int64_t device, bool check_rows,
            walk(&of, CONFLICTS, add_conflicts, err) && (!check_rows || check_rows_of(&of, err));
 }
 
-bool fleetdb_account_each(struct fleetdb *db,
+bool fleetdb_account_each(struct fleetdb *db, const char *after, size_t count,
                           bool (*each)(void *ctx, const char *id,
                                        const struct fleetdb_account lanes[FLEETDB_LANES],
                                        struct err *err),
@@ -305,6 +305,8 @@ bool fleetdb_account_each(struct fleetdb *db,
     struct fleetdb_account lanes[FLEETDB_LANES];
     sqlite3_stmt *row = fleetdb_query(db, FLEETDB_PART_SUMS, DEVICES);
     bool more = false;
+    sqlite_bind_text(row, ":after", after);
+    sqlite_bind_int(row, ":count", (int64_t)count);
     while (sqlite_row(db->sqlite, row, &more, err)) {
         if (!more)
             return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum query {
+    DEVICE,
     DEVICES,
     TERMINALS,
     ITEMS,
@@ -20,38 +21,39 @@ enum query {
     "(SELECT coalesce(sum(l.last - l.first + 1), 0) FROM stream t"                                 \
     " JOIN stream_lost l ON l.stream = t.id WHERE t.device = d.id)"
 
+/* What is committed is what is settled and not lost; second ids of one result count once. */
+#define DEVICE_VIEW                                                                                \
+    "SELECT d.id, d.name, d.serial, d.model, d.life_cycle, coalesce(m.code, ''),"                  \
+    " coalesce(s.code, ''), coalesce(p.state, 'unknown'), coalesce(p.seen_ms, 0),"                 \
+    " coalesce(r.converged AND (iif(r.manifest_epoch = 0, coalesce(f.epoch, 0),"                   \
+    "   r.manifest_epoch), r.manifest_version)"                                                    \
+    "  >= (coalesce(f.epoch, 0), coalesce(f.version, 0)), 0),"                                     \
+    " coalesce(f.version, 0), r.manifest_version, r.generation, r.lacks,"                          \
+    " (SELECT count(*) FROM device_item i WHERE i.device = d.id"                                   \
+    "  AND i.state NOT IN (0, 1, 5)),"                                                             \
+    " (SELECT coalesce(sum(cumulative - counted), 0) FROM stream t WHERE t.device = d.id)"         \
+    " + (SELECT coalesce(sum(last - first + 1), 0) FROM stream t"                                  \
+    "    JOIN stream_range g ON g.stream = t.id WHERE t.device = d.id)"                            \
+    " - " LOST_OPEN " + (SELECT coalesce(sum(committed), 0) FROM account a"                        \
+    "    WHERE a.device = d.id)"                                                                   \
+    " - (SELECT count(*) FROM result_duplicate u WHERE u.device = d.id),"                          \
+    " " LOST_OPEN " + (SELECT coalesce(sum(records), 0) FROM account_lost a"                       \
+    "    WHERE a.device = d.id),"                                                                  \
+    " coalesce(h.traffic_month, 0), coalesce(h.traffic_bytes, 0),"                                 \
+    " coalesce(h.traffic_payload_bytes, 0),"                                                       \
+    " coalesce(f.epoch, 0), r.manifest_epoch, r.root_version,"                                     \
+    " p.evidence, p.since_ms"                                                                      \
+    " FROM device d LEFT JOIN store s ON s.id = d.store"                                           \
+    " LEFT JOIN merchant m ON m.id = s.merchant"                                                   \
+    " LEFT JOIN presence p ON p.device = d.id"                                                     \
+    " LEFT JOIN device_report r ON r.device = d.id"                                                \
+    " LEFT JOIN manifest f ON f.device = d.id"                                                     \
+    " LEFT JOIN health h ON h.id = (SELECT id FROM health WHERE device = d.id"                     \
+    "  ORDER BY at_ms DESC, id DESC LIMIT 1)"
+
 static const char *const texts[QUERIES] = {
-    [DEVICES] =
-        "SELECT d.id, d.name, d.serial, d.model, d.life_cycle, coalesce(m.code, ''),"
-        " coalesce(s.code, ''), coalesce(p.state, 'unknown'), coalesce(p.seen_ms, 0),"
-        " coalesce(r.converged AND (iif(r.manifest_epoch = 0, coalesce(f.epoch, 0),"
-        "   r.manifest_epoch), r.manifest_version)"
-        "  >= (coalesce(f.epoch, 0), coalesce(f.version, 0)), 0),"
-        " coalesce(f.version, 0), r.manifest_version, r.generation, r.lacks,"
-        " (SELECT count(*) FROM device_item i WHERE i.device = d.id"
-        "  AND i.state NOT IN (0, 1, 5)),"
-        /* What is committed is what is settled and not lost; second ids of one result count once.
-         */
-        " (SELECT coalesce(sum(cumulative - counted), 0) FROM stream t WHERE t.device = d.id)"
-        " + (SELECT coalesce(sum(last - first + 1), 0) FROM stream t"
-        "    JOIN stream_range g ON g.stream = t.id WHERE t.device = d.id)"
-        " - " LOST_OPEN " + (SELECT coalesce(sum(committed), 0) FROM account a"
-        "    WHERE a.device = d.id)"
-        " - (SELECT count(*) FROM result_duplicate u WHERE u.device = d.id),"
-        " " LOST_OPEN " + (SELECT coalesce(sum(records), 0) FROM account_lost a"
-        "    WHERE a.device = d.id),"
-        " coalesce(h.traffic_month, 0), coalesce(h.traffic_bytes, 0),"
-        " coalesce(h.traffic_payload_bytes, 0),"
-        " coalesce(f.epoch, 0), r.manifest_epoch, r.root_version,"
-        " p.evidence, p.since_ms"
-        " FROM device d LEFT JOIN store s ON s.id = d.store"
-        " LEFT JOIN merchant m ON m.id = s.merchant"
-        " LEFT JOIN presence p ON p.device = d.id"
-        " LEFT JOIN device_report r ON r.device = d.id"
-        " LEFT JOIN manifest f ON f.device = d.id"
-        " LEFT JOIN health h ON h.id = (SELECT id FROM health WHERE device = d.id"
-        "  ORDER BY at_ms DESC, id DESC LIMIT 1)"
-        " WHERE :device = 0 OR d.id = :device ORDER BY d.name",
+    [DEVICE] = DEVICE_VIEW " WHERE d.id = :device",
+    [DEVICES] = DEVICE_VIEW " WHERE d.name > :after ORDER BY d.name LIMIT :count",
     [TERMINALS] = "SELECT t.slot, l.acquirer, l.tid, l.mid FROM device_terminal t"
                   " JOIN logical_terminal l ON l.id = t.logical_terminal"
                   " WHERE t.device = :device AND t.to_ms IS NULL ORDER BY t.slot",
@@ -129,13 +131,25 @@ static bool give_device(void *ctx, sqlite3_stmt *row, struct err *err)
     return walk->each(walk->ctx, &view, err);
 }
 
-bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
+bool fleetdb_view_device(struct fleetdb *db, int64_t device,
+                         bool (*each)(void *ctx, const struct fleetdb_device_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err)
+{
+    struct device_walk devices = {each, ctx};
+    return sqlite_each(db->sqlite, query_of(db, DEVICE, device), give_device, &devices, err);
+}
+
+bool fleetdb_view_devices(struct fleetdb *db, const char *after, size_t count,
                           bool (*each)(void *ctx, const struct fleetdb_device_view *view,
                                        struct err *err),
                           void *ctx, struct err *err)
 {
     struct device_walk devices = {each, ctx};
-    return sqlite_each(db->sqlite, query_of(db, DEVICES, device), give_device, &devices, err);
+    sqlite3_stmt *rows = fleetdb_query(db, FLEETDB_PART_VIEWS, DEVICES);
+    sqlite_bind_text(rows, ":after", after);
+    sqlite_bind_int(rows, ":count", (int64_t)count);
+    return sqlite_each(db->sqlite, rows, give_device, &devices, err);
 }
 
 struct terminal_walk {

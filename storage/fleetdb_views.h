@@ -29,8 +29,13 @@ struct fleetdb_device_view {
     uint32_t traffic_month;
     uint64_t traffic_bytes, traffic_payload_bytes;
 };
-/* One device by its row, or with 0 all, ascending by id. */
-bool fleetdb_view_devices(struct fleetdb *db, int64_t device,
+/* One device by its row. */
+bool fleetdb_view_device(struct fleetdb *db, int64_t device,
+                         bool (*each)(void *ctx, const struct fleetdb_device_view *view,
+                                      struct err *err),
+                         void *ctx, struct err *err) MUSTER_CHECK;
+/* The first `count` whose ids come after `after`, ascending by id; "" is before all. */
+bool fleetdb_view_devices(struct fleetdb *db, const char *after, size_t count,
                           bool (*each)(void *ctx, const struct fleetdb_device_view *view,
                                        struct err *err),
                           void *ctx, struct err *err) MUSTER_CHECK;

@@ -155,6 +155,69 @@ static void a_selection_is_of_one_moment(void **state)
     api_answer_done(&turns.answer);
 }
 
+/* ---- whole lists ---- */
+
+/* The caller decrefs. */
+static json_t *list_of(struct turns *turns)
+{
+    go_on(turns, &turns->answer);
+    json_t *reply =
+        json_loadb((const char *)turns->answer.text.data, turns->answer.text.length, 0, NULL);
+    assert_non_null(reply);
+    const json_t *devices = json_object_get(reply, "devices");
+    assert_int_equal(json_array_size(devices), DEVICES);
+    for (size_t i = 0; i < DEVICES; i++) {
+        char name[16];
+        name_device((int)i, name);
+        assert_string_equal(json_string_value(json_object_get(json_array_get(devices, i), "id")),
+                            name);
+    }
+    assert_true(turns->count > 3);
+    assert_string_equal(turns->answer.content_type, "application/json");
+    api_answer_done(&turns->answer);
+    return reply;
+}
+
+static void a_list_lets_others_have_their_turns(void **state)
+{
+    static const char *const paths[] = {"/api/v1/devices", "/api/v1/audit"};
+    struct turns turns = {.step_ms = TURN_MS};
+    open_turns(state, &turns);
+    enrol_many(&turns);
+    turns.module = api_fleet_module(&turns.fleet);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        turns.count = 0;
+        ask(&turns, "GET", paths[i], NULL, NULL, &turns.answer);
+        turn(&turns, &turns.answer);
+        assert_true(fleetdb_begin(turns.db, NULL));
+        assert_true(fleetdb_commit(turns.db, NULL));
+        json_t *reply = list_of(&turns);
+        assert_true(i == 0 || json_is_object(json_object_get(reply, "total")));
+        json_decref(reply);
+    }
+}
+
+/* What is moved while it is read stands where it stood, or it could not be read in again. */
+static void an_inventory_is_of_one_moment(void **state)
+{
+    const struct fleetdb_change change = {.who = "test", .why = "", .now_ms = 2000};
+    struct turns turns = {.step_ms = TURN_MS};
+    struct fleetdb_device device;
+    struct fleetdb_move move = {.keep_terminals = true};
+    open_turns(state, &turns);
+    enrol_many(&turns);
+    ask(&turns, "GET", "/api/v1/inventory", NULL, NULL, &turns.answer);
+    turn(&turns, &turns.answer);
+    assert_true(fleetdb_device_find(turns.db, "d00599", &device, NULL));
+    assert_true(fleetdb_store_find(turns.db, "m", "even", &move.store, NULL));
+    assert_true(fleetdb_device_move(turns.db, &device, &move, &change, NULL));
+    json_t *reply = list_of(&turns);
+    const json_t *last = json_array_get(json_object_get(reply, "devices"), DEVICES - 1);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(last, "store"), "id")),
+                        "odd");
+    json_decref(reply);
+}
+
 /* ---- an import ---- */
 
 static json_t *lines(void)
@@ -297,6 +360,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_selection_lets_others_have_their_turns),
         TEST(a_selection_is_of_one_moment),
+        TEST(a_list_lets_others_have_their_turns),
+        TEST(an_inventory_is_of_one_moment),
         TEST(an_import_lets_others_have_their_turns),
         TEST(an_import_is_kept_whole_or_not_at_all),
         TEST(lines_clash_where_they_differ_of_one_thing),

@@ -332,7 +332,7 @@ static bool take_view(void *ctx, const struct fleetdb_device_view *view, struct 
 static struct seen view_of(struct fleetdb *db, int64_t device)
 {
     struct seen seen = {0};
-    assert_true(fleetdb_view_devices(db, device, take_view, &seen, NULL));
+    assert_true(fleetdb_view_device(db, device, take_view, &seen, NULL));
     return seen;
 }
 
