@@ -55,6 +55,7 @@ static const struct fleetdb_queries *const parts[FLEETDB_PARTS] = {
     [FLEETDB_PART_WEBHOOKS] = &fleetdb_webhook_queries,
     [FLEETDB_PART_SOFTWARE] = &fleetdb_software_queries,
     [FLEETDB_PART_ROLLUPS] = &fleetdb_rollup_queries,
+    [FLEETDB_PART_ROLLUP_NUMBERS] = &fleetdb_rollup_number_queries,
     [FLEETDB_PART_RATES] = &fleetdb_rate_queries,
     [FLEETDB_PART_FIND] = &fleetdb_find_queries,
     [FLEETDB_PART_ASKED] = &fleetdb_asked_queries,
@@ -175,6 +176,7 @@ void fleetdb_close(struct fleetdb *db)
     fleetdb_come_close(&db->come);
     fleetdb_erase_words_forget(db);
     rollup_sums_done(&db->sums);
+    rollup_numbers_done(&db->numbers);
     variety_done(&db->variety);
     free(db->spans.list);
     free(db->queries);
@@ -198,13 +200,17 @@ bool fleetdb_commit(struct fleetdb *db, struct err *err)
         return false;
     }
     db->in_transaction = false;
-    return sqlite_commit(db->sqlite, err);
+    if (sqlite_commit(db->sqlite, err))
+        return true;
+    rollup_numbers_forget(&db->numbers);
+    return false;
 }
 
 void fleetdb_rollback(struct fleetdb *db)
 {
     db->in_transaction = false;
     rollup_sums_clear(&db->sums);
+    rollup_numbers_forget(&db->numbers);
     db->run.first.device = 0;
     db->spans.count = 0;
     sqlite_rollback(db->sqlite);

@@ -2,6 +2,7 @@
 #include "storage/fleetdb_find.h"
 
 #include "storage/fleetdb_internal.h"
+#include "storage/rollups.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +36,8 @@ static const char *const texts[QUERIES] = {
                 " WHERE m.code = :merchant AND (:store IS NULL OR s.code = :store)))",
     [OF_DEVICE] = "SELECT coalesce(sum(cumulative), 0) FROM stream"
                   " WHERE device = :device AND lane = 1",
-    [OF_WINDOW] = "SELECT coalesce(sum(results), 0) FROM rollup_code_hour"
-                  " WHERE bucket >= :from AND bucket <= :to",
+    [OF_WINDOW] = "SELECT coalesce(sum(r.results), 0) FROM rollup_code_hour_sum r"
+                  " WHERE " ROLLUP_BETWEEN_KEYED,
 };
 
 static const char newest_span[] =
@@ -108,7 +109,7 @@ static bool choose_way(struct fleetdb_find *find, struct err *err)
     }
     sqlite3_stmt *sum = fleetdb_query(find->db, FLEETDB_PART_FIND, OF_WINDOW);
     sqlite_bind_int(sum, ":from", find->wanted.from_ms / HOUR_MS);
-    sqlite_bind_int(sum, ":to", find->wanted.to_ms / HOUR_MS);
+    sqlite_bind_int(sum, ":to", find->wanted.to_ms / HOUR_MS + 1);
     if (!sqlite_value(find->db->sqlite, sum, 0, &of_window, err))
         return false;
     for (size_t i = 0; i < find->device_count && of_devices <= of_window; i++) {

@@ -7,6 +7,7 @@
 #include "storage/fleetdb_records.h"
 #include "storage/fleetdb_runs.h"
 #include "storage/fleetdb_spans.h"
+#include "storage/rollup_numbers.h"
 #include "storage/rollup_sums.h"
 #include "storage/sqlite.h"
 #include "storage/variety.h"
@@ -53,6 +54,7 @@ enum fleetdb_part {
     FLEETDB_PART_WEBHOOKS,
     FLEETDB_PART_SOFTWARE,
     FLEETDB_PART_ROLLUPS,
+    FLEETDB_PART_ROLLUP_NUMBERS,
     FLEETDB_PART_RATES,
     FLEETDB_PART_FIND,
     FLEETDB_PART_ASKED,
@@ -80,11 +82,12 @@ extern const struct fleetdb_queries fleetdb_device_queries, fleetdb_record_queri
     fleetdb_final_queries, fleetdb_told_queries, fleetdb_action_queries, fleetdb_proposal_queries,
     fleetdb_standing_queries, fleetdb_carry_queries, fleetdb_place_queries, fleetdb_enrol_queries,
     fleetdb_label_queries, fleetdb_scope_queries, fleetdb_token_queries, fleetdb_change_queries,
-    fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_rollup_queries, fleetdb_rate_queries,
-    fleetdb_find_queries, fleetdb_asked_queries, fleetdb_keeping_queries, fleetdb_run_queries,
-    fleetdb_erase_queries, fleetdb_erase_step_queries, fleetdb_erase_text_queries,
-    fleetdb_erase_look_queries, fleetdb_presence_queries, fleetdb_portrait_queries,
-    fleetdb_span_queries, fleetdb_zone_queries, fleetdb_software_queries;
+    fleetdb_feed_queries, fleetdb_webhook_queries, fleetdb_rollup_queries,
+    fleetdb_rollup_number_queries, fleetdb_rate_queries, fleetdb_find_queries,
+    fleetdb_asked_queries, fleetdb_keeping_queries, fleetdb_run_queries, fleetdb_erase_queries,
+    fleetdb_erase_step_queries, fleetdb_erase_text_queries, fleetdb_erase_look_queries,
+    fleetdb_presence_queries, fleetdb_portrait_queries, fleetdb_span_queries, fleetdb_zone_queries,
+    fleetdb_software_queries;
 
 /* The run that grows, not written yet: `count` results from `first` on are the rows from `row` on.
  * From there to before `free_before` nothing else is held of the stream. */
@@ -114,6 +117,7 @@ struct fleetdb {
     unsigned first_query[FLEETDB_PARTS];
     struct fleetdb_stamps *stamps; /* fleetdb_stamp.c */
     struct rollup_sums sums;       /* of this transaction, not written yet */
+    struct rollup_numbers numbers; /* as they are in the database, or will be by this commit */
     struct {                       /* those of one rollup, while they are written */
         struct sqlite_rows rows;
         size_t first, count;
@@ -181,6 +185,12 @@ bool fleetdb_runs_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 bool fleetdb_spans_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
 /* Writes what this transaction has summed up so far. */
 bool fleetdb_rollups_write(struct fleetdb *db, struct err *err) MUSTER_CHECK;
+/* Which row a keyed sum goes to. Inside a transaction, as the numbers are that it gives. */
+bool fleetdb_rollup_find_row(struct fleetdb *db, struct rollup_sum *sum,
+                             struct err *err) MUSTER_CHECK;
+/* Up to `rows` of what nothing was summed up of since: the sums before have to be gone. */
+bool fleetdb_rollup_forget_unused(struct fleetdb *db, int64_t before_ms, int64_t rows,
+                                  struct err *err) MUSTER_CHECK;
 
 static inline sqlite3_stmt *fleetdb_query(struct fleetdb *db, enum fleetdb_part part,
                                           unsigned query)

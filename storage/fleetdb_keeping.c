@@ -36,7 +36,8 @@ enum query {
 #define OLDEST_OF(table, time)                                                                     \
     "SELECT (SELECT " time " FROM " table " ORDER BY id LIMIT 1), (SELECT min(id) FROM " table     \
     "), (SELECT max(id) FROM " table ")"
-#define FIRST_OF(table, bucket_ms) "SELECT min(bucket) * " #bucket_ms ", 0, 0 FROM " table
+#define FIRST_OF(table, bucket_ms)                                                                 \
+    "SELECT (min(id) >> " ROLLUP_BUCKET_BITS ") * " #bucket_ms ", 0, 0 FROM " table "_sum"
 #define LOG_PIECE "13" /* record.proto's EVENT_LOG */
 #define OPEN_MATTER                                                                                \
     "iif(reversal_pending <> 0 OR outcome = 0 OR EXISTS (SELECT 1 FROM conflict c"                 \
@@ -86,9 +87,14 @@ static const char *const texts[QUERIES] = {
     [REMOVE + FLEETDB_KEPT_AUDIT] = REMOVE_OF("audit"),
     [REMOVE + FLEETDB_KEPT_FEED] = REMOVE_OF("feed"),
     [REMOVE + FLEETDB_KEPT_ABSENCES] = REMOVE_OF("absence"),
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    [TRIM + ROLLUP_##id] = "DELETE FROM " table " WHERE (" KEY(own) ") IN (SELECT " KEY(           \
-        own) " FROM " table " WHERE bucket < :before ORDER BY " KEY(own) " LIMIT :rows)",
+#define TRIM_KEYED(table, own)                                                                     \
+    "DELETE FROM " table "_sum WHERE id IN (SELECT id FROM " table                                 \
+    "_sum WHERE id < :before << " ROLLUP_BUCKET_BITS " ORDER BY id LIMIT :rows)"
+#define TRIM_WIDE(table, own)                                                                      \
+    "DELETE FROM " table " WHERE (" KEY(own) ") IN (SELECT " KEY(                                  \
+        own) " FROM " table " WHERE bucket < :before ORDER BY " KEY(own) " LIMIT :rows)"
+#define ROLLUP(id, name, table, bucket_ms, stored, own, ...)                                       \
+    [TRIM + ROLLUP_##id] = TRIM_##stored(table, own),
 #include "storage/rollups.def"
 #undef ROLLUP
 };
@@ -113,12 +119,6 @@ static const enum fleetdb_feed_kind told_as[ROW_KINDS] = {
     [FLEETDB_KEPT_EVENTS] = FLEETDB_FEED_EVENT,
     [FLEETDB_KEPT_LOGS] = FLEETDB_FEED_EVENT,
     [FLEETDB_KEPT_AUDIT] = FLEETDB_FEED_CHANGE};
-
-static const int64_t bucket_ms[ROLLUPS] = {
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...) bucket_ms,
-#include "storage/rollups.def"
-#undef ROLLUP
-};
 
 const char *fleetdb_kept_word(enum fleetdb_kept kept)
 {
@@ -357,6 +357,17 @@ static bool age_rows(struct fleetdb *db, enum fleetdb_kept kept,
 
 /* ---- sums ---- */
 
+/* What neither the minutes nor the hours that are kept have sums of. */
+static bool forget_unused(struct fleetdb *db, enum fleetdb_kept kept, int64_t whole_from_ms,
+                          int64_t rows, struct err *err)
+{
+    const enum fleetdb_kept other =
+        kept == FLEETDB_KEPT_SUMS_HOUR ? FLEETDB_KEPT_SUMS_MINUTE : FLEETDB_KEPT_SUMS_HOUR;
+    const int64_t other_ms = db->whole_from_ms[other];
+    const int64_t before_ms = whole_from_ms < other_ms ? whole_from_ms : other_ms;
+    return fleetdb_rollup_forget_unused(db, before_ms, rows, err);
+}
+
 /* What is older than `whole_from_ms` counts no more, from the first step on. */
 static bool age_sums(struct fleetdb *db, enum fleetdb_kept kept,
                      const struct fleetdb_ageing *ageing, struct step *step, bool *ret_more,
@@ -366,7 +377,7 @@ static bool age_sums(struct fleetdb *db, enum fleetdb_kept kept,
     int64_t left = ageing->rows;
     step->whole_from_ms = ageing->before_ms / hour_ms * hour_ms;
     for (unsigned rollup = 0; rollup < ROLLUPS && left > 0; rollup++) {
-        if (bucket_ms[rollup] != grain_ms)
+        if (rollups[rollup].bucket_ms != grain_ms)
             continue;
         sqlite3_stmt *trim = query_of(db, TRIM + rollup);
         sqlite_bind_int(trim, ":before", step->whole_from_ms / grain_ms);
@@ -377,7 +388,7 @@ static bool age_sums(struct fleetdb *db, enum fleetdb_kept kept,
     }
     step->removed = (uint64_t)(ageing->rows - left);
     *ret_more = left <= 0;
-    return true;
+    return *ret_more || forget_unused(db, kept, step->whole_from_ms, ageing->rows, err);
 }
 
 /* ---- a step ---- */

@@ -13,8 +13,8 @@ enum query { EDGES, QUERIES };
 
 static const char *const texts[QUERIES] = {
     /* Both in one SELECT would be a walk through the whole table. */
-    [EDGES] = "SELECT (SELECT min(bucket) FROM rollup_code_hour),"
-              " (SELECT max(bucket) FROM rollup_code_hour)",
+    [EDGES] = "SELECT (SELECT min(id) FROM rollup_code_hour_sum) >> " ROLLUP_BUCKET_BITS
+              ", (SELECT max(id) FROM rollup_code_hour_sum) >> " ROLLUP_BUCKET_BITS,
 };
 
 const struct fleetdb_queries fleetdb_rate_queries = {texts, QUERIES};
@@ -25,20 +25,8 @@ enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, SOURCE_CHARS = 32, PIECE
  * much of SQLite's work, some 10 ms, is followed by a shorter one. */
 enum { ROWS_A_SLICE = 10000, WORK_A_SLICE = 1000000 };
 
-#define OWN(...)                                                                                   \
-    {                                                                                              \
-        __VA_ARGS__                                                                                \
-    }
-static const struct {
-    const char *name, *table;
-    int64_t bucket_ms;
-    enum rollup_column own[ROLLUP_OWN_MAX];
-} rollups[ROLLUPS] = {
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    {name, table, bucket_ms, OWN(__VA_ARGS__)},
-#include "storage/rollups.def"
-#undef ROLLUP
-};
+static const char *const between[] = {
+    [ROLLUP_KEYED] = ROLLUP_BETWEEN_KEYED, [ROLLUP_WIDE] = ROLLUP_BETWEEN_WIDE};
 
 /* A part of the window, and what it is read from. */
 struct piece {
@@ -229,11 +217,10 @@ static bool say(struct buf *sql, const struct fleetdb_question *question, enum r
            fleetdb_asked_text(
                sql, sums ? rollups[rollup].table : FLEETDB_RESULTS_AMONG("result_counted"), err) &&
            fleetdb_asked_text(sql, sums ? " r" : "", err) &&
-           fleetdb_asked_joins(sql, question, err) &&
-           fleetdb_asked_text(sql,
-                              sums ? " WHERE r.bucket >= :from AND r.bucket < :to"
-                                   : " WHERE r.at_ms >= :from AND r.at_ms < :to",
-                              err) &&
+           fleetdb_asked_joins(sql, question, err) && fleetdb_asked_text(sql, " WHERE ", err) &&
+           fleetdb_asked_text(
+               sql, sums ? between[rollups[rollup].stored] : "r.at_ms >= :from AND r.at_ms < :to",
+               err) &&
            fleetdb_asked_choices(sql, question, err) &&
            fleetdb_asked_text(sql, " GROUP BY 1, 2", err) && buf_append(sql, "", 1, err);
 }

@@ -17,16 +17,21 @@ enum query {
 };
 
 #define COMMON "type, outcome, code, currency, in_service"
-#define SUM(own) "bucket, " own ", " COMMON ", results, amount_minor"
-#define ADD_TO(table, own)                                                                         \
+#define KEY(own) "bucket, " own ", " COMMON
+#define ADD_MORE                                                                                   \
+    " FROM sum_added WHERE true ON CONFLICT DO UPDATE SET"                                         \
+    " results = results + excluded.results, amount_minor = amount_minor + excluded.amount_minor"
+#define ADD_KEYED(table, own)                                                                      \
     "INSERT INTO " table                                                                           \
-    " (" SUM(own) ") SELECT " SUM(own) " FROM sum_added WHERE true"                                \
-                                       " ON CONFLICT DO UPDATE SET"                                \
-                                       " results = results + excluded.results, amount_minor = "    \
-                                       "amount_minor + excluded.amount_minor"
-#define TRIM_OF(table, own, marks)                                                                 \
-    "DELETE FROM " table " WHERE (bucket, " own ", " COMMON ") = (?, " marks                       \
-    ", ?, ?, ?, ?, ?) AND results = 0"
+    "_sum (id, results, amount_minor) SELECT row, results, amount_minor" ADD_MORE
+#define ADD_WIDE(table, own)                                                                       \
+    "INSERT INTO " table " (" KEY(own) ", results, amount_minor)"                                  \
+                                       " SELECT " KEY(own) ", results, amount_minor" ADD_MORE
+#define TRIM_KEYED(table, own)                                                                     \
+    "DELETE FROM " table "_sum WHERE id IN (SELECT row FROM sum_added) AND results = 0"
+#define TRIM_WIDE(table, own)                                                                      \
+    "DELETE FROM " table " WHERE (" KEY(own) ") IN (SELECT " KEY(own) " FROM sum_added)"           \
+                                                                      " AND results = 0"
 #define OF_ROWS(own, bucket_ms)                                                                    \
     "SELECT at_ms / " #bucket_ms ", " own ", " COMMON ", sum(results), sum(amount_minor)"          \
     " FROM result_counted WHERE at_ms >= :from GROUP BY at_ms / " #bucket_ms ", " own ", " COMMON
@@ -39,15 +44,15 @@ enum query {
         OF_TABLE(table, own, bucket_ms), OF_ROWS(own, bucket_ms))
 
 static const char *const texts[QUERIES] = {
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    [ADD + ROLLUP_##id] = ADD_TO(table, own),
+#define ROLLUP(id, name, table, bucket_ms, stored, own, ...)                                       \
+    [ADD + ROLLUP_##id] = ADD_##stored(table, own),
 #include "storage/rollups.def"
 #undef ROLLUP
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
-    [TRIM + ROLLUP_##id] = TRIM_OF(table, own, marks),
+#define ROLLUP(id, name, table, bucket_ms, stored, own, ...)                                       \
+    [TRIM + ROLLUP_##id] = TRIM_##stored(table, own),
 #include "storage/rollups.def"
 #undef ROLLUP
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...)                                        \
+#define ROLLUP(id, name, table, bucket_ms, stored, own, ...)                                       \
     [DIFFER + ROLLUP_##id] = DIFFER_OF(table, own, bucket_ms),
 #include "storage/rollups.def"
 #undef ROLLUP
@@ -57,16 +62,6 @@ static const char *const texts[QUERIES] = {
 };
 
 const struct fleetdb_queries fleetdb_rollup_queries = {texts, QUERIES};
-
-static const struct {
-    const char *table;
-    int64_t bucket_ms;
-    enum rollup_column own[ROLLUP_OWN_MAX];
-} rollups[ROLLUPS] = {
-#define ROLLUP(id, name, table, bucket_ms, own, marks, ...) {table, bucket_ms, {__VA_ARGS__}},
-#include "storage/rollups.def"
-#undef ROLLUP
-};
 
 /* So many rows of sums wait at the most. */
 enum { SUMS_MAX = 32768 };
@@ -204,6 +199,7 @@ enum {
     SUM_IN_SERVICE,
     SUM_RESULTS,
     SUM_AMOUNT,
+    SUM_ROW,
 };
 
 static void own_value(const struct rollup_key *key, enum rollup_column column, sqlite3_context *ret)
@@ -223,8 +219,9 @@ static void sum_value(void *ctx, size_t row, int column, sqlite3_context *ret)
     const struct fleetdb *db = ctx;
     const struct rollup_sum *sum = &db->sums.list[db->adding.first + row];
     const struct rollup_key *key = &sum->key;
-    const int64_t common[] = {key->type,    key->outcome,     0, key->currency, key->in_service,
-                              sum->results, sum->amount_minor};
+    const int64_t common[] = {key->type,         key->outcome,    0,
+                              key->currency,     key->in_service, sum->results,
+                              sum->amount_minor, sum->row};
     if (column == SUM_BUCKET)
         sqlite3_result_int64(ret, key->bucket);
     else if (column < SUM_TYPE)
@@ -244,61 +241,29 @@ void fleetdb_sums_to_add(struct fleetdb *db)
 {
     db->adding.rows = (struct sqlite_rows){
         .name = "sum_added",
-        .columns = "bucket, " OWN_COLUMNS ", " COMMON ", results, amount_minor",
+        .columns = "bucket, " OWN_COLUMNS ", " COMMON ", results, amount_minor, row",
         .count = sum_count,
         .value = sum_value,
         .ctx = db,
     };
 }
 
-static void bind_number(sqlite3_stmt *statement, int place, int64_t number)
-{
-    if (sqlite3_bind_int64(statement, place, number) != SQLITE_OK)
-        abort();
-}
-
-static void bind_words(sqlite3_stmt *statement, int place, const char *text, uint32_t length)
-{
-    if (sqlite3_bind_text64(statement, place, text, length, SQLITE_STATIC, SQLITE_UTF8) !=
-        SQLITE_OK)
-        abort();
-}
-
-static sqlite3_stmt *trim_of(struct fleetdb *db, const struct rollup_key *key)
-{
-    sqlite3_stmt *statement = fleetdb_query(db, FLEETDB_PART_ROLLUPS, TRIM + key->rollup);
-    int place = 0;
-    bind_number(statement, ++place, key->bucket);
-    for (size_t i = 0; i < ROLLUP_OWN_MAX; i++) {
-        enum rollup_column column = rollups[key->rollup].own[i];
-        if (column == ROLLUP_ISSUER)
-            bind_words(statement, ++place, key->text, key->text_length);
-        else if (column == ROLLUP_GENERATION) {
-            if (sqlite3_bind_blob64(statement, ++place, key->text, key->text_length,
-                                    SQLITE_STATIC) != SQLITE_OK)
-                abort();
-        } else if (column != ROLLUP_NONE)
-            bind_number(statement, ++place, key->own[i]);
-    }
-    bind_number(statement, ++place, key->type);
-    bind_number(statement, ++place, key->outcome);
-    bind_words(statement, ++place, key->code, key->code_length);
-    bind_number(statement, ++place, key->currency);
-    bind_number(statement, ++place, key->in_service);
-    return statement;
-}
-
 /* Those of one rollup, which lie side by side. */
 static bool write_sums(struct fleetdb *db, size_t first, size_t count, struct err *err)
 {
-    const struct rollup_sum *list = &db->sums.list[first];
+    struct rollup_sum *list = &db->sums.list[first];
+    const uint32_t rollup = list->key.rollup;
+    bool done = true, less = false;
+    for (size_t i = 0; done && i < count; i++) {
+        less = less || list[i].results < 0;
+        done = rollups[rollup].stored == ROLLUP_WIDE || fleetdb_rollup_find_row(db, &list[i], err);
+    }
     db->adding.first = first;
     db->adding.count = count;
-    bool done = sqlite_run(db->sqlite,
-                           fleetdb_query(db, FLEETDB_PART_ROLLUPS, ADD + list->key.rollup), err);
-    for (size_t i = 0; done && i < count; i++)
-        done = list[i].results >= 0 || sqlite_run(db->sqlite, trim_of(db, &list[i].key), err);
-    return done;
+    return done &&
+           sqlite_run(db->sqlite, fleetdb_query(db, FLEETDB_PART_ROLLUPS, ADD + rollup), err) &&
+           (!less ||
+            sqlite_run(db->sqlite, fleetdb_query(db, FLEETDB_PART_ROLLUPS, TRIM + rollup), err));
 }
 
 bool fleetdb_rollups_write(struct fleetdb *db, struct err *err)

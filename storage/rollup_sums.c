@@ -15,9 +15,9 @@ static_assert(sizeof(struct rollup_key) == sizeof(int64_t) * (1 + ROLLUP_OWN_MAX
                                                ROLLUP_TEXT_BYTES,
               "no padding: keys are compared as bytes");
 
-static uint64_t hash_of(const struct rollup_sums *sums, const struct rollup_key *key)
+uint64_t rollup_key_hash(const struct rollup_key *key, uint64_t seed)
 {
-    uint64_t words[sizeof *key / sizeof(uint64_t)], hash = sums->seed;
+    uint64_t words[sizeof *key / sizeof(uint64_t)], hash = seed;
     memcpy(words, key, sizeof words);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
@@ -29,7 +29,7 @@ static uint64_t hash_of(const struct rollup_sums *sums, const struct rollup_key 
 /* The slot of the key, or the free one where it belongs. */
 static uint32_t *slot_of(const struct rollup_sums *sums, const struct rollup_key *key)
 {
-    size_t at = (size_t)hash_of(sums, key) & (sums->slot_count - 1);
+    size_t at = (size_t)rollup_key_hash(key, sums->seed) & (sums->slot_count - 1);
     while (sums->slots[at] != 0 &&
            memcmp(&sums->list[sums->slots[at] - 1].key, key, sizeof *key) != 0)
         at = (at + 1) & (sums->slot_count - 1);

@@ -29,6 +29,7 @@ struct rollup_key {
 struct rollup_sum {
     struct rollup_key key;
     int64_t results, amount_minor; /* may be less than nothing */
+    int64_t row;                   /* that it goes to, where rows have numbers; 0: not known yet */
 };
 
 struct rollup_sums { /* all zero: empty */
@@ -41,6 +42,9 @@ struct rollup_sums { /* all zero: empty */
      * mostly fall into the row of the one before. */
     uint32_t newest[ROLLUPS_MAX];
 };
+
+/* Keys of foreign bytes do not fall together: `seed` is another one in each program. */
+uint64_t rollup_key_hash(const struct rollup_key *key, uint64_t seed);
 
 bool rollup_sums_add(struct rollup_sums *sums, const struct rollup_key *key, int64_t results,
                      int64_t amount_minor, struct err *err) MUSTER_CHECK;

@@ -119,10 +119,14 @@ static bool collect(struct bench *bench, size_t devices, struct err *err)
 /* ---- the others, by SQL ---- */
 
 static const struct {
-    const char *name;
-    int per_hour;
-} tables[] = {{"rollup_code_minute", 60}, {"rollup_code_hour", 1},     {"rollup_issuer_hour", 1},
-              {"rollup_entry_hour", 1},   {"rollup_software_hour", 1}, {"rollup_device_hour", 1}};
+    const char *name, *first; /* column, which an hour later is so much more: */
+    int64_t an_hour;
+} tables[] = {{"rollup_code_minute_sum", "id", INT64_C(60) << 30},
+              {"rollup_code_hour_sum", "id", INT64_C(1) << 30},
+              {"rollup_issuer_hour_sum", "id", INT64_C(1) << 30},
+              {"rollup_entry_hour_sum", "id", INT64_C(1) << 30},
+              {"rollup_software_hour_sum", "id", INT64_C(1) << 30},
+              {"rollup_device_hour", "bucket", 1}};
 
 static bool do_sql(sqlite3 *db, const char *sql, struct err *err)
 {
@@ -221,10 +225,14 @@ static bool copy_one(sqlite3 *db, int64_t copy, int64_t rows, struct err *err)
                        " results = results + excluded.results,"
                        " amount_minor = amount_minor + excluded.amount_minor",
                        tables[i].name);
-        done = copy_table(db, tables[i].name, "bucket", copy * HALF_DAY_HOURS * tables[i].per_hour,
-                          copy, rest, err);
+        done = copy_table(db, tables[i].name, tables[i].first,
+                          copy * HALF_DAY_HOURS * tables[i].an_hour, copy, rest, err);
     }
-    return done;
+    (void)snprintf(rest, sizeof rest,
+                   "UPDATE rollup_key SET hour = max(hour, %" PRId64
+                   " + (SELECT max(bucket) FROM temp.base_rollup_device_hour))",
+                   copy * HALF_DAY_HOURS);
+    return done && do_sql(db, rest, err);
 }
 
 /* The sums of the first half day, which the copies add to. */

@@ -146,7 +146,8 @@ def test_last_week_too_is_of_the_part(shops, broker, pki):
     with contextlib.closing(sqlite3.connect(ops.folder / "fleet.db")) as database:
         database.execute("UPDATE result SET at_ms = at_ms - 604800000 WHERE stan % 2 = 0")
         database.execute("INSERT INTO result_span SELECT bucket - 672, first_row, last_row FROM result_span")
-        database.execute("UPDATE rollup_code_hour SET bucket = bucket - 169 WHERE code = '57'")
+        database.execute("UPDATE rollup_code_hour_sum SET id = id - (169 << 30) WHERE id IN "
+                         "(SELECT id FROM rollup_code_hour WHERE code = '57')")
         database.commit()
     ops.start(broker, pki)
     status, reply = asker(ops, "shop", "--merchant", "m1")("errors", by="issuer")

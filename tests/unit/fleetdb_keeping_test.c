@@ -148,8 +148,8 @@ static void a_wrong_sum_of_whole_rows_is_found(void **state)
     two_days(world);
     (void)age(world, FLEETDB_KEPT_RESULTS, ago(world, 30), ago(world, 30));
     world->now_ms += 2 * hour_ms;
-    doctor(world, "INSERT INTO rollup_code_hour SELECT bucket + 2600, 9, type, outcome, code,"
-                  " currency, in_service, 1, 1 FROM rollup_code_hour LIMIT 1");
+    doctor(world, "INSERT INTO rollup_code_hour_sum SELECT id + (2600 << 30), 1, 1"
+                  " FROM rollup_code_hour_sum LIMIT 1");
     assert_true(fleetdb_rollups_check(world->fleet->db, &wrong, text, sizeof text, NULL));
     assert_int_equal(wrong, 1);
 }
@@ -271,6 +271,25 @@ static void sums_by_the_hour_go_from_all_tables(void **state)
     assert_int_equal(age(world, FLEETDB_KEPT_RESULTS, ago(world, 30), ago(world, 30)), 20);
     assert_int_equal(age(world, FLEETDB_KEPT_SUMS_HOUR, ago(world, 50), 0), 5); /* tables */
     assert_int_equal(number(world, "SELECT sum(results) FROM rollup_device_hour"), 5);
+    sums_are_right(world);
+}
+
+/* What no sum is of any more needs no number. */
+static void numbers_go_with_their_last_sums(void **state)
+{
+    static const char numbers[] = "SELECT count(*) FROM rollup_key WHERE name = 'code'";
+    struct world *world = *state;
+    two_days(world);
+    doctor(world, "INSERT INTO rollup_key (name, acquirer, software, scheme, entry, issuer, type,"
+                  " outcome, code, currency, in_service, hour) SELECT name, 9, software, scheme,"
+                  " entry, issuer, type, outcome, code, currency, in_service, 1 FROM rollup_key"
+                  " WHERE name = 'code' LIMIT 1");
+    const int64_t before = number(world, numbers);
+    (void)age(world, FLEETDB_KEPT_SUMS_HOUR, ago(world, 30), 0);
+    assert_int_equal(number(world, numbers), before); /* sums by the minute may be of it */
+    (void)age(world, FLEETDB_KEPT_SUMS_MINUTE, ago(world, 30), 0);
+    assert_int_equal(number(world, numbers), before - 1);
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_code_hour WHERE code IS NULL"), 0);
     sums_are_right(world);
 }
 
@@ -554,6 +573,7 @@ int main(void)
         TEST(spans_side_by_side_both_go),
         TEST(sums_by_the_minute_are_not_begun_again),
         TEST(sums_by_the_hour_go_from_all_tables),
+        TEST(numbers_go_with_their_last_sums),
         TEST(the_newest_of_the_feed_stays),
         TEST(absences_go_by_age),
         TEST(logs_go_before_other_events),

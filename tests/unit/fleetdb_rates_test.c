@@ -410,7 +410,8 @@ static void the_first_and_the_last_hour_are_looked_up(void **state)
 {
     static const char years[] =
         "WITH RECURSIVE hour (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM hour WHERE n < 87600)"
-        " INSERT INTO rollup_code_hour SELECT n, 0, 1, 1, '00', 156, 1, 1, 100 FROM hour";
+        " INSERT INTO rollup_code_hour_sum SELECT (n << 30) + k.id, 1, 100 FROM hour,"
+        " (SELECT min(id) AS id FROM rollup_key WHERE name = 'code') k";
     struct rates_world rates;
     struct fleetdb_rates *answer = NULL;
     open_world(state, &rates);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "storage/fleetdb_internal.h"
 #include "storage/fleetdb_rollups.h"
 
 #include "fleet/truetime.h"
@@ -95,6 +96,67 @@ static void a_rollback_takes_its_sums_along(void **state)
     (void)collector_turn(world->collector);
     assert_int_equal(number(world, "SELECT sum(results) FROM rollup_code_hour"), 3);
     sums_are_right(world);
+}
+
+/* What it is of got a number in a transaction that did not happen. */
+static void a_rollback_takes_its_numbers_along(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb *db = world->fleet->db;
+    static const struct fleetdb_counted lost = {.at_ms = WORLD_WALL_MS, .acquirer = 7};
+    assert_true(fleetdb_begin(db, NULL));
+    assert_true(fleetdb_rollup_count(db, &lost, FLEETDB_ADD, NULL));
+    assert_true(fleetdb_rollups_write(db, NULL));
+    fleetdb_rollback(db);
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_key"), 0);
+    assert_true(fleetdb_begin(db, NULL));
+    assert_true(fleetdb_rollup_count(db, &lost, FLEETDB_ADD, NULL));
+    assert_true(fleetdb_commit(db, NULL));
+    assert_int_equal(number(world, "SELECT sum(results) FROM rollup_code_hour WHERE acquirer = 7"),
+                     1);
+}
+
+/* The same thing is of one number, whoever has the database open. */
+static void what_a_sum_is_of_has_one_number(void **state)
+{
+    static const char numbers[] = "SELECT count(*) FROM rollup_key";
+    struct world *world = *state;
+    world_send_results(world, 5, 1, 30, 0);
+    (void)collector_turn(world->collector);
+    const int64_t before = number(world, numbers);
+    assert_in_range(before, 4, 29); /* one of each name, and fewer than results */
+    rollup_numbers_forget(&world->fleet->db->numbers); /* as after a restart */
+    world_send_results(world, 5, 31, 60, 0);
+    (void)collector_turn(world->collector);
+    assert_int_equal(number(world, numbers), before);
+    sums_are_right(world);
+}
+
+/* More things than are known by heart, each an hour later than the one before, and all once more.
+ */
+static void more_numbers_than_are_kept_in_memory(void **state)
+{
+    enum { THINGS = ROLLUP_NUMBERS_MAX / 2 + 1000 };
+    struct world *world = *state;
+    struct fleetdb *db = world->fleet->db;
+    struct fleetdb_counted counted = {.stamp = {.in_service = true}};
+    for (int round = 0; round < 2; round++) {
+        assert_true(fleetdb_begin(db, NULL));
+        for (uint32_t i = 0; i < THINGS; i++) {
+            counted.acquirer = counted.scheme = i;
+            counted.at_ms = (int64_t)(i + 1) * 3600000;
+            assert_true(fleetdb_rollup_count(db, &counted, FLEETDB_ADD, NULL));
+        }
+        assert_true(fleetdb_commit(db, NULL));
+    }
+    assert_true(db->numbers.count <= ROLLUP_NUMBERS_MAX);
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_key WHERE name = 'code'"), THINGS);
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_code_hour WHERE results = 2"
+                                   " AND bucket = acquirer + 1"),
+                     THINGS);
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_key WHERE name = 'code'"
+                                   " AND hour = acquirer + 1"),
+                     THINGS);
 }
 
 /* ---- when it was becomes known later ---- */
@@ -235,7 +297,7 @@ static void a_sum_may_grow_beyond_all_numbers(void **state)
     world_send_results(world, 5, 1, 5, 0);
     (void)collector_turn(world->collector);
     temp_fleet_change(world->fleet,
-                      "UPDATE rollup_code_hour SET amount_minor = 9223372036854775807");
+                      "UPDATE rollup_code_hour_sum SET amount_minor = 9223372036854775807");
     world_send_results(world, 5, 6, 9, 0);
     (void)collector_turn(world->collector);
     assert_int_equal(world->failures, 0);
@@ -280,9 +342,9 @@ static void a_wrong_sum_is_found(void **state)
     (void)collector_turn(world->collector);
     (void)snprintf(path, sizeof path, "%s/fleet.db", world->fleet->dir);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_exec(db, "UPDATE rollup_entry_hour SET results = results + 1", NULL, NULL, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "UPDATE rollup_entry_hour_sum SET results = results + 1",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
     (void)sqlite3_close(db);
     assert_true(fleetdb_rollups_check(world->fleet->db, &wrong, text, sizeof text, NULL));
     assert_int_equal(wrong, 2); /* the one that is there, and the one that should be */
@@ -297,6 +359,9 @@ int main(void)
         TEST(what_comes_twice_counts_once),
         TEST(a_second_id_is_not_counted),
         TEST(a_rollback_takes_its_sums_along),
+        TEST(a_rollback_takes_its_numbers_along),
+        TEST(what_a_sum_is_of_has_one_number),
+        TEST(more_numbers_than_are_kept_in_memory),
         TEST(a_corrected_time_moves_them),
         TEST(a_sale_counts_for_the_life_it_was_made_in),
         TEST(absurd_values_break_nothing),

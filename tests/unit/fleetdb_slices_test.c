@@ -92,20 +92,23 @@ static void much_work_is_followed_by_less(void **state)
                                               .to_ms = begun_ms + 100 * 24 * hour_ms};
     (void)snprintf(
         sql, sizeof sql,
-        "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n"
-        " WHERE i < %d) INSERT INTO rollup_code_hour SELECT %lld + i / %d, i %% %d, 1, 1,"
-        " '00', 156, 1, 1, 0 FROM n",
-        HOURS * SUMS_AN_HOUR - 1, (long long)(begun_ms / hour_ms), SUMS_AN_HOUR, SUMS_AN_HOUR);
+        "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+        " INSERT INTO rollup_key SELECT 1 + i, 'code', i, 0, 0, 0, '', 1, 1, '00', 156, 1, 0 FROM "
+        "n;"
+        "WITH RECURSIVE n (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+        " INSERT INTO rollup_code_hour_sum SELECT (%lld + i / %d << 30) + 1 + i %% %d, 1, 0 FROM n",
+        SUMS_AN_HOUR - 1, HOURS * SUMS_AN_HOUR - 1, (long long)(begun_ms / hour_ms), SUMS_AN_HOUR,
+        SUMS_AN_HOUR);
     temp_fleet_change(fleet, sql);
     const struct answer heavy = ask(fleet, &question, "code");
     assert_int_equal(heavy.results, HOURS * SUMS_AN_HOUR);
     assert_int_equal(heavy.first_ms, 24 * hour_ms);
     assert_in_range(heavy.second_ms, hour_ms, 12 * hour_ms);
     /* And little work by more. */
-    temp_fleet_change(fleet,
-                      "DELETE FROM rollup_code_hour WHERE acquirer > 0;"
-                      "INSERT INTO rollup_code_hour SELECT max(bucket) + 2400, 0, 1, 1, '00',"
-                      " 156, 1, 1, 0 FROM rollup_code_hour");
+    temp_fleet_change(fleet, "DELETE FROM rollup_code_hour_sum WHERE id IN"
+                             " (SELECT id FROM rollup_code_hour WHERE acquirer > 0);"
+                             "INSERT INTO rollup_code_hour_sum SELECT max(id) + (2400 << 30), 1, 0"
+                             " FROM rollup_code_hour_sum");
     const struct answer light = ask(fleet, &question, "code");
     assert_int_equal(light.results, HOURS);
     assert_in_range(light.steps, 2, 9);

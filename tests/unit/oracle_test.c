@@ -159,23 +159,16 @@ static void close_spool(struct world *world)
     world->spool->spool = NULL;
 }
 
-extern const char *const fleetdb_migrations[];
-extern const unsigned fleetdb_migrations_count;
-
 /* Rows that a test has put there or taken away are summed up as the migration sums up what it
  * finds. */
 static void sum_up(struct world *world)
 {
-    const char *sums = NULL;
-    for (unsigned i = 0; i < fleetdb_migrations_count && sums == NULL; i++)
-        sums = strstr(fleetdb_migrations[i], "INSERT INTO rollup_");
-    assert_non_null(sums);
+    struct buf sums = {.limit = SIZE_MAX};
+    assert_true(file_read(MUSTER_SUM_UP, SIZE_MAX, &sums, NULL) && buf_append(&sums, "", 1, NULL));
     sql(world->fleet_path, "UPDATE result SET standing = (SELECT id FROM standing t"
-                           " WHERE t.device = result.device);"
-                           "DELETE FROM rollup_code_minute; DELETE FROM rollup_code_hour;"
-                           "DELETE FROM rollup_issuer_hour; DELETE FROM rollup_entry_hour;"
-                           "DELETE FROM rollup_software_hour; DELETE FROM rollup_device_hour;");
-    sql(world->fleet_path, "%s", sums);
+                           " WHERE t.device = result.device)");
+    sql(world->fleet_path, "%s", (const char *)sums.data);
+    buf_done(&sums);
 }
 
 static void judge(struct world *world, int64_t quota_bytes, bool with_fleet)
@@ -357,13 +350,13 @@ static void test_sums_that_say_something_else(void **state)
     sum_up(world);
     world->sums_stay = true;
     FOUND(0);
-    sql(world->fleet_path, "UPDATE rollup_code_minute SET results = results - 1");
+    sql(world->fleet_path, "UPDATE rollup_code_minute_sum SET results = results - 1");
     FOUND([ORACLE_unsummed] = 2); /* what is there, and what should be */
     sum_up(world);
     sql(world->fleet_path, "UPDATE rollup_device_hour SET amount_minor = 1");
     FOUND([ORACLE_unsummed] = 2);
     sum_up(world);
-    sql(world->fleet_path, "DELETE FROM rollup_issuer_hour");
+    sql(world->fleet_path, "DELETE FROM rollup_issuer_hour_sum");
     FOUND([ORACLE_unsummed] = 1);
 }
 
