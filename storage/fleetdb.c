@@ -134,8 +134,9 @@ bool fleetdb_open(const char *path, struct fleetdb **ret_db, struct err *err)
         return false;
     }
     fleetdb_come_open(&db->come);
+    fleetdb_spans_open(&db->spans);
     fleetdb_sums_to_add(db);
-    const struct sqlite_rows *const rows[] = {&db->come.rows, &db->adding.rows};
+    const struct sqlite_rows *const rows[] = {&db->come.rows, &db->spans.rows, &db->adding.rows};
     struct sqlite_settings settings = {
         .path = path,
         .what = "fleet database",

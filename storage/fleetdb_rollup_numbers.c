@@ -12,12 +12,13 @@ enum query { FIND, ADD, LATER, UNUSED, QUERIES };
     ":name, :acquirer, :software, :scheme, :entry, :issuer, :type, :outcome, :code, :currency,"    \
     " :in_service"
 
+#define SOME_UNUSED "SELECT id FROM rollup_key WHERE hour < :before LIMIT :rows"
+
 static const char *const texts[QUERIES] = {
     [FIND] = "SELECT id, hour FROM rollup_key WHERE (" OF ") = (" OF_THIS ")",
     [ADD] = "INSERT INTO rollup_key (" OF ", hour) VALUES (" OF_THIS ", :hour)",
     [LATER] = "UPDATE rollup_key SET hour = :hour WHERE id = :id",
-    [UNUSED] = "DELETE FROM rollup_key WHERE id IN"
-               " (SELECT id FROM rollup_key WHERE hour < :before LIMIT :rows)",
+    [UNUSED] = "DELETE FROM rollup_key WHERE id IN (" SOME_UNUSED ")",
 };
 
 const struct fleetdb_queries fleetdb_rollup_number_queries = {texts, QUERIES};

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum query { GROW, REACH, ADD, LEFT, REMOVE, BEGINS, WRONG, QUERIES };
+enum query { GROW, REACH, ADD, ADD_ALL, LEFT, REMOVE, BEGINS, WRONG, QUERIES };
 enum { SPANS_MAX = 32768 }; /* so many wait at the most */
 
 #define LAST_BEFORE                                                                                \
@@ -23,6 +23,8 @@ static const char *const texts[QUERIES] = {
     [REACH] = "UPDATE result_span SET last_row = max(last_row, :last)" LAST_THAT_REACHES,
     [ADD] = "INSERT INTO result_span (bucket, first_row, last_row)"
             " VALUES (:bucket, :first, :last)",
+    [ADD_ALL] = "INSERT INTO result_span (bucket, first_row, last_row)"
+                " SELECT bucket, first_row, last_row FROM span_added",
     [LEFT] = "SELECT p.first_row, EXISTS " RESULTS_OF " FROM result_span p"
              " WHERE p.bucket = :bucket AND p.first_row = " LAST_BEFORE " AND p.last_row >= :first",
     [REMOVE] = "DELETE FROM result_span WHERE bucket = :bucket AND first_row = :first",
@@ -65,20 +67,57 @@ static int in_order(const void *left, const void *right)
     return order != 0 ? order : (a->first > b->first) - (a->first < b->first);
 }
 
-/* Only the first of a quarter of an hour meets what was written before. */
+static size_t added_count(void *ctx)
+{
+    return ((const struct fleetdb_spans *)ctx)->count;
+}
+
+static void added_value(void *ctx, size_t row, int column, sqlite3_context *ret)
+{
+    const struct fleetdb_span *span = &((const struct fleetdb_spans *)ctx)->list[row];
+    const int64_t values[] = {span->bucket, span->first, span->last};
+    sqlite3_result_int64(ret, values[column]);
+}
+
+void fleetdb_spans_open(struct fleetdb_spans *spans)
+{
+    spans->rows = (struct sqlite_rows){
+        .name = "span_added",
+        .columns = "bucket, first_row, last_row",
+        .count = added_count,
+        .value = added_value,
+        .ctx = spans,
+    };
+}
+
+/* Leaves those in the list that are to be added: only the first of a quarter of an hour meets what
+ * was written before, and may be a part of that by now. */
+static bool grow_first(struct fleetdb *db, struct err *err)
+{
+    struct fleetdb_spans *spans = &db->spans;
+    size_t left = 0;
+    int64_t bucket = 0;
+    for (size_t i = 0; i < spans->count; i++) {
+        const struct fleetdb_span span = spans->list[i];
+        const bool first = i == 0 || span.bucket != bucket;
+        bucket = span.bucket;
+        if (first && !write(db, GROW, &span, err))
+            return false;
+        if (!first || sqlite_changes(db->sqlite) == 0)
+            spans->list[left++] = span;
+    }
+    spans->count = left;
+    return true;
+}
+
 bool fleetdb_spans_write(struct fleetdb *db, struct err *err)
 {
     struct fleetdb_spans *spans = &db->spans;
-    bool done = true;
     if (spans->count > 1)
         qsort(spans->list, spans->count, sizeof *spans->list, in_order);
-    for (size_t i = 0; done && i < spans->count; i++) {
-        const struct fleetdb_span *span = &spans->list[i];
-        if (i > 0 && span->bucket == spans->list[i - 1].bucket)
-            done = write(db, ADD, span, err);
-        else
-            done = grow_or_add(db, GROW, span, err);
-    }
+    const bool done = grow_first(db, err) &&
+                      (spans->count == 0 ||
+                       sqlite_run(db->sqlite, fleetdb_query(db, FLEETDB_PART_SPANS, ADD_ALL), err));
     spans->count = 0;
     return done;
 }

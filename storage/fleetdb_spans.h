@@ -3,6 +3,7 @@
 #define STORAGE_FLEETDB_SPANS_H
 
 #include "storage/fleetdb.h"
+#include "storage/sqlite_rows.h"
 
 /*
  * For storage/ only. Which rows hold the results of a quarter of an hour: one row of result_span
@@ -14,9 +15,13 @@ struct fleetdb_span {
 };
 
 struct fleetdb_spans {
+    struct sqlite_rows rows; /* of the list: span_added */
     struct fleetdb_span *list;
     size_t count, room;
 };
+
+/* The table in memory that statements read. */
+void fleetdb_spans_open(struct fleetdb_spans *spans);
 
 /* The row is new, and newer than all others. */
 bool fleetdb_span_add(struct fleetdb *db, int64_t at_ms, int64_t row, struct err *err) MUSTER_CHECK;
