@@ -238,7 +238,8 @@ static void take_message(struct collector *collector, const char *topic, struct 
     if (!collector_admit(collector, topic, payload, &parsed))
         return;
     while (collector_queue_full(collector, payload.length)) {
-        if (collector_queue_crowded(collector, parsed.device)) {
+        /* What says that a session begins or ends is not said again. */
+        if (parsed.kind != TOPIC_UP_ONLINE && collector_queue_crowded(collector, parsed.device)) {
             collector_refuse(collector, collector_kind(&parsed), REASON_TOO_FAST, parsed.device,
                              "others wait behind what it has sent; it may send that again");
             return;

@@ -359,13 +359,16 @@ static bool age_rows(struct fleetdb *db, enum fleetdb_kept kept,
 
 /* What neither the minutes nor the hours that are kept have sums of. */
 static bool forget_unused(struct fleetdb *db, enum fleetdb_kept kept, int64_t whole_from_ms,
-                          int64_t rows, struct err *err)
+                          int64_t rows, bool *ret_more, struct err *err)
 {
     const enum fleetdb_kept other =
         kept == FLEETDB_KEPT_SUMS_HOUR ? FLEETDB_KEPT_SUMS_MINUTE : FLEETDB_KEPT_SUMS_HOUR;
     const int64_t other_ms = db->whole_from_ms[other];
     const int64_t before_ms = whole_from_ms < other_ms ? whole_from_ms : other_ms;
-    return fleetdb_rollup_forget_unused(db, before_ms, rows, err);
+    if (!fleetdb_rollup_forget_unused(db, before_ms, rows, err))
+        return false;
+    *ret_more = sqlite_changes(db->sqlite) >= rows;
+    return true;
 }
 
 /* What is older than `whole_from_ms` counts no more, from the first step on. */
@@ -388,7 +391,7 @@ static bool age_sums(struct fleetdb *db, enum fleetdb_kept kept,
     }
     step->removed = (uint64_t)(ageing->rows - left);
     *ret_more = left <= 0;
-    return *ret_more || forget_unused(db, kept, step->whole_from_ms, ageing->rows, err);
+    return *ret_more || forget_unused(db, kept, step->whole_from_ms, ageing->rows, ret_more, err);
 }
 
 /* ---- a step ---- */

@@ -20,10 +20,24 @@ static const char *const texts[QUERIES] = {
 const struct fleetdb_queries fleetdb_rate_queries = {texts, QUERIES};
 
 enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, SOURCE_CHARS = 32, PIECES_MAX = 3 };
-/* A slice is read in one go, and everybody else waits: of rows no more than so many are looked at,
- * however many a terminal may have sent of one moment; and one of sums that took longer than so
- * much of SQLite's work, some 10 ms, is followed by a shorter one. */
-enum { ROWS_A_SLICE = 10000, WORK_A_SLICE = 1000000 };
+/* A slice is read in one go, some 10 ms, and everybody else waits: of rows no more than so many are
+ * looked at, however many a terminal may have sent of one moment; and of sums as many hours as have
+ * no more than so many, or one. */
+enum { ROWS_A_SLICE = 10000, QUARTER_MS = 15 * MINUTE_MS };
+
+#define SUM_BEYOND_KEYED(table)                                                                    \
+    "SELECT id >> " ROLLUP_BUCKET_BITS " FROM " table                                              \
+    "_sum WHERE id >= :from << " ROLLUP_BUCKET_BITS " ORDER BY id LIMIT 1 OFFSET :sums"
+#define SUM_BEYOND_WIDE(table)                                                                     \
+    "SELECT bucket FROM " table " WHERE bucket >= :from ORDER BY bucket LIMIT 1 OFFSET :sums"
+static const char *const sum_beyond[ROLLUPS] = {
+#define ROLLUP(id, name, table, bucket_ms, stored, own, ...)                                       \
+    [ROLLUP_##id] = SUM_BEYOND_##stored(table),
+#include "storage/rollups.def"
+#undef ROLLUP
+};
+/* Sums by device are joined with more. */
+static const int64_t sums_a_slice[] = {[ROLLUP_KEYED] = 10000, [ROLLUP_WIDE] = 4000};
 
 static const char *const between[] = {
     [ROLLUP_KEYED] = ROLLUP_BETWEEN_KEYED, [ROLLUP_WIDE] = ROLLUP_BETWEEN_WIDE};
@@ -31,9 +45,9 @@ static const char *const between[] = {
 /* A part of the window, and what it is read from. */
 struct piece {
     enum rollup_id rollup; /* ROLLUPS: the rows */
-    int64_t from_ms, at_ms, to_ms, slice_ms;
+    int64_t from_ms, at_ms, to_ms;
     int64_t row; /* from that one on, of the rows of its slice */
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement, *beyond;
 };
 
 struct window {
@@ -77,17 +91,9 @@ static enum rollup_id find_rollup(int64_t bucket_ms, unsigned needs)
 static void add_piece(struct fleetdb_rates *rates, enum rollup_id rollup, int64_t from_ms,
                       int64_t to_ms)
 {
-    /* The first slice: of 10,000 devices two hours take 45 ms. */
-    static const int64_t day_ms = 24 * (int64_t)HOUR_MS;
-    int64_t slice_ms = rollup == ROLLUPS              ? 15 * MINUTE_MS
-                       : rollup == ROLLUP_DEVICE_HOUR ? 2 * HOUR_MS
-                                                      : day_ms;
     if (from_ms < to_ms)
-        rates->pieces[rates->piece_count++] = (struct piece){.rollup = rollup,
-                                                             .from_ms = from_ms,
-                                                             .at_ms = from_ms,
-                                                             .to_ms = to_ms,
-                                                             .slice_ms = slice_ms};
+        rates->pieces[rates->piece_count++] =
+            (struct piece){.rollup = rollup, .from_ms = from_ms, .at_ms = from_ms, .to_ms = to_ms};
 }
 
 static int64_t floor_to(int64_t at_ms, int64_t unit_ms)
@@ -229,7 +235,9 @@ static bool prepare(struct fleetdb_rates *rates, struct piece *piece, struct err
 {
     struct buf sql = {0};
     bool done = say(&sql, &rates->question, piece->rollup, err) &&
-                sqlite_compile(rates->sqlite, (const char *)sql.data, &piece->statement, err);
+                sqlite_compile(rates->sqlite, (const char *)sql.data, &piece->statement, err) &&
+                (piece->rollup == ROLLUPS ||
+                 sqlite_compile(rates->sqlite, sum_beyond[piece->rollup], &piece->beyond, err));
     buf_done(&sql);
     if (!done)
         return false;
@@ -334,21 +342,30 @@ static sqlite3_stmt *bind_slice(struct piece *piece, int64_t from, int64_t to)
     return piece->statement;
 }
 
-/* Sums are read of more time as long as that is little work, and of less where it is much. */
-static bool read_sums(struct fleetdb_rates *rates, struct piece *piece, int64_t end_ms,
-                      struct err *err)
+/* Before the bucket that has the first sum too many. */
+static bool find_end(struct fleetdb_rates *rates, const struct piece *piece, int64_t *ret_end_ms,
+                     struct err *err)
+{
+    const struct rollup *rollup = &rollups[piece->rollup];
+    const int64_t first = piece->at_ms / rollup->bucket_ms;
+    int64_t end = 0;
+    (void)sqlite3_reset(piece->beyond);
+    sqlite_bind_int(piece->beyond, ":from", first);
+    sqlite_bind_int(piece->beyond, ":sums", sums_a_slice[rollup->stored]);
+    if (!sqlite_value(rates->sqlite, piece->beyond, piece->to_ms / rollup->bucket_ms, &end, err))
+        return false;
+    end = end > first ? end : first + 1;
+    *ret_end_ms = end * rollup->bucket_ms < piece->to_ms ? end * rollup->bucket_ms : piece->to_ms;
+    return true;
+}
+
+static bool read_sums(struct fleetdb_rates *rates, struct piece *piece, struct err *err)
 {
     const int64_t unit_ms = rollups[piece->rollup].bucket_ms;
-    sqlite3_stmt *slice = bind_slice(piece, piece->at_ms / unit_ms, end_ms / unit_ms);
-    if (!read_list(rates, slice, err))
+    int64_t end_ms = 0;
+    if (!find_end(rates, piece, &end_ms, err) ||
+        !read_list(rates, bind_slice(piece, piece->at_ms / unit_ms, end_ms / unit_ms), err))
         return false;
-    const int work = sqlite3_stmt_status(slice, SQLITE_STMTSTATUS_VM_STEP, 1);
-    if (work > WORK_A_SLICE)
-        piece->slice_ms = floor_to(piece->slice_ms / 2, unit_ms);
-    else if (work < WORK_A_SLICE / 4)
-        piece->slice_ms *= 2;
-    if (piece->slice_ms < unit_ms)
-        piece->slice_ms = unit_ms;
     piece->at_ms = end_ms;
     return true;
 }
@@ -366,10 +383,10 @@ static bool find_last(struct fleetdb_rates *rates, const struct piece *piece, in
     sqlite_bind_int(span, ":row", piece->row);
     *ret_last = INT64_MAX;
     while (sqlite_row(rates->sqlite, span, &more, err)) {
-        const int64_t first = sqlite3_column_int64(span, 0), last = sqlite3_column_int64(span, 1);
-        const int64_t begin = first > piece->row ? first : piece->row;
         if (!more)
             return true;
+        const int64_t first = sqlite3_column_int64(span, 0), last = sqlite3_column_int64(span, 1);
+        const int64_t begin = first > piece->row ? first : piece->row;
         if (last - begin >= left) {
             *ret_last = begin + left - 1;
             (void)sqlite3_reset(span);
@@ -380,10 +397,11 @@ static bool find_last(struct fleetdb_rates *rates, const struct piece *piece, in
     return false;
 }
 
-static bool read_rows(struct fleetdb_rates *rates, struct piece *piece, int64_t end_ms,
-                      struct err *err)
+static bool read_rows(struct fleetdb_rates *rates, struct piece *piece, struct err *err)
 {
-    int64_t last = 0;
+    int64_t last = 0, end_ms = (piece->at_ms / QUARTER_MS + 1) * QUARTER_MS;
+    if (end_ms > piece->to_ms)
+        end_ms = piece->to_ms;
     if (!find_last(rates, piece, &last, err))
         return false;
     sqlite3_stmt *slice = bind_slice(piece, piece->at_ms, end_ms);
@@ -428,11 +446,8 @@ bool fleetdb_rates_step(struct fleetdb_rates *rates, bool *ret_done, struct err 
 {
     if (rates->piece < rates->piece_count) {
         struct piece *piece = &rates->pieces[rates->piece];
-        int64_t end_ms = (piece->at_ms / piece->slice_ms + 1) * piece->slice_ms;
-        if (end_ms > piece->to_ms)
-            end_ms = piece->to_ms;
-        if (!(piece->rollup < ROLLUPS ? read_sums(rates, piece, end_ms, err)
-                                      : read_rows(rates, piece, end_ms, err)))
+        if (!(piece->rollup < ROLLUPS ? read_sums(rates, piece, err)
+                                      : read_rows(rates, piece, err)))
             return false;
         rates->piece += piece->at_ms == piece->to_ms;
     }
@@ -483,8 +498,10 @@ void fleetdb_rates_close(struct fleetdb_rates *rates)
 {
     if (rates == NULL)
         return;
-    for (size_t i = 0; i < rates->piece_count; i++)
+    for (size_t i = 0; i < rates->piece_count; i++) {
         (void)sqlite3_finalize(rates->pieces[i].statement);
+        (void)sqlite3_finalize(rates->pieces[i].beyond);
+    }
     (void)sqlite3_finalize(rates->spans);
     for (size_t i = 0; i < rates->count; i++)
         free(rates->list[i].key);

@@ -16,7 +16,12 @@ enum query { FIND, ADD, LATER, UNUSED, QUERIES };
 
 static const char *const texts[QUERIES] = {
     [FIND] = "SELECT id, hour FROM rollup_key WHERE (" OF ") = (" OF_THIS ")",
-    [ADD] = "INSERT INTO rollup_key (" OF ", hour) VALUES (" OF_THIS ", :hour)",
+    /* One more than the highest, or, when that is the last, one that became free. */
+    [ADD] =
+        "INSERT INTO rollup_key (id, " OF ", hour) SELECT (SELECT iif(max(id) < 1073741823,"
+        " NULL, (SELECT k.id + 1 FROM rollup_key k WHERE k.id < 1073741823 AND NOT EXISTS"
+        " (SELECT 1 FROM rollup_key n WHERE n.id = k.id + 1) LIMIT 1)) FROM rollup_key), " OF_THIS
+        ", :hour",
     [LATER] = "UPDATE rollup_key SET hour = :hour WHERE id = :id",
     [UNUSED] = "DELETE FROM rollup_key WHERE id IN (" SOME_UNUSED ")",
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages that a thread opens beside the one that stores them, as in musterd. */
+#include "proto/online.h"
 #include "storage/fleetdb_places.h"
 #include "tests/unit/collector_world.h"
 #include "tests/unit/testing.h"
@@ -102,6 +103,25 @@ static void one_that_floods_holds_up_no_other(void **state)
     world_settle(world);
     assert_int_equal(world_results(world), 3);
     buf_done(&flood);
+}
+
+/* That a session ended is not said again: it is taken even then. */
+static void what_a_flood_says_of_its_session_is_heard(void **state)
+{
+    struct world *world = *state;
+    struct buf flood = world_seal_results(world, "t2", INCARNATION, 1, 1, 0), gone = {0};
+    const struct online_word word = {.boot = 5, .began_ms = 1000};
+    assert_true(online_write(&word, &gone, NULL));
+    send(world, 1);
+    for (size_t i = 0; i < ROOM - 1; i++)
+        world_deliver(world, TOPIC_UP_BATCH, "t2", buf_bytes(&flood));
+    const unsigned words = world->words;
+    world_deliver(world, TOPIC_UP_ONLINE, "t2", buf_bytes(&gone));
+    assert_int_equal(world_refused(world, REFUSED_ONLINE, REASON_TOO_FAST), 0);
+    world_settle(world);
+    assert_int_equal(world->words, words + 1);
+    buf_done(&flood);
+    buf_done(&gone);
 }
 
 static void nor_does_one_that_sends_much_at_once(void **state)
@@ -249,12 +269,19 @@ static void what_is_opened_does_not_wait_for_ever(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(many_messages_keep_their_order),        TEST(the_first_of_two_counts),
-        TEST(what_is_opened_waits_for_a_turn),       TEST(a_key_taken_away_meanwhile_is_no_key),
-        TEST(a_key_given_meanwhile_is_one),          TEST(who_is_retired_meanwhile_is_refused),
-        TEST(what_is_not_committed_is_dropped),      TEST(finished_it_has_stored_all),
-        TEST(what_is_opened_does_not_wait_for_ever), TEST(what_is_being_opened_is_waited_for),
-        TEST(one_that_floods_holds_up_no_other),     TEST(nor_does_one_that_sends_much_at_once),
+        TEST(many_messages_keep_their_order),
+        TEST(the_first_of_two_counts),
+        TEST(what_is_opened_waits_for_a_turn),
+        TEST(a_key_taken_away_meanwhile_is_no_key),
+        TEST(a_key_given_meanwhile_is_one),
+        TEST(who_is_retired_meanwhile_is_refused),
+        TEST(what_is_not_committed_is_dropped),
+        TEST(finished_it_has_stored_all),
+        TEST(what_is_opened_does_not_wait_for_ever),
+        TEST(what_is_being_opened_is_waited_for),
+        TEST(one_that_floods_holds_up_no_other),
+        TEST(what_a_flood_says_of_its_session_is_heard),
+        TEST(nor_does_one_that_sends_much_at_once),
         TEST(many_that_send_much_are_all_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,56 @@ static void a_rollback_takes_its_numbers_along(void **state)
                      1);
 }
 
+static int refuse(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+/* A commit that fails, as of a full disk, gave no numbers. */
+static void a_failed_commit_gives_no_numbers(void **state)
+{
+    struct world *world = *state;
+    struct fleetdb *db = world->fleet->db;
+    static const struct fleetdb_counted counted = {.at_ms = WORLD_WALL_MS, .acquirer = 7};
+    sqlite3 *connection = sqlite3_db_handle(fleetdb_query(db, FLEETDB_PART_ROLLUPS, 0));
+    assert_true(fleetdb_begin(db, NULL));
+    assert_true(fleetdb_rollup_count(db, &counted, FLEETDB_ADD, NULL));
+    (void)sqlite3_commit_hook(connection, refuse, NULL);
+    assert_false(fleetdb_commit(db, NULL));
+    (void)sqlite3_commit_hook(connection, NULL, NULL);
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_key"), 0);
+    assert_true(fleetdb_begin(db, NULL));
+    assert_true(fleetdb_rollup_count(db, &counted, FLEETDB_ADD, NULL));
+    assert_true(fleetdb_commit(db, NULL));
+    assert_int_equal(number(world, "SELECT sum(results) FROM rollup_code_hour WHERE acquirer = 7"),
+                     1);
+}
+
+/* The last number is taken: those that became free are given again. */
+static void numbers_do_not_run_out(void **state)
+{
+    struct world *world = *state;
+    world_send_results(world, 5, 1, 3, 0);
+    (void)collector_turn(world->collector);
+    temp_fleet_change(
+        world->fleet,
+        "INSERT INTO rollup_key SELECT 1073741823, 'none', acquirer, software, scheme,"
+        " entry, issuer, type, outcome, code, currency, in_service, hour"
+        " FROM rollup_key LIMIT 1");
+    rollup_numbers_forget(&world->fleet->db->numbers);
+    assert_true(fleetdb_begin(world->fleet->db, NULL));
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct fleetdb_counted fresh = {.at_ms = WORLD_WALL_MS, .acquirer = 70 + i};
+        assert_true(fleetdb_rollup_count(world->fleet->db, &fresh, FLEETDB_ADD, NULL));
+    }
+    assert_true(fleetdb_commit(world->fleet->db, NULL));
+    assert_int_equal(number(world, "SELECT count(*) FROM rollup_code_hour WHERE acquirer >= 70"),
+                     5);
+    assert_int_equal(number(world, "SELECT max(id) FROM rollup_key WHERE name <> 'none'"),
+                     number(world, "SELECT count(*) FROM rollup_key WHERE name <> 'none'"));
+}
+
 /* The same thing is of one number, whoever has the database open. */
 static void what_a_sum_is_of_has_one_number(void **state)
 {
@@ -360,6 +410,8 @@ int main(void)
         TEST(a_second_id_is_not_counted),
         TEST(a_rollback_takes_its_sums_along),
         TEST(a_rollback_takes_its_numbers_along),
+        TEST(a_failed_commit_gives_no_numbers),
+        TEST(numbers_do_not_run_out),
         TEST(what_a_sum_is_of_has_one_number),
         TEST(more_numbers_than_are_kept_in_memory),
         TEST(a_corrected_time_moves_them),

@@ -20,6 +20,7 @@ CREATE TABLE rollup_key (
     UNIQUE (name, acquirer, software, scheme, entry, issuer, type, outcome, code, currency,
         in_service)
 ) STRICT;
+CREATE INDEX rollup_key_hour ON rollup_key (hour);
 INSERT INTO rollup_key (name, acquirer, software, scheme, entry, issuer, type, outcome, code,
     currency, in_service, hour)
     SELECT name, acquirer, software, scheme, entry, issuer, type, outcome, code, currency,
