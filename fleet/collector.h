@@ -64,8 +64,8 @@ bool collector_keys(struct collector *collector, const struct sign_key *director
                     const struct sign_key *receipt, struct err *err) MUSTER_CHECK;
 
 /* Keeps the message for a turn; of a full queue the older half is worked off at once, for which the
- * caller waits. Where one device has more than half of it and others wait too, nothing more is
- * taken of that one: it is refused, not receipted, and comes again. */
+ * caller waits. Where one device has more than half of it and others wait too, no more batches and
+ * hellos are taken of that one: they are refused, not receipted, and come again. */
 void collector_message(struct collector *collector, const char *topic, struct bytes payload);
 /* The same of a message that the broker had kept since before we subscribed. */
 void collector_kept(struct collector *collector, const char *topic, struct bytes payload);
