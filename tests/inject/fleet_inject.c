@@ -465,7 +465,8 @@ static void prepare(void)
 int main(int argc, char **argv)
 {
     static const struct sweep_scene scenes[] = {
-        {"batches", run_batches, 0, 0, 0},
+        /* Each want of memory once; one that lasts is the same wherever it begins, mostly. */
+        {"batches", run_batches, 0, DB_MALLOC, 0},
         /* Opening prepares some 200 statements, which are all alike in this. */
         {"open", run_open, 0, DB_MALLOC, DB_MALLOC},
         /* What SQLite does to make tables is the spool's part too, and it is much of one kind. */
