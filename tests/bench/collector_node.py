@@ -138,8 +138,8 @@ def answers(musterd, consumer, records):
         if missing:
             raise RuntimeError(f"consumer.js does not store {missing}")
         tables = [row[0] for row in database.execute(
-            "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name LIKE 'rollup@_%'"
-            " ESCAPE '@'")]
+            "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view')"
+            " AND name LIKE 'rollup@_%' ESCAPE '@'") if "bucket" in columns(database, "main", row[0])]
         if not tables:
             raise RuntimeError("musterd keeps no sums")
         found = differences(database, "result", *(
@@ -154,7 +154,7 @@ def answers(musterd, consumer, records):
         found += differences(database, "presence", *(
             f"SELECT device FROM {schema}.presence" for schema in ("main", "node")))
         for table in tables:
-            names = ", ".join(columns(database, "main", table))
+            names = ", ".join(name for name in columns(database, "main", table) if name != "id")
             found += differences(database, table, *(
                 f"SELECT {names} FROM {schema}.{table}" for schema in ("main", "node")))
         return found

@@ -12,7 +12,11 @@ const CARRIED = `SELECT device, id, slot, from_ms, to_ms, EXISTS (SELECT 1 FROM 
   FROM device_terminal c WHERE to_ms IS NULL OR to_ms > from_ms ORDER BY from_ms DESC, id DESC`;
 const FACTS = `SELECT i.device, CAST(i.incarnation AS TEXT) AS incarnation, f.at_least, f.boot_ms,
     f.fleet_ms FROM clock_incarnation i JOIN clock_fact f ON f.boot = i.boot`;
-const ROLLUPS = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'rollup~_%' ESCAPE '~'";
+// Tables, and views where what a sum is of has a number.
+const ROLLUPS = `SELECT name FROM sqlite_schema s WHERE type IN ('table', 'view')
+  AND name LIKE 'rollup~_%' ESCAPE '~'
+  AND EXISTS (SELECT 1 FROM pragma_table_info(s.name) c WHERE c.name = 'bucket')`;
+const NOT_OF = ['id', 'results', 'amount_minor'];
 
 class Device {
   constructor(row) {
@@ -71,7 +75,7 @@ class Registry {
     return this.db.prepare(ROLLUPS).pluck().all().map((table) => ({
       table,
       columns: this.db.pragma(`table_info(${table})`).map((column) => column.name)
-        .filter((name) => name !== 'results' && name !== 'amount_minor'),
+        .filter((name) => !NOT_OF.includes(name)),
     }));
   }
 }
