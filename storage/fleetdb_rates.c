@@ -26,10 +26,11 @@ enum { MINUTE_MS = 60 * 1000, HOUR_MS = 60 * MINUTE_MS, SOURCE_CHARS = 32, PIECE
 enum { ROWS_A_SLICE = 10000, QUARTER_MS = 15 * MINUTE_MS };
 
 #define SUM_BEYOND_KEYED(table)                                                                    \
-    "SELECT id >> " ROLLUP_BUCKET_BITS " FROM " table                                              \
-    "_sum WHERE id >= :from << " ROLLUP_BUCKET_BITS " ORDER BY id LIMIT 1 OFFSET :sums"
+    "SELECT r.id >> " ROLLUP_BUCKET_BITS " FROM " table "_sum r WHERE " ROLLUP_BETWEEN_KEYED       \
+    " ORDER BY r.id LIMIT 1 OFFSET :sums"
 #define SUM_BEYOND_WIDE(table)                                                                     \
-    "SELECT bucket FROM " table " WHERE bucket >= :from ORDER BY bucket LIMIT 1 OFFSET :sums"
+    "SELECT r.bucket FROM " table " r WHERE " ROLLUP_BETWEEN_WIDE                                  \
+    " ORDER BY r.bucket LIMIT 1 OFFSET :sums"
 static const char *const sum_beyond[ROLLUPS] = {
 #define ROLLUP(id, name, table, bucket_ms, stored, own, ...)                                       \
     [ROLLUP_##id] = SUM_BEYOND_##stored(table),
@@ -348,11 +349,13 @@ static bool find_end(struct fleetdb_rates *rates, const struct piece *piece, int
 {
     const struct rollup *rollup = &rollups[piece->rollup];
     const int64_t first = piece->at_ms / rollup->bucket_ms;
+    const int64_t last = (piece->to_ms - 1) / rollup->bucket_ms + 1;
     int64_t end = 0;
     (void)sqlite3_reset(piece->beyond);
     sqlite_bind_int(piece->beyond, ":from", first);
+    sqlite_bind_int(piece->beyond, ":to", last);
     sqlite_bind_int(piece->beyond, ":sums", sums_a_slice[rollup->stored]);
-    if (!sqlite_value(rates->sqlite, piece->beyond, piece->to_ms / rollup->bucket_ms, &end, err))
+    if (!sqlite_value(rates->sqlite, piece->beyond, last, &end, err))
         return false;
     end = end > first ? end : first + 1;
     *ret_end_ms = end * rollup->bucket_ms < piece->to_ms ? end * rollup->bucket_ms : piece->to_ms;
